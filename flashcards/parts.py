@@ -17,7 +17,6 @@ from flashcards.pages.writing import ADDRESS, CardWriting
 from flashcards.review.presenter import card_exercise
 from flashcards.stats.progress import CardSection
 from study.content.search import SearchEntry
-from study.io.apply_import import Imports
 from study.parts import AppPart, Core
 from study.text.markup import to_plain
 
@@ -39,7 +38,7 @@ def build(core: Core) -> AppPart:
     context, ports = core.context, core.ports
     decks = LiveDecks(context.concepts, core.settings.decks_dir)
     exchange = card_exchange(context.store, core.settings.home, context.concepts, decks)
-    writer = CardWriter(exchange=exchange, imports=Imports(store=context.store, home=core.settings.home))
+    writer = CardWriter(exchange=exchange, imports=core.imports)
     writing = CardWriting(context=context, writer=writer)
     exercise = card_exercise(context, decks, figure_about=ports.figure_about)
     ports.cards = exercise

@@ -24,7 +24,6 @@ from quizzes.stats.progress import QuizSection
 from quizzes.stats.recurring_misses import recurring_of
 from study.content.concepts import concept_address
 from study.content.search import SearchEntry
-from study.io.apply_import import Imports
 from study.parts import QUESTION_STYLES, AppPart, Core
 from study.ports.activities import MisconceptionLink, RecurringMiss
 from study.ports.context import Context, Visit
@@ -58,11 +57,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
         figure_about=ports.figure_about,
     )
     exchange = question_exchange(core.settings.home, context.concepts, bank)
-    writer = QuestionWriter(
-        exchange=exchange,
-        imports=Imports(store=context.store, home=core.settings.home),
-        store=context.store,
-    )
+    writer = QuestionWriter(exchange=exchange, imports=core.imports)
     writing = QuestionWriting(context=context, writer=writer)
     ports.quiz = quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)

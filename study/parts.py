@@ -91,6 +91,11 @@ class Core:
         """The app's folders and addresses."""
         return self.context.settings
 
+    @property
+    def imports(self) -> Imports:
+        """What applies imports and undoes them."""
+        return Imports(store=self.context.store, home=self.settings.home)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AppPart:
@@ -282,9 +287,8 @@ def _build_planner(core: Core, parts: Sequence[AppPart], exchanges: Mapping[str,
     settings = core.settings
     asked = sorted(parts, key=_claims_last)
     if make_url(settings.database_url).database in (None, "", ":memory:"):
-        imports = Imports(store=core.context.store, home=settings.home)
         of_parts = [exchange for part in asked for exchange in part.exchanges.values()]
-        return DirectPlanner(exchanges=[exchanges["backup"], *of_parts], imports=imports)
+        return DirectPlanner(exchanges=[exchanges["backup"], *of_parts], imports=core.imports)
     openers = [opener for part in asked for opener in part.exchange_openers]
     modules = [module for part in parts for module in part.quantity_modules]
     return ProcessPlanner(settings, openers, modules=modules, row_problem=core.ports.row_problem)

@@ -26,7 +26,7 @@ from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
 from study.ports.places import Place
 from study.store import Store, open_store
-from study.web.stub_files import write_no_stubs
+from study.web.stub_files import disable_stub_writing
 from tests.postgres import new_database, throwaway_server
 
 # One copy of the embedded model for all tests, kept between runs.
@@ -39,7 +39,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
 # As the app does it.
-write_no_stubs()
+disable_stub_writing()
 
 # How long one generated example takes says more about a busy machine than about our code. The same examples
 # each time, so that a commit that passed passes again; HYPOTHESIS_PROFILE=explore draws new ones.

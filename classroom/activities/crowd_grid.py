@@ -30,7 +30,7 @@ class RunGrid(ClassGridPlan):
         return [f"{cell}/{seed}" for seed in range(self.seeds)]
 
     @property
-    def clueless_loss(self) -> float | None:
+    def uniform_loss(self) -> float | None:
         """The loss, in nats, of a model that gives every token the same probability."""
         return math.log(self.vocab) if self.vocab else None
 

@@ -113,7 +113,7 @@ def group_answers(
     ]
 
 
-def worth_showing(found: ConceptGroups) -> ConceptGroups:
+def drop_short_quotes(found: ConceptGroups) -> ConceptGroups:
     """Without quotes of a word or two, and without groups that then have none."""
     kept = ((group, tuple(quote for quote in group.quotes if quote.says_enough)) for group in found.groups)
     return replace(found, groups=tuple(replace(group, quotes=quotes) for group, quotes in kept if quotes))

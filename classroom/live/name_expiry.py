@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.base.errors import StorageError
-from study.base.hourly import EVERY_SECONDS, Hourly
+from study.base.periodic_task import EVERY_SECONDS, PeriodicTask
 from study.store.classes import ClassLog
 
 
@@ -19,12 +19,12 @@ class NameExpiry:
     ) -> None:
         self._log = log
         self._clock = clock
-        self._hourly = Hourly("class-names", self._look, every_seconds=look_again_seconds)
-        self._hourly.start()
+        self._task = PeriodicTask("class-names", self._look, every_seconds=look_again_seconds)
+        self._task.start()
 
     def close(self) -> None:
         """Stop looking."""
-        self._hourly.close()
+        self._task.close()
 
     def _look(self) -> None:
         # Where the database is away for a while, the next look deletes them.

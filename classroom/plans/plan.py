@@ -295,7 +295,7 @@ class Plans:
     def _grid(self, fields: Fields) -> dict[str, Any]:
         text = fields.text("ask")
         cells = self._cells(fields)
-        if len(cells.get("rows", "ab")) < 2:
+        if cells and len(cells["rows"]) < 2:
             fields.note("a grid of the class needs `bits` or `learning_rates` besides ranks")
         return {"crowd": CrowdGrid(html=to_html(text), text=text, **cells)} if cells else {}
 

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from classroom.activities.activity import ROUNDS, Activity
-from classroom.activities.comparison import measured_option
-from classroom.activities.distribution import is_close
 from classroom.activities.room import Event, Room
-from classroom.reports.report import value_of
+from classroom.reports.report import is_good_guess, is_guess
 from classroom.reports.take_home import seen_answers
 from study.store.class_records import ClassAnswer
 
@@ -70,10 +68,4 @@ def _is_worth_a_point(activity: Activity, answer: ClassAnswer, room: Room) -> bo
     correct = activity.is_correct(answer.round, answer.value)
     if correct is not None:
         return correct
-    if activity.compared is not None:
-        measured = measured_option(activity.compared, room.grids.get(answer.position))
-        return measured == str(answer.value["option"])
-    if "number" not in answer.value:
-        return False
-    value = value_of(room, activity, answer.position, answer)
-    return value is not None and is_close(float(answer.value["number"]), value)
+    return is_guess(activity, answer) and is_good_guess(room, activity, answer)

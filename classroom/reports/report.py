@@ -171,6 +171,19 @@ def value_of(
     return room.measured.get(position)
 
 
+def is_guess(activity: Activity, answer: ClassAnswer) -> bool:
+    """Whether an answer predicts a number, or what runs that are compared will show."""
+    return activity.compared is not None or "number" in answer.value
+
+
+def is_good_guess(room: Room, activity: Activity, answer: ClassAnswer) -> bool:
+    """Whether a number was close, or the predicted option is what the runs have shown."""
+    if activity.compared is not None:
+        return measured_option(activity.compared, room.grids.get(answer.position)) == key_of(answer.value)
+    known = value_of(room, activity, answer.position, answer)
+    return known is not None and is_close(float(answer.value["number"]), known)
+
+
 def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: Room) -> dict[str, int]:
     counts = dict.fromkeys(
         ("answered", "first_votes", "first_right", "second_votes", "second_right", "twins", "twins_right",
@@ -187,14 +200,9 @@ def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: R
         counts["answered"] += 1
         activity, answer = plan[position], given[student]
         correct = activity.is_correct(number, answer.value)
-        if activity.compared is not None:
+        if is_guess(activity, answer):
             counts["guesses"] += 1
-            measured = measured_option(activity.compared, room.grids.get(position))
-            counts["guesses_close"] += measured == answer.value["option"]
-        elif "number" in answer.value:
-            known = value_of(room, activity, answer.position, answer)
-            counts["guesses"] += 1
-            counts["guesses_close"] += known is not None and is_close(answer.value["number"], known)
+            counts["guesses_close"] += is_good_guess(room, activity, answer)
         elif correct is not None:
             votes, right = names[ROUNDS["vote"] if activity.questions else number]
             counts[votes] += 1

@@ -8,7 +8,7 @@ from classroom.activities.activity import Activity
 from classroom.activities.comparison import list_seeds
 from classroom.activities.crowd_grid import select_losses
 from classroom.activities.room import Room
-from classroom.activities.wall import VERDICT_LABELS, WrittenAnswer, group_answers, worth_showing
+from classroom.activities.wall import VERDICT_LABELS, WrittenAnswer, drop_short_quotes, group_answers
 from classroom.reports.report import Report
 from study.ports.classes import ClassPrompt
 from study.store.class_records import ClassAnswer
@@ -119,7 +119,7 @@ def _grouped(
     written = [WrittenAnswer.of(answer) for answer in quoted]
     if not wanted.concepts and written:
         yield "", tuple(each.text for each in written)
-    for found in map(worth_showing, group_answers(written, wanted.concepts, room.overruled)):
+    for found in map(drop_short_quotes, group_answers(written, wanted.concepts, room.overruled)):
         for group in found.groups:
             heading = f"{found.concept.label}: {VERDICT_LABELS[group.verdict].lower()}"
             yield heading, tuple(quote.text for quote in group.quotes)

@@ -246,7 +246,7 @@ def _common(
         "trained": activity.trained if activity else None,
         "map": crowd.heat_map(live, activity.crowd, state.position) if activity and activity.crowd else None,
         "seeds": crowd.seed_rows(live, activity.compared, state.position)
-        if activity and activity.compared
+        if activity and activity.compared and not student
         else None,
         "ended_cells": crowd.count_ended(live, state.position),
         "findings": crowd.findings(live, state.position),

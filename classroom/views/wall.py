@@ -7,9 +7,9 @@ from classroom.activities.wall import (
     VERDICT_LABELS,
     ConceptGroups,
     WrittenAnswer,
+    drop_short_quotes,
     group_answers,
     verdict_on,
-    worth_showing,
 )
 from classroom.live.live_room import LiveRoom
 from study.ports.classes import ClassPrompt
@@ -53,7 +53,7 @@ def wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     shown = group_answers([each for each in written if each.id in quoted], wanted.concepts, overruled)
     answers = tuple(_judged(each, wanted, live) for each in written)
     return WallView(
-        groups=tuple(map(worth_showing, shown)),
+        groups=tuple(map(drop_short_quotes, shown)),
         counts={
             found.concept.id: tuple(
                 (VERDICT_LABELS[group.verdict], len(group.quotes)) for group in found.groups

@@ -80,6 +80,11 @@ class Card:
         return self.kind in ("typed", "numeric")
 
 
+def note_of(card_id: str) -> str:
+    """Return the id of the note that a card is of; the cards of a cloze are `note--1`, `note--2`."""
+    return card_id.partition("--")[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Note:
     """One entry of a deck, from which its cards are made."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flashcards.decks.note import Note
+from flashcards.decks.note import Note, note_of
 from flashcards.interchange.anki_schedule import rows_of
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.entry import TEXTS, CardEntry, CardReading, assign_ids, entries_of
@@ -181,7 +181,7 @@ class CardExchange:
         rows: list[dict[str, Any]] = []
         for card_id, history in reading.histories.items():
             here = latest.get(card_id)
-            if _note_of(card_id) in taken:
+            if note_of(card_id) in taken:
                 rows += rows_of(
                     card_id,
                     history,
@@ -201,7 +201,7 @@ class CardExchange:
         return [
             _build_operation("suspend", card_id, None, now)
             for card_id in reading.suspended
-            if _note_of(card_id) in taken and card_id not in decided
+            if note_of(card_id) in taken and card_id not in decided
         ]
 
 
@@ -247,10 +247,6 @@ def _no_card(file: File) -> LearnerError:
         do_next="Write `Q: What is the rank?` on one line and `A: The inner dimension of B·A.` on the next, "
         "then choose the file again.",
     )
-
-
-def _note_of(card_id: str) -> str:
-    return card_id.partition("--")[0]
 
 
 def _fill_missing(entry: CardEntry, known: CardEntry | None) -> CardEntry:

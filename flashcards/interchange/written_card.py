@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from flashcards.decks.note import note_of
 from flashcards.interchange.entry import CardEntry
 from flashcards.interchange.exchange import CardExchange
 from flashcards.interchange.schema import read_schema, write_deck
@@ -18,9 +19,8 @@ from study.content.user_files import (
 )
 from study.io.apply_import import Imports
 from study.io.exchange import File, ImportEntry, ImportGroup, ImportPlan
-from study.io.planning import shared_content
+from study.io.planning import shared_content_error
 from study.io.written_item import add_written, find_free_id, find_text_problem, quote_item
-from study.store.logs.imports import ImportRecord
 from study.text.html_import import normal_html
 
 DECK = "Your own cards"
@@ -50,9 +50,9 @@ class CardWriter:
 
     def write(
         self, profile_id: str, typed: Mapping[str, str], *, may_change_files: bool, now: datetime
-    ) -> tuple[str, ImportRecord]:
-        """Store a card and return its id and its import. Raises LearnerError when it can't be stored."""
-        rated = {_note_of(card_id) for card_id in self.exchange.store.cards.latest(profile_id)}
+    ) -> tuple[str, int]:
+        """Store a card; return its id and that of its import. Raises LearnerError if it can't be stored."""
+        rated = {note_of(card_id) for card_id in self.exchange.store.cards.latest(profile_id)}
         card = CardEntry(
             id=find_free_id(
                 f"{DECK} {typed['front']}", {*self.exchange.decks.notes, *rated}, otherwise="card"
@@ -63,7 +63,7 @@ class CardWriter:
             back=typed["back"],
             why=typed["why"],
         )
-        record = add_written(
+        import_id = add_written(
             profile_id,
             File(name="card.json", content=as_bytes(write_deck(DECK, [card]))),
             self.exchange,
@@ -72,21 +72,26 @@ class CardWriter:
             may_change_files=may_change_files,
             now=now,
         )
-        return card.id, record
+        return card.id, import_id
 
     def can_delete(self, note_id: str) -> bool:
         """Return whether a card is in a deck that the app writes: it was written here, or imported."""
         return note_id in self.exchange.decks.notes and not self.exchange.is_given(note_id)
 
-    def delete(self, profile_id: str, note_id: str, *, may_change_files: bool, now: datetime) -> ImportRecord:
-        """Take a card out of its deck; its ratings stay in the log. Raises LearnerError when it can't go."""
+    def delete(self, profile_id: str, note_id: str, *, may_change_files: bool, now: datetime) -> int:
+        """Take a card out of its deck and return the id of that import; its ratings stay in the log.
+
+        Raises LearnerError when it can't go.
+        """
         if not may_change_files:
-            raise shared_content("delete", do_next="Suspend the card instead: it stays away from you.")
+            raise shared_content_error("delete", do_next="Suspend the card instead: you won't be asked it.")
         note = self.exchange.decks.notes.get(note_id)
         name = f"decks/{note.deck}{IMPORTED}" if note and self.can_delete(note_id) else ""
         before = read_own_file(self.imports.home, name) if name else None
         if before is None:
-            raise LearnerError("That card can't be deleted here.", do_next="Suspend it: it stays away.")
+            raise LearnerError(
+                "That card can't be deleted here.", do_next="Suspend it: you won't be asked it."
+            )
         kept = read_schema(File(name=name, content=as_bytes(before))).entries
         [gone] = [card for card in kept if card.id == note_id]
         item = quote_item(gone.recognized_by)
@@ -96,8 +101,8 @@ class CardWriter:
             files={name: write_deck(gone.deck, [card for card in kept if card is not gone])},
             read_from={name: compute_digest(before)},
         )
-        self.imports.apply(profile_id, plan, file_name=f"the deletion of card {item}", now=now)
-        return self.imports.store.imports.list_undoable(profile_id)[0]
+        called = f"the deletion of card {item}"
+        return self.imports.apply(profile_id, plan, file_name=called, now=now).import_id
 
     def _has_front(self, profile_id: str, front: str) -> bool:
         shown = normal_html(front)
@@ -109,7 +114,3 @@ def _find_problem(name: str, text: str) -> str:
     if not text:
         return f"The {name} is empty." if name in REQUIRED else ""
     return find_text_problem(text)
-
-
-def _note_of(card_id: str) -> str:
-    return card_id.partition("--")[0]

@@ -133,12 +133,12 @@ class BrowsePage:
         typed = self.writing.draft.read_form(event)
         if problems := self.writing.writer.find_problems(visit.profile.id, typed):
             return {"error": " ".join(problems.values()), "beside": f"#card-{next(iter(problems))}"}
-        card_id, record = self.writing.write(visit, typed)
+        card_id, import_id = self.writing.write(visit, typed)
         own = CardFilter(deck=self.writing.writer.deck)
         how = how_to("new", new_today=self.exercise.snapshot(visit).log.new_today, now=visit.now)
         said = f"Saved as a new card of the deck “{DECK}”."
         done = CardDone(
-            said=said, import_id=record.id, card=card_id, study=build_url(list_filters(own), **how)
+            said=said, import_id=import_id, card=card_id, study=build_url(list_filters(own), **how)
         )
         view = BrowseState(search=Search(wanted=own), open=card_id)
         url = f"/browse?{urlencode(list_filters(own))}"
@@ -146,10 +146,10 @@ class BrowsePage:
 
     def _delete_card(self, visit: Visit, event: Mapping[str, Any], view: BrowseState) -> Reply:
         note_id = form_event.read_text(event, "note")
-        record = self.writing.writer.delete(
+        import_id = self.writing.writer.delete(
             visit.profile.id, note_id, may_change_files=visit.is_owner, now=visit.now
         )
-        done = CardDone(said="Deleted. Your ratings of it stay in the log.", import_id=record.id)
+        done = CardDone(said="Deleted. Your ratings of it stay in the log.", import_id=import_id)
         return {"html": self._page(visit, view, done=done), "say": done.said, "focus": "#done"}
 
     def _change(self, visit: Visit, event: Mapping[str, Any], card_id: str) -> str:

@@ -8,9 +8,8 @@ from markupsafe import Markup
 
 from flashcards.decks.note import Note
 from flashcards.interchange.written_card import FIELDS, REQUIRED, TEXTS, CardWriter
-from study.io.planning import shared_content
+from study.io.written_item import undo_written
 from study.ports.context import Context, Visit
-from study.store.logs.imports import ImportRecord
 from study.text.templates import render
 from study.web import form_event
 from study.web.form_draft import FormDraft
@@ -44,12 +43,12 @@ class CardWriting:
             may_write=visit.is_owner,
             fields=[(name, *LABELS[name], name in REQUIRED) for name in TEXTS],
             draft=self.draft.read(visit),
-            draft_name=f"{visit.profile.id}:card",
+            draft_name=self.draft.name_in_browser(visit),
             concepts=self.context.concepts.by_id.values(),
         )
 
-    def write(self, visit: Visit, typed: Mapping[str, str]) -> tuple[str, ImportRecord]:
-        """Store the card and end its draft; return its id and its import."""
+    def write(self, visit: Visit, typed: Mapping[str, str]) -> tuple[str, int]:
+        """Store the card and end its draft; return its id and that of its import."""
         written = self.writer.write(visit.profile.id, typed, may_change_files=visit.is_owner, now=visit.now)
         self.draft.replace(visit, {})
         return written
@@ -57,12 +56,15 @@ class CardWriting:
     def take_back(self, visit: Visit, event: Mapping[str, Any], note: Note | None) -> None:
         """Undo the writing of a card; its text is a draft again, if there is no other draft."""
         self.undo(visit, event)
-        if note is not None and not any(self.draft.read(visit).values()):
-            self.draft.replace(visit, {**note.texts, "concept": next(iter(note.concepts), "")})
+        if note is not None:
+            self.draft.refill(visit, {**note.texts, "concept": next(iter(note.concepts), "")})
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Undo what one press has written or deleted."""
-        if not visit.is_owner:
-            raise shared_content("change", do_next="Ask them.")
-        number = form_event.read_whole(event, "import")
-        self.writer.imports.undo(visit.profile.id, number, now=visit.now)
+        undo_written(
+            self.writer.imports,
+            visit.profile.id,
+            form_event.read_whole(event, "import"),
+            may_change_files=visit.is_owner,
+            now=visit.now,
+        )

@@ -10,7 +10,7 @@ from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from lora_lab.spec import parse_object
 from study.base.errors import LearnerError
-from study.base.json_lines import AskedProcess
+from study.base.json_lines import RequestProcess
 from study.base.short_queue import ShortQueue
 
 MODEL_KINDS = ("causal", "encoder", "base", "seq2seq", "asr", "seqcls", "imgcls", "vlm", "tokencls", "qa")
@@ -63,7 +63,7 @@ class ShapeReader:
     def __init__(self, named: Callable[[str], ModelShape] = find_shape) -> None:
         self._named = named
         self._known: dict[str, ModelShape] = {}
-        self._process = AskedProcess("lora_lab.worker", "--shapes", environment=worker_environment())
+        self._process = RequestProcess("lora_lab.worker", "--shapes", environment=worker_environment())
         self._queue = ShortQueue("Other configurations")  # a page's handlers run in several threads
 
     def read(self, config: Mapping[str, Any], *, kind: str | None = None, anew: bool = False) -> ModelShape:

@@ -19,7 +19,7 @@ from typing import Any
 
 from lora_lab.parameters.adapter_config import PeftRefusal
 from study.base.errors import LearnerError
-from study.base.json_lines import AskedProcess, open_answers
+from study.base.json_lines import RequestProcess, open_answers
 from study.base.short_queue import ShortQueue
 from study.io.process_limits import limit_memory
 
@@ -79,7 +79,7 @@ class MatchingRefused(LearnerError):
 
 
 _queue = ShortQueue("Other regular expressions", wait_seconds=5)
-_matcher = AskedProcess(__name__)
+_matcher = RequestProcess(__name__)
 atexit.register(_matcher.close)
 
 

@@ -11,8 +11,8 @@ from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, Control, read_control_notes, tasks_by_id
 from lora_lab.tasks.measures import MEASURES, Setting, count_of, shape_of
 from lora_lab.views.fit import needed_parts
+from study.base.binary_search import find_largest
 from study.base.errors import LearnerError
-from study.base.halving import largest_holding
 
 MONOTONE = frozenset({"seq_len", "batch", "rank", "layers"})
 """Fields that are measures as well; with everything else fixed, a larger value never needs less memory."""
@@ -202,7 +202,7 @@ def _candidates(
 def _last_meeting(
     task: ConfigureTask, given: Setting, tried: Sequence[Setting], others: Sequence[tuple[Condition, float]]
 ) -> int:
-    return largest_holding(lambda at: _meets(task, given, tried[at], others), none=-1, most=len(tried) - 1)
+    return find_largest(lambda at: _meets(task, given, tried[at], others), none=-1, most=len(tried) - 1)
 
 
 def solve(drawn: Drawn) -> Setting | None:

@@ -14,8 +14,8 @@ from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANTS, Bits, Variant
 from lora_lab.views import memory_form
+from study.base.binary_search import find_largest
 from study.base.errors import LearnerError
-from study.base.halving import largest_holding
 from study.base.units import as_bytes, as_count, as_percent
 
 Fields = Mapping[str, str]
@@ -110,7 +110,7 @@ def _reserved(fields: Fields, find: FindShape) -> StepSetting:
 
 def longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int:
     """Find the most tokens a sequence may have on that GPU; 0 where not even one fits."""
-    return largest_holding(
+    return find_largest(
         lambda tokens: needed_bytes({**fields, "seq_len": str(tokens)}, find) <= gpu_bytes,
         none=0,
         most=memory_form.LARGEST["seq_len"],

@@ -32,10 +32,6 @@ SECONDS_AN_EXPLANATION = 90.0
 ANSWER_LIMIT = 5_500
 """The longest explanation in characters, about 900 words; with four replies it fits what the grader reads."""
 
-ANY_LENGTH = 4_000_000
-"""Up to BODY_LIMIT_BYTES of study/web/security/middleware.py a text that is too long gets a message; beyond
-that the request fails."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainExercise:
@@ -198,12 +194,12 @@ class ExplainExercise:
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Store the unfinished text."""
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
-        text = form_event.read_text(event, "value", limit=ANY_LENGTH)
+        text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
         self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
 
     def submit(self, visit: Visit, prompt: Prompt, event: Mapping[str, Any]) -> ExplainAttempt:
         """Store an explanation. Raises LearnerError when it is empty or too long."""
-        text = "".join(form_event.read_fields(event, "answer", limit=ANY_LENGTH)[:1]).strip()
+        text = "".join(form_event.read_fields(event, "answer", limit=form_event.ANY_LENGTH)[:1]).strip()
         if not text:
             raise LearnerError("The box is empty.", do_next="Write a sentence or two, in any words you like.")
         if len(text) > ANSWER_LIMIT:

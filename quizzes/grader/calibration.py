@@ -24,7 +24,7 @@ MOST_UNSURE = 0.12
 OWN_MOST_FALSE_ACCEPTED = 0.2
 """On subjects that the network hasn't learnt it would otherwise find next to nothing."""
 
-OWN_MOST_BLAMED = 0.01
+OWN_MOST_FALSE_CONTRADICTED = 0.01
 """Of right statements, called contradicted. To be told that is worse than `unsure`, and on subjects that are
 farther away it happens several times as often.
 """
@@ -71,7 +71,7 @@ def fitting_limits(
     start: Limits,
     *,
     most_false: float = MOST_FALSE_ACCEPTED,
-    most_blamed: float = 1.0,
+    most_false_contradicted: float = 1.0,
 ) -> Limits:
     """Grid-search the thresholds with the most right verdicts within the bounds on the worst mistakes."""
     tried = [
@@ -82,11 +82,11 @@ def fitting_limits(
             COVERED, DOUBT, CONTRADICTED, MISSING, PARTIAL
         )
     ]
-    return max(tried, key=lambda limits: _rank_worth(pairs, limits, most_false, most_blamed))
+    return max(tried, key=lambda limits: _rank_worth(pairs, limits, most_false, most_false_contradicted))
 
 
 def _rank_worth(
-    pairs: Sequence[Case], limits: Limits, most_false: float, most_blamed: float
+    pairs: Sequence[Case], limits: Limits, most_false: float, most_false_contradicted: float
 ) -> tuple[float, float]:
     """Return the sort key of thresholds: minus the excess over the bounds, then how much is right."""
     said = [(pair, decide_verdict(pair.scores, limits)[0]) for pair in pairs]
@@ -94,7 +94,7 @@ def _rank_worth(
     blamed = [verdict == "contradicted" for pair, verdict in said if pair.label == "covered"]
     noise = [verdict == "covered" for pair, verdict in said if pair.noise]
     unsure = _compute_mean([verdict == "unsure" for _, verdict in said])
-    bounds = ((false, most_false), (blamed, most_blamed), (noise, MOST_NOISE_ACCEPTED))
+    bounds = ((false, most_false), (blamed, most_false_contradicted), (noise, MOST_NOISE_ACCEPTED))
     broken = sum(max(0.0, _compute_mean(hits) - most) for hits, most in bounds)
     right = 2 * sum(pair.label == verdict == "covered" for pair, verdict in said)
     f1 = right / max(1, sum((pair.label == "covered") + (verdict == "covered") for pair, verdict in said))

@@ -13,8 +13,6 @@ from study.content.user_files import as_bytes, build_slug, key_of_title
 from study.io.apply_import import Imports
 from study.io.exchange import File
 from study.io.written_item import add_written, find_free_id, find_text_problem, quote_item
-from study.store import Store
-from study.store.logs.imports import ImportRecord
 from study.text.html_import import normal_html
 
 TOPIC = "Your own questions"
@@ -31,7 +29,6 @@ class QuestionWriter:
 
     exchange: QuestionExchange
     imports: Imports
-    store: Store
 
     @property
     def topic(self) -> str:
@@ -46,7 +43,7 @@ class QuestionWriter:
             found[WRONG[0]] = "A choice needs at least one wrong answer."
         for option in WRONG:
             if typed[f"{option}-why"] and not typed[option]:
-                found[option] = "There is feedback for this wrong answer, and the answer is empty."
+                found[option] = "There is feedback for this wrong answer, but the answer is empty."
         given: set[str] = set()
         for option in (name for name in OPTIONS if typed[name]):
             if typed[option] in given:
@@ -58,13 +55,13 @@ class QuestionWriter:
 
     def write(
         self, profile_id: str, typed: Mapping[str, str], *, may_change_files: bool, now: datetime
-    ) -> tuple[str, ImportRecord]:
-        """Store a question and return its id and its import. Raises LearnerError when it can't be stored."""
-        answered = {answer.question_id for answer in self.store.quizzes.history(profile_id)}
+    ) -> tuple[str, int]:
+        """Store a question; return its id and its import's. Raises LearnerError if it can't be stored."""
+        answered = {answer.question_id for answer in self.imports.store.quizzes.history(profile_id)}
         taken = {*self.exchange.bank.by_id, *answered}
         question_id = find_free_id(f"{TOPIC} {typed['stem']}", taken, otherwise="question")
         entry = QuestionEntry(topic=TOPIC, fields={"id": question_id, **_fields_of(typed)})
-        record = add_written(
+        import_id = add_written(
             profile_id,
             File(name="question.json", content=as_bytes(write_questions(TOPIC, [entry]))),
             self.exchange,
@@ -73,7 +70,7 @@ class QuestionWriter:
             may_change_files=may_change_files,
             now=now,
         )
-        return question_id, record
+        return question_id, import_id
 
     def read_typed(self, question_id: str) -> dict[str, str]:
         """Return the fields of the form from which a question was made; empty for one that is gone."""

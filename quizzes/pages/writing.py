@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from quizzes.interchange.written_question import FIELDS, WRONG, QuestionWriter
-from study.io.planning import shared_content
+from study.io.written_item import undo_written
 from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import form_event
@@ -48,24 +48,26 @@ class QuestionWriting:
             wrong=WRONG,
             shown=SHOWN,
             draft=self.draft.read(visit),
-            draft_name=f"{visit.profile.id}:question",
+            draft_name=self.draft.name_in_browser(visit),
             concepts=self.context.concepts.by_id.values(),
         )
 
     def write(self, visit: Visit, typed: Mapping[str, str]) -> QuestionDone:
         """Store the question and end its draft."""
-        question_id, record = self.writer.write(
+        question_id, import_id = self.writer.write(
             visit.profile.id, typed, may_change_files=visit.is_owner, now=visit.now
         )
         self.draft.replace(visit, {})
-        return QuestionDone(question=question_id, import_id=record.id, topic=self.writer.topic)
+        return QuestionDone(question=question_id, import_id=import_id, topic=self.writer.topic)
 
     def take_back(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Undo the writing of a question; its text is a draft again, if there is no other draft."""
-        if not visit.is_owner:
-            raise shared_content("change", do_next="Ask them.")
         typed = self.writer.read_typed(form_event.read_text(event, "question"))
-        number = form_event.read_whole(event, "import")
-        self.writer.imports.undo(visit.profile.id, number, now=visit.now)
-        if not any(self.draft.read(visit).values()):
-            self.draft.replace(visit, typed)
+        undo_written(
+            self.writer.imports,
+            visit.profile.id,
+            form_event.read_whole(event, "import"),
+            may_change_files=visit.is_owner,
+            now=visit.now,
+        )
+        self.draft.refill(visit, typed)

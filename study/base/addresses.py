@@ -1,4 +1,4 @@
-"""Whose an address is."""
+"""Whether an address is this machine's own."""
 
 import ipaddress
 

@@ -74,7 +74,7 @@ class JsonLinesProcess:
                     pipe.close()
 
 
-class AskedProcess:
+class RequestProcess:
     """A module that answers each question with one line, in a process that starts for the first question.
 
     Whatever ended it since, the next question gets a new one. One thread asks at a time.

@@ -57,22 +57,22 @@ class _Hit:
     """The same, more for words in its title, and most for those of a short title."""
 
 
-SCORE = attrgetter("score")
+by_score = attrgetter("score")
 
 
 def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[SearchEntry]]]:
-    """Return what fits a few words or a whole question, each list of entries below its heading.
+    """Return the entries that match a few words or a whole question, grouped under headings.
 
     If two words or more say something, the `BEST_COUNT` best of any kind come first. The others follow by
     kind in the order of `entries`, at most `FOUND_PER_KIND` of a kind and `FOUND_IN_ALL` in all.
     """
     wanted = _parts_asked_for(words)
     hits = _find(list(entries), wanted)
-    best = sorted(hits, key=SCORE, reverse=True)[: BEST_COUNT if len(wanted) > 1 else 0]
+    best = sorted(hits, key=by_score, reverse=True)[: BEST_COUNT if len(wanted) > 1 else 0]
     found = [(BEST, [hit.entry for hit in best])] if best else []
     left = FOUND_IN_ALL - len(best)
     for kind, group in groupby((hit for hit in hits if hit not in best), key=lambda hit: hit.entry.kind):
-        listed = sorted(group, key=SCORE, reverse=True)[: min(FOUND_PER_KIND, left)]
+        listed = sorted(group, key=by_score, reverse=True)[: min(FOUND_PER_KIND, left)]
         left -= len(listed)
         if listed:
             found.append((kind, [hit.entry for hit in listed]))
@@ -84,9 +84,10 @@ def _find(entries: list[SearchEntry], wanted: list[str]) -> list[_Hit]:
     weights = {}
     for part in wanted:
         # what begins no word may stand inside one: "llama" in "tinyllama"
-        part = part if any(part in text for text in texts) else part.strip()
-        if count := sum(part in text for text in texts):
-            weights[part] = math.log(1 + len(entries) / count)
+        for tried in (part, part.strip()):
+            if count := sum(tried in text for text in texts):
+                weights[tried] = math.log(1 + len(entries) / count)
+                break
     hits = [_hit(entry, text, weights) for entry, text in zip(entries, texts, strict=True)]
     least = LEAST_SHARE * max((hit.weight for hit in hits), default=0)
     return [hit for hit in hits if hit.weight and hit.weight >= least]

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class Imports:
         return _build_report(plan, counts)
 
     def apply(self, profile_id: str, plan: ImportPlan, *, file_name: str, now: datetime) -> ImportReport:
-        """Apply a plan in one transaction and record it. When anything raises, the files are restored.
+        """Apply a plan in one transaction and record it. If anything raises, the files are restored.
 
         Raises StaleError when a file is no longer what the plan was made from.
         """
@@ -79,7 +79,7 @@ class Imports:
                 for name in files:
                     write_own_file(self.home, name, plan.files[name])
                 changes["files"] = {name: asdict(change) for name, change in files.items()}
-                record_import(
+                import_id = record_import(
                     connection,
                     profile_id,
                     file_name=file_name,
@@ -92,7 +92,7 @@ class Imports:
             forget_changes(self.home, profile_id)
             raise
         forget_changes(self.home, profile_id)
-        return report
+        return replace(report, import_id=import_id)
 
     def undo(self, profile_id: str, import_id: int, *, now: datetime) -> UndoneImport:
         """Undo one import: what it added goes, what it changed is restored, no answer given since is lost.

@@ -116,6 +116,8 @@ class ImportReport:
 
     groups: tuple[ImportGroup, ...]
     notes: tuple[str, ...]
+    import_id: int = 0
+    """Of the record by which it can be undone; 0 for one that has not been applied."""
 
     @property
     def counts(self) -> dict[Verdict, int]:

@@ -116,7 +116,7 @@ def plan_import(
     return PlannedImport(plan=plan, report=imports.report(profile_id, plan))
 
 
-def shared_content(verb: str, *, do_next: str) -> LearnerError:
+def shared_content_error(verb: str, *, do_next: str) -> LearnerError:
     """Return the error of a learner who would change a server's decks and questions, which are everyone's."""
     return LearnerError(
         f"Everyone on this server shares its decks and questions, so only its owner can {verb} them.",

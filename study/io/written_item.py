@@ -9,8 +9,7 @@ from study.base.import_limits import check_size, length_problems
 from study.content.user_files import as_bytes, build_slug
 from study.io.apply_import import Imports
 from study.io.exchange import Exchange, File, shorten
-from study.io.planning import plan_import, shared_content
-from study.store.logs.imports import ImportRecord
+from study.io.planning import plan_import, shared_content_error
 from study.text.markup import formula_problems, to_plain
 
 LONGEST_NAME = 60
@@ -44,20 +43,28 @@ def add_written(
     called: str,
     may_change_files: bool,
     now: datetime,
-) -> ImportRecord:
-    """Store the one item of a file and return its import, which can be undone like any other.
+) -> int:
+    """Store the one item of a file and return the id of its import, which can be undone like any other.
 
     `called` is what the list of imports says. Raises LearnerError when the item is known or can't be stored.
     """
     if not may_change_files:
-        raise shared_content("write", do_next=f"{KEPT} Copy it and send it to them.")
+        raise shared_content_error("write", do_next=f"{KEPT} Copy it and send it to the owner.")
     plan = plan_import(profile_id, file, [exchange], imports, now=now).plan
     for entry in (entry for group in plan.groups for entry in group.entries):
         if entry.verdict == "rejected":
             raise LearnerError(f"It can't be stored: {entry.why}.", do_next=f"{KEPT} Correct it there.")
         if entry.verdict != "new":
-            raise LearnerError("It is there already, in the same words.", do_next=f"{KEPT} Change it there.")
+            raise LearnerError("You already have it, in the same words.", do_next=f"{KEPT} Change it there.")
     for name, text in plan.files.items():
         check_size(name, len(as_bytes(text)))  # or the app would leave the whole file out
-    imports.apply(profile_id, plan, file_name=called, now=now)
-    return imports.store.imports.list_undoable(profile_id)[0]
+    return imports.apply(profile_id, plan, file_name=called, now=now).import_id
+
+
+def undo_written(
+    imports: Imports, profile_id: str, import_id: int, *, may_change_files: bool, now: datetime
+) -> None:
+    """Undo one writing or deletion. Raises LearnerError for a learner who may not, and if it is undone."""
+    if not may_change_files:
+        raise shared_content_error("change", do_next="Ask the owner.")
+    imports.undo(profile_id, import_id, now=now)

@@ -17,7 +17,7 @@ from study.io.apply_import import Imports, UndoneImport
 from study.io.exchange import VERDICTS, Exchange, ImportReport
 from study.io.import_jobs import ImportJob, ImportJobs
 from study.io.pending_upload import PendingUpload, PendingUploads
-from study.io.planning import PlannedImport, Upload, shared_content
+from study.io.planning import PlannedImport, Upload, shared_content_error
 from study.ports.context import Context, Visit
 from study.store.database import end_reading
 from study.store.logs.imports import ImportRecord
@@ -26,7 +26,7 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 from study.web.security import middleware
-from study.web.security.access import owners_only, role_of
+from study.web.security.access import owners_only
 
 PATH = "/io"
 ANSWERS_AT_ONCE_SECONDS = 0.3
@@ -61,7 +61,6 @@ class Requester:
     """The requester of the page and their data."""
 
     visit: Visit
-    is_owner: bool
     is_here: bool
 
     @property
@@ -130,7 +129,6 @@ class InOutPage:
     def _requester(self, request: gr.Request, event: dict[str, Any] | None = None) -> Requester:
         return Requester(
             visit=frame.visit_of(self.context, request, event),
-            is_owner=role_of(request) == "owner",
             is_here=middleware.is_here(request),
         )
 
@@ -150,7 +148,7 @@ class InOutPage:
             path=self.pending.path_of(requester.profile_id),
             name=waiting.name,
             digest=waiting.digest,
-            may_change_files=requester.is_owner,
+            may_change_files=requester.visit.is_owner,
             to_import=bool(shown),
         )
         return self.jobs.start(upload, shown, now=requester.visit.now)
@@ -195,15 +193,15 @@ class InOutPage:
         return {"html": self._page(requester, preview=shown), "say": said, "focus": "#preview"}
 
     def _apply(self, requester: Requester, planned: PlannedImport, job: ImportJob) -> Reply:
-        if planned.plan.files and not requester.is_owner:
-            raise shared_content("import", do_next="Send them the file.")
+        if planned.plan.files and not requester.visit.is_owner:
+            raise shared_content_error("import", do_next="Send the owner the file.")
         shown = job.purpose["digest"], job.purpose["report"]
         if shown != (job.upload.digest, _compute_digest(planned.report)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._remember(job, planned.report)
             return {"html": self._page(requester, preview=preview), "error": error, "focus": "#preview"}
         # A learner's undo takes an import back; a backup of everyone for each of them would fill the disk.
-        if self.snapshots is not None and requester.is_owner and planned.report.counts["changed"]:
+        if self.snapshots is not None and requester.visit.is_owner and planned.report.counts["changed"]:
             self.snapshots.make("import", now=requester.visit.now)
         report = self._imports.apply(
             requester.profile_id, planned.plan, file_name=job.upload.name, now=requester.visit.now
@@ -211,14 +209,14 @@ class InOutPage:
         self._drop(requester)
         counts = report.counts
         said = f"{job.upload.name} is imported: {counts['new']} new, {counts['changed']} changed."
-        done = self._imports.store.imports.list_undoable(requester.profile_id)[0]
+        done = self._imports.store.imports.find_undoable(requester.profile_id, report.import_id)
         return {"html": self._page(requester, said=said, done=done), "say": said, "focus": "#said"}
 
     def _refuse_shared(self, requester: Requester, event: Mapping[str, Any]) -> None:
         """Refuse a learner who would undo what the owner imported into decks and questions for everyone."""
         wanted = form_event.read_whole(event, "import")
         record = self.context.store.imports.find_undoable(requester.profile_id, wanted)
-        if record and record.changes.get("files") and not requester.is_owner:
+        if record and record.changes.get("files") and not requester.visit.is_owner:
             raise owners_only()
 
     def _restore(self, requester: Requester, event: Mapping[str, Any]) -> Reply:
@@ -264,7 +262,7 @@ class InOutPage:
             exchanges=self.exchanges,
             imports=[one for one in undoable if not done or one.id != done.id],
             limits=import_limits,
-            data_folder=str(self.context.settings.home) if requester.is_owner else "",
+            data_folder=str(self.context.settings.home) if requester.visit.is_owner else "",
             own_problems=[
                 problem for exchange in self.exchanges.values() for problem in exchange.own_problems()
             ],
@@ -272,9 +270,9 @@ class InOutPage:
             words=WORDS,
             verdicts=VERDICTS,
             snapshots=kept if requester.is_here else [],
-            newest=kept[0] if kept and requester.is_owner else None,
+            newest=kept[0] if kept and requester.visit.is_owner else None,
             newest_age=visit.days_ago(kept[0].made_at) if kept else "",
-            backup_problem=self.snapshots.problem if self.snapshots and requester.is_owner else "",
+            backup_problem=self.snapshots.problem if self.snapshots and requester.visit.is_owner else "",
         )
 
     def _still_waiting(self, requester: Requester) -> dict[str, Any] | None:

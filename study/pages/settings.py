@@ -22,7 +22,6 @@ from study.web import form_event, frame
 from study.web.device_routes import LINK_MINUTES, Devices, qr_code
 from study.web.frame import Reply
 from study.web.security import middleware
-from study.web.security.access import role_of
 from study.web.server import own_addresses
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
@@ -47,12 +46,12 @@ class SettingsPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the settings of this profile; the other profiles are shown at this machine only."""
-        return self._page(frame.visit_of(self.context, request), **_who(request))
+        visit = frame.visit_of(self.context, request)
+        return self._page(visit, is_here=middleware.is_here(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self.context, request, event)
-        who = _who(request)
-        is_here = who["is_here"]
+        is_here = middleware.is_here(request)
         profiles, shared = self.context.store.profiles, self.context.shared
         match event.get("act"):
             case "rename":
@@ -65,9 +64,9 @@ class SettingsPage:
             case "prefer":
                 self._prefer(visit, event)
             case "ask-delete":
-                return {"html": self._page(visit, deleting=True, **who), "focus": "#delete"}
+                return {"html": self._page(visit, is_here=is_here, deleting=True), "focus": "#delete"}
             case "keep":
-                return {"html": self._page(visit, **who), "focus": "#ask-delete"}
+                return {"html": self._page(visit, is_here=is_here), "focus": "#ask-delete"}
             case "delete":
                 profiles.erase(visit.profile.id)
                 PendingUploads(folder=self.context.settings.imports_dir).drop(visit.profile.id)
@@ -100,7 +99,7 @@ class SettingsPage:
         shortcuts = bool(form_event.read_field(event, "shortcuts"))  # an empty box is not sent
         self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
-    def _page(self, visit: Visit, *, is_here: bool, is_owner: bool, deleting: bool = False) -> Markup:
+    def _page(self, visit: Visit, *, is_here: bool, deleting: bool = False) -> Markup:
         store, home = self.context.store, self.context.settings.home
         return render(
             "study/settings.html",
@@ -116,8 +115,8 @@ class SettingsPage:
             zones=_list_zones(),
             is_shared=self.context.shared,
             name_limit=NAME_LIMIT,
-            data_folder=str(home) if is_owner else "",
-            log=read_last(home) if is_owner else None,
+            data_folder=str(home) if visit.is_owner else "",
+            log=read_last(home) if visit.is_owner else None,
             log_file=str(home / FILE),
             saved="saved" in visit.query,
             deleting=deleting,
@@ -125,11 +124,6 @@ class SettingsPage:
             answers=len(store.quizzes.history(visit.profile.id)),
             explanations=len(store.explains.attempts(visit.profile.id)),
         )
-
-
-def _who(request: gr.Request) -> dict[str, bool]:
-    """Return whether a request comes from this machine, and whether from the owner."""
-    return {"is_here": middleware.is_here(request), "is_owner": role_of(request) == "owner"}
 
 
 def _host_of(request: gr.Request) -> tuple[str, bool]:

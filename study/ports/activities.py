@@ -266,7 +266,7 @@ class FirstRuns(Protocol):
         """Start the run with the learner's guess and return its id. Raises LearnerError on a bad guess."""
 
     def has(self, run_id: str) -> bool:
-        """Return whether there is such a run, or it was deleted."""
+        """Return whether there is such a run; False once it was deleted."""
 
     def show(self, visit: Visit, run_id: str) -> FirstRunView:
         """Render the run as it is now. Raises LearnerError when there is no such run."""

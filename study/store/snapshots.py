@@ -148,21 +148,19 @@ class Snapshots:
                 self._leave_classes_out_of(snapshot.path)
 
     def _leave_classes_out_of(self, path: Path) -> None:
-        with (
-            zipfile.ZipFile(path) as older,
-            tempfile.TemporaryDirectory(dir=self.folder, prefix=".making-") as making,
-        ):
+        with zipfile.ZipFile(path) as older:
             if older.comment == WITHOUT_CLASSES:
                 return
-            copy, packed = Path(older.extract(DATABASE, making)), Path(making) / "packed"
-            leave_out_classes(copy)
-            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-                archive.comment = WITHOUT_CLASSES
-                archive.write(copy, DATABASE)
-                for entry in older.infolist():
-                    if entry.filename != DATABASE:
-                        archive.writestr(entry, older.read(entry))
-            packed.replace(path)
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".making-") as making:
+                copy, packed = Path(older.extract(DATABASE, making)), Path(making) / "packed"
+                leave_out_classes(copy)
+                with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+                    archive.comment = WITHOUT_CLASSES
+                    archive.write(copy, DATABASE)
+                    for entry in older.infolist():
+                        if entry.filename != DATABASE:
+                            archive.writestr(entry, older.read(entry))
+                packed.replace(path)
 
     def set_aside(self, *, now: datetime) -> Path:
         """Move a database that can't be opened into a folder of its own, and return that folder."""

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.base.errors import LearnerError
-from study.base.hourly import Hourly
 from study.base.owner_log import note, note_error
+from study.base.periodic_task import PeriodicTask
 from study.store.profiles import Profiles
 from study.store.snapshots import Snapshots
 
@@ -21,16 +21,16 @@ class Upkeep:
     def __init__(self, profiles: Profiles, snapshots: Snapshots | None) -> None:
         self._profiles = profiles
         self._snapshots = snapshots
-        self._hourly = Hourly("upkeep", lambda: self.look(now=datetime.now(UTC)))
+        self._task = PeriodicTask("upkeep", lambda: self.look(now=datetime.now(UTC)))
 
     def start(self) -> "Upkeep":
         """Look now, then every hour."""
-        self._hourly.start()
+        self._task.start()
         return self
 
     def close(self) -> None:
         """Begin nothing further."""
-        self._hourly.close()
+        self._task.close()
 
     def look(self, *, now: datetime) -> None:
         """Do what is due. What fails is noted for the owner, and tried again in the next hour."""
@@ -44,6 +44,6 @@ class Upkeep:
                 self._snapshots.problem = str(error)
                 note("backup", "The daily backup was not made. Import and export says why.")
         try:
-            self._profiles.remove_idle_guests(before=now - GUESTS_KEPT, stop=self._hourly.is_closing)
+            self._profiles.remove_idle_guests(before=now - GUESTS_KEPT, stop=self._task.is_closing)
         except SQLAlchemyError as error:
             note_error("removing guests who never did anything", error)

@@ -8,8 +8,6 @@ from study.ports.context import Visit
 from study.store.logs.preferences_and_drafts import Notes
 from study.web import form_event
 
-ANY_LENGTH = 4_000_000  # what is too long is refused beside its field, and stays there
-
 
 @dataclass(frozen=True, kw_only=True)
 class FormDraft:
@@ -31,7 +29,7 @@ class FormDraft:
     def save(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Keep what a field sent."""
         field = form_event.read_text(event, "field")
-        text = form_event.read_text(event, "value", limit=ANY_LENGTH)
+        text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
         if field in self.fields:
             self.notes.save_draft(visit.profile.id, self._key(field), text, at=visit.now)
 
@@ -42,9 +40,20 @@ class FormDraft:
             if text != before:
                 self.notes.save_draft(visit.profile.id, self._key(field), text, at=visit.now)
 
+    def refill(self, visit: Visit, texts: Mapping[str, str]) -> None:
+        """Make these texts the draft if there is no other one."""
+        if texts and not any(self.read(visit).values()):
+            self.replace(visit, texts)
+
+    def name_in_browser(self, visit: Visit) -> str:
+        """Return the name under which the browser keeps what isn't sent yet."""
+        return f"{visit.profile.id}:{self.name}"
+
     def read_form(self, event: Mapping[str, Any]) -> dict[str, str]:
         """Return the fields as they were handed in, of any length."""
-        typed = {field: form_event.read_field(event, field, limit=ANY_LENGTH) for field in self.fields}
+        typed = {
+            field: form_event.read_field(event, field, limit=form_event.ANY_LENGTH) for field in self.fields
+        }
         return {field: text.replace("\r\n", "\n").strip() for field, text in typed.items()}
 
     def _key(self, field: str) -> str:

@@ -18,6 +18,11 @@ def unknown_act(event: Mapping[str, Any]) -> LearnerError:
     )
 
 
+ANY_LENGTH = 4_000_000
+"""Up to BODY_LIMIT_BYTES of study/web/security/middleware.py a text that is too long gets a message; beyond
+that the request fails."""
+
+
 def clean(text: str) -> str:
     """What every database takes of a text: no zero byte, and no half of a character."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -22,7 +22,7 @@ from study.base.owner_log import note
 from study.base.settings import Settings, load_settings
 from study.web.startup_page import StartupPage
 from study.web.stop_guard import start_guard
-from study.web.stub_files import write_no_stubs
+from study.web.stub_files import disable_stub_writing
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)
@@ -182,7 +182,7 @@ def set_gradio_environment(settings: Settings) -> None:
 
     Its import writes no stub files for editors, which takes as long as all the rest of it.
     """
-    write_no_stubs()
+    disable_stub_writing()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
 

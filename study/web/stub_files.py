@@ -15,7 +15,7 @@ COMPONENTS = "gradio.component_meta"
 WRITES_STUBS = "create_or_modify_pyi"
 
 
-def write_no_stubs() -> None:
+def disable_stub_writing() -> None:
     """Let the next import of Gradio in this process write no stub files."""
     if COMPONENTS not in sys.modules and not any(isinstance(each, _Finder) for each in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

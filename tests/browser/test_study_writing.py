@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.axe import violations
-from tests.browser.conftest import StartApp, Visit
+from tests.browser.conftest import StartApp, Visit, Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -17,13 +17,19 @@ def app_address(start_app: StartApp) -> str:
     return start_app("--no-worker")
 
 
+def open_form(visitor: Visitor, address: str, name: str) -> Page:
+    """Follow the link to a form, which has no problem that axe finds."""
+    page = visitor.open(address)
+    page.get_by_role("link", name=name).click()
+    visitor.settled()
+    expect(page).to_have_title(re.compile(f"^{name}"))
+    assert violations(page) == []
+    return page
+
+
 def test_a_card_is_written_by_keyboard_asked_and_edited(visit: Visit) -> None:
     visitor = visit(width=390, height=844, color_scheme="dark")
-    page = visitor.open("/cards?new=1")
-    page.get_by_role("link", name="Write a card").click()
-    visitor.settled()
-    expect(page).to_have_title(re.compile("^Write a card"))
-    assert violations(page) == []
+    page = open_form(visitor, "/cards?new=1", "Write a card")
 
     front, back = page.get_by_label("Front: the question"), page.get_by_label("Back: the answer")
     front.fill("What is $B A$ here?")
@@ -83,11 +89,7 @@ def test_a_card_is_taken_back_into_the_form_written_again_and_deleted(visit: Vis
 
 def test_a_question_is_written_and_asked_at_once(visit: Visit) -> None:
     visitor = visit(width=390, height=844, color_scheme="dark")
-    page = visitor.open("/quiz")
-    page.get_by_role("link", name="Write a question").click()
-    visitor.settled()
-    expect(page).to_have_title(re.compile("^Write a question"))
-    assert violations(page) == []
+    page = open_form(visitor, "/quiz", "Write a question")
     page.locator("#question-stem").fill("What is frozen?")
     page.locator("#question-right").fill("The base")
     page.locator("#question-wrong-1").fill("The base")

@@ -23,8 +23,8 @@ from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.ledger import Ledger, constant_bytes
 from lora_lab.memory.optimizer_state import Tensors, moments_8bit_bytes
 from lora_lab.parameters.shapes import Linear, ModelShape
+from study.base.binary_search import find_largest
 from study.base.errors import LearnerError
-from study.base.halving import largest_holding
 
 STEPS = {"litgpt": LitgptStep, "torchtune": TorchtuneStep, "unsloth": UnslothStep}
 CODE_BITS = {"fp32": 32, "bf16": 16, "fp16": 16, "int8": 8, "nf4": 4, "nf4-dq": 4, "fp4": 4, "fp4-dq": 4}
@@ -94,7 +94,7 @@ def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -
     """
     lines = None if setting.shape.fused_experts else _moments_by_batch(replace(setting, measure="allocated"))
     if lines is None:
-        return largest_holding(
+        return find_largest(
             lambda batch: forecast_step(replace(setting, batch=batch)).total_bytes <= limit_bytes,
             none=0,
             most=most,

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from quizzes.grader.calibration import (
     MOST_FALSE_ACCEPTED,
-    OWN_MOST_BLAMED,
     OWN_MOST_FALSE_ACCEPTED,
+    OWN_MOST_FALSE_CONTRADICTED,
     fitting_limits,
     fitting_temperature,
     list_cases,
@@ -19,7 +19,7 @@ from quizzes.grader.weights import UNCALIBRATED, Weights
 from quizzes.grader.worker.reader import Reader
 
 BOUNDS = {"most_false": MOST_FALSE_ACCEPTED}
-OWN_BOUNDS = {"most_false": OWN_MOST_FALSE_ACCEPTED, "most_blamed": OWN_MOST_BLAMED}
+OWN_BOUNDS = {"most_false": OWN_MOST_FALSE_ACCEPTED, "most_false_contradicted": OWN_MOST_FALSE_CONTRADICTED}
 
 
 def build_scorer(reader: Reader) -> Scorer:

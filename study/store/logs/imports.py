@@ -48,9 +48,9 @@ def record_import(
     counts: Mapping[Any, int],
     changes: Mapping[str, Any],
     at: datetime,
-) -> None:
-    """Record an import inside the transaction that makes its changes."""
-    connection.execute(
+) -> int:
+    """Record an import inside the transaction that makes its changes, and return its id."""
+    recorded = connection.execute(
         insert(t.imports).values(
             profile_id=profile_id,
             file_name=file_name[:200],
@@ -59,6 +59,8 @@ def record_import(
             imported_at=at,
         )
     )
+    assert recorded.inserted_primary_key is not None
+    return int(recorded.inserted_primary_key[0])
 
 
 def record_undo(connection: Connection, import_id: int, *, at: datetime) -> None:

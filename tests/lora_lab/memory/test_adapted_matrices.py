@@ -11,18 +11,9 @@ from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.parameters.target_matching import select_names
 from tests.lora_lab.cli import asking
-from tests.lora_lab.families import KINDS, config_of, model_of
+from tests.lora_lab.families import KINDS, PEFT_WARNINGS, config_of, model_of
 
-# PEFT doubles the rank of gate and up together, and says so where only one of its two names matches; it asks
-# transformers 5.24 under a name that it has given up, and warns where a head is tied.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated"),
-    pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys"),
-    pytest.mark.filterwarnings("ignore:Model has .tie_word_embeddings=True"),
-    pytest.mark.filterwarnings("ignore:Note that `r` is not used in AdaLora"),
-    pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to"),
-    pytest.mark.filterwarnings("ignore:You have passed exclude_modules"),
-]
+pytestmark = [*PEFT_WARNINGS, pytest.mark.filterwarnings("ignore:You have passed exclude_modules")]
 RANK = 4
 FP32_BYTES = 4
 

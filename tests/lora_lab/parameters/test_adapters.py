@@ -19,16 +19,9 @@ from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from lora_lab.parameters.target_matching import find_adaptation
 from lora_lab.worker.model.read_shape import build_model, shape_of_config
 from study.base.errors import LearnerError
-from tests.lora_lab.families import FAMILIES, KINDS, NO_TRANSFORMERS, config_of, shape_of
+from tests.lora_lab.families import FAMILIES, KINDS, NO_TRANSFORMERS, PEFT_WARNINGS, config_of, shape_of
 
-# PEFT 0.21 asks transformers 5.24 under a name that it has given up, and warns where a head is tied.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated"),
-    pytest.mark.filterwarnings("ignore:Model has .tie_word_embeddings=True"),
-    pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to"),
-    pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys"),
-    pytest.mark.filterwarnings("ignore:Note that `r` is not used in AdaLora"),
-]
+pytestmark = PEFT_WARNINGS
 
 CLASSIFIERS = ("llama", "phi3", "gpt2", "falcon", "bert", "roberta", "deberta-v2", "distilbert", "vit", "t5")
 ON_CPU = ("vera", "adalora")

@@ -10,16 +10,9 @@ from lora_lab.parameters.adapter_config import AdapterSetting, UnsupportedCase
 from lora_lab.parameters.counts import Count, count_adapter
 from lora_lab.parameters.json_fields import setting_of
 from lora_lab.parameters.shapes import find_shape
-from tests.lora_lab.families import model_of, shape_of
+from tests.lora_lab.families import PEFT_WARNINGS, model_of, shape_of
 
-# PEFT 0.21 asks transformers 5.24 under a name that it has given up, and warns where a head is tied.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated"),
-    pytest.mark.filterwarnings("ignore:Model has .tie_word_embeddings=True"),
-    pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to"),
-    pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys"),
-    pytest.mark.filterwarnings("ignore:Note that `r` is not used in AdaLora"),
-]
+pytestmark = PEFT_WARNINGS
 
 NARROWED = [
     ("llama", {"target_modules": ["q_proj", "k_proj"], "exclude_modules": ["k_proj"]}),

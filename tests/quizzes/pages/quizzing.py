@@ -18,7 +18,6 @@ def build_quiz(context: Context, exercise: QuizExercise | None = None) -> QuizPa
     writer = QuestionWriter(
         exchange=question_exchange(home, context.concepts, bank),
         imports=Imports(store=context.store, home=home),
-        store=context.store,
     )
     exercise = exercise or quiz_exercise(context, ask_for_cards=card_exercise(context).ask_for, bank=bank)
     return QuizPage(

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from study.base.json_lines import AskedProcess, JsonLinesProcess
+from study.base.json_lines import JsonLinesProcess, RequestProcess
 
 ECHO = """
 import json, sys
@@ -63,7 +63,7 @@ def test_a_killed_process_gives_no_answer_to_whoever_waits_for_one(worker: JsonL
 def test_a_question_after_the_process_was_killed_is_answered_by_another_one(
     environment: dict[str, str],
 ) -> None:
-    asked = AskedProcess("echo_worker", environment=environment)
+    asked = RequestProcess("echo_worker", environment=environment)
     before = set(psutil.Process().children())
     assert asked.ask({"times": 1}, seconds=60) == {"number": 0}
     (first,) = set(psutil.Process().children()) - before
@@ -75,7 +75,7 @@ def test_a_question_after_the_process_was_killed_is_answered_by_another_one(
 
 
 def test_a_question_without_an_answer_ends_with_its_time(environment: dict[str, str]) -> None:
-    asked = AskedProcess("echo_worker", environment=environment)
+    asked = RequestProcess("echo_worker", environment=environment)
     assert asked.ask({"times": 0}, seconds=0.5) is None
     assert asked.ask({"times": 1}, seconds=60) == {"number": 0}
     asked.close()

@@ -8,7 +8,7 @@ CLOSE_SECONDS = 2.0
 """How long closing waits for work that is under way; what takes longer ends with the process."""
 
 
-class Hourly:
+class PeriodicTask:
     """A thread that calls a function now and every hour, until it is closed."""
 
     def __init__(
