@@ -72,15 +72,15 @@ class Lab:
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
     def split_runs(self) -> tuple[list[RunFolder], list[Path]]:
-        """Return every run, and what stands among the runs and can't be read, in one look at the folder."""
+        """Return all runs and all unreadable entries, from one scan of the folder."""
         return split_runs(self.settings.runs_dir)
 
     def damaged_runs(self) -> list[Path]:
-        """Return what stands among the runs and can't be read, newest first."""
+        """Return the unreadable entries of the folder of runs, newest first."""
         return list_damaged(self.settings.runs_dir)
 
     def damaged_sweeps(self) -> list[Path]:
-        """Return what stands among the sweeps and can't be read, newest first."""
+        """Return the unreadable entries of the folder of sweeps, newest first."""
         return list_damaged_sweeps(self.settings.sweeps_dir)
 
     def cells(self, sweep: Sweep) -> list[GridCell]:

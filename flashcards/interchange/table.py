@@ -16,7 +16,7 @@ from flashcards.interchange.anki_read import id_of_guid
 from flashcards.interchange.anki_write import DECK_PREFIX, accept_to_html, guid_of
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags, tags_of
 from study.base.errors import LearnerError
-from study.base.import_limits import HTML_CHARACTERS, check_items
+from study.base.import_limits import check_items, limit_csv_fields
 from study.base.spreadsheets import decode_table, is_formula, row_error
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
@@ -109,7 +109,7 @@ def _read_rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]
         header[found[1]] = found[2]
         length += 1
     body = "".join(lines[length:])
-    csv.field_size_limit(HTML_CHARACTERS)
+    limit_csv_fields()
     separator = _detect_separator(header, file, body)
     if separator == '"':
         raise LearnerError(

@@ -45,12 +45,14 @@ def judge_text(text: str, claim: Claim, quantization: str) -> ClaimVerdict:
     can't be read.
     """
     verdict = judge_claim(claim)
-    if verdict.answer == "impossible" and quantization == "none" and "from_pretrained" not in text:
+    if verdict.answer != "impossible":
+        return verdict
+    if quantization == "none" and "from_pretrained" not in text:
         packed = judge_claim(replace(claim, quantization="4bit"))
         if packed.answer != "impossible":
             return replace(packed, why=f"{packed.why} The text does not say that the base is in 4 bit.")
     unread = find_unread_labels(text)
-    if verdict.answer == "impossible" and unread is not None:
+    if unread is not None:
         raise UnsupportedCase(f"{unread} decides how large the classifier is, and can't be read")
     return verdict
 

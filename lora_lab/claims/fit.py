@@ -95,7 +95,7 @@ def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int) -> str:
         return "; the printed number is exactly half: some tools halve all counts on a 4-bit base"
     of_rank = (claim.rank or 0) * (printed - sizes.saved - sizes.biases)
     setting = claim.setting
-    has_fixed = setting.rank_pattern or setting.adapter_bias
+    has_fixed = setting.rank_pattern or setting.lora_bias
     grows_with_rank = setting.variant in ("lora", "rslora") and not has_fixed
     if grows_with_rank and of_rank > 0 and not of_rank % sizes.adapters:
         return f"; the printed number is what r = {of_rank // sizes.adapters} gives on the same targets"

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from study.base.errors import LearnerError
-from study.base.import_limits import HTML_CHARACTERS
+from study.base.import_limits import limit_csv_fields
 from study.content.training_pairs import own_pairs
 
 MAX_FILE_BYTES = 2_000_000
@@ -167,7 +167,7 @@ def _jsonl_rows(text: str) -> Iterator[Row]:
 
 
 def _csv_rows(name: str, text: str) -> Iterator[Row]:
-    csv.field_size_limit(HTML_CHARACTERS)  # one for the whole process: decks and questions set the same
+    limit_csv_fields()
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
         missing = {"prompt", "answer"} - set(reader.fieldnames or ())

@@ -123,7 +123,8 @@ class GridSetting:
     @property
     def seconds_a_step(self) -> float | None:
         """The median of its step times; None without one."""
-        return statistics.median(self.step_times) if self.step_times else None
+        times = self.step_times
+        return statistics.median(times) if times else None
 
     @property
     def word(self) -> str:

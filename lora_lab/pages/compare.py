@@ -1,7 +1,7 @@
 """The Compare page: overlaid runs, their differences, their answers, and a chat with base and tuned."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import gradio as gr
@@ -115,9 +115,9 @@ class ComparePage:
 
     def _rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
         """Return every run that has measured a step, newest first, after those being compared."""
-        chosen = {item.run.run_id: item.run for item in runs}
-        others = (run for run in self._lab.runs() if run.run_id not in chosen)
-        states = ((run, run.state()) for run in (*chosen.values(), *others))
+        chosen = {item.run.run_id for item in runs}
+        others = ((run, run.state()) for run in self._lab.runs() if run.run_id not in chosen)
+        states = chain(((item.run, item.state) for item in runs), others)
         listed = list(islice(((run, state) for run, state in states if state.steps), LISTED))
         return [
             {

@@ -78,7 +78,7 @@ class AdapterSetting:
     ties_weights: bool = False
     """Whether an adapter of tied embeddings comes to the head as well: PEFT's `ensure_weight_tying`."""
 
-    adapter_bias: bool = False
+    lora_bias: bool = False
     """Whether each B has a bias, a number per output: PEFT's `lora_bias`."""
 
     def __post_init__(self) -> None:
@@ -96,6 +96,11 @@ class AdapterSetting:
                 )
         if self.variant == "ia3" and self.bias != "none":
             raise PeftRefusal("IA3 has no bias setting.", do_next="Leave bias at none.")
+
+    @property
+    def trains_output_vector(self) -> bool:
+        """Whether a LoRA matrix trains a number per output besides A and B: a magnitude, or B's bias."""
+        return self.variant == "dora" or self.lora_bias
 
     @property
     def default_rank(self) -> int:

@@ -95,7 +95,7 @@ def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
         layers=_read_layers(lora),
         rank_pattern=_read_rank_pattern(lora),
         ties_weights=read_flag(lora, "ensure_weight_tying"),
-        adapter_bias=read_flag(lora, "lora_bias"),
+        lora_bias=read_flag(lora, "lora_bias"),
         variant=read_variant(lora) or "lora",
         task_type=lora.get("task_type"),
         modules_to_save=listed_names(lora, "modules_to_save"),

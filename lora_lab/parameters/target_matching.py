@@ -59,8 +59,8 @@ class _Rules:
         if self.setting.is_narrowed and (self.family != "lora" or self.tree.renamed):
             of_what = "fused experts" if self.tree.renamed else self.setting.variant
             raise UnsupportedCase(f"excluded modules, single layers and a rank pattern with {of_what}")
-        if self.setting.adapter_bias:
-            self._check_adapter_bias()
+        if self.setting.lora_bias:
+            self._check_lora_bias()
         targets, feedforward = self._targets(), self._feedforward()
         parameters: tuple[str, ...] = ()
         doubled = False
@@ -82,7 +82,7 @@ class _Rules:
             + (sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0),
         )
 
-    def _check_adapter_bias(self) -> None:
+    def _check_lora_bias(self) -> None:
         if self.setting.variant == "dora":
             raise PeftRefusal("PEFT has no lora_bias with DoRA.", do_next="Leave one of them out.")
         if self.family != "lora" or self.setting.bias != "none" or self.tree.renamed:
@@ -152,9 +152,7 @@ class _Rules:
         every = [name for group in self.groups for name in group.names]
         wanted = [name for name in self._select(targets, every) if self._is_in_layers(name, targets)]
         scaled_at_input = set(select_names(feedforward, every, anywhere=True))
-        ranks = [rank for _, rank in self.setting.rank_pattern]
-        patterns = [pattern for pattern, _ in self.setting.rank_pattern]
-        own_ranks = {name: ranks[at] for name, at in first_matches(every, patterns, within=OF_A_NAME).items()}
+        own_ranks = find_own_ranks(every, self.setting.rank_pattern)
         kept = set(wanted)
         for group in self.groups:
             for at_input in (False, True):
@@ -205,7 +203,7 @@ class _Rules:
             raise PeftRefusal(
                 f"{group.path} isn't a layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
             )
-        if self.setting.adapter_bias and not group.is_linear:
+        if self.setting.lora_bias and not group.is_linear:
             raise UnsupportedCase(f"lora_bias on {group.path}, which is not a linear layer")
         match variant:
             case "vera":
@@ -214,8 +212,8 @@ class _Rules:
                 return LinearCount(group.d_in + group.d_out + 1)
             case "ia3":
                 return LinearCount(0, group.d_in if at_input else group.d_out)
-        has_more = variant == "dora" or self.setting.adapter_bias
-        return LinearCount(group.kernel * group.d_in + group.d_out, group.d_out if has_more else 0)
+        fixed = group.d_out if self.setting.trains_output_vector else 0
+        return LinearCount(group.kernel * group.d_in + group.d_out, fixed)
 
     # ---- fused experts
 
@@ -372,6 +370,13 @@ class _Rules:
 
 def _is_within(name: str, module: str) -> bool:
     return name == module or name.startswith(f"{module}.")
+
+
+def find_own_ranks(names: Iterable[str], rank_pattern: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Find the rank of each name that PEFT's `rank_pattern` gives one, by the first pattern that matches."""
+    given = tuple(rank_pattern)
+    found = first_matches(names, (pattern for pattern, _ in given), within=OF_A_NAME)
+    return {name: given[at][1] for name, at in found.items()}
 
 
 def select_names(wanted: str | tuple[str, ...], names: Sequence[str], *, anywhere: bool = False) -> list[str]:

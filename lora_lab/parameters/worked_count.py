@@ -37,14 +37,12 @@ def _count_each(match: Match, setting: AdapterSetting, rank: int) -> str:
     rank = match.own_rank or rank
     if group.tensors or group.kernel > 1:
         return f"{rank} × {match.each.slope or match.each.fixed // rank:,}"
-    variant = "dora" if setting.adapter_bias else setting.variant  # both add a number per output
-    match variant:
+    match setting.variant:
         case "vera":
             return f"({rank} + {group.d_out:,})"
         case "ia3":
             return f"{match.each.fixed:,}"
         case "adalora":
             return f"{rank} × ({group.d_in:,} + {group.d_out:,} + 1)"
-        case "dora":
-            return f"[{rank} × ({group.d_in:,} + {group.d_out:,}) + {group.d_out:,}]"
-    return f"{rank} × ({group.d_in:,} + {group.d_out:,})"
+    product = f"{rank} × ({group.d_in:,} + {group.d_out:,})"
+    return f"[{product} + {group.d_out:,}]" if setting.trains_output_vector else product

@@ -91,7 +91,11 @@ def count_trained(fields: Fields, shape: ModelShape) -> Count:
 
 def needed_bytes(fields: Fields, find: FindShape = find_shape) -> int:
     """Compute what the GPU must have: reserved by the allocator, and the driver's share."""
-    return forecast_step(_reserved(fields, find)).total_bytes + CUDA_OVERHEAD_BYTES
+    return _needed_bytes(_reserved(fields, find))
+
+
+def _needed_bytes(setting: StepSetting) -> int:
+    return forecast_step(setting).total_bytes + CUDA_OVERHEAD_BYTES
 
 
 def needed_parts(fields: Fields) -> dict[str, int]:
@@ -110,8 +114,9 @@ def _reserved(fields: Fields, find: FindShape) -> StepSetting:
 
 def longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int:
     """Find the most tokens a sequence may have on that GPU; 0 where not even one fits."""
+    setting = _reserved(fields, find)
     return find_largest(
-        lambda tokens: needed_bytes({**fields, "seq_len": str(tokens)}, find) <= gpu_bytes,
+        lambda tokens: _needed_bytes(replace(setting, seq_len=tokens)) <= gpu_bytes,
         none=0,
         most=memory_form.LARGEST["seq_len"],
     )

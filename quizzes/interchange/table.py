@@ -13,7 +13,7 @@ from dataclasses import replace
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import Answer, Form, change_texts, fields_of, form_of, kept_of
 from quizzes.kinds.grade import MOST_KEYS
-from study.base.import_limits import HTML_CHARACTERS
+from study.base.import_limits import HTML_CHARACTERS, limit_csv_fields
 from study.base.spreadsheets import BOM, decode_table, is_formula, row_error
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import File, ImportEntry, shorten
@@ -63,7 +63,7 @@ def is_table(file: File) -> bool:
 def read_table(file: File) -> QuestionReading:
     """Read the questions of a table; a row that can't be read is rejected with its line, the others stay."""
     text = decode_table(file.name, file.content)
-    csv.field_size_limit(HTML_CHARACTERS)
+    limit_csv_fields()
     reader = csv.DictReader(io.StringIO(text, newline=None), delimiter=_detect_separator(text))
     entries: list[QuestionEntry] = []
     rejected: list[ImportEntry] = []

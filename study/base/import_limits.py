@@ -1,5 +1,6 @@
 """Size limits of an imported file: generous for a course, far too small to stop the server."""
 
+import csv
 from collections.abc import Iterable
 
 from study.base.errors import LearnerError
@@ -33,6 +34,11 @@ READING_SECONDS = 300
 """The same by the clock, for a busy machine and for systems without a limit on processor time."""
 
 _SPLIT = "Split it into smaller files."
+
+
+def limit_csv_fields() -> None:
+    """Let the standard library read fields of this size: it has one limit for the whole process."""
+    csv.field_size_limit(HTML_CHARACTERS)
 
 
 def check_size(name: str, size_bytes: int, *, package: bool = False) -> None:

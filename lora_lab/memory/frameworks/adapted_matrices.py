@@ -17,9 +17,8 @@ from lora_lab.parameters.adapter_config import (
 )
 from lora_lab.parameters.counts import adaptation_of
 from lora_lab.parameters.json_fields import setting_of as read_setting
-from lora_lab.parameters.name_patterns import first_matches
 from lora_lab.parameters.shapes import SETS, Linear, ModelShape, Role
-from lora_lab.parameters.target_matching import LAYER_NUMBER, OF_A_NAME, select_names
+from lora_lab.parameters.target_matching import LAYER_NUMBER, find_own_ranks, select_names
 from lora_lab.parameters.target_syntax import as_targets
 
 Targets = str | Sequence[str] | None
@@ -183,9 +182,8 @@ def _find_head(
     setting = read_setting({"targets": (head.name,), **narrowing}, targets="targets")
     if select_names(setting.excluded, (head.name,)):
         return None
-    patterns, ranks = zip(*setting.rank_pattern, strict=True) if setting.rank_pattern else ((), ())
-    own = first_matches((head.name,), patterns, within=OF_A_NAME)
-    return LayerAdapter(linear=head, layers=(), rank=ranks[own[head.name]] if own else rank)
+    own_ranks = find_own_ranks((head.name,), setting.rank_pattern)
+    return LayerAdapter(linear=head, layers=(), rank=own_ranks.get(head.name, rank))
 
 
 def select_present(shape: ModelShape, names: str | tuple[str, ...]) -> tuple[Linear, ...]:

@@ -67,23 +67,26 @@ OPTIMIZERS: dict[str, Moments] = {
 }
 
 
-@lru_cache(maxsize=1024)  # searches on one page ask the same again, and an answer takes milliseconds
 def forecast_step(setting: StepSetting) -> Ledger:
     """Estimate the peak bytes of one step per component, for the measure that the setting names."""
-    match setting.phase:
-        case "load":
-            resident = _at_rest(setting)
-        case "generate":
-            resident = _forecast_generating(setting)
-        case _:
-            # The step is simulated once for all measures of an allocator, which only add to its tensors.
-            live = setting.measure == "live"
-            resident = _forecast_training(setting if live else replace(setting, measure="allocated"))
+    # The step is simulated once for all measures of an allocator, which only add to its tensors.
+    live = setting.measure == "live"
+    resident = _forecast_tensors(setting if live else replace(setting, measure="allocated"))
     if setting.measure in ("reserved", "device"):
         unused = round(RESERVED_SHARE * resident.total_bytes)
         context = CONTEXT_BYTES if setting.measure == "device" else 0
         resident = replace(resident, fixed=resident.fixed + unused + context)
     return resident
+
+
+@lru_cache(maxsize=4096)  # searches on one page ask the same again, and an answer takes milliseconds
+def _forecast_tensors(setting: StepSetting) -> Ledger:
+    match setting.phase:
+        case "load":
+            return _at_rest(setting)
+        case "generate":
+            return _forecast_generating(setting)
+    return _forecast_training(setting)
 
 
 def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -> int:
@@ -302,7 +305,6 @@ def _moment_bytes(setting: StepSetting, trained: list[tuple[int, int]], width: i
 # ---- the moments of a step
 
 
-@lru_cache(maxsize=4096)
 def _forecast_training(setting: StepSetting) -> Ledger:
     resident = _at_rest(setting)
     tape = simulate_step(setting)

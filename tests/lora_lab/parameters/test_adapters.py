@@ -63,7 +63,7 @@ def peft_config(setting: AdapterSetting, rank: int) -> PeftConfig:
         given = setting.feedforward
         return IA3Config(feedforward_modules=list(given) if isinstance(given, tuple) else given, **shared)
     shared["bias"] = setting.bias
-    if setting.adapter_bias:
+    if setting.lora_bias:
         shared["lora_bias"] = True
     if setting.variant == "vera":
         return VeraConfig(r=rank, **shared)
@@ -294,7 +294,7 @@ def test_a_module_saved_deep_inside_a_saved_one_is_not_guessed() -> None:
 @pytest.mark.filterwarnings("ignore:.lora_bias=True. was passed but the targeted layer")
 def test_an_adapters_own_bias_is_a_number_per_output(family: str, kind: str, variant: Any) -> None:
     task = "SEQ_CLS" if kind == "seqcls" else None
-    setting = AdapterSetting(targets="all-linear", adapter_bias=True, variant=variant, task_type=task)
+    setting = AdapterSetting(targets="all-linear", lora_bias=True, variant=variant, task_type=task)
     assert counted(family, setting, kind=kind) == peft_counts(family, setting, kind=kind)
 
 
