@@ -14,7 +14,7 @@ from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 COMPUTE: Compute = "bf16"
@@ -157,19 +157,3 @@ def _draw_picture(found: BackwardNumbers) -> Markup:
             soft=True,
         ),
     )
-
-
-FIGURE = Figure(
-    id="backward-graph",
-    title="The backward pass: who gets a gradient",
-    minutes=4,
-    concepts=(
-        "backprop-through-quantized",
-        "activation-memory",
-        "training-step",
-        "frozen-base",
-        "target-modules",
-    ),
-    settings=BackwardSettings,
-    show=show,
-)

@@ -19,7 +19,7 @@ from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RANK_LIMITS, Bits, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 SCHEMES: tuple[Bits, ...] = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
 CODE_WIDTHS: dict[str, int] = {"nf4-dq": 4, "nf4": 4, "fp4": 4, "int8": 8, "bf16": 16, "fp32": 32}
@@ -197,12 +197,3 @@ def _draw_frozen(
 
 
 assert set(get_args(Compute)) == set(COMPUTE_NAMES)
-
-FIGURE = Figure(
-    id="forward-types",
-    title="The forward pass and its number types",
-    minutes=3,
-    concepts=("dequantization", "qlora", "linear-layer", "number-formats"),
-    settings=ForwardTypesSettings,
-    show=show,
-)

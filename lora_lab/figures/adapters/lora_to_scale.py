@@ -10,7 +10,7 @@ from lora_lab.parameters.counts import lora_parameters_matrix
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureView, computed_here
+from study.figures.figure import FigureView, computed_here
 
 SIDE = 126.0
 THINNEST = 1.0
@@ -125,20 +125,3 @@ def draw_matrices(found: MatrixNumbers) -> Markup:
         draw_box(x_b - 2, row - 2, thin + 4, 4, "outline"),
         *(draw_words(x_w, bottom + 26 + LINE * at, text, soft=at > 0) for at, text in enumerate(lines)),
     )
-
-
-FIGURE = Figure(
-    id="lora-to-scale",
-    title="W + B·A, drawn to scale",
-    minutes=2,
-    concepts=(
-        "lora-update",
-        "low-rank-factorization",
-        "lora-rank",
-        "counting-parameters",
-        "frozen-base",
-        "transformer-block",
-    ),
-    settings=MatrixSettings,
-    show=show,
-)

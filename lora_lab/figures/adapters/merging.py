@@ -10,7 +10,7 @@ from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here, read_record
 from study.base.html import join_html
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView
+from study.figures.figure import FigureTable, FigureView
 
 STEPS = (5, 10, 20, 40)
 WAYS = {
@@ -146,13 +146,3 @@ def _draw_picture(settings: MergingSettings, found: tuple[Way, ...]) -> Markup:
     return render_drawing(
         bottom + 44, grid, *bars, draw_words(200, bottom + 38, label, anchor="middle", soft=True)
     )
-
-
-FIGURE = Figure(
-    id="merging",
-    title="Merging three ways",
-    minutes=3,
-    concepts=("quantized-merging", "adapter-merging", "adapter-files"),
-    settings=MergingSettings,
-    show=show,
-)

@@ -12,7 +12,7 @@ from lora_lab.quantities import dora_parameters, lora_parameters, vera_parameter
 from lora_lab.spec import RANK_LIMITS
 from study.base.units import as_count, as_percent, as_short
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 GAP, BAR = 46.0, 16.0
 FULL = "full matrices"
@@ -89,13 +89,3 @@ def _draw_picture(found: dict[str, int]) -> Markup:
         )
     )
     return render_drawing(bottom + 20, *drawn)
-
-
-FIGURE = Figure(
-    id="relatives",
-    title="What LoRA's relatives train",
-    minutes=2,
-    concepts=("lora-relatives", "counting-parameters", "lora-rank"),
-    settings=RelativesSettings,
-    show=show,
-)

@@ -8,7 +8,7 @@ from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_word
 from lora_lab.figures.models import RANKS
 from lora_lab.spec import RANK_LIMITS, RunSpec
 from study.figures.controls import slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 HEIGHT = 260
 ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -101,13 +101,3 @@ def _draw_picture(found: ScalingNumbers, curve: list[ScalingNumbers]) -> Markup:
 def _name_line(end: tuple[float, float], name: str, formula: str) -> tuple[Markup, Markup]:
     x, y = end[0] + 6, end[1]
     return draw_words(x, y - 10, name, bold=True), draw_words(x, y + 6, formula, soft=True)
-
-
-FIGURE = Figure(
-    id="scaling-over-ranks",
-    title="How strongly an adapter counts, by rank",
-    minutes=2,
-    concepts=("lora-alpha", "lora-rank", "lora-learning-rate"),
-    settings=ScalingSettings,
-    show=show,
-)

@@ -12,7 +12,7 @@ from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.parameters.counts import lora_parameters_matrix
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureView, computed_here
+from study.figures.figure import FigureView, computed_here
 
 HEIGHT = 270
 WIDEST = 576
@@ -110,20 +110,3 @@ def _draw_picture(found: TruncationNumbers) -> Markup:
         draw_words(cut - 6 if late else cut + 6, frame.y.end + 12, f"r = {found.rank}",
               anchor="end" if late else "start", bold=True),
     )  # fmt: skip
-
-
-FIGURE = Figure(
-    id="singular-values",
-    title="Singular values of real weights",
-    minutes=3,
-    concepts=(
-        "svd-truncation",
-        "matrix-rank",
-        "low-rank-factorization",
-        "intrinsic-dimension",
-        "lora-limits",
-        "combining-adapters",
-    ),
-    settings=TruncationSettings,
-    show=show,
-)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import Scale, draw_box, draw_hatched, draw_words, render_drawing
 from lora_lab.figures.adapters import lora_to_scale
 from lora_lab.figures.components import by_component
+from lora_lab.figures.described import build_figure
 from lora_lab.figures.models import RANKS, every_model
 from lora_lab.memory.ledger import Ledger, predict_ledger, upper_bound
 from lora_lab.parameters.counts import Count, count_parameters
@@ -72,14 +73,11 @@ def adapter_count(rank: int, targets: str = "all-linear") -> Count:
 
 def build_glance_figure(predict: PredictStep = predict_step) -> Figure[GlanceSettings]:
     """Return the figure of a newcomer's page."""
-    return Figure(
-        id="lora-at-a-glance",
-        title="LoRA at a glance: one rank, two numbers",
-        minutes=1,
-        concepts=("lora-rank", "lora-update"),
-        settings=GlanceSettings,
-        show=lambda settings: show_glance(settings, predict(settings.rank, "all-linear").total_bytes),
-    )
+
+    def show(settings: GlanceSettings) -> FigureView:
+        return show_glance(settings, predict(settings.rank, "all-linear").total_bytes)
+
+    return build_figure("lora-at-a-glance", show)
 
 
 def show_glance(settings: GlanceSettings, peak: int) -> FigureView:
@@ -129,14 +127,11 @@ def show_full(settings: FullSettings) -> FigureView:
 
 def build_whole_figure(predict: PredictStep = predict_step) -> Figure[WholeSettings]:
     """Return the figure that puts an adapter on a base in 4 bits beside full fine-tuning."""
-    return Figure(
-        id="adapter-of-a-model",
-        title="An adapter beside full fine-tuning",
-        minutes=2,
-        concepts=("counting-parameters", "trainable-state", "target-modules"),
-        settings=WholeSettings,
-        show=lambda settings: show_whole(settings, predict(settings.rank, settings.targets)),
-    )
+
+    def show(settings: WholeSettings) -> FigureView:
+        return show_whole(settings, predict(settings.rank, settings.targets))
+
+    return build_figure("adapter-of-a-model", show)
 
 
 def show_whole(settings: WholeSettings, step: Ledger) -> FigureView:
@@ -224,13 +219,3 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
 def _bar(look: str, across: Scale, y: float, value: float) -> Markup:
     start, width = across(0), max(1.0, across(value) - across(0))
     return draw_hatched(start, y, width, BAR) if look == "w" else draw_box(start, y, width, BAR, look)
-
-
-FULL = Figure(
-    id="full-fine-tuning-state",
-    title="What full fine-tuning keeps",
-    minutes=1,
-    concepts=("fine-tuning", "trainable-state", "training-step"),
-    settings=FullSettings,
-    show=show_full,
-)

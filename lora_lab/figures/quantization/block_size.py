@@ -9,11 +9,10 @@ from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_word
 from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
-from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import BITS_LABELS, Bits
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 SCHEMES: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4")
 HEIGHT = 260
@@ -117,14 +116,3 @@ def _draw_picture(every: list[BlockSizeNumbers], found: BlockSizeNumbers) -> Mar
         draw_words(x + (-12 if late else 12), y - 8, f"blocks of {found.size:,}", bold=True,
               anchor="end" if late else "start"),
     )  # fmt: skip
-
-
-FIGURE = Figure(
-    id="block-size",
-    title="Block size: bits against error",
-    minutes=3,
-    concepts=("blockwise-absmax", "double-quantization", "weight-memory"),
-    settings=BlockSizeSettings,
-    show=show,
-    further=("Two block sizes under the microscope", f"{MICROSCOPE}?second=nf4&second_block=256"),
-)

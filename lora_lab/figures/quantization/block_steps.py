@@ -12,7 +12,7 @@ from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS, code_of, find_nearest
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 FOUR_BIT = ("nf4", "fp4", "int4")
 X = Scale(low=-1, high=1, start=14, end=386)
@@ -179,13 +179,3 @@ def _draw_picture(absmax: float, steps: list[Coded], settings: BlockStepsSetting
             200, LINE_AT + 44, f"levels of {NAMES[settings.scheme]}, -1 to 1", anchor="middle", soft=True
         ),
     )  # fmt: skip
-
-
-FIGURE = Figure(
-    id="block-step-by-step",
-    title="One block of 64 weights, step by step",
-    minutes=4,
-    concepts=("blockwise-absmax", "dequantization", "quantization-levels"),
-    settings=BlockStepsSettings,
-    show=show,
-)

@@ -9,11 +9,10 @@ from lora_lab.figures.models import every_model
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, NESTED_BLOCK_SIZE, constant_bytes, overhead_bits
 from lora_lab.papers.tables import find_printed
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.settings.urls import MICROSCOPE
 from study.base.html import join_html
 from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureView, Origin, computed_here
+from study.figures.figure import FigureView, Origin, computed_here
 
 LEADING = 24.0
 
@@ -151,14 +150,3 @@ def _draw_picture(
         bars += draw_line([(end, y + 64), (392, y + 64)], "line ink dashed")
         bars += draw_words(392, y + 92, f"saved {found.saved:.4g}", anchor="end", bold=True)
     return render_drawing(y + 100, lines, bars)
-
-
-FIGURE = Figure(
-    id="double-quantization",
-    title="Double quantization, line by line",
-    minutes=2,
-    concepts=("double-quantization", "blockwise-absmax"),
-    settings=DoubleQuantizationSettings,
-    show=show,
-    further=("What it changes in a real matrix, under the microscope", f"{MICROSCOPE}?second=nf4-dq"),
-)

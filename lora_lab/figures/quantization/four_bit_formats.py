@@ -10,7 +10,7 @@ from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.parameters.block_formats import FORMATS, relative_error
 from study.base.units import as_percent
 from study.figures.controls import choice_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 X = Scale(low=0, high=64, start=10, end=390)
 ROW, REACH = 84.0, 30.0
@@ -113,13 +113,3 @@ def _draw_picture(settings: FormatSettings) -> Markup:
         )
     )
     return render_drawing(bottom + 26, *parts)
-
-
-FIGURE = Figure(
-    id="four-bit-formats",
-    title="Three 4-bit formats on real weights",
-    minutes=3,
-    concepts=("hardware-formats", "quantization-landscape", "nf4", "blockwise-absmax"),
-    settings=FormatSettings,
-    show=show,
-)

@@ -10,11 +10,10 @@ from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matric
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS
-from lora_lab.settings.urls import MICROSCOPE
 from study.base.html import join_html
 from study.base.units import as_percent
 from study.figures.controls import choice_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 NAMES = {"nf4": "NF4", "fp4": "FP4", "int4": "int4", "int8": "int8"}
 X = Scale(low=-1, high=1, start=44, end=392)
@@ -143,14 +142,3 @@ def _draw_line(at: int, one: SchemeNumbers, *, chosen: bool) -> Markup:
         + draw_line([(X.start, y), (X.end, y)], "rule")
         + join_html(ticks)
     )
-
-
-FIGURE = Figure(
-    id="number-lines",
-    title="Number lines under real weights",
-    minutes=3,
-    concepts=("nf4", "quantization-levels", "number-formats", "quantization-landscape"),
-    settings=SchemeSettings,
-    show=show,
-    further=("Any matrix of any model, under the microscope", MICROSCOPE),
-)

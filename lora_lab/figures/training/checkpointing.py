@@ -12,7 +12,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Compute, RunSpec
 from study.base.units import MB, as_bytes, as_percent
 from study.figures.controls import slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 HEIGHT = 270
 LENGTHS = (64, 128, 256)
@@ -161,13 +161,3 @@ def _draw_picture(without: Run, with_: Run) -> Markup:
 def _place_points(run: Run, frame: ChartFrame) -> list[tuple[float, float]]:
     last = len(run.live_bytes) - 1
     return frame.at((100 * at / last, size / MB) for at, size in enumerate(run.live_bytes))
-
-
-FIGURE = Figure(
-    id="checkpointing",
-    title="Checkpointing: memory against recomputation",
-    minutes=3,
-    concepts=("gradient-checkpointing", "activation-memory"),
-    settings=CheckpointingSettings,
-    show=show,
-)

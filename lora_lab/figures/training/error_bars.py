@@ -9,7 +9,7 @@ from lora_lab.charts.drawing import build_chart, draw_line, draw_words, render_d
 from lora_lab.quantities import accuracy_standard_error
 from study.base.units import as_percent
 from study.figures.controls import slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 HEIGHT = 280
 COUNTS = (25, 50, 100, 164, 250, 500, 1000, 2500, 5000, 10_000)
@@ -114,13 +114,3 @@ def _draw_picture(settings: ErrorBarSettings) -> Markup:
         draw_words(x + (-8 if late else 8), frame.y(min(94, settings.right + reach + 4)), f"± {reach:.1f}",
               bold=True, anchor="end" if late else "start"),
     )  # fmt: skip
-
-
-FIGURE = Figure(
-    id="error-bars",
-    title="The error bar of a score",
-    minutes=2,
-    concepts=("model-evaluation", "held-out-evaluation"),
-    settings=ErrorBarSettings,
-    show=show,
-)

@@ -10,7 +10,7 @@ from lora_lab.memory.ledger import constant_bytes, stored_weight_bytes
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from study.base.units import GB, as_bytes, as_short
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 HEIGHT = 280
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072)
@@ -138,13 +138,3 @@ def _draw_picture(shape: ModelShape, settings: CacheSettings, found: CacheNumber
         draw_words(x + (-10 if late else 10), y + 18, as_bytes(found.cache), bold=True,
               anchor="end" if late else "start"),
     )  # fmt: skip
-
-
-FIGURE = Figure(
-    id="kv-cache",
-    title="The KV cache beside the weights",
-    minutes=3,
-    concepts=("kv-cache", "transformer-block", "adapter-serving"),
-    settings=CacheSettings,
-    show=show,
-)

@@ -12,7 +12,7 @@ from lora_lab.memory.optimizer_state import SMALLEST_PAGED_NUMBERS, pageable_byt
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import MB, as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 HEIGHT = 280
 LIMITS = tuple(range(700, 1801, 50))
@@ -180,13 +180,3 @@ def _draw_picture(settings: PagingSettings, found: tuple[PagingStep, ...], highe
         draw_line([(frame.x.start, limit), (frame.x.end, limit)], "line ink dashed"),
         draw_words(frame.x.start + 4, limit - 6, f"{settings.limit:,} MB", bold=True),
     )
-
-
-FIGURE = Figure(
-    id="paged-optimizer",
-    title="Paged optimizer: a run with a spike",
-    minutes=3,
-    concepts=("paged-optimizers", "trainable-state"),
-    settings=PagingSettings,
-    show=show,
-)

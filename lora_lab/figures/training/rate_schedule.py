@@ -9,7 +9,7 @@ from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_word
 from lora_lab.quantities import Schedule, scheduled_rate
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 HEIGHT = 260
 STEPS = 1000
@@ -105,13 +105,3 @@ def _draw_picture(settings: RateSettings, found: RateNumbers) -> Markup:
         draw_words(x + (-12 if late else 12), y - 4 if y > 40 else y + 18, as_percent(found.now), bold=True,
               anchor="end" if late else "start"),
     )  # fmt: skip
-
-
-FIGURE = Figure(
-    id="rate-schedule",
-    title="The learning rate over a run",
-    minutes=2,
-    concepts=("schedule-regularization", "lora-learning-rate", "training-step"),
-    settings=RateSettings,
-    show=show,
-)

@@ -10,7 +10,7 @@ from lora_lab.memory.sharding import STAGES, base_bytes_per_gpu, parts_per_gpu
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 LABELS = {
@@ -98,13 +98,3 @@ def _draw_picture(settings: ShardingSettings) -> Markup:
         drawn.append(draw_box(8 + 130 * place, bottom + 4, 12, 12, f"{look} outlined"))
         drawn.append(draw_words(26 + 130 * place, bottom + 15, part))
     return render_drawing(bottom + 24, *drawn)
-
-
-FIGURE = Figure(
-    id="split-over-gpus",
-    title="What each GPU holds",
-    minutes=3,
-    concepts=("multi-gpu-training", "trainable-state", "weight-memory"),
-    settings=ShardingSettings,
-    show=show,
-)

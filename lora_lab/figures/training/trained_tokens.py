@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from lora_lab.data.lab_folder import ReadExample
 from lora_lab.data.tokenizer import EmbeddedTokenizer
+from lora_lab.figures.described import build_figure
 from lora_lab.figures.recorded import measured_here, read_recording
 from lora_lab.views.token_preview import Token, as_tokens
 from study.base.errors import LearnerError
@@ -111,14 +112,7 @@ def _draw_picture(tokens: tuple[Token, ...]) -> Markup:
     return format_html('<div class="fig-tokens">{}<p>{}</p></div>', key, spans)
 
 
-def build_figure(models_dir: Path | None) -> Figure[TokensSettings]:
+def build_tokens_figure(models_dir: Path | None) -> Figure[TokensSettings]:
     """Build the figure with the tokenizer of a models folder, or with the recorded example only."""
     tokenizer = EmbeddedTokenizer(models_dir) if models_dir else None
-    return Figure(
-        id="trained-tokens",
-        title="Which tokens are trained on",
-        minutes=2,
-        concepts=("training-step", "fine-tuning", "held-out-evaluation", "chat-data"),
-        settings=TokensSettings,
-        show=TokensFigureBuilder(tokenizer).show,
-    )
+    return build_figure("trained-tokens", TokensFigureBuilder(tokenizer).show)

@@ -16,7 +16,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import RANK_LIMITS
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin, computed_here
+from study.figures.figure import FigureTable, FigureView, Origin, computed_here
 
 METHODS = (
     ("full", "Full fine-tuning, 16-bit"),
@@ -135,13 +135,3 @@ def _draw_picture(settings: MemorySettings, found: tuple[Ledger, ...]) -> Markup
             parts.append(draw_diamond(across.clipped(stated), y + 18 + BAR / 2))
     names, bottom = draw_legend(found, 8 + GAP * len(METHODS) + 22)
     return render_drawing(bottom, *parts, names)
-
-
-FIGURE = Figure(
-    id="training-memory",
-    title="Training memory: full, LoRA, QLoRA",
-    minutes=3,
-    concepts=("qlora", "trainable-state", "weight-memory", "fine-tuning", "frozen-base"),
-    settings=MemorySettings,
-    show=show,
-)
