@@ -115,15 +115,16 @@ Control = SliderControl | ChoiceControl | TextControl
 
 def slider_field(
     label: str,
-    low: int,
-    high: int,
+    low: int = 0,
+    high: int = 0,
     *,
     default: int,
     stops: Sequence[int] = (),
     only_stops: bool = False,
     unit: str = "",
 ) -> Any:
-    """Define a dataclass field for a whole number."""
+    """Define a dataclass field for a whole number, from `low` to `high` or from the first to the last stop."""
+    low, high = (stops[0], stops[-1]) if stops else (low, high)
     control = SliderControl(
         label=label, low=low, high=high, default=default, stops=tuple(stops), only_stops=only_stops, unit=unit
     )

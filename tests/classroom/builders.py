@@ -84,7 +84,7 @@ def plan_of(*activities: Activity) -> Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class RankSettings:
-    rank: int = slider_field("Rank r", 1, 64, default=8, stops=(1, 4, 8, 16, 32, 64))
+    rank: int = slider_field("Rank r", default=8, stops=(1, 4, 8, 16, 32, 64))
 
 
 def show_rank(settings: RankSettings) -> FigureView:

@@ -11,7 +11,7 @@ from lora_lab.memory.activations import TrainingPass
 from lora_lab.memory.ledger import COMPUTE_BYTES, MODELLED_TYPES, Ledger, predict_adapted
 from lora_lab.parameters.counts import lora_parameters
 from lora_lab.parameters.shapes import find_shape, load_catalogue
-from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS, Compute
+from lora_lab.spec import EMBEDDED_MODEL, TARGET_LABELS, TARGET_SETS, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import FigureTable, FigureView, computed_here
@@ -37,8 +37,8 @@ class BackwardSettings:
     targets: str = choice_field(
         "Adapted", [(one, TARGET_LABELS[one]) for one in TARGET_SETS], default="all-linear"
     )
-    tokens: int = slider_field("Tokens in a row", TOKENS[0], TOKENS[-1], default=128, stops=TOKENS)
-    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    tokens: int = slider_field("Tokens in a row", default=128, stops=TOKENS)
+    rank: int = slider_field("Rank r", default=8, stops=RANKS)
     checkpointing: str = choice_field("Checkpointing", [("off", "off"), ("on", "on")], default="off")
     model: str = choice_field("Model", modelled_models, default=EMBEDDED_MODEL)
 

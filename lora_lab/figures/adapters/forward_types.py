@@ -16,7 +16,7 @@ from lora_lab.memory.ledger import (
     matrix_constant_bytes,
 )
 from lora_lab.memory.optimizer_state import FP32_BYTES
-from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RANK_LIMITS, Bits, Compute
+from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, Bits, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import FigureTable, FigureView, computed_here
@@ -39,8 +39,8 @@ class ForwardTypesSettings:
         "Base stored in", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4-dq"
     )
     compute: str = choice_field("Computed in", list(COMPUTE_NAMES.items()), default="bf16")
-    tokens: int = slider_field("Tokens", TOKENS[0], TOKENS[-1], default=128, stops=TOKENS)
-    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    tokens: int = slider_field("Tokens", default=128, stops=TOKENS)
+    rank: int = slider_field("Rank r", default=8, stops=RANKS)
     model: str = choice_field("Model", usual_models, default=EMBEDDED_MODEL)
     matrix: str = choice_field("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import draw_box, draw_hatched, draw_words, render_drawing
 from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, find_linear, usual_models
 from lora_lab.parameters.counts import lora_parameters_matrix
-from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS
+from lora_lab.spec import EMBEDDED_MODEL
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import FigureView, computed_here
@@ -23,7 +23,7 @@ LINE = 17.0
 class MatrixSettings:
     """The matrix and the rank."""
 
-    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    rank: int = slider_field("Rank r", default=8, stops=RANKS)
     model: str = choice_field("Model", usual_models, default=EMBEDDED_MODEL)
     matrix: str = choice_field("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
 

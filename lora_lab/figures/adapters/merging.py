@@ -31,9 +31,7 @@ ACROSS = Scale(low=1e-7, high=4, start=8, end=392, log=True)
 class MergingSettings:
     """The number of training steps, and which error to show."""
 
-    steps: int = slider_field(
-        "Steps trained", STEPS[0], STEPS[-1], default=STEPS[-1], stops=STEPS, only_stops=True
-    )
+    steps: int = slider_field("Steps trained", default=STEPS[-1], stops=STEPS, only_stops=True)
     measure: str = choice_field("Bars show", list(MEASURES.items()), default="logit_error")
 
 

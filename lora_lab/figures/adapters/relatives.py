@@ -9,7 +9,6 @@ from lora_lab.charts.drawing import Scale, draw_box, draw_words, render_drawing
 from lora_lab.figures.models import RANKS, usual_models
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import dora_parameters, lora_parameters, vera_parameters
-from lora_lab.spec import RANK_LIMITS
 from study.base.units import as_count, as_percent, as_short
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import FigureTable, FigureView, computed_here
@@ -22,7 +21,7 @@ FULL = "full matrices"
 class RelativesSettings:
     """A rank and a model."""
 
-    rank: int = slider_field("Rank r", *RANK_LIMITS, default=16, stops=RANKS)
+    rank: int = slider_field("Rank r", default=16, stops=RANKS)
     model: str = choice_field("Model", usual_models, default="llama-3.1-8b")
 
 

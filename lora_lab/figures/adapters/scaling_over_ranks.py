@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.figures.models import RANKS
-from lora_lab.spec import RANK_LIMITS, RunSpec
+from lora_lab.spec import RunSpec
 from study.figures.controls import slider_field
 from study.figures.figure import FigureTable, FigureView, computed_here
 
@@ -18,8 +18,8 @@ ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 class ScalingSettings:
     """A rank and an alpha."""
 
-    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
-    alpha: int = slider_field("alpha", 1, 256, default=16, stops=ALPHAS)
+    rank: int = slider_field("Rank r", default=8, stops=RANKS)
+    alpha: int = slider_field("alpha", default=16, stops=ALPHAS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ WIDEST = 576
 class TruncationSettings:
     """The matrix, and the rank to keep."""
 
-    rank: int = slider_field("Rank kept", 1, WIDEST, default=8, stops=(*RANKS, 320, 384, 448, 512, WIDEST))
+    rank: int = slider_field("Rank kept", default=8, stops=(*RANKS, 320, 384, 448, 512, WIDEST))
     matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
 
 

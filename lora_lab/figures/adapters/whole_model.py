@@ -13,7 +13,7 @@ from lora_lab.figures.models import RANKS, every_model
 from lora_lab.memory.ledger import Ledger, predict_ledger, upper_bound
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, RunSpec
+from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import Figure, FigureTable, FigureView, computed_here
@@ -37,7 +37,7 @@ PARTS = (
 class GlanceSettings:
     """The rank."""
 
-    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    rank: int = slider_field("Rank r", default=8, stops=RANKS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class FullSettings:
 class WholeSettings:
     """The rank, and which matrices get an adapter."""
 
-    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    rank: int = slider_field("Rank r", default=8, stops=RANKS)
     targets: str = choice_field("Adapters on", TARGETS, default="all-linear")
 
 

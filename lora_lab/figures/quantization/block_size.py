@@ -23,12 +23,7 @@ class BlockSizeSettings:
     """The weights per block, the scheme and the matrix."""
 
     block_size: int = slider_field(
-        "Weights in a block",
-        BLOCK_SIZES[0],
-        BLOCK_SIZES[-1],
-        default=BLOCK_SIZE,
-        stops=BLOCK_SIZES,
-        only_stops=True,
+        "Weights in a block", default=BLOCK_SIZE, stops=BLOCK_SIZES, only_stops=True
     )
     scheme: str = choice_field("Scheme", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4")
     matrix: str = choice_field("Matrix", matrix_options, default=FIRST)

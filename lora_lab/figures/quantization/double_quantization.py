@@ -23,12 +23,7 @@ class DoubleQuantizationSettings:
 
     lines: int = slider_field("Lines of the arithmetic", 1, 5, default=5)
     block_size: int = slider_field(
-        "Weights in a block",
-        BLOCK_SIZES[0],
-        BLOCK_SIZES[-1],
-        default=BLOCK_SIZE,
-        stops=BLOCK_SIZES,
-        only_stops=True,
+        "Weights in a block", default=BLOCK_SIZE, stops=BLOCK_SIZES, only_stops=True
     )
     model: str = choice_field("Model", every_model, default="llama-65b")
 

@@ -22,9 +22,7 @@ LENGTHS = (64, 128, 256)
 class CheckpointingSettings:
     """The length of the examples in tokens."""
 
-    seq_len: int = slider_field(
-        "Tokens in an example", LENGTHS[0], LENGTHS[-1], default=256, stops=LENGTHS, only_stops=True
-    )
+    seq_len: int = slider_field("Tokens in an example", default=256, stops=LENGTHS, only_stops=True)
 
 
 @dataclass(frozen=True, kw_only=True)

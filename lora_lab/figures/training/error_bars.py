@@ -20,7 +20,7 @@ NORMAL_95 = 1.96  # standard errors on each side that hold 95 % of a normal dist
 class ErrorBarSettings:
     """A score and the number of questions behind it."""
 
-    questions: int = slider_field("Questions", COUNTS[0], COUNTS[-1], default=164, stops=COUNTS)
+    questions: int = slider_field("Questions", default=164, stops=COUNTS)
     right: int = slider_field("Right answers in percent", 5, 95, default=70)
 
 

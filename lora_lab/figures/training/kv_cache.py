@@ -31,8 +31,8 @@ def models() -> list[tuple[str, str]]:
 class CacheSettings:
     """A model, the tokens of each text, and the texts generated at once."""
 
-    tokens: int = slider_field("Tokens per text", LENGTHS[0], LENGTHS[-1], default=8192, stops=LENGTHS)
-    batch: int = slider_field("Texts at once", BATCHES[0], BATCHES[-1], default=1, stops=BATCHES)
+    tokens: int = slider_field("Tokens per text", default=8192, stops=LENGTHS)
+    batch: int = slider_field("Texts at once", default=1, stops=BATCHES)
     model: str = choice_field("Model", models, default="llama-3.1-8b")
 
 

@@ -22,9 +22,7 @@ LIMITS = tuple(range(700, 1801, 50))
 class PagingSettings:
     """The memory of the device in MB, and whether the optimizer is paged."""
 
-    limit: int = slider_field(
-        "Memory of the device", LIMITS[0], LIMITS[-1], default=1600, stops=LIMITS, unit="MB"
-    )
+    limit: int = slider_field("Memory of the device", default=1600, stops=LIMITS, unit="MB")
     paging: str = choice_field("Optimizer", [("off", "not paged"), ("on", "paged")], default="on")
 
 

@@ -23,8 +23,8 @@ class RateSettings:
     """A schedule, its warm-up, and a step to look at."""
 
     schedule: str = choice_field("Schedule", list(NAMES.items()), default="cosine")
-    warmup: int = slider_field("Warm-up steps", WARMUPS[0], WARMUPS[-1], default=30, stops=WARMUPS)
-    step: int = slider_field("Look at step", 0, STEPS, default=500, stops=PLACES)
+    warmup: int = slider_field("Warm-up steps", default=30, stops=WARMUPS)
+    step: int = slider_field("Look at step", default=500, stops=PLACES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ GAP, BAR = 46.0, 16.0
 class ShardingSettings:
     """A number of GPUs and a model."""
 
-    gpus: int = slider_field("GPUs", GPUS[0], GPUS[-1], default=8, stops=GPUS)
+    gpus: int = slider_field("GPUs", default=8, stops=GPUS)
     model: str = choice_field("Model", every_model, default="llama-3.1-8b")
 
 

@@ -29,7 +29,7 @@ class TokensSettings:
 
     prompt: str = text_field("Prompt", default=PROMPT, most=600)
     answer: str = text_field("Answer", default=ANSWER, most=600)
-    seq_len: int = slider_field("Cut at", LENGTHS[0], LENGTHS[-1], default=128, stops=LENGTHS, unit="tokens")
+    seq_len: int = slider_field("Cut at", default=128, stops=LENGTHS, unit="tokens")
 
 
 def tokens_of(read: Read, settings: TokensSettings) -> tuple[Token, ...]:

@@ -13,7 +13,6 @@ from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.ledger import Ledger
 from lora_lab.papers.tables import find_printed
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.spec import RANK_LIMITS
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import FigureTable, FigureView, Origin, computed_here
@@ -38,8 +37,8 @@ BAR, GAP = 26.0, 62.0
 class MemorySettings:
     """A model, a rank, and the tokens per step."""
 
-    rank: int = slider_field("Rank r", *RANK_LIMITS, default=64, stops=RANKS)
-    seq_len: int = slider_field("Tokens in a step", LENGTHS[0], LENGTHS[-1], default=512, stops=LENGTHS)
+    rank: int = slider_field("Rank r", default=64, stops=RANKS)
+    seq_len: int = slider_field("Tokens in a step", default=512, stops=LENGTHS)
     model: str = choice_field("Model", every_model, default=PUBLISHED_MODEL)
     checkpointing: str = choice_field("Checkpointing", [("on", "on"), ("off", "off")], default="on")
 
