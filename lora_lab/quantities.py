@@ -7,8 +7,10 @@ The function names are part of the content format, so renaming a function breaks
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from lora_lab import measurements
@@ -20,6 +22,7 @@ from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Bits
 from study.base.checks import register_quantity
+from study.base.yaml_loader import load_yaml
 
 Targets = str | Sequence[str]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -277,64 +280,8 @@ def pass_at_k(samples: int, right: int, k: int) -> float:
     return 1 - math.comb(samples - right, k) / math.comb(samples, k)
 
 
-FORMULAS: Mapping[Callable[..., float], str] = {
-    lora_parameters: "r · (d_in + d_out), summed over the adapted matrices of all layers",
-    trainable_percent: "100 · trainable parameters / (parameters of the model + trainable parameters)",
-    lora_parameters_matrix: "r · (d_in + d_out) for each matrix",
-    linear_parameters: "d_in · d_out",
-    base_parameters: "all weight matrices, embeddings, norms and biases of the model, added up",
-    bits_per_param: "bits of a code + bits of the constants of a block / weights in a block",
-    quantization_overhead_bits: "32 / 64 bits; with double quantization 8 / 64 + 32 / (64 · 256)",
-    double_quantization_saving_bits: "32 / 64 − (8 / 64 + 32 / (64 · 256)) bits",
-    weight_bytes: "parameters · bits / 8",
-    share_bytes: "parameters · percent / 100 · bits / 8",
-    double_quantization_saving_bytes: "bytes of the constants in NF4 − the same with double quantization",
-    full_finetuning_bytes: "parameters · (2 for the weight + 2 for its gradient + 8 for Adam's two moments)",
-    adamw_state_bytes: "parameters · 8: two moments of 4 bytes",
-    trainable_state_bytes: "parameters · (4 for the weight + 4 for its gradient + 8 for Adam's two moments)",
-    adapter_bytes: "trainable parameters · bits / 8",
-    adapter_file_bytes: "trainable parameters · 4",
-    lora_scaling: "α / r",
-    rslora_scaling: "α / √r",
-    nf4_level: "the level of this index among the 16 of NF4, counted from 0",
-    quantization_levels: "2 to the power of the bits",
-    logits_bytes: "batch · tokens · vocabulary · bytes of a value",
-    measurements.bits_loss: "held-out loss before or after the kept runs in this bit width",
-    measurements.bits_loss_above: "loss in this bit width − loss in the other one",
-    measurements.bits_cpu_seconds: "CPU seconds of a training step in this bit width",
-    measurements.rank_loss: "held-out loss of the kept runs at this rank, over their seeds",
-    measurements.rank_loss_before: "held-out loss before training",
-    measurements.rank_loss_gap: "highest − lowest mean loss over the ranks",
-    measurements.rank_seed_noise: "how far apart seeds alone can put two ranks",
-    measurements.rank_seed_range: "highest − lowest loss over the seeds of this rank",
-    measurements.rank_peak_bytes: "highest peak memory of the kept runs at this rank",
-    measurements.rank_peak_difference_bytes: "peak at this rank − peak at the other one",
-    measurements.rank_setting: "a setting that all kept runs share",
-    measurements.rank_trained: "the trained parameters that the kept runs report at this rank",
-    kv_cache_bytes: "2 · layers · width of keys · tokens · batch · bytes of a value",
-    card_bytes: "the GiB that PyTorch reports for such a card, times 2 to the power of 30",
-    embedding_parameters: "vocabulary · width",
-    block_parameters: "linear weights of all blocks / blocks",
-    padding_percent: "100 · (longest · rows − sum of the lengths) / (longest · rows)",
-    effective_batch: "examples per device · accumulation steps · devices",
-    scheduled_rate: "peak · step / warm-up steps, then the schedule down to 0",
-    weight_decay_percent: "100 · (1 − (1 − learning rate · decay) to the power of the steps)",
-    dora_parameters: "r · (d_in + d_out) + d_out, summed over the adapted matrices of all layers",
-    vera_parameters_matrix: "d_out + r",
-    vera_parameters: "d_out + r, summed over the adapted matrices of all layers",
-    share_of_matrix_percent: "100 · r · (d_in + d_out) / (d_in · d_out)",
-    block_bits: "bits of a code + shared bits of a block / weights in a block",
-    format_bits: "bits of a code + bits of the scales / weights in a block",
-    format_error_percent: "100 · ‖W − decoded W‖ / ‖W‖ on 16,384 normal random numbers",
-    largest_float: "(2 − 2 to the power of −fraction bits) · 2 to the power of the largest exponent",
-    concatenated_rank: "the sum of the ranks",
-    dare_rescale: "1 / (1 − dropped share)",
-    zero_bytes_per_gpu: "bytes of weights, gradients and optimizer states, each over the GPUs that share it",
-    base_bytes_per_gpu: "bytes of the codes / GPUs that share them + bytes of the constants",
-    accuracy_standard_error: "100 · √(p · (1 − p) / n)",
-    pass_at_k: "1 − (chance that k draws without replacement are all wrong)",
-}
+FORMULAS = load_yaml(Path(__file__).with_name("quantities.yaml").read_text("utf-8"))
 
-for quantity, written in FORMULAS.items():
-    measured = quantity.__module__ == measurements.__name__
-    register_quantity(quantity.__name__, quantity, formula=written, measured=measured)
+for kind, module in (("computed", sys.modules[__name__]), ("measured", measurements)):
+    for name, formula in FORMULAS[kind].items():
+        register_quantity(name, getattr(module, name), formula=formula, measured=kind == "measured")

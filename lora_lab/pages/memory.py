@@ -34,9 +34,6 @@ from study.web.frame import Reply
 BITS_SHOWN: tuple[Bits, ...] = ("nf4-dq", "nf4", "int8", "bf16")
 """The columns of the table of models."""
 
-SOLD_WITH_GB = {15: 16, 45: 48}
-"""What a T4 and an L40S are sold with: error correction takes a sixteenth of it."""
-
 
 class MemoryPage:
     """Handlers of the page; every number is computed on each request."""
@@ -65,7 +62,6 @@ class MemoryPage:
             labels=memory_form.LABELS,
             more_is_open=any(fields[name] != memory_form.DEFAULTS[name] for name in memory_form.MORE),
             gpus=GPUS.values(),
-            sold=SOLD_WITH_GB,
             found_bytes=found_bytes,
             parts=self._answer_parts(fields),
             published=published_memory(),
@@ -143,7 +139,6 @@ class MemoryPage:
             fields=fields,
             verdict=verdict,
             gpu=None if is_found else GPUS[int(_size_of(fields["gpu"]))],
-            sold=SOLD_WITH_GB,
             overhead_bytes=CUDA_OVERHEAD_BYTES,
             weights=fit.other_weights(fields, find),
             line=json.dumps(record),
@@ -168,7 +163,6 @@ class MemoryPage:
             together=joint,
             together_address=memory_form.address_of(joint.fields) if joint else "",
             smallest=GPUS.get(fit.smallest_gpu_gb(fields, find) or 0) if not verdict.fits else None,
-            sold=SOLD_WITH_GB,
         )
 
     def _fits_part(self, fields: Mapping[str, str]) -> Markup:

@@ -123,7 +123,7 @@ def slider_field(
     only_stops: bool = False,
     unit: str = "",
 ) -> Any:
-    """Define a dataclass field for a whole number, from `low` to `high` or from the first to the last stop."""
+    """Define a dataclass field for a whole number from `low` to `high`, or over all of `stops`."""
     low, high = (stops[0], stops[-1]) if stops else (low, high)
     control = SliderControl(
         label=label, low=low, high=high, default=default, stops=tuple(stops), only_stops=only_stops, unit=unit

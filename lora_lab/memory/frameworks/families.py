@@ -1,11 +1,13 @@
-"""How the decoder layers of each model family are built, as far as it matters for memory."""
+"""How the layers of each model family are built, as far as it matters for memory (families.yaml)."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from lora_lab.memory.frameworks.setting import ConfigTraits
 from lora_lab.parameters.module_tree import ModuleGroup
 from lora_lab.parameters.shapes import ModelShape, Role
+from study.base.yaml_loader import load_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,126 +105,12 @@ class ModelFamily:
     """Whether the text model reads the image as it is before the tower's last layer (LLaVA)."""
 
 
-FAMILIES: dict[str, ModelFamily] = {
-    "llama": ModelFamily(),
-    "mistral": ModelFamily(),
-    "granite": ModelFamily(),
-    "qwen2": ModelFamily(),
-    "qwen2_moe": ModelFamily(experts_used=4),
-    "qwen3": ModelFamily(head_norms=True),
-    "smollm3": ModelFamily(),
-    "olmo2": ModelFamily(head_norms=True),
-    "cohere": ModelFamily(norm="gemma", parallel=True, norms=1),
-    "starcoder2": ModelFamily(norm="layer", activation="gelu", gated=False),
-    "gpt_bigcode": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False),
-    "mpt": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
-    "phi3": ModelFamily(),
-    "mixtral": ModelFamily(experts_used=2),
-    "qwen3_moe": ModelFamily(head_norms=True, experts_used=8),
-    "olmoe": ModelFamily(head_norms=True, experts_used=8),
-    "gpt_oss": ModelFamily(experts_used=4, clamps_gate=True, has_sinks=True, writes_attention=True),
-    "gemma": ModelFamily(norm="gemma", activation="gelu"),
-    "gemma2": ModelFamily(norm="gemma", activation="gelu", norms=4, softcap=True, writes_attention=True),
-    "gemma3": ModelFamily(norm="gemma", activation="gelu", norms=4, head_norms=True),
-    "gemma3_text": ModelFamily(norm="gemma", activation="gelu", norms=4, head_norms=True),
-    "stablelm": ModelFamily(norm="layer", rotates_all=False),
-    "gpt2": ModelFamily(
-        norm="layer",
-        activation="gelu_new",
-        gated=False,
-        rotary=False,
-        dropout=True,
-        attention_dropout=True,
-    ),
-    "gptj": ModelFamily(
-        norm="layer",
-        activation="gelu_new",
-        gated=False,
-        parallel=True,
-        norms=1,
-        rotates_all=False,
-        writes_attention=True,
-        scores_in_fp32=True,
-    ),
-    "gpt_neox": ModelFamily(norm="layer", activation="gelu", gated=False, parallel=True, rotates_all=False),
-    "phi": ModelFamily(
-        norm="layer", activation="gelu_new", gated=False, parallel=True, norms=1, rotates_all=False
-    ),
-    "opt": ModelFamily(norm="layer", activation="relu", gated=False, rotary=False, dropout=True),
-    "bloom": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
-    "falcon": ModelFamily(
-        norm="layer",
-        activation="gelu",
-        gated=False,
-        parallel=True,
-        norms=1,
-        softmax_in_own_type=True,
-        always_masks=True,
-    ),
-}
-
-_BERT = ModelFamily(
-    norm="layer", activation="gelu", gated=False, rotary=False, dropout=True, attention_dropout=True,
-    post_norm=True, embedding_norm=True,
-)  # fmt: skip
-_BART = ModelFamily(
-    norm="layer", activation="gelu", gated=False, rotary=False, dropout=True, post_norm=True,
-    embedding_norm=True,
-)  # fmt: skip
-_VIT = ModelFamily(
-    norm="layer", activation="gelu", gated=False, rotary=False, takes_images=True, final_norm=True
-)
-_T5 = ModelFamily(
-    activation="relu", gated=False, rotary=False, dropout=True, attention_dropout=True, norm_in_own_type=True,
-    final_norm=True, inner_dropout=True, relative="bias",
-)  # fmt: skip
-
-TOWER_FAMILIES: dict[str, ModelFamily] = {
-    "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "camembert": _BERT,
-    "electra": _BERT,
-    "distilbert": replace(_BERT, drops_attention=False),
-    "albert": replace(
-        _BERT, activation="gelu_new", dropout=False, attention_dropout=False, shares_layers=True
-    ),
-    "deberta-v2": replace(_BERT, relative="disentangled", writes_attention=True),
-    "vit": _VIT,
-    "deit": _VIT,
-    "dinov2": _VIT,
-    "clip_vision_model": replace(_VIT, activation="quick_gelu", norms_patches=True),
-    "siglip_vision_model": _VIT,
-    "idefics3_vision": _VIT,
-    "smolvlm_vision": _VIT,
-    "t5": _T5,
-    "mt5": _T5,
-    "bart": _BART,
-    "mbart": replace(_BART, post_norm=False, final_norm=True),
-    "whisper": replace(
-        _BART,
-        post_norm=False,
-        embedding_norm=False,
-        final_norm=True,
-        dropout=False,
-        splits_heads=True,
-        takes_audio=True,
-    ),
-    "llava": ModelFamily(vision="clip_vision_model", reads_last_but_one=True),
-    "gemma3": ModelFamily(vision="siglip_vision_model", masks_images=True),
-    "paligemma": ModelFamily(vision="siglip_vision_model", masks_images=True),
-    "idefics3": ModelFamily(vision="idefics3_vision"),
-    "smolvlm": ModelFamily(vision="smolvlm_vision"),
-}
+_TABLE = load_yaml(Path(__file__).with_name("families.yaml").read_text("utf-8"))
+FAMILIES = {name: ModelFamily(**traits) for name, traits in _TABLE["decoders"].items()}
+TOWER_FAMILIES = {name: ModelFamily(**traits) for name, traits in _TABLE["towers"].items()}
 """Encoders, encoder-decoders and vision models; each of their stacks is simulated by itself."""
 
-ALIASES = {
-    "qwen2_vl_text": "qwen2",
-    "qwen2_5_vl_text": "qwen2",
-    "qwen3_vl_text": "qwen3",
-    "ministral": "mistral",
-    "codegen": "gptj",
-}
+ALIASES: dict[str, str] = _TABLE["aliases"]
 """Types whose layers save what those of another type do."""
 
 _ATTENTION: tuple[tuple[Role, ...], ...] = (("q", "k", "v", "o"), ("qkv", "o"))
