@@ -38,11 +38,10 @@ ADAPTER_FILE_BYTES = 4  # per parameter: PEFT saves the adapter in fp32, as it w
 SERVED_ADAPTER_BYTES = 2  # per parameter: servers keep adapters in 16 bits
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SettingMeasure:
     """One number about a setting."""
 
-    name: str
     label: str
     unit: Unit
     compute: Callable[[Setting], float]
@@ -123,88 +122,44 @@ def state_bytes(setting: Setting) -> float:
     )
 
 
-def _whole(field: str) -> Callable[[Setting], float]:
-    def read(setting: Setting) -> float:
-        return float(setting[field])
-
-    return read
+def _number_of(field: str) -> Callable[[Setting], float]:
+    return lambda setting: float(setting[field])
 
 
-_ALL = (
-    SettingMeasure(
-        name="needed_bytes", label="Memory at the peak of a step", unit="bytes", compute=fit.needed_bytes
+MEASURES: Mapping[str, SettingMeasure] = {
+    "needed_bytes": SettingMeasure("Memory at the peak of a step", "bytes", fit.needed_bytes),
+    "trainable": SettingMeasure("Trainable parameters", "count", lambda each: count_of(each).trainable),
+    "percent": SettingMeasure("Trainable share", "percent", lambda each: count_of(each).percent),
+    "parameters": SettingMeasure(
+        "Parameters of the model", "count", lambda each: shape_of(each).total_parameters
     ),
-    SettingMeasure(
-        name="trainable",
-        label="Trainable parameters",
-        unit="count",
-        compute=lambda setting: count_of(setting).trainable,
+    "adapter_file_bytes": SettingMeasure(
+        "The adapter's file", "bytes", lambda each: ADAPTER_FILE_BYTES * count_of(each).trainable
     ),
-    SettingMeasure(
-        name="percent",
-        label="Trainable share",
-        unit="percent",
-        compute=lambda setting: count_of(setting).percent,
+    "scale": SettingMeasure("Scale of the update", "number", scale_of),
+    "weights_bytes": SettingMeasure("Stored weights", "bytes", weights_bytes),
+    "bits_per_param": SettingMeasure(
+        "Stored bits per weight", "number", lambda each: ledger.bits_per_param(bits_of(each))
     ),
-    SettingMeasure(
-        name="parameters",
-        label="Parameters of the model",
-        unit="count",
-        compute=lambda setting: shape_of(setting).total_parameters,
+    "cache_bytes": SettingMeasure("Keys and values of all requests", "bytes", cache_bytes),
+    "serving_bytes": SettingMeasure("Memory of the server", "bytes", serving_bytes),
+    "served_adapters_bytes": SettingMeasure("Memory of all adapters", "bytes", served_adapters_bytes),
+    "effective_batch": SettingMeasure("Sequences per step", "count", effective_batch),
+    "tokens_per_step": SettingMeasure(
+        "Tokens per step", "count", lambda each: effective_batch(each) * int(each["seq_len"])
     ),
-    SettingMeasure(
-        name="adapter_file_bytes",
-        label="The adapter's file",
-        unit="bytes",
-        compute=lambda setting: ADAPTER_FILE_BYTES * count_of(setting).trainable,
+    "rows_seen": SettingMeasure(
+        "Rows seen in all steps", "count", lambda each: effective_batch(each) * int(each["steps"])
     ),
-    SettingMeasure(name="scale", label="Scale of the update", unit="number", compute=scale_of),
-    SettingMeasure(name="weights_bytes", label="Stored weights", unit="bytes", compute=weights_bytes),
-    SettingMeasure(
-        name="bits_per_param",
-        label="Stored bits per weight",
-        unit="number",
-        compute=lambda setting: ledger.bits_per_param(bits_of(setting)),
+    "state_bytes": SettingMeasure("State on each GPU", "bytes", state_bytes),
+    "gpu_bytes": SettingMeasure(
+        "The card holds", "bytes", lambda each: memory_form.gpu_bytes_of(each["gpu"])
     ),
-    SettingMeasure(
-        name="cache_bytes", label="Keys and values of all requests", unit="bytes", compute=cache_bytes
+    "rank": SettingMeasure("Rank", "count", _number_of("rank")),
+    "seq_len": SettingMeasure("Context in tokens", "count", _number_of("seq_len")),
+    "batch": SettingMeasure("Sequences at once", "count", _number_of("batch")),
+    "layers": SettingMeasure(
+        "Layers with an adapter", "count", lambda each: int(each["layers"] or shape_of(each).layers)
     ),
-    SettingMeasure(name="serving_bytes", label="Memory of the server", unit="bytes", compute=serving_bytes),
-    SettingMeasure(
-        name="served_adapters_bytes",
-        label="Memory of all adapters",
-        unit="bytes",
-        compute=served_adapters_bytes,
-    ),
-    SettingMeasure(name="effective_batch", label="Sequences per step", unit="count", compute=effective_batch),
-    SettingMeasure(
-        name="tokens_per_step",
-        label="Tokens per step",
-        unit="count",
-        compute=lambda setting: effective_batch(setting) * int(setting["seq_len"]),
-    ),
-    SettingMeasure(
-        name="rows_seen",
-        label="Rows seen in all steps",
-        unit="count",
-        compute=lambda setting: effective_batch(setting) * int(setting["steps"]),
-    ),
-    SettingMeasure(name="state_bytes", label="State on each GPU", unit="bytes", compute=state_bytes),
-    SettingMeasure(
-        name="gpu_bytes",
-        label="The card holds",
-        unit="bytes",
-        compute=lambda setting: memory_form.gpu_bytes_of(setting["gpu"]),
-    ),
-    SettingMeasure(name="rank", label="Rank", unit="count", compute=_whole("rank")),
-    SettingMeasure(name="seq_len", label="Context in tokens", unit="count", compute=_whole("seq_len")),
-    SettingMeasure(name="batch", label="Sequences at once", unit="count", compute=_whole("batch")),
-    SettingMeasure(
-        name="layers",
-        label="Layers with an adapter",
-        unit="count",
-        compute=lambda setting: int(setting["layers"] or shape_of(setting).layers),
-    ),
-    SettingMeasure(name="gpus", label="GPUs", unit="count", compute=_whole("gpus")),
-)
-MEASURES: Mapping[str, SettingMeasure] = {measure.name: measure for measure in _ALL}
+    "gpus": SettingMeasure("GPUs", "count", _number_of("gpus")),
+}
