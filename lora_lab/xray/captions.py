@@ -14,24 +14,6 @@ from study.base.units import as_count, as_three_digits, as_two_digits
 PUBLISHED = "lora-amplification"
 """Table 7 of the LoRA paper, in papers.yaml."""
 
-CANNOT_VALUES = (
-    "It can't show whether the weak directions matter for the answers: only a run at a lower rank can. "
-    "At most r singular values can differ from zero, whatever the data."
-)
-CANNOT_NORMS = (
-    "It can't show which matrices matter for the task. AdamW moves every number of A and B by about the "
-    "learning rate at each step, so that a weight of small norm changes by a larger share whatever it does."
-)
-CANNOT_OVERLAP = (
-    "It can't show that shared directions are useful ones, and large subspaces overlap by chance: read it "
-    "against the baseline. A starts random and moves little in a short run: its directions are mostly those "
-    "of its start."
-)
-CANNOT_FACTOR = (
-    "It can't show that amplified directions help. The factor is large wherever W is weak, "
-    "which includes random directions, and it mostly grows with the steps."
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionRow:
