@@ -95,7 +95,7 @@ class RayEngine:
             problem = first_line(error)
         for run in self._cells:
             self._end(
-                run, failures.describe_cluster_failure(problem), _interruption_path(self._sweep).exists()
+                run, failures.describe("cluster", problem=problem), _interruption_path(self._sweep).exists()
             )
         self._table.write(self._sweep)
 
@@ -105,7 +105,7 @@ class RayEngine:
         if state.ended or (state.status == "queued" and interrupted):
             return
         if state.status != "queued" or run.stop_path.exists():
-            cut_off(run, failures.describe_lost_machine(len(state.steps)))
+            cut_off(run, failures.describe("lost-machine", step=len(state.steps)))
         else:
             run.emit("failed", step=0, **asdict(failure))
 

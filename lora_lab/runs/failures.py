@@ -1,15 +1,21 @@
 """Failures of a run in words for a learner, with the next thing to try."""
 
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from lora_lab.spec import RunSpec
 from study.base.errors import first_line
 from study.base.units import as_bytes
+from study.base.yaml_loader import load_yaml
 
 Cause = Literal["out-of-memory", "non-finite", "killed", "settings", "disk", "crash"]
-
+Case = Literal["closed-app", "lost-worker", "lost-machine", "cluster", "disk", "refused"]
+_CASES: Mapping[Case, Mapping[str, Any]] = load_yaml(
+    Path(__file__).with_name("failures.yaml").read_text("utf-8")
+)
 
 SIGKILL = getattr(signal, "SIGKILL", 9)  # Windows has no such name
 
@@ -34,6 +40,16 @@ class Failure:
     cause: Cause
     what: str
     do_next: str
+
+
+def describe(case: Case, **values: object) -> Failure:
+    """Describe a failure in the words of failures.yaml, with `values` in their places."""
+    return Failure(**{field: text.format_map(values) for field, text in _CASES[case].items()})
+
+
+def describe_refusal(case: Literal["disk", "refused"], error: Exception) -> Failure:
+    """Describe what the system refused: a file, or a process."""
+    return describe(case, error=getattr(error, "strerror", "") or error)
 
 
 def says_out_of_memory(text: str) -> bool:
@@ -95,15 +111,6 @@ def describe_early_end(
     )
 
 
-def describe_closed_app(step: int) -> Failure:
-    """Describe a run whose app, and with it the worker, went away before the run could end."""
-    return Failure(
-        cause="killed",
-        what=f"The app was closed after step {step} of this run.",
-        do_next="Start it again with the same settings.",
-    )
-
-
 def describe_unknown(error: Exception, *, step: int, saved_step: int) -> Failure:
     """Describe an error that nothing here foresees."""
     return Failure(
@@ -113,38 +120,6 @@ def describe_unknown(error: Exception, *, step: int, saved_step: int) -> Failure
             f"({type(error).__name__}: {first_line(error)}). {_say_kept(saved_step)}"
         ),
         do_next="Start again; the run's stdout.log holds the details.",
-    )
-
-
-def describe_disk_error(error: Exception) -> Failure:
-    """Describe a file that could not be read or written."""
-    return Failure(
-        cause="disk",
-        what=f"A file could not be read or written ({getattr(error, 'strerror', '') or error}).",
-        do_next="Free some disk space, then start again; your settings are kept.",
-    )
-
-
-def describe_refusal(error: Exception) -> Failure:
-    """Describe a run that the app could not go on with: its folder is gone, or the system refused a file or a
-    process.
-    """
-    return Failure(
-        cause="disk",
-        what=f"The app could not go on with this run ({getattr(error, 'strerror', '') or error}).",
-        do_next="Free some disk space and memory, then start it again; your settings are kept.",
-    )
-
-
-def describe_lost_worker(step: int) -> Failure:
-    """Describe a run whose process the app ended because another run in it did not end after a stop."""
-    return Failure(
-        cause="killed",
-        what=(
-            "Another run in the same process did not end after a stop, so the app ended the process after "
-            f"step {step} of this one."
-        ),
-        do_next="Press Retry: another run takes its place.",
     )
 
 
@@ -174,24 +149,6 @@ def describe_too_large(spec: RunSpec, peak_bytes: int, free_bytes: int) -> Failu
             f"{as_bytes(free_bytes)} for a run. It was not started."
         ),
         do_next=_list_smaller(spec),
-    )
-
-
-def describe_lost_machine(step: int) -> Failure:
-    """Describe a machine of a cluster that went away, or a process there that Ray ended."""
-    return Failure(
-        cause="killed",
-        what=f"The machine or process that trained this went away after step {step}.",
-        do_next="Resume the sweep: another run takes its place.",
-    )
-
-
-def describe_cluster_failure(problem: str) -> Failure:
-    """Describe a run that Ray could not start."""
-    return Failure(
-        cause="crash",
-        what=f"Ray could not run this ({problem}).",
-        do_next="Check `ray status`, then start it again.",
     )
 
 

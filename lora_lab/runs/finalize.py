@@ -39,14 +39,15 @@ def cut_off(run: RunFolder, failure: Failure | None = None) -> None:
         what = failures.say_cut_short(saved_step=state.saved_step, measured=measured) if step else ""
         run.emit("stopped", step=step, what=what)
     else:
-        run.emit("failed", step=step, cut_off=True, **asdict(failure or failures.describe_closed_app(step)))
+        failure = failure or failures.describe("closed-app", step=step)
+        run.emit("failed", step=step, cut_off=True, **asdict(failure))
 
 
 def end_refused(run: RunFolder, error: Exception) -> None:
     """Mark a run as failed because the app itself could not go on with it."""
     state = run.state()
     if not state.ended:
-        run.emit("failed", step=len(state.steps), **asdict(failures.describe_refusal(error)))
+        run.emit("failed", step=len(state.steps), **asdict(failures.describe_refusal("refused", error)))
 
 
 def fail_silent_run(run: RunFolder, seconds: int) -> None:
@@ -61,7 +62,7 @@ def fail_silent_run(run: RunFolder, seconds: int) -> None:
         )
         run.emit("stopped", step=step, what=what)
     else:
-        run.emit("failed", step=step, cut_off=True, **asdict(failures.describe_lost_worker(step)))
+        run.emit("failed", step=step, cut_off=True, **asdict(failures.describe("lost-worker", step=step)))
 
 
 def _log_tail(run: RunFolder) -> str | None:

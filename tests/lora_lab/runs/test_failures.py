@@ -141,7 +141,7 @@ def test_a_stop_before_the_app_was_closed_stays_a_stop(tmp_path: Path) -> None:
 
 
 def test_a_closed_app_is_said_and_offers_a_new_start() -> None:
-    failure = failures.describe_closed_app(5)
+    failure = failures.describe("closed-app", step=5)
     assert failure.what == "The app was closed after step 5 of this run."
     assert failure.do_next == "Start it again with the same settings."
 
@@ -150,7 +150,7 @@ def test_no_failure_scolds_or_shouts() -> None:
     everyone = [
         failures.describe_out_of_memory(HEAVY, step=1, saved_step=0),
         failures.describe_non_finite(HEAVY, step=2, saved_step=0),
-        failures.describe_closed_app(1),
+        failures.describe("closed-app", step=1),
         ended(-signal.SIGKILL),
         ended(1),
     ]
