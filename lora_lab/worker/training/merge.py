@@ -13,7 +13,6 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from lora_lab.data.embedded_model import Progress, Report, ignore_progress
 from lora_lab.data.lab_folder import write_json
 from lora_lab.runs import failures
 from lora_lab.runs.folder import RunFolder
@@ -24,6 +23,7 @@ from lora_lab.worker.model.load import load_model, load_tokenizer
 from lora_lab.worker.model.quantization import dense_weight, linears_of, put_weight
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from study.base.errors import LearnerError, first_line
+from study.base.model_files import Progress, Report, ignore_progress
 
 
 def merge_run(run: RunFolder, models_dir: Path) -> bool:
@@ -107,5 +107,5 @@ def describe_error(error: Exception) -> str:
     if is_out_of_memory(error):
         return "There was not enough memory: this holds the whole model in fp32, 4 bytes per parameter."
     if isinstance(error, OSError | SafetensorError):
-        return f"{failures.describe_disk_error(error).what} Free some disk space."
+        return f"{failures.describe_refusal('disk', error).what} Free some disk space."
     return str(error) if isinstance(error, LearnerError) else first_line(error)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from peft import PeftModel
 
-from lora_lab.data.embedded_model import Report
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import empty_cache
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.training.session import ModelSession, open_session
+from study.base.model_files import Report
 
 
 class ModelCache:

@@ -12,7 +12,6 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lora_lab.data.embedded_model import Report, ignore_progress
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import Bits, RunSpec
 from lora_lab.worker.device.machine import Machine, set_threads
@@ -24,6 +23,7 @@ from lora_lab.worker.training.memory_meter import GpuAllocator, LiveStorages, Me
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.precision import keep_residual_in_fp32
 from study.base.errors import LearnerError
+from study.base.model_files import Report, ignore_progress
 
 KEEPS_ROWS_APART = frozenset({"llama"})
 """Model types without a trial: the tests compare packed and single rows for them."""

@@ -21,7 +21,6 @@ from safetensors import SafetensorError
 from lora_lab.data import datasets
 from lora_lab.data.batches import RowSize, row_sizes
 from lora_lab.data.datasets import Example
-from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome, write_json
 from lora_lab.memory import ledger as memory
 from lora_lab.parameters.counts import count_parameters
@@ -43,6 +42,7 @@ from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for
 from lora_lab.worker.training.tokenize import keep_read
 from study.base.errors import LearnerError
+from study.base.model_files import Progress
 
 SAVE_EVERY_SECONDS = 15
 SAMPLE_PROMPTS = 3
@@ -92,7 +92,7 @@ def describe_failure(error: Exception, work: "Work") -> Failure:
     if is_out_of_memory(error):
         return failures.describe_out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
     if isinstance(error, OSError | SafetensorError):  # safetensors raises the second on a full disk
-        return failures.describe_disk_error(error)
+        return failures.describe_refusal("disk", error)
     traceback.print_exception(error)
     return failures.describe_unknown(error, step=work.step, saved_step=work.saved_step)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lora_lab.data import embedded_model
-from lora_lab.data.embedded_model import GGUF_BYTES, GGUF_MEMBER, PACKAGE, Progress, fetch_gguf, is_ready
+from lora_lab.data.embedded_model import GGUF_BYTES, GGUF_MEMBER, PACKAGE, fetch_gguf
 from study.base.errors import LearnerError
+from study.base.model_files import Progress, is_ready, write_manifest
 
 WHEEL = f"{PACKAGE.name.replace('-', '_')}-{PACKAGE.version}-py3-none-any.whl"
 
@@ -24,13 +25,13 @@ def model(tmp_path: Path) -> Path:
     (folder / "model.safetensors").write_bytes(bytes(range(256)) * 40)
     (folder / "config.json").write_text('{"model_type": "llama"}')
     (folder / "empty.txt").touch()
-    embedded_model.write_manifest(folder)
+    write_manifest(folder, PACKAGE)
     return folder
 
 
 def test_a_sealed_folder_is_ready(model: Path) -> None:
     assert is_ready(model)
-    embedded_model.write_manifest(model)
+    write_manifest(model, PACKAGE)
     assert is_ready(model)
 
 

@@ -19,7 +19,7 @@ from gguf import GGUFWriter
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lora_lab.data.embedded_model import Progress, is_ready, model_folder, preparing, write_manifest
+from lora_lab.data.embedded_model import PACKAGE, model_folder
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import MODELLED_TYPES
 from lora_lab.runs.folder import create_run, list_runs
@@ -46,6 +46,7 @@ from lora_lab.worker.training.session import (
     switch_dropout_off,
 )
 from study.base.errors import LearnerError
+from study.base.model_files import Progress, is_ready, preparing, write_manifest
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import (
     CPU,
@@ -113,12 +114,12 @@ def test_a_model_that_another_process_prepares_is_waited_for(
         waits.set()
 
     later = threading.Thread(target=lambda: found.append(prepare_embedded(tmp_path, report)))
-    with preparing(tmp_path / "download", silent):
+    with preparing(PACKAGE, tmp_path / "download", silent):
         later.start()
         assert waits.wait(10)
         folder = model_folder(tmp_path)
         folder.mkdir()
-        write_manifest(folder)
+        write_manifest(folder, PACKAGE)
     later.join()
     assert found == [folder]
     assert said == ["Waiting for another process that prepares the model"]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import Variant
 from lora_lab.worker.__main__ import main
 from lora_lab.worker.training import group_run, work
 from lora_lab.worker.training.run import execute_run
+from study.base.model_files import Progress
 from tests.lora_lab.run_builders import NOW
 from tests.lora_lab.worker.builders import TINY, never_stop, small_dataset
 
