@@ -29,7 +29,7 @@ from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
-from lora_lab.worker.training.alone import attach_alone
+from lora_lab.worker.training.group import attach_alone
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import cut_to, encode_example
 from lora_lab.worker.training.session import meter_for, open_session

@@ -43,7 +43,7 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import quiet_libraries, tiny_tokenizer
 from lora_lab.worker.model.read_shape import shape_of_config
-from lora_lab.worker.training.alone import attach_alone
+from lora_lab.worker.training.group import attach_alone
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from lora_lab.worker.training.session import meter_for, open_session

@@ -8,7 +8,7 @@ from typing import Literal
 
 from lora_lab.charts.grid_view import GridPlane, name_of
 from lora_lab.charts.heat_map import Tile, TileMap
-from lora_lab.grids.findings import compare_ends, count_pairs
+from lora_lab.grids.findings import compare_ends, compare_with_lowest, count_pairs
 from lora_lab.grids.results import GridSetting
 from lora_lab.grids.welch_test import compare_groups
 from lora_lab.spec import BITS
@@ -179,25 +179,19 @@ def _second_unit(values: Sequence[float]) -> Unit:
 
 def _loss_title(view: GridPlane) -> str:
     """Return the lowest loss, and how many of the others seed noise can't separate from it."""
-    best, *others = sorted(
-        (setting for setting in view.settings if setting.losses), key=attrgetter("mean_loss")
-    )
-    if not others:
+    done = [setting for setting in view.settings if setting.losses]
+    best, verdicts = compare_with_lowest(done)
+    if not verdicts:
         return f"Held-out loss is {best.mean_loss:.2f} at {name_of(best.levels)}"
     claim = f"Held-out loss is lowest at {name_of(best.levels)}: {best.mean_loss:.2f}"
-    if all(len(setting.losses) < 2 for setting in (best, *others)):
+    if all(len(setting.losses) < 2 for setting in done):
         return f"{claim}, on one seed, which can't tell close cells apart"
-    # The best setting is selected by its loss, so every pair counts as a comparison (multiple testing).
-    comparisons = count_pairs(len(others) + 1)
-    verdicts = [
-        compare_groups(best.losses, setting.losses, comparisons=comparisons).verdict for setting in others
-    ]
     close = sum(verdict != "differ" for verdict in verdicts)
     if not close:
         return f"{claim}, lower than all others by more than seed noise"
-    if close == len(others):
+    if close == len(verdicts):
         return f"{claim}, but seeds can't tell any other cell from it"
-    return f"{claim}; {close} of the {len(others)} others may be as low: seeds can't tell"
+    return f"{claim}; {close} of the {len(verdicts)} others may be as low: seeds can't tell"
 
 
 def _memory_title(view: GridPlane) -> str:

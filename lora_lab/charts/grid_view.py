@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from lora_lab.charts.captions import model_name
 from lora_lab.grids.results import GridLevels, GridSetting, at_best_rate, list_rates
 from lora_lab.spec import TARGET_LABELS
+from study.plots.area import Span
+from study.plots.axis import nice_ticks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +94,23 @@ def _format_rates(tried: Sequence[float]) -> str:
     if len(tried) == 1:
         return f"learning rate {tried[0]:g}"
     return f"each at the best of {len(tried)} learning rates"
+
+
+# ---- the scale on which losses are drawn
+
+
+def loss_span(values: Sequence[float]) -> Span:
+    """Return the range of the losses, with some room on both sides."""
+    low, high = min(values), max(values)
+    room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+    return low - room, high + room
+
+
+def loss_levels(span: Span) -> dict[float, str]:
+    """Return round losses inside the range and their labels, with enough digits to distinguish them."""
+    ticks = nice_ticks(*span, about=4)
+    for digits in range(1, 7):
+        labels = {tick: f"{tick:.{digits}f}" for tick in ticks}
+        if all(abs(float(label) - tick) < 1e-9 for tick, label in labels.items()):
+            break
+    return labels

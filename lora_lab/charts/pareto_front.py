@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from lora_lab.charts.grid_view import loss_levels, loss_span
 from lora_lab.charts.lines import BLUE
-from lora_lab.charts.losses import loss_levels, loss_span
 from study.base.units import GB, MB
 from study.plots.area import Area, Span
 from study.plots.axis import nice_ticks

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lora_lab.charts.losses import loss_levels, loss_span
+from lora_lab.charts.grid_view import loss_levels, loss_span
 from study.plots.area import Area
 from study.plots.axis import spread_labels
 from study.plots.sheet import (

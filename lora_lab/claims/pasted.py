@@ -18,9 +18,7 @@ from lora_lab.claims.snippets import (
 )
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import (
-    ADDING,
-    NARROWING,
-    NOT_COUNTED,
+    CHANGING,
     UNKNOWN,
     VARIANT_FLAGS,
     is_set,
@@ -55,7 +53,7 @@ VISION = r".*(?:visual|vision_tower|vision_model|multi_modal_projector|merger).*
 TARGETS_IN_PROSE = re.compile(r"\btarget[_ ]modules (\w+_\w+(?:, ?\w+_\w+)*)", re.I)
 """`target_modules q_proj, v_proj`: a name of a module has a low line, unlike a word."""
 
-MOST_CHARACTERS = 3_000_000
+MOST_SCANNED = 3_000_000
 """Characters: 50 times the longest text."""
 
 IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
@@ -132,16 +130,16 @@ def _of_values(snippet: Snippet) -> dict[str, Any]:
         "modules_to_save": _keep_known(values.get("modules_to_save")),
         "bias": _keep_known(values.get("bias")) or "none",
         "feedforward_modules": _keep_known(values.get("feedforward_modules")),
-        **_narrowing_of(values),
+        **_read_changing(values),
     }
 
 
-def _narrowing_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that leave modules out or change their rank.
+def _read_changing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the other fields that change what is trained.
 
     Raises UnsupportedCase where one is given by an expression that can't be read.
     """
-    found = {name: values[name] for name in (*NARROWING, *ADDING, *NOT_COUNTED) if is_set(values.get(name))}
+    found = {name: values[name] for name in CHANGING if is_set(values.get(name))}
     for name, value in found.items():
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
         unread = next((each for each in parts if isinstance(each, UnresolvedValue)), None)
@@ -171,7 +169,7 @@ def _read_task(value: Any) -> str | None:
 
 def _of_lines(text: str) -> dict[str, Any]:
     """Parse a setting written as YAML, flags, parts of a JSON or prose."""
-    for name in ("peft_layers_to_transform", *NARROWING, *ADDING, *NOT_COUNTED):
+    for name in ("peft_layers_to_transform", *CHANGING):
         if listed := _list_option(text, name):
             raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
@@ -295,7 +293,7 @@ def _list_objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
 
     Each bracket inside an object is tried again, so the characters that all tries may read are limited.
     """
-    left = MOST_CHARACTERS
+    left = MOST_SCANNED
     for match in re.finditer(r"\{(?=\s*+[\"}])", text):
         start, end = match.start(), len(text)
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from lora_lab.parameters.json_fields import ADDING, NARROWING, NOT_COUNTED, parse_digits
+from lora_lab.parameters.json_fields import CHANGING, parse_digits
 
 VARIANTS = {
     "LoraConfig": "lora",
@@ -44,12 +44,12 @@ LINE = re.compile(r"[^\n,)]*")
 MOST_ASSIGNED = 50
 """Assignments of one name that are read; a script has a few."""
 
-MOST_CHARACTERS = 20_000
+MOST_ASSIGNED_CHARACTERS = 20_000
 """Characters of their values together."""
 
 FIELDS = frozenset((
     "r", "init_r", "target_modules", "use_dora", "use_rslora", "task_type", "modules_to_save", "bias",
-    "feedforward_modules", *NARROWING, *ADDING, *NOT_COUNTED,
+    "feedforward_modules", *CHANGING,
 ))  # fmt: skip
 
 LONGEST_RANGE = 1000
@@ -208,7 +208,7 @@ def find_assigned(text: str, name: str) -> Any:
     """Return the value of `name = value` or `name: value`; None when it is missing or can't be read."""
     annotation = r"(?::(?:\s*+[\w\[\],][\w\[\], ]*+|[^\S ]*+ \s*+))?"
     pattern = rf"(?<![\w.]){re.escape(name)}\s*+{annotation}\s*+[=:]\s*"
-    left = MOST_CHARACTERS
+    left = MOST_ASSIGNED_CHARACTERS
     for match in itertools.islice(re.finditer(pattern, text), MOST_ASSIGNED):
         opening = OPENING.match(text, match.end())
         if opening:

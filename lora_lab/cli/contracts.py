@@ -15,6 +15,7 @@ from lora_lab.memory.frameworks.adapted_matrices import (
     adapted_names,
     find_experts,
     names_head,
+    parse_targets,
     select_present,
 )
 from lora_lab.memory.frameworks.families import find_family, is_listed
@@ -145,9 +146,10 @@ def _select_own(shape: ModelShape, targets: str | list[str] | None) -> tuple[Lin
     """Select the matrices that the lab's own loop adapts."""
     if not targets:  # PEFT's default; an empty list is an error
         return shape.select(targets)
-    if names_head(shape, targets):
+    read = parse_targets(targets)
+    if names_head(shape, read):
         raise UnsupportedCase("an adapter on the output head is not counted yet")
-    names = adapted_names(shape, targets)
+    names = adapted_names(shape, read)
     if find_experts(shape, names):
         raise UnsupportedCase("the lab's own loop has no adapters on experts that are one tensor; peft has")
     return select_present(shape, names)

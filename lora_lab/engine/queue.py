@@ -7,7 +7,7 @@ which they came. Who asked for a run is known here alone, while it waits or is t
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -158,6 +158,12 @@ class RunQueue:
             kept |= {"learners": self._learners} if self._learners else {}
             with suppress(OSError):  # a full disk: the queue is kept in memory and continues
                 write_json(self._path, kept | {"since": self._since})
+
+
+def count_ahead(run_ids: Collection[str], waiting: Sequence[str], current: str | None) -> int:
+    """Count the other runs in progress or queued before the first of these; 0 once one of them runs."""
+    queued = next((place for place, run_id in enumerate(waiting) if run_id in run_ids), None)
+    return 0 if queued is None or current in run_ids else queued + (current is not None)
 
 
 def queue_path(settings: Settings) -> Path:

@@ -279,10 +279,18 @@ def find_lowest(settings: Sequence[GridSetting]) -> GridSetting | None:
     """Return the setting that ends lower than each of the others; None where the seeds don't show one."""
     if any(len(set(setting.losses)) < 2 for setting in settings):
         return None
-    pairs = count_pairs(len(settings))
+    lowest, verdicts = compare_with_lowest(settings)
+    return lowest if all(verdict == "differ" for verdict in verdicts) else None
+
+
+def compare_with_lowest(settings: Iterable[GridSetting]) -> tuple[GridSetting, list[Verdict]]:
+    """Return the setting with the lowest mean loss, and how each other one compares with it.
+
+    It is selected by its loss, so every pair of settings counts as a comparison (multiple testing).
+    """
     lowest, *others = sorted(settings, key=_mean)
-    judged = (compare_groups(lowest.losses, other.losses, comparisons=pairs) for other in others)
-    return lowest if all(found.verdict == "differ" for found in judged) else None
+    pairs = count_pairs(len(others) + 1)
+    return lowest, [compare_groups(lowest.losses, each.losses, comparisons=pairs).verdict for each in others]
 
 
 def count_pairs(settings: int) -> int:

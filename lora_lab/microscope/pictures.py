@@ -130,7 +130,7 @@ def heat_legend(heat: HeatScale) -> Markup:
     return render_drawing(62, draw_words(20, 15, title, soft=True), boxes, marks)
 
 
-Shape = Literal["circle", "square", "diamond", "triangle", "wedge"]
+MarkShape = Literal["circle", "square", "diamond", "triangle", "wedge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ class SchemeFamily:
 
     name: str
     look: str
-    shape: Shape
+    shape: MarkShape
     schemes: tuple[str, ...]
 
 
@@ -191,7 +191,7 @@ def render_errors(
     return render_drawing(y, *drawn, *keys)
 
 
-MARKS: dict[Shape, tuple[tuple[float, float], ...]] = {
+MARK_CORNERS: dict[MarkShape, tuple[tuple[float, float], ...]] = {
     "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
     "diamond": ((0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)),
     "triangle": ((0, -1.3), (1.25, 0.9), (-1.25, 0.9)),
@@ -204,7 +204,7 @@ def _draw_mark(place: tuple[float, float], family: SchemeFamily) -> Markup:
     x, y = place
     if family.shape == "circle":
         return draw_dots([place], family.look, radius=MARK_SIZE)
-    corners = [(x + MARK_SIZE * across, y + MARK_SIZE * down) for across, down in MARKS[family.shape]]
+    corners = [(x + MARK_SIZE * across, y + MARK_SIZE * down) for across, down in MARK_CORNERS[family.shape]]
     return render_element("path", d=path_data([[*corners, corners[0]]]), class_=family.look)
 
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.captions import model_name
 from lora_lab.charts.grid import list_planes, plane_at
+from lora_lab.engine.queue import count_ahead
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
 from lora_lab.grids.results import GridCell, group_by_setting
@@ -96,7 +97,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "going": going,
         "running": next((cell for cell in cells if cell.status == "running"), None),
         "paused": engine.is_paused,
-        "ahead": count_ahead(engine.current(), waiting, cells) if going else 0,
+        "ahead": count_ahead([cell.run_id for cell in cells], waiting, engine.current()) if going else 0,
         "seconds_left": engine.seconds_left(now=now) if going else None,
         "map": sweep_view.live_map(cells, plane_at(settings, shown.plane)),
         "planes": list_planes(settings),
@@ -150,12 +151,3 @@ def _begins_with_first(cells: Sequence[GridCell], waiting: Sequence[str]) -> boo
     ahead = next((run_id for run_id in waiting if run_id in ours), "")
     at_work = cells[0].status == "running" or ahead == cells[0].run_id != ""
     return at_work and not any(cell.measured for cell in cells)
-
-
-def count_ahead(current: str | None, waiting: Sequence[str], cells: Sequence[GridCell]) -> int:
-    """Return the number of other runs in progress or queued before the first cell; 0 once a cell runs."""
-    ours = {cell.run_id for cell in cells}
-    if current in ours:
-        return 0
-    queued = next((place for place, run_id in enumerate(waiting) if run_id in ours), None)
-    return 0 if queued is None else queued + (current is not None)

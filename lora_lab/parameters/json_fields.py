@@ -27,6 +27,9 @@ NOT_COUNTED = (
 )  # fmt: skip
 """PEFT's fields that change what is trained and that no formula here knows."""
 
+CHANGING = (*NARROWING, *ADDING, *NOT_COUNTED)
+"""All of PEFT's fields beyond the contracts that change what is trained."""
+
 
 def read_names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] | None:
     """Parse a regular expression or a list of module names, like PEFT. Raises LearnerError otherwise."""
@@ -183,7 +186,7 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     adapter = record.get("lora")
     if adapter is None:
-        fields = ("r", "targets", "target_modules", *VARIANT_FIELDS, *NARROWING, *ADDING, *NOT_COUNTED)
+        fields = ("r", "targets", "target_modules", *VARIANT_FIELDS, *CHANGING)
         adapter = {name: record[name] for name in fields if name in record}
     if not isinstance(adapter, dict):
         raise LearnerError(

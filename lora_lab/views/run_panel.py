@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from lora_lab.charts import run_view
+from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.predictions.run_predictions import Predictions, say_guess
@@ -58,11 +59,8 @@ class RunPanel:
         return next(iter(self._lab.runs()), None)
 
     def count_ahead(self, run: RunFolder) -> int:
-        """Return the number of runs queued before this one; 0 when it is in progress."""
-        waiting = self._lab.engine.waiting()
-        if run.run_id not in waiting:
-            return 0
-        return waiting.index(run.run_id) + (1 if self._lab.engine.current() else 0)
+        """Return the number of runs in progress or queued before this one; 0 when it doesn't wait."""
+        return count_ahead([run.run_id], self._lab.engine.waiting(), self._lab.engine.current())
 
     def latest_ended(self) -> str:
         """Return the id of the newest run that has ended: when it changes, plots have new points."""

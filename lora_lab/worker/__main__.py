@@ -43,8 +43,7 @@ from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machin
 from lora_lab.worker.inspect.serve import serve_inspections
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
-from lora_lab.worker.training.alone import attach_alone
-from lora_lab.worker.training.group import AdapterGroup
+from lora_lab.worker.training.group import AdapterGroup, attach_alone
 from lora_lab.worker.training.loop import answer_loss
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.merge import merge_run

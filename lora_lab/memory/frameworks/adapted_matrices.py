@@ -22,7 +22,7 @@ from lora_lab.parameters.target_matching import LAYER_NUMBER, find_own_ranks, se
 from lora_lab.parameters.target_syntax import as_targets
 
 Targets = str | Sequence[str] | None
-"""A record's `targets`, as they are written."""
+"""A record's `targets`, as they are written or parsed."""
 
 HEAD = ("head", "lm_head")
 ROUTER = "gate"
@@ -57,8 +57,9 @@ def find_adapters(
         targets = [role for role in IA3_ROLES if shape.has(role)]
     elif targets is None and not shape.default_targets:
         targets = USUAL_ROLES
-    names = adapted_names(shape, targets)
-    head = _find_head(shape, targets, narrowing, rank)
+    read = parse_targets(targets)
+    names = adapted_names(shape, read)
+    head = _find_head(shape, read, narrowing, rank)
     if not names and head is None:
         raise NothingMatched(
             f"{shape.name} has no output head, or it is excluded.", do_next="Name other targets."
@@ -113,13 +114,17 @@ def _refuse_lost_experts(
         raise UnsupportedCase(f"PEFT has no {variant} for experts that are one tensor")
 
 
-def adapted_names(shape: ModelShape, written: Targets) -> str | tuple[str, ...]:
-    """Return targets as PEFT takes them: `all-linear`, a regular expression, or names of modules.
+def parse_targets(written: Targets) -> Targets:
+    """Parse targets as they are written: `all-linear`, a regular expression, or names; None for PEFT's own."""
+    return as_targets(written) if isinstance(written, str) else written
+
+
+def adapted_names(shape: ModelShape, read: Targets) -> str | tuple[str, ...]:
+    """Return parsed targets as PEFT takes them: `all-linear`, a regular expression, or names of modules.
 
     A role becomes the name of its matrix, or of the matrix it is fused into, and `mlp` the MLP's. The head is
     left out: it is none of a shape's linear layers.
     """
-    read = as_targets(written) if isinstance(written, str) else written
     if read is None:
         read = shape.default_targets
     if isinstance(read, str):
@@ -151,10 +156,9 @@ def find_experts(shape: ModelShape, names: str | tuple[str, ...]) -> list[str]:
     return [name for name in names if name in renamed and name != ROUTER]
 
 
-def names_head(shape: ModelShape, written: Targets) -> bool:
-    """Return whether the output head is among the targets."""
+def names_head(shape: ModelShape, read: Targets) -> bool:
+    """Return whether the output head is among the parsed targets."""
     head = _head_of(shape)
-    read = as_targets(written) if isinstance(written, str) else written
     if head is None or read is None:
         return False
     if isinstance(read, str):
@@ -173,11 +177,11 @@ def _head_of(shape: ModelShape) -> Linear | None:
 
 
 def _find_head(
-    shape: ModelShape, targets: Targets, narrowing: Mapping[str, Any], rank: int
+    shape: ModelShape, read: Targets, narrowing: Mapping[str, Any], rank: int
 ) -> LayerAdapter | None:
     """Find the head's adapter: `layers_to_transform` doesn't leave it out, the other fields may."""
     head = _head_of(shape)
-    if head is None or not names_head(shape, targets):
+    if head is None or not names_head(shape, read):
         return None
     setting = read_setting({"targets": (head.name,), **narrowing}, targets="targets")
     if select_names(setting.excluded, (head.name,)):

@@ -25,6 +25,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from lora_lab.memory.group_memory import split_stacks
+from lora_lab.memory.written_out import is_written_out
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import GpuMemory, on_gpu
@@ -42,7 +43,7 @@ from lora_lab.worker.training.group_layer import GroupedLayer, Norm, RowActivati
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.lora_matmul import ADAPTER, Decoder, install_forwards, unflatten_rows
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples, shared_beginning
-from lora_lab.worker.training.session import ModelSession, adapter_config
+from lora_lab.worker.training.session import Adapted, ModelSession, adapter_config, attach_adapter
 
 TRIAL_EXAMPLES = 8
 TRIAL_TOLERANCE = 0.02
@@ -362,3 +363,16 @@ def _with_adapters(
             put_beside_base(model, name)
     assert model is not None
     return model
+
+
+def attach_alone(
+    session: ModelSession, spec: RunSpec, shape: ModelShape, examples: Sequence[Encoded]
+) -> AdapterGroup | Adapted:
+    """Attach a fresh adapter: a group of one where the model's layer is written out, else with a graph."""
+    compute = session.machine.compute_name
+    if is_written_out(shape.model_type, compute, variant=spec.variant, optimizer=spec.optimizer):
+        group = AdapterGroup(session, [spec], shape)
+        if group.agrees_with_library(examples):
+            return group
+        session.base = group.model.unload()
+    return attach_adapter(session, spec, shape)

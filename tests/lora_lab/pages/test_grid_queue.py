@@ -2,9 +2,9 @@
 
 import pytest
 
+from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
-from lora_lab.pages.grid_parts import count_ahead
 from lora_lab.settings.grid_form import grid_of_form, grid_presets, normalize_grid
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -39,10 +39,10 @@ def test_a_grid_says_what_it_waits_for(ana: Visitor) -> None:
 def test_the_run_in_progress_counts_among_those_that_a_grid_waits_for(context: Context, lab: Lab) -> None:
     sweep = sweep_of(context.settings, tiny_grid())
     cells, waiting = lab.cells(sweep), list(sweep.run_ids)
-    assert count_ahead("another", waiting, cells) == 1
-    assert count_ahead("another", ["queued", *waiting], cells) == 2
-    assert count_ahead(waiting[0], waiting[1:], cells) == 0
-    assert count_ahead(None, waiting, cells) == 0
+    assert count_ahead(sweep.run_ids, waiting, "another") == 1
+    assert count_ahead(sweep.run_ids, ["queued", *waiting], "another") == 2
+    assert count_ahead(sweep.run_ids, waiting[1:], waiting[0]) == 0
+    assert count_ahead(sweep.run_ids, waiting, None) == 0
 
 
 def test_a_refresh_shows_the_same_grid_and_sweep(ana: Visitor, lab: Lab) -> None:

@@ -21,8 +21,7 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, quiet_libraries
 from lora_lab.worker.training.adapter_stack import CellAdapter
-from lora_lab.worker.training.alone import attach_alone
-from lora_lab.worker.training.group import AdapterGroup
+from lora_lab.worker.training.group import AdapterGroup, attach_alone
 from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
