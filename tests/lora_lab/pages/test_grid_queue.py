@@ -36,9 +36,9 @@ def test_a_grid_says_what_it_waits_for(ana: Visitor) -> None:
     assert "waits for 8 other runs" in part(ana.sends("start"), "sweep-head")
 
 
-def test_the_run_in_progress_counts_among_those_that_a_grid_waits_for(context: Context, lab: Lab) -> None:
+def test_the_run_in_progress_counts_among_those_that_a_grid_waits_for(context: Context) -> None:
     sweep = sweep_of(context.settings, tiny_grid())
-    cells, waiting = lab.cells(sweep), list(sweep.run_ids)
+    waiting = list(sweep.run_ids)
     assert count_ahead(sweep.run_ids, waiting, "another") == 1
     assert count_ahead(sweep.run_ids, ["queued", *waiting], "another") == 2
     assert count_ahead(sweep.run_ids, waiting[1:], waiting[0]) == 0
