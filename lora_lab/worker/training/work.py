@@ -194,8 +194,8 @@ class Work:
     def stops_measuring(self) -> bool:
         """Return whether the learner asked to stop after the last step.
 
-        A run that was stopped before it is still measured, and so is a cell of a grid: its table would miss a
-        row for a few seconds' work.
+        A run that was stopped earlier is still measured. So is a cell of a grid: measuring takes seconds, and
+        without it the grid's table would lack a row.
         """
         asked = self.step == self.spec.steps and self.run.stop_path.exists()
         return asked and not self.run.state().sweep
