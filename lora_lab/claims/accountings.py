@@ -142,7 +142,7 @@ def _match_exactly(number: int, name: str, why: str) -> AccountingReading:
 def percent_fits(printed: str, trainable: int, total: int) -> bool:
     """Return whether `printed` is 100 × trainable / total, rounded or truncated at its last digit.
 
-    A double has about sixteen digits, so the tolerance is never finer than that.
+    The tool computed it as a double, which has about sixteen digits: more than those need not agree.
     """
     try:
         value = Decimal(printed)
@@ -151,7 +151,7 @@ def percent_fits(printed: str, trainable: int, total: int) -> bool:
     exponent = value.as_tuple().exponent
     if not total or not isinstance(exponent, int):  # "n", "F": not a number, infinity
         return False
-    if abs(exponent) > 40:  # no share is written so, and the powers below would fill the memory
+    if abs(exponent) > 40:  # nobody prints a share like that, and the powers below would fill the memory
         return False
     exact = Fraction(100 * trainable, total)
     float_error = exact * Fraction(math.ulp(1.0)) * 4

@@ -115,7 +115,7 @@ def _refuse_lost_experts(
 
 
 def parse_targets(written: Targets) -> Targets:
-    """Parse targets as they are written: `all-linear`, a regular expression, or names; None for PEFT's own."""
+    """Parse targets: `all-linear`, a regular expression, or names; None for PEFT's default."""
     return as_targets(written) if isinstance(written, str) else written
 
 
