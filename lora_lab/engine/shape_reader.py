@@ -115,7 +115,7 @@ class ShapeReader:
         is_remote = config.get("model_type") in REMOTE_TYPES or "auto_map" in config
         if is_remote and "Unrecognized model" in answer.get("error", ""):
             raise RemoteCode(
-                f"{config['model_type']} brings code of its own; only code that is part of transformers is run.",
+                f"{config['model_type']} brings its own code; only code that is part of transformers is run.",
                 do_next="Describe its modules as module_layout, with base_total.",
             )
         if "error" in answer:

@@ -135,8 +135,8 @@ class ModuleTree:
     def quantized_heads(self) -> int:
         """Weights of the heads that a 4-bit base of other versions packs too, if the head has a bias.
 
-        transformers 5.24 leaves out the layer whose name is that of the model's last parameter. No layer is
-        called `classifier.bias`, so a head with a bias is packed (quantizers/base.py, get_keys_to_not_convert).
+        transformers 5.24 leaves out the layer whose name is that of the model's last parameter. No layer has
+        the name `classifier.bias`, so a head with a bias is packed (its get_keys_to_not_convert).
         """
         heads = [group for group in self.linears if group.stays_16_bit]
         has_bias = any(group.bias for group in heads)

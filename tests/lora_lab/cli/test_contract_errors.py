@@ -105,7 +105,7 @@ def test_a_type_whose_code_is_beside_its_weights_is_unsupported(
 ) -> None:
     answer = counted(reader, config=config)
     assert answer["unsupported"] is True
-    assert f"{config['model_type']} brings code of its own" in answer["why"]
+    assert f"{config['model_type']} brings its own code" in answer["why"]
 
 
 def test_an_unknown_kind_lists_the_known_ones(reader: ShapeReader) -> None:
