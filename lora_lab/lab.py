@@ -195,5 +195,4 @@ class Lab:
         return worker is not None and worker.poll() is None
 
     def afterwards(self, run_id: str) -> ExtraMeasurements:
-        """Return the extra measurements of a finished run."""
         return ExtraMeasurements(self.run(run_id))

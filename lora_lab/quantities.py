@@ -49,7 +49,6 @@ def linear_parameters(d_in: int, d_out: int) -> int:
 
 
 def base_parameters(model: str) -> int:
-    """Count the parameters of a catalogue model."""
     return find_shape(model).total_parameters
 
 

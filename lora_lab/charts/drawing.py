@@ -55,12 +55,10 @@ def draw_hatched(x: float, y: float, width: float, height: float) -> Markup:
 
 
 def draw_line(points: Sequence[Point], look: str = "line ink") -> Markup:
-    """Render a line through points."""
     return render_element("path", d=path_data([points]), class_=look)
 
 
 def draw_dots(points: Iterable[Point], look: str, *, radius: float = 4) -> Markup:
-    """Render filled marks."""
     return join_html(render_element("circle", cx=x, cy=y, r=radius, class_=look) for x, y in points)
 
 
@@ -133,8 +131,6 @@ def format_plain(value: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ChartFrame:
-    """The plotting area of a chart."""
-
     x: Scale
     y: Scale
     x_label: str

@@ -39,8 +39,6 @@ COLOURS: dict[Colour, str] = {  # each at least 3 : 1 on white and on the dark p
 
 @dataclass(frozen=True, kw_only=True)
 class EndLabel:
-    """The label at the end of a line."""
-
     name: str
     value: str
     at: Point

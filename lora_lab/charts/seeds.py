@@ -41,8 +41,6 @@ LOOKS = (  # colour and mark: every mark once; each colour is at least 3 : 1 on 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedLine:
-    """The losses of one bit width."""
-
     label: str
     ranks: tuple[int, ...]
     losses: tuple[tuple[float, ...], ...]

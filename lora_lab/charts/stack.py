@@ -126,7 +126,6 @@ class StackArea:
         self._patch([boxes[self.chosen]], **dashed, lw=1.6)
 
     def peaks(self) -> None:
-        """Draw measured peaks on their bars."""
         for index, bar in enumerate(self.bars):
             for peak in bar.measured_bytes:
                 draw_peak(self.sheet, self.x(index), self.y(peak))

@@ -21,7 +21,6 @@ class AccountingReading:
     why: str
 
     def has(self, number: int) -> bool:
-        """Return whether this accounting prints `number`."""
         return self.low <= number <= self.high
 
 
@@ -60,7 +59,6 @@ class Sizes:
 
 
 def sizes_of(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) -> Sizes:
-    """Count the parts for one rank."""
     given = claim.saved_parameters
     return Sizes(
         base=claim.base_parameters or tree.base_parameters,

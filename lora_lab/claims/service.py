@@ -26,8 +26,6 @@ LONGEST_TEXT = 60_000
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedClaim:
-    """A claim as it was parsed, and its verdict."""
-
     claim: Claim
     read: Mapping[str, Any]
     """The record of what was stated."""
@@ -37,15 +35,12 @@ class CheckedClaim:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimExample:
-    """An example text for the page."""
-
     id: str
     name: str
     text: str
 
 
 def read_examples() -> tuple[ClaimExample, ...]:
-    """Read the example texts, in order."""
     return tuple(ClaimExample(**row) for row in load_yaml(EXAMPLES_FILE.read_text("utf-8")))
 
 

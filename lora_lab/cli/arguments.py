@@ -195,7 +195,6 @@ def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, An
 
 
 def shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelShape:
-    """Find the model that the flags name."""
     kind = options.kind or KIND_OF_TASK.get(options.task_type)
     if options.config is None:
         return reader.find(options.model, kind=kind)
@@ -208,7 +207,6 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
-    """Format the count and its arithmetic."""
     shape = shape_of_options(options, reader)
     setting = setting_of(adapter_fields(options, targets="targets"), targets="targets")
     rank = setting.default_rank if options.rank is None else options.rank
@@ -247,7 +245,6 @@ def claim_record(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def claim_text(answer: Mapping[str, Any]) -> str:
-    """Format the verdict for a person."""
     lines = [f"{answer['verdict']}: {answer['why']}"]
     lines += [f"  {line}" for line in answer["arithmetic"]]
     if answer["explanations"] and answer["verdict"] != "possible":

@@ -156,7 +156,6 @@ def _select_own(shape: ModelShape, targets: str | list[str] | None) -> tuple[Lin
 
 
 def _read_variant(record: Record) -> Variant:
-    """Parse the variant from the adapter, or from the method."""
     named = adapter_of(record).get("variant") or record.get("method")
     return named if named in VARIANTS else "lora"
 

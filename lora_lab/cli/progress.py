@@ -69,7 +69,6 @@ class SweepWatcher:
 
     @property
     def all_ended(self) -> bool:
-        """Whether every cell has ended and was returned."""
         return not self._left
 
     def look(self) -> RunFolder | None:
@@ -82,8 +81,6 @@ class SweepWatcher:
 
 
 class _Cell:
-    """A watcher of one cell."""
-
     def __init__(self, run: RunFolder, name: str, write: Write) -> None:
         self.run = run
         self.state = RunState()
@@ -92,7 +89,6 @@ class _Cell:
         self._watcher = Watcher(self._say)
 
     def look(self) -> None:
-        """Print what is new."""
         state = self.run.state()
         if state is self.state:
             return

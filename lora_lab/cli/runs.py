@@ -195,7 +195,6 @@ def _build_engine(options: argparse.Namespace, settings: Settings) -> Engine:
 
 
 def say(line: str) -> None:
-    """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)
 
 

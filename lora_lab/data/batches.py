@@ -30,7 +30,6 @@ class RowSize:
 
     @property
     def tokens(self) -> int:
-        """Tokens in the whole row."""
         return sum(self.lengths) - self.shared * (self.examples - 1)
 
     @property

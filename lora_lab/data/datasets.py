@@ -27,8 +27,6 @@ HELD_OUT_BELOW = "2"
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A supervised training example."""
-
     prompt: str
     answer: str
 

@@ -151,7 +151,6 @@ class LabHome:
         write_json(self._shape_path(shape.name), json.loads(shape.to_json()))
 
     def delete_shape(self, model: str) -> None:
-        """Delete the stored shape of a model."""
         self._shape_path(model).unlink(missing_ok=True)
 
     def shapes(self) -> list[ModelShape]:

@@ -35,7 +35,6 @@ class NumberType:
 
     @property
     def because(self) -> str:
-        """The reason for it."""
         return "you chose it for this machine" if self.chosen else self.why
 
 

@@ -24,7 +24,6 @@ class EmbeddedTokenizer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether its files exist."""
         return (self._folder / "tokenizer.json").is_file() and (self._folder / MANIFEST).is_file()
 
     def read(self, prompt: str, answer: str) -> ReadExample:

@@ -19,8 +19,6 @@ TEMPERATURE_LIMITS = (0.0, 2.0)
 
 @dataclass(frozen=True, kw_only=True)
 class ChatQuestion(Job):
-    """A chat question and the answers so far."""
-
     runs: tuple[RunFolder, ...]
     prompt: str
     seed: int
@@ -56,7 +54,6 @@ class ChatQueue(JobQueue[ChatQuestion]):
         )
 
     def order_of(self, job: ChatQuestion) -> dict[str, Any]:
-        """Return the question as the worker's order."""
         folders = [str(run.path) for run in job.runs]
         return {"runs": folders, "prompt": job.prompt, "seed": job.seed, "temperature": job.temperature}
 

@@ -110,7 +110,6 @@ class InspectionQueue(JobQueue[Inspection]):
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     def order_of(self, job: Inspection) -> dict[str, Any]:
-        """Return kind and order."""
         return {"kind": job.kind, "order": dict(job.order)}
 
     def update_from(self, job: Inspection, said: dict[str, Any]) -> Inspection:

@@ -146,7 +146,6 @@ class LocalEngine:
         self._stop([open_run(self.settings.runs_dir, run_id)])
 
     def stop_sweep(self, sweep_id: str) -> None:
-        """Stop all cells that have not ended."""
         sweep = open_sweep(self.settings.sweeps_dir, sweep_id)
         self._stop([run for _, run in sweep.cells(self.settings.runs_dir) if run is not None])
 
@@ -169,14 +168,12 @@ class LocalEngine:
             self._queue.pause(True)
 
     def resume(self) -> None:
-        """Continue with the queue."""
         with self._changed:
             self._queue.pause(False)
             self._changed.notify_all()
 
     @property
     def is_paused(self) -> bool:
-        """Whether the queue is paused."""
         with self._changed:
             return self._queue.is_paused
 

@@ -19,11 +19,9 @@ class CellMarks:
 
     @classmethod
     def of(cls, state: RunState) -> "CellMarks":
-        """Return the marks of a run that was queued before."""
         return cls(sweep=state.sweep, alone=state.alone, first_seed=state.first_seed)
 
     def fields(self) -> dict[str, Any]:
-        """Return those that are set."""
         return {name: value for name, value in asdict(self).items() if value}
 
 

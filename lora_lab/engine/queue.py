@@ -115,7 +115,6 @@ class RunQueue:
         self._save()
 
     def remove(self, *runs: RunFolder) -> None:
-        """Remove runs from the queue."""
         self._runs = [run for run in self._runs if run not in runs]
         for run in runs:
             self._learners.pop(run.run_id, None)
@@ -133,7 +132,6 @@ class RunQueue:
         self._save()
 
     def pause(self, paused: bool) -> None:
-        """Pause or resume the queue."""
         self.is_paused = paused
         self._save()
 

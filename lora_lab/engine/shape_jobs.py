@@ -54,7 +54,6 @@ class ShapeJobs:
             self._drop([model])
 
     def close(self) -> None:
-        """End every process."""
         with self._lock:
             self._drop(list(self._jobs))
 

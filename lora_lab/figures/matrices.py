@@ -12,8 +12,6 @@ FIRST = "0-q"
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """One weight matrix as recorded."""
-
     layer: int
     role: str
     d_in: int
@@ -29,12 +27,10 @@ class Matrix:
 
     @property
     def id(self) -> str:
-        """The id in an address."""
         return f"{self.layer}-{self.role}"
 
     @property
     def name(self) -> str:
-        """The name a learner reads."""
         return f"layer {self.layer}, {ROLE_NAMES[self.role]}"
 
     @property
@@ -45,7 +41,6 @@ class Matrix:
 
 @cache
 def read_matrices() -> dict[str, Matrix]:
-    """Return all recorded matrices by id."""
     found = [
         Matrix(
             layer=one["layer"],

@@ -34,7 +34,6 @@ def usual_models() -> list[tuple[str, str]]:
 
 
 def find_linear(model: str, role: str) -> Linear:
-    """Return a model's matrix of that role."""
     return next(one for one in find_shape(model).linears if one.role == role)
 
 

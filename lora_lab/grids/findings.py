@@ -72,7 +72,6 @@ class GridFinding:
 
     @property
     def text(self) -> str:
-        """The complete sentence."""
         return f"{self.headline}{self.rate}{self.detail}{self.remark}"
 
 

@@ -189,7 +189,6 @@ def _read_number(value: float | None) -> float | None:
 
 
 def read_levels(spec: RunSpec) -> GridLevels:
-    """Return the part of a spec that a grid varies."""
     return GridLevels(
         bits=spec.bits,
         rank=spec.rank,

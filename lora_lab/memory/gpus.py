@@ -21,8 +21,6 @@ frameworks/forecast.CONTEXT_BYTES counts in what a driver shows: a verdict "it f
 
 @dataclass(frozen=True, kw_only=True)
 class GpuModel:
-    """One size of cards."""
-
     gb: int
     """The size that people call it by."""
 

@@ -59,7 +59,6 @@ class Ledger:
 
     @property
     def total_bytes(self) -> int:
-        """The estimated peak."""
         return sum(getattr(self, field.name) for field in fields(self))
 
     @property

@@ -13,8 +13,6 @@ Found = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One panel: a finding with its picture and numbers."""
-
     id: str
     title: str
     shown: FigureView

@@ -75,7 +75,6 @@ class HeatScale:
     most: float
 
     def step(self, value: float) -> int:
-        """Return the index of the colour."""
         return min(STEPS - 1, int(STEPS * value / self.most)) if self.most else 0
 
 

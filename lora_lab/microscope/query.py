@@ -55,8 +55,6 @@ def can_hold(bits: str, block: int, numbers: int) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizationScheme:
-    """A quantization scheme for a matrix: format and block size."""
-
     bits: Bits
     block: int = BLOCK_SIZE
     """Weights that share a constant; int8 does not use it."""
@@ -85,7 +83,6 @@ class MicroscopeQuestion:
     second: QuantizationScheme = QuantizationScheme(bits="fp4")
 
     def side(self, side: Side) -> QuantizationScheme:
-        """Return one of the two schemes."""
         return self.first if side == "first" else self.second
 
     @property

@@ -99,12 +99,10 @@ class Downloads:
         return file_response(text.encode(), "text/x-python; charset=utf-8", f"run-{run_id}.py")
 
     def steps(self, run_id: str) -> Response:
-        """Return one row per step."""
         state = self._lab.run(run_id).state()
         return table_response(_format_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
 
     def published_memory(self) -> Response:
-        """Return every published peak with its prediction."""
         rows = [
             {
                 "id": row.id,
@@ -139,7 +137,6 @@ class Downloads:
         return table_response(_format_csv(rows, list(rows[0])), "memory-measured")
 
     def cells(self, sweep_id: str) -> Response:
-        """Return one row per cell of a sweep."""
         sweep = self._lab.sweep(sweep_id)
         return table_response(ResultsTable(self._lab.settings.runs_dir).text(sweep), sweep_id)
 

@@ -42,7 +42,6 @@ class ShownGrid:
 
     @cached_property
     def cells(self) -> list[GridCell]:
-        """The current cells of the sweep."""
         return self.lab.cells(self.sweep) if self.sweep else []
 
     def address(self, grid: Grid) -> str:
@@ -120,7 +119,6 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
 
 
 def render_sweeps(shown: ShownGrid) -> Markup:
-    """Render the list of the newest sweeps."""
     rows = []
     for sweep in shown.lab.sweeps()[:SWEEPS_SHOWN]:
         cells = shown.lab.cells(sweep)

@@ -29,7 +29,6 @@ def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
 
 
 def data_part(lab: Lab, chosen: str) -> Markup:
-    """Render the list of data sets."""
     return render("lora_lab/shared/data.html", **data_choices(lab.uploads, chosen))
 
 
@@ -105,7 +104,6 @@ def _number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 
 def problem_part(error: LearnerError) -> Markup:
-    """Render the error instead of the cost."""
     return render("lora_lab/shared/problem.html", error=error)
 
 

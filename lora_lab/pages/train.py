@@ -222,7 +222,6 @@ class LabPage:
     # ---- runs
 
     def _run_parts(self, event: Mapping[str, Any], visit: Visit) -> dict[str, Markup]:
-        """Render the run that the address names."""
         return self._panel.parts(self._panel.run_of(visit.query), visit, narrow=form_fields.is_narrow(event))
 
     def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:

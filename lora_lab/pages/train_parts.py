@@ -96,11 +96,9 @@ class SettingParts:
         }
 
     def plots_by_rank(self, found: Preview, *, narrow: bool) -> Markup:
-        """Render the charts over ranks."""
         return self._plots(found, setting_plots.by_rank(self._lab, found), narrow=narrow)
 
     def plots_by_bits(self, found: Preview, *, narrow: bool) -> Markup:
-        """Render the charts over bit widths."""
         return self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
 
     def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:

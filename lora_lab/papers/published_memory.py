@@ -18,8 +18,6 @@ FILE = Path(__file__).with_name("published_memory.yaml")
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedMemory:
-    """One published peak with its source and its prediction."""
-
     id: str
     source: str
     use: Literal["calibration", "check"]

@@ -102,11 +102,9 @@ class PublishedTable:
 
     @property
     def numbers(self) -> Iterator[PublishedNumber]:
-        """All printed numbers."""
         return (number for row in self.rows for number in row.numbers if number.printed)
 
     def count(self, verdict: Agreement) -> int:
-        """Count the numbers with this verdict."""
         return sum(number.verdict == verdict for number in self.numbers)
 
 
@@ -117,7 +115,6 @@ def published_tables() -> tuple[PublishedTable, ...]:
 
 
 def find_printed(table_id: str, row: str) -> PublishedNumber:
-    """Return the first number of a row of a table."""
     table = next(table for table in published_tables() if table.id == table_id)
     return next(found for found in table.rows if found.name == row).numbers[0]
 

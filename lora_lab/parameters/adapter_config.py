@@ -188,12 +188,10 @@ class Adaptation:
 
     @property
     def adapters(self) -> LinearCount:
-        """Parameters of the adapters themselves."""
         return sum((match.each * len(match.names) for match in self.matches), LinearCount())
 
     @property
     def saved_parameters(self) -> int:
-        """Parameters of the saved copies."""
         return sum(module.parameters for module in self.saved)
 
     @property

@@ -8,7 +8,6 @@ WORDS = (*TARGET_SETS, UNKNOWN)
 
 
 def split_names(written: str | None) -> list[str] | None:
-    """Split names separated by commas."""
     return [name.strip() for name in written.split(",") if name.strip()] if written else None
 
 

@@ -40,16 +40,12 @@ class RunGuess:
 
 @dataclass(frozen=True, kw_only=True)
 class EndedRun:
-    """The spec and the state of a run that has ended."""
-
     spec: RunSpec
     state: RunState
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuessVerdict:
-    """One guess compared with its result."""
-
     quantity: str
     guess: str
     result: str

@@ -83,7 +83,6 @@ class MicroscopePredictions:
 
 
 def _rebuild_question(prediction: Prediction) -> MicroscopeQuestion:
-    """Rebuild the question that was stored with the guess."""
     setting = prediction.setting
     return MicroscopeQuestion(
         model=setting["model"],

@@ -136,7 +136,6 @@ class Predictions:
 
 
 def say_guess(guess: RunGuess) -> str:
-    """Say a guess in words."""
     return ", ".join(_in_words(guess))
 
 

@@ -61,7 +61,6 @@ class ProjectEvidence:
 
 
 def run_checks(checks: Iterable[ProjectCheck], evidence: ProjectEvidence) -> list[Result]:
-    """Run every check of a project, in order."""
     return [found for check in checks for found in _CHECKS[check.check](evidence, check.axis)]
 
 

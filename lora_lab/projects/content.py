@@ -50,8 +50,6 @@ class ProjectCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """One guided experiment."""
-
     id: ProjectId
     name: str
     question: str

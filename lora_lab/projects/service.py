@@ -76,7 +76,6 @@ class ProjectProgress:
 
     @property
     def ended(self) -> bool:
-        """Whether every run of the grid has ended."""
         return all(cell.ended for cell in self.cells)
 
     @property

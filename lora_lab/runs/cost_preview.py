@@ -22,8 +22,6 @@ PACE_RUNS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The cost of one setting on one machine."""
-
     spec: RunSpec
     shape: ModelShape
     count: Count

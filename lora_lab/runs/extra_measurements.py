@@ -27,7 +27,6 @@ class ExtraMeasurements:
 
     @property
     def path(self) -> Path:
-        """The file with the measurements."""
         return self.run.path / "afterwards.json"
 
     @property

@@ -28,8 +28,6 @@ RUN_ID = re.compile(r"^\d{8}-\d{9}-[a-z0-9.-]{1,60}-[0-9a-f]{6}$")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run."""
-
     path: Path
 
     @property
@@ -70,12 +68,10 @@ class RunFolder:
 
     @property
     def spec(self) -> RunSpec:
-        """The settings of the run."""
         path = self.path / "spec.json"
         return _read_spec(path, path.stat().st_mtime_ns)
 
     def emit(self, kind: str, **values: Any) -> Event:
-        """Append one event."""
         return append_event(self.events_path, kind, **values)
 
     def events(self) -> list[Event]:
@@ -221,5 +217,4 @@ def _is_run(path: Path) -> bool:
 
 
 def delete_run(run: RunFolder) -> None:
-    """Remove a run and all its files."""
     shutil.rmtree(run.path)

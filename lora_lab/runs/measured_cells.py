@@ -23,8 +23,6 @@ CELLS_FILE = Path(__file__).with_name("memory_cells.json")
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredCell:
-    """A measured setting."""
-
     spec: RunSpec
     compute: Compute
     shape: ModelShape
@@ -73,8 +71,6 @@ class MeasuredCell:
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """All measured cells, and where they were measured."""
-
     cells: tuple[MeasuredCell, ...]
     versions: dict[str, str]
     machine: str
@@ -86,7 +82,6 @@ class Cells:
 
     @property
     def worst(self) -> MeasuredCell:
-        """The cell with the largest error."""
         return max(self.cells, key=lambda cell: abs(cell.error_percent))
 
 

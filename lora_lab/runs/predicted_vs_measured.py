@@ -108,5 +108,4 @@ def _keep_deciding(
 
 
 def list_devices(measured: Sequence[MeasuredPeak]) -> tuple[str, ...]:
-    """List the devices that measured, each once, in order."""
     return tuple(dict.fromkeys(run.device_name for run in measured))

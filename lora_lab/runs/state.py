@@ -61,7 +61,6 @@ class RunState:
 
     @property
     def ended(self) -> bool:
-        """Whether it has a terminal event."""
         return self.status in ENDED
 
     @property

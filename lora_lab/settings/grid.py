@@ -52,7 +52,6 @@ class Grid:
 
     @property
     def count(self) -> int:
-        """The number of cells."""
         return math.prod(len(getattr(self, axis)) for axis in AXES)
 
     @property

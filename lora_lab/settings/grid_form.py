@@ -49,8 +49,6 @@ def read_grid(fields: Fields, _name: str) -> Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class GridPreset:
-    """A grid with a name and a reason to try it."""
-
     id: str
     name: str
     about: str

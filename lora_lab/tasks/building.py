@@ -96,8 +96,6 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildTask:
-    """Code to complete."""
-
     id: str
     name: str
     level: Level
@@ -125,13 +123,10 @@ class BuildTask:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildJudgement:
-    """What code lacks."""
-
     broken: tuple[Rule, ...]
 
     @property
     def right(self) -> bool:
-        """Whether every rule holds."""
         return not self.broken
 
     @property

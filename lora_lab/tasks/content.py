@@ -152,14 +152,11 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class WrongSetting:
-    """A wrong setting that a misconception leads to."""
-
     misconception: str
     like: Annotated[Setting, _read_setting]
     """Values of controls that show it; `given` for a control that is left as it was."""
 
     def fits(self, setting: Setting, given: Setting) -> bool:
-        """Return whether a setting shows it."""
         return all(
             setting[name] == (given[name] if value == "given" else value) for name, value in self.like.items()
         )
@@ -215,14 +212,11 @@ class ConfigureTask:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of its controls."""
         return tuple(control.field for control in self.controls)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Tasks of one kind."""
-
     id: str
     name: str
     about: str
@@ -231,7 +225,6 @@ class Family:
 
 @cache
 def tasks_by_id() -> Mapping[str, ConfigureTask]:
-    """Map each id to its task."""
     return {task.id: task for family in read_families() for task in family.tasks}
 
 

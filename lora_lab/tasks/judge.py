@@ -26,8 +26,6 @@ STEPS_APART = 1.01
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A task with its numbers."""
-
     task: ConfigureTask
     seed: int
     given: Setting
@@ -40,8 +38,6 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedCondition:
-    """One condition at a setting."""
-
     condition: Condition
     value: float
     target: float
@@ -75,7 +71,6 @@ class SettingJudgement:
 
     @property
     def right(self) -> bool:
-        """Whether every condition holds."""
         return all(each.holds for each in self.checked)
 
 

@@ -40,8 +40,6 @@ SERVED_ADAPTER_BYTES = 2  # per parameter: servers keep adapters in 16 bits
 
 @dataclass(frozen=True)
 class SettingMeasure:
-    """One number about a setting."""
-
     label: str
     unit: Unit
     compute: Callable[[Setting], float]
@@ -59,7 +57,6 @@ class SettingMeasure:
 
 
 def shape_of(setting: Setting) -> ModelShape:
-    """Return the shape of the setting's model."""
     return find_shape(setting["model"])
 
 
@@ -77,7 +74,6 @@ def count_of(setting: Setting) -> Count:
 
 
 def bits_of(setting: Setting) -> Bits:
-    """Return the setting's bit width."""
     return next(bits for bits in BITS if bits == setting["bits"])
 
 

@@ -64,7 +64,6 @@ class RecordedEvidence:
             fields.note("needs `at_least` or `at_most`")
 
     def holds(self, run: Recording, healthy: Recording) -> bool:
-        """Return whether the recording shows it."""
         value = run.facts[self.fact] - (healthy.facts[self.fact] if self.than_healthy else 0)
         return (self.at_least is None or value >= self.at_least) and (
             self.at_most is None or value <= self.at_most

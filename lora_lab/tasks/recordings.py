@@ -31,19 +31,15 @@ SMALL_FALL = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One recorded run."""
-
     id: str
     values: Mapping[str, Any]
 
     @property
     def spec(self) -> RunSpec:
-        """Its settings."""
         return spec_from(self.values["spec"])
 
     @property
     def steps(self) -> Sequence[Mapping[str, float]]:
-        """What every step measured."""
         found: Sequence[Mapping[str, float]] = self.values["steps"]
         return found
 
@@ -121,7 +117,6 @@ class Recording:
 
     @property
     def origin(self) -> str:
-        """Where and with what it was recorded."""
         found = self.values["provenance"]
         libraries = ", ".join(
             f"{name} {found['versions'][name]}" for name in ("torch", "bitsandbytes", "peft")
@@ -131,7 +126,6 @@ class Recording:
 
 @cache
 def read_recording(run_id: str) -> Recording:
-    """Read one file."""
     return Recording(id=run_id, values=json.loads((FOLDER / f"{run_id}.json").read_text("utf-8")))
 
 

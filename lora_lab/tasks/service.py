@@ -35,18 +35,14 @@ WORDS: Mapping[TaskStatus, str] = {"new": "not tried", "tried": "tried", "solved
 
 
 def task_address(task_id: str, *, seed: int = 0) -> str:
-    """Return the address of a task, drawn with a seed."""
     return f"{TASKS}?{urlencode({'id': task_id} | ({'seed': str(seed)} if seed else {}))}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskService:
-    """The service for tasks, on the learner's store."""
-
     store: Store
 
     def statuses(self, visit: Visit) -> dict[str, TaskStatus]:
-        """Return the status of every task that was tried."""
         found: dict[str, TaskStatus] = {}
         for attempt in self.store.tasks.attempts(visit.profile.id):
             if attempt.correct or found.get(attempt.task_id) != "solved":
@@ -95,7 +91,6 @@ class TaskService:
         ]
 
     def done(self, visit: Visit) -> TasksDone:
-        """Count what is solved, of each kind."""
         solved = {task for task, status in self.statuses(visit).items() if status == "solved"}
         settings, runs, builds = tasks_by_id(), read_run_tasks(), read_builds()
         return TasksDone(
@@ -187,7 +182,6 @@ def find_task(task_id: str) -> Task:
 
 
 def list_entries() -> list[SearchEntry]:
-    """List every task for the search."""
     return [
         SearchEntry(
             kind="Tasks", title=task.name, address=task_address(task.id), text=" ".join(task.concepts)

@@ -65,7 +65,6 @@ class SettingRow:
 
     @property
     def differs(self) -> bool:
-        """Whether the runs differ in it."""
         return len(set(self.values)) > 1
 
 

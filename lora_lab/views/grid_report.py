@@ -64,12 +64,10 @@ def figures_of(cells: Sequence[GridCell]) -> list[tuple[Plot, Markup]]:
 
 
 def devices_of(cells: Sequence[GridCell]) -> list[str]:
-    """Return the devices and compute types that the cells ran on."""
     return sorted({f"{cell.device}, computing in {cell.compute}" for cell in cells if cell.device})
 
 
 def versions_of(cells: Sequence[GridCell]) -> list[tuple[str, str]]:
-    """Return libraries and their versions."""
     return sorted({pair for cell in cells for pair in cell.versions})
 
 

@@ -35,7 +35,6 @@ def adapter_files(run: RunFolder, home: LabHome) -> dict[str, bytes]:
 
 
 def adapter_card(run: RunFolder, home: LabHome) -> str:
-    """Build the adapter's card."""
     base = _base_of(run, home)
     name = f"{VARIANT_NAMES[run.spec.variant]} adapter of rank {run.spec.rank}"
     opened = f'PeftModel.from_pretrained({FROM_MODEL}({json.dumps(base)}), "adapter")'

@@ -26,7 +26,6 @@ PAGES = (
 
 
 def list_pages() -> Iterator[SearchEntry]:
-    """List the lab's pages."""
     for title, address, text in PAGES:
         yield SearchEntry(kind="Lab", title=title, address=address, text=text)
 

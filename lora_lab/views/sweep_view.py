@@ -29,8 +29,6 @@ UNIT_WORDS = {axis: AXIS_WORDS.get(field, field) for axis, field in AXES.items()
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRow:
-    """One row of the table."""
-
     number: int
     """The cell's position in the grid, from 1."""
 

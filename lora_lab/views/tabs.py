@@ -19,8 +19,6 @@ LONGEST_WATCH = 300
 
 @dataclass(frozen=True, kw_only=True)
 class CameFrom:
-    """The concept that a learner came from."""
-
     name: str
     address: str
     watch: str

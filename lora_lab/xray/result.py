@@ -146,7 +146,6 @@ class Module:
 
     @property
     def stable_rank(self) -> float:
-        """See `stable_rank` above."""
         return stable_rank(self.values)
 
     @property
@@ -168,8 +167,6 @@ class Module:
 
 @dataclass(frozen=True, kw_only=True)
 class Xray:
-    """All updates of one run."""
-
     method: str
     beside: tuple[str, ...]
     """What else was trained: copies of modules, biases."""
@@ -178,7 +175,6 @@ class Xray:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers in order."""
         return tuple(dict.fromkeys(module.layer for module in self.modules))
 
     @property

@@ -59,7 +59,6 @@ class XrayStatus:
 
     @property
     def module(self) -> Module | None:
-        """The selected matrix."""
         return self.xray.find(self.layer, self.kind) if self.xray else None
 
     @property
@@ -81,11 +80,9 @@ class XrayStatus:
 
     @property
     def conditions(self) -> str:
-        """The caption of every chart."""
         return f"{title_of(self.run.spec)}, {detail_of(self.run.spec, self.run.state()).replace(' · ', ', ')}"
 
     def plots(self) -> Iterator[Plot]:
-        """Plot every chart that has data."""
         xray, module = self.xray, self.module
         if xray is None or module is None:
             return

@@ -32,8 +32,6 @@ def modelled_models() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class BackwardSettings:
-    """The adapted matrices, and the number of tokens in the row."""
-
     targets: str = choice_field(
         "Adapted", [(one, TARGET_LABELS[one]) for one in TARGET_SETS], default="all-linear"
     )

@@ -33,8 +33,6 @@ TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardTypesSettings:
-    """The storage type of the base, the compute type, and the sizes."""
-
     bits: str = choice_field(
         "Base stored in", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4-dq"
     )
@@ -47,8 +45,6 @@ class ForwardTypesSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardTensor:
-    """One tensor of the forward pass."""
-
     name: str
     kind: str
     """Its number type, as a learner reads it."""

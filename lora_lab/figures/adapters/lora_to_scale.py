@@ -21,8 +21,6 @@ LINE = 17.0
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixSettings:
-    """The matrix and the rank."""
-
     rank: int = slider_field("Rank r", default=8, stops=RANKS)
     model: str = choice_field("Model", usual_models, default=EMBEDDED_MODEL)
     matrix: str = choice_field("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
@@ -30,8 +28,6 @@ class MatrixSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixNumbers:
-    """The sizes of one matrix and its adapter."""
-
     rank: int
     d_in: int
     d_out: int

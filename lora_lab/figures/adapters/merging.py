@@ -29,8 +29,6 @@ ACROSS = Scale(low=1e-7, high=4, start=8, end=392, log=True)
 
 @dataclass(frozen=True, kw_only=True)
 class MergingSettings:
-    """The number of training steps, and which error to show."""
-
     steps: int = slider_field("Steps trained", default=STEPS[-1], stops=STEPS, only_stops=True)
     measure: str = choice_field("Bars show", list(MEASURES.items()), default="logit_error")
 

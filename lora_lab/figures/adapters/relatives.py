@@ -19,8 +19,6 @@ FULL = "full matrices"
 
 @dataclass(frozen=True, kw_only=True)
 class RelativesSettings:
-    """A rank and a model."""
-
     rank: int = slider_field("Rank r", default=16, stops=RANKS)
     model: str = choice_field("Model", usual_models, default="llama-3.1-8b")
 

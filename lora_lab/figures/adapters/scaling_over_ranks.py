@@ -16,16 +16,12 @@ ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingSettings:
-    """A rank and an alpha."""
-
     rank: int = slider_field("Rank r", default=8, stops=RANKS)
     alpha: int = slider_field("alpha", default=16, stops=ALPHAS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingNumbers:
-    """The two scaling factors at one rank."""
-
     rank: int
     lora: float
     rslora: float

@@ -20,16 +20,12 @@ WIDEST = 576
 
 @dataclass(frozen=True, kw_only=True)
 class TruncationSettings:
-    """The matrix, and the rank to keep."""
-
     rank: int = slider_field("Rank kept", default=8, stops=(*RANKS, 320, 384, 448, 512, WIDEST))
     matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TruncationNumbers:
-    """A matrix truncated to a rank."""
-
     matrix: Matrix
     rank: int
 
@@ -46,7 +42,6 @@ class TruncationNumbers:
 
     @property
     def factors(self) -> int:
-        """The count of numbers in the two factors."""
         return lora_parameters_matrix(d_in=self.matrix.d_in, d_out=self.matrix.d_out, rank=self.rank)
 
 

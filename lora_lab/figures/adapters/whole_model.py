@@ -35,22 +35,16 @@ PARTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class GlanceSettings:
-    """The rank."""
-
     rank: int = slider_field("Rank r", default=8, stops=RANKS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FullSettings:
-    """The model to train in full."""
-
     model: str = choice_field("Model", every_model, default=EMBEDDED_MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WholeSettings:
-    """The rank, and which matrices get an adapter."""
-
     rank: int = slider_field("Rank r", default=8, stops=RANKS)
     targets: str = choice_field("Adapters on", TARGETS, default="all-linear")
 

@@ -20,8 +20,6 @@ HEIGHT = 260
 
 @dataclass(frozen=True, kw_only=True)
 class BlockSizeSettings:
-    """The weights per block, the scheme and the matrix."""
-
     block_size: int = slider_field(
         "Weights in a block", default=BLOCK_SIZE, stops=BLOCK_SIZES, only_stops=True
     )
@@ -31,8 +29,6 @@ class BlockSizeSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockSizeNumbers:
-    """Bits per weight and error at one block size."""
-
     size: int
     bits: float
     error_percent: float

@@ -29,7 +29,6 @@ STEPS_OF = {
 
 
 def block_options() -> list[tuple[str, str]]:
-    """Return every recorded block."""
     return [
         (f"{key}-{number}", f"{matrix.name}, block {block['number'] + 1:,}")
         for key, matrix in read_matrices().items()
@@ -39,8 +38,6 @@ def block_options() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockStepsSettings:
-    """The block, one of its weights, and the quantization levels."""
-
     weight: int = slider_field("Weight number", 1, BLOCK_SIZE, default=4)
     scheme: str = choice_field("Levels of", [(scheme, NAMES[scheme]) for scheme in FOUR_BIT], default="nf4")
     block: str = choice_field("Block", block_options, default="0-q-0")
@@ -85,7 +82,6 @@ def encode_block(weights: Sequence[float], scheme: str) -> tuple[float, list[Cod
 
 
 def weights_of(block: str) -> Sequence[float]:
-    """Return the recorded weights of a block."""
     key, _, number = block.rpartition("-")
     found: Sequence[float] = read_matrices()[key].blocks[int(number)]["weights"]
     return found

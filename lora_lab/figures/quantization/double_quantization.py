@@ -19,8 +19,6 @@ LEADING = 24.0
 
 @dataclass(frozen=True, kw_only=True)
 class DoubleQuantizationSettings:
-    """The number of lines shown, the block size, and a model to compute the saved bytes for."""
-
     lines: int = slider_field("Lines of the arithmetic", 1, 5, default=5)
     block_size: int = slider_field(
         "Weights in a block", default=BLOCK_SIZE, stops=BLOCK_SIZES, only_stops=True

@@ -18,8 +18,6 @@ ROW, REACH = 84.0, 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class FormatSettings:
-    """The format in front, and the block of weights."""
-
     format: str = choice_field("Format", [(key, one.name) for key, one in FORMATS.items()], default="mxfp4")
     block: str = choice_field("Weights", block_options, default="0-q-0")
 

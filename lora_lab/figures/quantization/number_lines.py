@@ -23,16 +23,12 @@ FIRST_LINE, LINE_GAP, TICK = 176.0, 30.0, 9.0
 
 @dataclass(frozen=True, kw_only=True)
 class SchemeSettings:
-    """The scheme whose levels cross the histogram, and the matrix."""
-
     scheme: str = choice_field("Levels of", list(NAMES.items()), default="nf4")
     matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SchemeNumbers:
-    """One scheme on one matrix."""
-
     scheme: str
     levels: tuple[float, ...]
     widest_gap: float

@@ -20,15 +20,11 @@ LENGTHS = (64, 128, 256)
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointingSettings:
-    """The length of the examples in tokens."""
-
     seq_len: int = slider_field("Tokens in an example", default=256, stops=LENGTHS, only_stops=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One recorded step."""
-
     checkpointing: bool
     peak_bytes: int
     predicted_bytes: int

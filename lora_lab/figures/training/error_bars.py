@@ -18,8 +18,6 @@ NORMAL_95 = 1.96  # standard errors on each side that hold 95 % of a normal dist
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorBarSettings:
-    """A score and the number of questions behind it."""
-
     questions: int = slider_field("Questions", default=164, stops=COUNTS)
     right: int = slider_field("Right answers in percent", 5, 95, default=70)
 
@@ -42,7 +40,6 @@ class ErrorBarNumbers:
 
 
 def compute_numbers(right: int, questions: int) -> ErrorBarNumbers:
-    """Compute the error of a score."""
     return ErrorBarNumbers(standard_error=accuracy_standard_error(right / 100, questions))
 
 

@@ -23,14 +23,11 @@ FULL_ATTENTION = (
 
 
 def models() -> list[tuple[str, str]]:
-    """Return the models as options, with their size."""
     return [(name, f"{name} ({as_short(find_shape(name).total_parameters)})") for name in FULL_ATTENTION]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheSettings:
-    """A model, the tokens of each text, and the texts generated at once."""
-
     tokens: int = slider_field("Tokens per text", default=8192, stops=LENGTHS)
     batch: int = slider_field("Texts at once", default=1, stops=BATCHES)
     model: str = choice_field("Model", models, default="llama-3.1-8b")

@@ -20,8 +20,6 @@ LIMITS = tuple(range(700, 1801, 50))
 
 @dataclass(frozen=True, kw_only=True)
 class PagingSettings:
-    """The memory of the device in MB, and whether the optimizer is paged."""
-
     limit: int = slider_field("Memory of the device", default=1600, stops=LIMITS, unit="MB")
     paging: str = choice_field("Optimizer", [("off", "not paged"), ("on", "paged")], default="on")
 

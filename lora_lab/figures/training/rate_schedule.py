@@ -20,8 +20,6 @@ PLACES = tuple(range(0, STEPS + 1, 50))
 
 @dataclass(frozen=True, kw_only=True)
 class RateSettings:
-    """A schedule, its warm-up, and a step to look at."""
-
     schedule: str = choice_field("Schedule", list(NAMES.items()), default="cosine")
     warmup: int = slider_field("Warm-up steps", default=30, stops=WARMUPS)
     step: int = slider_field("Look at step", default=500, stops=PLACES)
@@ -37,7 +35,6 @@ class RateNumbers:
 
 
 def percent_of_peak(settings: RateSettings, step: int) -> float:
-    """Compute the rate at a step, in percent of its peak."""
     return 100 * scheduled_rate(cast(Schedule, settings.schedule), 1.0, step, STEPS, settings.warmup)
 
 

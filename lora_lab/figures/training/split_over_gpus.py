@@ -26,8 +26,6 @@ GAP, BAR = 46.0, 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class ShardingSettings:
-    """A number of GPUs and a model."""
-
     gpus: int = slider_field("GPUs", default=8, stops=GPUS)
     model: str = choice_field("Model", every_model, default="llama-3.1-8b")
 

@@ -25,8 +25,6 @@ Read = Callable[[str, str], ReadExample]
 
 @dataclass(frozen=True, kw_only=True)
 class TokensSettings:
-    """An example, and the length in tokens at which it is truncated."""
-
     prompt: str = text_field("Prompt", default=PROMPT, most=600)
     answer: str = text_field("Answer", default=ANSWER, most=600)
     seq_len: int = slider_field("Cut at", default=128, stops=LENGTHS, unit="tokens")

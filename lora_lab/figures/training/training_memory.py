@@ -35,8 +35,6 @@ BAR, GAP = 26.0, 62.0
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySettings:
-    """A model, a rank, and the tokens per step."""
-
     rank: int = slider_field("Rank r", default=64, stops=RANKS)
     seq_len: int = slider_field("Tokens in a step", default=512, stops=LENGTHS)
     model: str = choice_field("Model", every_model, default=PUBLISHED_MODEL)

@@ -21,8 +21,6 @@ EARLIER = re.compile(r"transformers[^0-9<]{0,4}(v?4\b|<=?\s*[45])")
 
 @dataclass(frozen=True, kw_only=True)
 class Experts:
-    """The experts of one layer."""
-
     count: int
     width: int
     """The intermediate width of one expert."""

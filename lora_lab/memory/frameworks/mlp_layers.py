@@ -124,7 +124,6 @@ class MlpLayers(LinearLayers):
         return self.ops.multiply(gate, out)
 
     def has(self, role: str) -> bool:
-        """Return whether the model has a matrix of that role."""
         return any(linear.role == role for linear in self.shape.linears)
 
     def drop(self, x: Tensor) -> Tensor:

@@ -125,7 +125,6 @@ class StepSetting:
 
     @property
     def tokens(self) -> int:
-        """Tokens per micro-batch."""
         return self.batch * self.seq_len
 
     @property

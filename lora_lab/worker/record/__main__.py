@@ -47,7 +47,6 @@ MEASURES: dict[str, Callable[[Path, Machine], dict[str, Any]]] = {
 
 
 def main() -> int:
-    """Measure and write the file."""
     parser = argparse.ArgumentParser(
         prog="python -m lora_lab.worker.record",
         description=__doc__,

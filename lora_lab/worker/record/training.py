@@ -116,7 +116,6 @@ class StepRecorder:
         return watch, turn
 
     def moments(self) -> list[Tensor]:
-        """List the tensors that the optimizer keeps."""
         states = (self.optimizer.state[p] for p in self.parameters)
         return [item for state in states for item in state.values() if isinstance(item, Tensor)]
 

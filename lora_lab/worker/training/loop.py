@@ -25,8 +25,6 @@ EVALUATION_BATCH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """The measurements of one optimizer step."""
-
     step: int
     loss: float
     learning_rate: float

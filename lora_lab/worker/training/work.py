@@ -171,7 +171,6 @@ class Work:
             self.end("stopped" if stopped else "finished")
 
     def end(self, kind: str, **values: Any) -> None:
-        """Write the terminal event."""
         self.ended = True
         self.run.emit(kind, step=self.step, **values)
 
@@ -294,7 +293,6 @@ def build_announcement(
 
 
 def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
-    """Compute the packed row of every step."""
     return row_sizes(
         [item.length for item in everything],
         batch=spec.batch,
