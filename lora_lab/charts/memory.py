@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from lora_lab.charts import findings
 from lora_lab.charts.bars import StackedBars
@@ -19,6 +19,10 @@ from study.plots.plot import Cell, Plot
 
 KEY_NAMES = {"constants": "quant. constants", "logits": "logits, loss"}  # the table has the full names
 MEASURED_HEADER = ("measured peak (MB)", "measured against computed (%)", "measured on")
+
+
+Free = Literal["rank", "bits"]
+"""The field of a setting that a plot goes through."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +54,7 @@ def memory_by_rank(
     """Plot peak memory for ranks 1 to 256 at the chosen bit width; `measured` runs differ in rank only."""
     fitting = _keep_distinct(measured, compute)
     ranks = sorted({*DRAWN_RANKS, spec.rank, *(run.spec.rank for run in fitting)})
-    columns = [
-        Column(
-            value=rank,
-            ledger=predict_ledger(shape, replace(spec, rank=rank), row, compute),
-            measured=tuple(run for run in fitting if run.spec.rank == rank),
-        )
-        for rank in ranks
-    ]
+    columns = _build_columns(shape, spec, row, compute, fitting, "rank", ranks)
     by_rank = {rank: column.ledger for rank, column in zip(ranks, columns, strict=True)}
     return _build_plot(
         columns,
@@ -78,14 +75,7 @@ def memory_by_bits(
     # fp32 weights don't save memory, so they are drawn only when chosen or measured.
     widths = [bits for bits in BITS if bits != "fp32" or bits in seen]
     widths.sort(key=bits_per_param, reverse=True)
-    columns = [
-        Column(
-            value=bits,
-            ledger=predict_ledger(shape, replace(spec, bits=bits), row, compute),
-            measured=tuple(run for run in fitting if run.spec.bits == bits),
-        )
-        for bits in widths
-    ]
+    columns = _build_columns(shape, spec, row, compute, fitting, "bits", widths)
     by_bits = {bits: column.ledger for bits, column in zip(widths, columns, strict=True)}
     return _build_plot(
         columns,
@@ -95,6 +85,25 @@ def memory_by_bits(
         subtitle=describe_conditions(shape, spec, row, compute, fixed=f"rank {spec.rank}"),
         x_label="format, and stored bits per weight",
     )
+
+
+def _build_columns(
+    shape: ModelShape,
+    spec: RunSpec,
+    row: RowSize,
+    compute: Compute,
+    measured: Iterable[MeasuredPeak],
+    free: Free,
+    values: Sequence[Any],
+) -> list[Column]:
+    return [
+        Column(
+            value=value,
+            ledger=predict_ledger(shape, replace(spec, **{free: value}), row, compute),
+            measured=tuple(run for run in measured if getattr(run.spec, free) == value),
+        )
+        for value in values
+    ]
 
 
 def _keep_distinct(measured: Iterable[MeasuredPeak], compute: Compute) -> list[MeasuredPeak]:
@@ -109,7 +118,7 @@ def _keep_distinct(measured: Iterable[MeasuredPeak], compute: Compute) -> list[M
 def _build_plot(
     columns: Sequence[Column],
     *,
-    free: Literal["rank", "bits"],
+    free: Free,
     chosen: int | Bits,
     title: str,
     subtitle: str,
@@ -146,9 +155,7 @@ def _drawn_components(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _write_header(
-    columns: Sequence[Column], drawn: Sequence[tuple[str, str]], free: Literal["rank", "bits"]
-) -> tuple[str, ...]:
+def _write_header(columns: Sequence[Column], drawn: Sequence[tuple[str, str]], free: Free) -> tuple[str, ...]:
     axis = ("rank",) if free == "rank" else ("weights stored as", "bits per weight")
     parts = tuple(f"{name} (MB)" for _, name in drawn)
     measured = MEASURED_HEADER if any(column.measured for column in columns) else ()
@@ -180,7 +187,7 @@ def _write_footnote(columns: Sequence[Column], here: Column) -> str:
     )
 
 
-def _write_alt(columns: Sequence[Column], here: Column, where: str, free: Literal["rank", "bits"]) -> str:
+def _write_alt(columns: Sequence[Column], here: Column, where: str, free: Free) -> str:
     low, high = (pick(columns, key=_sum_bytes) for pick in (min, max))
     axis = {"rank": "rank", "bits": "the way weights are stored"}[free]
     measured = [

@@ -1,5 +1,6 @@
 """A run as its panel shows it: key figures, learning curves and settings."""
 
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -56,29 +57,30 @@ def render_curves(
 ) -> dict[str, Markup]:
     """Render loss, memory and learning rate over the steps, on axes that are fixed from the start."""
     shown = window or (1, max(2, spec.steps))
-    marks = _list_marks(state)
-    width = NARROW if narrow else WIDE
-    loss = line_chart(
+    chart = partial(line_chart, x_label="step", window=shown, width=NARROW if narrow else WIDE)
+    loss = chart(
         loss_series("smoothed", list_points(state, "loss")),
         title="Loss on the answers, step by step",
-        x_label="step",
         y_label="loss: thin as measured, bold smoothed",
-        window=shown,
         y_format="{:.2f}".format,
-        marks=marks,
-        width=width,
+        marks=_list_marks(state),
     )
-    rate = line_chart(
+    rate = chart(
         [Series(label="learning rate", points=list_points(state, "learning_rate"), colour="green")],
         title="Learning rate, step by step",
-        x_label="step",
         y_label="learning rate",
-        window=shown,
         y_format="{:.3g}".format,
         from_zero=True,
-        width=width,
     )
-    memory = _memory_chart(state, shown, width)
+    memory = chart(
+        _list_memory(state, shown),
+        title=f"Memory of {state.shared_by} runs side by side"
+        if state.shared_by > 1
+        else "Memory of the training process",
+        y_label="bytes of live tensors",
+        y_format=as_bytes,
+        from_zero=True,
+    )
     return {"loss": loss, "memory": memory, "rate": rate}
 
 
@@ -106,8 +108,8 @@ def render_first_loss(state: RunState, spec: RunSpec) -> Markup:
     )
 
 
-def _memory_chart(state: RunState, window: Window, width: int) -> Markup:
-    """Render the memory of the run, or of all runs together when it shares its steps with others."""
+def _list_memory(state: RunState, window: Window) -> list[Series]:
+    """Return the memory of the run, or of all runs together when it shares its steps with others."""
     group = "group_" if state.shared_by > 1 else ""
     series = [
         Series(label="peak", points=list_points(state, f"{group}peak_bytes"), colour="orange"),
@@ -119,16 +121,7 @@ def _memory_chart(state: RunState, window: Window, width: int) -> Markup:
         series.append(
             Series(label="computed peak", points=ends, colour="orange", dashed=True, measured=False)
         )
-    return line_chart(
-        series,
-        title=f"Memory of {state.shared_by} runs side by side" if group else "Memory of the training process",
-        x_label="step",
-        y_label="bytes of live tensors",
-        window=window,
-        y_format=as_bytes,
-        from_zero=True,
-        width=width,
-    )
+    return series
 
 
 def list_points(state: RunState, field: str) -> list[tuple[float, float]]:

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 from lora_lab.charts.grid_view import loss_levels, loss_span
 from study.plots.area import Area
@@ -24,19 +25,11 @@ ABOVE = TEXT_LEADING + 8
 BELOW = TEXT_LEADING + 18
 FOOT_GAP = 12.0
 BAND = 0.16  # opacity
-LOOKS = (  # colour and mark: every mark once; each colour is at least 3 : 1 on white and on the dark page
-    ("#0072B2", "o"),
-    ("#D55E00", "s"),
-    ("#009E73", "^"),
-    ("#AA5A88", "D"),
-    ("#8C6D31", "v"),
-    (INK, "P"),
-    ("#0072B2", "X"),
-    ("#D55E00", "<"),
-    ("#009E73", ">"),
-    ("#AA5A88", "h"),
-    ("#8C6D31", "*"),
-)
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#AA5A88", "#8C6D31", INK)
+"""Each is at least 3 : 1 on white and on the dark page."""
+
+LOOKS = tuple(zip(cycle(COLOURS), "os^DvPX<>h*", strict=False))
+"""Colour and mark: every mark once."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,21 +89,18 @@ class RunPanel:
             len(state.steps) if state.ended else bool(state.steps),
         )
         view = (run.run_id, window, narrow)
-
-        def live_parts() -> dict[str, Markup]:
-            return self._live_parts(run, state, window=window, narrow=narrow)
-
-        def settled_parts() -> dict[str, Markup]:
-            return self._settled_parts(run, state)
-
-        live = self._once(("live", *view), (_Same([state]), self.count_ahead(run), *settled[3:5]), live_parts)
-        parts = live | self._once(("settled", run.run_id), settled, settled_parts)
         tried = {each.run_id: each.spec for each in self._lab.runs()}
-
-        def outcome_part() -> dict[str, Markup]:
-            return {"run-outcome": self._outcome_part(run, state, tried.values())}
-
-        parts |= self._once(("outcome", run.run_id), (*settled, *tried), outcome_part)
+        parts = self._once(
+            ("live", *view),
+            (_Same([state]), self.count_ahead(run), *settled[3:5]),
+            lambda: self._live_parts(run, state, window=window, narrow=narrow),
+        )
+        parts |= self._once(("settled", run.run_id), settled, lambda: self._settled_parts(run, state))
+        parts |= self._once(
+            ("outcome", run.run_id),
+            (*settled, *tried),
+            lambda: {"run-outcome": self._outcome_part(run, state, tried.values())},
+        )
         return parts | {"run-prediction": self._predictions.part(visit, run)}
 
     def _once(
