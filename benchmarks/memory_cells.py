@@ -174,11 +174,8 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
 
 def with_seed(spec: RunSpec, seed: int, examples: list[Encoded]) -> tuple[RunSpec, tuple[RowSize, ...]]:
     """Return the spec with this seed, and the packed rows of its steps."""
-    lengths = [example.length for example in examples]
-    rows = row_sizes(
-        lengths, batch=spec.batch, steps=spec.steps, seed=seed, seq_len_tokens=spec.seq_len_tokens
-    )
-    return replace(spec, seed=seed), tuple(rows)
+    spec = replace(spec, seed=seed)
+    return spec, tuple(row_sizes([example.length for example in examples], spec))
 
 
 def grouped_folder(models_dir: Path) -> str:

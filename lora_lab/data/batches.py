@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lora_lab.spec import RunSpec
+
 
 @dataclass(frozen=True, kw_only=True)
 class Length:
@@ -74,19 +76,11 @@ def truncate_length(length: Length, *, seq_len_tokens: int) -> Length:
     return Length(tokens=length.tokens - lost, answer_tokens=max(0, length.answer_tokens - lost))
 
 
-def row_sizes(
-    lengths: Sequence[Length],
-    *,
-    batch: int,
-    steps: int,
-    seed: int,
-    seq_len_tokens: int,
-    on_gpu: bool = False,
-) -> list[RowSize]:
+def row_sizes(lengths: Sequence[Length], spec: RunSpec, *, on_gpu: bool = False) -> list[RowSize]:
     """Compute the packed row of every step. Examples without an answer token are left out, as in training."""
-    shortened = [truncate_length(length, seq_len_tokens=seq_len_tokens) for length in lengths]
+    shortened = [truncate_length(length, seq_len_tokens=spec.seq_len_tokens) for length in lengths]
     kept = [length for length in shortened if length.answer_tokens]
-    plan = step_plan(len(kept), batch=batch, steps=steps, seed=seed) if kept else []
+    plan = step_plan(len(kept), batch=spec.batch, steps=spec.steps, seed=spec.seed) if kept else []
     return [_build_row([kept[i] for i in picked], on_gpu) for picked in plan]
 
 

@@ -82,14 +82,7 @@ def heaviest_row_of(
     """Return the row that decides a run's peak, and whether it was counted in tokens: before the lengths of
     the training examples are known, it is the largest that batch and length allow.
     """
-    rows = row_sizes(
-        lengths,
-        batch=spec.batch,
-        steps=spec.steps,
-        seed=spec.seed,
-        seq_len_tokens=spec.seq_len_tokens,
-        on_gpu=on_gpu,
-    )
+    rows = row_sizes(lengths, spec, on_gpu=on_gpu)
     if not rows:
         return memory.upper_bound(spec, on_gpu=on_gpu), False
     return memory.heaviest_row(shape, spec, rows, compute), True

@@ -3,11 +3,15 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from lora_lab.runs.folder import RunFolder, list_runs
 from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
+
+KIND = attrgetter("model", "bits", "compute_dtype", "seq_len_tokens", "data", "checkpointing")
+"""What similar runs have in common."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ def seconds_of(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
     Similar runs have the same model, bits, number type, length, data and checkpointing. Among those, variant,
     targets and rank decide which is nearest; a step's time is assumed proportional to the batch.
     """
-    similar = [pace for pace in paces if _find_kind(pace.spec) == _find_kind(spec)]
+    similar = [pace for pace in paces if KIND(pace.spec) == KIND(spec)]
     if not similar:
         return None
     nearest = min(similar, key=lambda pace: _measure_distance(pace.spec, spec))
@@ -71,17 +75,6 @@ def seconds_left_of(runs: Sequence[RunFolder], paces: Sequence[Pace], *, now: fl
         return None if seconds is None else max(0.0, seconds - passed)
 
     return sum_known(seconds_left(spec, began_at) for spec, began_at in left)
-
-
-def _find_kind(spec: RunSpec) -> tuple[object, ...]:
-    return (
-        spec.model,
-        spec.bits,
-        spec.compute_dtype,
-        spec.seq_len_tokens,
-        spec.data,
-        spec.checkpointing,
-    )
 
 
 def _measure_distance(a: RunSpec, b: RunSpec) -> tuple[object, ...]:

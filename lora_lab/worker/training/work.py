@@ -293,14 +293,7 @@ def build_announcement(
 
 
 def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
-    return row_sizes(
-        [item.length for item in everything],
-        batch=spec.batch,
-        steps=spec.steps,
-        seed=spec.seed,
-        seq_len_tokens=spec.seq_len_tokens,
-        on_gpu=machine.on_gpu,
-    )
+    return row_sizes([item.length for item in everything], spec, on_gpu=machine.on_gpu)
 
 
 def select_asked(

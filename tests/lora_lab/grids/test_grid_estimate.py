@@ -36,7 +36,7 @@ def test_every_cell_is_predicted_as_its_run_is() -> None:
     found = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16")
     assert [cell.spec for cell in found.cells] == GRID.specs()
     for cell in found.cells:
-        rows = row_sizes(LENGTHS, batch=4, steps=20, seed=cell.spec.seed, seq_len_tokens=128)
+        rows = row_sizes(LENGTHS, RunSpec(batch=4, steps=20, seed=cell.spec.seed, seq_len_tokens=128))
         row = ledger.heaviest_row(SHAPE, cell.spec, rows, "bf16")
         assert cell.ledger == ledger.predict_ledger(SHAPE, cell.spec, row, "bf16")
 

@@ -229,15 +229,8 @@ def cosine(a: Tensor, b: Tensor) -> float:
 
 def rows_of(lab: Lab) -> list[RowSize]:
     """Planned from lengths alone, as the page does it before there is a worker."""
-    spec = lab.spec
-    return row_sizes(
-        [item.length for item in lab.examples],
-        batch=spec.batch,
-        steps=spec.steps,
-        seed=spec.seed,
-        seq_len_tokens=spec.seq_len_tokens,
-        on_gpu=lab.session.machine.on_gpu,
-    )
+    lengths = [item.length for item in lab.examples]
+    return row_sizes(lengths, lab.spec, on_gpu=lab.session.machine.on_gpu)
 
 
 def with_a_heavy_last_row(lab: Lab) -> Lab:

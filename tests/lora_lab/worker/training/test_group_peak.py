@@ -73,16 +73,7 @@ def peak_error_percent(
     cells = [
         (
             spec,
-            [
-                replace(row, shared=shared, on_gpu=device.type != "cpu")
-                for row in row_sizes(
-                    lengths,
-                    batch=spec.batch,
-                    steps=spec.steps,
-                    seed=spec.seed,
-                    seq_len_tokens=spec.seq_len_tokens,
-                )
-            ],
+            [replace(row, shared=shared, on_gpu=device.type != "cpu") for row in row_sizes(lengths, spec)],
         )
         for spec in specs
     ]

@@ -161,7 +161,7 @@ def test_the_estimate_cuts_as_the_loop_does() -> None:
         for item in encoded
         if (length := truncate_length(item.length, seq_len_tokens=24)).answer_tokens
     ]
-    sizes = row_sizes([item.length for item in encoded], batch=3, steps=5, seed=1, seq_len_tokens=24)
+    sizes = row_sizes([item.length for item in encoded], RunSpec(batch=3, steps=5, seed=1, seq_len_tokens=24))
     assert all(size.examples == 3 for size in sizes)
     assert max(size.tokens for size in sizes) <= 3 * 24
 
