@@ -24,7 +24,7 @@ import os
 import sys
 import threading
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -134,13 +134,13 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
             session = _get_ready(home, models_dir)
         else:
             _say_ready(home, find_machine(home=home))
-    except LearnerError as error:
-        home.write_worker_state(pid=os.getpid(), state="no-model", text=error.what, do_next=error.do_next)
-    except (RuntimeError, MemoryError, OSError, SafetensorError) as error:
+    except (LearnerError, RuntimeError, MemoryError, OSError, SafetensorError) as error:
         # Loading and the warm-up use the device for the first time. Jobs are still taken: each loads its own
         # model and says in its own events what fails.
-        traceback.print_exc()
-        home.write_worker_state(pid=os.getpid(), state="no-model", **asdict(start_failure(error)))
+        if not isinstance(error, LearnerError):
+            traceback.print_exc()
+        failed = start_failure(error)
+        home.write_worker_state(pid=os.getpid(), state="no-model", text=failed.what, do_next=failed.do_next)
     cache = ModelCache(models_dir, session, home=home)
     del session  # the cache alone decides how long the base stays loaded
     well = True
@@ -184,26 +184,20 @@ def _get_ready(home: LabHome, models_dir: Path) -> ModelSession:
     return session
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartFailure:
-    """Why the worker could not load and try the default model."""
-
-    text: str
-    do_next: str
-
-
-def start_failure(error: Exception) -> StartFailure:
-    """Describe an error of the device or the disk while the worker starts."""
+def start_failure(error: Exception) -> LearnerError:
+    """Say why the worker could not load and try the default model."""
+    if isinstance(error, LearnerError):
+        return error
     if is_out_of_memory(error):
-        return StartFailure(
-            text="There was not enough memory to load the default model.",
+        return LearnerError(
+            "There was not enough memory to load the default model.",
             do_next="Close other programs that use the device, then try again.",
         )
     if isinstance(error, OSError | SafetensorError):
         failure = failures.describe_refusal("disk", error)
-        return StartFailure(text=failure.what, do_next="Free some disk space, then try again.")
-    return StartFailure(
-        text=f"The training worker could not start ({first_line(error)}).",
+        return LearnerError(failure.what, do_next="Free some disk space, then try again.")
+    return LearnerError(
+        f"The training worker could not start ({first_line(error)}).",
         do_next=f"Try again; with {DEVICE_VARIABLE}=cpu set, the lab computes on the processor.",
     )
 

@@ -142,11 +142,11 @@ def test_a_worker_that_cannot_start_says_so_and_takes_jobs(tmp_path: Path, model
 
 def test_an_error_of_the_device_at_the_start_is_put_in_words() -> None:
     out = start_failure(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB"))
-    assert out.text == "There was not enough memory to load the default model."
+    assert out.what == "There was not enough memory to load the default model."
     busy = start_failure(
         RuntimeError("CUDA error: all CUDA-capable devices are busy\nCUDA kernel errors ...")
     )
-    assert busy.text.endswith("could not start (CUDA error: all CUDA-capable devices are busy).")
+    assert busy.what.endswith("could not start (CUDA error: all CUDA-capable devices are busy).")
     assert f"{DEVICE_VARIABLE}=cpu" in busy.do_next
 
 
