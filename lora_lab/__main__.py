@@ -59,26 +59,16 @@ from lora_lab.runs.run_file import run_file
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 
-COMMANDS = {"count": contracts.count_answer, "memory": contracts.memory_answer, "claim": claim_answer}
+ANSWERS = {"count": contracts.count_answer, "memory": contracts.memory_answer, "claim": claim_answer}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Return the exit status: 0 on success, 1 when any line or the run failed."""
     options = _build_parser().parse_args(arguments)
     try:
-        if options.command == "train":
-            return run_one(options)
-        if options.command == "sweep":
-            return run_sweep(options)
-        if options.command == "shape":
-            return _print_shape(options)
-        if options.command == "export":
-            return _export(options)
-        if options.command == "xray":
-            return _run_xray(options)
-        if options.command == "microscope":
-            return _run_microscope(options)
-        return _answer_lines(options) if options.jsonl else _answer_one(options)
+        if options.command in ANSWERS:
+            return _answer_lines(options) if options.jsonl else _answer_one(options)
+        return COMMANDS[options.command](options)
     except UnsupportedCase as case:
         print(
             f"This is not computed: {case}. Choose another model, task or framework; `--help` lists them.",
@@ -166,7 +156,7 @@ def _answer_lines(options: argparse.Namespace) -> int:
     failed = False
     with closing(ShapeReader()) as reader:
         for line in _skip_blank(sys.stdin):
-            found = contracts.answer_record(_parse_line(line), COMMANDS[options.command], reader)
+            found = contracts.answer_record(_parse_line(line), ANSWERS[options.command], reader)
             failed = failed or "error" in found
             print(json.dumps(found), flush=True)
     return 1 if failed else 0
@@ -237,6 +227,16 @@ def _run_microscope(options: argparse.Namespace) -> int:
 
     print(microscope_text(options, say))
     return 0
+
+
+COMMANDS = {
+    "train": run_one,
+    "sweep": run_sweep,
+    "shape": _print_shape,
+    "export": _export,
+    "xray": _run_xray,
+    "microscope": _run_microscope,
+}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 from lora_lab.engine.inspections import LOOK_SECONDS
 from lora_lab.engine.local import LocalEngine
@@ -28,12 +29,9 @@ Say = Callable[[str], None]
 def microscope_text(options: argparse.Namespace, say: Say) -> str:
     """Run the inspection and format its findings. Raises LearnerError when it fails."""
     settings = load_settings(home=options.data_folder)
-    lab = Lab(settings, LocalEngine(settings, warm=False))
-    try:
+    with closing(Lab(settings, LocalEngine(settings, warm=False))) as lab:
         question = _build_question(options, _read_shape(lab, options.model))
         look = lab.inspections.wait(KIND, question.order, say)
-    finally:
-        lab.close()
     if options.json:
         return json.dumps(look.found)
     return "\n".join(f"{panel.title}: {panel.shown.finding}" for panel in build_panels(question, look.found))

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from lora_lab.cli.runs import open_run_at
 from lora_lab.engine.local import LocalEngine
@@ -19,13 +20,10 @@ Say = Callable[[str], None]
 def xray_text(options: argparse.Namespace, say: Say) -> str:
     """Run the inspections and format their findings. Raises LearnerError when one fails."""
     settings = load_settings(home=options.data_folder)
-    lab = Lab(settings, LocalEngine(settings, warm=False))
     run, beside = open_run_at(options.run), open_run_at(options.beside) if options.beside else None
     orders = [order_of(run), *([order_of(run, beside)] if beside else [])]
-    try:
+    with closing(Lab(settings, LocalEngine(settings, warm=False))) as lab:
         looks = [lab.inspections.wait(KIND, order, say) for order in orders]
-    finally:
-        lab.close()
     if options.json:
         return json.dumps({name: look.found for name, look in zip(("xray", "overlap"), looks, strict=False)})
     status = XrayStatus(
