@@ -5,8 +5,7 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from lora_lab.projects.service import ProjectProgress, ProjectService
-from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.views.grid_report import devices_of, figures_of, list_grid_settings, versions_of
+from lora_lab.views.grid_report import list_measured
 from study.base.errors import LearnerError
 from study.ports.context import Context, find_visit
 from study.text.templates import render
@@ -26,12 +25,7 @@ def project_report(service: ProjectService, progress: ProjectProgress, *, by: st
         results=service.results(progress),
         sweep=progress.sweep,
         curves=service.curves(progress),
-        plots=figures_of(progress.cells),
-        cells=list(enumerate(progress.cells, start=1)),
-        percent_above=percent_above,
-        settings=list_grid_settings(progress.sweep),
-        devices=devices_of(progress.cells),
-        versions=versions_of(progress.cells),
+        **list_measured(progress.sweep, progress.cells),
     )
 
 

@@ -11,7 +11,7 @@ from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.runs.separate_files import read_upload_apart
 from lora_lab.settings.urls import LAB
-from lora_lab.views.options import data_choices
+from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.text.templates import render
@@ -29,7 +29,11 @@ def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
 
 
 def data_part(lab: Lab, chosen: str) -> Markup:
-    return render("lora_lab/shared/data.html", **data_choices(lab.uploads, chosen))
+    """Render the list of data sets: the app's cards, then the learner's uploads, newest first."""
+    own = lab.uploads.find(OWN_DATA)
+    cards = (OWN_DATA, f"{own.label} ({len(own.train)} + {len(own.held_out)} held out)")
+    chosen = OWN_DATA if chosen == own.digest else chosen
+    return render("lora_lab/shared/data.html", choices=[cards, *lab.uploads.labels()], chosen=chosen)
 
 
 def worker_part(lab: Lab) -> Markup:

@@ -46,35 +46,28 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
         factors=factors_of(sweep.grid),
         sweep=sweep,
         started=datetime.fromtimestamp(sweep.created_at, UTC),
-        cells=list(enumerate(cells, start=1)),
-        percent_above=percent_above,
-        plots=figures_of(cells),
         findings=list_findings(settings),
         one_rate=variants_share_one_rate(settings),
         edge=at_the_edge(settings),
-        settings=list_grid_settings(sweep),
-        devices=devices_of(cells),
-        versions=versions_of(cells),
+        **list_measured(sweep, cells),
     )
 
 
-def figures_of(cells: Sequence[GridCell]) -> list[tuple[Plot, Markup]]:
-    """Render every plot of a grid for use in one file."""
-    return [(plot, _render_plot(plot, number)) for number, plot in enumerate(_all_plots(cells))]
-
-
-def devices_of(cells: Sequence[GridCell]) -> list[str]:
-    return sorted({f"{cell.device}, computing in {cell.compute}" for cell in cells if cell.device})
-
-
-def versions_of(cells: Sequence[GridCell]) -> list[tuple[str, str]]:
-    return sorted({pair for cell in cells for pair in cell.versions})
+def list_measured(sweep: Sweep, cells: Sequence[GridCell]) -> dict[str, Any]:
+    """Return the variables of a report's template about the cells, their settings, and where they ran."""
+    return {
+        "cells": list(enumerate(cells, start=1)),
+        "percent_above": percent_above,
+        "plots": [(plot, _render_plot(plot, number)) for number, plot in enumerate(_all_plots(cells))],
+        "settings": _list_settings(sweep),
+        "devices": sorted({f"{cell.device}, computing in {cell.compute}" for cell in cells if cell.device}),
+        "versions": sorted({pair for cell in cells for pair in cell.versions}),
+    }
 
 
 def _render_plot(plot: Plot, number: int) -> Markup:
     """Render with ids that are unique in the file, because planes share plot names."""
-    named = replace(plot, name=f"{plot.name}-{number}")
-    return render_on_page(named)
+    return render_on_page(replace(plot, name=f"{plot.name}-{number}"))
 
 
 def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:
@@ -87,7 +80,7 @@ def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:
     return list(found.values())
 
 
-def list_grid_settings(sweep: Sweep) -> list[tuple[str, str]]:
+def _list_settings(sweep: Sweep) -> list[tuple[str, str]]:
     """Return every setting: lists of the varied ones, and single values of the rest."""
     grid = sweep.grid
     values: dict[str, Any] = asdict(grid.base)

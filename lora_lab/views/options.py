@@ -1,10 +1,7 @@
 """The options of the lab's forms: models, bit widths, target matrices and data sets."""
 
-from typing import TypedDict
-
-from lora_lab.data.uploads import Uploads
 from lora_lab.parameters.shapes import load_catalogue
-from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, OWN_DATA, TINY_MODEL, Bits
+from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, TINY_MODEL, Bits
 
 HUB_MODELS = (
     "smollm2-360m",
@@ -21,13 +18,6 @@ BITS_ORDER: tuple[Bits, ...] = (
 BITS_CHOICES = [(bits, BITS_LABELS[bits]) for bits in BITS_ORDER]
 
 
-class DataChoices(TypedDict):
-    """The variables of `lora_lab/shared/data.html`."""
-
-    choices: list[tuple[str, str]]
-    chosen: str
-
-
 def model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the groups of the model list; `model` is always included."""
     here = [
@@ -38,10 +28,3 @@ def model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:
     if model not in {name for name, _ in here + hub}:
         here.append((model, model))
     return [("On this machine", here), ("Needs a download", hub)]
-
-
-def data_choices(uploads: Uploads, chosen: str) -> DataChoices:
-    """Return the app's cards, then the learner's uploads, newest first."""
-    own = uploads.find(OWN_DATA)
-    choices = [(OWN_DATA, f"{own.label} ({len(own.train)} + {len(own.held_out)} held out)")]
-    return {"choices": choices + uploads.labels(), "chosen": OWN_DATA if chosen == own.digest else chosen}

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.settings.run_form import address_of, read_presets
 from lora_lab.settings.urls import CLAIMS, COMPARE, GRID, LAB, MEMORY, MICROSCOPE, MODELS, PAPERS, XRAY
-from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_LABELS, VARIANT_NAMES
+from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_LABELS, VARIANT_NAMES, RunSpec
 from lora_lab.views import memory_form
 from study.base.units import as_short
 from study.content.search import SearchEntry
@@ -33,27 +33,20 @@ def list_pages() -> Iterator[SearchEntry]:
 def list_settings() -> Iterator[SearchEntry]:
     """List the labels in the names of runs; each leads to the form with that setting filled in."""
     usual = read_presets()[0].spec
-    for bits, label in BITS_LABELS.items():
-        yield SearchEntry(
-            kind="Settings of a run",
-            title=bits,
-            address=address_of(replace(usual, bits=bits)),
-            about=f"{label}: {bits_per_param(bits):.4g} bits per weight",
-        )
-    for variant, name in VARIANT_NAMES.items():
-        yield SearchEntry(
-            kind="Settings of a run",
-            title=name,
-            address=address_of(replace(usual, variant=variant)),
-            about=VARIANT_LABELS[variant].removeprefix(f"{name}: "),
-        )
-    for targets, label in TARGET_LABELS.items():
-        yield SearchEntry(
-            kind="Settings of a run",
-            title=targets,
-            address=address_of(replace(usual, targets=targets)),
-            about=f"Adapters on {label}",
-        )
+    labels: list[tuple[str, RunSpec, str]] = [
+        (bits, replace(usual, bits=bits), f"{label}: {bits_per_param(bits):.4g} bits per weight")
+        for bits, label in BITS_LABELS.items()
+    ]
+    labels += [
+        (name, replace(usual, variant=variant), VARIANT_LABELS[variant].removeprefix(f"{name}: "))
+        for variant, name in VARIANT_NAMES.items()
+    ]
+    labels += [
+        (targets, replace(usual, targets=targets), f"Adapters on {label}")
+        for targets, label in TARGET_LABELS.items()
+    ]
+    for title, spec, about in labels:
+        yield SearchEntry(kind="Settings of a run", title=title, address=address_of(spec), about=about)
 
 
 def list_models() -> Iterator[SearchEntry]:
