@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,46 +14,18 @@ from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.settings.urls import MEMORY
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_NAMES
 from study.base.errors import LearnerError
+from study.base.yaml_loader import load_yaml
 
 Choices = tuple[tuple[str, str], ...]
 
-BITS: Choices = tuple((bits, BITS_LABELS[bits]) for bits in ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32"))
-METHODS: Choices = (*VARIANT_NAMES.items(), ("full", "full fine-tuning"))
-TARGETS: Choices = tuple(TARGET_LABELS.items())
-OPTIMIZERS: Choices = (
-    ("adamw", "AdamW"),
-    ("adamw8bit", "8-bit AdamW"),
-    ("paged_adamw8bit", "paged 8-bit AdamW"),
-    ("sgd", "SGD"),
-)
-ATTENTIONS: Choices = (("sdpa", "fused (sdpa, flash)"), ("eager", "written out (eager)"))
-LOSSES: Choices = (("full logits", "all logits"), ("chunked cross-entropy", "in chunks"))
-FRAMEWORKS: Choices = (
-    ("transformers Trainer", "Trainer + peft + bitsandbytes"),
-    ("trl SFTTrainer", "trl's SFTTrainer up to 0.25"),
-    ("trl>=0.26", "trl's SFTTrainer from 0.26"),
-    ("peft", "peft in a loop of one's own"),
-    ("litgpt", "litgpt"),
-    ("torchtune", "torchtune"),
-    ("unsloth", "Unsloth"),
-)
-MEASURES: Choices = (
-    ("max allocated", "allocated by tensors"),
-    ("max reserved", "reserved by the allocator"),
-)
-CHECKPOINTING: Choices = (("yes", "kept: each layer's input"), ("no", "kept: everything saved"))
-
-CHOICES: dict[str, Choices] = {
-    "bits": BITS,
-    "method": METHODS,
-    "targets": TARGETS,
-    "optimizer": OPTIMIZERS,
-    "attention": ATTENTIONS,
-    "loss": LOSSES,
-    "framework": FRAMEWORKS,
-    "measure": MEASURES,
-    "checkpointing": CHECKPOINTING,
+_OWN_LABELS = load_yaml(Path(__file__).with_name("memory_form.yaml").read_text("utf-8"))
+_LABELS: dict[str, Mapping[Any, str]] = {
+    "bits": {bits: BITS_LABELS[bits] for bits in ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")},
+    "method": {**VARIANT_NAMES, "full": "full fine-tuning"},
+    "targets": TARGET_LABELS,
+    **_OWN_LABELS,
 }
+CHOICES: dict[str, Choices] = {name: tuple(labels.items()) for name, labels in _LABELS.items()}
 NUMBERS = {"rank": 16, "seq_len": 1024, "batch": 1}
 LABELS = {"rank": "Rank r", "seq_len": "Context, tokens", "batch": "Batch, sequences"}
 """The numbers' names on the page, and in its messages."""

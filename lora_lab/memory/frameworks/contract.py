@@ -1,6 +1,7 @@
 """Parsing of a memory contract record into a step setting, or into the reason why it has no answer."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lora_lab.memory.frameworks.adapted_matrices import (
@@ -33,67 +34,23 @@ from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.parameters.adapter_config import DEFAULT_RANKS, LORA_RANK, UnsupportedCase
 from lora_lab.parameters.json_fields import adapter_of, narrowing_of, one_of, read_rank, read_whole
 from lora_lab.parameters.shapes import ModelShape
+from study.base.yaml_loader import load_yaml
 
 Record = Mapping[str, Any]
 
+_TABLES = load_yaml(Path(__file__).with_name("contract.yaml").read_text("utf-8"))
+FRAMEWORKS: dict[str, Framework] = _TABLES["frameworks"]
+ATTENTIONS: dict[str | None, Attention] = _TABLES["attention"]
+LOSSES: dict[str | None, Loss] = _TABLES["loss"]
+MEASURES: dict[str | None, Measure] = _TABLES["measure"]
+METHODS: list[str] = _TABLES["methods"]
+
 NEWER_TRL = "trl>=0.26"
-"""Since 0.26 trl's SFTTrainer neither calls prepare_model_for_kbit_training nor keeps adapters in fp32: it
-casts those of a quantized base to bf16 (trl pull request 4577).
-"""
-
-FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
-    ("lora_lab", "loop"),
-    ("litgpt", "litgpt"),
-    ("lit-gpt", "litgpt"),
-    ("torchtune", "torchtune"),
-    ("unsloth", "unsloth"),
-    ("artidoro", "trl"),
-    (NEWER_TRL, "unprepared"),
-    ("trl", "trl"),
-    ("sfttrainer", "trl"),
-    ("axolotl", "unprepared"),
-    ("llama-factory", "unprepared"),
-    ("llamafactory", "unprepared"),
-    ("llama factory", "unprepared"),
-    ("fms", "unprepared"),
-    ("trainer", "trainer"),
-    ("peft", "loop"),
-    ("transformers", "loop"),
-)
-"""Substrings of a framework's name, and the modelled framework each one means; the first match counts."""
-
 NATIVE: tuple[Framework, ...] = ("litgpt", "torchtune")
 """Frameworks with models of their own, which store q, k, v and gate, up as separate matrices."""
 
-ATTENTIONS: dict[str | None, Attention] = {
-    None: "sdpa",
-    "eager": "eager",
-    "sdpa": "sdpa",
-    "sdpa/flash": "flash",
-    "flash": "flash",
-    "flash_attention_2": "flash",
-}
-LOSSES: dict[str | None, Loss] = {
-    None: "full",
-    "full logits": "full",
-    "chunked cross-entropy": "chunked",
-    "answer positions": "answers",
-}
-MEASURES: dict[str | None, Measure] = {
-    None: "allocated",
-    "max allocated": "allocated",
-    "max reserved": "reserved",
-    "max reserved at load": "reserved",
-    "allocated at load": "allocated",
-    "device": "device",
-    "live storage": "live",
-}
 PHASES: tuple[Phase, ...] = ("train", "load", "generate")
 DEVICES = ("cuda", "cpu")
-METHODS = (
-    "full", "lora", "qlora", "dora", "qdora", "rslora", "qlora+dora", "ia3", "layernorm-tuning", "lora-load",
-    "qlora-load", "adalora", "vera", "lora-fa",
-)  # fmt: skip
 VARIANTS = ("lora", "rslora", "dora", "ia3", "adalora", "vera", "lora-fa")
 NUMBER_TYPES: tuple[NumberType, ...] = ("fp32", "bf16", "fp16")
 QUANTS = (None, "nf4", "fp4", "int8")
@@ -202,7 +159,7 @@ def framework_named(written: Any) -> Framework:
 def find_framework(written: Any) -> Framework | None:
     """Find the modelled framework that a free text names; None where it names none."""
     text = str(written or "").lower()
-    return next((framework for part, framework in FRAMEWORKS if part in text), None)
+    return next((framework for part, framework in FRAMEWORKS.items() if part in text), None)
 
 
 def _names(record: Record, part: str) -> bool:

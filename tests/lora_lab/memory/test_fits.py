@@ -10,7 +10,7 @@ from lora_lab.memory.preset_size import PRESET_SIZES_GB, preset_size_gb
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.settings.run_form import Preset, read_presets
 from lora_lab.views import fit
-from lora_lab.views.memory_form import BITS, fields_of
+from lora_lab.views.memory_form import CHOICES, fields_of
 from study.base.errors import LearnerError
 from study.base.units import GB
 
@@ -21,7 +21,7 @@ def batches(size_gb: int, *, models: list[str] = SOME, **given: str) -> list[int
     found = [
         fit.most_sequences(fields_of({**given, "model": model, "bits": bits}), size_gb * GB)
         for model in models
-        for bits, _ in BITS
+        for bits, _ in CHOICES["bits"]
     ]
     assert None not in found
     return [batch or 0 for batch in found]
@@ -58,7 +58,7 @@ def test_the_batch_shown_is_of_the_chosen_framework(framework: str) -> None:
 
 def test_what_does_not_fit_at_all_says_zero() -> None:
     fields = fields_of({"model": "llama-65b", "rank": "8", "seq_len": "512"})
-    assert {fit.most_sequences({**fields, "bits": bits}, 8 * GB) for bits, _ in BITS} == {0}
+    assert {fit.most_sequences({**fields, "bits": bits}, 8 * GB) for bits, _ in CHOICES["bits"]} == {0}
 
 
 def test_what_is_not_computed_is_told_from_zero() -> None:
