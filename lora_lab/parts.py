@@ -24,7 +24,7 @@ from lora_lab.pages.projects import ProjectsPage
 from lora_lab.pages.tasks import TasksPage
 from lora_lab.pages.train import LabPage
 from lora_lab.pages.xray import XrayPage
-from lora_lab.predictions import judging, of_microscope
+from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.projects.service import ProjectService
 from lora_lab.tasks.service import TaskService, list_entries
@@ -54,9 +54,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     here = (whole_model.build_glance_figure(predict), whole_model.build_whole_figure(predict))
     ports.figures = {**ports.figures, **{one.id: one for one in here}}
     ports.figure_about = figure.build_figure_lookup(ports.figures)
-    ports.subjects = replace(
-        ports.subjects, of_prediction=judging.QUANTITY_CONCEPTS | of_microscope.QUANTITY_CONCEPTS
-    )
+    ports.subjects = replace(ports.subjects, of_prediction=QUANTITY_CONCEPTS)
     ports.lab_link = build_lab_link
     ports.project_link = guided.build_link
     guesses = Predictions(

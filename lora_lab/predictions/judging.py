@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from lora_lab.charts import run_view
@@ -10,6 +11,7 @@ from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.units import MB, as_bytes, as_count, as_percent
+from study.base.yaml_loader import load_yaml
 
 FACTOR = 1.25
 """A guessed number counts as right from 1/1.25 to 1.25 times the result."""
@@ -54,14 +56,10 @@ class GuessVerdict:
     concepts: tuple[str, ...]
 
 
+_CONCEPTS = load_yaml(Path(__file__).with_name("concepts.yaml").read_text("utf-8"))
 QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
-    "percent": ("counting-parameters", "lora-rank"),
-    "peak": ("activation-memory",),
-    "lower": ("held-out-evaluation",),
-    "course": ("held-out-evaluation",),
-    "directions": ("svd-truncation", "lora-rank"),
+    quantity: tuple(concepts) for quantity, concepts in _CONCEPTS["quantities"].items()
 }
-"""The study concepts of a guess about each quantity, whatever the setting."""
 
 
 def guess_of(form: Mapping[str, str]) -> RunGuess:
@@ -178,18 +176,8 @@ def _judge_peak(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
             f"{share:.0f} %), and the second is {names[largest[1]].lower()} "
             f"({as_bytes(predicted[largest[1]])})."
         ),
-        concepts=MEMORY_CONCEPTS.get(largest[0], QUANTITY_CONCEPTS["peak"]),
+        concepts=tuple(_CONCEPTS["parts_of_peak"].get(largest[0], QUANTITY_CONCEPTS["peak"])),
     )
-
-
-MEMORY_CONCEPTS: dict[str, tuple[str, ...]] = {
-    "weights": ("weight-memory",),
-    "constants": ("weight-memory", "double-quantization"),
-    "adapters": ("trainable-state",),
-    "gradients": ("trainable-state",),
-    "optimizer": ("trainable-state",),
-    "scratch": ("dequantization",),
-}
 
 
 def _judge_lower(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> GuessVerdict | None:
@@ -241,16 +229,5 @@ def _describe_difference(differing: Sequence[tuple[str, str, str]]) -> str:
 
 def _concepts_of(names: set[str]) -> tuple[str, ...]:
     """Return the concepts of the settings that differ; held-out loss itself when none differ."""
-    found = [concept for name, concept in SETTING_CONCEPTS if name in names]
+    found = [concept for name, concept in _CONCEPTS["settings"].items() if name in names]
     return tuple(dict.fromkeys(found)) or QUANTITY_CONCEPTS["lower"]
-
-
-SETTING_CONCEPTS = (
-    ("rank", "lora-rank"),
-    ("learning rate", "lora-learning-rate"),
-    ("alpha", "lora-alpha"),
-    ("adapted", "target-modules"),
-    ("weights", "qlora"),
-    ("steps", "held-out-evaluation"),
-    ("seed", "held-out-evaluation"),
-)

@@ -23,14 +23,6 @@ from study.ports.context import Context, Visit
 from study.store.logs.predictions import Prediction
 from study.text.templates import render
 
-LABELS = {
-    "error-nf4": "Smaller error",
-    "error-levels": "Smaller error",
-    "error-block": "Smaller error",
-    "error-double": "Smaller error",
-    "loss-rise": "Rise of the loss",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class MicroscopePredictions:
@@ -73,7 +65,6 @@ class MicroscopePredictions:
             guess=guess,
             question=question,
             verdicts=judge_microscope_guess(guess, question, look.found),
-            labels=LABELS,
             ended=look.ended,
             concepts=self.context.concepts,
             tie=100 * TIE,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lora_lab.microscope.panel import format_finely, format_percent
 from lora_lab.microscope.query import NAMES, SIDES, MicroscopeQuestion, Side
-from lora_lab.predictions.judging import GuessVerdict
+from lora_lab.predictions.judging import QUANTITY_CONCEPTS, GuessVerdict
 from study.base.errors import LearnerError
 
 TIE = 0.01
@@ -54,16 +54,6 @@ def _parse_rise(written: str) -> float | None:
             do_next="Correct it, or leave it empty.",
         )
     return value
-
-
-QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
-    "error-nf4": ("nf4", "quantization-levels"),
-    "error-levels": ("quantization-levels", "number-formats"),
-    "error-block": ("blockwise-absmax",),
-    "error-double": ("double-quantization",),
-    "loss-rise": ("held-out-evaluation", "quantization-levels"),
-}
-"""The study concepts of a guess about each quantity."""
 
 
 def error_quantity(question: MicroscopeQuestion) -> str:

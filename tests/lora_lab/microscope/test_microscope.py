@@ -23,9 +23,8 @@ from lora_lab.microscope.query import (
 )
 from lora_lab.microscope.weights import signal_to_noise_db
 from lora_lab.parameters.shapes import find_shape, load_catalogue
-from lora_lab.predictions.judging import GuessVerdict
+from lora_lab.predictions.judging import QUANTITY_CONCEPTS, GuessVerdict
 from lora_lab.predictions.of_microscope import (
-    QUANTITY_CONCEPTS,
     MicroscopeGuess,
     error_quantity,
     guess_of,
