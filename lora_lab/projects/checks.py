@@ -14,9 +14,8 @@ from lora_lab.projects.content import CheckName, ProjectCheck
 from lora_lab.runs.predicted_vs_measured import percent_above
 from study.base.units import as_bytes, as_count
 
-CLOSE_PERCENT = (
-    5.0  # on a CPU they agree within half a percent, on a GPU mostly within 2 (docs/guide/memory.md)
-)
+CLOSE_PERCENT = 5.0
+"""On a CPU they agree within half a percent, on a GPU mostly within 2 (docs/guide/memory.md)."""
 
 SIDE_BY_SIDE = "were trained side by side, so that none has a measured peak of its own"
 SAME_MODEL = 1e-4  # relative to the logits' size: fp32 rounding, summed over the layers
@@ -38,7 +37,7 @@ class Result:
     """`open` while too little has finished, or when the seeds can't decide."""
 
     text: str
-    rows: tuple[tuple[str, str], ...] = ()
+    rows: Sequence[tuple[str, str]] = ()
     """The numbers behind the answer."""
 
 
@@ -71,7 +70,7 @@ def _check_differences(evidence: ProjectEvidence, axis: Axis | None) -> list[Res
     if not about:
         return [_report_waiting(title)]
     answers: Mapping[str, Answer] = {"differ": "yes", "noise": "no", "unknown": "open"}
-    rows = _by_level(evidence, axis, _mean_loss)
+    rows = _losses_by_level(evidence, axis)
     return [Result(title=title, answer=answers[found.verdict], text=found.text, rows=rows) for found in about]
 
 
@@ -94,13 +93,13 @@ def _check_peaks(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     )
     if any(setting.measured_peak_bytes is None for setting in peaks):
         text += f" Computed where they {SIDE_BY_SIDE}."
-    rows = tuple(
+    rows = [
         (
             name_level(setting.levels, axis),
             f"{as_bytes(peak)} {'measured' if setting.measured_peak_bytes else 'computed'}",
         )
         for setting, peak in peaks.items()
-    )
+    ]
     return [Result(title=title, answer="yes" if saved else "no", text=text, rows=rows)]
 
 
@@ -146,10 +145,10 @@ def _check_predicted(evidence: ProjectEvidence, axis: Axis | None) -> list[Resul
     errors = {name: percent_above(measured, computed) for name, (measured, computed) in known.items()}
     widest = max(errors, key=lambda name: abs(errors[name]))
     close = abs(errors[widest]) <= CLOSE_PERCENT
-    rows = tuple(
+    rows = [
         (name, f"{as_bytes(measured)} measured, {as_bytes(computed)} computed, {errors[name]:+.2f} %")
         for name, (measured, computed) in known.items()
-    )
+    ]
     text = f"The largest difference is {errors[widest]:+.2f} %, at {widest}."
     return [Result(title=title, answer="yes" if close else "no", text=text, rows=rows)]
 
@@ -195,7 +194,7 @@ def _rate_or_rank(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
         text += " One seed each: the seed alone may move it as well."
     rows = [(f"learning rate {rate:g}", f"{loss:.3f} at its best rank") for rate, loss in by_rate.items()]
     rows += [(f"r={rank:g}", f"{loss:.3f} at its best rate") for rank, loss in by_rank.items()]
-    return [Result(title=title, answer="yes" if rates > ranks else "no", text=text, rows=tuple(rows))]
+    return [Result(title=title, answer="yes" if rates > ranks else "no", text=text, rows=rows)]
 
 
 def _check_broken(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
@@ -278,7 +277,7 @@ def _check_merged(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
                 title=f"{title} ({cell.spec.bits})",
                 answer="yes" if same else "no",
                 text=text,
-                rows=tuple(rows),
+                rows=rows,
             )
         )
     return found
@@ -326,18 +325,15 @@ def _find_best(settings: Iterable[GridSetting], name: Literal["learning_rate", "
     return dict(sorted(best.items()))
 
 
-def _by_level(
-    evidence: ProjectEvidence, axis: Axis, measure: Callable[[Sequence[GridSetting]], str]
-) -> tuple[tuple[str, str], ...]:
-    groups: dict[str, list[GridSetting]] = {}
+def _losses_by_level(evidence: ProjectEvidence, axis: Axis) -> list[tuple[str, str]]:
+    groups: dict[str, list[float]] = {}
     for setting in group_by_setting(evidence.cells):
         if setting.losses:
-            groups.setdefault(name_level(setting.levels, axis), []).append(setting)
-    return tuple((name, measure(settings)) for name, settings in groups.items())
+            groups.setdefault(name_level(setting.levels, axis), []).extend(setting.losses)
+    return [(name, _describe_losses(losses)) for name, losses in groups.items()]
 
 
-def _mean_loss(settings: Sequence[GridSetting]) -> str:
-    losses = [loss for setting in settings for loss in setting.losses]
+def _describe_losses(losses: Sequence[float]) -> str:
     runs = "1 run" if len(losses) == 1 else f"{len(losses)} runs"
     return f"{statistics.fmean(losses):.4f}, {runs} from {min(losses):.4f} to {max(losses):.4f}"
 
