@@ -106,8 +106,7 @@ class TasksPage:
         return {
             "parts": {
                 "numbers": _numbers_part(drawn, setting, is_checked=True),
-                "status": self._status(visit, drawn.task),
-                "judgement": self._judgement_part(visit, drawn, setting, found),
+                **self._setting_judgement(visit, drawn, setting, found),
             },
             "say": "Solved." if found.right else "Not yet. What each control did is below.",
             "focus": "#judgement",
@@ -116,13 +115,31 @@ class TasksPage:
     def _status(self, visit: Visit, task: Task) -> Markup:
         return escape(WORDS[self.service.statuses(visit).get(task.id, "new")])
 
-    def _judgement_part(
-        self, visit: Visit, drawn: Drawn, setting: Setting, found: SettingJudgement
-    ) -> Markup:
-        task = drawn.task
-        return render(
-            "lora_lab/tasks/task_judgement.html",
+    def _judgement_parts(
+        self, visit: Visit, task: Task, template: str, misconception: str, **values: Any
+    ) -> dict[str, Markup]:
+        """Render an answer's judgement with the task that follows, and the task's new status."""
+        statuses = self.service.statuses(visit)
+        solved = [each for each, status in statuses.items() if status == "solved"]
+        judgement = render(
+            template,
             task=task,
+            misconception=self.ports.misconception(misconception) if misconception else None,
+            following=next_task(task.id, solved),
+            address=task_address,
+            **values,
+        )
+        return {"judgement": judgement, "status": self._status(visit, task)}
+
+    def _setting_judgement(
+        self, visit: Visit, drawn: Drawn, setting: Setting, found: SettingJudgement
+    ) -> dict[str, Markup]:
+        task = drawn.task
+        return self._judgement_parts(
+            visit,
+            task,
+            "lora_lab/tasks/task_judgement.html",
+            found.misconception,
             found=found,
             conditions=[_describe_check(each) for each in found.checked],
             control_effects=[
@@ -137,11 +154,8 @@ class TasksPage:
                 )
                 for control in found.control_effects
             ],
-            misconception=self.ports.misconception(found.misconception) if found.misconception else None,
             lab=memory_form.address_of(setting) if "needed_bytes" in task.shown else "",
             another=task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
-            following=self._following(visit, task.id),
-            address=task_address,
         )
 
     def _configure(self, visit: Visit, drawn: Drawn) -> Markup:
@@ -177,20 +191,18 @@ class TasksPage:
     def _answered(self, visit: Visit, task: RunTask, option_id: str) -> Reply:
         option = task.option(option_id)
         right = self.service.answer(visit, task, option.id)
-        part = render(
+        parts = self._judgement_parts(
+            visit,
+            task,
             "lora_lab/tasks/task_fault.html",
-            task=task,
+            option.misconception,
             option=option,
             feedback=task.fill(option.feedback),
-            misconception=self.ports.misconception(option.misconception) if option.misconception else None,
             repair=task.fill(task.repair),
             keep=task.fill(task.keep),
             lab=address_of(task.spec),
-            following=self._following(visit, task.id),
-            address=task_address,
         )
         say = "Right." if right else "That isn't it."
-        parts = {"judgement": part, "status": self._status(visit, task)}
         return {"parts": parts, "say": f"{say} The reason is below.", "focus": "#judgement"}
 
     # ---- build it
@@ -220,16 +232,10 @@ class TasksPage:
             found = self.service.check_code(visit, task, code)
         except LearnerError as error:
             return {"parts": {"judgement": problem_part(error)}, "focus": "#judgement"}
-        part = render(
-            "lora_lab/tasks/task_built.html",
-            task=task,
-            found=found,
-            misconception=self.ports.misconception(found.misconception) if found.misconception else None,
-            following=self._following(visit, task.id),
-            address=task_address,
+        parts = self._judgement_parts(
+            visit, task, "lora_lab/tasks/task_built.html", found.misconception, found=found
         )
         say = "Solved." if found.right else _count_missing(len(found.broken))
-        parts = {"judgement": part, "status": self._status(visit, task)}
         return {"parts": parts, "say": say, "focus": "#judgement"}
 
     # ---- the list
@@ -245,10 +251,6 @@ class TasksPage:
             done=self.service.done(visit),
             address=task_address,
         )
-
-    def _following(self, visit: Visit, task_id: str) -> Task | None:
-        statuses = self.service.statuses(visit)
-        return next_task(task_id, [each for each, status in statuses.items() if status == "solved"])
 
 
 def _count_missing(number: int) -> str:

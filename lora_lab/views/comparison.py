@@ -57,18 +57,6 @@ class ComparisonChart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettingRow:
-    """One row of the table of settings: one value per run."""
-
-    name: str
-    values: tuple[str, ...]
-
-    @property
-    def differs(self) -> bool:
-        return len(set(self.values)) > 1
-
-
-@dataclass(frozen=True, kw_only=True)
 class Answered:
     """One prompt that all runs were asked, with each run's answer."""
 
@@ -187,13 +175,15 @@ def _speed_title(runs: Sequence[ComparedRun]) -> str:
     return f"Speed: from {least} ({slowest}) to {most} tokens per second ({fastest})"
 
 
-def list_settings(runs: Sequence[ComparedRun]) -> list[SettingRow]:
-    """Return every setting of the runs, and the device that ran them."""
-    columns = [dict(run_view.settings_of(item.run.spec)) for item in runs]
-    rows = [SettingRow(name=name, values=tuple(column[name] for column in columns)) for name in columns[0]]
-    rows.append(SettingRow(name="data", values=tuple(item.run.spec.data for item in runs)))
-    devices = tuple(_name_device(item.state) for item in runs)
-    return [*rows, SettingRow(name="device", values=devices)]
+def list_settings(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str], bool]]:
+    """Return every setting, and the device: its name, its value in each run, and whether the runs differ."""
+    columns = [
+        dict(run_view.settings_of(item.run.spec))
+        | {"data": item.run.spec.data, "device": _name_device(item.state)}
+        for item in runs
+    ]
+    rows = [(name, [column[name] for column in columns]) for name in columns[0]]
+    return [(name, values, len(set(values)) > 1) for name, values in rows]
 
 
 IN_TITLE = frozenset({"model", "weights", "rank", "variant", "steps", "learning rate", "seed"})

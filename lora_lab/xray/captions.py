@@ -16,43 +16,30 @@ PUBLISHED = "lora-amplification"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionRow:
-    """One row of the table: a value per column, or a dash."""
-
-    name: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class CaptionTable:
     """The paper's table 7 for this matrix, next to the published one."""
 
-    columns: tuple[tuple[str, str], ...]
+    columns: Sequence[tuple[str, str]]
     """Title of a column, and `computed` or `published`."""
 
-    rows: tuple[CaptionRow, ...]
+    rows: Sequence[tuple[str, Sequence[str]]]
+    """Name of a row, and a value per column, or a dash."""
+
     source: str
 
 
 def amplification_table(columns: Sequence[tuple[str, Module]]) -> CaptionTable:
     """Build the table: one column per run, then the published ones."""
     printed = next(table for table in published_tables() if table.id == PUBLISHED)
-    ours = [tuple(_describe_amplification(module)) for _, module in columns]
-    names = [name for name, _ in ours[0]]
+    ours = [dict(_describe_amplification(module)) for _, module in columns]
     published = {row.name: [number.printed for number in row.numbers] for row in printed.rows}
-    rows = tuple(
-        CaptionRow(
-            name=name,
-            values=(
-                *(dict(each)[name] for each in ours),
-                *(published.get(name) or [""] * len(printed.columns)),
-            ),
-        )
-        for name in names
-    )
+    rows = [
+        (name, [*(each[name] for each in ours), *(published.get(name) or [""] * len(printed.columns))])
+        for name in ours[0]
+    ]
     heads = [(title, "computed") for title, _ in columns]
     heads += [(f"GPT-3, {column}", "published") for column in printed.columns]
-    return CaptionTable(columns=tuple(heads), rows=rows, source=printed.source)
+    return CaptionTable(columns=heads, rows=rows, source=printed.source)
 
 
 def _describe_amplification(module: Module) -> Iterator[tuple[str, str]]:

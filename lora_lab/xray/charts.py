@@ -1,6 +1,8 @@
 """The charts of an X-ray: singular values of an update, maps of all matrices, two maps of an overlap."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
+from operator import attrgetter
 from statistics import median
 
 from lora_lab.charts.heat_map import Tile, TileMap
@@ -109,7 +111,7 @@ def used_map(xray: Xray, conditions: str) -> Plot:
 def norm_map(xray: Xray, conditions: str) -> Plot:
     """Plot ||dW|| / ||W||, matrix by matrix."""
     found = [module.relative_percent for module in xray.modules]
-    largest = max(xray.modules, key=_read_relative)
+    largest = max(xray.modules, key=attrgetter("relative_percent"))
     title = "No weight has changed: all updates are zero"
     if largest.relative_percent:
         title = (
@@ -122,7 +124,7 @@ def norm_map(xray: Xray, conditions: str) -> Plot:
         title=title,
         conditions=conditions,
         shown="‖ΔW‖ / ‖W‖, %",
-        value=_read_relative,
+        value=attrgetter("relative_percent"),
         words=as_two_digits,
         footnote=(
             "Computed, in Frobenius's norm; W as the run's bits keep it. Lighter is less."
@@ -147,7 +149,7 @@ def factor_map(xray: Xray, conditions: str) -> Plot:
         title=title,
         conditions=conditions,
         shown="‖ΔW‖ / ‖UᵀWV‖",
-        value=_read_factor,
+        value=attrgetter("amplification"),
         words=as_two_digits,
         footnote="Computed: U and V are the update's output and input directions. Lighter is less.",
     )
@@ -155,14 +157,6 @@ def factor_map(xray: Xray, conditions: str) -> Plot:
 
 def _read_used(module: Module) -> float | None:
     return None if module.is_zero else float(module.used)
-
-
-def _read_relative(module: Module) -> float:
-    return module.relative_percent
-
-
-def _read_factor(module: Module) -> float | None:
-    return module.amplification
 
 
 def _count_matrices(count: int) -> str:
@@ -194,9 +188,7 @@ def _plot_map(
         )
 
     rows: list[tuple[Cell, ...]] = [
-        (module.layer, module.kind, "" if at is None else at)
-        for module in xray.modules
-        for at in (value(module),)
+        (module.layer, module.kind, "" if (at := value(module)) is None else at) for module in xray.modules
     ]
     return Plot(
         name=name,
@@ -251,7 +243,7 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
         overlap.random, overlap, name="xray-random",
         title=(
             f"By chance, {each_of(first, second)} in {overlap.size:,} dimensions overlap by "
-            f"{as_two_digits(100 * overlap.random_at(first, second))} % in one drawn pair, "
+            f"{as_two_digits(100 * overlap.at(first, second, random=True))} % in one drawn pair, "
             f"{as_two_digits(100 * expected_overlap(first, second, overlap.size))} % on average"
         ),
         conditions="The random baseline: two Gaussian matrices, drawn once with seed 0",
@@ -277,12 +269,7 @@ def _overlap_map(
         for j, phi in zip(seconds, row, strict=True)
         if phi is not None
     ]
-    corners = [
-        (firsts[0], seconds[0]),
-        (firsts[0], seconds[-1]),
-        (firsts[-1], seconds[0]),
-        (firsts[-1], seconds[-1]),
-    ]
+    corners = product((firsts[0], firsts[-1]), (seconds[0], seconds[-1]))
     told = {(i, j): phi for i, j, phi, _ in listed}
     words = "; ".join(f"{i} and {j}: {told[i, j]:.1f} %" for i, j in dict.fromkeys(corners) if (i, j) in told)
     return Plot(

@@ -243,15 +243,10 @@ class Overlap:
         """`ends` in words."""
         return each_of(*(self.ends or (0, 0)))
 
-    def at(self, first: int, second: int) -> float:
-        """Return one known phi."""
-        value = self.phi[self.firsts.index(first)][self.seconds.index(second)]
-        assert value is not None
-        return value
-
-    def random_at(self, first: int, second: int) -> float:
-        """Return one known phi of the drawn random pair."""
-        value = self.random[self.firsts.index(first)][self.seconds.index(second)]
+    def at(self, first: int, second: int, *, random: bool = False) -> float:
+        """Return one known phi, of the two runs or of the drawn random pair."""
+        rows = self.random if random else self.phi
+        value = rows[self.firsts.index(first)][self.seconds.index(second)]
         assert value is not None
         return value
 

@@ -136,7 +136,7 @@ def test_a_finding_says_what_an_update_adds_and_what_chance_would() -> None:
 def test_the_table_stands_beside_the_published_one() -> None:
     table = amplification_table([("this run, r = 4", first(xray_of()))])
     assert [kind for _, kind in table.columns] == ["computed", "published", "published"]
-    rows = {row.name: row.values for row in table.rows}
+    rows = {name: tuple(values) for name, values in table.rows}
     assert rows["‖ΔW‖"] == ("4.61", "6.91", "3.57")
     assert rows["‖W‖"] == ("100", "61.95", "61.95")
     assert rows["‖UᵀWV‖, ΔW's directions"] == ("2.00", "0.32", "1.90")
