@@ -198,11 +198,9 @@ def _write_alt(columns: Sequence[Column], here: Column, where: str, free: Free) 
     ]
     said = f" Measured: {'; '.join(measured[:3])}." if measured else ""
     return (
-        f"Stacked bars of computed peak memory by {axis}: {as_bytes(_sum_bytes(low))} "
-        f"({_place_column(low)}) to "
-        f"{as_bytes(_sum_bytes(high))} ({_place_column(high)}). At {where} it is "
-        f"{as_bytes(_sum_bytes(here))}, most of it "
-        f"{findings.list_largest(here.ledger)}.{said}"
+        f"Stacked bars of computed peak memory by {axis}: {as_bytes(_sum_bytes(low))} ({_place_column(low)}) "
+        f"to {as_bytes(_sum_bytes(high))} ({_place_column(high)}). At {where} it is "
+        f"{as_bytes(_sum_bytes(here))}, most of it {findings.list_largest(here.ledger)}.{said}"
     )
 
 

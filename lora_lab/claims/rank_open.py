@@ -101,9 +101,8 @@ def _half_of(claim: Claim, tree: ModuleTree) -> str:
     if not twice:
         return ""
     return (
-        f"; it is exactly half of what {_name_explanation(twice[0])} trains: some tools halve "
-        "everything on a 4-bit "
-        "base, adapters included"
+        f"; it is exactly half of what {_name_explanation(twice[0])} trains: some tools halve everything on "
+        "a 4-bit base, adapters included"
     )
 
 
@@ -144,8 +143,7 @@ def _why_open(claim: Claim, simplest: Explanation, fit: AccountingFit, count: in
     settings = "1 setting gives" if count == 1 else f"{count} settings give"
     return (
         f"Not stated: {' and '.join(open_parts)}. {settings} this line, for one "
-        f"{_name_explanation(simplest)}: "
-        f"{explain_accounting(claim, fit)}."
+        f"{_name_explanation(simplest)}: {explain_accounting(claim, fit)}."
     )
 
 

@@ -241,9 +241,8 @@ def _check_forgotten(evidence: ProjectEvidence, axis: Axis | None) -> list[Resul
     most, least = max(learnt, key=learnt.__getitem__), min(learnt, key=learnt.__getitem__)
     more = rises[most] > rises[least]
     text = (
-        f"The run that learned most ({learnt[most]:.3f} off its held-out loss) moved by "
-        f"{rises[most]:+.3f} on general questions, the one that learned least ({learnt[least]:.3f}) "
-        f"by {rises[least]:+.3f}."
+        f"The run that learned most ({learnt[most]:.3f} off its held-out loss) moved by {rises[most]:+.3f} "
+        f"on general questions, the one that learned least ({learnt[least]:.3f}) by {rises[least]:+.3f}."
     )
     asked = "Did the run that learned most also forget more than the one that learned least?"
     return [*found, Result(title=asked, answer="yes" if more else "no", text=text)]

@@ -78,11 +78,10 @@ def variant_note(xray: Xray, module: Module, variant: Variant) -> str:
         numbers = (module.whole.norm, module.norm, module.whole.stable_rank)
         norm, low_rank, stable = (as_three_digits(number) for number in numbers)
         return (
-            "DoRA also rescales every row of W, so that its whole change is not of low rank. Here that has "
-            f"a norm of {norm} against {low_rank} of s·B·A, and 90 % of its square needs "
-            f"{module.whole.used} of {min(module.d_in, module.d_out)} directions (stable rank {stable}). "
-            "Singular values, overlap and amplification are those of s·B·A; the map of norms is of the whole "
-            "change."
+            "DoRA also rescales every row of W, so that its whole change is not of low rank. Here that has a "
+            f"norm of {norm} against {low_rank} of s·B·A, and 90 % of its square needs {module.whole.used} "
+            f"of {min(module.d_in, module.d_out)} directions (stable rank {stable}). Singular values, "
+            "overlap and amplification are those of s·B·A; the map of norms is of the whole change."
         )
     if variant == "rslora":
         return (

@@ -92,9 +92,8 @@ def used_map(xray: Xray, conditions: str) -> Plot:
     if found:
         span = str(min(found)) if min(found) == max(found) else f"{min(found)} to {max(found)}"
         title = (
-            f"Over {_count_matrices(len(found))}, {span} of {xray.rank} directions carry "
-            f"{CARRIED} of an update; "
-            f"the median is {xray.median_used:g}"
+            f"Over {_count_matrices(len(found))}, {span} of {xray.rank} directions carry {CARRIED} of an "
+            f"update; the median is {xray.median_used:g}"
         )
     return _plot_map(
         xray,

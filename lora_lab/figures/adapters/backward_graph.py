@@ -81,8 +81,7 @@ def show(settings: BackwardSettings) -> FigureView:
         "With checkpointing only what enters each layer is kept, and one layer is computed again at a time."
         if settings.checkpointing == "on"
         else "The gradient of A is s (Bᵀ δ) xᵀ with s = alpha / r: it needs the input x, so x stays until "
-        "the "
-        "backward pass."
+        "the backward pass."
     )
     return FigureView(
         finding=(

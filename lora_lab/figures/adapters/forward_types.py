@@ -121,9 +121,7 @@ def show(settings: ForwardTypesSettings) -> FigureView:
             computed_here(
                 text=(
                     f"the {find_linear(settings.model, settings.matrix).suffix} matrix of one layer of "
-                    f"{settings.model}, types as in "
-                    "the lab's own "
-                    f"loop; blocks of {BLOCK_SIZE}"
+                    f"{settings.model}, types as in the lab's own loop; blocks of {BLOCK_SIZE}"
                 ),
             ),
         ),

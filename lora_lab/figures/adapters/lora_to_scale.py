@@ -73,10 +73,8 @@ def show(settings: MatrixSettings) -> FigureView:
         picture=draw_matrices(found),
         alt=(
             f"To scale: W of {found.d_out:,} by {found.d_in:,}, hatched, plus B of {found.d_out:,} by "
-            f"{found.rank}, "
-            f"tall and orange, times A of {found.rank} by {found.d_in:,}, wide and blue. Any row of the "
-            "product is "
-            f"made of {found.rank} numbers of B and the {found.rank} rows of A."
+            f"{found.rank}, tall and orange, times A of {found.rank} by {found.d_in:,}, wide and blue. Any "
+            f"row of the product is made of {found.rank} numbers of B and the {found.rank} rows of A."
         ),
         origins=(
             computed_here(

@@ -40,10 +40,9 @@ def show(settings: RelativesSettings) -> FigureView:
     return FigureView(
         finding=(
             f"At rank {settings.rank} LoRA trains {as_count(lora)} numbers. DoRA trains "
-            f"{as_percent(100 * dora / lora - 100)} "
-            f"more, for one magnitude per output. VeRA trains {as_count(vera)}, one for every "
-            f"{lora / vera:.3g} of LoRA's. "
-            "The other relatives train exactly as many as LoRA."
+            f"{as_percent(100 * dora / lora - 100)} more, for one magnitude per output. VeRA trains "
+            f"{as_count(vera)}, one for every {lora / vera:.3g} of LoRA's. The other relatives train exactly "
+            "as many as LoRA."
         ),
         numbers=tuple((name, as_short(count)) for name, count in found.items()),
         picture=_draw_picture(found),
@@ -54,9 +53,8 @@ def show(settings: RelativesSettings) -> FigureView:
         origins=(
             computed_here(
                 text=(
-                    "all linear layers of the blocks; arXiv:2106.09685 section 4.1, arXiv:2402.09353 "
-                    "section 4, "
-                    "arXiv:2310.11454 section 3.2"
+                    "all linear layers of the blocks; arXiv:2106.09685 section 4.1, arXiv:2402.09353 section "
+                    "4, arXiv:2310.11454 section 3.2"
                 ),
                 formula="LoRA r (d_in + d_out); DoRA + d_out; VeRA r + d_out per matrix",
             ),

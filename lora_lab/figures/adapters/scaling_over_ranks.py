@@ -42,10 +42,9 @@ def show(settings: ScalingSettings) -> FigureView:
     far = curve[-1]
     return FigureView(
         finding=(
-            f"At rank {found.rank} and alpha {settings.alpha}, "
-            f"LoRA multiplies the product B·A by {found.lora:.3g}. "
-            f"rsLoRA, a variant that divides alpha by √r instead of r, multiplies it by {found.rslora:.3g}. "
-            f"By rank {far.rank} they are at {far.lora:.3g} and {far.rslora:.3g}."
+            f"At rank {found.rank} and alpha {settings.alpha}, LoRA multiplies the product B·A by "
+            f"{found.lora:.3g}. rsLoRA, a variant that divides alpha by √r instead of r, multiplies it by "
+            f"{found.rslora:.3g}. By rank {far.rank} they are at {far.lora:.3g} and {far.rslora:.3g}."
         ),
         numbers=(
             ("alpha / r", f"{found.lora:.3g}"),
@@ -55,8 +54,7 @@ def show(settings: ScalingSettings) -> FigureView:
         picture=_draw_picture(found, curve),
         alt=(
             f"Two falling lines over ranks 1 to {far.rank}, both {settings.alpha} at rank 1. At rank "
-            f"{found.rank}, "
-            f"alpha/r is {found.lora:.3g} and alpha/√r is {found.rslora:.3g}."
+            f"{found.rank}, alpha/r is {found.lora:.3g} and alpha/√r is {found.rslora:.3g}."
         ),
         origins=(
             computed_here(

@@ -72,8 +72,7 @@ def show(settings: TruncationSettings) -> FigureView:
         alt=(
             f"{len(matrix.singular_values)} singular values of {matrix.name}, falling from "
             f"{matrix.singular_values[0]:.3g} to {matrix.singular_values[-1]:.3g}. The first {found.rank} "
-            "keep "
-            f"{as_percent(found.kept_percent)} of the sum of squares."
+            f"keep {as_percent(found.kept_percent)} of the sum of squares."
         ),
         origins=(
             measured_here("weights", f"{matrix.name} of SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),

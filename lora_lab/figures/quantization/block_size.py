@@ -67,10 +67,9 @@ def show(settings: BlockSizeSettings) -> FigureView:
         picture=_draw_picture(every, found),
         alt=(
             f"Error against stored bits for blocks of {BLOCK_SIZES[0]} to {BLOCK_SIZES[-1]:,}: from "
-            f"{every[0].bits:.4g} bits and "
-            f"{as_percent(every[0].error_percent)} to {every[-1].bits:.4g} bits and "
-            f"{as_percent(every[-1].error_percent)}. "
-            f"Chosen: {found.size:,}, {found.bits:.4g} bits, {as_percent(found.error_percent)}."
+            f"{every[0].bits:.4g} bits and {as_percent(every[0].error_percent)} to {every[-1].bits:.4g} bits "
+            f"and {as_percent(every[-1].error_percent)}. Chosen: {found.size:,}, {found.bits:.4g} bits, "
+            f"{as_percent(found.error_percent)}."
         ),
         origins=(
             measured_here("weights", f"Error ||W - decoded|| / ||W||: {matrix.name}. {ROUNDED_BEFORE}"),

@@ -95,10 +95,9 @@ def show(settings: BlockStepsSettings) -> FigureView:
     distinct = len({step.code for step in steps})
     return FigureView(
         finding=(
-            f"Weight {settings.weight} is {one.weight:.4g}. Divided by {absmax:.4g} it is "
-            f"{one.scaled:.4f}, the nearest "
-            f"level is {one.level:.4f} with code {one.code}, and decoding gives {one.decoded:.4g}: an "
-            f"error of {one.error:+.2g}."
+            f"Weight {settings.weight} is {one.weight:.4g}. Divided by {absmax:.4g} it is {one.scaled:.4f}, "
+            f"the nearest level is {one.level:.4f} with code {one.code}, and decoding gives "
+            f"{one.decoded:.4g}: an error of {one.error:+.2g}."
         ),
         numbers=(
             ("1 largest magnitude", f"{absmax:.4g}"),

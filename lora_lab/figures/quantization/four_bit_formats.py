@@ -57,8 +57,7 @@ def show(settings: FormatSettings) -> FigureView:
         picture=_draw_picture(settings),
         alt=(
             f"64 weights of {name} above what {chosen.name} stores for them, in groups of "
-            f"{chosen.block_size} that "
-            f"share a scale. Errors: {listed}."
+            f"{chosen.block_size} that share a scale. Errors: {listed}."
         ),
         origins=(
             measured_here("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),

@@ -59,9 +59,8 @@ def show(settings: SchemeSettings) -> FigureView:
     return FigureView(
         finding=(
             f"{name} has {len(found.levels)} values, and its relative error on these weights is "
-            f"{as_percent(found.error_percent)}. "
-            f"Of the 4-bit schemes, {NAMES[best.scheme]} has the smallest error, "
-            f"{as_percent(best.error_percent)}."
+            f"{as_percent(found.error_percent)}. Of the 4-bit schemes, {NAMES[best.scheme]} has the smallest "
+            f"error, {as_percent(best.error_percent)}."
         ),
         numbers=(
             ("values", str(len(found.levels))),
@@ -71,11 +70,9 @@ def show(settings: SchemeSettings) -> FigureView:
         ),
         picture=_draw_picture(matrix, every, found),
         alt=(
-            f"A histogram of {sum(matrix.counts):,} weights of {matrix.name}, each divided by the largest "
-            "of its block "
-            f"of {BLOCK_SIZE}: a hill around zero. Below it four number lines; {name} has "
-            f"{len(found.levels)} values, "
-            f"{found.narrowest_gap:.3g} to {found.widest_gap:.3g} apart."
+            f"A histogram of {sum(matrix.counts):,} weights of {matrix.name}, each divided by the largest of "
+            f"its block of {BLOCK_SIZE}: a hill around zero. Below it four number lines; {name} has "
+            f"{len(found.levels)} values, {found.narrowest_gap:.3g} to {found.widest_gap:.3g} apart."
         ),
         origins=(
             measured_here(

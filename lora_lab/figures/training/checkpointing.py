@@ -75,9 +75,8 @@ def show(settings: CheckpointingSettings) -> FigureView:
     return FigureView(
         finding=(
             f"With {kept['batch']} examples of {settings.seq_len} tokens, checkpointing lowers the peak from "
-            f"{as_bytes(without.peak_bytes)} to {as_bytes(with_.peak_bytes)}, {as_percent(saved)} less, "
-            "and runs "
-            f"{as_percent(again)} more operators, because each layer is computed again."
+            f"{as_bytes(without.peak_bytes)} to {as_bytes(with_.peak_bytes)}, {as_percent(saved)} less, and "
+            f"runs {as_percent(again)} more operators, because each layer is computed again."
         ),
         numbers=(
             ("peak without", as_bytes(without.peak_bytes)),
@@ -88,18 +87,16 @@ def show(settings: CheckpointingSettings) -> FigureView:
         picture=_draw_picture(without, with_),
         alt=(
             "Live memory through one step. Without checkpointing it climbs to "
-            f"{as_bytes(without.peak_bytes)} and falls as "
-            "the backward pass frees what it has used. With it, it stays below "
-            f"{as_bytes(with_.peak_bytes)}, with one "
-            "small tooth for each layer that is computed again."
+            f"{as_bytes(without.peak_bytes)} and falls as the backward pass frees what it has used. With it, "
+            f"it stays below {as_bytes(with_.peak_bytes)}, with one small tooth for each layer that is "
+            "computed again."
         ),
         origins=(
             measured_here(
                 "training",
                 f"Step 2 of SmolLM2-135M-Instruct, {kept['bits']}, rank {kept['rank']}, all linear layers, "
-                "batch "
-                f"{kept['batch']}, seed {kept['seed']}, every tensor counted. Time: the fastest of four "
-                "steps.",
+                f"batch {kept['batch']}, seed {kept['seed']}, every tensor counted. Time: the fastest of "
+                "four steps.",
             ),
             computed_here(
                 text=(

@@ -69,11 +69,9 @@ def show(settings: CacheSettings) -> FigureView:
     texts = "one text" if settings.batch == 1 else f"{settings.batch} texts"
     return FigureView(
         finding=(
-            f"{texts.capitalize()} of {settings.tokens:,} tokens: {as_bytes(found.cache)} of keys and "
-            "values for "
-            f"{shape.name}, beside {as_bytes(found.weights_4)} of 4-bit weights. Beyond "
-            f"{found.overtakes_at:,.0f} "
-            "tokens in total, the cache is larger than these weights."
+            f"{texts.capitalize()} of {settings.tokens:,} tokens: {as_bytes(found.cache)} of keys and values "
+            f"for {shape.name}, beside {as_bytes(found.weights_4)} of 4-bit weights. Beyond "
+            f"{found.overtakes_at:,.0f} tokens in total, the cache is larger than these weights."
         ),
         numbers=(
             ("cache", as_bytes(found.cache)),
@@ -83,19 +81,16 @@ def show(settings: CacheSettings) -> FigureView:
         picture=_draw_picture(shape, settings, found),
         alt=(
             f"The cache of {shape.name} rises in a straight line with the tokens, to "
-            f"{as_bytes(_cache_at(shape, settings, LENGTHS[-1]))} at {LENGTHS[-1]:,}. At "
-            f"{settings.tokens:,} it is "
-            f"{as_bytes(found.cache)}. Level lines: 4-bit weights {as_bytes(found.weights_4)}, 16-bit "
-            "weights "
-            f"{as_bytes(found.weights_16)}."
+            f"{as_bytes(_cache_at(shape, settings, LENGTHS[-1]))} at {LENGTHS[-1]:,}. At {settings.tokens:,} "
+            f"it is {as_bytes(found.cache)}. Level lines: 4-bit weights {as_bytes(found.weights_4)}, 16-bit "
+            f"weights {as_bytes(found.weights_16)}."
         ),
         origins=(
             computed_here(
                 text="keys and values in 16 bits, full attention in every layer; arXiv:2305.13245 section 2",
                 formula=(
                     f"2 × {shape.layers} layers × {shape.kv_heads} key-value heads × {shape.head_dim} "
-                    "numbers × "
-                    f"2 bytes × {settings.tokens:,} tokens × {settings.batch}"
+                    f"numbers × 2 bytes × {settings.tokens:,} tokens × {settings.batch}"
                 ),
             ),
         ),

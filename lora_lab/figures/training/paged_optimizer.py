@@ -93,16 +93,14 @@ def show(settings: PagingSettings) -> FigureView:
         picture=_draw_picture(settings, found, highest),
         alt=(
             f"Peak memory of {len(found)} steps: about {as_bytes(usual)} each, "
-            f"{as_bytes(highest.peak_bytes)} at step "
-            f"{highest.number}, whose row has {highest.tokens} tokens. A line at {settings.limit:,} MB; "
-            f"{len(failing)} steps do not fit below it."
+            f"{as_bytes(highest.peak_bytes)} at step {highest.number}, whose row has {highest.tokens} "
+            f"tokens. A line at {settings.limit:,} MB; {len(failing)} steps do not fit below it."
         ),
         origins=(
             measured_here(
                 "training",
                 f"Peaks of {len(found)} real steps of SmolLM2-135M-Instruct, {run['bits']}, rank "
-                f"{run['rank']}, all linear "
-                f"layers, batch {run['batch']}, seed {run['seed']}.",
+                f"{run['rank']}, all linear layers, batch {run['batch']}, seed {run['seed']}.",
             ),
             computed_here(
                 text=(
@@ -139,9 +137,8 @@ def _write_finding(
         return f"{what} With {settings.limit:,} MB the run stops at step {failing[0].number}: {more}."
     if highest.moved_bytes:
         return (
-            f"{what} With {settings.limit:,} MB, paging moves {as_bytes(highest.moved_bytes)} of moments "
-            "out for that step, "
-            "and the run continues."
+            f"{what} With {settings.limit:,} MB, paging moves {as_bytes(highest.moved_bytes)} of moments out "
+            "for that step, and the run continues."
         )
     return f"{what} With {settings.limit:,} MB every step fits, and nothing has to move."
 

@@ -51,9 +51,8 @@ def show(settings: RateSettings) -> FigureView:
     return FigureView(
         finding=(
             f"At step {settings.step:,} of {STEPS:,} the rate is at {as_percent(found.now)} of its peak. "
-            "Over the "
-            f"whole run it averages {as_percent(found.mean)}, so the rates of all steps "
-            "add up to that share of a constant run's."
+            f"Over the whole run it averages {as_percent(found.mean)}, so the rates of all steps add up to "
+            "that share of a constant run's."
         ),
         numbers=(
             ("at this step", as_percent(found.now)),

@@ -60,9 +60,8 @@ def show(settings: ShardingSettings) -> FigureView:
         origins=(
             computed_here(
                 text=(
-                    "without activations; mixed-precision Adam as arXiv:1910.02054 section 3.1 counts "
-                    "it. The QLoRA "
-                    "bar leaves out adapters and their state"
+                    "without activations; mixed-precision Adam as arXiv:1910.02054 section 3.1 counts it. "
+                    "The QLoRA bar leaves out adapters and their state"
                 ),
                 formula="16-bit weights 2, gradients 2, fp32 weights and moments 12 bytes per parameter",
             ),

@@ -78,9 +78,8 @@ def _build_view(tokens: tuple[Token, ...], *, live: bool) -> FigureView:
         ),
         picture=_draw_picture(tokens),
         alt=(
-            f"{len(tokens)} tokens: {count['masked']} masked, {count['trained']} trained on, "
-            f"{count['cut']} cut off. "
-            f"Trained on: {trained or 'nothing'}"
+            f"{len(tokens)} tokens: {count['masked']} masked, {count['trained']} trained on, {count['cut']} "
+            f"cut off. Trained on: {trained or 'nothing'}"
         ),
         origins=(
             computed_here(

@@ -89,9 +89,8 @@ def show(settings: MemorySettings) -> FigureView:
         origins=(
             computed_here(
                 text=(
-                    f"the peak of a step of {settings.seq_len:,} tokens on a GPU, AdamW with 32-bit "
-                    "moments, all "
-                    f"linear layers at rank {settings.rank}; derivation: Lab, Will it fit?"
+                    f"the peak of a step of {settings.seq_len:,} tokens on a GPU, AdamW with 32-bit moments, "
+                    f"all linear layers at rank {settings.rank}; derivation: Lab, Will it fit?"
                 ),
                 formula=(
                     "full, per parameter: 2 bytes of weight + 2 of gradient + 8 of moments; activations come "
