@@ -20,17 +20,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from lora_lab.claims.contract import claim_answer
 from lora_lab.cli import contracts
 from lora_lab.cli.arguments import (
-    add_adapter_options,
-    add_claim_options,
-    add_memory_options,
-    add_microscope_options,
-    add_xray_options,
     claim_record,
     claim_text,
     count_text,
@@ -38,9 +32,8 @@ from lora_lab.cli.arguments import (
     memory_text,
     read_config,
 )
+from lora_lab.cli.options import build_parser
 from lora_lab.cli.runs import (
-    add_spec_options,
-    add_sweep_options,
     open_run_at,
     read_input,
     run_one,
@@ -48,11 +41,11 @@ from lora_lab.cli.runs import (
     say,
 )
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader
+from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.engine.worker_process import start_worker
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.catalogue import read_entries
-from lora_lab.parameters.shapes import keep_in_catalogue, load_catalogue
+from lora_lab.parameters.shapes import keep_in_catalogue
 from lora_lab.runs.export_script import script_of
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
@@ -64,7 +57,7 @@ ANSWERS = {"count": contracts.count_answer, "memory": contracts.memory_answer, "
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Return the exit status: 0 on success, 1 when any line or the run failed."""
-    options = _build_parser().parse_args(arguments)
+    options = build_parser(__doc__).parse_args(arguments)
     try:
         if options.command in ANSWERS:
             return _answer_lines(options) if options.jsonl else _answer_one(options)
@@ -81,52 +74,6 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print(error, file=sys.stderr)
         return 1
-
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m lora_lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    counting = commands.add_parser("count", help="trainable and total parameters")
-    memory = commands.add_parser("memory", help="peak memory by component")
-    claiming = commands.add_parser("claim", help="whether a tutorial's printed line can be true")
-    for command in (counting, memory, claiming):
-        command.add_argument("--jsonl", action="store_true", help="answer JSON lines from standard input")
-        command.add_argument("--model", default="smollm2-135m", help=f"one of {', '.join(load_catalogue())}")
-        command.add_argument(
-            "--rank", type=int, default=8 if command is memory else None, help="rank of the adapter"
-        )
-        command.add_argument(
-            "--targets",
-            default="all-linear",
-            help="a set, names separated by commas, or a regular expression",
-        )
-    for command in (counting, claiming):
-        add_adapter_options(command)
-    add_claim_options(claiming)
-    add_memory_options(memory)
-    shaping = commands.add_parser("shape", help="read a config.json into a catalogue entry")
-    shaping.add_argument("config", type=Path, nargs="?", help="a config.json with its model_type")
-    shaping.add_argument("--catalogue", action="store_true", help="read every entry of catalogue.yaml again")
-    shaping.add_argument("--name", default="", help="what the catalogue calls it")
-    shaping.add_argument("--hub-id", default="", help="where its weights are")
-    shaping.add_argument("--licence", default="", help="of the weights")
-    shaping.add_argument("--kind", choices=MODEL_KINDS, help="what the configuration is built as")
-    exporting = commands.add_parser("export", help="a run as a script or JSON, or merged into one model")
-    exporting.add_argument("--run", type=Path, required=True, help="the run's folder")
-    exporting.add_argument(
-        "--format", choices=("script", "json", "merged"), required=True, help="what to make of the run"
-    )
-    exporting.add_argument("--data-folder", type=Path, help="where models are kept")
-    add_xray_options(commands.add_parser("xray", help="what a run's updates look like inside"))
-    add_microscope_options(commands.add_parser("microscope", help="one matrix in two schemes, measured"))
-    training = commands.add_parser("train", help="one real run")
-    add_spec_options(training)
-    add_sweep_options(
-        commands.add_parser("sweep", help="a grid of runs: every combination of the lists given")
-    )
-    return parser
 
 
 def _answer_one(options: argparse.Namespace) -> int:

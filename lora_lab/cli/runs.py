@@ -1,4 +1,4 @@
-"""`train` and `sweep`: their options, and runs with their progress on standard error."""
+"""`train` and `sweep`: runs with their progress on standard error."""
 
 import argparse
 import json
@@ -8,8 +8,8 @@ from collections.abc import Collection
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
+from lora_lab.cli.options import SHARED_FLAGS
 from lora_lab.cli.progress import Watcher, cells_as_they_end
 from lora_lab.data.datasets import Dataset, own_dataset, read_upload
 from lora_lab.data.lab_folder import LabHome
@@ -25,87 +25,10 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import AXES, Grid, grid_from
-from lora_lab.spec import BITS, OPTIMIZERS, OWN_DATA, VARIANTS, ComputeType, RunSpec, spec_from
+from lora_lab.spec import OWN_DATA, RunSpec, spec_from
 from study.base.errors import LearnerError
 from study.base.settings import Settings, load_settings
 from study.base.units import as_bytes
-
-SHARED_FLAGS = ("bits", "targets")
-"""A grid's axes that have the same flag as a run's setting."""
-
-
-SAID = {
-    "model": "a catalogue name, a folder, or a hub id",
-    "bits": "how the base is stored",
-    "rank": "rank of the adapter",
-    "alpha": "the update is scaled by alpha / rank",
-    "targets": "a set, module names separated by commas, or a regular expression",
-    "steps": "optimizer steps",
-    "batch": "examples per step",
-    "seq_len_tokens": "longer examples are cut off",
-    "learning_rate": "highest learning rate",
-    "seed": "equal seeds give equal losses",
-    "compute_dtype": "number type of the arithmetic; auto: the machine's",
-    "variant": "kind of adapter",
-    "optimizer": "and how it stores its moments",
-}
-"""What `--help` says of each setting of a run."""
-
-
-def add_spec_options(training: argparse.ArgumentParser, *, leave_out: Collection[str] = ()) -> None:
-    """Add every setting of a run under its own name; defaults come from RunSpec."""
-    choices: dict[str, tuple[str, ...]] = {
-        "bits": BITS,
-        "variant": VARIANTS,
-        "optimizer": OPTIMIZERS,
-        "compute_dtype": get_args(ComputeType),
-    }
-    for field in fields(RunSpec):
-        if field.name not in {"data", "checkpointing", *leave_out}:
-            said = f"{SAID[field.name]} (default: {field.default})"
-            training.add_argument(
-                f"--{field.name.replace('_', '-')}", choices=choices.get(field.name), help=said
-            )
-    training.add_argument(
-        "--checkpointing", nargs="?", choices=("true", "false"), const="true",
-        help="keep each layer's input only, and compute the rest again (default: false)",
-    )  # fmt: skip
-    training.add_argument("--data", type=Path, help="a .jsonl or .csv file; default: the app's own cards")
-    training.add_argument("--data-folder", type=Path, help="where runs and models are kept")
-    training.add_argument("--json", action="store_true", help="print one JSON summary per run")
-
-
-def add_sweep_options(sweeping: argparse.ArgumentParser) -> None:
-    """Add the axes of a grid, the engine, and the settings that all runs share."""
-    for axis, setting in AXES.items():
-        also = "" if setting in SHARED_FLAGS else f"; --{setting.replace('_', '-')} sets one for all"
-        sweeping.add_argument(
-            f"--{axis.replace('_', '-')}", help=f"comma-separated values of {setting}{also}"
-        )
-    sweeping.add_argument(
-        "--alpha-per-rank", help="set alpha to this times the rank (default: the same alpha for all)"
-    )
-    sweeping.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="the engine that runs the cells"
-    )
-    sweeping.add_argument(
-        "--one-by-one",
-        action="store_true",
-        help="local: train no cells side by side; slower, and each cell's own peak is measured",
-    )
-    sweeping.add_argument(
-        "--resume", metavar="SWEEP_ID", help="continue an interrupted sweep with its settings"
-    )
-    sweeping.add_argument(
-        "--address",
-        help="address of a running cluster with --engine ray, such as auto (default: this machine)",
-    )
-    sweeping.add_argument(
-        "--cpus-per-run",
-        type=int,
-        help="cores per run with --engine ray (default: all of a machine's, one run at a time)",
-    )
-    add_spec_options(sweeping, leave_out=SHARED_FLAGS)
 
 
 def run_one(options: argparse.Namespace) -> int:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.__main__ import _build_parser, main
+from lora_lab.__main__ import main
+from lora_lab.cli.options import build_parser
 from lora_lab.memory import ledger
 from lora_lab.memory.ledger import predict_ledger
+from lora_lab.microscope.query import MicroscopeQuestion
 from lora_lab.papers.published_memory import published_memory
 from lora_lab.parameters.counts import count_parameters, format_formula
 from lora_lab.parameters.shapes import find_shape, load_catalogue
@@ -100,8 +102,14 @@ def test_memory_takes_the_spellings_of_train_and_its_own(capsys: pytest.CaptureF
     assert said(capsys, "memory", "--seq-len", "64", "--checkpointing", "false") != long
 
 
+def test_the_flags_of_the_microscope_have_the_defaults_of_its_question() -> None:
+    options, usual = build_parser("").parse_args(["microscope"]), MicroscopeQuestion()
+    assert (options.model, options.layer, options.matrix) == (usual.model, usual.layer, usual.matrix)
+    assert (options.first, options.second) == (usual.first.bits, usual.second.bits)
+
+
 def test_every_option_says_what_it_is() -> None:
-    (commands,) = (action for action in _build_parser()._actions if isinstance(action.choices, dict))
+    (commands,) = (action for action in build_parser("")._actions if isinstance(action.choices, dict))
     silent = {
         f"{name} {action.option_strings[0]}"
         for name, command in dict(commands.choices or {}).items()

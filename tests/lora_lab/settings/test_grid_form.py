@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_lab.__main__ import _build_parser
-from lora_lab.cli.runs import SHARED_FLAGS, read_run
+from lora_lab.cli.options import SHARED_FLAGS, build_parser
+from lora_lab.cli.runs import read_run
 from lora_lab.settings.grid import AXES, Grid, grid_from
 from lora_lab.settings.grid_form import (
     BASE_NAMES,
@@ -119,7 +119,7 @@ def test_a_learning_rate_sweep_brackets_the_rate_that_was_chosen() -> None:
 @given(grids)
 @settings(max_examples=30)
 def test_the_command_line_reads_the_command_back_to_the_same_grid(grid: Grid) -> None:
-    options = _build_parser().parse_args(shlex.split(command_of_grid(grid))[3:])
+    options = build_parser("").parse_args(shlex.split(command_of_grid(grid))[3:])
     base, _ = read_run(options, leave_out=SHARED_FLAGS)
     given_lists = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
     read = grid_from(base, {name: value for name, value in given_lists.items() if value is not None})
