@@ -62,9 +62,9 @@ def draw_dots(points: Iterable[Point], look: str, *, radius: float = 4) -> Marku
     return join_html(render_element("circle", cx=x, cy=y, r=radius, class_=look) for x, y in points)
 
 
-def draw_diamond(x: float, y: float, *, size: float = 7) -> Markup:
+def draw_diamond(x: float, y: float) -> Markup:
     """Render the mark of a published number."""
-    corners = path_data([[(x - size, y), (x, y - size), (x + size, y), (x, y + size), (x - size, y)]])
+    corners = path_data([[(x - 7, y), (x, y - 7), (x + 7, y), (x, y + 7), (x - 7, y)]])
     return render_element("path", d=corners, class_="published")
 
 

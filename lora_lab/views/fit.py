@@ -122,10 +122,10 @@ def longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape
     )
 
 
-def most_sequences(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int | None:
+def most_sequences(fields: Fields, gpu_bytes: int) -> int | None:
     """Find the largest batch on that GPU, 0 where not even one fits; None where it can't be computed."""
     try:
-        return largest_batch(_reserved(fields, find), gpu_bytes - CUDA_OVERHEAD_BYTES)
+        return largest_batch(_reserved(fields, find_shape), gpu_bytes - CUDA_OVERHEAD_BYTES)
     except (UnsupportedCase, LearnerError):
         return None
 

@@ -35,14 +35,14 @@ def order_of(run: RunFolder, beside: RunFolder | None = None) -> dict[str, str]:
     return order | {"beside": str(beside.path.resolve())} if beside else order
 
 
-def directions_for(values: Sequence[float], share: float = SHARE) -> int:
-    """Return the least number of singular values that carry `share` of the sum of squares; 0 if all are 0."""
+def directions_for(values: Sequence[float]) -> int:
+    """Return the least number of singular values that carry SHARE of the sum of squares; 0 if all are 0."""
     total, carried = sum(value * value for value in values), 0.0
     if total == 0:
         return 0
     for number, value in enumerate(values, start=1):
         carried += value * value
-        if carried >= share * total:
+        if carried >= SHARE * total:
             return number
     return len(values)
 

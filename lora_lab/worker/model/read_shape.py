@@ -107,7 +107,7 @@ def find_builder(kind: str, config: PretrainedConfig) -> Any:
 
 
 def shape_of_config(
-    config: dict[str, Any], *, name: str, kind: str | None = None, hub_id: str = "", licence: str = ""
+    config: dict[str, Any], *, name: str, kind: str | None = None, hub_id: str = ""
 ) -> ModelShape:
     """Read the shape of the model that `config` (with `model_type`) describes.
 
@@ -121,7 +121,7 @@ def shape_of_config(
         and head is not None
         and head.weight is model.get_input_embeddings().weight
     )
-    shape = shape_of_model(model, name=name, hub_id=hub_id, licence=licence, own_head=own_head)
+    shape = shape_of_model(model, name=name, hub_id=hub_id, own_head=own_head)
     return replace(shape, head_parameters=head.weight.numel()) if own_head else shape
 
 
@@ -148,7 +148,7 @@ def serve_shapes() -> None:
 
 
 def shape_of_model(
-    model: PreTrainedModel, *, name: str, hub_id: str = "", licence: str = "", own_head: bool = False
+    model: PreTrainedModel, *, name: str, hub_id: str = "", own_head: bool = False
 ) -> ModelShape:
     """Read the shape of a built model, on any device and unquantized."""
     text: Any = model.config.get_text_config()
@@ -168,7 +168,7 @@ def shape_of_model(
         name=name,
         model_type=model.config.model_type,
         hub_id=hub_id,
-        licence=licence,
+        licence="",
         linears=linears,
         embedding_parameters=embedding_parameters,
         head_parameters=head_parameters,

@@ -1,5 +1,7 @@
 """The catalogue: published sizes, shapes that follow from its configurations, names it goes by."""
 
+from dataclasses import replace
+
 import pytest
 
 from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
@@ -19,10 +21,8 @@ def test_it_reaches_from_14_million_to_405_billion() -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=[entry.name for entry in ENTRIES])
 def test_a_kept_shape_is_what_its_configuration_builds(entry: CatalogueEntry) -> None:
-    built = shape_of_config(
-        dict(entry.config), name=entry.name, kind=entry.kind, hub_id=entry.hub_id, licence=entry.licence
-    )
-    assert find_shape(entry.name) == built
+    built = shape_of_config(dict(entry.config), name=entry.name, kind=entry.kind, hub_id=entry.hub_id)
+    assert find_shape(entry.name) == replace(built, licence=entry.licence)
 
 
 @pytest.mark.parametrize("entry", [each for each in ENTRIES if each.parameters], ids=lambda entry: entry.name)

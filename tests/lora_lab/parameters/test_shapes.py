@@ -51,7 +51,7 @@ def test_gpt2_and_roberta_are_what_their_own_numbers_build() -> None:
 
 
 def rebuilt(kept: ModelShape, config: dict[str, Any]) -> ModelShape:
-    return shape_of_config(config, name=kept.name, hub_id=kept.hub_id, licence=kept.licence)
+    return replace(shape_of_config(config, name=kept.name, hub_id=kept.hub_id), licence=kept.licence)
 
 
 DECODERS = [
