@@ -15,7 +15,6 @@ from study.base.errors import LearnerError
 Quantization = Literal["none", "8bit", "4bit", "4bit_partial", "gptq", "aqlm"]
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 LARGEST_RANK = 512
-"""The largest rank that is tried."""
 
 
 @dataclass(frozen=True, kw_only=True)

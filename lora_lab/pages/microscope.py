@@ -201,4 +201,3 @@ class MicroscopePage:
 
 
 PANELS = ("weights", "map", "errors", "outliers", "double", "output", "losses")
-"""The panels in the order of the page."""

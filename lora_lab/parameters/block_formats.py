@@ -99,7 +99,6 @@ FORMATS: dict[str, BlockFormat] = {
     "mxfp4": BlockFormat(name="MXFP4", block_size=32, scale_bits=8, decode=_mxfp4),
     "nvfp4": BlockFormat(name="NVFP4", block_size=16, scale_bits=8, decode=_nvfp4),
 }
-"""The formats by id."""
 
 
 def relative_error(weights: Sequence[float], decoded: Sequence[float]) -> float:

@@ -43,7 +43,6 @@ class ProjectProgress:
     """The selected grid."""
 
     cells: Sequence[GridCell] = ()
-    """Its cells."""
 
     @cached_property
     def hypothesis(self) -> ProjectEntry | None:

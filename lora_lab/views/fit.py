@@ -23,7 +23,6 @@ FindShape = Callable[[str], ModelShape]
 """Finds a model by its name: in the catalogue, or among the learner's own too."""
 
 OFFERED = 3
-"""The number of changes that are offered."""
 
 STEPPED = frozenset({"rank", "targets", "bits"})
 """Fields that are lowered step by step."""
