@@ -64,7 +64,7 @@ class _Rules:
         targets, feedforward = self._targets(), self._feedforward()
         parameters: tuple[str, ...] = ()
         doubled = False
-        if self.family == "lora" and self.tree.renamed:
+        if self._is_converted():
             targets, parameters, doubled = self._fused(targets)
         matches = [*self._modules(targets, feedforward), *self._parameters(parameters, doubled)]
         if not matches:
@@ -198,7 +198,7 @@ class _Rules:
                 do_next="Name other targets.",
             )
         if group.kind == "unknown-layer" or (group.kind == "convolution" and self.family != "lora"):
-            raise UnsupportedCase(f"{self.setting.variant} on {group.path} is not counted")
+            raise UnsupportedCase(f"{variant} on {group.path} is not counted")
         if not group.is_linear and (self.family != "lora" or group.kind not in ("embedding", "convolution")):
             raise PeftRefusal(
                 f"{group.path} isn't a layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
@@ -241,10 +241,7 @@ class _Rules:
         return rest, parameters, bool(in_gate_up)
 
     def _older_name(self, target: str) -> str | None:
-        for old in self.tree.renamed:
-            if target == old or target.endswith(f".{old}"):
-                return old
-        return None
+        return next((old for old in self.tree.renamed if f".{target}".endswith(f".{old}")), None)
 
     def _resolved(self, targets: str) -> tuple[str, ...]:
         renamed = self.tree.renamed
