@@ -1,11 +1,8 @@
 """Downloads: plots as PNG, SVG and CSV, adapters, runs. Served by id, never by path."""
 
-import csv
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
@@ -18,7 +15,7 @@ from lora_lab.runs.cost_preview import build_preview
 from lora_lab.runs.export_script import script_of
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
-from lora_lab.runs.table import ResultsTable
+from lora_lab.runs.table import ResultsTable, format_csv
 from lora_lab.settings.run_form import spec_of_address
 from lora_lab.views.grid_report import render_report, sweep_json
 from lora_lab.views.model_card import adapter_files, merged_card
@@ -100,7 +97,7 @@ class Downloads:
 
     def steps(self, run_id: str) -> Response:
         state = self._lab.run(run_id).state()
-        return table_response(_format_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
+        return table_response(format_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
 
     def published_memory(self) -> Response:
         rows = [
@@ -115,7 +112,7 @@ class Downloads:
             }
             for row in published_memory()
         ]
-        return table_response(_format_csv(rows, list(rows[0])), "memory-published")
+        return table_response(format_csv(rows, list(rows[0])), "memory-published")
 
     def measured_memory(self) -> Response:
         """Return every measured run of this machine with its prediction."""
@@ -134,7 +131,7 @@ class Downloads:
         ]
         if not rows:
             return not_found("No run of this machine has been measured yet.")
-        return table_response(_format_csv(rows, list(rows[0])), "memory-measured")
+        return table_response(format_csv(rows, list(rows[0])), "memory-measured")
 
     def cells(self, sweep_id: str) -> Response:
         sweep = self._lab.sweep(sweep_id)
@@ -170,15 +167,6 @@ class Downloads:
         if status is None or found is None:
             return not_found(f"There is no plot named {name}, or the run has not been X-rayed yet.")
         return plot_response(found, ending, f"{name}-{status.run.run_id}")
-
-
-def _format_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Format a table; fields of a row that are not in the columns are omitted."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
 
 
 def _refuse(request: Request, error: Exception) -> Response:

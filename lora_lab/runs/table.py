@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,11 @@ class ResultsTable:
 
     def text(self, sweep: Sweep) -> str:
         """Format the current results as CSV."""
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        for number, (spec, run) in enumerate(sweep.cells(self._runs_dir), start=1):
-            row = self._row(run) if run else {"status": "deleted"}
-            writer.writerow(asdict(spec) | row | {"cell": number})
-        return text.getvalue()
+        rows = [
+            asdict(spec) | (self._row(run) if run else {"status": "deleted"}) | {"cell": number}
+            for number, (spec, run) in enumerate(sweep.cells(self._runs_dir), start=1)
+        ]
+        return format_csv(rows, COLUMNS)
 
     def _row(self, run: RunFolder) -> Row:
         known = self._ended.get(run.run_id)
@@ -71,3 +70,12 @@ class ResultsTable:
         }
         self._ended[run.run_id] = row
         return row
+
+
+def format_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Format a table; fields of a row that are not in the columns are omitted."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
