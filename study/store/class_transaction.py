@@ -11,14 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from study.base.errors import LearnerError
 from study.store import class_schema as t
-from study.store.class_records import (
-    ClassAnswer,
-    ClassEvent,
-    ClassRoom,
-    ClassStudent,
-    RecordedAnswer,
-    read_student,
-)
+from study.store.class_records import ClassAnswer, ClassEvent, ClassRoom, ClassStudent, RecordedAnswer
 from study.store.database import read_row
 
 _ANSWER_COLUMNS = ("id", "student_id", "position", "round", "confidence", "claim", "at", "revision")
@@ -133,8 +126,7 @@ class ClassTransaction:
         self._steps.pop(room_id, None)
         self._revision(room_id)
         event = ClassEvent(number=last + 1, kind=kind, value=dict(value), at=at)
-        row = {"room_id": room_id, "number": event.number, "kind": kind, "value": dict(value), "at": at}
-        self._connection.execute(insert(t.class_events).values(**row))
+        self._connection.execute(insert(t.class_events).values(room_id=room_id, **vars(event)))
         return event
 
     def join_all(self, jobs: "Sequence[JoinJob]") -> list[ClassStudent]:
@@ -146,7 +138,8 @@ class ClassTransaction:
             wanted = select(t.class_students).where(
                 students.room_id == room_id, students.device.in_([job.device for job in joining])
             )
-            known = {row.device: read_student(row) for row in self._connection.execute(wanted)}
+            rows_here = self._connection.execute(wanted)
+            known = {row.device: read_row(ClassStudent, row, name=row.name or "") for row in rows_here}
             fresh = [job for job in joining if job.device not in known]
             drawn = [name for job in fresh for name in job.names]
             named = select(students.name).where(students.room_id == room_id, students.name.in_(drawn))

@@ -264,9 +264,14 @@ class StoreLog:
             connection.execute(insert(log).values(profile_id=profile_id, **values))
 
 
-def read_row(kind: type[R], row: Row[Any]) -> R:
-    """Return the record whose fields are named as the columns of a row."""
-    return kind(**{each.name: getattr(row, each.name) for each in fields(kind)})  # type: ignore[arg-type]
+def read_row(kind: type[R], row: Row[Any], **read: Any) -> R:
+    """Return the record whose fields are named as the columns of a row; `read` holds the others."""
+    return kind(**{name: getattr(row, name) for name in _list_fields(kind) if name not in read}, **read)  # type: ignore[arg-type]
+
+
+@functools.cache
+def _list_fields(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
 
 
 L = TypeVar("L", bound=StoreLog)

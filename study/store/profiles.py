@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 from study.base.errors import LearnerError
 from study.store import schema as t
 from study.store.class_schema import CLASS_TABLES
-from study.store.database import StoreLog, note_position, put_row
+from study.store.database import StoreLog, note_position, put_row, read_row
 from study.store.rows import of_profile
 
 GUEST_NAME = "Guest learner"
@@ -70,7 +70,7 @@ class Profiles(StoreLog):
     def all(self) -> list[Profile]:
         """Every profile, by name."""
         rows = self._rows(select(t.profiles).order_by(func.lower(t.profiles.c.name), t.profiles.c.created_at))
-        return [Profile(id=row.id, name=row.name, named=row.named) for row in rows]
+        return [read_row(Profile, row) for row in rows]
 
     def find(self, profile_id: str) -> Profile | None:
         """The profile of an id, or None."""
@@ -168,7 +168,7 @@ def clean_name(name: str) -> str:
 
 def _by_id(connection: Connection, profile_id: str) -> Profile | None:
     row = connection.execute(select(t.profiles).where(t.profiles.c.id == profile_id)).first()
-    return Profile(id=row.id, name=row.name, named=row.named) if row else None
+    return read_row(Profile, row) if row else None
 
 
 def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
@@ -176,7 +176,7 @@ def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
     if row is None:
         return None
     note_position(row.id, row.position)
-    return Profile(id=row.id, name=row.name, named=row.named)
+    return read_row(Profile, row)
 
 
 def _welcome_guest(connection: Connection, browser_id: str, now: datetime) -> Profile:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads, select_live
+from study.store.database import StoreLog, cache_reads, read_row, select_live
 
 Name = Literal["rate", "bury", "unbury", "suspend", "resume", "flag", "edit", "spread", "cram"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -148,7 +148,4 @@ def _find_last(connection: Connection, profile_id: str, *wanted: ColumnElement[b
 
 
 def _read_operation(row: Row[Any]) -> CardOperation:
-    name = next(name for name in NAMES if name == row.verb)
-    return CardOperation(
-        id=row.id, name=name, subject=row.subject, review_id=row.review_id, value=row.value, at=row.at
-    )
+    return read_row(CardOperation, row, name=row.verb)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, read_row
 
 OWN = "own-"
 
@@ -62,9 +62,6 @@ class OwnPromptLog(StoreLog):
         wanted = select(t.own_prompts).where(t.own_prompts.c.profile_id == profile_id)
         newest: dict[str, OwnPrompt | None] = {}
         for row in self._rows(wanted.order_by(t.own_prompts.c.saved_at, t.own_prompts.c.id)):
-            newest[row.prompt_id] = (
-                None
-                if row.withdrawn
-                else OwnPrompt(id=row.prompt_id, text=row.text, hint=row.hint, concepts=tuple(row.concepts))
-            )
+            prompt = read_row(OwnPrompt, row, id=row.prompt_id, concepts=tuple(row.concepts))
+            newest[row.prompt_id] = None if row.withdrawn else prompt
         return [prompt for prompt in newest.values() if prompt]
