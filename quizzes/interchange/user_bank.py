@@ -8,7 +8,6 @@ from quizzes.bank.bank import Bank, load_bank, read_question
 from quizzes.families.family import QuestionFamily
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, assign_ids, complete_fields
 from quizzes.interchange.formats import ENDINGS, read_questions
-from quizzes.interchange.schema import as_placed
 from quizzes.kinds.question import Question
 from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
@@ -22,7 +21,7 @@ from study.content.user_files import (
     key_of_title,
     own_files,
 )
-from study.content.yaml_reader import Fields, Problem
+from study.content.yaml_reader import Fields, LocatedMapping, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
 
@@ -117,7 +116,7 @@ def _read_questions(
 ) -> Iterator[Question]:
     for entry in entries:
         found: list[Problem] = []
-        placed = as_placed(complete_fields(entry.fields), entry.line)
+        placed = LocatedMapping(complete_fields(entry.fields), line=entry.line)
         fields = Fields(placed, file=file, kind="question", problems=found, optional=OPTIONAL)
         question = _read_question(fields, key, concepts)
         if found or question is None:

@@ -206,9 +206,10 @@ def number_ids(wanted: Iterable[tuple[str, str]], *, otherwise: str) -> list[str
     return ids
 
 
-def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str) -> str:
-    """Return the deck or topic that has a title, or `otherwise`."""
-    return next((key for key, known in titles.items() if known == title), otherwise)
+def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str = "") -> str:
+    """Return the deck or topic that has a title; `otherwise`, or a new one that is named after the title."""
+    named = otherwise or build_slug(title) or "imported"
+    return next((key for key, known in titles.items() if known == title), named)
 
 
 def _read_state(folder: Path) -> tuple[tuple[str, int, int], ...]:

@@ -50,15 +50,16 @@ class ContentError(LearnerError):
 class LocatedMapping(dict[str, Any]):
     """A YAML mapping that remembers its first line."""
 
-    line: int = 0
+    def __init__(self, *fields: Mapping[str, Any], line: int = 0, **named: Any) -> None:
+        super().__init__(*fields, **named)
+        self.line = line
 
 
 class _LocatingLoader(SafeLoader):
     """A YAML loader that builds `LocatedMapping` mappings and rejects a repeated key."""
 
     def construct_located(self, node: yaml.MappingNode) -> LocatedMapping:
-        placed = LocatedMapping()
-        placed.line = node.start_mark.line + 1
+        placed = LocatedMapping(line=node.start_mark.line + 1)
         for key_node, value_node in node.value:
             key = str(self.construct_object(key_node, deep=True))
             if key in placed:
