@@ -118,17 +118,11 @@ def _read_questions(
         found: list[Problem] = []
         placed = LocatedMapping(complete_fields(entry.fields), line=entry.line)
         fields = Fields(placed, file=file, kind="question", problems=found, optional=OPTIONAL)
-        question = _read_question(fields, key, concepts)
-        if found or question is None:
+        try:
+            question = read_question(fields, key, concepts)
+        except (TypeError, AttributeError, StopIteration) as error:  # a field's type is too wrong to go on
+            fields.note(f"can't be read ({error})")
+        if found:
             problems.extend(str(problem) for problem in found)
         else:
             yield question
-
-
-def _read_question(fields: Fields, key: str, concepts: ConceptMap) -> Question | None:
-    """Read a question; None if the type of a field is too wrong to go on."""
-    try:
-        return read_question(fields, key, concepts)
-    except (TypeError, AttributeError, StopIteration) as error:
-        fields.note(f"can't be read ({error})")
-        return None
