@@ -11,8 +11,8 @@ from quizzes.explain import views
 from quizzes.explain.advice import Advices, load_advice
 from quizzes.explain.agreement import measure_agreement
 from quizzes.explain.concept_status import compute_fingerprint, list_opinions, list_statuses, list_unread
-from quizzes.explain.grading_queue import AnswerGrader, GradingQueue, Trouble
-from quizzes.explain.judgements import Marks
+from quizzes.explain.grading_queue import AnswerGrader, GradingQueue
+from quizzes.explain.judgements import MARKING, Marks
 from quizzes.explain.own_prompts import OwnPrompts
 from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
@@ -133,7 +133,7 @@ class ExplainExercise:
         visit: Visit,
         prompt: Prompt,
         attempt: ExplainAttempt,
-        trouble: Trouble | None,
+        trouble: LearnerError | None,
         *,
         alone: bool,
         marking: bool,
@@ -239,7 +239,7 @@ class ExplainExercise:
 
     def _have_read(
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, again: bool = False
-    ) -> Trouble | None:
+    ) -> LearnerError | None:
         """Queue the attempt unless it is graded; return the failure if it can't be graded."""
         if not list_unread(prompt, attempt):
             return None
@@ -270,9 +270,7 @@ class ExplainExercise:
     @property
     def acts(self) -> frozenset[str]:
         """The names of the form events that its fragments send."""
-        return (
-            frozenset({"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll"}) | self.marks.acts
-        )
+        return MARKING | {"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll"}
 
     def seconds_each(self, visit: Visit) -> float:
         """Return the expected seconds per explanation; texts are not timed."""

@@ -31,29 +31,12 @@ class OwnPrompt:
 class OwnPromptLog(StoreLog):
     """Versions of own prompts, appended, never changed; a withdrawn prompt is not listed."""
 
-    def save(
-        self,
-        profile_id: str,
-        prompt_id: str,
-        *,
-        text: str,
-        hint: str,
-        concepts: tuple[str, ...],
-        at: datetime,
-        withdrawn: bool = False,
-    ) -> str:
+    def save(self, profile_id: str, prompt: OwnPrompt, *, at: datetime, withdrawn: bool = False) -> str:
         """Append a version; a new prompt (without an id) gets one. Returns its id."""
-        prompt_id = prompt_id or f"{OWN}{uuid.uuid4().hex[:12]}"
-        self._append(
-            t.own_prompts,
-            profile_id=profile_id,
-            prompt_id=prompt_id,
-            text=text,
-            hint=hint,
-            concepts=list(concepts),
-            withdrawn=withdrawn,
-            saved_at=at,
-        )
+        prompt_id = prompt.id or f"{OWN}{uuid.uuid4().hex[:12]}"
+        written = {"text": prompt.text, "hint": prompt.hint, "concepts": list(prompt.concepts)}
+        row = {"prompt_id": prompt_id, **written, "withdrawn": withdrawn, "saved_at": at}
+        self._append(t.own_prompts, profile_id=profile_id, **row)
         return prompt_id
 
     @cache_reads
