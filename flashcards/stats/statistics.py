@@ -72,7 +72,7 @@ def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
 
 def recall_by_week(history: CardHistory) -> dict[date, Share]:
     """Return the share recalled in each of the last weeks that had a review, by the week's last day."""
-    weeks = by_week(history.recalls, _moment_of, now=history.now, day_of=history.day_of)
+    weeks = by_week(history.recalls, now=history.now, day_of=history.day_of)
     return _compute_shares({day: [recall.recalled for recall in found] for day, found in weeks.items()})
 
 
@@ -168,7 +168,7 @@ def _by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) ->
     for recall in history.recalls:
         for subject in of_card.get(recall.card_id, ()):
             outcomes[subject].append(recall.recalled)
-    return dict(sorted(_compute_shares(outcomes).items(), key=_value_of))
+    return dict(sorted(_compute_shares(outcomes).items(), key=lambda entry: entry[1].value))
 
 
 def _sum_minutes(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
@@ -177,20 +177,8 @@ def _sum_minutes(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -
         subjects = of_card.get(review.card_id, ())
         for subject in subjects:
             spent[subject] += review.duration_ms / 60_000 / len(subjects)
-    return dict(sorted(spent.items(), key=_longest_first))
+    return dict(sorted(spent.items(), key=lambda entry: -entry[1]))
 
 
 def _compute_shares(outcomes: Mapping[Subject, list[bool]]) -> dict[Subject, Share]:
     return {key: Share(hits=sum(found), trials=len(found)) for key, found in outcomes.items()}
-
-
-def _moment_of(recall: Recall) -> datetime:
-    return recall.at
-
-
-def _value_of(entry: tuple[str, Share]) -> float:
-    return entry[1].value
-
-
-def _longest_first(entry: tuple[str, float]) -> float:
-    return -entry[1]
