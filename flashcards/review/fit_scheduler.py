@@ -167,13 +167,5 @@ def build_request(reviews: Sequence[CardReview], parameters: Sequence[float]) ->
 
 def fit_of(answer: dict[str, Any], now: datetime) -> ParameterFit:
     """Convert the worker's answer for the store; it is kept only if it predicts held-out reviews better."""
-    before, after = Measures(**answer["before"]), Measures(**answer["after"])
-    return ParameterFit(
-        fitted_at=now,
-        reviews=answer["reviews"],
-        held_out=answer["held_out"],
-        parameters=tuple(answer["parameters"]),
-        before=before.to_json(),
-        after=after.to_json(),
-        kept=is_better(after, before),
-    )
+    kept = is_better(Measures(**answer["after"]), Measures(**answer["before"]))
+    return ParameterFit(**{**answer, "parameters": tuple(answer["parameters"])}, fitted_at=now, kept=kept)

@@ -37,12 +37,13 @@ REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
 
 @dataclass(frozen=True, kw_only=True)
 class ShownCard:
-    """The card's state that the learner saw when pressing a button; it decides what the event means."""
+    """The state of a card on the page; every button on it sends this back, and it says what a press means."""
 
     card_id: str
     expected_review_id: int
     shown_at: datetime
-    flipped_at: datetime
+    flipped_at: datetime | None = None
+    typed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,10 @@ class Reviews:
 
     def rate(self, profile_id: str, shown: ShownCard, *, rating: int, now: datetime) -> RatingOutcome:
         """Append the outcome that the button showed. Raises LearnerError when no button can have shown it."""
+        if shown.flipped_at is None:
+            raise LearnerError(
+                "A card is rated after its answer was shown.", do_next="Show the answer first."
+            )
         self._known(shown.card_id, profile_id, now)
         if rating not in RATINGS:
             raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")
