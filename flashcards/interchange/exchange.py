@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ class CardExchange:
                     newest=here.reviewed_at if here else None,
                     now=now,
                 )
-        return sorted(rows, key=_reviewed_at)
+        return sorted(rows, key=itemgetter("reviewed_at"))
 
     def _suspended(
         self, profile_id: str, reading: CardReading, taken: set[str], now: datetime
@@ -287,7 +288,3 @@ def _fill_missing(entry: CardEntry, known: CardEntry | None) -> CardEntry:
 def _list_filing(entry: CardEntry) -> tuple[Any, ...]:
     tags = sorted(tag.replace(" ", "-") for tag in entry.tags)
     return entry.level, sorted(entry.concepts), tags, sorted(entry.accept)
-
-
-def _reviewed_at(row: Mapping[str, Any]) -> str:
-    return str(row["reviewed_at"])
