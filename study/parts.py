@@ -57,7 +57,6 @@ from study.store import open_store
 from study.store.snapshots import snapshots_of
 from study.store.upkeep import Upkeep
 from study.web import (
-    assets,
     device_routes,
     documents,
     figure_route,
@@ -170,7 +169,6 @@ def build_site(
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
     island_route.register(site, frame.acts_of(blocks))
-    assets.register(site)
     page_files.register(site)
     closing = ExitStack()
     for part in all_parts:
