@@ -13,22 +13,16 @@ from study.web.downloads import not_found, plot_response
 
 
 def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
-    files = ProgressFiles(context, sections)
-    site.get("/progress/plots/{name}.{ending}")(files.plot)
+    """Add the route."""
 
-
-class ProgressFiles:
-    def __init__(self, context: Context, sections: Sequence[Section]) -> None:
-        self._context = context
-        self._sections = sections
-
-    def plot(self, name: str, ending: str, request: Request) -> Response:
-        """A chart of the part that the address names."""
+    def answer(name: str, ending: str, request: Request) -> Response:
         try:
-            visitor = frame.visit_of(self._context, request)
+            visitor = frame.visit_of(context, request)
         except LearnerError as error:
             return not_found(str(error))
-        plot = find_figure(self._sections, visitor, name)
+        plot = find_figure(sections, visitor, name)
         if plot is None:
             return not_found(f"There is no chart named {name} yet.")
         return plot_response(plot, ending, f"{name}-{visitor.now:%Y-%m-%d}")
+
+    site.get("/progress/plots/{name}.{ending}")(answer)
