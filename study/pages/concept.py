@@ -57,8 +57,6 @@ class Materials:
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptPage:
-    """Handlers of a concept's page."""
-
     place = frame.IslandPlace(
         elem_id="concept", title="Concept", path=CONCEPT_PAGE, under="/learn", look="concept"
     )

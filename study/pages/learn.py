@@ -30,8 +30,6 @@ from study.web.frame import Reply
 
 @dataclass(frozen=True, kw_only=True)
 class LearnPage:
-    """Handlers of Learn."""
-
     place = frame.IslandPlace(elem_id="learn", title="Learn", path="/learn", look="learn")
 
     context: Context

@@ -17,8 +17,6 @@ from study.web.frame import Reply
 
 @dataclass(frozen=True, kw_only=True)
 class PractisePage:
-    """Handlers of Practise."""
-
     place = frame.IslandPlace(elem_id="practise", title="Practise", path="/practise")
 
     context: Context

@@ -48,8 +48,6 @@ class IntroductionPlace:
 
 @dataclass(frozen=True, kw_only=True)
 class StartPage:
-    """Handlers of the introduction."""
-
     place = frame.IslandPlace(
         elem_id="start", title="Understand LoRA in five minutes", path=PATH, under="/learn"
     )

@@ -18,7 +18,6 @@ from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
-from study.web.security import middleware
 
 GLANCE = "lora-at-a-glance"
 WEEK = timedelta(days=7)
@@ -26,8 +25,6 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True, kw_only=True)
 class TodayPage:
-    """Handlers of Today."""
-
     place = frame.IslandPlace(elem_id="today", title="Today", path="/")
 
     context: Context
@@ -48,7 +45,7 @@ class TodayPage:
         match event.get("act"):
             case "start":
                 return {"goto": self.review.start(visit)}
-            case "switch" if middleware.is_here(request):
+            case "switch" if visit.is_here:
                 profile_id = form_event.read_text(event, "profile")
                 self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
                 return {"goto": "/"}

@@ -46,6 +46,9 @@ class Visit:
     may_use_lab: bool = False
     """Whether this request may start, stop and read in the Lab what isn't there yet."""
 
+    is_here: bool = False
+    """Whether it comes from a browser on the machine that runs the app."""
+
     is_owner: bool = False
     """Whether this request may change what is everyone's on a server: decks and questions."""
 
