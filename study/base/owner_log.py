@@ -16,6 +16,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Literal
@@ -136,10 +137,7 @@ class _PrivateFile(RotatingFileHandler):
         self.setFormatter(form)
 
     def _open(self) -> Any:
-        def open_private(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o600)
-
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=open_private)
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=partial(os.open, mode=0o600))
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Leave the line out."""
