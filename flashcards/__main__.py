@@ -54,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def list_cards(options: argparse.Namespace) -> None:
-    """Print one card per line."""
     wanted = CardFilter(deck=options.deck, level=options.level, concept=options.concept)
     cards = [card for card in load_decks(load_concepts()).cards if wanted.matches(card)]
     if not cards:

@@ -111,7 +111,6 @@ class StartRoutes:
         )
 
     async def open(self, request: Request) -> Response:
-        """Start a class in its lobby."""
         form = await form_of(request)
         try:
             plan = await run_in_threadpool(self._plans.find, form.get("plan", ""))

@@ -69,8 +69,6 @@ def find_nothing(words: str) -> Sequence[ClassQuestion]:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One lesson plan."""
-
     id: str
     title: str
     about: str

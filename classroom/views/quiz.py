@@ -36,7 +36,6 @@ class QuizQuestion:
 
     @property
     def percent(self) -> float:
-        """The right answers in percent."""
         return 100 * self.right / self.answered if self.answered else 0.0
 
 

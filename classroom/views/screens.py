@@ -179,7 +179,6 @@ def teacher_state(live: LiveRoom) -> State:
 
 
 def shows_figure(live: LiveRoom) -> bool:
-    """Whether the current activity has a live figure."""
     return live.activity is not None and live.activity.figure is not None
 
 
@@ -189,7 +188,6 @@ def _figure_settings(live: LiveRoom) -> dict[str, str] | None:
 
 
 def _whole_figure(live: LiveRoom, settings: Mapping[str, str]) -> Markup:
-    """The figure with its controls."""
     shown = live.activity.figure if live.activity else None
     return live.figures[shown.id].fragment(settings) if shown else NO_HTML
 
@@ -274,7 +272,6 @@ def _common(
 
 
 def phase_label(kind: str, phase: str) -> str:
-    """A phase in words."""
     return KIND_LABELS.get(kind, {}).get(phase) or PHASE_LABELS[phase]
 
 

@@ -28,7 +28,6 @@ class Decks:
 
     @cached_property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        """The concepts of each card, by card id."""
         return {card.id: card.concepts for card in self.cards}
 
     def edited(self, edits: Mapping[str, Mapping[str, str]]) -> "Decks":

@@ -76,7 +76,6 @@ class Card:
 
     @property
     def typed(self) -> bool:
-        """Whether the answer is typed before it is shown."""
         return self.kind in ("typed", "numeric")
 
 
@@ -109,7 +108,6 @@ class Note:
         return replace(self, texts={**self.texts, **texts}, own=True)
 
     def cards(self) -> tuple[Card, ...]:
-        """Return the note's cards, in order."""
         if self.kind == "cloze":
             text = self.texts["text"]
             return tuple(self._card(f"{self.id}--c{n}", *open_gap(text, n)) for n in cloze_numbers(text))

@@ -106,7 +106,6 @@ def entry_of(note: Note, title: str) -> CardEntry:
 
 
 def entries_of(decks: Decks) -> list[CardEntry]:
-    """Convert all notes of the decks."""
     return [entry_of(note, decks.titles[note.deck]) for note in decks.notes.values()]
 
 

@@ -52,7 +52,6 @@ class CardsPage:
     exercise: CardExercise
 
     def load(self, request: gr.Request) -> Markup:
-        """Render the next card."""
         return self._next(frame.visit_of(self.context, request)).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:

@@ -33,7 +33,6 @@ def started_at(run: str) -> datetime:
 
 
 def answers_of(run: str, operations: Iterable[CardOperation]) -> list[CramAnswer]:
-    """Return the answers given in one cram."""
     return [
         (operation.subject, operation.value["known"])
         for operation in operations

@@ -72,7 +72,6 @@ class Fitting:
         return self._start(profile_id)
 
     def state(self, profile_id: str) -> FitState:
-        """Return the state of this learner's fit."""
         fits = self._reviews.store.fits
         return FitState(
             have=sum(1 for _ in after_a_day(self._history(profile_id))),
@@ -160,7 +159,6 @@ def start_worker() -> subprocess.Popen[str]:
 
 
 def build_request(reviews: Sequence[CardReview], parameters: Sequence[float]) -> str:
-    """Return the worker's request as JSON."""
     entries = [(review.card_id, review.rating, review.reviewed_at.isoformat()) for review in reviews]
     return json.dumps({"reviews": entries, "parameters": list(parameters)})
 

@@ -57,7 +57,6 @@ class Reviews:
     # ---- current state ----
 
     def snapshot(self, profile_id: str, *, now: datetime) -> CardSnapshot:
-        """Read the learner's snapshot at this moment."""
         scheduling = self.scheduling(profile_id)
         return read_card_snapshot(
             self.store, self.decks, profile_id, now=now, scheduling=scheduling, lookalikes=self.lookalikes
@@ -86,7 +85,6 @@ class Reviews:
         return preview_outcomes(memory, now=at, scheduling=self.scheduling(profile_id, at=at), fuzz_seed=seed)
 
     def today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
-        """Return the ratings of this study day."""
         return self.store.cards.history(profile_id, since=self._days(profile_id).start(now))
 
     def due(self, profile_id: str, *, now: datetime) -> CardsDue:

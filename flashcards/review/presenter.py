@@ -65,15 +65,12 @@ class CardExercise:
 
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
-        """The concepts of each card, by card id."""
         return self.reviews.decks.concepts_of
 
     def due(self, visit: Visit) -> CardsDue:
-        """Count the learner's due cards."""
         return self.reviews.due(visit.profile.id, now=visit.now)
 
     def snapshot(self, visit: Visit) -> CardSnapshot:
-        """Read the learner's snapshot."""
         return self.reviews.snapshot(visit.profile.id, now=visit.now)
 
     def front(
@@ -156,7 +153,6 @@ class CardExercise:
         return self.snapshot(visit).session(wanted=CardFilter(concept=concept))
 
     def seconds_each(self, visit: Visit) -> float:
-        """Estimate the seconds that this learner takes per card."""
         durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
         pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
@@ -186,7 +182,6 @@ class CardExercise:
         )
 
     def show(self, visit: Visit, run: ReviewRun) -> Fragment:
-        """Render the next card."""
         snapshot = self.snapshot(visit)
         card = snapshot.session(wanted=CardFilter(concept=run.concept)).card
         if card is None:
@@ -194,7 +189,6 @@ class CardExercise:
         return self.front(snapshot, card)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
-        """Handle flip, rate or undo."""
         match event.get("act"):
             case "flip":
                 return self.back(visit, self.snapshot(visit), read_shown(event))
@@ -205,7 +199,6 @@ class CardExercise:
         return None
 
     def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
-        """Return how the cards of a five-minute review went."""
         reviews, snapshot = self._in_run(visit, run), self.snapshot(visit)
         remembered, asked = count_recalled(reviews)
         cards = {review.card_id for review in reviews}

@@ -26,7 +26,6 @@ class CardFilter:
     concept: str = ""
 
     def matches(self, card: Card) -> bool:
-        """Return whether the filter accepts a card."""
         return (
             self.deck in ("", card.deck)
             and self.level in ("", card.level)
@@ -95,7 +94,6 @@ class CardSession:
 
     @property
     def total(self) -> int:
-        """Today's cards, done and left."""
         return self.done + self.counts.left
 
 

@@ -67,8 +67,6 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class RatingOutcome:
-    """The outcome of one of the four rating buttons."""
-
     rating: Rating
     name: str
     after: Memory

@@ -41,11 +41,9 @@ class CardHistory:
 
     @property
     def today(self) -> date:
-        """The current study day."""
         return self.day_of(self.now)
 
     def of(self, card_ids: Iterable[str]) -> "CardHistory":
-        """Return the history of some of the cards."""
         wanted = set(card_ids)
         return replace(
             self,
@@ -56,7 +54,6 @@ class CardHistory:
 
 
 def reviews_by_day(history: CardHistory) -> dict[date, int]:
-    """Count the ratings of each study day."""
     return dict(Counter(history.day_of(review.reviewed_at) for review in history.reviews))
 
 

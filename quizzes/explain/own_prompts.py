@@ -22,7 +22,6 @@ class OwnPrompts:
     log: OwnPromptLog
 
     def of(self, profile_id: str) -> dict[str, Prompt]:
-        """Return the profile's own prompts by id."""
         found = {}
         for one in self.log.all(profile_id):
             with contextlib.suppress(LearnerError):  # from a backup made by hand; it must not close the page

@@ -55,12 +55,10 @@ class ExplainExercise:
 
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
-        """The study concepts of each prompt, by prompt id."""
         return {prompt.id: prompt.links for prompt in self.prompts.values()}
 
     @property
     def asked(self) -> Mapping[str, str]:
-        """The text of each prompt, by its id."""
         return {prompt.id: prompt.text for prompt in self.prompts.values()}
 
     @property
@@ -192,7 +190,6 @@ class ExplainExercise:
         return views.at_concept(fragment, prompt, self.marks.concept_of(event))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        """Store the unfinished text."""
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
         text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
         self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
@@ -298,11 +295,9 @@ class ExplainExercise:
         return self.look(visit, prompt, attempt, alone=False)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
-        """Handle one form event within a review."""
         return self.handle_event(visit, {**event, "prompt": run.prompt_id}, alone=False)
 
     def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
-        """Return how the explanation of a five-minute review went."""
         attempt = self._in_run(visit, run)
         if attempt is None or attempt.verdicts is None:
             return Ending(summary="No explanation written." if run.prompt_id else "")

@@ -119,7 +119,6 @@ def draw_steps_an_epoch(rng: Random) -> DrawnNumbers:
 
 
 def draw_tokens_a_step(rng: Random) -> DrawnNumbers:
-    """Draw a question about the tokens per optimizer step."""
     batch, length, gathered = (
         rng.choice((1, 2, 4, 8)),
         rng.choice((128, 256, 512, 1024, 2048)),

@@ -10,7 +10,6 @@ RANKS = (4, 8, 16, 32, 64)
 
 
 def draw_adam_state(rng: Random) -> DrawnNumbers:
-    """Draw a question about Adam's two moments per parameter."""
     model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
     trained = round(build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect)
     state = build_check("adamw_state_bytes", parameters=trained)

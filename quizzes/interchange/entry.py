@@ -27,8 +27,6 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionEntry:
-    """One entry of a question file."""
-
     topic: str
     """The topic's title."""
 
@@ -91,7 +89,6 @@ def entries_of(bank: Bank) -> list[QuestionEntry]:
 
 
 def entry_of(question: Question, topic: str) -> QuestionEntry:
-    """Convert a question of the app."""
     task = question.task
     stem = _cloze_stem(task) if isinstance(task, Cloze) else question.stem
     fields: dict[str, Any] = {

@@ -57,7 +57,6 @@ class QuestionExchange:
         return self.bank.collection.problems
 
     def reads(self, file: File) -> bool:
-        """Return whether a file may hold questions."""
         return holds_questions(file)
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:

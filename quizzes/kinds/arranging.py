@@ -102,7 +102,6 @@ class Ordering:
         return tuple(f"{item.text} {item.feedback}" for item in self.items)
 
     def offered(self, salt: str) -> Offered:
-        """Return the items with their letters."""
         return letter_choices(self.items, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
@@ -155,7 +154,6 @@ def read_matching(fields: Fields) -> Matching:
 
 
 def read_ordering(fields: Fields) -> Ordering:
-    """Read the items in the right order."""
     items = tuple(read_declared(entry, ArrangedItem) for entry in fields.children("items", kind="item"))
     if not 3 <= len(items) <= 8:
         fields.note(f"needs 3 to 8 items, got {len(items)}")

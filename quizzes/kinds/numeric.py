@@ -43,7 +43,6 @@ class Numeric:
 
     @property
     def text(self) -> str:
-        """The right number with its unit."""
         return _with_unit(format_number(self.value), self.unit)
 
     @property

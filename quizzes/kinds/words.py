@@ -36,8 +36,6 @@ class TextMistake:
 
 @dataclass(frozen=True, kw_only=True)
 class ShortText:
-    """A task answered by a word or two."""
-
     kind: ClassVar[Literal["short-text"]] = "short-text"
     rule: ClassVar[str] = SPELLING
     accept: tuple[str, ...]
@@ -65,7 +63,6 @@ class ShortText:
         return {"text": text}
 
     def grade(self, response: Response) -> Grade:
-        """Grade all or nothing; a known mistake is explained."""
         given = str(response.get("text", ""))
         mistake = next((m for m in self.mistakes if _one_of(given, m.texts, exactly=True)), None)
         if mistake is None and _one_of(given, self.accept):
@@ -147,7 +144,6 @@ def match_text(given: str, accepted: str) -> bool:
 
 
 def read_short_text(fields: Fields) -> ShortText:
-    """Read the accepted answers, and the known mistakes."""
     entries = fields.children("mistakes", kind="mistake", needed=False)
     task = ShortText(
         accept=fields.texts("accept") or ("",),

@@ -117,7 +117,6 @@ class QuizOperations:
         confidence: Confidence | None = None,
         attempt: int = 1,
     ) -> QuizAnswer:
-        """Grade an answer and append it to the log."""
         question = self._asked(record, question_id, attempt=attempt, now=now)
         grade = question.task.grade(response)
         answer = QuizAnswer(

@@ -42,7 +42,6 @@ class QuizChoice:
 
     @property
     def count(self) -> int:
-        """The number of questions."""
         return self.rules.length or self.length
 
     def to_json(self) -> dict[str, Any]:

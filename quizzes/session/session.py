@@ -15,8 +15,6 @@ SEEDS = 10_000  # short enough to read out in a classroom
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptScore:
-    """The score of a concept in one quiz."""
-
     concept: str
     right: int
     asked: int
@@ -46,7 +44,6 @@ class Position:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was answered."""
         return bool(self.answered) or self.tried is not None
 
 

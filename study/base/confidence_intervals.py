@@ -15,7 +15,6 @@ class Share:
 
     @property
     def value(self) -> float:
-        """The share itself, from 0 to 1."""
         return self.hits / self.trials
 
     @property

@@ -40,8 +40,6 @@ _LOG.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line of the log."""
-
     at: str
     """In UTC, `2026-03-04 10:00:00`."""
 
@@ -119,7 +117,6 @@ class _Repeats:
             return None if quiet else left_out
 
     def clear(self) -> None:
-        """Forget all lines."""
         with self._lock:
             self._known.clear()
 

@@ -17,8 +17,6 @@ SIDESTEP = MARGIN_X * 0.9  # how far an edge inside a column bends around the no
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptNode:
-    """A concept and its grid cell."""
-
     concept: Concept
     column: int
     row: int
@@ -70,7 +68,6 @@ def graph_of(concepts: ConceptMap) -> Graph:
 
 
 def builds_on(concepts: ConceptMap, concept_id: str) -> list[Concept]:
-    """Return the concepts that build directly on this one."""
     return [concept for concept in concepts.by_id.values() if concept_id in concept.prerequisites]
 
 

@@ -62,7 +62,6 @@ class ConceptMap:
         return concept.name if concept else concept_id
 
     def areas(self) -> list[tuple[str, list[Concept]]]:
-        """Return each area's name and concepts, in study order."""
         grouped = [(AREA_NAMES[area], [c for c in self.by_id.values() if c.area == area]) for area in AREAS]
         return [(name, concepts) for name, concepts in grouped if concepts]
 

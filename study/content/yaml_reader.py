@@ -122,7 +122,6 @@ class Fields:
         return Problem(file=self._file, line=self.line, item=self.item, text=text)
 
     def note(self, text: str) -> None:
-        """Note a problem of this item."""
         self._problems.append(self.build_problem(text))
 
     def text(self, name: str, *, default: str | None = None) -> str:
@@ -139,7 +138,6 @@ class Fields:
         return " ".join(value.split()) if "\n" not in value.strip() else value.strip()
 
     def texts(self, name: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Read a list of texts."""
         value = self._take(name)
         if value is None and default is not None:
             return default
@@ -192,7 +190,6 @@ class Fields:
         return self._inner(placed, kind)
 
     def has(self, name: str) -> bool:
-        """Return whether a field is present."""
         return name in self._placed
 
     def rest(self, *, besides: tuple[str, ...]) -> dict[str, Any]:

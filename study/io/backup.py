@@ -30,8 +30,6 @@ RowProblem = Callable[[str, Mapping[str, Any]], str]
 
 @dataclass(frozen=True, kw_only=True)
 class BackupExchange:
-    """The exchange that writes and reads backups."""
-
     store: Store
     home: Path
     row_problem: RowProblem
@@ -119,7 +117,6 @@ class BackupExchange:
 
 
 def build_backup(store: Store, home: Path, profile_id: str, *, now: datetime) -> dict[str, Any]:
-    """Return the backup of a profile as JSON data."""
     with store.database.read() as connection:
         tables = read_rows(connection, profile_id)
     profile = store.profiles.find(profile_id)

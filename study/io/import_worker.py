@@ -125,7 +125,6 @@ def _peak_bytes() -> int:
 
 
 def main() -> None:
-    """Serve on the standard streams."""
     answers = open_answers()
     planner = open_planner(json.loads(sys.stdin.buffer.readline()))
     limit_memory()

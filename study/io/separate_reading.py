@@ -85,7 +85,6 @@ def _read(function: str, name: str, content: bytes) -> Any:
 
 
 def main() -> None:
-    """Read one file."""
     answers = open_answers()
     read: Reader = find_named(sys.argv[1])
     limit_memory()

@@ -63,7 +63,6 @@ class LearnPage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Search while the learner types."""
         frame.visit_of(self.context, request, event)
         if event.get("act") != "search":
             raise form_event.unknown_act(event)

@@ -26,7 +26,6 @@ class PractisePage:
     recurring: Callable[[Visit], Sequence[RecurringMiss]]
 
     def load(self, request: gr.Request) -> Markup:
-        """Render what is ready for this learner."""
         visit = frame.visit_of(self.context, request)
         return render(
             "study/practise.html",
@@ -38,7 +37,6 @@ class PractisePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Start the five-minute review."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") != "start":
             raise form_event.unknown_act(event)

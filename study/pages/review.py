@@ -66,7 +66,6 @@ class ReviewPage:
 
     @property
     def activities(self) -> Sequence[ReviewActivity]:
-        """The activities in the order of a review."""
         return (self.cards, self.quiz, self.explain)
 
     def load(self, request: gr.Request) -> Markup:

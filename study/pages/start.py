@@ -58,7 +58,6 @@ class StartPage:
     first_run: FirstRuns
 
     def load(self, request: gr.Request) -> Markup:
-        """Render the step in the URL."""
         visit = frame.visit_of(self.context, request)
         return self._page(visit, self._place(visit))
 

@@ -28,7 +28,6 @@ class PlotPoint:
 
 
 def point_of(x: float, share: Share) -> PlotPoint:
-    """Build a point from a measured share."""
     low, high = share.interval
     return PlotPoint(x=x, y=share.value, low=low, high=high)
 

@@ -34,7 +34,6 @@ class Steps:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left."""
         return self.done >= self.total
 
 
@@ -348,7 +347,6 @@ class Subjects:
     """By the guessed quantity."""
 
     def counts(self, concept_id: str) -> tuple[int, int]:
-        """Count the cards and the questions about a concept."""
         cards = sum(concept_id in concepts for concepts in self.of_card.values())
         questions = sum(concept_id in concepts for concepts in self.of_question.values())
         return cards, questions

@@ -132,7 +132,6 @@ def _cannot_open(kind: StorageKind, shown: str) -> StorageError:
 
 
 def _without_password(database_url: str) -> str:
-    """The address without its password."""
     try:
         return make_url(database_url).render_as_string(hide_password=True)
     except ArgumentError:

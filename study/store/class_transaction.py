@@ -94,7 +94,6 @@ class ClassTransaction:
         self._connection.execute(insert(t.class_activities), rows)
 
     def set_options(self, room_id: str, options: Mapping[str, Any]) -> None:
-        """Replace the choices of a room."""
         rooms = t.class_rooms
         self._revision(room_id)
         self._connection.execute(update(rooms).where(rooms.c.id == room_id).values(options=dict(options)))
@@ -164,7 +163,6 @@ class ClassTransaction:
         return results
 
     def rename(self, room_id: str, student_id: str, name: str) -> None:
-        """Change a student's name."""
         students = t.class_students
         changed = {"name": name, "revision": self._revision(room_id)}
         self._connection.execute(update(students).where(students.c.id == student_id).values(**changed))
@@ -297,7 +295,6 @@ class ClassTransaction:
         self._connection.execute(insert(t.class_keys).values(room_id=room_id, hash=key_hash, made_at=at))
 
     def revoke_keys(self, room_id: str, *, at: datetime) -> None:
-        """Refuse every key of a room from now on."""
         keys = t.class_keys.c
         self._connection.execute(
             update(t.class_keys)

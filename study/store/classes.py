@@ -45,7 +45,6 @@ class ClassLog(StoreLog):
         return results
 
     def rooms(self) -> list[ClassRoom]:
-        """Every class, newest first."""
         wanted = select(t.class_rooms).order_by(t.class_rooms.c.opened_at.desc(), t.class_rooms.c.id)
         return [read_row(ClassRoom, row) for row in self._rows(wanted)]
 
@@ -66,7 +65,6 @@ class ClassLog(StoreLog):
         return {row.code for row in self._rows(select(t.class_rooms.c.code))}
 
     def record(self, code: str) -> ClassRecord | None:
-        """Everything about the room with this code, or None."""
         rooms = t.class_rooms
         with self._database.read() as connection:
             row = connection.execute(select(rooms).where(rooms.c.code == code)).first()

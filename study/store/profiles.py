@@ -68,12 +68,10 @@ class Profiles(StoreLog):
             return won
 
     def all(self) -> list[Profile]:
-        """Every profile, by name."""
         rows = self._rows(select(t.profiles).order_by(func.lower(t.profiles.c.name), t.profiles.c.created_at))
         return [read_row(Profile, row) for row in rows]
 
     def find(self, profile_id: str) -> Profile | None:
-        """The profile of an id, or None."""
         with self._database.read() as connection:
             return _by_id(connection, profile_id)
 

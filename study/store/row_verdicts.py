@@ -35,8 +35,6 @@ class MergedRow:
 
 @dataclass(kw_only=True)
 class _Here:
-    """The rows of one table that this profile has."""
-
     same: dict[bytes, list[Any]] = field(default_factory=lambda: defaultdict(list))
     unique: set[tuple[Any, ...]] = field(default_factory=set)
     """Also of the rows that were given and are new: each place is taken once."""

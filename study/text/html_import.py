@@ -173,7 +173,6 @@ class _Reader(HTMLParser):
             self._put(spaced if self._code is not None else _as_words(spaced))
 
     def text(self) -> str:
-        """What was collected."""
         text = "".join([*self._pieces, *(self._code or ())])
         text = re.sub(rf"(?<!\s)\s*{_BLOCK}[\s{_BLOCK}]*", "\n", re.sub(r" {2,}", " ", text))
         text = re.sub(r" ?\n ?", "\n", text).strip()

@@ -14,8 +14,6 @@ from study.web.downloads import not_found
 
 
 def register(site: FastAPI, figures: Figures) -> None:
-    """Add both routes."""
-
     def answer(figure_id: str, request: Request) -> Response:
         return _answer(figures.get(figure_id), figure_id, request)
 

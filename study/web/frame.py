@@ -190,8 +190,6 @@ class IslandPlace:
 
 
 class IslandPage(Protocol):
-    """A page whose content is one island."""
-
     @property
     def place(self) -> IslandPlace: ...
 
@@ -203,7 +201,6 @@ class IslandPage(Protocol):
 
 
 def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
-    """Add a page with one island to the app."""
     place = page.place
     with add_page(app, context, title=place.title, path=place.path, under=place.under):
         waiting = render_waiting(place.heading or place.title, place.look)

@@ -57,7 +57,6 @@ def on_load(name: str) -> str:
 
 
 def read(name: str) -> str:
-    """Read one of our scripts."""
     return (STATIC / name).read_text("utf-8")
 
 

@@ -13,8 +13,6 @@ from study.web.downloads import not_found, plot_response
 
 
 def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
-    """Add the route."""
-
     def answer(name: str, ending: str, request: Request) -> Response:
         try:
             visitor = frame.visit_of(context, request)

@@ -34,7 +34,6 @@ class FitLog(StoreLog):
     """Fits, appended, never changed; the newest one that was kept schedules the cards."""
 
     def append(self, profile_id: str, fit: ParameterFit) -> None:
-        """Record a fit, kept or not."""
         self._append(t.parameter_fits, profile_id=profile_id, **vars(fit))
 
     def newest(

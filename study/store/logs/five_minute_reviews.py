@@ -62,7 +62,6 @@ class ReviewRuns(StoreLog):
 
     @cache_reads
     def run(self, profile_id: str, run_id: str) -> ReviewRun | None:
-        """A run of this profile, or None."""
         wanted = RUNS.where(t.review_runs.c.id == run_id, t.review_runs.c.profile_id == profile_id)
         with self._database.read() as connection:
             row = connection.execute(wanted).first()

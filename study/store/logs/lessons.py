@@ -46,7 +46,6 @@ class LessonLog(StoreLog):
 
     @cache_reads
     def place(self, profile_id: str, concept_id: str, mode: str) -> int:
-        """Where reading stopped; 0 if it never began."""
         columns = t.reading_places.c
         wanted = select(columns.place).where(
             columns.profile_id == profile_id, columns.concept_id == concept_id, columns.mode == mode

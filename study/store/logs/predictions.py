@@ -71,11 +71,9 @@ class PredictionLog(StoreLog):
         return True
 
     def find(self, profile_id: str, prediction_id: str) -> Prediction | None:
-        """A guess of this profile, or None."""
         return next(iter(self._where(profile_id, t.predictions.c.id == prediction_id)), None)
 
     def of_run(self, profile_id: str, run_id: str) -> Prediction | None:
-        """This profile's guess about a run, or None."""
         return next(iter(self._where(profile_id, t.prediction_runs.c.run_id == run_id)), None)
 
     def run_ids(self, profile_id: str) -> set[str]:

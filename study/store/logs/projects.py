@@ -29,7 +29,6 @@ class ProjectLog(StoreLog):
     """Entries, appended, never changed; the newest of a kind counts."""
 
     def write(self, profile_id: str, project_id: str, kind: EntryKind, text: str, *, at: datetime) -> None:
-        """Append an entry."""
         if len(text) > TEXT_LIMIT:
             raise LearnerError(
                 f"This text has {len(text):,} characters.", do_next=f"Keep it under {TEXT_LIMIT:,}."

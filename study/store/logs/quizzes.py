@@ -80,7 +80,6 @@ class QuizLog(StoreLog):
         choice: Mapping[str, Any],
         started_at: datetime,
     ) -> QuizRecord:
-        """Record a new session."""
         record = QuizRecord(
             id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice=choice, started_at=started_at
         )
@@ -100,7 +99,6 @@ class QuizLog(StoreLog):
 
     @cache_reads
     def latest(self, profile_id: str, *, limit: int = 10) -> list[QuizRecord]:
-        """The last sessions, newest first."""
         wanted = (
             select(t.quiz_sessions)
             .where(t.quiz_sessions.c.profile_id == profile_id)

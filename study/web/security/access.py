@@ -66,7 +66,6 @@ class ServerKeys:
         return self._derive("owner")[:32]
 
     def is_owner(self, key: str) -> bool:
-        """Return whether a key is the owner's."""
         return hmac.compare_digest(key.encode(), self.owner.encode())
 
     def phrase(self, profile_id: str) -> str:
