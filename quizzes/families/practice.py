@@ -4,7 +4,7 @@ from math import ceil
 from random import Random
 
 from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
-from quizzes.families.models import TARGETS, draw_model, format_targets
+from quizzes.families.models import TARGETS, choose_model, format_targets
 from study.base.units import GB, MB
 
 RANKS = (4, 8, 16, 32, 64)
@@ -13,7 +13,7 @@ RANKS = (4, 8, 16, 32, 64)
 def draw_adapter_file(rng: Random) -> DrawnNumbers:
     """Draw a question about the size of an adapter's file in MB."""
     model, parts, rank, bits = (
-        draw_model(rng),
+        choose_model(rng),
         rng.choice(TARGETS),
         rng.choice(RANKS),
         rng.choice((16, 32)),
@@ -141,12 +141,3 @@ def draw_tokens_a_step(rng: Random) -> DrawnNumbers:
             together=batch * gathered,
         ),
     )
-
-
-DRAWS = {
-    "adapter-file": draw_adapter_file,
-    "adapters-that-fit": draw_adapters_that_fit,
-    "task-storage": draw_task_storage,
-    "steps-an-epoch": draw_steps_an_epoch,
-    "tokens-a-step": draw_tokens_a_step,
-}

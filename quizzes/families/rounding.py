@@ -5,8 +5,7 @@ from random import Random
 from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 
 
-def draw_absmax(rng: Random) -> DrawnNumbers:
-    """Draw a question about the absmax constant of a small block."""
+def draw_block_absmax(rng: Random) -> DrawnNumbers:
     cents = [rng.choice((-1, 1)) * size for size in rng.sample(range(5, 99), 4)]
     if max(cents, key=abs) > 0:
         cents = [-cent for cent in cents]  # else the sign would not matter
@@ -62,7 +61,7 @@ def draw_nearest_level(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_dequantized(rng: Random) -> DrawnNumbers:
+def draw_dequantized_weight(rng: Random) -> DrawnNumbers:
     """Draw a question about dequantization: level × constant."""
     index, constant = rng.randrange(8, 15), rng.randrange(10, 60) / 100
     level = build_check("nf4_level", index=index)
@@ -120,12 +119,3 @@ def draw_level_spacing(rng: Random) -> DrawnNumbers:
         checks=(levels,),
         tolerance=percent_of(width, 0.1),  # of 256 levels, one more or less is 0.4 %
     )
-
-
-DRAWS = {
-    "block-absmax": draw_absmax,
-    "nearest-level": draw_nearest_level,
-    "dequantized-weight": draw_dequantized,
-    "rounding-error": draw_rounding_error,
-    "level-spacing": draw_level_spacing,
-}
