@@ -52,6 +52,17 @@ def _log(name: str, *items: SchemaItem) -> Table:
     return Table(name, metadata, Column("id", Integer, primary_key=True), *items)
 
 
+def _profile_log(name: str, *items: SchemaItem) -> Table:
+    """A log with the profile that each row belongs to."""
+    return _log(name, Column("profile_id", ForeignKey("profiles.id"), nullable=False), *items)
+
+
+def _profile_table(name: str, *items: SchemaItem) -> Table:
+    """The same with ids that the app gives out."""
+    of: Column[Any] = Column("profile_id", ForeignKey("profiles.id"), nullable=False)
+    return Table(name, metadata, Column("id", String(32), primary_key=True), of, *items)
+
+
 def _undo_log(name: str, column: str, undone: str) -> Table:
     """A table of what was taken back; `undone` is the id that its `column` points to."""
     of: Column[Any] = Column(column, ForeignKey(undone), nullable=False, unique=True)
@@ -100,9 +111,8 @@ preferences = Table(
     Column("value", JSON, nullable=False),
 )
 
-card_reviews = _log(
+card_reviews = _profile_log(
     "card_reviews",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("card_id", String(120), nullable=False),
     Column("rating", Integer, nullable=False),
     Column("reviewed_at", UtcDateTime, nullable=False),
@@ -116,18 +126,16 @@ card_reviews = _log(
 
 review_undos = _undo_log("review_undos", "review_id", "card_reviews.id")
 
-card_requests = _log(
+card_requests = _profile_log(
     "card_requests",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("card_id", String(120), nullable=False),
     Column("because", String(120), nullable=False),  # a question id, or `prediction-peak`
     Column("requested_at", UtcDateTime, nullable=False),
     Index("card_requests_by_profile", "profile_id", "card_id"),
 )
 
-card_verbs = _log(
+card_verbs = _profile_log(
     "card_verbs",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("verb", String(20), nullable=False),
     Column("subject", String(120), nullable=False),  # a card; for an edit its note; nothing for a spread
     Column("review_id", ForeignKey("card_reviews.id")),  # of a rating
@@ -139,11 +147,8 @@ card_verbs = _log(
 
 verb_undos = _undo_log("verb_undos", "verb_id", "card_verbs.id")
 
-quiz_sessions = Table(
+quiz_sessions = _profile_table(
     "quiz_sessions",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("seed", Integer, nullable=False),
     Column("question_ids", JSON, nullable=False, info=holds(TEXTS)),
     # Empty in a five-minute review.
@@ -177,9 +182,8 @@ hints_shown = _log(
     UniqueConstraint("session_id", "question_id", name="hints_shown_once"),
 )
 
-explain_attempts = _log(
+explain_attempts = _profile_log(
     "explain_attempts",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("prompt_id", String(120), nullable=False),
     Column("text", Text, nullable=False),
     Column("submitted_at", UtcDateTime, nullable=False),
@@ -212,9 +216,8 @@ explain_replies = _log(  # to the grader's questions, read together with the tex
     Index("explain_replies_by_attempt", "attempt_id"),
 )
 
-own_prompts = _log(  # one row per version
+own_prompts = _profile_log(  # one row per version
     "own_prompts",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("prompt_id", String(40), nullable=False),
     Column("text", Text, nullable=False),
     Column("hint", Text, nullable=False),
@@ -233,11 +236,8 @@ drafts = Table(
     Column("saved_at", UtcDateTime, nullable=False),
 )
 
-review_runs = Table(
+review_runs = _profile_table(
     "review_runs",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("cards", Integer, nullable=False),  # how many ratings the run was planned to hold
     Column("quiz_session_id", ForeignKey("quiz_sessions.id"), nullable=False),
     Column("prompt_id", String(120), nullable=False),
@@ -245,20 +245,16 @@ review_runs = Table(
     Index("review_runs_by_profile", "profile_id", "started_at"),
 )
 
-predictions = Table(
+predictions = _profile_table(
     "predictions",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("setting", JSON, nullable=False, info=holds(OBJECT)),  # of the lab's run, as its spec is written
     Column("guess", JSON, nullable=False, info=holds(OBJECT)),
     Column("made_at", UtcDateTime, nullable=False),
     Index("predictions_by_profile", "profile_id", "made_at"),
 )
 
-parameter_fits = _log(
+parameter_fits = _profile_log(
     "parameter_fits",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("fitted_at", UtcDateTime, nullable=False),
     Column("reviews", Integer, nullable=False),  # that the scheduler can learn from
     Column("held_out", Integer, nullable=False),  # the last of them, predicted only
@@ -287,9 +283,8 @@ prediction_verdicts = _log(
     UniqueConstraint("prediction_id", "quantity", name="prediction_verdicts_once"),
 )
 
-imports = _log(
+imports = _profile_log(
     "imports",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("file_name", String(200), nullable=False),
     Column("counts", JSON, nullable=False),
     Column("changes", JSON, nullable=False),  # what undo takes away and puts back
@@ -304,9 +299,8 @@ import_undos = Table(
     Column("undone_at", UtcDateTime, nullable=False),
 )
 
-mode_marks = _log(
+mode_marks = _profile_log(
     "mode_marks",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("concept_id", String(120), nullable=False),
     Column("mode", String(20), nullable=False),
     Column("mark", String(20), nullable=False),
@@ -324,9 +318,8 @@ reading_places = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
-project_entries = _log(
+project_entries = _profile_log(
     "project_entries",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("project_id", String(120), nullable=False),
     Column("kind", String(20), nullable=False),
     Column("text", Text, nullable=False),  # words, or the id of a sweep
@@ -334,9 +327,8 @@ project_entries = _log(
     Index("project_entries_by_profile", "profile_id", "project_id", "id"),
 )
 
-task_attempts = _log(
+task_attempts = _profile_log(
     "task_attempts",
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("task_id", String(120), nullable=False),
     Column("seed", Integer, nullable=False),  # of the numbers that the task was drawn with
     Column("response", JSON, nullable=False, info=holds(OBJECT)),  # controls by name, or what was chosen
