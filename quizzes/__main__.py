@@ -13,7 +13,7 @@ from quizzes.bank.bank import Question, load_bank
 from quizzes.bank.lint import lint_questions
 from quizzes.grader.command import add_grade_options
 from quizzes.grader.prompts import load_prompts
-from quizzes.interchange.exchange import WRITERS, QuestionExchange, question_exchange
+from quizzes.interchange.exchange import WRITERS, question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.charts import ReadChart
 from quizzes.session.operations import QuizOperations
@@ -32,7 +32,6 @@ from study.io.command_line import (
 )
 from study.io.exchange_commands import add_exchange_commands, export_files, import_file
 from study.lessons.content_lint import raise_findings
-from study.store import Store
 
 DRAWN_TO_CHECK = 20  # variants per family
 
@@ -60,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     out, into = add_exchange_commands(commands, formats=tuple(WRITERS), what="questions")
     out.set_defaults(command=export_questions)
-    into.set_defaults(command=partial(import_file, _open_exchanges))
+    into.set_defaults(
+        command=partial(import_file, lambda _, home: [question_exchange(home, load_concepts())])
+    )
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
 
@@ -107,10 +108,6 @@ def export_questions(options: argparse.Namespace) -> None:
             ids = ", ".join(entry.id for entry in left_out)
             print(f"{name.strip()} has no form for {len(left_out)} questions: {ids}", file=sys.stderr)
     store.close()
-
-
-def _open_exchanges(_store: Store, home: Path) -> list[QuestionExchange]:
-    return [question_exchange(home, load_concepts())]
 
 
 def show_items(options: argparse.Namespace) -> None:

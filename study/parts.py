@@ -283,14 +283,10 @@ def _list_study_pages(core: Core) -> Sequence[frame.IslandPage]:
 def _build_planner(core: Core, parts: Sequence[AppPart], exchanges: Mapping[str, Exchange]) -> Planner:
     """Read files in a process of their own, unless the database lives in this one."""
     settings = core.settings
-    asked = sorted(parts, key=_claims_last)
+    asked = sorted(parts, key=lambda part: part.claims_last)
     if make_url(settings.database_url).database in (None, "", ":memory:"):
         of_parts = [exchange for part in asked for exchange in part.exchanges.values()]
         return DirectPlanner(exchanges=[exchanges["backup"], *of_parts], imports=core.imports)
     openers = [opener for part in asked for opener in part.exchange_openers]
     modules = [module for part in parts for module in part.quantity_modules]
     return ProcessPlanner(settings, openers, modules=modules, row_problem=core.ports.row_problem)
-
-
-def _claims_last(part: AppPart) -> bool:
-    return part.claims_last

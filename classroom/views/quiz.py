@@ -1,7 +1,7 @@
 """A self-paced quiz as the templates show it: one student's questions, and how far everyone is."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from classroom.activities.activity import Activity
@@ -50,7 +50,10 @@ def own_questions(live: LiveRoom, activity: Activity, student_id: str) -> list[O
 def count_questions(live: LiveRoom, activity: Activity, *, singles: bool) -> list[QuizQuestion]:
     """How far the class is with each question; `singles` as in `bars`."""
     given = {number: live.answers(number) for number in activity.rounds}
-    at = Counter(_first_open(given, student.id) for student in live.present)
+    at = Counter(
+        next((number for number, answers in given.items() if student.id not in answers), None)
+        for student in live.present
+    )
     return [
         QuizQuestion(
             number=number,
@@ -71,7 +74,3 @@ def students_done(live: LiveRoom) -> set[str]:
         return set()
     rounds = live.activity.rounds if live.activity and live.activity.questions else (live.state.round,)
     return set.intersection(*(set(live.answers(number)) for number in rounds))
-
-
-def _first_open(given: Mapping[int, Mapping[str, ClassAnswer]], student_id: str) -> int | None:
-    return next((number for number, answers in given.items() if student_id not in answers), None)

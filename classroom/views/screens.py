@@ -89,7 +89,7 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
         "answered": all(each.given for each in own["own"]) if in_quiz else given is not None,
         "given": given.id if given else "",
         "free": own.get("free"),
-        "figure": _figure_settings(live),
+        "figure": dict(live.figure_settings) if shows_figure(live) else None,
         "html": html,
         "say": _said(live, kicked=kicked),
     }
@@ -180,11 +180,6 @@ def teacher_state(live: LiveRoom) -> State:
 
 def shows_figure(live: LiveRoom) -> bool:
     return live.activity is not None and live.activity.figure is not None
-
-
-def _figure_settings(live: LiveRoom) -> dict[str, str] | None:
-    """How the teacher has set the figure, for the phones that follow."""
-    return dict(live.figure_settings) if shows_figure(live) else None
 
 
 def _whole_figure(live: LiveRoom, settings: Mapping[str, str]) -> Markup:

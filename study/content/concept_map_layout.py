@@ -90,17 +90,14 @@ def _assign_lanes(pairs: list[Pair]) -> dict[Pair, float]:
     gaps: dict[int, list[Pair]] = {}
     for before, after in pairs:
         if abs(after.column - before.column) > 1:
-            gaps.setdefault(_find_gap(before, after), []).append((before, after))
+            # Gap n is above row n. An edge from below stays below until its end.
+            gap = after.row + 1 if before.row > after.row else after.row
+            gaps.setdefault(gap, []).append((before, after))
     return {
         pair: gap * CELL + (index - (len(group) - 1) / 2) * LANE
         for gap, group in gaps.items()
         for index, pair in enumerate(group)
     }
-
-
-def _find_gap(before: ConceptNode, after: ConceptNode) -> int:
-    """Return the gap to cross: gap n is above row n. An edge from below stays below until its end."""
-    return after.row + 1 if before.row > after.row else after.row
 
 
 def _draw_path(before: ConceptNode, after: ConceptNode, lanes: Mapping[Pair, float]) -> str:

@@ -98,10 +98,7 @@ class LiveContent(Generic[W]):
     @property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
         """The concepts of each, looked up at each access."""
-        return LiveMapping(self._concepts_now)
-
-    def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
-        return self.collection.whole.concepts_of
+        return LiveMapping(lambda: self.collection.whole.concepts_of)
 
 
 def current(name: str) -> Any:

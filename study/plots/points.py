@@ -65,7 +65,8 @@ class Points:
 
     def draw(self, sheet: Sheet, top: float) -> None:
         upwards = self._upwards()
-        levels = {tick: self._level(tick) for tick in nice_ticks(*upwards, about=4)}
+        ticks = nice_ticks(*upwards, about=4)
+        levels = {tick: format_percent(tick) if self.percent else f"{tick:g}" for tick in ticks}
         left = EDGE + max(text_width(label) for label in levels.values()) + 8
         box = (left, top + ABOVE, sheet.width - EDGE - 8, top + ABOVE + BODY)
         area = Area(sheet, box, across=self._across(), upwards=upwards)
@@ -97,9 +98,6 @@ class Points:
         low, high = min(xs), max(xs)
         room = (high - low) * 0.04 or 0.5
         return low - room, high + room
-
-    def _level(self, value: float) -> str:
-        return format_percent(value) if self.percent else f"{value:g}"
 
     def _point(self, area: Area, point: PlotPoint) -> None:
         x, low, high = area.x(point.x), area.y(point.low), area.y(point.high)

@@ -106,7 +106,7 @@ class Profiles(StoreLog):
                 left is not None
                 and left.id != profile_id
                 and not left.named
-                and not _did_anything(connection, left.id)
+                and not any(connection.scalar(select(activity)) for activity in _activities(left.id))
             ):
                 _erase_profile(connection, left.id)
 
@@ -223,10 +223,6 @@ def _activities(profile_id: ColumnElement[str] | str) -> list[ColumnElement[bool
         for table in t.metadata.sorted_tables
         if "profile_id" in table.c and table is not t.browsers
     ]
-
-
-def _did_anything(connection: Connection, profile_id: str) -> bool:
-    return any(connection.scalar(select(activity)) for activity in _activities(profile_id))
 
 
 def _select_idle(before: datetime) -> Select[tuple[str]]:
