@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
@@ -21,9 +20,9 @@ from study.content.concepts import load_concepts
 from study.content.evidence import check_claims
 from study.content.yaml_reader import LEVELS
 from study.io.backup import BackupExchange
-from study.io.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
+from study.io.command_line import add_learner_options, exit_status, open_learner
 from study.io.exchange import Exchange
-from study.io.exchange_commands import add_exchange_commands, export_files, import_file
+from study.io.exchange_commands import add_exchange_commands
 from study.lessons.content_lint import raise_findings
 from study.store import Store
 
@@ -46,15 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     commands.add_parser("validate", help="check all decks").set_defaults(command=validate)
 
-    out, into = add_exchange_commands(commands, formats=FORMATS, what="cards and progress")
-    out.set_defaults(command=export_cards)
-    into.set_defaults(command=partial(import_file, card_exchanges))
+    # The format `json` is the backup of everything.
+    add_exchange_commands(commands, card_exchanges, formats=FORMATS, what="cards and progress")
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
 
 
 def list_cards(options: argparse.Namespace) -> None:
-    """Print one card per line."""
     wanted = CardFilter(deck=options.deck, level=options.level, concept=options.concept)
     cards = [card for card in load_decks(load_concepts()).cards if wanted.matches(card)]
     if not cards:
@@ -73,19 +70,6 @@ def show_due(options: argparse.Namespace) -> None:
     ).due(profile.id, now=datetime.now(UTC))
     print(f"{profile.name}: {due.due} due, {due.new} new")
     print("Coming days: " + " ".join(str(count) for count in due.coming))
-    store.close()
-
-
-def export_cards(options: argparse.Namespace) -> None:
-    """Write files of the chosen formats; `json` is the backup of everything."""
-    now = datetime.now(UTC)
-    store, profile = open_or_welcome(options, now=now)
-    home = load_settings(home=options.data_folder).home
-    written = export_files(
-        card_exchanges(store, home), profile.id, formats=options.format, folder=options.out, now=now
-    )
-    for path in written:
-        print(path)
     store.close()
 
 

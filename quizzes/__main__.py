@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
@@ -23,14 +22,8 @@ from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.content.evidence import check_claims
 from study.content.yaml_reader import LEVELS
-from study.io.command_line import (
-    add_learner_options,
-    exit_status,
-    open_data_folder,
-    open_learner,
-    open_or_welcome,
-)
-from study.io.exchange_commands import add_exchange_commands, export_files, import_file
+from study.io.command_line import add_learner_options, exit_status, open_data_folder, open_learner
+from study.io.exchange_commands import add_exchange_commands, export_files
 from study.lessons.content_lint import raise_findings
 from study.store import Store
 
@@ -58,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_grade_options(commands.add_parser("grade", help="say which concepts an explanation states"))
     commands.add_parser("validate", help="check all questions and prompts").set_defaults(command=validate)
 
-    out, into = add_exchange_commands(commands, formats=tuple(WRITERS), what="questions")
+    out = add_exchange_commands(commands, open_exchanges, formats=tuple(WRITERS), what="questions")
     out.set_defaults(command=export_questions)
-    into.set_defaults(command=partial(import_file, _open_exchanges))
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
 
@@ -94,23 +86,18 @@ def show_due(options: argparse.Namespace) -> None:
     store.close()
 
 
+def open_exchanges(_store: Store, home: Path) -> list[QuestionExchange]:
+    return [question_exchange(home, load_concepts())]
+
+
 def export_questions(options: argparse.Namespace) -> None:
     """Write files of the chosen formats, and print what a format has no form for."""
-    now = datetime.now(UTC)
-    store, profile = open_or_welcome(options, now=now)
     questions = question_exchange(load_settings(home=options.data_folder).home, load_concepts())
-    written = export_files([questions], profile.id, formats=options.format, folder=options.out, now=now)
-    for path in written:
-        print(path)
+    export_files(lambda *_: [questions], options)
     for name in options.format.split(","):
         if left_out := questions.writing(name.strip()).left_out:
             ids = ", ".join(entry.id for entry in left_out)
             print(f"{name.strip()} has no form for {len(left_out)} questions: {ids}", file=sys.stderr)
-    store.close()
-
-
-def _open_exchanges(_store: Store, home: Path) -> list[QuestionExchange]:
-    return [question_exchange(home, load_concepts())]
 
 
 def show_items(options: argparse.Namespace) -> None:

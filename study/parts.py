@@ -11,10 +11,8 @@ routes and files. `build_site` makes one site of all parts; pages come last, whe
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from random import SystemRandom
 
 import gradio as gr
 from fastapi import FastAPI
@@ -49,7 +47,7 @@ from study.pages import (
     today,
 )
 from study.pages.search_entries import list_entries
-from study.ports.activities import ModeLinks, Section
+from study.ports.activities import Section
 from study.ports.context import Context
 from study.ports.places import Place
 from study.ports.ports import Ports
@@ -57,7 +55,6 @@ from study.store import open_store
 from study.store.snapshots import snapshots_of
 from study.store.upkeep import Upkeep
 from study.web import (
-    assets,
     device_routes,
     documents,
     figure_route,
@@ -142,8 +139,6 @@ def build_core(settings: Settings, *, places: tuple[Place, ...], shared: bool = 
             settings=settings,
             store=open_store(settings.database_url, home=settings.home),
             concepts=load_concepts(),
-            clock=lambda: datetime.now(UTC),
-            rng=SystemRandom(),
             places=places,
             shared=shared,
         )
@@ -170,7 +165,6 @@ def build_site(
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
     island_route.register(site, frame.acts_of(blocks))
-    assets.register(site)
     page_files.register(site)
     closing = ExitStack()
     for part in all_parts:
@@ -242,42 +236,15 @@ def _list_study_pages(core: Core) -> Sequence[frame.IslandPage]:
     context, ports = core.context, core.ports
     terms = terms_of(context.concepts)
     lessons = Lessons(concepts=context.concepts, check_preset=ports.lab_link)
-    links = ModeLinks(
-        lab=ports.lab_link,
-        challenge=ports.challenge_link,
-        project=ports.project_link,
-        tasks=ports.tasks_about,
-    )
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
     return (
-        today.TodayPage(
-            context=context,
-            review=mixed,
-            cards_due=ports.cards_due,
-            subjects=ports.subjects,
-            figures=ports.figures,
-            last_run=ports.last_run,
-        ),
+        today.TodayPage(context=context, review=mixed, ports=ports),
         learn.LearnPage(context=context, subjects=ports.subjects),
-        concept.ConceptPage(
-            context=context,
-            subjects=ports.subjects,
-            lessons=lessons,
-            terms=terms,
-            figures=ports.figures,
-            links=links,
-            review=mixed,
-        ),
+        concept.ConceptPage(context=context, ports=ports, lessons=lessons, terms=terms, review=mixed),
         start.StartPage(context=context, figures=ports.figures, terms=terms, first_run=ports.first_run),
         figures.FiguresPage(context=context, figures=ports.figures),
         reference.ReferencePage(context=context, terms=terms),
-        practise.PractisePage(
-            context=context,
-            review=mixed,
-            cards_due=ports.cards_due,
-            tasks_done=ports.tasks_done,
-            recurring=ports.recurring_misses,
-        ),
+        practise.PractisePage(context=context, review=mixed, ports=ports),
         mixed,
     )
 
@@ -285,14 +252,10 @@ def _list_study_pages(core: Core) -> Sequence[frame.IslandPage]:
 def _build_planner(core: Core, parts: Sequence[AppPart], exchanges: Mapping[str, Exchange]) -> Planner:
     """Read files in a process of their own, unless the database lives in this one."""
     settings = core.settings
-    asked = sorted(parts, key=_claims_last)
+    asked = sorted(parts, key=lambda part: part.claims_last)
     if make_url(settings.database_url).database in (None, "", ":memory:"):
         of_parts = [exchange for part in asked for exchange in part.exchanges.values()]
         return DirectPlanner(exchanges=[exchanges["backup"], *of_parts], imports=core.imports)
     openers = [opener for part in asked for opener in part.exchange_openers]
     modules = [module for part in parts for module in part.quantity_modules]
     return ProcessPlanner(settings, openers, modules=modules, row_problem=core.ports.row_problem)
-
-
-def _claims_last(part: AppPart) -> bool:
-    return part.claims_last

@@ -40,7 +40,6 @@ class Keys:
         self._rooms = self.log.live_keys()
 
     def holds(self, key: str) -> bool:
-        """Whether a key is live."""
         return bool(key) and hash_of(key) in self._rooms
 
     def is_teacher(self, scope: Scope) -> bool:

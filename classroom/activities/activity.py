@@ -161,7 +161,6 @@ class Activity:
 
     @property
     def html_asked(self) -> Markup:
-        """What students see as the task."""
         return self.task.html if self.task else self.html
 
     @property

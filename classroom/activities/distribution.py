@@ -46,7 +46,8 @@ def spread_guesses(guesses: Sequence[float], *, value: float | None = None) -> B
     span = high - low
     if span <= RESOLUTION * max(abs(low), abs(high)) or span < RESOLUTION:  # edges are rounded to 12 places
         span = abs(high) if abs(high) > RESOLUTION else 1.0
-    step = _round_step(span)
+    # The smallest of 1, 2, 5 times a power of ten that needs at most BINS_AT_MOST - 1 steps.
+    step = nice_step(span / (BINS_AT_MOST - 1), steps=(1.0, 2.0, 5.0, 10.0), at_least=1 - 1e-9)
     first = math.floor(low / step)
     count = max(1, math.floor(high / step) - first + 1)
     counts = [0] * count
@@ -71,8 +72,3 @@ def _kept_range(ordered: Sequence[float]) -> tuple[float, float]:
     reach = REACH * median(abs(guess - middle) for guess in ordered) or abs(middle)
     kept = [guess for guess in ordered if abs(guess - middle) <= reach]
     return kept[0], kept[-1]
-
-
-def _round_step(width: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that needs at most BINS_AT_MOST - 1 steps for a width."""
-    return nice_step(width / (BINS_AT_MOST - 1), steps=(1.0, 2.0, 5.0, 10.0), at_least=1 - 1e-9)

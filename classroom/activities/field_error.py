@@ -4,8 +4,6 @@ from study.base.errors import LearnerError
 
 
 class FieldError(LearnerError):
-    """What is wrong with the field of this name."""
-
     def __init__(self, field: str, what: str, *, do_next: str) -> None:
         super().__init__(what, do_next=do_next)
         self.field = field

@@ -53,7 +53,6 @@ class Transition:
 
     @property
     def both(self) -> int:
-        """How many voted in both rounds."""
         return sum(self.moves.values())
 
     @property

@@ -16,8 +16,6 @@ Step = tuple[int, Phase | None]
 
 
 class Event(Protocol):
-    """What the teacher did."""
-
     @property
     def number(self) -> int:
         """Counts from 1."""

@@ -66,7 +66,6 @@ class WrittenAnswer:
 
     @classmethod
     def of(cls, answer: ClassAnswer) -> "WrittenAnswer":
-        """Read a stored answer to a prompt."""
         return cls(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
 
 

@@ -42,7 +42,6 @@ class AnswerGrading:
             self._tasks[live.room.code] = asyncio.get_running_loop().create_task(self._grade(live))
 
     def forget(self, live: LiveRoom) -> None:
-        """Stop grading for a class that is deleted."""
         task = self._tasks.pop(live.room.code, None)
         if task is not None:
             task.cancel()

@@ -78,10 +78,7 @@ class Hub:
             self.grading = AnswerGrading(grader=self.grader, write=self._write)
         if store.is_shared:
             self.sync = ProcessSync(
-                log=store.classes,
-                notices=store.open_notices(),
-                rooms=self._live,
-                deleted=self._forget,
+                log=store.classes, notices=store.open_notices(), rooms=self._live, deleted=self._forget
             )
 
     # ---- rooms
@@ -141,11 +138,9 @@ class Hub:
         return live
 
     async def delete(self, live: LiveRoom) -> None:
-        """Delete a class as a whole."""
         await self._write(live, lambda t: t.delete_room(live.room.id), lambda _: self._forget(live))
 
     def _forget(self, live: LiveRoom) -> None:
-        """Forget a class that is deleted."""
         self._live.pop(live.room.code, None)
         if self.watch:
             self.watch.forget(live)
@@ -281,7 +276,6 @@ class Hub:
                 raise LearnerError(f"The class has no command {what!r}.", do_next="Reload the page.")
 
     async def use_address(self, live: LiveRoom, address: str) -> None:
-        """Show another address of this machine to students."""
         options = {**live.room.options, "address": address}
 
         def changed(_: None) -> None:
@@ -296,7 +290,6 @@ class Hub:
         await self.writer.do(lambda t: t.add_key(live.room.id, hash_of(key), at=at), lambda _: None)
 
     async def revoke_keys(self, live: LiveRoom) -> None:
-        """Refuse all keys of a room."""
         at = self._now()
         await self.writer.do(lambda t: t.revoke_keys(live.room.id, at=at), lambda _: None)
 

@@ -108,7 +108,6 @@ class LiveRoom:
 
     @property
     def has_names(self) -> bool:
-        """Whether a name of a student is left."""
         return any(student.name for student in self.students.values())
 
     def answers(self, round_number: int, position: int | None = None) -> Mapping[str, ClassAnswer]:
@@ -119,7 +118,6 @@ class LiveRoom:
 
     @property
     def has_figures(self) -> bool:
-        """Whether the plan shows a live figure."""
         return any(activity.figure for activity in self.plan)
 
     @property
@@ -158,11 +156,9 @@ class LiveRoom:
         return self._answers.get((self.state.position, round_number), {}).get(student_id)
 
     def answers_by(self, student_id: str) -> list[ClassAnswer]:
-        """Everything that a student answered."""
         return [given[student_id] for given in self._answers.values() if student_id in given]
 
     def started_at(self) -> datetime | None:
-        """When the current phase began."""
         steps = (event.at for event in reversed(self.events) if event.kind == "step")
         return next(steps, None)
 
@@ -189,7 +185,6 @@ class LiveRoom:
 
     @property
     def has_teacher(self) -> bool:
-        """Whether a teacher or a projector shows this room."""
         return "" in self._wakers.values()
 
     @property
@@ -207,7 +202,6 @@ class LiveRoom:
         return made[same]
 
     def streams_of(self, student_id: str) -> int:
-        """How many screens one student has open."""
         return sum(watcher == student_id for watcher in self._wakers.values())
 
     # ---- what was committed
@@ -231,12 +225,10 @@ class LiveRoom:
             self.wake_screens(student.id)
 
     def apply_rename(self, student_id: str, name: str) -> None:
-        """Take in another name."""
         self.students[student_id] = replace(self.students[student_id], name=name)
         self.wake_screens(student_id)
 
     def forgot_names(self) -> None:
-        """Take in that all names are deleted."""
         self.students = {key: replace(student, name="") for key, student in self.students.items()}
         self.wake_screens()
 
@@ -290,7 +282,6 @@ class LiveRoom:
                 self.run_moved(position, RUN_STATE.validate_python(value))
 
     def apply_grades(self, answer: ClassAnswer, found: Mapping[str, Any]) -> None:
-        """Take in what the grader found in an answer."""
         of_round = self._answers.get((answer.position, answer.round), {})
         known = of_round.get(answer.student_id)
         if known is not None and known.id == answer.id and known.graded is None:
@@ -305,7 +296,6 @@ class LiveRoom:
             self._wake_teacher()
 
     def apply_estimate(self, position: int, seconds: float | None) -> None:
-        """Take in how long a grid takes."""
         self.grid_seconds[position] = seconds
         self._wake_teacher()
 
@@ -315,13 +305,11 @@ class LiveRoom:
         self._wake_teacher()
 
     def grid_moved(self, position: int, state: ClassGridState) -> None:
-        """Take in how far a grid is."""
         if state != self.grids.get(position):
             self.grids[position] = state
             self._wake_screens_at(position)
 
     def run_moved(self, position: int, state: ClassRunState) -> None:
-        """Take in how far a prediction's run is."""
         if state != self._runs.get(position):
             self._runs[position] = state
             self._wake_screens_at(position)

@@ -41,7 +41,6 @@ def read_verdict(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_student(live: LiveRoom, order: Mapping[str, Any]) -> ClassStudent:
-    """Read which student an order is about."""
     student = live.students.get(str(order.get("student")))
     if student is None:
         raise LearnerError("That student is not in this class.", do_next="Reload the page.")

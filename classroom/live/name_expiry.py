@@ -23,7 +23,6 @@ class NameExpiry:
         self._task.start()
 
     def close(self) -> None:
-        """Stop looking."""
         self._task.close()
 
     def _look(self) -> None:

@@ -15,7 +15,6 @@ TEAM_CHOICES = (0, 2, 3, 4, 5, 6)
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raise LearnerError when a choice is not offered."""
     if options["teams"] not in TEAM_CHOICES:
         raise LearnerError(f"A class can't have {options['teams']} teams.", do_next="Choose 2 to 6, or none.")
     if options["keep_names_days"] not in KEEP_NAMES_DAYS:

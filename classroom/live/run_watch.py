@@ -93,7 +93,6 @@ class RunWatch:
                 self._ensure(live, position, self._watch_run)
 
     def forget(self, live: LiveRoom) -> None:
-        """Stop watching for a class that is deleted."""
         for key in [key for key in self._tasks if key[0] == live.room.code]:
             self._tasks.pop(key).cancel()
 

@@ -33,7 +33,6 @@ SCRIPTS = {
 
 
 def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page with the app's style sheet in it."""
     html = render(f"classroom/{name}.html", title=title, app_name=APP_NAME, **values)
     return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
 

@@ -32,7 +32,6 @@ class ReportRoutes:
         site.post("/class/{code}/delete", response_model=None)(self.delete)
 
     def report(self, code: str) -> Response:
-        """Both tables as a page."""
         found = self._report(code)
         if found is None:
             return not_found(f"There is no class with the code {code}.")
@@ -50,14 +49,12 @@ class ReportRoutes:
         )
 
     def export(self, code: str, name: str) -> Response:
-        """One file."""
         found = self._report(code) if name in FILES else None
         if found is None:
             return not_found("There is no such file.")
         return file_response(export(found, name), FILES[name], f"class-{code}-{name}")
 
     async def delete(self, code: str, request: Request) -> Response:
-        """Delete a class as a whole."""
         if (await form_of(request)).get("sure") != "yes":
             return RedirectResponse(f"/class/{code}/report", HTTPStatus.SEE_OTHER)
         try:

@@ -44,7 +44,6 @@ def _clean(value: Any) -> Any:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a plain form."""
     return dict(await fields_of(request))
 
 
@@ -55,7 +54,6 @@ async def fields_of(request: Request, *, at_most: int = LONGEST_BODY_BYTES) -> l
 
 
 def trouble(error: LearnerError) -> JSONResponse:
-    """What happened and what to do next."""
     status = HTTPStatus.BAD_REQUEST
     if isinstance(error, NotSavedError):
         status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -87,7 +85,6 @@ def port_of(request: Request) -> str:
 
 
 def too_often() -> JSONResponse:
-    """This device asks too often."""
     return JSONResponse({"error": TOO_OFTEN}, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)
 
 

@@ -94,8 +94,10 @@ class StartRoutes:
             broken=broken,
             own_folder=self._plans.own_folder,
             draft=draft,
-            draft_entries=_listed(draft) if draft else [],
-            others=[(plan.title, _entries_of(plan)) for plan in plans if draft and plan.id != draft.plan_id],
+            draft_entries=_entries_of_draft(draft) if draft else [],
+            others=[
+                (plan.title, _entries_of_plan(plan)) for plan in plans if draft and plan.id != draft.plan_id
+            ],
             problems=problems,
             title_taken=title_taken,
             longest_title=LONGEST_TITLE,
@@ -111,7 +113,6 @@ class StartRoutes:
         )
 
     async def open(self, request: Request) -> Response:
-        """Start a class in its lobby."""
         form = await form_of(request)
         try:
             plan = await run_in_threadpool(self._plans.find, form.get("plan", ""))
@@ -161,7 +162,7 @@ class StartRoutes:
         """A typed question as an entry of the editor."""
         form = {name: str(value) for name, value in (await json_of(request)).items()}
         entry = entry_of(form)
-        return _render([_entry_of(entry, read_activity(form))])
+        return _answer_with([_entry_of_activity(entry, read_activity(form))])
 
     @tell_trouble
     async def quiz(self, request: Request) -> Response:
@@ -172,12 +173,12 @@ class StartRoutes:
         if minutes := read_typed_minutes({"minutes": str(form.get("minutes", ""))}):
             entry["minutes"] = minutes
         activity = await run_in_threadpool(self._plans.read_entry, entry)
-        return _render([_entry_of(entry, activity)])
+        return _answer_with([_entry_of_activity(entry, activity)])
 
     def questions(self, words: str = "", asks: str = "") -> Response:
         """The app's questions that have every word, as entries of the editor, or to ask at once."""
         found = self._plans.search_questions(words[:LONGEST_SEARCH])
-        return _render([_question(each) for each in found], asks=bool(asks))
+        return _answer_with([_entry_of_question(each) for each in found], asks=bool(asks))
 
     def twins(self, question: str = "") -> Response:
         """Questions that ask for the same, as options of a choice."""
@@ -253,7 +254,7 @@ class EditorEntry:
     """Whether it is ticked."""
 
 
-def _entry(
+def _describe_entry(
     written: Mapping[str, Any], html: Markup = NO_HTML, *, asks_its_title: bool = False
 ) -> EditorEntry:
     said = [KIND_NAMES.get(written.get("kind"), "")]  # type: ignore[arg-type]
@@ -271,35 +272,35 @@ def _entry(
     )
 
 
-def _question(found: ClassQuestion) -> EditorEntry:
+def _entry_of_question(found: ClassQuestion) -> EditorEntry:
     twin = {"twin": found.fresh} if found.fresh else {}
     named = {"kind": "question", "title": name_of(found.text), "question": found.id}
-    entry = _entry(named | {"minutes": VOTE_MINUTES} | twin, found.html, asks_its_title=True)
+    entry = _describe_entry(named | {"minutes": VOTE_MINUTES} | twin, found.html, asks_its_title=True)
     how = [found.kind.replace("-", " ")] + ["numbers drawn for you"] * bool(found.fresh)
     return replace(entry, kind=" · ".join([entry.kind, *how]))
 
 
-def _entries_of(plan: Plan) -> list[EditorEntry]:
-    return [_entry_of(*each) for each in zip(plan.entries, plan.activities, strict=True)]
+def _entries_of_plan(plan: Plan) -> list[EditorEntry]:
+    return [_entry_of_activity(*each) for each in zip(plan.entries, plan.activities, strict=True)]
 
 
-def _entry_of(written: Mapping[str, Any], activity: Activity) -> EditorEntry:
-    return _entry(written, activity.html_asked, asks_its_title=activity.asks_its_title)
+def _entry_of_activity(written: Mapping[str, Any], activity: Activity) -> EditorEntry:
+    return _describe_entry(written, activity.html_asked, asks_its_title=activity.asks_its_title)
 
 
-def _listed(draft: PlanDraft) -> list[EditorEntry]:
+def _entries_of_draft(draft: PlanDraft) -> list[EditorEntry]:
     each = enumerate(draft.entries)
-    return [replace(_shown(entry), is_kept=place not in draft.left_out) for place, entry in each]
+    return [replace(_entry_as_sent(entry), is_kept=place not in draft.left_out) for place, entry in each]
 
 
-def _shown(written: str) -> EditorEntry:
+def _entry_as_sent(written: str) -> EditorEntry:
     """An entry as the form sent it, to show it again even if it isn't valid."""
     try:
         read = json.loads(written)
-        return replace(_entry(read), written=written)
+        return replace(_describe_entry(read), written=written)
     except (ValueError, RecursionError, AttributeError, TypeError):
         return EditorEntry(written=written, title="Not readable", kind="")
 
 
-def _render(entries: Sequence[EditorEntry], *, asks: bool = False) -> Response:
+def _answer_with(entries: Sequence[EditorEntry], *, asks: bool = False) -> Response:
     return HTMLResponse(render("classroom/plan_entries.html", entries=entries, asks=asks))

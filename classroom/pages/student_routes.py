@@ -86,7 +86,6 @@ class StudentRoutes:
         return JSONResponse({})
 
     async def reach_events(self) -> Response:
-        """The stream of the test."""
         return streams.stream_one_beat()
 
     def _help_links(self, request: Request) -> list[str]:
@@ -97,12 +96,10 @@ class StudentRoutes:
         return [f"http://{each.address}{port_of(request)}/class/help" for each in addresses]
 
     async def static(self, name: str) -> Response:
-        """A style sheet or script."""
         return documents.static(name)
 
     @tell_trouble
     async def join(self, code: str, request: Request) -> Response:
-        """Join, or come back as the same student."""
         live, browser = await self._hub.find(code), browser_of(request.cookies)
         address = request.client.host if request.client else ""
         is_new = live.device_of(browser) not in live.by_device
@@ -131,7 +128,6 @@ class StudentRoutes:
 
     @tell_trouble
     async def name(self, code: str, request: Request) -> Response:
-        """Another name, drawn or typed."""
         live, student = await self._student(code, request)
         if not self._asking.allows(student.device):
             return too_often()
@@ -149,7 +145,6 @@ class StudentRoutes:
 
     @tell_trouble
     async def state(self, code: str, request: Request) -> Response:
-        """The newest state, for polling."""
         live, student = await self._student(code, request, newest=True)
         if not self._reading.allows(student.device):
             return too_often()

@@ -52,7 +52,6 @@ class TakeHomeRoutes:
         site.post("/class/{code}/study", response_model=None)(self.study)
 
     async def page(self, code: str, request: Request) -> Response:
-        """The cards as text."""
         try:
             live, cards = await self._cards(code, request)
         except LearnerError as error:
@@ -67,7 +66,6 @@ class TakeHomeRoutes:
 
     @tell_trouble
     async def package(self, code: str, request: Request) -> Response:
-        """The cards for Anki."""
         live, cards = await self._cards(code, request)
         if not self._asking.allows(browser_of(request.cookies)):
             return too_often()
@@ -105,10 +103,6 @@ class TakeHomeRoutes:
         live = await self._hub.find_newest(code)
         student = await self._hub.student(live, browser_of(request.cookies))
         cards = take_home(
-            live.plan,
-            live.events,
-            live.state,
-            live.answers_by(student.id),
-            joined_at=student.joined_at,
+            live.plan, live.events, live.state, live.answers_by(student.id), joined_at=student.joined_at
         )
         return live, cards

@@ -35,14 +35,7 @@ KEY_SECONDS = 12 * 3600
 
 class TeacherRoutes:
     def __init__(
-        self,
-        context: Context,
-        hub: Hub,
-        plans: Plans,
-        keys: Keys,
-        *,
-        reachable: bool,
-        students_at: str = "",
+        self, context: Context, hub: Hub, plans: Plans, keys: Keys, *, reachable: bool, students_at: str = ""
     ) -> None:
         """Create them; `reachable` says whether this server listens to other devices at all.
 
@@ -105,7 +98,6 @@ class TeacherRoutes:
         )
 
     async def screen(self, code: str, request: Request) -> Response:
-        """The projector's page."""
         try:
             live = await self._hub.find(code)
         except LearnerError as error:
@@ -123,24 +115,20 @@ class TeacherRoutes:
 
     @tell_trouble
     async def teach_events(self, code: str, request: Request) -> Response:
-        """The stream of the teacher's states."""
         live = await self._hub.find(code)
         return streams.stream(live, partial(teacher_state, live), request)
 
     @tell_trouble
     async def teach_state(self, code: str) -> Response:
-        """The teacher's newest state, for polling."""
         return streams.one_state(partial(teacher_state, await self._hub.find(code)))
 
     @tell_trouble
     async def screen_events(self, code: str, request: Request) -> Response:
-        """The stream of the projector's states."""
         live = await self._hub.find(code)
         return streams.stream(live, partial(self._screen_state, live, request), request)
 
     @tell_trouble
     async def screen_state(self, code: str, request: Request) -> Response:
-        """The projector's newest state, for polling."""
         live = await self._hub.find(code)
         return streams.one_state(partial(self._screen_state, live, request))
 
@@ -152,7 +140,6 @@ class TeacherRoutes:
 
     @tell_trouble
     async def command(self, code: str, request: Request) -> Response:
-        """Next, back, lock, kick, end and the like."""
         live = await self._hub.find(code)
         await self._hub.command(live, await json_of(request))
         return JSONResponse({"after": live.state.last})
@@ -204,7 +191,6 @@ class TeacherRoutes:
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
     async def revoke_keys(self, code: str) -> Response:
-        """Refuse every key of this class from now on."""
         try:
             live = await self._hub.find(code)
         except LearnerError as error:

@@ -25,7 +25,6 @@ FILES = {
 
 
 def export(found: Report, name: str) -> bytes:
-    """The content of one of `FILES`."""
     match name:
         case "class.xlsx":
             return write_workbook(

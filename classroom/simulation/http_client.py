@@ -76,7 +76,6 @@ class Client:
             writer.close()
 
     def close(self) -> None:
-        """Give the connection back."""
         if self._connection is not None:
             self._connection[1].close()
             self._connection = None

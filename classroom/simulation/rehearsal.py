@@ -45,7 +45,8 @@ class Rehearsal:
             self.say(f"Lead the class at {self.address}/class/{code}/teach")
             status, told = await teacher.get(f"/class/{code}/export/class.json")
         except OSError as error:
-            raise _not_there(self.address) from error
+            what = f"No app answers at {self.address}."
+            raise LearnerError(what, do_next="Start it with: python app.py --class") from error
         if status != 200:
             raise LearnerError(f"There is no class with the code {code}.", do_next="Start one at /class.")
         plan = [activity_from(spec) for spec in told["activities"]]
@@ -82,7 +83,3 @@ class Rehearsal:
             await asyncio.sleep(self.lead_seconds)
             status, _ = await teacher.post(f"/class/{code}/command", {"do": "next"})
         await teacher.post(f"/class/{code}/command", {"do": "end"})
-
-
-def _not_there(address: str) -> LearnerError:
-    return LearnerError(f"No app answers at {address}.", do_next="Start it with: python app.py --class")

@@ -107,7 +107,6 @@ def free_places(live: LiveRoom, crowd: CrowdGrid, *, claimed: str | None) -> Map
 
 
 def count_ended(live: LiveRoom, position: int) -> int:
-    """How many runs of a grid have ended."""
     cells = _running(live, position).values()
     return sum(cell.doing not in ("waiting", "running") for cell in cells)
 

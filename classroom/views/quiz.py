@@ -1,7 +1,7 @@
 """A self-paced quiz as the templates show it: one student's questions, and how far everyone is."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from classroom.activities.activity import Activity
@@ -13,8 +13,6 @@ from study.store.class_records import ClassAnswer
 
 @dataclass(frozen=True, kw_only=True)
 class OwnQuestion:
-    """One question with one student's answer."""
-
     number: int
     asked: ClassQuestion
     given: ClassAnswer | None
@@ -22,8 +20,6 @@ class OwnQuestion:
 
 @dataclass(frozen=True, kw_only=True)
 class QuizQuestion:
-    """One question with everyone's answers."""
-
     number: int
     asked: ClassQuestion
     waiting: int
@@ -36,7 +32,6 @@ class QuizQuestion:
 
     @property
     def percent(self) -> float:
-        """The right answers in percent."""
         return 100 * self.right / self.answered if self.answered else 0.0
 
 
@@ -51,7 +46,10 @@ def own_questions(live: LiveRoom, activity: Activity, student_id: str) -> list[O
 def count_questions(live: LiveRoom, activity: Activity, *, singles: bool) -> list[QuizQuestion]:
     """How far the class is with each question; `singles` as in `bars`."""
     given = {number: live.answers(number) for number in activity.rounds}
-    at = Counter(_first_open(given, student.id) for student in live.present)
+    at = Counter(
+        next((number for number, answers in given.items() if student.id not in answers), None)
+        for student in live.present
+    )
     return [
         QuizQuestion(
             number=number,
@@ -72,7 +70,3 @@ def students_done(live: LiveRoom) -> set[str]:
         return set()
     rounds = live.activity.rounds if live.activity and live.activity.questions else (live.state.round,)
     return set.intersection(*(set(live.answers(number)) for number in rounds))
-
-
-def _first_open(given: Mapping[int, Mapping[str, ClassAnswer]], student_id: str) -> int | None:
-    return next((number for number, answers in given.items() if student_id not in answers), None)

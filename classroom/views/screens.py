@@ -13,9 +13,10 @@ from classroom.activities.room import LOBBY, next_step, order_of
 from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.advice import advice, advised
 from classroom.live.live_room import LiveRoom
+from classroom.reports.points import team_of
 from classroom.reports.report import list_choices
 from classroom.views import crowd, quiz, results, wall
-from classroom.views.standings import own_team, standings
+from classroom.views.standings import standings
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_duration
@@ -84,12 +85,12 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
         **_frame(live),
         "key": mark + running + (detail if shown or in_quiz else ""),
         "name": student.name or f"Student {student.number}",
-        "team": own_team(live, student),
+        "team": team_of(student.number, live.room.options.get("teams", 0)),
         "status": "kicked" if kicked else "ended" if state.ended else "open",
         "answered": all(each.given for each in own["own"]) if in_quiz else given is not None,
         "given": given.id if given else "",
         "free": own.get("free"),
-        "figure": _figure_settings(live),
+        "figure": dict(live.figure_settings) if shows_figure(live) else None,
         "html": html,
         "say": _said(live, kicked=kicked),
     }
@@ -179,17 +180,10 @@ def teacher_state(live: LiveRoom) -> State:
 
 
 def shows_figure(live: LiveRoom) -> bool:
-    """Whether the current activity has a live figure."""
     return live.activity is not None and live.activity.figure is not None
 
 
-def _figure_settings(live: LiveRoom) -> dict[str, str] | None:
-    """How the teacher has set the figure, for the phones that follow."""
-    return dict(live.figure_settings) if shows_figure(live) else None
-
-
 def _whole_figure(live: LiveRoom, settings: Mapping[str, str]) -> Markup:
-    """The figure with its controls."""
     shown = live.activity.figure if live.activity else None
     return live.figures[shown.id].fragment(settings) if shown else NO_HTML
 
@@ -220,12 +214,7 @@ def _in_words(control: Control, value: Any) -> str:
 
 
 def _common(
-    live: LiveRoom,
-    *,
-    shown: bool,
-    settings: Mapping[str, str],
-    singles: bool = False,
-    student: bool = False,
+    live: LiveRoom, *, shown: bool, settings: Mapping[str, str], singles: bool = False, student: bool = False
 ) -> Mapping[str, Any]:
     """What all templates use; results are left out where they are still hidden.
 
@@ -274,7 +263,6 @@ def _common(
 
 
 def phase_label(kind: str, phase: str) -> str:
-    """A phase in words."""
     return KIND_LABELS.get(kind, {}).get(phase) or PHASE_LABELS[phase]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from flashcards.decks.note import ANSWER_PLACE, KINDS, Card, CardNumber, Kind, Note, cloze_numbers, fill_gaps
 from flashcards.decks.pictures import read_picture
 from study.content.concepts import ConceptMap, note_unknown_concepts
-from study.content.evidence import Evidence, read_evidence, read_quantity
+from study.content.evidence import read_evidence, read_quantity
 from study.content.yaml_reader import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_folder
 
 DECKS_DIR = Path(__file__).parent
@@ -26,9 +26,13 @@ class Decks:
     def by_id(self) -> Mapping[str, Card]:
         return {card.id: card for card in self.cards}
 
+    @property
+    def titles_of(self) -> Mapping[str, tuple[str, ...]]:
+        """The title of each card's deck, as the one subject that the card belongs to, by card id."""
+        return {card.id: (self.titles[card.deck],) for card in self.cards}
+
     @cached_property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        """The concepts of each card, by card id."""
         return {card.id: card.concepts for card in self.cards}
 
     def edited(self, edits: Mapping[str, Mapping[str, str]]) -> "Decks":
@@ -70,6 +74,7 @@ def read_note(fields: Fields, deck: str, concepts: ConceptMap) -> Note:
     if "--" in note_id:
         fields.note("an id must not have `--` in it: that is how the cards of one note are told apart")
     number = _read_number(fields) if kind == "numeric" else None
+    printed = fill_gaps(" ".join(texts.values()))
     note = Note(
         id=note_id,
         deck=deck,
@@ -78,7 +83,7 @@ def read_note(fields: Fields, deck: str, concepts: ConceptMap) -> Note:
         level=fields.choice("level", LEVELS),
         tags=fields.texts("tags", default=()),
         texts=texts,
-        evidence=_read_evidence(fields, texts, number),
+        evidence=read_evidence(fields, printed=printed, computed=number is not None),
         accept=fields.texts("accept", default=()) if kind == "typed" else (),
         number=number,
         picture=read_picture(fields),
@@ -116,8 +121,3 @@ def _read_number(fields: Fields) -> CardNumber | None:
     if quantity is None:
         return None
     return CardNumber(quantity=quantity, unit=unit, tolerance_percent=float(tolerance))
-
-
-def _read_evidence(fields: Fields, texts: Mapping[str, str], number: CardNumber | None) -> Evidence:
-    printed = fill_gaps(" ".join(texts.values()))
-    return read_evidence(fields, printed=printed, computed=number is not None)

@@ -76,7 +76,6 @@ class Card:
 
     @property
     def typed(self) -> bool:
-        """Whether the answer is typed before it is shown."""
         return self.kind in ("typed", "numeric")
 
 
@@ -109,35 +108,17 @@ class Note:
         return replace(self, texts={**self.texts, **texts}, own=True)
 
     def cards(self) -> tuple[Card, ...]:
-        """Return the note's cards, in order."""
         if self.kind == "cloze":
-            return tuple(self._cloze(number) for number in cloze_numbers(self.texts["text"]))
+            text = self.texts["text"]
+            return tuple(self._card(f"{self.id}--c{n}", *open_gap(text, n)) for n in cloze_numbers(text))
         card = self._card(self.id, self.texts["front"], self.texts["back"])
         if self.kind == "reversed":
             return card, self._card(f"{self.id}--reversed", self.texts["back"], self.texts["front"])
         return (card,)
 
-    def _cloze(self, number: int) -> Card:
-        return self._card(f"{self.id}--c{number}", *open_gap(self.texts["text"], number))
-
     def _card(self, card_id: str, front: str, back: str) -> Card:
-        return Card(
-            id=card_id,
-            deck=self.deck,
-            concepts=self.concepts,
-            level=self.level,
-            tags=self.tags,
-            front=front,
-            back=back,
-            why=self.texts["why"],
-            evidence=self.evidence,
-            kind=self.kind,
-            note=self.id,
-            accept=self.accept,
-            number=self.number,
-            picture=self.picture,
-            own=self.own,
-        )
+        same = {name: value for name, value in vars(self).items() if name not in ("id", "texts")}
+        return Card(id=card_id, front=front, back=back, why=self.texts["why"], note=self.id, **same)
 
 
 def cloze_numbers(text: str) -> list[int]:

@@ -40,7 +40,6 @@ def shown_back(card: Card) -> str:
 
 
 def compare_typed(card: Card, typed: str) -> ComparedAnswer:
-    """Compare a typed answer with a card's."""
     typed = " ".join(typed.split())
     if card.number is not None:
         return _compared_number(card.number, typed)

@@ -74,8 +74,6 @@ class AnkiCard:
 
 @dataclass(frozen=True, kw_only=True)
 class AnkiNote:
-    """One note and its cards."""
-
     guid: str
     type: NoteType
     values: tuple[str, ...]
@@ -85,8 +83,6 @@ class AnkiNote:
 
 @dataclass(frozen=True, kw_only=True)
 class AnkiFile:
-    """The contents of a package."""
-
     generation: str
     created_at: int
     """Unix time in seconds; due days count from here."""

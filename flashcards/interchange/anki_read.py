@@ -7,7 +7,7 @@ from typing import Any
 
 from flashcards.interchange.anki_file import AnkiCard, AnkiFile, AnkiNote, read_anki
 from flashcards.interchange.anki_schedule import History, history_of
-from flashcards.interchange.anki_templates import back_of, front_of, typed_field
+from flashcards.interchange.anki_templates import back_of, fill_template, typed_field
 from flashcards.interchange.anki_write import DECK_PREFIX, OUR_TYPES, guid_of
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags
 from study.io.exchange import File, ImportEntry, shorten
@@ -105,7 +105,7 @@ def _read_rendered(note: AnkiNote, fields: Mapping[str, str], card: AnkiCard, no
         deck="",
         id=card_id_of(note_id, "basic", card.number),
         kind="typed" if typed else "basic",
-        front=from_html(front_of(template.question, fields)),
+        front=from_html(fill_template(template.question, fields)),
         back=back,
         source=SOURCE,
     )

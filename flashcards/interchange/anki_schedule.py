@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flashcards.interchange.anki_file import AnkiCard, AnkiReview
+from flashcards.interchange.anki_file import AnkiCard
 from flashcards.scheduling.metrics import Measures
 from flashcards.scheduling.scheduler import (
     DEFAULT_PARAMETERS,
@@ -65,9 +65,13 @@ def history_of(card: AnkiCard, *, created_at: int) -> History | None:
     phase = PHASES.get(card.type)
     if phase is None:
         return None
-    resets = [place for place, review in enumerate(card.reviews) if _is_reset(review)]
+    resets = [place for place, each in enumerate(card.reviews) if each.kind == 4 and each.factor == 0]
     since = card.reviews[resets[-1] + 1 :] if resets else card.reviews
-    counted = [review for review in since if _is_rating(review)]
+    counted = [
+        review
+        for review in since
+        if review.rating in RATINGS and (review.kind < 3 or (review.kind == 3 and review.factor != 0))
+    ]
     due = card.due if card.due > 1_000_000_000 else created_at + card.due * DAY_SECONDS
     return History(
         ratings=tuple(
@@ -223,14 +227,6 @@ def _is_operation_whole(row: Mapping[str, Any]) -> bool:
     except (TypeError, ValueError):
         return False
     return row.get("verb") in NAMES
-
-
-def _is_reset(review: AnkiReview) -> bool:
-    return review.kind == 4 and review.factor == 0
-
-
-def _is_rating(review: AnkiReview) -> bool:
-    return review.rating in RATINGS and (review.kind < 3 or (review.kind == 3 and review.factor != 0))
 
 
 def _read_number(value: object) -> float | None:

@@ -9,15 +9,10 @@ _TAG = re.compile(r"\{\{\s*(?P<sign>[#^/]?)\s*(?P<name>[^{}]+?)\s*\}\}")
 _ANSWER = re.compile(r"<hr[^<>]*\bid\s*=\s*[\"']?answer[\"']?[^<>]*>", re.IGNORECASE)
 
 
-def front_of(template: str, fields: Mapping[str, str]) -> str:
-    """Render the HTML of a question. Raises LearnerError when it is longer than the limit."""
-    return _fill_template(template, fields)
-
-
 def back_of(template: str, fields: Mapping[str, str]) -> str:
     """Render the HTML of an answer without the question that most templates repeat above it."""
     line = _ANSWER.search(template)
-    return _fill_template(template[line.end() :] if line else template, {**fields, "FrontSide": ""})
+    return fill_template(template[line.end() :] if line else template, {**fields, "FrontSide": ""})
 
 
 def typed_field(template: str) -> str:
@@ -26,8 +21,11 @@ def typed_field(template: str) -> str:
     return asked[1] if asked else ""
 
 
-def _fill_template(template: str, fields: Mapping[str, str]) -> str:
-    """Render in one pass: a section shows if its field is filled, one with `^` if it is empty."""
+def fill_template(template: str, fields: Mapping[str, str]) -> str:
+    """Render the HTML of a side in one pass. Raises LearnerError when it is longer than the limit.
+
+    A section shows if its field is filled, one with `^` if it is empty.
+    """
     pieces: list[str] = []
     length = end = 0
     open_sections: list[tuple[str, bool]] = []  # name, and whether its content is shown

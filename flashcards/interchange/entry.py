@@ -87,7 +87,9 @@ class CardReading:
 
 def entry_of(note: Note, title: str) -> CardEntry:
     """Convert a note of the app. Other programs can't compute: they get today's number, to be typed."""
-    shown: dict[str, Any] = {name: _shorten_text(note, text) for name, text in note.texts.items()}
+    shown: dict[str, Any] = dict(note.texts)
+    if note.number:
+        shown = {name: text.replace(ANSWER_PLACE, right_number(note.number)) for name, text in shown.items()}
     if note.picture and "front" in shown:
         shown["front"] += f"\n[{note.picture.alt}]"
     return CardEntry(
@@ -104,12 +106,7 @@ def entry_of(note: Note, title: str) -> CardEntry:
 
 
 def entries_of(decks: Decks) -> list[CardEntry]:
-    """Convert all notes of the decks."""
     return [entry_of(note, decks.titles[note.deck]) for note in decks.notes.values()]
-
-
-def _shorten_text(note: Note, text: str) -> str:
-    return text.replace(ANSWER_PLACE, right_number(note.number)) if note.number else text
 
 
 def assign_ids(entries: Sequence[CardEntry]) -> list[CardEntry]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from flashcards.scheduling.scheduler import Memory
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, as_bytes, build_slug, key_of_title, read_own_file
+from study.content.user_files import IMPORTED, as_bytes, compute_digest, key_of_title, read_own_file
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
 from study.io.planning import with_progress
+from study.io.written_item import quote_item
 from study.store import Store
 
 NAME = "lora-study-cards"
@@ -72,9 +74,10 @@ class CardExchange:
         """List all cards with the learner's edits."""
         return entries_of(self.decks.edited(self._edits(profile_id)))
 
-    def is_given(self, note_id: str) -> bool:
-        """Return whether a note is the app's or in a file written by hand: imports never change its text."""
-        return note_id in self.decks.app.notes or note_id in self.decks.collection.by_hand
+    def is_imported(self, note_id: str) -> bool:
+        """Return whether the app writes a note's deck; it never changes its own, or one written by hand."""
+        given = note_id in self.decks.app.notes or note_id in self.decks.collection.by_hand
+        return note_id in self.decks.notes and not given
 
     def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the import of a file: the verdict on each card, and the ratings that come with it."""
@@ -99,6 +102,24 @@ class CardExchange:
             },
         )
 
+    def plan_deletion(self, note_id: str) -> ImportPlan:
+        """Plan to take a card out of its deck; its ratings stay. Raises LearnerError when it can't go."""
+        note = self.decks.notes.get(note_id)
+        name = f"decks/{note.deck}{IMPORTED}" if note and self.is_imported(note_id) else ""
+        before = read_own_file(self.home, name) if name else None
+        if before is None:
+            raise LearnerError(
+                "That card can't be deleted here.", do_next="Suspend it: you won't be asked it."
+            )
+        cards = _read_imported(name, before)
+        [gone] = [card for card in cards if card.id == note_id]
+        entry = ImportEntry(verdict="changed", item=quote_item(gone.recognized_by), why="deleted")
+        return ImportPlan(
+            groups=(ImportGroup(title="Cards", entries=(entry,)),),
+            files={name: write_deck(gone.deck, [card for card in cards if card is not gone])},
+            read_from={name: compute_digest(before)},
+        )
+
     def _edits(self, profile_id: str) -> dict[str, Mapping[str, str]]:
         """Read the learner's edits: note id -> fields."""
         last = {
@@ -109,7 +130,7 @@ class CardExchange:
 
     def _in_import(self, note_id: str, edits: Mapping[str, object]) -> bool:
         """Return whether an import file of ours has the note; any other note is changed by an edit."""
-        return not self.is_given(note_id) and note_id not in edits
+        return self.is_imported(note_id) and note_id not in edits
 
     def _judged(
         self, reading: CardReading, known: Mapping[str, CardEntry], edits: Mapping[str, object]
@@ -154,25 +175,18 @@ class CardExchange:
 
     def _files(self, entries: Iterable[CardEntry]) -> dict[str, str]:
         """Return the imported decks with these cards merged in."""
-        decks: dict[str, dict[str, CardEntry]] = {}
-        titles: dict[str, str] = {}
+        by_deck: dict[str, list[CardEntry]] = {}
         for entry in entries:
-            key = self._key(entry)
+            here = self.decks.notes.get(entry.id)  # it stays in its deck
+            key = here.deck if here else key_of_title(entry.deck, self.decks.titles)
+            by_deck.setdefault(key, []).append(entry)
+        files = {}
+        for key, fresh in by_deck.items():
             name = f"decks/{key}{IMPORTED}"
-            if name not in decks:
-                before = read_own_file(self.home, name)
-                kept = read_schema(File(name=name, content=as_bytes(before))).entries if before else ()
-                decks[name] = {card.id: card for card in kept}
-                titles[name] = kept[0].deck if kept else self.decks.titles.get(key, entry.deck)
-            decks[name][entry.id] = entry
-        return {name: write_deck(titles[name], cards.values()) for name, cards in decks.items()}
-
-    def _key(self, entry: CardEntry) -> str:
-        """Return the deck that a card stays in; a new card goes to the deck of that title."""
-        here = self.decks.notes.get(entry.id)
-        if here is not None:
-            return here.deck
-        return key_of_title(entry.deck, self.decks.titles, otherwise=build_slug(entry.deck) or "imported")
+            kept = _read_imported(name, read_own_file(self.home, name))
+            title = kept[0].deck if kept else self.decks.titles.get(key, fresh[0].deck)
+            files[name] = write_deck(title, {entry.id: entry for entry in (*kept, *fresh)}.values())
+        return files
 
     def _ratings(
         self, profile_id: str, reading: CardReading, taken: set[str], now: datetime
@@ -189,7 +203,7 @@ class CardExchange:
                     newest=here.reviewed_at if here else None,
                     now=now,
                 )
-        return sorted(rows, key=_reviewed_at)
+        return sorted(rows, key=itemgetter("reviewed_at"))
 
     def _suspended(
         self, profile_id: str, reading: CardReading, taken: set[str], now: datetime
@@ -216,6 +230,11 @@ def card_exchange(
 def open_exchange(settings: Settings, store: Store, concepts: ConceptMap) -> CardExchange:
     """Build it in the process that reads files."""
     return card_exchange(store, settings.home, concepts)
+
+
+def _read_imported(name: str, text: str | None) -> tuple[CardEntry, ...]:
+    """Return the cards of a deck file that the app has written; none of one that is not there."""
+    return read_schema(File(name=name, content=as_bytes(text))).entries if text else ()
 
 
 def _build_edit(entry: CardEntry, here: CardEntry, note: Note, now: datetime) -> dict[str, Any]:
@@ -269,7 +288,3 @@ def _fill_missing(entry: CardEntry, known: CardEntry | None) -> CardEntry:
 def _list_filing(entry: CardEntry) -> tuple[Any, ...]:
     tags = sorted(tag.replace(" ", "-") for tag in entry.tags)
     return entry.level, sorted(entry.concepts), tags, sorted(entry.accept)
-
-
-def _reviewed_at(row: Mapping[str, Any]) -> str:
-    return str(row["reviewed_at"])

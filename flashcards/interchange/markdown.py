@@ -32,9 +32,11 @@ def write_markdown(entries: Iterable[CardEntry]) -> dict[str, bytes]:
     decks: dict[str, list[CardEntry]] = {}
     for entry in entries:
         decks.setdefault(entry.deck, []).append(entry)
-    return {
-        f"{build_slug(deck) or 'deck'}.md": _write_deck(deck, cards).encode() for deck, cards in decks.items()
-    }
+    files = {}
+    for deck, cards in decks.items():
+        written = f"---\nname = {json.dumps(deck)}\n---\n\n" + "\n".join(map(_write_card, cards))
+        files[f"{build_slug(deck) or 'deck'}.md"] = written.encode()
+    return files
 
 
 def read_markdown(file: File) -> CardReading:
@@ -51,10 +53,6 @@ def read_markdown(file: File) -> CardReading:
         else:
             entries.append(_build_entry(deck, parts, kept, line))
     return CardReading(entries=tuple(entries), rejected=tuple(rejected))
-
-
-def _write_deck(title: str, cards: list[CardEntry]) -> str:
-    return f"---\nname = {json.dumps(title)}\n---\n\n" + "\n".join(_write_card(card) for card in cards)
 
 
 def _write_card(card: CardEntry) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flashcards.interchange.entry import CardEntry, CardReading
-from study.content.yaml_reader import LocatedMapping, Problem, parse_content
+from study.content.yaml_reader import Problem, parse_content
 from study.io.exchange import File, ImportEntry, shorten
 
 _LISTS = ("concepts", "tags", "accept")
@@ -59,10 +59,3 @@ def _read_entry(title: str, card: Any, problems: list[Problem], file: str) -> Ca
 
 def _is_list(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
-
-
-def as_placed(entry: CardEntry) -> LocatedMapping:
-    """Convert an entry to the mapping with a line number that the deck reader takes."""
-    placed = LocatedMapping(entry.written())
-    placed.line = entry.line
-    return placed

@@ -9,7 +9,6 @@ from flashcards.decks.deck import Decks, load_decks, read_note
 from flashcards.decks.note import Card, Note
 from flashcards.interchange.entry import OWN, TEXTS, CardEntry, CardReading, assign_ids, entries_of
 from flashcards.interchange.formats import ENDINGS, read_cards
-from flashcards.interchange.schema import as_placed
 from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
@@ -22,7 +21,7 @@ from study.content.user_files import (
     key_of_title,
     own_files,
 )
-from study.content.yaml_reader import Fields, Problem
+from study.content.yaml_reader import Fields, LocatedMapping, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
 
@@ -106,13 +105,8 @@ def _read_notes(
 ) -> Iterator[Note]:
     for entry in entries:
         found: list[Problem] = []
-        fields = Fields(
-            as_placed(replace(entry, source=entry.source or OWN)),
-            file=file,
-            kind="card",
-            problems=found,
-            optional=OPTIONAL,
-        )
+        placed = LocatedMapping(replace(entry, source=entry.source or OWN).written(), line=entry.line)
+        fields = Fields(placed, file=file, kind="card", problems=found, optional=OPTIONAL)
         note = read_note(fields, key, concepts)
         if found:
             problems.extend(str(problem) for problem in found)

@@ -7,18 +7,10 @@ from datetime import datetime
 from flashcards.decks.note import note_of
 from flashcards.interchange.entry import CardEntry
 from flashcards.interchange.exchange import CardExchange
-from flashcards.interchange.schema import read_schema, write_deck
-from study.base.errors import LearnerError
-from study.content.user_files import (
-    IMPORTED,
-    as_bytes,
-    build_slug,
-    compute_digest,
-    key_of_title,
-    read_own_file,
-)
+from flashcards.interchange.schema import write_deck
+from study.content.user_files import as_bytes, key_of_title
 from study.io.apply_import import Imports
-from study.io.exchange import File, ImportEntry, ImportGroup, ImportPlan
+from study.io.exchange import File
 from study.io.planning import shared_content_error
 from study.io.written_item import add_written, find_free_id, find_text_problem, quote_item
 from study.text.html_import import normal_html
@@ -39,7 +31,7 @@ class CardWriter:
     @property
     def deck(self) -> str:
         """The id of the deck that written cards go to."""
-        return key_of_title(DECK, self.exchange.decks.titles, otherwise=build_slug(DECK))
+        return key_of_title(DECK, self.exchange.decks.titles)
 
     def find_problems(self, profile_id: str, typed: Mapping[str, str]) -> dict[str, str]:
         """Return what is wrong with each text, as a sentence; one that is right is left out."""
@@ -74,34 +66,12 @@ class CardWriter:
         )
         return card.id, import_id
 
-    def can_delete(self, note_id: str) -> bool:
-        """Return whether a card is in a deck that the app writes: it was written here, or imported."""
-        return note_id in self.exchange.decks.notes and not self.exchange.is_given(note_id)
-
     def delete(self, profile_id: str, note_id: str, *, may_change_files: bool, now: datetime) -> int:
-        """Take a card out of its deck and return the id of that import; its ratings stay in the log.
-
-        Raises LearnerError when it can't go.
-        """
+        """Delete a card and return the id of that import. Raises LearnerError when it can't go."""
         if not may_change_files:
             raise shared_content_error("delete", do_next="Suspend the card instead: you won't be asked it.")
-        note = self.exchange.decks.notes.get(note_id)
-        name = f"decks/{note.deck}{IMPORTED}" if note and self.can_delete(note_id) else ""
-        before = read_own_file(self.imports.home, name) if name else None
-        if before is None:
-            raise LearnerError(
-                "That card can't be deleted here.", do_next="Suspend it: you won't be asked it."
-            )
-        kept = read_schema(File(name=name, content=as_bytes(before))).entries
-        [gone] = [card for card in kept if card.id == note_id]
-        item = quote_item(gone.recognized_by)
-        entry = ImportEntry(verdict="changed", item=item, why="deleted")
-        plan = ImportPlan(
-            groups=(ImportGroup(title="Cards", entries=(entry,)),),
-            files={name: write_deck(gone.deck, [card for card in kept if card is not gone])},
-            read_from={name: compute_digest(before)},
-        )
-        called = f"the deletion of card {item}"
+        plan = self.exchange.plan_deletion(note_id)
+        called = f"the deletion of card {plan.groups[0].entries[0].item}"
         return self.imports.apply(profile_id, plan, file_name=called, now=now).import_id
 
     def _has_front(self, profile_id: str, front: str) -> bool:

@@ -105,28 +105,26 @@ class BrowsePage:
             case "cram":
                 how = how_to("cram", new_today=0, now=visit.now)
                 return {"goto": build_url(list_filters(view.search.wanted), **how)}
-            case "write" | "draft" | "save-card" | "take-back" | "put-back" | "delete":
-                return self._write(visit, event, view)
-        said = self._change(visit, event, card_id)
-        return {**self._reply(visit, BrowseState(search=view.search, open=card_id)), "say": said}
-
-    def _write(self, visit: Visit, event: Mapping[str, Any], view: BrowseState) -> Reply:
-        match event.get("act"):
+            case "write":
+                return self._write(visit)
             case "draft":
                 self.writing.draft.save(visit, event)
                 return {}
             case "save-card":
                 return self._save_card(visit, event)
+            case "take-back":
+                note = self.exercise.snapshot(visit).decks.notes.get(form_event.read_text(event, "card"))
+                self.writing.take_back(visit, event, note)
+                return self._write(visit, said="Taken back. Its text is in the form.")
             case "delete":
                 return self._delete_card(visit, event, view)
             case "put-back":
                 self.writing.undo(visit, event)
                 return {"html": self._page(visit, view), "say": "The card is back.", "focus": "#main"}
-        said = ""
-        if event.get("act") == "take-back":
-            note = self.exercise.snapshot(visit).decks.notes.get(form_event.read_text(event, "card"))
-            self.writing.take_back(visit, event, note)
-            said = "Taken back. Its text is in the form."
+        said = self._change(visit, event, card_id)
+        return {**self._reply(visit, BrowseState(search=view.search, open=card_id)), "say": said}
+
+    def _write(self, visit: Visit, *, said: str = "") -> Reply:
         return {"html": self.writing.form(visit), "url": ADDRESS, "focus": "#card-front", "say": said}
 
     def _save_card(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
@@ -215,7 +213,7 @@ class BrowsePage:
             "picture": picture_html(card.picture) if card.picture else "",
             "form": edit_form(snapshot, card.id, carried=carried) if view.editing else "",
             "own": card.own,
-            "deletable": visit.is_owner and self.writing.writer.can_delete(card.note_id),
+            "deletable": visit.is_owner and self.writing.writer.exchange.is_imported(card.note_id),
             "siblings": len(snapshot.decks.notes[card.note_id].cards()),
         }
 

@@ -13,7 +13,8 @@ from flashcards.pages.finish import finish_values
 from flashcards.pages.writing import ADDRESS
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.cram import Cram
-from flashcards.review.presenter import CardExercise, CardViewState, read_view_state
+from flashcards.review.operations import ShownCard
+from flashcards.review.presenter import CardExercise, read_shown, snapshot_shown
 from flashcards.review.session import CardSession
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import HOWS, CardChoice, build_url, choice_of, how_to
@@ -51,7 +52,6 @@ class CardsPage:
     exercise: CardExercise
 
     def load(self, request: gr.Request) -> Markup:
-        """Render the next card."""
         return self._next(frame.visit_of(self.context, request)).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -74,8 +74,8 @@ class CardsPage:
             case "cram" | "bury" | "suspend" | "resume":
                 return self._next(visit, said=self._set_aside(visit, event))
             case "flag":
-                self._flag(visit, event)
-                return self._look(visit, {**event, "act": "look"}, said=_describe_flag(event))
+                said = self._flag(visit, event)
+                return self._look(visit, {**event, "act": "look"}, said=said)
             case "save-edit" | "revert":
                 said = save_edit(self.exercise, visit, event)
                 return self._look(visit, {**event, "act": "look"}, said=said)
@@ -89,7 +89,7 @@ class CardsPage:
 
     def _look(self, visit: Visit, event: Mapping[str, Any], *, said: str = "") -> Reply:
         """Render the same card again: its other side, or with flags or the edit form below it."""
-        snapshot, look, act = self.exercise.snapshot(visit), read_view_state(event), event.get("act")
+        snapshot, look, act = self.exercise.snapshot(visit), read_shown(event), event.get("act")
         card = snapshot.decks.by_id.get(look.card_id)
         if card is None or (act == "look" and look.card_id in snapshot.log.hidden):
             return self._next(visit, said=said)  # an edit removed its gap, or it was hidden
@@ -120,17 +120,14 @@ class CardsPage:
         if not lapses:
             return self._next(visit, said=said)
         snapshot = self.exercise.snapshot(visit)
-        card, (_, review_id) = snapshot.decks.by_id[card_id], snapshot.memory(card_id)
-        look = CardViewState(card_id=card_id, review_id=review_id, shown_at=visit.now)
-        notice = render("flashcards/cards/leech.html", card=card, lapses=lapses, carried=render_carried(look))
+        carried = render_carried(snapshot_shown(snapshot, card_id))
+        card = snapshot.decks.by_id[card_id]
+        notice = render("flashcards/cards/leech.html", card=card, lapses=lapses, carried=carried)
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
 
     def _set_aside(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        reviews, profile_id, card_id = (
-            self.exercise.reviews,
-            visit.profile.id,
-            form_event.read_text(event, "card"),
-        )
+        reviews, profile_id = self.exercise.reviews, visit.profile.id
+        card_id = form_event.read_text(event, "card")
         match event.get("act"):
             case "bury":
                 reviews.bury(profile_id, card_id, now=visit.now)
@@ -152,9 +149,11 @@ class CardsPage:
         )
         return "Known." if known else "It comes again."
 
-    def _flag(self, visit: Visit, event: Mapping[str, Any]) -> None:
+    def _flag(self, visit: Visit, event: Mapping[str, Any]) -> str:
         card_id, flag = form_event.read_text(event, "card"), form_event.read_text(event, "flag")
         self.exercise.reviews.flag(visit.profile.id, card_id, flag, now=visit.now)
+        name = next((name for each, name in FLAG_NAMES.items() if each == flag), "")
+        return f"Flagged: {name}." if name else "Flag taken off."
 
     def _spread(self, visit: Visit, event: Mapping[str, Any]) -> str:
         days = form_event.read_number(
@@ -186,7 +185,7 @@ class CardsPage:
         if not notice and not cram:
             notice = self._offer(visit, snapshot, choice)
         fragment = self.exercise.front(snapshot, card)
-        look = CardViewState(card_id=card.id, review_id=snapshot.memory(card.id)[1], shown_at=snapshot.now)
+        look = snapshot_shown(snapshot, card.id)
         return self._show(visit, snapshot, fragment, look=look, said=said, notice=notice, session=session)
 
     def _show(
@@ -195,7 +194,7 @@ class CardsPage:
         snapshot: CardSnapshot,
         fragment: Fragment,
         *,
-        look: CardViewState | None,
+        look: ShownCard | None,
         said: str = "",
         notice: str = "",
         session: CardSession | None = None,
@@ -293,7 +292,7 @@ class CardsPage:
         return {"html": html, "say": f"{said} {last}".strip(), "focus": "#main"}
 
 
-def render_carried(look: CardViewState) -> Markup:
+def render_carried(look: ShownCard) -> Markup:
     """Render the attributes that every button on a card sends back."""
     return render("flashcards/cards/carried.html", look=look)
 
@@ -306,8 +305,3 @@ def _cram_figures(cram: Cram) -> dict[str, Any]:
         "meter": f"{cram.known} of {cram.total} cards known",
         "left": f"{cram.tries} {'answer' if cram.tries == 1 else 'answers'} in this cram",
     }
-
-
-def _describe_flag(event: Mapping[str, Any]) -> str:
-    name = next((name for flag, name in FLAG_NAMES.items() if flag == event.get("flag")), "")
-    return f"Flagged: {name}." if name else "Flag taken off."

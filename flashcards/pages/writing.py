@@ -8,11 +8,9 @@ from markupsafe import Markup
 
 from flashcards.decks.note import Note
 from flashcards.interchange.written_card import FIELDS, REQUIRED, TEXTS, CardWriter
-from study.io.written_item import undo_written
 from study.ports.context import Context, Visit
 from study.text.templates import render
-from study.web import form_event
-from study.web.form_draft import FormDraft
+from study.web.written_form import FormDraft, undo_written
 
 ADDRESS = "/browse?write=new"
 LABELS = {
@@ -33,19 +31,12 @@ class CardWriting:
     @property
     def draft(self) -> FormDraft:
         """What is in the form until the card is saved."""
-        return FormDraft(notes=self.context.store.notes, name="card", fields=FIELDS)
+        return FormDraft(context=self.context, name="card", fields=FIELDS)
 
     def form(self, visit: Visit) -> Markup:
         """Render the form with the draft, or why this learner can't write a card."""
-        return render(
-            "flashcards/browse/write.html",
-            number=int(visit.now.timestamp()),
-            may_write=visit.is_owner,
-            fields=[(name, *LABELS[name], name in REQUIRED) for name in TEXTS],
-            draft=self.draft.read(visit),
-            draft_name=self.draft.name_in_browser(visit),
-            concepts=self.context.concepts.by_id.values(),
-        )
+        fields = [(name, *LABELS[name], name in REQUIRED) for name in TEXTS]
+        return render("flashcards/browse/write.html", form=self.draft.values(visit), fields=fields)
 
     def write(self, visit: Visit, typed: Mapping[str, str]) -> tuple[str, int]:
         """Store the card and end its draft; return its id and that of its import."""
@@ -61,10 +52,4 @@ class CardWriting:
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Undo what one press has written or deleted."""
-        undo_written(
-            self.writer.imports,
-            visit.profile.id,
-            form_event.read_whole(event, "import"),
-            may_change_files=visit.is_owner,
-            now=visit.now,
-        )
+        undo_written(self.writer.imports, visit, event)

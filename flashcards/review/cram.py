@@ -1,6 +1,7 @@
 """Cramming before an exam: its answers are logged apart from ratings, and no schedule moves."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,21 +25,14 @@ class Cram:
 
 def started_at(run: str) -> datetime:
     """Parse the start of a cram from its name in the URL. Raises LearnerError when it isn't a moment."""
-    try:
+    with suppress(ValueError):
         moment = datetime.fromisoformat(run)
-    except ValueError as error:
-        raise _no_cram() from error
-    if moment.tzinfo is None:
-        raise _no_cram()
-    return moment
-
-
-def _no_cram() -> LearnerError:
-    return LearnerError("There is no cram session at this address.", do_next="Start one from the Cards page.")
+        if moment.tzinfo is not None:
+            return moment
+    raise LearnerError("There is no cram session at this address.", do_next="Start one from the Cards page.")
 
 
 def answers_of(run: str, operations: Iterable[CardOperation]) -> list[CramAnswer]:
-    """Return the answers given in one cram."""
     return [
         (operation.subject, operation.value["known"])
         for operation in operations

@@ -72,7 +72,6 @@ class Fitting:
         return self._start(profile_id)
 
     def state(self, profile_id: str) -> FitState:
-        """Return the state of this learner's fit."""
         fits = self._reviews.store.fits
         return FitState(
             have=sum(1 for _ in after_a_day(self._history(profile_id))),
@@ -160,20 +159,11 @@ def start_worker() -> subprocess.Popen[str]:
 
 
 def build_request(reviews: Sequence[CardReview], parameters: Sequence[float]) -> str:
-    """Return the worker's request as JSON."""
     entries = [(review.card_id, review.rating, review.reviewed_at.isoformat()) for review in reviews]
     return json.dumps({"reviews": entries, "parameters": list(parameters)})
 
 
 def fit_of(answer: dict[str, Any], now: datetime) -> ParameterFit:
     """Convert the worker's answer for the store; it is kept only if it predicts held-out reviews better."""
-    before, after = Measures(**answer["before"]), Measures(**answer["after"])
-    return ParameterFit(
-        fitted_at=now,
-        reviews=answer["reviews"],
-        held_out=answer["held_out"],
-        parameters=tuple(answer["parameters"]),
-        before=before.to_json(),
-        after=after.to_json(),
-        kept=is_better(after, before),
-    )
+    kept = is_better(Measures(**answer["after"]), Measures(**answer["before"]))
+    return ParameterFit(**{**answer, "parameters": tuple(answer["parameters"])}, fitted_at=now, kept=kept)

@@ -37,12 +37,13 @@ REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
 
 @dataclass(frozen=True, kw_only=True)
 class ShownCard:
-    """The card's state that the learner saw when pressing a button; it decides what the event means."""
+    """The state of a card on the page; every button on it sends this back, and it says what a press means."""
 
     card_id: str
     expected_review_id: int
     shown_at: datetime
-    flipped_at: datetime
+    flipped_at: datetime | None = None
+    typed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,6 @@ class Reviews:
     # ---- current state ----
 
     def snapshot(self, profile_id: str, *, now: datetime) -> CardSnapshot:
-        """Read the learner's snapshot at this moment."""
         scheduling = self.scheduling(profile_id)
         return read_card_snapshot(
             self.store, self.decks, profile_id, now=now, scheduling=scheduling, lookalikes=self.lookalikes
@@ -85,7 +85,6 @@ class Reviews:
         return preview_outcomes(memory, now=at, scheduling=self.scheduling(profile_id, at=at), fuzz_seed=seed)
 
     def today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
-        """Return the ratings of this study day."""
         return self.store.cards.history(profile_id, since=self._days(profile_id).start(now))
 
     def due(self, profile_id: str, *, now: datetime) -> CardsDue:
@@ -102,6 +101,10 @@ class Reviews:
 
     def rate(self, profile_id: str, shown: ShownCard, *, rating: int, now: datetime) -> RatingOutcome:
         """Append the outcome that the button showed. Raises LearnerError when no button can have shown it."""
+        if shown.flipped_at is None:
+            raise LearnerError(
+                "A card is rated after its answer was shown.", do_next="Show the answer first."
+            )
         self._known(shown.card_id, profile_id, now)
         if rating not in RATINGS:
             raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")

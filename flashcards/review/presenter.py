@@ -33,29 +33,24 @@ SECONDS_AT_LEAST = 6.0  # a run of known cards is fast, but the next one may nee
 TYPED_LIMIT = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class CardViewState:
-    """The state of a card on the page; every button on it sends this back."""
-
-    card_id: str
-    review_id: int
-    shown_at: datetime
-    flipped_at: datetime | None = None
-    typed: str = ""
-
-
-def read_view_state(event: Mapping[str, Any]) -> CardViewState:
-    """Parse the view state that the pressed button sent."""
+def read_shown(event: Mapping[str, Any]) -> ShownCard:
+    """Parse the state of the card that the pressed button sent."""
     typed = (
         form_event.read_field(event, "typed", limit=TYPED_LIMIT) or str(event.get("typed", ""))[:TYPED_LIMIT]
     )
-    return CardViewState(
+    return ShownCard(
         card_id=form_event.read_text(event, "card"),
-        review_id=form_event.read_whole(event, "review"),
+        expected_review_id=form_event.read_whole(event, "review"),
         shown_at=form_event.read_moment(event, "shown"),
         flipped_at=form_event.read_moment(event, "flipped") if event.get("flipped") else None,
         typed=typed,
     )
+
+
+def snapshot_shown(snapshot: CardSnapshot, card_id: str) -> ShownCard:
+    """Return the state of a card that is shown now, its question first."""
+    _, review_id = snapshot.memory(card_id)
+    return ShownCard(card_id=card_id, expected_review_id=review_id, shown_at=snapshot.now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,39 +65,28 @@ class CardExercise:
 
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
-        """The concepts of each card, by card id."""
         return self.reviews.decks.concepts_of
 
     def due(self, visit: Visit) -> CardsDue:
-        """Count the learner's due cards."""
         return self.reviews.due(visit.profile.id, now=visit.now)
 
     def snapshot(self, visit: Visit) -> CardSnapshot:
-        """Read the learner's snapshot."""
         return self.reviews.snapshot(visit.profile.id, now=visit.now)
 
     def front(
-        self, snapshot: CardSnapshot, card: Card, *, look: CardViewState | None = None, below: str = ""
+        self, snapshot: CardSnapshot, card: Card, *, look: ShownCard | None = None, below: str = ""
     ) -> Fragment:
         """Render the question. Its HTML lacks the answer, so neither search nor a screen reader finds it.
 
         `below` replaces the button to flip.
         """
-        look = look or CardViewState(
-            card_id=card.id, review_id=snapshot.memory(card.id)[1], shown_at=snapshot.now
-        )
+        look = look or snapshot_shown(snapshot, card.id)
         html = render("flashcards/cards/front.html", **self._common(snapshot, card, look), below=below)
         focus = "#typed" if card.typed else "#flip"
         return Fragment(html=html, say=f"Question: {to_plain(card.front)}", focus=focus)
 
     def back(
-        self,
-        visit: Visit,
-        snapshot: CardSnapshot,
-        look: CardViewState,
-        *,
-        cram: bool = False,
-        below: str = "",
+        self, visit: Visit, snapshot: CardSnapshot, look: ShownCard, *, cram: bool = False, below: str = ""
     ) -> Fragment:
         """Render the answer with each rating's outcome from this moment; `below` replaces the outcomes."""
         card = self.card(snapshot, look)
@@ -123,12 +107,12 @@ class CardExercise:
         )
         return Fragment(html=html, say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
 
-    def card(self, snapshot: CardSnapshot, look: CardViewState) -> Card:
+    def card(self, snapshot: CardSnapshot, look: ShownCard) -> Card:
         """Return the card of an event. Raises StaleError when another window has rated it since."""
         card = snapshot.decks.by_id.get(look.card_id)
         if card is None:
             raise LearnerError("That card is no longer in the decks.", do_next="Reload the page.")
-        if snapshot.memory(card.id)[1] != look.review_id:
+        if snapshot.memory(card.id)[1] != look.expected_review_id:
             raise StaleError(
                 "That card was rated in another window already.", do_next="Here is the next one."
             )
@@ -136,18 +120,7 @@ class CardExercise:
 
     def rate(self, visit: Visit, event: Mapping[str, Any]) -> str:
         """Record a rating and return a sentence on its outcome."""
-        look = read_view_state(event)
-        if look.flipped_at is None:
-            raise LearnerError(
-                "A card is rated after its answer was shown.", do_next="Show the answer first."
-            )
-        shown = ShownCard(
-            card_id=look.card_id,
-            expected_review_id=look.review_id,
-            shown_at=look.shown_at,
-            flipped_at=look.flipped_at,
-        )
-        rating = form_event.read_whole(event, "rating")
+        shown, rating = read_shown(event), form_event.read_whole(event, "rating")
         outcome = self.reviews.rate(visit.profile.id, shown, rating=rating, now=visit.now)
         self.fitting.consider(visit.profile.id)
         return f"{outcome.name}: back in {in_words(outcome.interval)}."
@@ -174,12 +147,11 @@ class CardExercise:
         return self.snapshot(visit).session(wanted=CardFilter(concept=concept))
 
     def seconds_each(self, visit: Visit) -> float:
-        """Estimate the seconds that this learner takes per card."""
         durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
         pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
-    def _common(self, snapshot: CardSnapshot, card: Card, look: CardViewState) -> dict[str, Any]:
+    def _common(self, snapshot: CardSnapshot, card: Card, look: ShownCard) -> dict[str, Any]:
         """Return the template values that both sides of a card share."""
         return {
             "card": card,
@@ -204,7 +176,6 @@ class CardExercise:
         )
 
     def show(self, visit: Visit, run: ReviewRun) -> Fragment:
-        """Render the next card."""
         snapshot = self.snapshot(visit)
         card = snapshot.session(wanted=CardFilter(concept=run.concept)).card
         if card is None:
@@ -212,10 +183,9 @@ class CardExercise:
         return self.front(snapshot, card)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
-        """Handle flip, rate or undo."""
         match event.get("act"):
             case "flip":
-                return self.back(visit, self.snapshot(visit), read_view_state(event))
+                return self.back(visit, self.snapshot(visit), read_shown(event))
             case "rate":
                 self.rate(visit, event)
             case "undo":
@@ -223,7 +193,6 @@ class CardExercise:
         return None
 
     def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
-        """Return how the cards of a five-minute review went."""
         reviews, snapshot = self._in_run(visit, run), self.snapshot(visit)
         remembered, asked = count_recalled(reviews)
         cards = {review.card_id for review in reviews}

@@ -26,7 +26,6 @@ class CardFilter:
     concept: str = ""
 
     def matches(self, card: Card) -> bool:
-        """Return whether the filter accepts a card."""
         return (
             self.deck in ("", card.deck)
             and self.level in ("", card.level)
@@ -95,7 +94,6 @@ class CardSession:
 
     @property
     def total(self) -> int:
-        """Today's cards, done and left."""
         return self.done + self.counts.left
 
 
@@ -132,7 +130,8 @@ def _build_queues(
 ) -> tuple[dict[Queue, list[Card]], int]:
     """Return the waiting cards by queue, and how many reviews wait in all. "ahead" includes "learning"."""
     shown = [card for card in cards if card.id not in log.hidden]
-    ahead = _by_due(_in_phase(shown, log, learning=True, until=now + rules.learn_ahead), log)
+    ahead = _in_phase(shown, log, learning=True, until=now + rules.learn_ahead)
+    ahead.sort(key=lambda card: log.memories[card.id].due)
     due = [card for card in ahead if log.memories[card.id].due <= now]
     asked = [card for card in shown if card.id in log.requested and card not in ahead]
     reviews = in_order(
@@ -144,9 +143,10 @@ def _build_queues(
         scheduling=rules.scheduling,
     )
     fresh = [card for card in shown if card.id not in log.memories and card.id not in log.requested]
+    fresh.sort(key=lambda card: LEVELS.index(card.level))
     undone = [card for card in shown if card.id == log.just_undone]
     undone, due, asked, reviews, fresh, ahead = one_of_each_note(
-        [undone, due, asked, reviews, sorted(fresh, key=_level_of), ahead], seen=log.rated_today, cards=cards
+        [undone, due, asked, reviews, fresh, ahead], seen=log.rated_today, cards=cards
     )
     # Requested cards come first and count for today's limits, so their places are taken from the start.
     asked_new = sum(card.id not in log.memories for card in asked)
@@ -183,10 +183,6 @@ def _in_phase(cards: Iterable[Card], log: Log, *, learning: bool, until: datetim
     return [card for card, memory in known if (memory.phase != "review") is learning and memory.due <= until]
 
 
-def _by_due(cards: list[Card], log: Log) -> list[Card]:
-    return sorted(cards, key=lambda card: log.memories[card.id].due)
-
-
 def _last_rated(cards: Iterable[Card], log: Log) -> Card | None:
     last = next(reversed([*log.rated_today]), None)
     return next((card for card in cards if card.id == last), None)
@@ -199,7 +195,3 @@ def _answers_left(memory: Memory | None) -> int:
     if memory.phase == "learning":
         return LEARNING_STEPS - (memory.step or 0)
     return 1
-
-
-def _level_of(card: Card) -> int:
-    return LEVELS.index(card.level)

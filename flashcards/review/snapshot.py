@@ -56,7 +56,6 @@ class CardSnapshot:
         )
 
     def session(self, *, wanted: CardFilter | None = None, extra: RuleOverrides | None = None) -> CardSession:
-        """Return the learner's session."""
         rules = self.rules(extra or RuleOverrides())
         return next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
 
@@ -114,7 +113,6 @@ def read_card_snapshot(
     scheduling: Scheduling,
     lookalikes: Lookalikes,
 ) -> CardSnapshot:
-    """Read a learner's snapshot from the store."""
     preferences = store.notes.preferences(profile_id)
     begins, ends = preferences.days.start(now), preferences.days.end(now)
     latest = store.cards.latest(profile_id)

@@ -35,12 +35,10 @@ class CardChoice:
 
 
 def filter_of(query: Mapping[str, str]) -> CardFilter:
-    """Parse the filter of a query."""
     return CardFilter(**{name: query[name][:120] for name in FILTERS if query.get(name)})
 
 
 def list_filters(wanted: CardFilter) -> dict[str, str]:
-    """Return the query fields of a filter."""
     return {name: value for name in FILTERS if (value := getattr(wanted, name))}
 
 
@@ -56,7 +54,6 @@ def choice_of(query: Mapping[str, str]) -> CardChoice:
 
 
 def build_url(filters: Mapping[str, str], **more: str) -> str:
-    """Return the URL of a choice."""
     query = urlencode({name: value for name, value in {**filters, **more}.items() if value})
     return f"/cards?{query}" if query else "/cards"
 

@@ -43,8 +43,8 @@ def fit_parameters(reviews: Sequence[CardReview], parameters: tuple[float, ...])
         "parameters": list(fitted.parameters),
         "reviews": len(moments),
         "held_out": sum(moment >= split for moment in moments),
-        "before": _on_later(reviews, before, split).to_json(),
-        "after": _on_later(reviews, fitted, split).to_json(),
+        "before": vars(_on_later(reviews, before, split)),
+        "after": vars(_on_later(reviews, fitted, split)),
     }
 
 

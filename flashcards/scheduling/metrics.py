@@ -5,7 +5,8 @@ Report all three, because each alone can be gamed (the benchmark's README shows 
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from statistics import fmean
 
 from flashcards.scheduling.replay import Recall
 
@@ -21,10 +22,6 @@ class Measures:
     auc: float | None
     """None if every review was recalled, or none was."""
 
-    def to_json(self) -> dict[str, float | None]:
-        """Return the JSON that the store keeps."""
-        return asdict(self)
-
 
 def compute_metrics(recalls: Sequence[Recall]) -> Measures:
     """Compute all three metrics. `recalls` must not be empty."""
@@ -34,7 +31,8 @@ def compute_metrics(recalls: Sequence[Recall]) -> Measures:
 
 def log_loss(pairs: Sequence[tuple[float, bool]]) -> float:
     """Return the mean log loss in nats: 0 is perfect, ln 2 = 0.693 is a coin toss."""
-    return -sum(_log_chance(predicted, happened) for predicted, happened in pairs) / len(pairs)
+    clipped = ((min(max(predicted, SMALLEST), 1 - SMALLEST), happened) for predicted, happened in pairs)
+    return -sum(math.log(chance if happened else 1 - chance) for chance, happened in clipped) / len(pairs)
 
 
 def compute_auc(pairs: Iterable[tuple[float, bool]]) -> float | None:
@@ -64,12 +62,8 @@ def rmse_bins(recalls: Iterable[Recall]) -> float:
     bins: dict[tuple[float, float, float], list[Recall]] = {}
     for recall in recalls:
         bins.setdefault(_choose_bin(recall), []).append(recall)
-    total = sum(len(group) for group in bins.values())
-    return math.sqrt(sum(len(group) * _compute_gap(group) ** 2 for group in bins.values()) / total)
-
-
-def _compute_gap(group: Sequence[Recall]) -> float:
-    return sum(recall.recalled - recall.predicted for recall in group) / len(group)
+    gaps = [(len(group), fmean(each.recalled - each.predicted for each in group)) for group in bins.values()]
+    return math.sqrt(sum(count * gap**2 for count, gap in gaps) / sum(count for count, _ in gaps))
 
 
 def _choose_bin(recall: Recall) -> tuple[float, float, float]:
@@ -83,11 +77,6 @@ def _choose_bin(recall: Recall) -> tuple[float, float, float]:
 def _on_log_scale(value: float, base: float) -> float:
     """Return the index of the bin; the benchmark labels it by a value inside it, which is equivalent."""
     return math.floor(math.log(max(value, SMALLEST)) / math.log(base))
-
-
-def _log_chance(predicted: float, happened: bool) -> float:
-    clipped = min(max(predicted, SMALLEST), 1 - SMALLEST)
-    return math.log(clipped if happened else 1 - clipped)
 
 
 def is_better(after: Measures, before: Measures) -> bool:

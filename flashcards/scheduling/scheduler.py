@@ -55,14 +55,8 @@ class Memory:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that the review log stores."""
-        return {
-            "phase": self.phase,
-            "step": self.step,
-            "stability": self.stability,
-            "difficulty": self.difficulty,
-            "due": self.due.isoformat(),
-            "last_review": self.last_review.isoformat(),
-        }
+        moments = {"due": self.due.isoformat(), "last_review": self.last_review.isoformat()}
+        return {**vars(self), **moments}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Memory":
@@ -73,8 +67,6 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class RatingOutcome:
-    """The outcome of one of the four rating buttons."""
-
     rating: Rating
     name: str
     after: Memory

@@ -58,7 +58,6 @@ class Workload:
 
     @property
     def reviews_a_day(self) -> float:
-        """The mean number of ratings per day."""
         return self.reviews / self.days
 
     @property

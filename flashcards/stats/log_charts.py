@@ -158,7 +158,6 @@ def answer_buttons(history: CardHistory, scope: str) -> Iterator[Plot]:
 
 
 def time_spent(history: CardHistory, scope: str) -> Plot:
-    """Return the chart of minutes per day."""
     spent = minutes_by_day(history, days=MONTH)
     total, days = sum(spent.values()), sum(minutes > 0 for minutes in spent.values())
     title = f"You spent {_format_minutes(total)} at the cards in the last {MONTH} days"

@@ -1,7 +1,7 @@
 """The cards' section of the Progress page: recall, retention slider with its workload, fit, charts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -149,10 +149,10 @@ class CardSection:
     def _workload(self, visit: Visit, desired_retention: float) -> dict[str, Any]:
         scheduling = self.exercise.reviews.scheduling(visit.profile.id)
         plan = _read_plan(visit)
-        now = simulate_workload(plan, _set_retention(scheduling, desired_retention))
+        now = simulate_workload(plan, replace(scheduling, desired_retention=desired_retention))
         return {
             "now": now,
-            "usual": simulate_workload(plan, _set_retention(scheduling, scheduling.desired_retention)),
+            "usual": simulate_workload(plan, scheduling),
             "minutes": now.reviews_a_day * self.exercise.seconds_each(visit) / 60,
             "plan": plan,
             "aim": desired_retention,
@@ -166,10 +166,7 @@ class CardSection:
 
 def workload_figure(plan: StudyPlan, scheduling: Scheduling) -> Plot:
     """Return the chart of ratings per day by desired retention."""
-    found = [
-        simulate_workload(plan, Scheduling(parameters=scheduling.parameters, desired_retention=aim))
-        for aim in AIMS
-    ]
+    found = [simulate_workload(plan, replace(scheduling, desired_retention=aim)) for aim in AIMS]
     least, most = found[AIMS.index(0.8)], found[AIMS.index(0.95)]
     more = most.reviews_a_day / least.reviews_a_day
     title = f"Remembering 95 % instead of 80 % takes {more:.1f} times as many ratings"
@@ -200,10 +197,6 @@ def workload_figure(plan: StudyPlan, scheduling: Scheduling) -> Plot:
 def _read_plan(visit: Visit) -> StudyPlan:
     new_a_day = max(1, visit.preferences.new_cards_a_day)
     return StudyPlan(cards=SIMULATED_CARDS, new_a_day=new_a_day, days=SIMULATED_DAYS)
-
-
-def _set_retention(scheduling: Scheduling, desired_retention: float) -> Scheduling:
-    return Scheduling(parameters=scheduling.parameters, desired_retention=desired_retention)
 
 
 def _read_retention(event: Mapping[str, Any]) -> float:

@@ -8,7 +8,6 @@ from functools import cached_property
 from statistics import fmean
 from typing import TypeVar
 
-from flashcards.decks.deck import Decks
 from flashcards.scheduling.replay import Recall, after_a_day, replay_recalls
 from flashcards.scheduling.scheduler import Memory, Scheduling, compute_retrievability
 from study.base.confidence_intervals import Share, share_of
@@ -41,11 +40,9 @@ class CardHistory:
 
     @property
     def today(self) -> date:
-        """The current study day."""
         return self.day_of(self.now)
 
     def of(self, card_ids: Iterable[str]) -> "CardHistory":
-        """Return the history of some of the cards."""
         wanted = set(card_ids)
         return replace(
             self,
@@ -56,7 +53,6 @@ class CardHistory:
 
 
 def reviews_by_day(history: CardHistory) -> dict[date, int]:
-    """Count the ratings of each study day."""
     return dict(Counter(history.day_of(review.reviewed_at) for review in history.reviews))
 
 
@@ -72,7 +68,7 @@ def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
 
 def recall_by_week(history: CardHistory) -> dict[date, Share]:
     """Return the share recalled in each of the last weeks that had a review, by the week's last day."""
-    weeks = by_week(history.recalls, _moment_of, now=history.now, day_of=history.day_of)
+    weeks = by_week(history.recalls, now=history.now, day_of=history.day_of)
     return _compute_shares({day: [recall.recalled for recall in found] for day, found in weeks.items()})
 
 
@@ -83,24 +79,23 @@ def recall_lately(history: CardHistory) -> Share | None:
     return share_of([review.rating >= REMEMBERED for review in recent])
 
 
-def recall_by_deck(history: CardHistory, decks: Decks) -> dict[str, Share]:
-    """Return the share recalled per deck, weakest first."""
-    return _by_subject(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
+def recall_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, Share]:
+    """Return the share recalled by deck or concept, weakest first."""
+    outcomes: dict[str, list[bool]] = defaultdict(list)
+    for recall in history.recalls:
+        for subject in of_card.get(recall.card_id, ()):
+            outcomes[subject].append(recall.recalled)
+    return dict(sorted(_compute_shares(outcomes).items(), key=lambda entry: entry[1].value))
 
 
-def recall_by_concept(history: CardHistory, decks: Decks) -> dict[str, Share]:
-    """Return the share recalled per concept, weakest first."""
-    return _by_subject(history, decks.concepts_of)
-
-
-def minutes_by_deck(history: CardHistory, decks: Decks) -> dict[str, float]:
-    """Return the minutes spent per deck, longest first."""
-    return _sum_minutes(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
-
-
-def minutes_by_concept(history: CardHistory, decks: Decks) -> dict[str, float]:
-    """Return the minutes spent per concept, longest first; a card about two counts half for each."""
-    return _sum_minutes(history, decks.concepts_of)
+def minutes_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+    """Return the minutes spent by deck or concept, longest first; a card about two counts half for each."""
+    spent: dict[str, float] = defaultdict(float)
+    for review in history.reviews:
+        subjects = of_card.get(review.card_id, ())
+        for subject in subjects:
+            spent[subject] += review.duration_ms / 60_000 / len(subjects)
+    return dict(sorted(spent.items(), key=lambda entry: -entry[1]))
 
 
 def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
@@ -163,34 +158,5 @@ def count_buttons(history: CardHistory) -> tuple[list[int], list[int]]:
     return [counts[True, rating] for rating in range(1, 5)], [counts[False, rating] for rating in range(1, 5)]
 
 
-def _by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, Share]:
-    outcomes: dict[str, list[bool]] = defaultdict(list)
-    for recall in history.recalls:
-        for subject in of_card.get(recall.card_id, ()):
-            outcomes[subject].append(recall.recalled)
-    return dict(sorted(_compute_shares(outcomes).items(), key=_value_of))
-
-
-def _sum_minutes(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
-    spent: dict[str, float] = defaultdict(float)
-    for review in history.reviews:
-        subjects = of_card.get(review.card_id, ())
-        for subject in subjects:
-            spent[subject] += review.duration_ms / 60_000 / len(subjects)
-    return dict(sorted(spent.items(), key=_longest_first))
-
-
 def _compute_shares(outcomes: Mapping[Subject, list[bool]]) -> dict[Subject, Share]:
     return {key: Share(hits=sum(found), trials=len(found)) for key, found in outcomes.items()}
-
-
-def _moment_of(recall: Recall) -> datetime:
-    return recall.at
-
-
-def _value_of(entry: tuple[str, Share]) -> float:
-    return entry[1].value
-
-
-def _longest_first(entry: tuple[str, float]) -> float:
-    return -entry[1]

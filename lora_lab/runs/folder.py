@@ -176,10 +176,10 @@ def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
 
 def list_damaged(runs_dir: Path) -> list[Path]:
     """List what has a run's name and can't be read as one, newest first."""
-    return split_runs(runs_dir)[1]
+    return list_with_damaged(runs_dir)[1]
 
 
-def split_runs(runs_dir: Path) -> tuple[list[RunFolder], list[Path]]:
+def list_with_damaged(runs_dir: Path) -> tuple[list[RunFolder], list[Path]]:
     """List every run, and what has a run's name and can't be read as one, both newest first."""
     runs: list[RunFolder] = []
     damaged: list[Path] = []

@@ -18,6 +18,8 @@ from study.ports.activities import FirstRunView
 from study.ports.context import Visit
 from study.text.templates import render
 
+FIRST_WORDS = {"held-out loss": "loss on unseen pairs", "examples": "pairs"}
+
 
 @dataclass(frozen=True)
 class FirstRun:
@@ -61,6 +63,7 @@ class FirstRun:
         html = render(
             "lora_lab/lab/first_run.html",
             state=state,
+            doing=_in_first_words(state.doing),
             spec=run.spec,
             figures=run_view.read_progress(state, run.spec),
             loss=run_view.render_first_loss(state, run.spec) if state.steps else "",
@@ -104,6 +107,13 @@ class FirstRun:
     @property
     def _spec(self) -> RunSpec:
         return read_presets()[0].spec
+
+
+def _in_first_words(text: str) -> str:
+    """A sentence of the lab in the words that the introduction has explained."""
+    for term, words in FIRST_WORDS.items():
+        text = text.replace(term, words)
+    return text
 
 
 def predict_step(lab: Lab, rank: int, targets: str) -> Ledger:

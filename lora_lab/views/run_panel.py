@@ -195,7 +195,7 @@ class RunPanel:
 
     def list_part(self, shown: str) -> Markup:
         """Render the newest runs, with the one whose id is `shown` marked."""
-        runs, damaged = self._lab.split_runs()
+        runs, damaged = self._lab.runs_and_damaged()
         runs = runs[:RUNS_SHOWN]
         states = [run.state() for run in runs]
         adapters = [run.has_adapter for run in runs]

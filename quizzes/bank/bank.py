@@ -64,8 +64,6 @@ class Bank:
 
     @cached_property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        """The concepts of each question, by question id."""
-
         def drawn(question_id: str) -> tuple[str, ...] | None:
             family = families.family_of(question_id, self.families)
             return family.concepts if family else None

@@ -18,7 +18,6 @@ class Agreement:
 
     @property
     def enough(self) -> bool:
-        """Whether there are enough labels for a meaningful kappa."""
         return self.labels >= LABELS_NEEDED
 
 

@@ -19,7 +19,6 @@ class QuizClassGrader:
     client: GraderClient | None
 
     def prompt(self, prompt_id: str) -> ClassPrompt | None:
-        """Find one of the app's prompts."""
         found = self.prompts.get(prompt_id)
         if found is None:
             return None
@@ -40,7 +39,6 @@ class QuizClassGrader:
         return self.client is not None
 
     def grade(self, prompt_id: str, answers: Sequence[str]) -> list[dict[str, ClassGrade]]:
-        """Grade all answers in one go."""
         prompt = self.prompts.get(prompt_id)
         if self.client is None or prompt is None:
             raise LearnerError("The grader is off in this app.", do_next="Judge the answers yourself.")

@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Protocol
@@ -40,17 +39,9 @@ class AnswerGrader(Protocol):
         """Load the model before it is needed. Raises LearnerError when it is unavailable."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """The reason why an answer was not graded, in words for the learner."""
-
-    what: str
-    do_next: str
-
-
-NO_GRADER = Trouble(what="The grader is switched off in this app.", do_next="Judge your text yourself below.")
-BROKEN = Trouble(
-    what="The grader could not read this answer.",
+NO_GRADER = LearnerError("The grader is switched off in this app.", do_next="Judge your text yourself below.")
+BROKEN = LearnerError(
+    "The grader could not read this answer.",
     do_next="Your text is safe. Judge it yourself below, or let it try again.",
 )
 
@@ -100,7 +91,7 @@ class GradingQueue:
             self._waiting.setdefault(learner, deque()).append((job, grade))
             self._thread.submit(self._read_next)
 
-    def trouble(self, attempt_id: int) -> Trouble | None:
+    def trouble(self, attempt_id: int) -> LearnerError | None:
         """Return why this answer can't be graded; None while it is queued, or when it is graded."""
         if self._grader is None:
             return NO_GRADER
@@ -108,9 +99,7 @@ class GradingQueue:
         if asked is None or not asked.done() or asked.exception() is None:
             return None
         error = asked.exception()
-        if isinstance(error, LearnerError):
-            return Trouble(what=error.what, do_next=error.do_next)
-        return BROKEN
+        return error if isinstance(error, LearnerError) else BROKEN
 
     def finish(self) -> None:
         """Wait until every queued answer is graded."""

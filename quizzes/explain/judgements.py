@@ -14,6 +14,9 @@ from study.web import form_event
 
 REPLY_LIMIT = 500
 REASON_LIMIT = 500
+MARKING = frozenset({"claim", "clarify", "override", "take-back"})
+"""The form events that are handled here."""
+
 TEACHER_VERDICTS = tuple(verdict for verdict in get_args(Verdict) if verdict != "unsure")
 
 
@@ -23,15 +26,10 @@ class Marks:
 
     log: ExplainLog
 
-    @property
-    def acts(self) -> frozenset[str]:
-        """The names of the form events that are handled here."""
-        return frozenset({"claim", "clarify", "override", "take-back"})
-
     def handle_event(
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]
     ) -> bool:
-        """Handle a form event and append it to the log; return False when it isn't one of `acts`."""
+        """Handle a form event and append it to the log; return False when it isn't one of `MARKING`."""
         match event.get("act"):
             case "claim":
                 self._claim(visit, prompt, attempt, event)

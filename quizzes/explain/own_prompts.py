@@ -8,7 +8,7 @@ from typing import Any
 
 from quizzes.grader.prompts import CONCEPTS, Prompt, own_prompt
 from study.base.errors import LearnerError
-from study.store.logs.own_prompts import OwnPromptLog
+from study.store.logs.own_prompts import OwnPrompt, OwnPromptLog
 from study.web import form_event
 
 TEXT_LIMIT = 500
@@ -22,7 +22,6 @@ class OwnPrompts:
     log: OwnPromptLog
 
     def of(self, profile_id: str) -> dict[str, Prompt]:
-        """Return the profile's own prompts by id."""
         found = {}
         for one in self.log.all(profile_id):
             with contextlib.suppress(LearnerError):  # from a backup made by hand; it must not close the page
@@ -34,37 +33,17 @@ class OwnPrompts:
         prompt_id = form_event.read_field(event, "id")
         if prompt_id and prompt_id not in self.of(profile_id):
             raise LearnerError("That prompt is not in this profile.", do_next="Reload the page.")
-        typed = read_form(event)
-        return self.log.save(
-            profile_id, prompt_id, text=typed.text, hint=typed.hint, concepts=typed.concepts, at=at
-        )
+        return self.log.save(profile_id, read_form(event, prompt_id), at=at)
 
     def withdraw(self, profile_id: str, prompt_id: str, *, at: datetime) -> None:
         """Remove a prompt from the list; explanations written for it stay in the log."""
         found = next((one for one in self.log.all(profile_id) if one.id == prompt_id), None)
         if found is None:
             raise LearnerError("That prompt is not in this profile.", do_next="Reload the page.")
-        self.log.save(
-            profile_id,
-            prompt_id,
-            text=found.text,
-            hint=found.hint,
-            concepts=found.concepts,
-            at=at,
-            withdrawn=True,
-        )
+        self.log.save(profile_id, found, at=at, withdrawn=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PromptForm:
-    """The validated fields of the form."""
-
-    text: str
-    hint: str
-    concepts: tuple[str, ...]
-
-
-def read_form(event: Mapping[str, Any]) -> PromptForm:
+def read_form(event: Mapping[str, Any], prompt_id: str) -> OwnPrompt:
     """Parse and validate the form. Raises LearnerError with the first problem."""
     text = _clean_line(form_event.read_field(event, "text", limit=TEXT_LIMIT))
     hint = _clean_line(form_event.read_field(event, "hint", limit=TEXT_LIMIT))
@@ -79,7 +58,7 @@ def read_form(event: Mapping[str, Any]) -> PromptForm:
         )
     if len({line.lower() for line in lines}) < CONCEPTS:
         raise LearnerError("Two concepts are the same.", do_next="Make each one a different idea.")
-    return PromptForm(text=text, hint=hint, concepts=lines)
+    return OwnPrompt(id=prompt_id, text=text, hint=hint, concepts=lines)
 
 
 def _clean_line(text: str) -> str:

@@ -11,8 +11,8 @@ from quizzes.explain import views
 from quizzes.explain.advice import Advices, load_advice
 from quizzes.explain.agreement import measure_agreement
 from quizzes.explain.concept_status import compute_fingerprint, list_opinions, list_statuses, list_unread
-from quizzes.explain.grading_queue import AnswerGrader, GradingQueue, Trouble
-from quizzes.explain.judgements import Marks
+from quizzes.explain.grading_queue import AnswerGrader, GradingQueue
+from quizzes.explain.judgements import MARKING, Marks
 from quizzes.explain.own_prompts import OwnPrompts
 from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
@@ -55,12 +55,10 @@ class ExplainExercise:
 
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
-        """The study concepts of each prompt, by prompt id."""
         return {prompt.id: prompt.links for prompt in self.prompts.values()}
 
     @property
     def asked(self) -> Mapping[str, str]:
-        """The text of each prompt, by its id."""
         return {prompt.id: prompt.text for prompt in self.prompts.values()}
 
     @property
@@ -133,7 +131,7 @@ class ExplainExercise:
         visit: Visit,
         prompt: Prompt,
         attempt: ExplainAttempt,
-        trouble: Trouble | None,
+        trouble: LearnerError | None,
         *,
         alone: bool,
         marking: bool,
@@ -192,7 +190,6 @@ class ExplainExercise:
         return views.at_concept(fragment, prompt, self.marks.concept_of(event))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        """Store the unfinished text."""
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
         text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
         self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
@@ -239,7 +236,7 @@ class ExplainExercise:
 
     def _have_read(
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, again: bool = False
-    ) -> Trouble | None:
+    ) -> LearnerError | None:
         """Queue the attempt unless it is graded; return the failure if it can't be graded."""
         if not list_unread(prompt, attempt):
             return None
@@ -270,9 +267,7 @@ class ExplainExercise:
     @property
     def acts(self) -> frozenset[str]:
         """The names of the form events that its fragments send."""
-        return (
-            frozenset({"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll"}) | self.marks.acts
-        )
+        return MARKING | {"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll"}
 
     def seconds_each(self, visit: Visit) -> float:
         """Return the expected seconds per explanation; texts are not timed."""
@@ -300,11 +295,9 @@ class ExplainExercise:
         return self.look(visit, prompt, attempt, alone=False)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
-        """Handle one form event within a review."""
         return self.handle_event(visit, {**event, "prompt": run.prompt_id}, alone=False)
 
     def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
-        """Return how the explanation of a five-minute review went."""
         attempt = self._in_run(visit, run)
         if attempt is None or attempt.verdicts is None:
             return Ending(summary="No explanation written." if run.prompt_id else "")

@@ -4,17 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from quizzes.explain.agreement import LABELS_NEEDED, Agreement
-from quizzes.explain.concept_status import (
-    ConceptStatus,
-    is_unreadable,
-    list_gained,
-    mark_evidence,
-)
-from quizzes.explain.grading_queue import Trouble
+from quizzes.explain.concept_status import ConceptStatus, is_unreadable, list_gained, mark_evidence
 from quizzes.explain.judgements import opposite
 from quizzes.grader.passages import is_cut
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import count_covered
+from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.ports.activities import Fragment
 from study.ports.classes import Verdict
@@ -57,7 +52,7 @@ def render_reading(prompt: Prompt, attempt: ExplainAttempt, *, step: str) -> Fra
 
 
 def render_rubric(
-    prompt: Prompt, attempt: ExplainAttempt, trouble: Trouble | None, *, can_retry: bool
+    prompt: Prompt, attempt: ExplainAttempt, trouble: LearnerError | None, *, can_retry: bool
 ) -> Fragment:
     """Render the text next to the concepts to tick, and why the grader is unavailable."""
     html = render(
@@ -75,7 +70,7 @@ def render_result(
     agreement: Agreement,
     trust: str,
     limits: str,
-    trouble: Trouble | None,
+    trouble: LearnerError | None,
     concepts: ConceptMap,
     alone: bool,
     marking: bool,

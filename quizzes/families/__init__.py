@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
+from types import ModuleType
 
 from quizzes.families import (
     activations,
@@ -43,23 +44,11 @@ MOST_TRIED = 20
 """Variants, to find one with other numbers."""
 
 TEXTS_DIR = Path(__file__).with_name("texts")
-DRAWS: Mapping[str, Mapping[str, DrawNumbers]] = {
-    "counting": counting.DRAWS,
-    "catalogue_counts": catalogue_counts.DRAWS,
-    "ranks": ranks.DRAWS,
-    "shapes": shapes.DRAWS,
-    "scaling": scaling.DRAWS,
-    "rounding": rounding.DRAWS,
-    "bits": bits.DRAWS,
-    "blocks": blocks.DRAWS,
-    "weights": weights.DRAWS,
-    "trained": trained.DRAWS,
-    "whole_runs": whole_runs.DRAWS,
-    "activations": activations.DRAWS,
-    "practice": practice.DRAWS,
-    "wider_field": wider_field.DRAWS,
-}
-"""Draw functions by the name of the file with their texts, then by family id."""
+SUBJECTS = (
+    counting, catalogue_counts, ranks, shapes, scaling, rounding, bits, blocks, weights, trained, whole_runs,
+    activations, practice, wider_field,
+)  # fmt: skip
+"""In the order in which the families are listed."""
 
 _ID = re.compile(r"(?P<family>[a-z0-9]+(?:-[a-z0-9]+)*)@(?P<seed>0|[1-9]\d{0,5})")
 
@@ -68,8 +57,22 @@ def read_families(concepts: ConceptMap, problems: list[Problem]) -> Mapping[str,
     """Read the texts of all families, by family id, and note their problems."""
     return {
         family.id: family
-        for subject, draws in DRAWS.items()
-        for family in read_file(TEXTS_DIR / f"{subject}.yaml", draws, concepts, problems)
+        for subject in SUBJECTS
+        for family in read_file(TEXTS_DIR / f"{name_of(subject)}.yaml", draws_of(subject), concepts, problems)
+    }
+
+
+def name_of(subject: ModuleType) -> str:
+    """Return the name that a module shares with the file of its families' texts."""
+    return subject.__name__.rpartition(".")[2]
+
+
+def draws_of(subject: ModuleType) -> dict[str, DrawNumbers]:
+    """Return the draw functions of a module by family id: `draw_kv_cache_size` draws `kv-cache-size`."""
+    return {
+        name.removeprefix("draw_").replace("_", "-"): draw
+        for name, draw in vars(subject).items()
+        if name.startswith("draw_")
     }
 
 

@@ -10,7 +10,7 @@ BATCHES = (1, 2, 4, 8, 16)
 LENGTHS = (128, 256, 512, 1024, 2048)
 
 
-def draw_logits(rng: Random) -> DrawnNumbers:
+def draw_logits_memory(rng: Random) -> DrawnNumbers:
     """Draw a question about fp32 logits, one score per token and vocabulary entry."""
     batch, tokens, vocab = rng.choice(BATCHES[1:]), rng.choice(LENGTHS), rng.choice(VOCABULARIES)
     logits = build_check("logits_bytes", batch=batch, tokens=tokens, vocab=vocab, bytes_per_value=4)
@@ -63,7 +63,7 @@ def draw_batch_growth(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_checkpoints(rng: Random) -> DrawnNumbers:
+def draw_checkpoint_memory(rng: Random) -> DrawnNumbers:
     """Draw a question about gradient checkpointing, which keeps one vector per token and layer."""
     layers, hidden = rng.choice(((16, 2048), (24, 1024), (28, 3072), (30, 576), (32, 4096), (40, 5120)))
     batch, tokens, width = rng.choice(BATCHES), rng.choice(LENGTHS), rng.choice((2, 4))
@@ -90,10 +90,3 @@ def draw_checkpoints(rng: Random) -> DrawnNumbers:
         ),
         tolerance=percent_of(megabytes, 1),
     )
-
-
-DRAWS = {
-    "logits-memory": draw_logits,
-    "batch-growth": draw_batch_growth,
-    "checkpoint-memory": draw_checkpoints,
-}

@@ -104,10 +104,3 @@ def draw_percent_saved(rng: Random) -> DrawnNumbers:
         checks=(before, after),
         tolerance=0.1,
     )
-
-
-DRAWS = {
-    "bits-per-weight": draw_bits_per_weight,
-    "nested-overhead": draw_nested_overhead,
-    "percent-saved": draw_percent_saved,
-}

@@ -66,10 +66,3 @@ def draw_nested_bytes(rng: Random) -> DrawnNumbers:
         values=dict(d_out=d_out, d_in=d_in, blocks=blocks, nested=nested, weights=weights.expect),
         checks=(weights,),
     )
-
-
-DRAWS = {
-    "block-count": draw_block_count,
-    "constant-bytes": draw_constant_bytes,
-    "nested-bytes": draw_nested_bytes,
-}

@@ -3,14 +3,14 @@
 from random import Random
 
 from quizzes.families.drawn import DrawnNumbers, build_check, decimals_apart
-from quizzes.families.models import NAMES, TARGETS, Model, Part, draw_model, format_targets, with_sides
+from quizzes.families.models import NAMES, TARGETS, Model, Part, choose_model, format_targets, with_sides
 
 RANKS = (2, 4, 8, 16, 32, 64)
 
 
-def draw_model_count(rng: Random) -> DrawnNumbers:
+def draw_lora_model_count(rng: Random) -> DrawnNumbers:
     """Draw a question about the parameters of all adapters of a model."""
-    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
+    model, parts, rank = choose_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
     count = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts))
     sides = [model.sides(part) for part in parts]
     widths = sum(d_in + d_out for d_in, d_out in sides)
@@ -39,7 +39,7 @@ def draw_model_count(rng: Random) -> DrawnNumbers:
 
 def draw_added_targets(rng: Random) -> DrawnNumbers:
     """Draw a question about what the three MLP matrices add to an adapter on attention."""
-    model, rank = draw_model(rng), rng.choice(RANKS)
+    model, rank = choose_model(rng), rng.choice(RANKS)
     added = build_check("lora_parameters", model=model.id, rank=rank, targets=["gate", "up", "down"])
     widths = model.width + model.inner
     return DrawnNumbers(
@@ -65,7 +65,7 @@ def draw_added_targets(rng: Random) -> DrawnNumbers:
 
 def draw_trainable_percent(rng: Random) -> DrawnNumbers:
     """Draw a question about the trainable share that PEFT prints."""
-    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS[2:])
+    model, parts, rank = choose_model(rng), rng.choice(TARGETS), rng.choice(RANKS[2:])
     percent = build_check("trainable_percent", model=model.id, rank=rank, targets=list(parts))
     trained = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
     base = build_check("base_parameters", model=model.id).expect
@@ -94,7 +94,7 @@ def draw_trainable_percent(rng: Random) -> DrawnNumbers:
 
 def draw_printed_rank(rng: Random) -> DrawnNumbers:
     """Draw a question about the rank behind a line that PEFT printed."""
-    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
+    model, parts, rank = choose_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
     count = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts))
     percent = build_check("trainable_percent", model=model.id, rank=rank, targets=list(parts)).expect
     base = build_check("base_parameters", model=model.id).expect
@@ -134,11 +134,3 @@ def _matrix_steps(model: Model, parts: tuple[Part, ...], rank: int) -> str:
         for part in parts
         for d_in, d_out in [model.sides(part)]
     )
-
-
-DRAWS = {
-    "lora-model-count": draw_model_count,
-    "added-targets": draw_added_targets,
-    "trainable-percent": draw_trainable_percent,
-    "printed-rank": draw_printed_rank,
-}

@@ -9,7 +9,7 @@ WIDTHS = (512, 768, 1024, 2048, 4096)
 RANKS = (2, 4, 8, 16, 32, 64)
 
 
-def draw_matrix_count(rng: Random) -> DrawnNumbers:
+def draw_lora_matrix_count(rng: Random) -> DrawnNumbers:
     """Draw a question about the adapter parameters of one matrix, square or not."""
     d_in, d_out, rank = rng.choice(WIDTHS), rng.choice(WIDTHS), rng.choice(RANKS)
     count = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
@@ -27,6 +27,3 @@ def draw_matrix_count(rng: Random) -> DrawnNumbers:
         checks=(count,),
         shape=Shape(d_in=d_in, d_out=d_out, rank=rank),
     )
-
-
-DRAWS = {"lora-matrix-count": draw_matrix_count}

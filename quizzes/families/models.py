@@ -55,7 +55,7 @@ MODELS = (
 )
 
 
-def draw_model(rng: Random) -> Model:
+def choose_model(rng: Random) -> Model:
     return rng.choice(MODELS)
 
 

@@ -4,7 +4,7 @@ from math import ceil
 from random import Random
 
 from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
-from quizzes.families.models import TARGETS, draw_model, format_targets
+from quizzes.families.models import TARGETS, choose_model, format_targets
 from study.base.units import GB, MB
 
 RANKS = (4, 8, 16, 32, 64)
@@ -13,7 +13,7 @@ RANKS = (4, 8, 16, 32, 64)
 def draw_adapter_file(rng: Random) -> DrawnNumbers:
     """Draw a question about the size of an adapter's file in MB."""
     model, parts, rank, bits = (
-        draw_model(rng),
+        choose_model(rng),
         rng.choice(TARGETS),
         rng.choice(RANKS),
         rng.choice((16, 32)),
@@ -119,7 +119,6 @@ def draw_steps_an_epoch(rng: Random) -> DrawnNumbers:
 
 
 def draw_tokens_a_step(rng: Random) -> DrawnNumbers:
-    """Draw a question about the tokens per optimizer step."""
     batch, length, gathered = (
         rng.choice((1, 2, 4, 8)),
         rng.choice((128, 256, 512, 1024, 2048)),
@@ -135,19 +134,5 @@ def draw_tokens_a_step(rng: Random) -> DrawnNumbers:
             "gathering-twice": tokens * gathered,
             "batch-twice": tokens * batch,
         },
-        values=dict(
-            batch=batch,
-            length=length,
-            gathered=gathered,
-            together=batch * gathered,
-        ),
+        values=dict(batch=batch, length=length, gathered=gathered, together=batch * gathered),
     )
-
-
-DRAWS = {
-    "adapter-file": draw_adapter_file,
-    "adapters-that-fit": draw_adapters_that_fit,
-    "task-storage": draw_task_storage,
-    "steps-an-epoch": draw_steps_an_epoch,
-    "tokens-a-step": draw_tokens_a_step,
-}

@@ -49,7 +49,7 @@ def draw_other_rank(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_break_even(rng: Random) -> DrawnNumbers:
+def draw_break_even_rank(rng: Random) -> DrawnNumbers:
     """Draw a question about the rank at which an adapter is as large as its matrix."""
     # With these ratios d_in × d_out / (d_in + d_out) is a whole number.
     narrow, ratio = rng.choice((512, 768, 1024, 1536, 2048, 4096)), rng.choice((1, 3, 7))
@@ -79,7 +79,7 @@ def draw_break_even(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_same_budget(rng: Random) -> DrawnNumbers:
+def draw_same_budget_rank(rng: Random) -> DrawnNumbers:
     """Draw a question about one budget on fewer matrices at a higher rank, or more at a lower one."""
     before, after = rng.choice(((1, 2), (1, 4), (2, 4), (2, 1), (4, 2), (4, 1), (3, 6), (6, 3)))
     rank, width, layers = rng.choice((16, 32, 64, 128)), rng.choice(WIDTHS), rng.choice((12, 24, 32, 48))
@@ -104,8 +104,7 @@ def draw_same_budget(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_sum_rank(rng: Random) -> DrawnNumbers:
-    """Draw a question about the rank of a sum of updates."""
+def draw_rank_of_sum(rng: Random) -> DrawnNumbers:
     first, second = rng.sample((2, 4, 8, 12, 16, 24, 32, 48, 64), 2)
     d_out, d_in = rng.choice((64, 768, 1024)), rng.choice((64, 96, 768, 1024))
     together = first + second
@@ -129,12 +128,3 @@ def draw_sum_rank(rng: Random) -> DrawnNumbers:
             shorter=min(d_in, d_out),
         ),
     )
-
-
-DRAWS = {
-    "times-fewer": draw_times_fewer,
-    "other-rank": draw_other_rank,
-    "break-even-rank": draw_break_even,
-    "same-budget-rank": draw_same_budget,
-    "rank-of-sum": draw_sum_rank,
-}

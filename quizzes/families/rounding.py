@@ -5,8 +5,7 @@ from random import Random
 from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 
 
-def draw_absmax(rng: Random) -> DrawnNumbers:
-    """Draw a question about the absmax constant of a small block."""
+def draw_block_absmax(rng: Random) -> DrawnNumbers:
     cents = [rng.choice((-1, 1)) * size for size in rng.sample(range(5, 99), 4)]
     if max(cents, key=abs) > 0:
         cents = [-cent for cent in cents]  # else the sign would not matter
@@ -22,11 +21,7 @@ def draw_absmax(rng: Random) -> DrawnNumbers:
             "mean-size": round(sum(map(abs, weights)) / 4, 4),
             "range": round(max(weights) - min(weights), 2),
         },
-        values=dict(
-            weights=weights,
-            lowest=-largest,
-            magnitudes=[abs(weight) for weight in weights],
-        ),
+        values=dict(weights=weights, lowest=-largest, magnitudes=[abs(weight) for weight in weights]),
     )
 
 
@@ -41,11 +36,7 @@ def draw_nearest_level(rng: Random) -> DrawnNumbers:
     other, far = levels[index - side].expect, levels[index + 2 * side].expect
     return DrawnNumbers(
         right=level,
-        slips={
-            "other-neighbour": neighbour,
-            "one-too-far": other,
-            "two-too-far": far,
-        },
+        slips={"other-neighbour": neighbour, "one-too-far": other, "two-too-far": far},
         values=dict(
             levels=[level.expect for level in levels[low - 1 : low + 3]],
             scaled=scaled,
@@ -62,7 +53,7 @@ def draw_nearest_level(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_dequantized(rng: Random) -> DrawnNumbers:
+def draw_dequantized_weight(rng: Random) -> DrawnNumbers:
     """Draw a question about dequantization: level × constant."""
     index, constant = rng.randrange(8, 15), rng.randrange(10, 60) / 100
     level = build_check("nf4_level", index=index)
@@ -120,12 +111,3 @@ def draw_level_spacing(rng: Random) -> DrawnNumbers:
         checks=(levels,),
         tolerance=percent_of(width, 0.1),  # of 256 levels, one more or less is 0.4 %
     )
-
-
-DRAWS = {
-    "block-absmax": draw_absmax,
-    "nearest-level": draw_nearest_level,
-    "dequantized-weight": draw_dequantized,
-    "rounding-error": draw_rounding_error,
-    "level-spacing": draw_level_spacing,
-}

@@ -9,7 +9,7 @@ RANKS = (4, 8, 16, 32, 64, 128, 256)
 ALPHAS = (8, 12, 16, 24, 32, 48, 64, 128)
 
 
-def draw_scale(rng: Random) -> DrawnNumbers:
+def draw_lora_scale(rng: Random) -> DrawnNumbers:
     """Draw a question about LoRA's scale, alpha / rank."""
     alpha, rank = rng.choice(ALPHAS), rng.choice(RANKS)
     scale = build_check("lora_scaling", alpha=alpha, rank=rank)
@@ -27,7 +27,7 @@ def draw_scale(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_root_scale(rng: Random) -> DrawnNumbers:
+def draw_rslora_scale(rng: Random) -> DrawnNumbers:
     """Draw a question about rsLoRA's scale, alpha / √rank."""
     alpha, rank = rng.choice(ALPHAS), rng.choice((4, 16, 64, 256))
     root = isqrt(rank)
@@ -76,7 +76,6 @@ def draw_kept_scale(rng: Random) -> DrawnNumbers:
 
 
 def draw_scale_after_rank(rng: Random) -> DrawnNumbers:
-    """Draw a question about the scale at a new rank with the same alpha."""
     alpha, (rank, other) = rng.choice(ALPHAS), rng.sample(RANKS, 2)
     before = build_check("lora_scaling", alpha=alpha, rank=rank)
     after = build_check("lora_scaling", alpha=alpha, rank=other)
@@ -91,11 +90,3 @@ def draw_scale_after_rank(rng: Random) -> DrawnNumbers:
         checks=(before, after),
         tolerance=percent_of(after.expect, 1),
     )
-
-
-DRAWS = {
-    "lora-scale": draw_scale,
-    "rslora-scale": draw_root_scale,
-    "kept-scale": draw_kept_scale,
-    "scale-after-rank": draw_scale_after_rank,
-}

@@ -10,7 +10,6 @@ RANKS = (2, 4, 8, 16, 32, 64)
 
 
 def draw_factor_shape(rng: Random) -> DrawnNumbers:
-    """Draw a question about the shape of A or B."""
     (d_in, d_out), rank, factor = rng.sample(WIDTHS, 2), rng.choice(RANKS), rng.choice("AB")
     shape_a, shape_b = encode_shape(rank, d_in), encode_shape(d_out, rank)
     asked, other = (shape_a, shape_b) if factor == "A" else (shape_b, shape_a)
@@ -37,7 +36,6 @@ def draw_factor_shape(rng: Random) -> DrawnNumbers:
 
 
 def draw_product_shape(rng: Random) -> DrawnNumbers:
-    """Draw a question about the shape of the product B·A."""
     (d_in, d_out), rank = rng.sample(WIDTHS, 2), rng.choice(RANKS)
     return DrawnNumbers(
         right=encode_shape(d_out, d_in),
@@ -77,11 +75,7 @@ def draw_merged_weights(rng: Random) -> DrawnNumbers:
     adapter = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank).expect
     return DrawnNumbers(
         right=full.expect,
-        slips={
-            "adapter-added": full.expect + adapter,
-            "adapter-alone": adapter,
-            "doubled": 2 * full.expect,
-        },
+        slips={"adapter-added": full.expect + adapter, "adapter-alone": adapter, "doubled": 2 * full.expect},
         values=dict(d_in=d_in, d_out=d_out, rank=rank),
         checks=(full,),
     )
@@ -111,12 +105,3 @@ def draw_merged_entry(rng: Random) -> DrawnNumbers:
         ),
         checks=(scale,),
     )
-
-
-DRAWS = {
-    "factor-shape": draw_factor_shape,
-    "product-shape": draw_product_shape,
-    "two-step-cost": draw_two_step_cost,
-    "merged-weights": draw_merged_weights,
-    "merged-entry": draw_merged_entry,
-}

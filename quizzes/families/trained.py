@@ -3,15 +3,14 @@
 from random import Random
 
 from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
-from quizzes.families.models import TARGETS, draw_model, format_targets
+from quizzes.families.models import TARGETS, choose_model, format_targets
 from study.base.units import MB
 
 RANKS = (4, 8, 16, 32, 64)
 
 
 def draw_adam_state(rng: Random) -> DrawnNumbers:
-    """Draw a question about Adam's two moments per parameter."""
-    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
+    model, parts, rank = choose_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
     trained = round(build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect)
     state = build_check("adamw_state_bytes", parameters=trained)
     return DrawnNumbers(
@@ -30,7 +29,7 @@ def draw_adam_state(rng: Random) -> DrawnNumbers:
 
 def draw_trained_state(rng: Random) -> DrawnNumbers:
     """Draw a question about weights, gradients and moments of an adapter."""
-    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
+    model, parts, rank = choose_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
     trained = round(build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect)
     state = build_check("trainable_state_bytes", parameters=trained)
     return DrawnNumbers(
@@ -72,7 +71,7 @@ def draw_eight_bit_moments(rng: Random) -> DrawnNumbers:
 
 def draw_rank_step(rng: Random) -> DrawnNumbers:
     """Draw a question about what a higher rank adds to the trained state."""
-    model, parts = draw_model(rng), rng.choice(TARGETS)
+    model, parts = choose_model(rng), rng.choice(TARGETS)
     low, high = rng.choice(((4, 8), (8, 16), (8, 32), (16, 32), (16, 64), (32, 64)))
     each = round(build_check("lora_parameters", model=model.id, rank=1, targets=list(parts)).expect)
     state = build_check("trainable_state_bytes", parameters=each * (high - low))
@@ -97,11 +96,3 @@ def draw_rank_step(rng: Random) -> DrawnNumbers:
         checks=(state,),
         tolerance=percent_of(megabytes, 1),
     )
-
-
-DRAWS = {
-    "adam-state": draw_adam_state,
-    "trained-state": draw_trained_state,
-    "eight-bit-moments": draw_eight_bit_moments,
-    "rank-step": draw_rank_step,
-}

@@ -4,15 +4,15 @@ from random import Random
 from typing import Literal
 
 from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
-from quizzes.families.models import draw_model
+from quizzes.families.models import choose_model
 
 BITS: tuple[Literal[4, 8, 16, 32], ...] = (4, 8, 16, 32)
 BILLIONS = (1, 1.5, 2, 3, 7, 8, 13, 14, 30, 32, 34, 65, 70, 72)
 
 
-def draw_weight_bytes(rng: Random) -> DrawnNumbers:
+def draw_model_bytes(rng: Random) -> DrawnNumbers:
     """Draw a question about the weights of a catalogue model at one number of bits."""
-    model, bits = draw_model(rng), rng.choice(BITS)
+    model, bits = choose_model(rng), rng.choice(BITS)
     base = build_check("base_parameters", model=model.id).expect
     stored = build_check("weight_bytes", model=model.id, bits=bits)
     return DrawnNumbers(
@@ -24,14 +24,7 @@ def draw_weight_bytes(rng: Random) -> DrawnNumbers:
             "single-precision-always": 4 * base,
             "four-bit-always": base / 2,
         },
-        values=dict(
-            model=model.name,
-            base=base,
-            bits=bits,
-            each=bits,
-            in_bytes=bits,
-            width=bits / 8,
-        ),
+        values=dict(model=model.name, base=base, bits=bits, each=bits, in_bytes=bits, width=bits / 8),
         checks=(stored,),
         tolerance=stored.expect / 50,
     )
@@ -77,10 +70,3 @@ def draw_double_saving(rng: Random) -> DrawnNumbers:
         checks=(saving,),
         tolerance=percent_of(gigabytes, 1),
     )
-
-
-DRAWS = {
-    "model-bytes": draw_weight_bytes,
-    "saved-gigabytes": draw_saved_gigabytes,
-    "double-saving": draw_double_saving,
-}

@@ -26,7 +26,7 @@ def draw_full_finetuning(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_resident(rng: Random) -> DrawnNumbers:
+def draw_qlora_resident(rng: Random) -> DrawnNumbers:
     """Draw a question about what QLoRA keeps in memory between two steps."""
     billions = rng.choice((1, 3, 7, 8, 13, 14, 30, 32, 65, 70))
     millions = billions * rng.choice((1, 2, 5, 10, 20))
@@ -46,9 +46,3 @@ def draw_resident(rng: Random) -> DrawnNumbers:
         checks=(bits, state),
         tolerance=total / 50,
     )
-
-
-DRAWS = {
-    "full-finetuning": draw_full_finetuning,
-    "qlora-resident": draw_resident,
-}

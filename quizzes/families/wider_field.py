@@ -43,7 +43,7 @@ LENGTHS = tuple(range(40, 521, 20))
 ROWS = 4
 
 
-def draw_kv_cache(rng: Random) -> DrawnNumbers:
+def draw_kv_cache_size(rng: Random) -> DrawnNumbers:
     """Draw a question about the bytes of keys and values."""
     model, tokens = rng.choice(MODELS), rng.choice(TOKENS)
     cache = build_check("kv_cache_bytes", model=model.id, tokens=tokens)
@@ -71,7 +71,7 @@ def draw_kv_cache(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_zero_stage(rng: Random) -> DrawnNumbers:
+def draw_zero_stage_bytes(rng: Random) -> DrawnNumbers:
     """Draw a question about the bytes on each GPU at a stage of ZeRO."""
     billions, gpus, stage = rng.choice(BILLIONS), rng.choice(GPUS), rng.choice(STAGES)
     held = [
@@ -125,8 +125,7 @@ def draw_score_error(rng: Random) -> DrawnNumbers:
     )
 
 
-def draw_padding(rng: Random) -> DrawnNumbers:
-    """Draw a question about the share of padding in a batch."""
+def draw_padding_share(rng: Random) -> DrawnNumbers:
     lengths = rng.sample(LENGTHS, ROWS)
     padding = build_check("padding_percent", lengths=lengths)
     longest, real = max(lengths), sum(lengths)
@@ -151,11 +150,3 @@ def draw_padding(rng: Random) -> DrawnNumbers:
         checks=(padding,),
         tolerance=percent_of(padding.expect, 2),
     )
-
-
-DRAWS = {
-    "kv-cache-size": draw_kv_cache,
-    "zero-stage-bytes": draw_zero_stage,
-    "score-error": draw_score_error,
-    "padding-share": draw_padding,
-}

@@ -1,18 +1,19 @@
 """A question between two formats: the fields of a question file, whatever the kind."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from quizzes.bank.bank import Bank
+from quizzes.kinds import Task
 from quizzes.kinds.arranging import Matching, Ordering
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.choices import Multiple, Option, Single, TrueFalse
 from quizzes.kinds.lines import FindTheError
-from quizzes.kinds.numeric import Numeric
+from quizzes.kinds.numeric import Numeric, NumericMistake
 from quizzes.kinds.question import Question
-from quizzes.kinds.words import Cloze, ShortText
+from quizzes.kinds.words import Cloze, ShortText, TextMistake
 from study.base.checks import Check
 from study.content.user_files import number_ids
 from study.io.exchange import ImportEntry
@@ -26,8 +27,6 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionEntry:
-    """One entry of a question file."""
-
     topic: str
     """The topic's title."""
 
@@ -90,7 +89,6 @@ def entries_of(bank: Bank) -> list[QuestionEntry]:
 
 
 def entry_of(question: Question, topic: str) -> QuestionEntry:
-    """Convert a question of the app."""
     task = question.task
     stem = _cloze_stem(task) if isinstance(task, Cloze) else question.stem
     fields: dict[str, Any] = {
@@ -147,55 +145,35 @@ def _write_option(option: Any, number: int, several: bool) -> Any:
     return {"misconception": f"wrong-{number}: {UNSAID}", **option}
 
 
-def _write_task(task: Any) -> dict[str, Any]:
-    writers: dict[type, Callable[[Any], dict[str, Any]]] = {
-        Single: _write_single,
-        Multiple: _write_multiple,
-        TrueFalse: _true_false,
-        Numeric: _write_numeric,
-        ShortText: _short_text,
-        Matching: _write_matching,
-        Ordering: _write_ordering,
-        Cloze: _write_cloze,
-        FindTheError: _find_the_error,
-        ReadChart: _write_chart,
-    }
-    return writers[type(task)](task)
+def _write_task(task: Task) -> dict[str, Any]:
+    match task:
+        case Single() | Multiple():
+            several = isinstance(task, Multiple)
+            return {"options": [_write_options(option, several=several) for option in task.options]}
+        case TrueFalse():
+            reasons = [_write_options(option) for option in task.options]
+            return {"answer": task.truth, "feedback": task.feedback, "reasons": reasons}
+        case Numeric():
+            slips = [{"value": slip.value, **_write_mistake(slip)} for slip in task.slips]
+            return {**vars(task), "slips": slips}
+        case ShortText():
+            mistakes = [{"texts": list(each.texts), **_write_mistake(each)} for each in task.mistakes]
+            return {"accept": list(task.accept), "feedback": task.feedback, "mistakes": mistakes}
+        case Matching():
+            return _write_matching(task)
+        case Ordering():
+            return {"items": [_write_item(item) for item in task.items]}
+        case Cloze():
+            return {"feedback": [blank.feedback for blank in task.blanks]}
+        case FindTheError():
+            lines = [_write_item(line) | ({"fix": line.fix} if line.error else {}) for line in task.lines]
+            return {"lines": lines}
+        case ReadChart():
+            return _write_task(task.asked)
 
 
-def _write_single(task: Single) -> dict[str, Any]:
-    return {"options": [_write_options(option) for option in task.options]}
-
-
-def _write_multiple(task: Multiple) -> dict[str, Any]:
-    return {"options": [_write_options(option, several=True) for option in task.options]}
-
-
-def _true_false(task: TrueFalse) -> dict[str, Any]:
-    reasons = [_write_options(option) for option in task.options]
-    return {"answer": task.truth, "feedback": task.feedback, "reasons": reasons}
-
-
-def _write_numeric(task: Numeric) -> dict[str, Any]:
-    slips = [
-        {"value": s.value, "misconception": f"{s.id}: {s.misconception}", "feedback": s.feedback}
-        for s in task.slips
-    ]
-    return {
-        "value": task.value,
-        "unit": task.unit,
-        "tolerance": task.tolerance,
-        "feedback": task.feedback,
-        "slips": slips,
-    }
-
-
-def _short_text(task: ShortText) -> dict[str, Any]:
-    mistakes = [
-        {"texts": list(m.texts), "misconception": f"{m.id}: {m.misconception}", "feedback": m.feedback}
-        for m in task.mistakes
-    ]
-    return {"accept": list(task.accept), "feedback": task.feedback, "mistakes": mistakes}
+def _write_mistake(mistake: NumericMistake | TextMistake) -> dict[str, Any]:
+    return {"misconception": f"{mistake.id}: {mistake.misconception}", "feedback": mistake.feedback}
 
 
 def _write_matching(task: Matching) -> dict[str, Any]:
@@ -210,27 +188,9 @@ def _write_matching(task: Matching) -> dict[str, Any]:
     }
 
 
-def _write_ordering(task: Ordering) -> dict[str, Any]:
-    return {"items": [_write_item(item) for item in task.items]}
-
-
-def _write_cloze(task: Cloze) -> dict[str, Any]:
-    return {"feedback": [blank.feedback for blank in task.blanks]}
-
-
 def _cloze_stem(task: Cloze) -> str:
     blanks = [f"{{{{{'|'.join(blank.accept)}}}}}" for blank in task.blanks]
     return "".join(text + blank for text, blank in zip(task.segments, [*blanks, ""], strict=True))
-
-
-def _find_the_error(task: FindTheError) -> dict[str, Any]:
-    return {
-        "lines": [{**_write_item(line), **({"fix": line.fix} if line.error else {})} for line in task.lines]
-    }
-
-
-def _write_chart(task: ReadChart) -> dict[str, Any]:
-    return _write_task(task.asked)
 
 
 def _write_options(option: Option, *, several: bool = False) -> dict[str, Any]:
@@ -245,12 +205,8 @@ def _write_item(item: Any) -> dict[str, Any]:
 
 
 def _write_check(check: Check) -> dict[str, Any]:
-    return {
-        "quantity": check.quantity,
-        **check.arguments,
-        "expect": check.expect,
-        "tolerance": check.tolerance,
-    }
+    expected = {"expect": check.expect, "tolerance": check.tolerance}
+    return {"quantity": check.quantity, **check.arguments, **expected}
 
 
 def _as_html(value: Any) -> Any:

@@ -22,7 +22,7 @@ from quizzes.interchange.table import write_table
 from quizzes.interchange.user_bank import LiveBank, check_entry
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, as_bytes, build_slug, key_of_title, read_own_file
+from study.content.user_files import IMPORTED, as_bytes, key_of_title, read_own_file
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
 from study.io.planning import with_progress
 from study.store import Store
@@ -57,13 +57,14 @@ class QuestionExchange:
         return self.bank.collection.problems
 
     def reads(self, file: File) -> bool:
-        """Return whether a file may hold questions."""
         return holds_questions(file)
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
         """Export all written questions, the app's and the learner's own."""
         del profile_id, now
-        return [self._file(name, self.writing(name))]
+        _, ending = WRITERS[name]
+        suffix = f"{name}.{ending}" if name == "jupyterquiz" else ending
+        return [File(name=f"{NAME}.{suffix}", content=self.writing(name).text.encode())]
 
     def writing(self, name: str) -> Writing:
         """Return the text of one format, and the questions that it has no form for."""
@@ -82,11 +83,6 @@ class QuestionExchange:
             notes=reading.notes,
             files=self._files(wanted),
         )
-
-    def _file(self, name: str, writing: Writing) -> File:
-        _, ending = WRITERS[name]
-        suffix = f"{name}.{ending}" if name == "jupyterquiz" else ending
-        return File(name=f"{NAME}.{suffix}", content=writing.text.encode())
 
     def _judged(self, reading: QuestionReading) -> list[tuple[QuestionEntry, ImportEntry]]:
         bank = self.bank.collection.whole
@@ -122,25 +118,19 @@ class QuestionExchange:
 
     def _files(self, entries: Iterable[QuestionEntry]) -> dict[str, str]:
         """Return the imported topics with these questions merged in."""
-        files: dict[str, dict[str, QuestionEntry]] = {}
-        titles: dict[str, str] = {}
+        by_topic: dict[str, list[QuestionEntry]] = {}
         for entry in entries:
-            key = self._key(entry)
+            here = self.bank.by_id.get(entry.id)  # it stays in its topic
+            key = here.topic if here else key_of_title(entry.topic, self.bank.topics)
+            by_topic.setdefault(key, []).append(entry)
+        files = {}
+        for key, fresh in by_topic.items():
             name = f"questions/{key}{IMPORTED}"
-            if name not in files:
-                before = read_own_file(self.home, name)
-                kept = read_schema(File(name=name, content=as_bytes(before))).entries if before else ()
-                files[name] = {question.id: question for question in kept}
-                titles[name] = kept[0].topic if kept else self.bank.topics.get(key, entry.topic)
-            files[name][entry.id] = entry
-        return {name: write_questions(titles[name], questions.values()) for name, questions in files.items()}
-
-    def _key(self, entry: QuestionEntry) -> str:
-        """Return the topic that a question stays in; a new one goes to the topic of that title."""
-        here = self.bank.by_id.get(entry.id)
-        if here is not None:
-            return here.topic
-        return key_of_title(entry.topic, self.bank.topics, otherwise=build_slug(entry.topic) or "imported")
+            before = read_own_file(self.home, name)
+            kept = read_schema(File(name=name, content=as_bytes(before))).entries if before else ()
+            title = kept[0].topic if kept else self.bank.topics.get(key, fresh[0].topic)
+            files[name] = write_questions(title, {entry.id: entry for entry in (*kept, *fresh)}.values())
+        return files
 
 
 def question_exchange(home: Path, concepts: ConceptMap, bank: LiveBank | None = None) -> QuestionExchange:

@@ -15,8 +15,9 @@ form wins, and our own fields have what it has no place for.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from quizzes.interchange.entry import QuestionEntry
@@ -61,35 +62,33 @@ class Form:
 
 def form_of(entry: QuestionEntry) -> Form | None:
     """Convert a question to a form; None if its kind has none."""
+    build = partial(Form, name=entry.id, stem=shown_stem(entry), keep=entry.text("keep"))
+    feedback = entry.text("feedback")
     match entry.kind:
         case "single" | "multiple":
-            return _build_form(
-                entry, "choice", _read_options(entry, "options"), several=entry.kind == "multiple"
-            )
+            return build(kind="choice", answers=_read_options(entry), several=entry.kind == "multiple")
         case "find-the-error":
-            lines = [Answer(text=str(c["text"]), right="fix" in c, feedback=str(c.get("feedback", "")))
-                     for c in entry.children("lines")]  # fmt: skip
-            return _build_form(entry, "choice", lines)
+            lines = (Answer(text=str(c["text"]), right="fix" in c, feedback=str(c.get("feedback", "")))
+                     for c in entry.children("lines"))  # fmt: skip
+            return build(kind="choice", answers=tuple(lines))
         case "true-false":
             truth = entry.fields.get("answer") is True
-            answer = Answer(text="True" if truth else "False", right=truth, feedback=entry.text("feedback"))
-            return _build_form(entry, "truth", [answer])
+            answer = Answer(text="True" if truth else "False", right=truth, feedback=feedback)
+            return build(kind="truth", answers=(answer,))
         case "numeric":
-            number = Answer(
-                text=number_text(entry.fields.get("value")), right=True, feedback=entry.text("feedback")
-            )
-            return _build_form(entry, "number", [number], tolerance=float(entry.fields.get("tolerance", 0)))
+            number = Answer(text=number_text(entry.fields.get("value")), right=True, feedback=feedback)
+            tolerance = float(entry.fields.get("tolerance", 0))
+            return build(kind="number", answers=(number,), tolerance=tolerance)
         case "short-text":
-            return _build_form(entry, "words", _read_words(entry))
+            return build(kind="words", answers=_read_words(entry))
         case "matching":
-            return _build_form(entry, "pairs", _read_pairs(entry))
+            return build(kind="pairs", answers=_read_pairs(entry))
         case "ordering":
             items = enumerate(entry.children("items"), 1)
-            return _build_form(
-                entry, "pairs", [Answer(left=f"{n}.", text=str(i["text"]), right=True) for n, i in items]
-            )
+            places = (Answer(left=f"{number}.", text=str(i["text"]), right=True) for number, i in items)
+            return build(kind="pairs", answers=tuple(places))
         case "cloze":
-            return _build_form(entry, "gaps", _read_gaps(entry))
+            return build(kind="gaps", answers=_read_gaps(entry))
     return None
 
 
@@ -164,54 +163,35 @@ def _without_unit(stem: str, entry: QuestionEntry) -> str:
     return stem.removesuffix(_format_unit(entry))
 
 
-def _build_form(
-    entry: QuestionEntry,
-    kind: Kind,
-    answers: Sequence[Answer],
-    *,
-    several: bool = False,
-    tolerance: float = 0.0,
-) -> Form:
-    return Form(
-        kind=kind,
-        name=entry.id,
-        stem=shown_stem(entry),
-        answers=tuple(answers),
-        several=several,
-        tolerance=tolerance,
-        keep=entry.text("keep"),
+def _read_options(entry: QuestionEntry) -> tuple[Answer, ...]:
+    return tuple(
+        Answer(text=str(o["text"]), right=o.get("correct") is True, feedback=str(o.get("feedback", "")))
+        for o in entry.children("options")
     )
 
 
-def _read_options(entry: QuestionEntry, name: str) -> list[Answer]:
-    return [
-        Answer(text=str(o["text"]), right=o.get("correct") is True, feedback=str(o.get("feedback", "")))
-        for o in entry.children(name)
-    ]
-
-
-def _read_words(entry: QuestionEntry) -> list[Answer]:
+def _read_words(entry: QuestionEntry) -> tuple[Answer, ...]:
     right = [Answer(text=text, right=True, feedback=entry.text("feedback")) for text in entry.texts("accept")]
     wrong = [
         Answer(text=str(text), right=False, feedback=str(mistake.get("feedback", "")))
         for mistake in entry.children("mistakes")
         for text in mistake.get("texts", [])
     ]
-    return right + wrong
+    return (*right, *wrong)
 
 
-def _read_pairs(entry: QuestionEntry) -> list[Answer]:
+def _read_pairs(entry: QuestionEntry) -> tuple[Answer, ...]:
     pairs = [Answer(left=str(p["left"]), text=str(p["right"]), right=True) for p in entry.children("pairs")]
-    return pairs + [Answer(text=str(other["text"]), right=False) for other in entry.children("others")]
+    return (*pairs, *(Answer(text=str(o["text"]), right=False) for o in entry.children("others")))
 
 
-def _read_gaps(entry: QuestionEntry) -> list[Answer]:
+def _read_gaps(entry: QuestionEntry) -> tuple[Answer, ...]:
     feedback = [*entry.texts("feedback"), *[""] * 50]
-    return [
+    return tuple(
         Answer(gap=number, text=text.strip(), right=True, feedback=feedback[number - 1])
         for number, inside in enumerate(BLANK.findall(entry.text("stem")), 1)
         for text in inside.split("|")
-    ]
+    )
 
 
 def _fields_of(form: Form) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
@@ -60,7 +61,8 @@ def write_gift(entries: Iterable[QuestionEntry]) -> Writing:
         if block is None:
             left_out.append(entry)
         else:
-            by_topic.setdefault(entry.topic, []).append(f"// lora-study {_format_kept(entry)}\n{block}")
+            kept = json.dumps({"topic": entry.topic, **entry.fields}, ensure_ascii=True, sort_keys=True)
+            by_topic.setdefault(entry.topic, []).append(f"// lora-study {kept}\n{block}")
     parts = [f"$CATEGORY: {CATEGORY}/{topic.replace('/', '//')}\n\n" + "\n\n".join(blocks)
              for topic, blocks in by_topic.items()]  # fmt: skip
     return Writing(text="\n\n".join(parts) + "\n", left_out=tuple(left_out))
@@ -98,20 +100,14 @@ def read_gift(file: File) -> QuestionReading:
 # ---- writing
 
 
-def _format_kept(entry: QuestionEntry) -> str:
-    return json.dumps({"topic": entry.topic, **entry.fields}, ensure_ascii=True, sort_keys=True)
-
-
 def _write_block(entry: QuestionEntry) -> str | None:
     form = form_of(entry)
     answers = _write_answers(form) if form else None
     if form is None or answers is None:
         return None
     keep = f"####{_escape(form.keep)}" if form.keep else ""
-    if form.kind == "gaps":
-        before, _, after = BLANK.split(form.stem)
-        return f"::{_plain_out(form.name)}::[html]{_escape(before)}{{{answers}{keep}}}{_escape(after)}"
-    return f"::{_plain_out(form.name)}::[html]{_escape(form.stem)}{{{answers}{keep}}}"
+    before, _, after = BLANK.split(form.stem) if form.kind == "gaps" else (form.stem, "", "")
+    return f"::{_plain_out(form.name)}::[html]{_escape(before)}{{{answers}{keep}}}{_escape(after)}"
 
 
 def _write_answers(form: Form) -> str | None:
@@ -126,24 +122,16 @@ def _write_answers(form: Form) -> str | None:
         case "number":
             [answer] = form.answers
             return f"#{answer.text}:{number_text(form.tolerance)}{_write_feedback(answer)}"
-        case "words":
-            return "".join(_write_word(answer) for answer in form.answers) if _can_be_matched(form) else None
         case "pairs":
             return "".join(
                 f"={_escape(answer.left)} -> {_plain_out(answer.text)} " for answer in form.answers
             )
-        case "gaps":
-            one = {answer.gap for answer in form.answers} == {1}
-            return (
-                "".join(_write_word(answer) for answer in form.answers)
-                if one and _can_be_matched(form)
-                else None
-            )
-
-
-def _can_be_matched(form: Form) -> bool:
-    """Return whether no word has an arrow, which would make it a pair and can't be escaped."""
-    return not any("->" in answer.text for answer in form.answers)
+        case "words" | "gaps":
+            only = 1 if form.kind == "gaps" else 0  # GIFT has no form for several gaps
+            # An arrow would make a word a pair, and can't be escaped.
+            if {a.gap for a in form.answers} != {only} or any("->" in a.text for a in form.answers):
+                return None
+            return "".join(_write_word(answer) for answer in form.answers)
 
 
 def _write_word(answer: Answer) -> str:
@@ -234,7 +222,7 @@ def _read_written(kept: QuestionEntry) -> Form | None:
 
 
 def _read_form(text: str) -> Form:
-    hidden = _ESCAPED.sub(_hide_escaped, text)
+    hidden = _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else _PRIVATE[found[1]], text)
     titled = _TITLE.match(hidden)
     name = _reveal_escaped(titled["title"]).strip() if titled else ""
     hidden = hidden[titled.end() :] if titled else hidden
@@ -329,27 +317,21 @@ def _choose_reader(before: str) -> tuple[Any, str]:
     found = _FORMAT.match(before)
     kind = found["format"].lower() if found else "moodle"
     stem = before[found.end() :] if found else before
-    return {"html": _html_in, "moodle": _auto_in}.get(kind, _plain_text_in), stem
+    return partial(_read_text, kind), stem
 
 
-def _html_in(text: str) -> str:
-    return from_html(_reveal_escaped(text))
-
-
-def _auto_in(text: str) -> str:
-    return from_html(_reveal_escaped(text).strip().replace("\n", "<br>"))
-
-
-def _plain_text_in(text: str) -> str:
-    return escape_plain(_reveal_escaped(text))
+def _read_text(kind: str, text: str) -> str:
+    revealed = _reveal_escaped(text)
+    match kind:
+        case "html":
+            return from_html(revealed)
+        case "moodle":
+            return from_html(revealed.strip().replace("\n", "<br>"))
+    return escape_plain(revealed)
 
 
 def _plain_in(text: str) -> str:
     return " ".join(_reveal_escaped(text).split())
-
-
-def _hide_escaped(found: re.Match[str]) -> str:
-    return "\n" if found[1] == "n" else _PRIVATE[found[1]]
 
 
 def _reveal_escaped(text: str) -> str:

@@ -24,31 +24,25 @@ def _write_question(entry: QuestionEntry) -> dict[str, Any] | None:
     match form.kind:
         case "choice" | "truth":
             several = "many_choice" if form.several else "multiple_choice"
-            return _extend_form(form, several, [_write_choice(answer) for answer in _list_both(form)])
+            choices = [_write_answer(answer) for answer in _list_both(form)]
+            return {"question": form.stem, "type": several, "answers": choices}
         case "number":
-            return {**_extend_form(form, "numeric", _write_numbers(form)), "precision": PRECISION}
+            numbers = {"question": form.stem, "type": "numeric", "answers": _write_numbers(form)}
+            return {**numbers, "precision": PRECISION}
         case "words":
-            answers = [
-                {"answer": a.text, "correct": a.right, "feedback": _write_feedback(a), "match_case": False}
-                for a in form.answers
-            ]
-            return _extend_form(form, "string", answers)
+            words = [{**_write_answer(answer), "match_case": False} for answer in form.answers]
+            return {"question": form.stem, "type": "string", "answers": words}
     return None
-
-
-def _extend_form(form: Form, kind: str, answers: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"question": form.stem, "type": kind, "answers": answers}
 
 
 def _list_both(form: Form) -> tuple[Answer, ...]:
     if form.kind == "choice":
         return form.answers
-    true = form.answers[0].right
-    told = form.answers[0].feedback
+    true, told = form.answers[0].right, form.answers[0].feedback
     return Answer(text="True", right=true, feedback=told), Answer(text="False", right=not true, feedback=told)
 
 
-def _write_choice(answer: Answer) -> dict[str, Any]:
+def _write_answer(answer: Answer) -> dict[str, Any]:
     return {"answer": answer.text, "correct": answer.right, "feedback": _write_feedback(answer)}
 
 

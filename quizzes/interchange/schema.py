@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading
-from study.content.yaml_reader import LocatedMapping, Problem, parse_content
+from study.content.yaml_reader import Problem, parse_content
 from study.io.exchange import File, ImportEntry
 
 
@@ -32,10 +32,3 @@ def read_schema(file: File) -> QuestionReading:
         problems.append(Problem(file=file.name, line=1, item="topic", text=text))
     rejected = [ImportEntry(verdict="rejected", item=problem.item, why=str(problem)) for problem in problems]
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))
-
-
-def as_placed(fields: Mapping[str, object], line: int) -> LocatedMapping:
-    """Convert a question to the mapping with a line number that the bank's reader takes."""
-    placed = LocatedMapping(fields)
-    placed.line = line
-    return placed

@@ -21,19 +21,8 @@ from study.io.exchange import File, ImportEntry, shorten
 MOST_WRONG = MOST_KEYS - 1
 WRONG = tuple(name for n in range(1, MOST_WRONG + 1) for name in (f"wrong_{n}", f"wrong_{n}_feedback"))
 ANSWERS = ("kind", "right", "right_feedback", *WRONG)
-COLUMNS = (
-    "id",
-    "topic",
-    "kind",
-    "level",
-    "concepts",
-    "stem",
-    "right",
-    "right_feedback",
-    *WRONG,
-    "keep",
-    "more",
-)
+BEGIN = ("id", "topic", "kind", "level", "concepts", "stem", "right", "right_feedback")
+COLUMNS = (*BEGIN, *WRONG, "keep", "more")
 
 
 def write_table(entries: Iterable[QuestionEntry]) -> Writing:
@@ -71,7 +60,9 @@ def read_table(file: File) -> QuestionReading:
         ours = "more" in (reader.fieldnames or ())
         for row in reader:
             cells = {
-                name: _read_plain(cell, ours) for name, cell in row.items() if name and isinstance(cell, str)
+                name: cell.removeprefix("'") if ours else cell
+                for name, cell in row.items()
+                if name and isinstance(cell, str)
             }
             entry = _read_entry(cells, reader.line_num, file.stem)
             if entry is None:
@@ -109,7 +100,8 @@ def _read_entry(cells: Mapping[str, str], line: int, stem: str) -> QuestionEntry
     topic = cells.get("topic", "").strip() or stem
     kept = kept_of(cells.get("more"), topic=topic, line=line)
     written = _write_row(kept) if kept else {}
-    if kept and {n: c for n, c in written.items() if c} == _list_filled(cells):
+    filled = {name: cell for name, cell in cells.items() if cell and name != "more"}
+    if kept and {name: cell for name, cell in written.items() if cell} == filled:
         return kept
     if kept and cells.get("stem") and all(cells.get(n, "") == written.get(n, "") for n in ANSWERS):
         fields = change_texts(kept, stem=cells["stem"], keep=cells.get("keep", ""))
@@ -150,10 +142,6 @@ def _read_form(cells: Mapping[str, str]) -> Form | None:
     return Form(kind="words", name="", stem=stem, keep=keep, answers=answers)
 
 
-def _list_filled(cells: Mapping[str, str]) -> dict[str, str]:
-    return {name: cell for name, cell in cells.items() if cell and name != "more"}
-
-
 def _detect_separator(text: str) -> str:
     return max(",;\t", key=text.partition("\n")[0].count)
 
@@ -168,7 +156,3 @@ def _is_number(text: str) -> bool:
 
 def _neutralize(cell: str) -> str:
     return f"'{cell}" if is_formula(cell) or cell.startswith("'") else cell
-
-
-def _read_plain(cell: str, ours: bool) -> str:
-    return cell[1:] if ours and cell.startswith("'") else cell

@@ -8,7 +8,6 @@ from quizzes.bank.bank import Bank, load_bank, read_question
 from quizzes.families.family import QuestionFamily
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, assign_ids, complete_fields
 from quizzes.interchange.formats import ENDINGS, read_questions
-from quizzes.interchange.schema import as_placed
 from quizzes.kinds.question import Question
 from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
@@ -22,7 +21,7 @@ from study.content.user_files import (
     key_of_title,
     own_files,
 )
-from study.content.yaml_reader import Fields, Problem
+from study.content.yaml_reader import Fields, LocatedMapping, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
 
@@ -117,19 +116,13 @@ def _read_questions(
 ) -> Iterator[Question]:
     for entry in entries:
         found: list[Problem] = []
-        placed = as_placed(complete_fields(entry.fields), entry.line)
+        placed = LocatedMapping(complete_fields(entry.fields), line=entry.line)
         fields = Fields(placed, file=file, kind="question", problems=found, optional=OPTIONAL)
-        question = _read_question(fields, key, concepts)
-        if found or question is None:
+        try:
+            question = read_question(fields, key, concepts)
+        except (TypeError, AttributeError, StopIteration) as error:  # a field's type is too wrong to go on
+            fields.note(f"can't be read ({error})")
+        if found:
             problems.extend(str(problem) for problem in found)
         else:
             yield question
-
-
-def _read_question(fields: Fields, key: str, concepts: ConceptMap) -> Question | None:
-    """Read a question; None if the type of a field is too wrong to go on."""
-    try:
-        return read_question(fields, key, concepts)
-    except (TypeError, AttributeError, StopIteration) as error:
-        fields.note(f"can't be read ({error})")
-        return None

@@ -94,11 +94,9 @@ class ReadChart:
         return self.asked.offered(salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
-        """Parse the choice or the number."""
         return self.asked.read(form, offered)
 
     def grade(self, response: Response) -> Grade:
-        """Grade the choice or the number."""
         return self.asked.grade(response)
 
 

@@ -14,6 +14,7 @@ from quizzes.kinds.grade import (
     Response,
     letter_choices,
     read_chosen,
+    read_typed,
     state_of,
 )
 from study.base.errors import LearnerError
@@ -36,7 +37,6 @@ class Option:
 
     @property
     def correct(self) -> bool:
-        """Whether the option is right."""
         return not self.misconception
 
 
@@ -51,7 +51,6 @@ class _FromOptions:
         return tuple(f"{option.text} {option.feedback}" for option in self.options)
 
     def offered(self, salt: str) -> Offered:
-        """Return the options with their letters."""
         return letter_choices(self.options, salt=salt)
 
 
@@ -76,7 +75,6 @@ class Single(_FromOptions):
         return {"option": read_chosen(form, "option", offered, missing=missing, do_next=_CHOOSE_ONE)[0]}
 
     def grade(self, response: Response) -> Grade:
-        """Grade all or nothing."""
         given = response.get("option")
         fraction = 1.0 if given == self.right.id else 0.0
         return Grade(fraction=fraction, parts=_grade_parts(self.options, {given}))
@@ -133,7 +131,7 @@ class TrueFalse(_FromOptions):
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the verdict and the reason. Raises LearnerError when one is missing."""
-        verdict = next(iter(form.get("verdict", ())), "")
+        verdict = read_typed(form, "verdict")
         if verdict not in ("true", "false"):
             raise LearnerError("True or false is not chosen yet.", do_next="Choose one: press T or F.")
         missing = "No reason is chosen yet."
@@ -141,7 +139,6 @@ class TrueFalse(_FromOptions):
         return {"verdict": verdict == "true", "option": reason}
 
     def grade(self, response: Response) -> Grade:
-        """Grade the verdict, then the reason."""
         agreed = response.get("verdict") is self.truth
         reasons = _grade_parts(self.options, {response.get("option")})
         sound = agreed and any(part.state == "right" for part in reasons)
@@ -157,7 +154,6 @@ class TrueFalse(_FromOptions):
 
 
 def read_single(fields: Fields) -> Single:
-    """Read a question with one right option."""
     options = read_options(fields, "options")
     if not fields.own and not 3 <= len(options) <= 4:
         fields.note(f"needs 3 or 4 options, got {len(options)}")
@@ -179,7 +175,6 @@ def read_multiple(fields: Fields) -> Multiple:
 
 
 def read_true_false(fields: Fields) -> TrueFalse:
-    """Read a statement with its verdict and reasons."""
     reasons = read_options(fields, "reasons")
     if not 2 <= len(reasons) <= 4:
         fields.note(f"needs 2 to 4 reasons, got {len(reasons)}")

@@ -30,7 +30,6 @@ class CodeLine:
 
     @property
     def error(self) -> bool:
-        """Whether it is the wrong line."""
         return bool(self.fix)
 
 
@@ -66,7 +65,6 @@ class FindTheError:
         return {"line": read_chosen(form, "option", offered, missing=missing, do_next=do_next)[0]}
 
     def grade(self, response: Response) -> Grade:
-        """Grade all or nothing."""
         given = response.get("line")
         parts = tuple(_grade_part(line, chosen=line.id == given) for line in self.lines)
         return Grade(fraction=1.0 if given == self.wrong.id else 0.0, parts=parts)

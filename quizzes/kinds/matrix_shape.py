@@ -33,7 +33,6 @@ class Shape:
 
     @property
     def alt(self) -> str:
-        """The alt text."""
         return (
             f"W has {self.d_out:,} rows and {self.d_in:,} columns and is frozen. A is wide and flat with "
             f"{self.rank} rows, B is tall and thin with {self.rank} columns."

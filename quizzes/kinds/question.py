@@ -30,11 +30,9 @@ class Question:
 
     @property
     def kind(self) -> Kind:
-        """The kind: single, numeric, matching ..."""
         return self.task.kind
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """The options; empty for a kind without them."""
         options: tuple[Option, ...] = getattr(self.task, "options", ())
         return options

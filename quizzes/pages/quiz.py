@@ -58,7 +58,6 @@ class QuizPage:
         return self._onward(visit, record, choice).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one event, or a poll of the clock."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "start":

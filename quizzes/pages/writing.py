@@ -7,11 +7,10 @@ from typing import Any
 from markupsafe import Markup
 
 from quizzes.interchange.written_question import FIELDS, WRONG, QuestionWriter
-from study.io.written_item import undo_written
 from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import form_event
-from study.web.form_draft import FormDraft
+from study.web.written_form import FormDraft, undo_written
 
 ADDRESS = "/quiz?write=new"
 SHOWN = 3
@@ -37,20 +36,11 @@ class QuestionWriting:
     @property
     def draft(self) -> FormDraft:
         """What is in the form until the question is saved."""
-        return FormDraft(notes=self.context.store.notes, name="question", fields=FIELDS)
+        return FormDraft(context=self.context, name="question", fields=FIELDS)
 
     def form(self, visit: Visit) -> Markup:
         """Render the form with the draft, or why this learner can't write a question."""
-        return render(
-            "quizzes/quiz/write.html",
-            number=int(visit.now.timestamp()),
-            may_write=visit.is_owner,
-            wrong=WRONG,
-            shown=SHOWN,
-            draft=self.draft.read(visit),
-            draft_name=self.draft.name_in_browser(visit),
-            concepts=self.context.concepts.by_id.values(),
-        )
+        return render("quizzes/quiz/write.html", form=self.draft.values(visit), wrong=WRONG, shown=SHOWN)
 
     def write(self, visit: Visit, typed: Mapping[str, str]) -> QuestionDone:
         """Store the question and end its draft."""
@@ -63,11 +53,5 @@ class QuestionWriting:
     def take_back(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Undo the writing of a question; its text is a draft again, if there is no other draft."""
         typed = self.writer.read_typed(form_event.read_text(event, "question"))
-        undo_written(
-            self.writer.imports,
-            visit.profile.id,
-            form_event.read_whole(event, "import"),
-            may_change_files=visit.is_owner,
-            now=visit.now,
-        )
+        undo_written(self.writer.imports, visit, event)
         self.draft.refill(visit, typed)

@@ -27,7 +27,7 @@ class Challenges:
             mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.rng)
         )
         ended = self._ended(visit, concept_id)
-        best = max(ended, key=_share_right, default=None)
+        best = max(ended, key=lambda each: each.right / each.total if each.total else 0.0, default=None)
         return ChallengeLink(
             address=address_of(fresh),
             problems=len(self.operations.choose_questions(visit.profile.id, fresh, now=visit.now)),
@@ -48,7 +48,3 @@ class Challenges:
         ]
         where = (self.operations.position(record, now=visit.now) for record in about)
         return [position for position in where if position.question is None and position.answered]
-
-
-def _share_right(position: Position) -> float:
-    return position.right / position.total if position.total else 0.0

@@ -36,7 +36,6 @@ def salt_of(question_id: str) -> str:
 
 
 def store_task(question_id: str, task: FormTask) -> dict[str, Any]:
-    """Return the JSON of a task."""
     stored = _adapter(task.kind).dump_python(task, mode="json")
     return {"kind": task.kind, "salt": salt_of(question_id), "task": stored}
 
@@ -78,7 +77,6 @@ class QuizClassKinds:
 
 
 def in_words(task: Task, given: Response) -> str:
-    """Return an answer in words that stand alone."""
     match task:
         case Multiple():
             return "; ".join(option.text for option in task.options if option.id in given["options"])

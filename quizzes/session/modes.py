@@ -12,8 +12,6 @@ SECOND_ATTEMPT_RULE = "A right second attempt counts for two thirds. A hint cost
 
 @dataclass(frozen=True, kw_only=True)
 class ModeRules:
-    """The rules of one quiz mode."""
-
     title: str
     about: str
     attempts: int = 1

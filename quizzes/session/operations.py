@@ -117,7 +117,6 @@ class QuizOperations:
         confidence: Confidence | None = None,
         attempt: int = 1,
     ) -> QuizAnswer:
-        """Grade an answer and append it to the log."""
         question = self._asked(record, question_id, attempt=attempt, now=now)
         grade = question.task.grade(response)
         answer = QuizAnswer(
@@ -226,8 +225,7 @@ class QuizOperations:
         match choice.mode:
             case "again":
                 return LearnerError(
-                    "Nothing comes back today.",
-                    do_next="Choose another mode; what you miss will come back.",
+                    "Nothing comes back today.", do_next="Choose another mode; what you miss will come back."
                 )
             case "weak":
                 return LearnerError(

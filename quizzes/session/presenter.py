@@ -42,7 +42,6 @@ class QuizExercise:
 
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
-        """The concepts of each question, by question id."""
         return self.operations.bank.concepts_of
 
     def question(self, visit: Visit, record: QuizRecord, position: Position) -> Fragment:
@@ -181,7 +180,6 @@ class QuizExercise:
     # ---- activity of the five-minute review ----
 
     def seconds_each(self, visit: Visit) -> float:
-        """Estimate the seconds that this learner takes per question."""
         history = self.operations.store.quizzes.history(visit.profile.id)
         return typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
 
@@ -217,12 +215,10 @@ class QuizExercise:
         return tuple(question.id for question in ordered[:length])
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
-        """Count the answered questions of the review's quiz."""
         position = self._position(visit, run)
         return Steps(done=len(position.answered), total=position.total)
 
     def show(self, visit: Visit, run: ReviewRun) -> Fragment:
-        """Render the next question."""
         record = self.operations.record(visit.profile.id, run.quiz_session_id)
         return self.question(visit, record, self.operations.position(record, now=visit.now))
 
@@ -231,7 +227,6 @@ class QuizExercise:
         return self.answer(visit, event, alone=False) if event.get("act") == "answer" else None
 
     def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
-        """Return how the questions of a five-minute review went."""
         position = self._position(visit, run)
         return Ending(
             summary=f"{position.right} of {len(position.answered)} questions right.",

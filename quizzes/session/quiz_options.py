@@ -1,6 +1,5 @@
 """The options of a quiz: mode, topic, level, concept, length, seed. Equal options draw equal quizzes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,36 +42,20 @@ class QuizChoice:
 
     @property
     def count(self) -> int:
-        """The number of questions."""
         return self.rules.length or self.length
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the seed, as the log stores it with the quiz."""
-        return {
-            "mode": self.mode,
-            "topic": self.topic,
-            "level": self.level,
-            "concept": self.concept,
-            "length": self.length,
-            "seconds_each": self.seconds_each,
-        }
+        return {name: value for name, value in vars(self).items() if name != "seed"}
 
 
 def choice_of(record: QuizRecord) -> QuizChoice | None:
     """Parse the choice that a quiz was drawn from; None for the quiz of a five-minute review."""
     if not record.choice or REVIEW_OF in record.choice:
         return None
-    written: Mapping[str, Any] = record.choice
-    mode: Mode = next((mode for mode in MODES if mode == written.get("mode")), "practice")
-    return QuizChoice(
-        mode=mode,
-        topic=written.get("topic", ""),
-        level=written.get("level", ""),
-        concept=written.get("concept", ""),
-        length=written.get("length", USUAL_LENGTH),
-        seconds_each=written.get("seconds_each"),
-        seed=record.seed,
-    )
+    mode: Mode = next((mode for mode in MODES if mode == record.choice.get("mode")), "practice")
+    chosen = {name: record.choice[name] for name in vars(QuizChoice()) if name in record.choice}
+    return QuizChoice(**{**chosen, "mode": mode, "seed": record.seed})
 
 
 def rules_of(record: QuizRecord) -> ModeRules:

@@ -3,14 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
 
 from quizzes.bank.bank import Bank, Question
 from quizzes.kinds.grade import Offered
 from quizzes.session.modes import CHECK_LEVELS, PROBLEM_KINDS
 from study.store.logs.quizzes import QuizAnswer, QuizRecord
-
-T = TypeVar("T")
 
 USUAL_LENGTH = 10
 SEEDS = 10_000  # short enough to read out in a classroom
@@ -18,8 +15,6 @@ SEEDS = 10_000  # short enough to read out in a classroom
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptScore:
-    """The score of a concept in one quiz."""
-
     concept: str
     right: int
     asked: int
@@ -44,18 +39,18 @@ class Position:
 
     @property
     def right(self) -> int:
-        """The number of right answers so far."""
         return sum(answer.correct for answer in self.answered.values())
 
     @property
     def begun(self) -> bool:
-        """Whether anything was answered."""
         return bool(self.answered) or self.tried is not None
 
 
 def draw_questions(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
     """Draw the questions of a quiz: the same seed and bank always give the same ones in the same order."""
-    return tuple(_shuffle(questions, seed=seed, salt="questions")[:length])
+    shuffled = list(questions)
+    Random(f"{seed}/questions").shuffle(shuffled)  # a string seed is the same everywhere, unlike hash()
+    return tuple(shuffled[:length])
 
 
 def draw_check(questions: Sequence[Question], *, seed: int) -> tuple[Question, ...]:
@@ -70,7 +65,8 @@ def draw_check(questions: Sequence[Question], *, seed: int) -> tuple[Question, .
 def draw_problems(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
     """Draw questions, those to work out before those to recognize."""
     shuffled = draw_questions(questions, seed=seed, length=len(questions))
-    return tuple(sorted(shuffled, key=_is_recognized)[:length])
+    worked_out_first = sorted(shuffled, key=lambda each: each.kind not in PROBLEM_KINDS and not each.steps)
+    return tuple(worked_out_first[:length])
 
 
 def offer_choices(question: Question, *, seed: int) -> Offered:
@@ -112,7 +108,7 @@ def by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
         for concept in bank.concepts_of.get(answer.question_id, ()):
             results.setdefault(concept, []).append(answer.correct)
     scores = [ConceptScore(concept=concept, right=sum(r), asked=len(r)) for concept, r in results.items()]
-    return sorted(scores, key=_share_right_first)
+    return sorted(scores, key=lambda score: (score.right / score.asked, score.concept))
 
 
 def list_missed(bank: Bank, answers: Iterable[QuizAnswer]) -> list[Question]:
@@ -124,17 +120,3 @@ def list_missed(bank: Bank, answers: Iterable[QuizAnswer]) -> list[Question]:
     return [
         bank.by_id[question] for question, correct in newest.items() if not correct and question in bank.by_id
     ]
-
-
-def _shuffle(items: Sequence[T], *, seed: int, salt: str) -> list[T]:
-    shuffled = list(items)
-    Random(f"{seed}/{salt}").shuffle(shuffled)  # a string seed is the same in every process, unlike hash()
-    return shuffled
-
-
-def _is_recognized(question: Question) -> bool:
-    return question.kind not in PROBLEM_KINDS and not question.steps
-
-
-def _share_right_first(score: ConceptScore) -> tuple[float, str]:
-    return score.right / score.asked, score.concept

@@ -49,7 +49,7 @@ def calibration_figures(said: Sequence[RatedAnswer], *, now: datetime, days: Stu
     if len(said) < CHARTS_FROM:
         return
     yield _chart_calibration(said)
-    weeks = by_week(said, _moment_of, now=now, day_of=days.day)
+    weeks = by_week(said, now=now, day_of=days.day)
     if len(weeks) > 1:
         yield _brier_over_time(weeks, days.day(now))
 
@@ -110,7 +110,3 @@ def _brier_over_time(weeks: Mapping[date, Sequence[RatedAnswer]], today: date) -
             joined=True,
         ),
     )
-
-
-def _moment_of(said: RatedAnswer) -> datetime:
-    return said.at

@@ -55,7 +55,6 @@ class QuizSection:
         yield from calibration_figures(self._said(visit), now=visit.now, days=visit.days)
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
-        """Return None: the section handles no events."""
         return None
 
     def _said(self, visit: Visit) -> list[RatedAnswer]:

@@ -1,5 +1,6 @@
 """The only error that learners see: what happened, and what to do next."""
 
+from functools import partial
 from typing import Any, Literal
 
 
@@ -17,15 +18,11 @@ class LearnerError(Exception):
         self.do_next = do_next
 
     def __reduce__(self) -> Any:  # pickled between processes with its keyword argument
-        return _rebuild, (type(self), self.what, self.do_next)
+        return partial(type(self), do_next=self.do_next), (self.what,)
 
 
 class StaleError(LearnerError):
     """Another window has changed what this page shows. Nothing was stored; show the current state."""
-
-
-def _rebuild(kind: type[LearnerError], what: str, do_next: str) -> LearnerError:
-    return kind(what, do_next=do_next)
 
 
 def first_line(error: BaseException) -> str:

@@ -39,7 +39,6 @@ class JsonLinesProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process runs."""
         return self._process.poll() is None
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -57,7 +56,6 @@ class JsonLinesProcess:
                 yield json.loads(line)
 
     def wait(self) -> int:
-        """Wait for the end and return the exit status."""
         return self._process.wait()
 
     def kill(self) -> None:

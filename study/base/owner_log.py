@@ -16,6 +16,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Literal
@@ -39,8 +40,6 @@ _LOG.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line of the log."""
-
     at: str
     """In UTC, `2026-03-04 10:00:00`."""
 
@@ -118,7 +117,6 @@ class _Repeats:
             return None if quiet else left_out
 
     def clear(self) -> None:
-        """Forget all lines."""
         with self._lock:
             self._known.clear()
 
@@ -136,10 +134,7 @@ class _PrivateFile(RotatingFileHandler):
         self.setFormatter(form)
 
     def _open(self) -> Any:
-        def open_private(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o600)
-
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=open_private)
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=partial(os.open, mode=0o600))
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Leave the line out."""

@@ -37,7 +37,6 @@ class Settings:
 
     @property
     def runs_dir(self) -> Path:
-        """One folder per training run."""
         return self.home / "runs"
 
     @property

@@ -17,8 +17,6 @@ SIDESTEP = MARGIN_X * 0.9  # how far an edge inside a column bends around the no
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptNode:
-    """A concept and its grid cell."""
-
     concept: Concept
     column: int
     row: int
@@ -40,8 +38,6 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """The whole map."""
-
     columns: tuple[tuple[str, tuple[ConceptNode, ...]], ...]
     """Area names with their concepts, in study order."""
 
@@ -70,7 +66,6 @@ def graph_of(concepts: ConceptMap) -> Graph:
 
 
 def builds_on(concepts: ConceptMap, concept_id: str) -> list[Concept]:
-    """Return the concepts that build directly on this one."""
     return [concept for concept in concepts.by_id.values() if concept_id in concept.prerequisites]
 
 
@@ -93,17 +88,14 @@ def _assign_lanes(pairs: list[Pair]) -> dict[Pair, float]:
     gaps: dict[int, list[Pair]] = {}
     for before, after in pairs:
         if abs(after.column - before.column) > 1:
-            gaps.setdefault(_find_gap(before, after), []).append((before, after))
+            # Gap n is above row n. An edge from below stays below until its end.
+            gap = after.row + 1 if before.row > after.row else after.row
+            gaps.setdefault(gap, []).append((before, after))
     return {
         pair: gap * CELL + (index - (len(group) - 1) / 2) * LANE
         for gap, group in gaps.items()
         for index, pair in enumerate(group)
     }
-
-
-def _find_gap(before: ConceptNode, after: ConceptNode) -> int:
-    """Return the gap to cross: gap n is above row n. An edge from below stays below until its end."""
-    return after.row + 1 if before.row > after.row else after.row
 
 
 def _draw_path(before: ConceptNode, after: ConceptNode, lanes: Mapping[Pair, float]) -> str:

@@ -8,14 +8,7 @@ from typing import Literal, get_args
 from urllib.parse import urlencode
 
 from study.content.declared import read_declared
-from study.content.yaml_reader import (
-    ContentError,
-    Fields,
-    Level,
-    Problem,
-    note_repeated_ids,
-    read_list,
-)
+from study.content.yaml_reader import ContentError, Fields, Level, Problem, note_repeated_ids, read_list
 
 CONCEPTS_FILE = Path(__file__).parent / "concepts.yaml"
 CONCEPT_PAGE = "/concept"
@@ -62,7 +55,6 @@ class ConceptMap:
         return concept.name if concept else concept_id
 
     def areas(self) -> list[tuple[str, list[Concept]]]:
-        """Return each area's name and concepts, in study order."""
         grouped = [(AREA_NAMES[area], [c for c in self.by_id.values() if c.area == area]) for area in AREAS]
         return [(name, concepts) for name, concepts in grouped if concepts]
 

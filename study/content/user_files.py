@@ -98,10 +98,7 @@ class LiveContent(Generic[W]):
     @property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
         """The concepts of each, looked up at each access."""
-        return LiveMapping(self._concepts_now)
-
-    def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
-        return self.collection.whole.concepts_of
+        return LiveMapping(lambda: self.collection.whole.concepts_of)
 
 
 def current(name: str) -> Any:
@@ -206,9 +203,10 @@ def number_ids(wanted: Iterable[tuple[str, str]], *, otherwise: str) -> list[str
     return ids
 
 
-def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str) -> str:
-    """Return the deck or topic that has a title, or `otherwise`."""
-    return next((key for key, known in titles.items() if known == title), otherwise)
+def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str = "") -> str:
+    """Return the deck or topic that has a title; `otherwise`, or a new one that is named after the title."""
+    named = otherwise or build_slug(title) or "imported"
+    return next((key for key, known in titles.items() if known == title), named)
 
 
 def _read_state(folder: Path) -> tuple[tuple[str, int, int], ...]:

@@ -50,15 +50,16 @@ class ContentError(LearnerError):
 class LocatedMapping(dict[str, Any]):
     """A YAML mapping that remembers its first line."""
 
-    line: int = 0
+    def __init__(self, *fields: Mapping[str, Any], line: int = 0, **named: Any) -> None:
+        super().__init__(*fields, **named)
+        self.line = line
 
 
 class _LocatingLoader(SafeLoader):
     """A YAML loader that builds `LocatedMapping` mappings and rejects a repeated key."""
 
     def construct_located(self, node: yaml.MappingNode) -> LocatedMapping:
-        placed = LocatedMapping()
-        placed.line = node.start_mark.line + 1
+        placed = LocatedMapping(line=node.start_mark.line + 1)
         for key_node, value_node in node.value:
             key = str(self.construct_object(key_node, deep=True))
             if key in placed:
@@ -121,7 +122,6 @@ class Fields:
         return Problem(file=self._file, line=self.line, item=self.item, text=text)
 
     def note(self, text: str) -> None:
-        """Note a problem of this item."""
         self._problems.append(self.build_problem(text))
 
     def text(self, name: str, *, default: str | None = None) -> str:
@@ -138,7 +138,6 @@ class Fields:
         return " ".join(value.split()) if "\n" not in value.strip() else value.strip()
 
     def texts(self, name: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Read a list of texts."""
         value = self._take(name)
         if value is None and default is not None:
             return default
@@ -191,7 +190,6 @@ class Fields:
         return self._inner(placed, kind)
 
     def has(self, name: str) -> bool:
-        """Return whether a field is present."""
         return name in self._placed
 
     def rest(self, *, besides: tuple[str, ...]) -> dict[str, Any]:

@@ -49,7 +49,6 @@ class SliderControl:
 
     @property
     def allowed(self) -> str:
-        """Advice on the allowed values."""
         if self.only_stops:
             return f"Pick one of {', '.join(map(str, self.stops))}."
         return f"Pick {self.low:,} to {self.high:,}."

@@ -68,8 +68,6 @@ class FigureView:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(Generic[S]):
-    """One live figure."""
-
     id: str
     title: str
     minutes: int

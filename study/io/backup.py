@@ -30,8 +30,6 @@ RowProblem = Callable[[str, Mapping[str, Any]], str]
 
 @dataclass(frozen=True, kw_only=True)
 class BackupExchange:
-    """The exchange that writes and reads backups."""
-
     store: Store
     home: Path
     row_problem: RowProblem
@@ -71,10 +69,7 @@ class BackupExchange:
         wanted = {entry.item for entry in entries if entry.verdict in ("new", "changed")}
         tables, refused = self._tables(found["tables"])
         return ImportPlan(
-            groups=(
-                *gather_group(FILES_GROUP, entries),
-                *gather_group("Not readable", refused),
-            ),
+            groups=(*gather_group(FILES_GROUP, entries), *gather_group("Not readable", refused)),
             notes=(f"A backup of {found['profile']}, made on {found['made_at'][:10]}.",),
             files={name: found["files"][name] for name in wanted},
             files_group=FILES_GROUP,
@@ -119,7 +114,6 @@ class BackupExchange:
 
 
 def build_backup(store: Store, home: Path, profile_id: str, *, now: datetime) -> dict[str, Any]:
-    """Return the backup of a profile as JSON data."""
     with store.database.read() as connection:
         tables = read_rows(connection, profile_id)
     profile = store.profiles.find(profile_id)

@@ -15,7 +15,6 @@ _DECODER = json.JSONDecoder()
 
 
 def write_document(document: Mapping[str, Any]) -> bytes:
-    """Return the JSON of a backup."""
     tables = ",\n".join(
         f"{json.dumps(name)}: [\n{_join_rows(rows)}\n]" for name, rows in document["tables"].items()
     )

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from study.base.errors import LearnerError
@@ -17,30 +18,41 @@ from study.store.snapshots import snapshots_of
 WORDS = {"new": "added", "changed": "updated", "same": "the same", "rejected": "skipped"}
 
 
+OpenExchanges = Callable[[Store, Path], Sequence[Exchange]]
+"""Opens the exchanges of a data folder, in the order in which they claim a file."""
+
+
 def add_exchange_commands(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", *, formats: Sequence[str], what: str
-) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """Add the two commands and return their parsers; the caller sets their descriptions."""
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    open_exchanges: OpenExchanges,
+    *,
+    formats: Sequence[str],
+    what: str,
+) -> argparse.ArgumentParser:
+    """Add the two commands and return the parser of `export`."""
     out = commands.add_parser("export", help=f"write {what} to files")
     out.add_argument("--format", default=",".join(formats), help=f"one or more of {','.join(formats)}")
     out.add_argument("--out", type=Path, default=Path(), help="folder to write to (default: this one)")
     add_learner_options(out)
+    out.set_defaults(command=partial(export_files, open_exchanges))
     into = commands.add_parser("import", help=f"read {what} from a file, and say what became of each")
     into.add_argument("file", type=Path)
     into.add_argument("--dry-run", action="store_true", help="only say what it would do")
     add_learner_options(into)
-    return out, into
+    into.set_defaults(command=partial(import_file, open_exchanges))
+    return out
 
 
-def export_files(
-    exchanges: Sequence[Exchange], profile_id: str, *, formats: str, folder: Path, now: datetime
-) -> Iterator[str]:
-    """Write the formats, and yield the path of each file.
+def export_files(open_exchanges: OpenExchanges, options: argparse.Namespace) -> None:
+    """Write the formats, and print the path of each file.
 
     Raises LearnerError on an unknown format, or when the folder can't be written.
     """
+    folder, now = options.out, datetime.now(UTC)
+    store, profile = open_or_welcome(options, now=now)
+    exchanges = open_exchanges(store, load_settings(home=options.data_folder).home)
     by_format = {offered.name: exchange for exchange in exchanges for offered in exchange.formats}
-    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    wanted = [name.strip() for name in options.format.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in by_format]
     if unknown or not wanted:
         raise LearnerError(
@@ -50,18 +62,17 @@ def export_files(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in wanted:
-            for file in by_format[name].export(profile_id, name, now=now):
+            for file in by_format[name].export(profile.id, name, now=now):
                 (folder / file.name).write_bytes(file.content)
-                yield str(folder / file.name)
+                print(folder / file.name)  # noqa: T201 - a command line prints
     except OSError as error:
         raise LearnerError(
             f"{folder} can't be written: {error.strerror}.", do_next="Choose another --out."
         ) from error
+    store.close()
 
 
-def import_file(
-    open_exchanges: Callable[[Store, Path], Sequence[Exchange]], options: argparse.Namespace
-) -> None:
+def import_file(open_exchanges: OpenExchanges, options: argparse.Namespace) -> None:
     """Import a file and print what was added, updated and skipped, and why.
 
     Raises LearnerError when it can't be read.

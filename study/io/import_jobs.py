@@ -79,7 +79,6 @@ class ImportJobs:
         return current
 
     def stop(self, profile_id: str) -> None:
-        """Stop a learner's job, if there is one."""
         with self._lock:
             job = self._jobs.pop(profile_id, None)
             if job is None:
@@ -92,7 +91,6 @@ class ImportJobs:
                 self._planner.stop()  # within the lock: the next job must not have begun
 
     def close(self) -> None:
-        """Stop everything."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._planner.close()
 

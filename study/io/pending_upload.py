@@ -68,7 +68,6 @@ class PendingUploads:
         return self._path(profile_id, "file")
 
     def drop(self, profile_id: str) -> None:
-        """Delete the pending file."""
         for kind in ("file", "name"):
             self._path(profile_id, kind).unlink(missing_ok=True)
 

@@ -59,12 +59,3 @@ def add_written(
     for name, text in plan.files.items():
         check_size(name, len(as_bytes(text)))  # or the app would leave the whole file out
     return imports.apply(profile_id, plan, file_name=called, now=now).import_id
-
-
-def undo_written(
-    imports: Imports, profile_id: str, import_id: int, *, may_change_files: bool, now: datetime
-) -> None:
-    """Undo one writing or deletion. Raises LearnerError for a learner who may not, and if it is undone."""
-    if not may_change_files:
-        raise shared_content_error("change", do_next="Ask the owner.")
-    imports.undo(profile_id, import_id, now=now)

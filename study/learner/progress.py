@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 from statistics import median
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from study.base.days import MACHINE_DAYS, StudyDays
 from study.store.logs.cards import CardReview
 
-T = TypeVar("T")
 DayOf = Callable[[datetime], date]
 """Maps a moment to its study day."""
 
@@ -159,14 +158,22 @@ def most_frequent(concepts_of_each: Iterable[tuple[str, ...]]) -> str:
     return next((concept for concept, _ in counts.most_common(1)), "")
 
 
-def by_week(
-    items: Iterable[T], moment_of: Callable[[T], datetime], *, now: datetime, day_of: DayOf
-) -> dict[date, list[T]]:
+class Dated(Protocol):
+    """Something that happened at a moment."""
+
+    @property
+    def at(self) -> datetime: ...
+
+
+D = TypeVar("D", bound=Dated)
+
+
+def by_week(items: Iterable[D], *, now: datetime, day_of: DayOf) -> dict[date, list[D]]:
     """Group what happened in the last weeks by the last day of each week that had any, oldest first."""
     today = day_of(now)
-    found: dict[date, list[T]] = {}
+    found: dict[date, list[D]] = {}
     for item in items:
-        back = (today - day_of(moment_of(item))).days // 7
+        back = (today - day_of(item.at)).days // 7
         if 0 <= back < WEEKS:
             found.setdefault(today - timedelta(days=7 * back), []).append(item)
     return dict(sorted(found.items()))

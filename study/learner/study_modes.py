@@ -43,15 +43,12 @@ ModeStatus = Literal["new", "opened", "read", "done"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModeState:
-    """One mode in a concept's row."""
-
     mode: StudyMode
     minutes: int
     status: ModeStatus
 
     @property
     def title(self) -> str:
-        """The mode's name."""
         return self.mode.capitalize()
 
     @property
@@ -61,7 +58,6 @@ class ModeState:
 
     @property
     def finished(self) -> bool:
-        """Whether it is read or done."""
         return self.status in ("read", "done")
 
 
@@ -101,7 +97,6 @@ def minutes_of(lesson: Lesson | None, *, cards: int, questions: int, prompts: in
 
 
 def last_mode(marks: Iterable[ModeMark]) -> StudyMode | None:
-    """Return the last opened mode."""
     opened = [mark for mark in marks if mark.mark == "opened"]
     return mode_of(opened[-1].mode) if opened else None
 

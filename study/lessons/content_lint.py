@@ -59,7 +59,6 @@ class LintedItem:
 
     @property
     def prose(self) -> str:
-        """The sentences, without options, which are often mere numbers."""
         return " ".join((self.asks, self.answers, *self.explains))
 
     @property
@@ -206,7 +205,6 @@ def lint(items: Sequence[LintedItem], concepts: Collection[str], *, least: int) 
 
 
 def raise_findings(findings: Sequence[LintFinding]) -> None:
-    """Raise LearnerError with all findings, if there are any."""
     if findings:
         listing = "\n".join(map(str, findings))
         raise LearnerError(f"{listing}\n", do_next="The rules are in study/lessons/content_lint.py.")

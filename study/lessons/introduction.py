@@ -47,7 +47,6 @@ class IntroductionStep:
 
     @property
     def runs(self) -> bool:
-        """Whether the step trains."""
         return not self.figure
 
 

@@ -14,8 +14,6 @@ from study.web import frame
 
 @dataclass(frozen=True, kw_only=True)
 class FiguresPage:
-    """Handlers of Figures."""
-
     place = frame.IslandPlace(elem_id="figures", title="Figures", path="/figures", under="/learn")
     act = None
 

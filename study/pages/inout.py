@@ -25,7 +25,6 @@ from study.store.snapshots import Snapshots
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
-from study.web.security import middleware
 from study.web.security.access import owners_only
 
 PATH = "/io"
@@ -57,19 +56,6 @@ WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "le
 
 
 @dataclass(frozen=True, kw_only=True)
-class Requester:
-    """The requester of the page and their data."""
-
-    visit: Visit
-    is_here: bool
-
-    @property
-    def profile_id(self) -> str:
-        """Whose files and imports are shown."""
-        return self.visit.profile.id
-
-
-@dataclass(frozen=True, kw_only=True)
 class InOutPage:
     """Handlers of the page. A pending file is shown again whenever the page opens."""
 
@@ -90,164 +76,152 @@ class InOutPage:
     def load(self, request: gr.Request) -> Markup:
         """Render the page, with the pending file if one exists."""
         self.jobs.warm_up()
-        return self._page(self._requester(request))
+        return self._page(frame.visit_of(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        requester = self._requester(request, event)
+        visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "uploaded":
-                return self._read(requester, {})
+                return self._read(visit, {})
             case "apply":
                 return self._read(
-                    requester, {name: form_event.read_text(event, name) for name in ("digest", "report")}
+                    visit, {name: form_event.read_text(event, name) for name in ("digest", "report")}
                 )
             case "poll":
-                return self._polled(requester)
+                return self._polled(visit)
             case "cancel":
-                self.jobs.stop(requester.profile_id)
-                self._drop(requester)
-                return {
-                    "html": self._page(requester),
-                    "say": "Cancelled. Nothing was changed.",
-                    "focus": "#file",
-                }
+                self.jobs.stop(visit.profile.id)
+                self._drop(visit)
+                return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
             case "undo":
-                self._refuse_shared(requester, event)
+                self._refuse_shared(visit, event)
                 undone = self._imports.undo(
-                    requester.profile_id, form_event.read_whole(event, "import"), now=requester.visit.now
+                    visit.profile.id, form_event.read_whole(event, "import"), now=visit.now
                 )
                 said = _said_of(undone)
-                return {"html": self._page(requester, said=said), "say": said, "focus": "#said"}
+                return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
             case "restore":
-                return self._restore(requester, event)
+                return self._restore(visit, event)
         raise form_event.unknown_act(event)
 
     @property
     def _imports(self) -> Imports:
         return Imports(store=self.context.store, home=self.context.settings.home)
 
-    def _requester(self, request: gr.Request, event: dict[str, Any] | None = None) -> Requester:
-        return Requester(
-            visit=frame.visit_of(self.context, request, event),
-            is_here=middleware.is_here(request),
-        )
-
-    def _read(self, requester: Requester, shown: dict[str, str]) -> Reply:
+    def _read(self, visit: Visit, shown: dict[str, str]) -> Reply:
         """Read the pending file: to show what it would do, or to import what was `shown` of it."""
-        waiting = self._waiting(requester)
-        job = self._start(requester, waiting, shown)
-        return self._fetched(requester, job, ANSWERS_AT_ONCE_SECONDS) or {
-            "html": self._page(requester),
+        waiting = self._waiting(visit)
+        job = self._start(visit, waiting, shown)
+        return self._fetched(visit, job, ANSWERS_AT_ONCE_SECONDS) or {
+            "html": self._page(visit),
             "say": f"Reading {waiting.name}.",
             "focus": "#reading",
         }
 
-    def _start(self, requester: Requester, waiting: PendingUpload, shown: dict[str, str]) -> ImportJob:
+    def _start(self, visit: Visit, waiting: PendingUpload, shown: dict[str, str]) -> ImportJob:
         upload = Upload(
-            profile_id=requester.profile_id,
-            path=self.pending.path_of(requester.profile_id),
+            profile_id=visit.profile.id,
+            path=self.pending.path_of(visit.profile.id),
             name=waiting.name,
             digest=waiting.digest,
-            may_change_files=requester.visit.is_owner,
+            may_change_files=visit.is_owner,
             to_import=bool(shown),
         )
-        return self.jobs.start(upload, shown, now=requester.visit.now)
+        return self.jobs.start(upload, shown, now=visit.now)
 
-    def _polled(self, requester: Requester) -> Reply:
+    def _polled(self, visit: Visit) -> Reply:
         """Show how far the reading is, or what it has found."""
-        job = self.jobs.of(requester.profile_id)
+        job = self.jobs.of(visit.profile.id)
         if job is None:
-            return {"html": self._page(requester)}
+            return {"html": self._page(visit)}
         try:
-            found = self._fetched(requester, job, 0)
+            found = self._fetched(visit, job, 0)
         except LearnerError as error:
-            return {"html": self._page(requester), "error": str(error), "beside": "#file"}
+            return {"html": self._page(visit), "error": str(error), "beside": "#file"}
         return found or {"parts": {"reading": render("study/reading.html", job=job)}}
 
-    def _fetched(self, requester: Requester, job: ImportJob, seconds: float) -> Reply | None:
+    def _fetched(self, visit: Visit, job: ImportJob, seconds: float) -> Reply | None:
         """Return what to show of a job if it ends within so many seconds. Raises LearnerError."""
         end_reading()
         try:
             planned = job.result(seconds)
         except LearnerError:
             if self._is_current(job):
-                self._drop(requester)
+                self._drop(visit)
                 raise
-            return {"html": self._page(requester)}
+            return {"html": self._page(visit)}
         if planned is None:
             return None
         if not self._is_current(job):
-            return {"html": self._page(requester)}
-        return self._apply(requester, planned, job) if job.purpose else self._preview(requester, planned, job)
+            return {"html": self._page(visit)}
+        return self._apply(visit, planned, job) if job.purpose else self._preview(visit, planned, job)
 
     def _is_current(self, job: ImportJob) -> bool:
         """Forget a job that has ended; return whether the learner has sent no other file meanwhile."""
         waiting = self.pending.of(job.upload.profile_id)
         return self.jobs.fetched(job) and waiting is not None and waiting.digest == job.upload.digest
 
-    def _preview(self, requester: Requester, planned: PlannedImport, job: ImportJob) -> Reply:
+    def _preview(self, visit: Visit, planned: PlannedImport, job: ImportJob) -> Reply:
         shown = self._remember(job, planned.report)
         report = planned.report
         counts = ", ".join(f"{report.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)
         said = f"{job.upload.name}: {counts}. Nothing has been changed yet."
-        return {"html": self._page(requester, preview=shown), "say": said, "focus": "#preview"}
+        return {"html": self._page(visit, preview=shown), "say": said, "focus": "#preview"}
 
-    def _apply(self, requester: Requester, planned: PlannedImport, job: ImportJob) -> Reply:
-        if planned.plan.files and not requester.visit.is_owner:
+    def _apply(self, visit: Visit, planned: PlannedImport, job: ImportJob) -> Reply:
+        if planned.plan.files and not visit.is_owner:
             raise shared_content_error("import", do_next="Send the owner the file.")
         shown = job.purpose["digest"], job.purpose["report"]
         if shown != (job.upload.digest, _compute_digest(planned.report)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._remember(job, planned.report)
-            return {"html": self._page(requester, preview=preview), "error": error, "focus": "#preview"}
+            return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
         # A learner's undo takes an import back; a backup of everyone for each of them would fill the disk.
-        if self.snapshots is not None and requester.visit.is_owner and planned.report.counts["changed"]:
-            self.snapshots.make("import", now=requester.visit.now)
-        report = self._imports.apply(
-            requester.profile_id, planned.plan, file_name=job.upload.name, now=requester.visit.now
-        )
-        self._drop(requester)
+        if self.snapshots is not None and visit.is_owner and planned.report.counts["changed"]:
+            self.snapshots.make("import", now=visit.now)
+        report = self._imports.apply(visit.profile.id, planned.plan, file_name=job.upload.name, now=visit.now)
+        self._drop(visit)
         counts = report.counts
         said = f"{job.upload.name} is imported: {counts['new']} new, {counts['changed']} changed."
-        done = self._imports.store.imports.find_undoable(requester.profile_id, report.import_id)
-        return {"html": self._page(requester, said=said, done=done), "say": said, "focus": "#said"}
+        done = self._imports.store.imports.find_undoable(visit.profile.id, report.import_id)
+        return {"html": self._page(visit, said=said, done=done), "say": said, "focus": "#said"}
 
-    def _refuse_shared(self, requester: Requester, event: Mapping[str, Any]) -> None:
+    def _refuse_shared(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Refuse a learner who would undo what the owner imported into decks and questions for everyone."""
         wanted = form_event.read_whole(event, "import")
-        record = self.context.store.imports.find_undoable(requester.profile_id, wanted)
-        if record and record.changes.get("files") and not requester.visit.is_owner:
+        record = self.context.store.imports.find_undoable(visit.profile.id, wanted)
+        if record and record.changes.get("files") and not visit.is_owner:
             raise owners_only()
 
-    def _restore(self, requester: Requester, event: Mapping[str, Any]) -> Reply:
-        if self.snapshots is None or not requester.is_here:
+    def _restore(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
+        if self.snapshots is None or not visit.is_here:
             raise LearnerError(
                 "Backups are restored at the machine that runs the app.", do_next="Ask the person there."
             )
-        snapshot = self.snapshots.restore(form_event.read_text(event, "backup"), now=requester.visit.now)
+        snapshot = self.snapshots.restore(form_event.read_text(event, "backup"), now=visit.now)
         self.context.store.database.forget_all()
         return {"goto": PATH, "say": f"The backup of {snapshot.made} is restored."}
 
-    def _waiting(self, requester: Requester) -> PendingUpload:
-        waiting = self.pending.of(requester.profile_id)
+    def _waiting(self, visit: Visit) -> PendingUpload:
+        waiting = self.pending.of(visit.profile.id)
         if waiting is None:
             raise LearnerError("No file is waiting to be imported.", do_next="Choose one first.")
         return waiting
 
-    def _drop(self, requester: Requester) -> None:
-        self.pending.drop(requester.profile_id)
-        self._previews.pop(requester.profile_id, None)
+    def _drop(self, visit: Visit) -> None:
+        self.pending.drop(visit.profile.id)
+        self._previews.pop(visit.profile.id, None)
 
     def _page(
         self,
-        requester: Requester,
+        visit: Visit,
         *,
         said: str = "",
         preview: dict[str, Any] | None = None,
         done: ImportRecord | None = None,
     ) -> Markup:
-        visit, profile_id = requester.visit, requester.profile_id
-        preview = preview or self._still_waiting(requester)
+        profile_id = visit.profile.id
+        preview = preview or self._still_waiting(visit)
         undoable = self._imports.store.imports.list_undoable(profile_id)
         kept = self.snapshots.listed() if self.snapshots else []
         begins = visit.days.start(visit.now)
@@ -262,28 +236,28 @@ class InOutPage:
             exchanges=self.exchanges,
             imports=[one for one in undoable if not done or one.id != done.id],
             limits=import_limits,
-            data_folder=str(self.context.settings.home) if requester.visit.is_owner else "",
+            data_folder=str(self.context.settings.home) if visit.is_owner else "",
             own_problems=[
                 problem for exchange in self.exchanges.values() for problem in exchange.own_problems()
             ],
             profile=visit.profile,
             words=WORDS,
             verdicts=VERDICTS,
-            snapshots=kept if requester.is_here else [],
-            newest=kept[0] if kept and requester.visit.is_owner else None,
+            snapshots=kept if visit.is_here else [],
+            newest=kept[0] if kept and visit.is_owner else None,
             newest_age=visit.days_ago(kept[0].made_at) if kept else "",
-            backup_problem=self.snapshots.problem if self.snapshots and requester.visit.is_owner else "",
+            backup_problem=self.snapshots.problem if self.snapshots and visit.is_owner else "",
         )
 
-    def _still_waiting(self, requester: Requester) -> dict[str, Any] | None:
-        waiting = self.pending.of(requester.profile_id)
+    def _still_waiting(self, visit: Visit) -> dict[str, Any] | None:
+        waiting = self.pending.of(visit.profile.id)
         if waiting is None:
             return None
-        known = self._previews.get(requester.profile_id)
+        known = self._previews.get(visit.profile.id)
         if known is not None and known["digest"] == waiting.digest:
             return known
-        if self.jobs.of(requester.profile_id) is None:  # the app was started again since
-            self._start(requester, waiting, {})
+        if self.jobs.of(visit.profile.id) is None:  # the app was started again since
+            self._start(visit, waiting, {})
         return None
 
     def _remember(self, job: ImportJob, report: ImportReport) -> dict[str, Any]:

@@ -30,8 +30,6 @@ from study.web.frame import Reply
 
 @dataclass(frozen=True, kw_only=True)
 class LearnPage:
-    """Handlers of Learn."""
-
     place = frame.IslandPlace(elem_id="learn", title="Learn", path="/learn", look="learn")
 
     context: Context
@@ -65,7 +63,6 @@ class LearnPage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Search while the learner types."""
         frame.visit_of(self.context, request, event)
         if event.get("act") != "search":
             raise form_event.unknown_act(event)

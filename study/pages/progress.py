@@ -22,8 +22,6 @@ from study.web.frame import Reply
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressPage:
-    """Handlers of Progress."""
-
     place = frame.IslandPlace(elem_id="progress", title="Progress", path="/progress", look="progress")
 
     context: Context

@@ -15,8 +15,6 @@ from study.web import frame
 
 @dataclass(frozen=True, kw_only=True)
 class ReferencePage:
-    """Handlers of Reference."""
-
     place = frame.IslandPlace(elem_id="reference", title="Reference", path="/reference", under="/learn")
     act = None
 

@@ -66,7 +66,6 @@ class ReviewPage:
 
     @property
     def activities(self) -> Sequence[ReviewActivity]:
-        """The activities in the order of a review."""
         return (self.cards, self.quiz, self.explain)
 
     def load(self, request: gr.Request) -> Markup:
@@ -175,14 +174,10 @@ class ReviewPage:
             weakest=most_frequent(each.concepts for each in missed),
             waiting=self.cards.count_planned(visit, seconds=CARD_SECONDS),
             concepts=self.context.concepts,
-            undo=self._undo(visit, run),
+            undo=self.cards.find_undoable(visit, since=run.started_at),
         )
         named = f"{len(missed)} missed." if missed else "Nothing missed."
         return {"html": html, "say": f"Review done. {named}", "focus": "#main"}
-
-    def _undo(self, visit: Visit, run: ReviewRun) -> int | None:
-        """Return the id of the last rating, which can be undone as long as the review is open."""
-        return self.cards.find_undoable(visit, since=run.started_at)
 
     def _wrap(self, visit: Visit, run: ReviewRun, activity: ReviewActivity, piece: Fragment) -> Reply:
         steps: list[tuple[ReviewActivity, Steps]] = [
@@ -196,7 +191,7 @@ class ReviewPage:
             steps=steps,
             done=sum(step.done for _, step in steps),
             total=sum(step.total for _, step in steps),
-            undo=self._undo(visit, run),
+            undo=self.cards.find_undoable(visit, since=run.started_at),
         )
         return {"html": html, "say": piece.say, "focus": piece.focus}
 

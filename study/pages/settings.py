@@ -21,7 +21,6 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.device_routes import LINK_MINUTES, Devices, qr_code
 from study.web.frame import Reply
-from study.web.security import middleware
 from study.web.server import own_addresses
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
@@ -36,8 +35,6 @@ SAVED = "/settings?saved=1"  # a fresh page, because the name in the menu may ha
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsPage:
-    """Handlers of Settings."""
-
     place = frame.IslandPlace(elem_id="settings", title="Settings", path="/settings")
 
     context: Context
@@ -46,12 +43,10 @@ class SettingsPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the settings of this profile; the other profiles are shown at this machine only."""
-        visit = frame.visit_of(self.context, request)
-        return self._page(visit, is_here=middleware.is_here(request))
+        return self._page(frame.visit_of(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self.context, request, event)
-        is_here = middleware.is_here(request)
         profiles, shared = self.context.store.profiles, self.context.shared
         match event.get("act"):
             case "rename":
@@ -59,14 +54,14 @@ class SettingsPage:
             case "add":
                 name = form_event.read_field(event, "name")
                 profiles.add(visit.browser_id, name, now=visit.now, shared=shared)
-            case "switch" if is_here:
+            case "switch" if visit.is_here:
                 profiles.switch(visit.browser_id, form_event.read_text(event, "profile"), now=visit.now)
             case "prefer":
                 self._prefer(visit, event)
             case "ask-delete":
-                return {"html": self._page(visit, is_here=is_here, deleting=True), "focus": "#delete"}
+                return {"html": self._page(visit, deleting=True), "focus": "#delete"}
             case "keep":
-                return {"html": self._page(visit, is_here=is_here), "focus": "#ask-delete"}
+                return {"html": self._page(visit), "focus": "#ask-delete"}
             case "delete":
                 profiles.erase(visit.profile.id)
                 PendingUploads(folder=self.context.settings.imports_dir).drop(visit.profile.id)
@@ -99,15 +94,14 @@ class SettingsPage:
         shortcuts = bool(form_event.read_field(event, "shortcuts"))  # an empty box is not sent
         self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
-    def _page(self, visit: Visit, *, is_here: bool, deleting: bool = False) -> Markup:
+    def _page(self, visit: Visit, *, deleting: bool = False) -> Markup:
         store, home = self.context.store, self.context.settings.home
+        others = [each for each in store.profiles.all() if each.id != visit.profile.id]
         return render(
             "study/settings.html",
             profile=visit.profile,
-            others=[
-                profile for profile in store.profiles.all() if is_here and profile.id != visit.profile.id
-            ],
-            is_here=is_here,
+            others=others if visit.is_here else [],
+            is_here=visit.is_here,
             devices=self.devices.listed(visit.profile.id, visit.browser_id) if self.devices else None,
             phrase=self.devices.keys.phrase(visit.profile.id) if self.devices else "",
             preferences=visit.preferences,

@@ -48,8 +48,6 @@ class IntroductionPlace:
 
 @dataclass(frozen=True, kw_only=True)
 class StartPage:
-    """Handlers of the introduction."""
-
     place = frame.IslandPlace(
         elem_id="start", title="Understand LoRA in five minutes", path=PATH, under="/learn"
     )
@@ -60,7 +58,6 @@ class StartPage:
     first_run: FirstRuns
 
     def load(self, request: gr.Request) -> Markup:
-        """Render the step in the URL."""
         visit = frame.visit_of(self.context, request)
         return self._page(visit, self._place(visit))
 

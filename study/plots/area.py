@@ -47,7 +47,6 @@ class Area:
             self.sheet.text(places[index], y, labels[index][1], align="center", soft=True)
 
     def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
-        """Draw a line through data points."""
         self.sheet.line([self.x(x) for x in xs], [self.y(y) for y in ys], **style)
 
     def dot(self, x: float, y: float, *, colour: str, size: float, **style: Any) -> None:

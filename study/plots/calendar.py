@@ -35,9 +35,8 @@ class Calendar:
             sheet.text(EDGE, top + MONTHS + pitch * (row + 0.5) + 4, name, soft=True)
         for week, day in self._days(sheet.width):
             x, y = left + week * pitch, top + MONTHS + day.weekday() * pitch
-            self._square(
-                sheet, (x, y), pitch - GAP, _choose_step(counts.get(day, 0), steps), day == self.last
-            )
+            step = sum(counts.get(day, 0) >= least for least in steps)
+            self._square(sheet, (x, y), pitch - GAP, step, day == self.last)
             if day.day == 1 or (week == 0 and day.weekday() == 0 and day.day < 20):
                 sheet.text(x, top + TEXT_LEADING - 4, day.strftime("%b"), soft=True)
         self._key(sheet, left, top + MONTHS + 7 * pitch + 8, steps)
@@ -83,10 +82,6 @@ class Calendar:
         if x + text_width(words) > sheet.width - EDGE:
             x, y = start, y + TEXT_LEADING + 2
         sheet.text(x, y + side - 1, words, soft=True)
-
-
-def _choose_step(count: int, steps: list[int]) -> int:
-    return sum(count >= least for least in steps)
 
 
 def _format_range(steps: list[int], step: int) -> str:

@@ -85,7 +85,6 @@ class Plot:
 
 
 def format_cell(cell: Cell) -> str:
-    """Format one cell as text."""
     if isinstance(cell, str):
         return cell
     return f"{cell:,}" if isinstance(cell, int) else as_three_digits(cell)

@@ -28,7 +28,6 @@ class PlotPoint:
 
 
 def point_of(x: float, share: Share) -> PlotPoint:
-    """Build a point from a measured share."""
     low, high = share.interval
     return PlotPoint(x=x, y=share.value, low=low, high=high)
 
@@ -66,7 +65,8 @@ class Points:
 
     def draw(self, sheet: Sheet, top: float) -> None:
         upwards = self._upwards()
-        levels = {tick: self._level(tick) for tick in nice_ticks(*upwards, about=4)}
+        ticks = nice_ticks(*upwards, about=4)
+        levels = {tick: format_percent(tick) if self.percent else f"{tick:g}" for tick in ticks}
         left = EDGE + max(text_width(label) for label in levels.values()) + 8
         box = (left, top + ABOVE, sheet.width - EDGE - 8, top + ABOVE + BODY)
         area = Area(sheet, box, across=self._across(), upwards=upwards)
@@ -98,9 +98,6 @@ class Points:
         low, high = min(xs), max(xs)
         room = (high - low) * 0.04 or 0.5
         return low - room, high + room
-
-    def _level(self, value: float) -> str:
-        return format_percent(value) if self.percent else f"{value:g}"
 
     def _point(self, area: Area, point: PlotPoint) -> None:
         x, low, high = area.x(point.x), area.y(point.low), area.y(point.high)

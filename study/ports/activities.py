@@ -1,6 +1,6 @@
 """Protocols that each kind of study implements for the shared pages, and the values that they exchange."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -34,7 +34,6 @@ class Steps:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left."""
         return self.done >= self.total
 
 
@@ -221,17 +220,6 @@ class LabLink:
     command: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModeLinks:
-    """One function per mode that leads elsewhere."""
-
-    lab: Callable[[Mapping[str, Any]], LabLink]
-    challenge: Callable[[Visit, str], ChallengeLink]
-    project: Callable[[Visit, str], ProjectLink]
-    tasks: Callable[[Visit, str], Sequence[TaskLink]]
-    """By concept."""
-
-
 # ---- the introduction
 
 
@@ -302,11 +290,6 @@ class Section(Protocol):
         """Reply to this section's own events, as `static/island.js` expects; None for any other event."""
 
 
-def find_figure(sections: Iterable[Section], visit: Visit, name: str) -> Plot | None:
-    """Find a chart of any section by its name."""
-    return next((plot for part in sections for plot in part.figures(visit) if plot.name == name), None)
-
-
 # ---- Today
 
 
@@ -348,7 +331,6 @@ class Subjects:
     """By the guessed quantity."""
 
     def counts(self, concept_id: str) -> tuple[int, int]:
-        """Count the cards and the questions about a concept."""
         cards = sum(concept_id in concepts for concepts in self.of_card.values())
         questions = sum(concept_id in concepts for concepts in self.of_question.values())
         return cards, questions

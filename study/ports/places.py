@@ -21,7 +21,6 @@ class Place:
         return path == self.path and all(path != page for _, page in self.pages)
 
     def holds(self, path: str) -> bool:
-        """Return whether this is the place of a page."""
         return path == self.path or any(path == page for _, page in self.pages)
 
 

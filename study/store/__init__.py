@@ -95,8 +95,9 @@ def open_store(database_url: str, *, home: Path | None = None) -> Store:
         shown = _without_password(database_url)
         if isinstance(error, DBAPIError) and (kind := kind_of(error)):
             raise _cannot_open(kind, shown) from error
+        reason = first_line(getattr(error, "orig", None) or error).rstrip(".")
         raise LearnerError(
-            f"The study data in {shown} can't be opened: {_reason_of(error)}.",
+            f"The study data in {shown} can't be opened: {reason}.",
             do_next="Check DATABASE_URL if you set it, or choose another folder with --data-folder.",
         ) from error
     return Store(database)
@@ -132,12 +133,7 @@ def _cannot_open(kind: StorageKind, shown: str) -> StorageError:
 
 
 def _without_password(database_url: str) -> str:
-    """The address without its password."""
     try:
         return make_url(database_url).render_as_string(hide_password=True)
     except ArgumentError:
         return "the given DATABASE_URL"
-
-
-def _reason_of(error: Exception) -> str:
-    return first_line(getattr(error, "orig", None) or error).rstrip(".")

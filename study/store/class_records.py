@@ -88,10 +88,3 @@ class RecordedAnswer:
 
     outcome: Outcome
     answer: ClassAnswer | None
-
-
-def read_student(row: Any) -> ClassStudent:
-    """Return the student of a row; the name is empty once it is deleted."""
-    return ClassStudent(
-        id=row.id, device=row.device, number=row.number, name=row.name or "", joined_at=row.joined_at
-    )

@@ -11,14 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from study.base.errors import LearnerError
 from study.store import class_schema as t
-from study.store.class_records import (
-    ClassAnswer,
-    ClassEvent,
-    ClassRoom,
-    ClassStudent,
-    RecordedAnswer,
-    read_student,
-)
+from study.store.class_records import ClassAnswer, ClassEvent, ClassRoom, ClassStudent, RecordedAnswer
 from study.store.database import read_row
 
 _ANSWER_COLUMNS = ("id", "student_id", "position", "round", "confidence", "claim", "at", "revision")
@@ -101,7 +94,6 @@ class ClassTransaction:
         self._connection.execute(insert(t.class_activities), rows)
 
     def set_options(self, room_id: str, options: Mapping[str, Any]) -> None:
-        """Replace the choices of a room."""
         rooms = t.class_rooms
         self._revision(room_id)
         self._connection.execute(update(rooms).where(rooms.c.id == room_id).values(options=dict(options)))
@@ -133,8 +125,7 @@ class ClassTransaction:
         self._steps.pop(room_id, None)
         self._revision(room_id)
         event = ClassEvent(number=last + 1, kind=kind, value=dict(value), at=at)
-        row = {"room_id": room_id, "number": event.number, "kind": kind, "value": dict(value), "at": at}
-        self._connection.execute(insert(t.class_events).values(**row))
+        self._connection.execute(insert(t.class_events).values(room_id=room_id, **vars(event)))
         return event
 
     def join_all(self, jobs: "Sequence[JoinJob]") -> list[ClassStudent]:
@@ -146,7 +137,8 @@ class ClassTransaction:
             wanted = select(t.class_students).where(
                 students.room_id == room_id, students.device.in_([job.device for job in joining])
             )
-            known = {row.device: read_student(row) for row in self._connection.execute(wanted)}
+            rows_here = self._connection.execute(wanted)
+            known = {row.device: read_row(ClassStudent, row, name=row.name or "") for row in rows_here}
             fresh = [job for job in joining if job.device not in known]
             drawn = [name for job in fresh for name in job.names]
             named = select(students.name).where(students.room_id == room_id, students.name.in_(drawn))
@@ -171,7 +163,6 @@ class ClassTransaction:
         return results
 
     def rename(self, room_id: str, student_id: str, name: str) -> None:
-        """Change a student's name."""
         students = t.class_students
         changed = {"name": name, "revision": self._revision(room_id)}
         self._connection.execute(update(students).where(students.c.id == student_id).values(**changed))
@@ -273,7 +264,6 @@ class ClassTransaction:
         return self._taken[key]
 
     def grade(self, room_id: str, answer_id: str, graded: Mapping[str, Any]) -> None:
-        """Keep what the grader found in an answer."""
         answers = t.class_answers
         changed = {"graded": dict(graded), "revision": self._revision(room_id)}
         self._connection.execute(update(answers).where(answers.c.id == answer_id).values(**changed))
@@ -304,7 +294,6 @@ class ClassTransaction:
         self._connection.execute(insert(t.class_keys).values(room_id=room_id, hash=key_hash, made_at=at))
 
     def revoke_keys(self, room_id: str, *, at: datetime) -> None:
-        """Refuse every key of a room from now on."""
         keys = t.class_keys.c
         self._connection.execute(
             update(t.class_keys)

@@ -13,13 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from study.base.errors import LearnerError
 from study.store import class_schema as t
-from study.store.class_records import (
-    ClassAnswer,
-    ClassEvent,
-    ClassRecord,
-    ClassRoom,
-    read_student,
-)
+from study.store.class_records import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 from study.store.database import StoreLog, read_row, wait_for_turn
 
@@ -51,7 +45,6 @@ class ClassLog(StoreLog):
         return results
 
     def rooms(self) -> list[ClassRoom]:
-        """Every class, newest first."""
         wanted = select(t.class_rooms).order_by(t.class_rooms.c.opened_at.desc(), t.class_rooms.c.id)
         return [read_row(ClassRoom, row) for row in self._rows(wanted)]
 
@@ -72,7 +65,6 @@ class ClassLog(StoreLog):
         return {row.code for row in self._rows(select(t.class_rooms.c.code))}
 
     def record(self, code: str) -> ClassRecord | None:
-        """Everything about the room with this code, or None."""
         rooms = t.class_rooms
         with self._database.read() as connection:
             row = connection.execute(select(rooms).where(rooms.c.code == code)).first()
@@ -122,12 +114,10 @@ def _read_record(
     return ClassRecord(
         room=room,
         activities=tuple(row.spec for row in of(plan, plan.c.position >= activities, plan.c.position)),
-        events=tuple(
-            ClassEvent(number=row.number, kind=row.kind, value=row.value, at=row.at)
-            for row in of(log, log.c.number > events, log.c.number)
-        ),
+        events=tuple(read_row(ClassEvent, row) for row in of(log, log.c.number > events, log.c.number)),
         students=tuple(
-            read_student(row) for row in of(students, students.c.revision > revision, students.c.number)
+            read_row(ClassStudent, row, name=row.name or "")  # none once names are deleted
+            for row in of(students, students.c.revision > revision, students.c.number)
         ),
         answers=tuple(
             read_row(ClassAnswer, row)

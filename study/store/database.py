@@ -128,10 +128,7 @@ class Database:
 
     @contextmanager
     def write(
-        self,
-        profile_id: str | ScalarSelect[str] | None = None,
-        *,
-        amend: Mapping[str, Amend] | None = None,
+        self, profile_id: str | ScalarSelect[str] | None = None, *, amend: Mapping[str, Amend] | None = None
     ) -> Iterator[Connection]:
         """A transaction that is committed whole at the end, or not at all if anything raises.
 
@@ -264,17 +261,20 @@ class StoreLog:
             connection.execute(insert(log).values(profile_id=profile_id, **values))
 
 
-def read_row(kind: type[R], row: Row[Any]) -> R:
-    """Return the record whose fields are named as the columns of a row."""
-    return kind(**{each.name: getattr(row, each.name) for each in fields(kind)})  # type: ignore[arg-type]
+def read_row(kind: type[R], row: Row[Any], **read: Any) -> R:
+    """Return the record whose fields are named as the columns of a row; `read` holds the others."""
+    return kind(**{name: getattr(row, name) for name in _list_fields(kind) if name not in read}, **read)  # type: ignore[arg-type]
+
+
+@functools.cache
+def _list_fields(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
 
 
 L = TypeVar("L", bound=StoreLog)
 
 
-def cache_reads(
-    read: Callable[Concatenate[L, str, P], R],
-) -> Callable[Concatenate[L, str, P], R]:
+def cache_reads(read: Callable[Concatenate[L, str, P], R]) -> Callable[Concatenate[L, str, P], R]:
     """A log's method that reads for a profile, and reads once for each position of that profile.
 
     Only inside a view that knows the position; which tables the value depends on is seen in the statements.

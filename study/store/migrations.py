@@ -34,7 +34,8 @@ def migrate_database(database: Database, *, before_upgrade: Callable[[], None] |
     `before_upgrade` is called before older tables are changed, outside the transaction. Raises LearnerError
     when the data is from a newer app, or from before the versions that can be upgraded.
     """
-    version = _version_now(database)
+    with database.read() as connection:
+        version, _ = _find_version(connection)
     if version == HEAD:
         return
     if version is not None:
@@ -62,11 +63,6 @@ def read_version(connection: Connection) -> str | None:
         connection.execute(text("DROP TABLE schema_steps"))
         _write_version(connection, version)
     return version
-
-
-def _version_now(database: Database) -> str | None:
-    with database.read() as connection:
-        return _find_version(connection)[0]
 
 
 def _find_version(connection: Connection) -> tuple[str | None, bool]:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 from study.base.errors import LearnerError
 from study.store import schema as t
 from study.store.class_schema import CLASS_TABLES
-from study.store.database import StoreLog, note_position, put_row
+from study.store.database import StoreLog, note_position, put_row, read_row
 from study.store.rows import of_profile
 
 GUEST_NAME = "Guest learner"
@@ -68,12 +68,10 @@ class Profiles(StoreLog):
             return won
 
     def all(self) -> list[Profile]:
-        """Every profile, by name."""
         rows = self._rows(select(t.profiles).order_by(func.lower(t.profiles.c.name), t.profiles.c.created_at))
-        return [Profile(id=row.id, name=row.name, named=row.named) for row in rows]
+        return [read_row(Profile, row) for row in rows]
 
     def find(self, profile_id: str) -> Profile | None:
-        """The profile of an id, or None."""
         with self._database.read() as connection:
             return _by_id(connection, profile_id)
 
@@ -108,7 +106,7 @@ class Profiles(StoreLog):
                 left is not None
                 and left.id != profile_id
                 and not left.named
-                and not _did_anything(connection, left.id)
+                and not any(connection.scalar(select(activity)) for activity in _activities(left.id))
             ):
                 _erase_profile(connection, left.id)
 
@@ -168,7 +166,7 @@ def clean_name(name: str) -> str:
 
 def _by_id(connection: Connection, profile_id: str) -> Profile | None:
     row = connection.execute(select(t.profiles).where(t.profiles.c.id == profile_id)).first()
-    return Profile(id=row.id, name=row.name, named=row.named) if row else None
+    return read_row(Profile, row) if row else None
 
 
 def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
@@ -176,7 +174,7 @@ def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
     if row is None:
         return None
     note_position(row.id, row.position)
-    return Profile(id=row.id, name=row.name, named=row.named)
+    return read_row(Profile, row)
 
 
 def _welcome_guest(connection: Connection, browser_id: str, now: datetime) -> Profile:
@@ -225,10 +223,6 @@ def _activities(profile_id: ColumnElement[str] | str) -> list[ColumnElement[bool
         for table in t.metadata.sorted_tables
         if "profile_id" in table.c and table is not t.browsers
     ]
-
-
-def _did_anything(connection: Connection, profile_id: str) -> bool:
-    return any(connection.scalar(select(activity)) for activity in _activities(profile_id))
 
 
 def _select_idle(before: datetime) -> Select[tuple[str]]:

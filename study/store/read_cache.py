@@ -44,7 +44,6 @@ class ReadCache:
         self._lock = threading.Lock()
 
     def clear(self) -> None:
-        """Forget all profiles."""
         with self._lock:
             self._known.clear()
             self._rows = 0

@@ -35,8 +35,6 @@ class MergedRow:
 
 @dataclass(kw_only=True)
 class _Here:
-    """The rows of one table that this profile has."""
-
     same: dict[bytes, list[Any]] = field(default_factory=lambda: defaultdict(list))
     unique: set[tuple[Any, ...]] = field(default_factory=set)
     """Also of the rows that were given and are new: each place is taken once."""
@@ -87,7 +85,7 @@ def _judge_row(
         found.verdict = "same"
         keys[table.name, own_key] = same.pop(0)
         return found
-    elif _find_clashes(table, values, here):
+    elif not here.unique.isdisjoint(_unique_values(table, values)):
         found.verdict, found.why = "rejected", "another one is in its place"
     elif (
         table is t.card_reviews
@@ -125,15 +123,15 @@ def _judge_named(found: MergedRow, here: _Here) -> None:
         pass
     elif _select_content(found.table, before) == _select_content(found.table, found.values):
         found.verdict = "same"
-    elif any(before[moment] > found.values[moment] for moment in _moments(found.table)):
+    elif any(
+        before[column.name] > found.values[column.name]
+        for column in found.table.c
+        if isinstance(column.type, t.UtcDateTime)
+    ):
         found.verdict, found.why = "rejected", "what you have here is newer"
     else:
         found.verdict, found.before = "changed", before
     here.given.add(name)
-
-
-def _moments(table: Table) -> list[str]:
-    return [column.name for column in table.c if isinstance(column.type, t.UtcDateTime)]
 
 
 def _rows_here(connection: Connection, table: Table, profile_id: str) -> _Here:
@@ -189,10 +187,6 @@ def _unique_values(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[An
     for columns in sets:
         names = tuple(column.name for column in columns)
         yield (names, *(values.get(name) for name in names))
-
-
-def _find_clashes(table: Table, values: Mapping[str, Any], here: _Here) -> bool:
-    return any(unique in here.unique for unique in _unique_values(table, values))
 
 
 def _must_be_given(table: Table, column: Column[Any]) -> bool:

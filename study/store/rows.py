@@ -69,17 +69,18 @@ def list_parents(table: Table) -> list[ForeignKey]:
 
 def read_rows(connection: Connection, profile_id: str) -> dict[str, list[dict[str, Any]]]:
     """All rows of a profile, in the order they were written."""
-    return {
-        table.name: [
-            encode_row(table, row) for row in connection.execute(_select_all(table, profile_id)).mappings()
-        ]
-        for table in owned_tables()
-    }
+    rows = {}
+    for table in owned_tables():
+        wanted = select(table).where(of_profile(table, profile_id)).order_by(*table.primary_key.columns)
+        rows[table.name] = [encode_row(table, row) for row in connection.execute(wanted).mappings()]
+    return rows
 
 
 def encode_row(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row as JSON."""
-    return {column.name: _as_json(row[column.name]) for column in table.c if column.name != "profile_id"}
+    written = {column.name: row[column.name] for column in table.c if column.name != "profile_id"}
+    moments = {name: at.isoformat() for name, at in written.items() if isinstance(at, datetime)}
+    return written | moments
 
 
 def decode_row(table: Table, row: Row) -> dict[str, Any]:
@@ -88,14 +89,6 @@ def decode_row(table: Table, row: Row) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"this app has no {', '.join(unknown)} there")
     return {name: _from_json(table.c[name], value) for name, value in row.items() if name != "profile_id"}
-
-
-def _select_all(table: Table, profile_id: str) -> Any:
-    return select(table).where(of_profile(table, profile_id)).order_by(*table.primary_key.columns)
-
-
-def _as_json(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _from_json(column: Column[Any], value: Any) -> Any:
@@ -144,18 +137,15 @@ def _is_storable(value: Any) -> bool:
 
 def _decode_moment(name: str, value: Any) -> datetime:
     try:
-        read = datetime.fromisoformat(value).astimezone(UTC) if _has_zone(value) else None
+        read = datetime.fromisoformat(value).astimezone(UTC)
+        has_zone = datetime.fromisoformat(value).tzinfo is not None
     except (TypeError, ValueError, OverflowError):
-        read = None
-    if read is None:
+        has_zone = False
+    if not has_zone:
         raise ValueError(f"{name} isn't a time with a time zone")
     if not 1970 <= read.year <= 2200:  # days are added to and taken from it
         raise ValueError(f"{name} is not between 1970 and 2200")
     return read
-
-
-def _has_zone(value: Any) -> bool:
-    return datetime.fromisoformat(value).tzinfo is not None
 
 
 def _find_kind(column: Column[Any]) -> str:

@@ -1,6 +1,7 @@
 """The tables: learners, and append-only logs of what they did; all else is derived from the logs."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.schema import SchemaItem
 
 from study.store.json_columns import OBJECT, SPANS, TEXTS, QuizChoiceJson, ResponseJson, holds
 
@@ -43,6 +45,43 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _log(name: str, *items: SchemaItem) -> Table:
+    """A table whose rows are numbered as they are appended."""
+    return Table(name, metadata, Column("id", Integer, primary_key=True), *items)
+
+
+def _profile_log(name: str, *items: SchemaItem) -> Table:
+    """A log with the profile that each row belongs to."""
+    return _log(name, Column("profile_id", ForeignKey("profiles.id"), nullable=False), *items)
+
+
+def _profile_table(name: str, *items: SchemaItem) -> Table:
+    """The same with ids that the app gives out."""
+    of: Column[Any] = Column("profile_id", ForeignKey("profiles.id"), nullable=False)
+    return Table(name, metadata, Column("id", String(32), primary_key=True), of, *items)
+
+
+def _undo_log(name: str, column: str, undone: str) -> Table:
+    """A table of what was taken back; `undone` is the id that its `column` points to."""
+    of: Column[Any] = Column(column, ForeignKey(undone), nullable=False, unique=True)
+    return _log(name, of, Column("undone_at", UtcDateTime, nullable=False))
+
+
+def _answer_columns() -> list[Column[Any]]:
+    """What first and second attempts at a question have in common."""
+    return [
+        Column("option", String(120), nullable=False),
+        Column("correct", Boolean, nullable=False),
+        Column("answered_at", UtcDateTime, nullable=False),
+        Column("duration_ms", Integer, nullable=False),
+        # Null in answers from before step 5, which are options.
+        Column("response", JSON(none_as_null=True), info=holds(ResponseJson)),
+        Column("points", Float),
+        Column("confidence", String(10)),  # null: not said
+        Column("hints", Integer),
+    ]
 
 
 profiles = Table(
@@ -72,11 +111,8 @@ preferences = Table(
     Column("value", JSON, nullable=False),
 )
 
-card_reviews = Table(
+card_reviews = _profile_log(
     "card_reviews",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("card_id", String(120), nullable=False),
     Column("rating", Integer, nullable=False),
     Column("reviewed_at", UtcDateTime, nullable=False),
@@ -88,30 +124,18 @@ card_reviews = Table(
     Index("card_reviews_by_rating", "profile_id", "rating"),  # what was forgotten
 )
 
-review_undos = Table(
-    "review_undos",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("review_id", ForeignKey("card_reviews.id"), nullable=False, unique=True),
-    Column("undone_at", UtcDateTime, nullable=False),
-)
+review_undos = _undo_log("review_undos", "review_id", "card_reviews.id")
 
-card_requests = Table(
+card_requests = _profile_log(
     "card_requests",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("card_id", String(120), nullable=False),
     Column("because", String(120), nullable=False),  # a question id, or `prediction-peak`
     Column("requested_at", UtcDateTime, nullable=False),
     Index("card_requests_by_profile", "profile_id", "card_id"),
 )
 
-card_verbs = Table(
+card_verbs = _profile_log(
     "card_verbs",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("verb", String(20), nullable=False),
     Column("subject", String(120), nullable=False),  # a card; for an edit its note; nothing for a spread
     Column("review_id", ForeignKey("card_reviews.id")),  # of a rating
@@ -121,19 +145,10 @@ card_verbs = Table(
     Index("card_verbs_by_review", "review_id"),
 )
 
-verb_undos = Table(
-    "verb_undos",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("verb_id", ForeignKey("card_verbs.id"), nullable=False, unique=True),
-    Column("undone_at", UtcDateTime, nullable=False),
-)
+verb_undos = _undo_log("verb_undos", "verb_id", "card_verbs.id")
 
-quiz_sessions = Table(
+quiz_sessions = _profile_table(
     "quiz_sessions",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("seed", Integer, nullable=False),
     Column("question_ids", JSON, nullable=False, info=holds(TEXTS)),
     # Empty in a five-minute review.
@@ -142,67 +157,41 @@ quiz_sessions = Table(
     Index("quiz_sessions_by_profile", "profile_id", "started_at"),
 )
 
-answers = Table(
+answers = _log(
     "answers",
-    metadata,
-    Column("id", Integer, primary_key=True),
     Column("session_id", ForeignKey("quiz_sessions.id"), nullable=False),
     Column("question_id", String(120), nullable=False),
-    Column("option", String(120), nullable=False),
-    Column("correct", Boolean, nullable=False),
-    Column("answered_at", UtcDateTime, nullable=False),
-    Column("duration_ms", Integer, nullable=False),
-    # Null in answers from before step 5, which are options.
-    Column("response", JSON(none_as_null=True), info=holds(ResponseJson)),
-    Column("points", Float),
-    Column("confidence", String(10)),  # null: not said
-    Column("hints", Integer),
+    *_answer_columns(),
     UniqueConstraint("session_id", "question_id", name="answers_once"),
 )
 
-answer_retries = Table(  # second attempts; `answers` holds the first ones
+answer_retries = _log(  # second attempts; `answers` holds the first ones
     "answer_retries",
-    metadata,
-    Column("id", Integer, primary_key=True),
     Column("session_id", ForeignKey("quiz_sessions.id"), nullable=False),
     Column("question_id", String(120), nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("option", String(120), nullable=False),
-    Column("correct", Boolean, nullable=False),
-    Column("answered_at", UtcDateTime, nullable=False),
-    Column("duration_ms", Integer, nullable=False),
-    Column("response", JSON(none_as_null=True), info=holds(ResponseJson)),
-    Column("points", Float),
-    Column("confidence", String(10)),
-    Column("hints", Integer),
+    *_answer_columns(),
     UniqueConstraint("session_id", "question_id", "attempt", name="answer_retries_once"),
 )
 
-hints_shown = Table(
+hints_shown = _log(
     "hints_shown",
-    metadata,
-    Column("id", Integer, primary_key=True),
     Column("session_id", ForeignKey("quiz_sessions.id"), nullable=False),
     Column("question_id", String(120), nullable=False),
     Column("shown_at", UtcDateTime, nullable=False),
     UniqueConstraint("session_id", "question_id", name="hints_shown_once"),
 )
 
-explain_attempts = Table(
+explain_attempts = _profile_log(
     "explain_attempts",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("prompt_id", String(120), nullable=False),
     Column("text", Text, nullable=False),
     Column("submitted_at", UtcDateTime, nullable=False),
     Index("explain_attempts_by_profile", "profile_id", "prompt_id"),
 )
 
-explain_verdicts = Table(
+explain_verdicts = _log(
     "explain_verdicts",
-    metadata,
-    Column("id", Integer, primary_key=True),
     Column("attempt_id", ForeignKey("explain_attempts.id"), nullable=False),
     Column("concept_id", String(120), nullable=False),
     Column("verdict", String(20), nullable=False),
@@ -216,18 +205,10 @@ explain_verdicts = Table(
     Index("explain_verdicts_by_attempt", "attempt_id"),
 )
 
-explain_verdict_undos = Table(
-    "explain_verdict_undos",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("verdict_id", ForeignKey("explain_verdicts.id"), nullable=False, unique=True),
-    Column("undone_at", UtcDateTime, nullable=False),
-)
+explain_verdict_undos = _undo_log("explain_verdict_undos", "verdict_id", "explain_verdicts.id")
 
-explain_replies = Table(  # to the grader's questions, read together with the text
+explain_replies = _log(  # to the grader's questions, read together with the text
     "explain_replies",
-    metadata,
-    Column("id", Integer, primary_key=True),
     Column("attempt_id", ForeignKey("explain_attempts.id"), nullable=False),
     Column("concept_id", String(120), nullable=False),
     Column("text", Text, nullable=False),
@@ -235,11 +216,8 @@ explain_replies = Table(  # to the grader's questions, read together with the te
     Index("explain_replies_by_attempt", "attempt_id"),
 )
 
-own_prompts = Table(  # one row per version
+own_prompts = _profile_log(  # one row per version
     "own_prompts",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("prompt_id", String(40), nullable=False),
     Column("text", Text, nullable=False),
     Column("hint", Text, nullable=False),
@@ -258,11 +236,8 @@ drafts = Table(
     Column("saved_at", UtcDateTime, nullable=False),
 )
 
-review_runs = Table(
+review_runs = _profile_table(
     "review_runs",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("cards", Integer, nullable=False),  # how many ratings the run was planned to hold
     Column("quiz_session_id", ForeignKey("quiz_sessions.id"), nullable=False),
     Column("prompt_id", String(120), nullable=False),
@@ -270,22 +245,16 @@ review_runs = Table(
     Index("review_runs_by_profile", "profile_id", "started_at"),
 )
 
-predictions = Table(
+predictions = _profile_table(
     "predictions",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("setting", JSON, nullable=False, info=holds(OBJECT)),  # of the lab's run, as its spec is written
     Column("guess", JSON, nullable=False, info=holds(OBJECT)),
     Column("made_at", UtcDateTime, nullable=False),
     Index("predictions_by_profile", "profile_id", "made_at"),
 )
 
-parameter_fits = Table(
+parameter_fits = _profile_log(
     "parameter_fits",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("fitted_at", UtcDateTime, nullable=False),
     Column("reviews", Integer, nullable=False),  # that the scheduler can learn from
     Column("held_out", Integer, nullable=False),  # the last of them, predicted only
@@ -305,10 +274,8 @@ prediction_runs = Table(
     Index("prediction_runs_by_run", "run_id"),
 )
 
-prediction_verdicts = Table(
+prediction_verdicts = _log(
     "prediction_verdicts",
-    metadata,
-    Column("id", Integer, primary_key=True),
     Column("prediction_id", ForeignKey("predictions.id"), nullable=False),
     Column("quantity", String(20), nullable=False),
     Column("correct", Boolean, nullable=False),
@@ -316,11 +283,8 @@ prediction_verdicts = Table(
     UniqueConstraint("prediction_id", "quantity", name="prediction_verdicts_once"),
 )
 
-imports = Table(
+imports = _profile_log(
     "imports",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("file_name", String(200), nullable=False),
     Column("counts", JSON, nullable=False),
     Column("changes", JSON, nullable=False),  # what undo takes away and puts back
@@ -335,11 +299,8 @@ import_undos = Table(
     Column("undone_at", UtcDateTime, nullable=False),
 )
 
-mode_marks = Table(
+mode_marks = _profile_log(
     "mode_marks",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("concept_id", String(120), nullable=False),
     Column("mode", String(20), nullable=False),
     Column("mark", String(20), nullable=False),
@@ -357,11 +318,8 @@ reading_places = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
-project_entries = Table(
+project_entries = _profile_log(
     "project_entries",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("project_id", String(120), nullable=False),
     Column("kind", String(20), nullable=False),
     Column("text", Text, nullable=False),  # words, or the id of a sweep
@@ -369,11 +327,8 @@ project_entries = Table(
     Index("project_entries_by_profile", "profile_id", "project_id", "id"),
 )
 
-task_attempts = Table(
+task_attempts = _profile_log(
     "task_attempts",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("task_id", String(120), nullable=False),
     Column("seed", Integer, nullable=False),  # of the numbers that the task was drawn with
     Column("response", JSON, nullable=False, info=holds(OBJECT)),  # controls by name, or what was chosen

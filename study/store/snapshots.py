@@ -45,8 +45,6 @@ DAMAGED = (EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """One backup file."""
-
     path: Path
     made_at: datetime
     reason: str
@@ -74,7 +72,6 @@ class Snapshots:
         """Why the last automatic backup was not made, for the owner; empty when it was."""
 
     def listed(self) -> list[Snapshot]:
-        """Return all backups, newest first."""
         found = []
         for path in sorted(self.folder.glob("*.zip"), reverse=True):
             stamp, _, reason = path.stem.partition("_")

@@ -98,11 +98,8 @@ def _read_argument(pair: str, whole: str) -> tuple[str, Any]:
     name, equals, value = pair.partition("=")
     if not equals or not value:
         raise LearnerError(f"{whole} has {pair!r} among its arguments.", do_next="Write each as name=value.")
-    return name, _read_list(value) if "," in value else _read_value(value)
-
-
-def _read_list(value: str) -> list[Any]:
-    return [_read_value(part) for part in value.split(",") if part]
+    parts = [_read_value(part) for part in value.split(",") if part]
+    return name, parts if "," in value else _read_value(value)
 
 
 def _read_value(word: str) -> Any:

@@ -173,18 +173,14 @@ class _Reader(HTMLParser):
             self._put(spaced if self._code is not None else _as_words(spaced))
 
     def text(self) -> str:
-        """What was collected."""
         text = "".join([*self._pieces, *(self._code or ())])
         text = re.sub(rf"(?<!\s)\s*{_BLOCK}[\s{_BLOCK}]*", "\n", re.sub(r" {2,}", " ", text))
         text = re.sub(r" ?\n ?", "\n", text).strip()
-        return re.sub(rf"{_KEPT}(\d+){_KEPT_END}", self._put_back, text)
+        return re.sub(rf"{_KEPT}(\d+){_KEPT_END}", lambda found: self._kept[int(found[1])], text)
 
     def _keep(self, text: str) -> str:
         self._kept.append(text)
         return f"{_KEPT}{len(self._kept) - 1}{_KEPT_END}"
-
-    def _put_back(self, found: re.Match[str]) -> str:
-        return self._kept[int(found[1])]
 
     def _put(self, data: str) -> None:
         (self._pieces if self._code is None else self._code).append(data)

@@ -53,7 +53,6 @@ def get_environment() -> Environment:
 
 
 def render(name: str, /, **values: object) -> Markup:
-    """The HTML of one template."""
     return trust_html(get_environment().get_template(name).render(**values))
 
 

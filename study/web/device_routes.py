@@ -136,7 +136,6 @@ class DeviceRoutes:
         self._devices = devices
 
     def ask(self, token: str = "") -> Response:
-        """Ask whether this browser should use the profile."""
         try:
             profile = self._devices.profile_of(token, now=self._devices.context.clock())
         except LearnerError as error:
@@ -144,7 +143,6 @@ class DeviceRoutes:
         return _page({"profile": profile, "token": token, "path": PATH})
 
     async def join(self, request: Request) -> Response:
-        """Use the profile here."""
         body = b""
         async for piece in request.stream():
             body += piece

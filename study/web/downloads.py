@@ -10,7 +10,6 @@ MEDIA = {"png": "image/png", "svg": "image/svg+xml"}
 
 
 def plot_response(plot: Plot, ending: str, name: str) -> Response:
-    """A plot as PNG, SVG or CSV."""
     match ending:
         case "png" | "svg":
             return file_response(render_plot(plot, ending, on_page=False), MEDIA[ending], f"{name}.{ending}")
@@ -25,7 +24,6 @@ def table_response(text: str, name: str) -> Response:
 
 
 def file_response(content: bytes, media: str, name: str) -> Response:
-    """Any file."""
     return Response(content, media_type=media, headers=attachment_headers(name))
 
 

@@ -29,7 +29,6 @@ def clean(text: str) -> str:
 
 
 def read_text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
-    """A text that must be there."""
     value = event.get(name)
     if not isinstance(value, str) or len(value) > limit:
         raise LearnerError(f"The request had no usable {name!r}.", do_next=_STALE)

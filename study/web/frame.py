@@ -190,8 +190,6 @@ class IslandPlace:
 
 
 class IslandPage(Protocol):
-    """A page whose content is one island."""
-
     @property
     def place(self) -> IslandPlace: ...
 
@@ -203,7 +201,6 @@ class IslandPage(Protocol):
 
 
 def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
-    """Add a page with one island to the app."""
     place = page.place
     with add_page(app, context, title=place.title, path=place.path, under=place.under):
         waiting = render_waiting(place.heading or place.title, place.look)
@@ -244,7 +241,7 @@ class HeaderView:
         try:
             with in_words(), one_view():
                 visitor = visit_of(self._context, request)
-                known = list_known(self._context, visitor) if middleware.is_here(request) else []
+                known = list_known(self._context, visitor) if visitor.is_here else []
         except LearnerError:  # a browser without cookies: the page itself says so
             return NO_HTML, NO_HTML
         asks = render("study/frame/who_are_you.html", known=known) if known else NO_HTML
@@ -256,7 +253,12 @@ def visit_of(context: Context, request: gr.Request | Request, event: dict[str, A
     browser_id = middleware.browser_of(dict(request.cookies))
     query = _read_query(str(request.query_params)) if event is None else query_of(event)
     found = find_visit(context, browser_id=browser_id, query=query)
-    found = replace(found, may_use_lab=may_use_lab(request), is_owner=role_of(request) == "owner")
+    found = replace(
+        found,
+        may_use_lab=may_use_lab(request),
+        is_here=middleware.is_here(request),
+        is_owner=role_of(request) == "owner",
+    )
     if event and event.get("shown_profile") not in (None, found.profile.id):
         raise LearnerError(
             "Another profile was chosen in another window; nothing was changed here.",

@@ -1,13 +1,17 @@
-"""Our style sheet and scripts as files that browsers keep: their names hold a hash of their content.
+"""Style sheets and scripts that browsers keep for a year: their names hold a hash of their content.
 
-Gradio's `head=` and `js_on_load=` would put them into the configuration of every page, 120 kB of JSON, and
-its script would act on them only after it has run itself. `content_policy.py` puts `build_head` into the
+Ours: Gradio's `head=` and `js_on_load=` would put them into the configuration of every page, 120 kB of JSON,
+and its script would act on them only after it has run itself. `content_policy.py` puts `build_head` into the
 page's own `<head>`, so the look is there before anything is drawn; an island fetches its script from here.
+
+Gradio's: it compresses each of its files anew for every request, lightly, and names no time for which it is
+good. Here they are compressed once, and better.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import brotli  # type: ignore[import-untyped]
@@ -16,17 +20,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from study.text.sent_files import strip_comments
-from study.web.assets import answer_kept
 from study.web.downloads import not_found
 
 STATIC = Path(__file__).parents[1] / "static"
 FOLDER = "/look"
+GRADIO_FILES = Path(str(files("gradio"))) / "templates" / "frontend" / "assets"
+UNUSED_SCRIPT = "/static/js/iframeResizer.contentWindow.min.js"
+"""Gradio's page asks for it, for pages in a frame of another site. No other site may frame ours."""
+
+TYPES = {".js": "text/javascript", ".css": "text/css"}
+KEEP = "public, max-age=31536000, immutable"
 QUALITY = 11
+GRADIO_QUALITY = 10  # an eighth less than Gradio sends, for 0.4 s of one core at the first page after a start
 HEAD_SCRIPTS = ("look.js", "head.js", "site.js", "figures.js")
 SCRIPT_ARGUMENTS = "element, props, server, watch"
 """What Gradio gives to the script of an HTML component."""
 
 _texts: dict[str, str] = {}
+_compressed: dict[str, bytes] = {}
 
 
 def build_head(styles: Sequence[Path], *, projector: bool = False) -> str:
@@ -46,25 +57,44 @@ def on_load(name: str) -> str:
 
 
 def read(name: str) -> str:
-    """Read one of our scripts."""
     return (STATIC / name).read_text("utf-8")
 
 
 def register(site: FastAPI) -> None:
-    """Add the route; it stands before Gradio's."""
-    site.get(FOLDER + "/{name}")(serve)
+    """Add the routes; they stand before Gradio's."""
+    site.get(FOLDER + "/{name}")(serve_ours)
+    site.get("/assets/{name}")(serve_gradios)
+    site.get(UNUSED_SCRIPT)(lambda: Response(media_type=TYPES[".js"], headers={"Cache-Control": KEEP}))
 
 
-def serve(name: str, request: Request) -> Response:
-    """Answer with one file."""
+def serve_ours(name: str, request: Request) -> Response:
+    """Answer with one of our files."""
     if name not in _texts:
         return not_found(f"There is no file {name}. Reload the page.")
-    return answer_kept(
-        request,
-        Path(name).suffix,
-        plain=_texts[name].encode,
-        compressed=lambda: _compress(name),
-    )
+    plain = _texts[name].encode
+    return _answer_kept(request, Path(name).suffix, plain, lambda: _compress(name, plain, QUALITY))
+
+
+def serve_gradios(name: str, request: Request) -> Response:
+    """Answer with one file of Gradio's pages."""
+    file = GRADIO_FILES / name
+    if file.parent != GRADIO_FILES or not file.is_file():
+        return not_found(f"There is no file {name}.")
+    plain = file.read_bytes
+    return _answer_kept(request, file.suffix, plain, lambda: _compress(name, plain, GRADIO_QUALITY))
+
+
+def _answer_kept(
+    request: Request, suffix: str, plain: Callable[[], bytes], compressed: Callable[[], bytes]
+) -> Response:
+    """Answer with a file that browsers keep, compressed where it is text and the browser takes brotli."""
+    headers = {"Cache-Control": KEEP}
+    if suffix not in TYPES:
+        return Response(plain(), headers=headers)
+    headers |= {"Vary": "Accept-Encoding"}
+    if "br" not in request.headers.get("accept-encoding", ""):
+        return Response(plain(), media_type=TYPES[suffix], headers=headers)
+    return Response(compressed(), media_type=TYPES[suffix], headers=headers | {"Content-Encoding": "br"})
 
 
 @cache
@@ -81,7 +111,8 @@ def _keep(name: str, text: str) -> str:
     return f"{FOLDER}/{named}"
 
 
-@cache
-def _compress(name: str) -> bytes:
-    compressed: bytes = brotli.compress(_texts[name].encode(), mode=brotli.MODE_TEXT, quality=QUALITY)
-    return compressed
+def _compress(name: str, plain: Callable[[], bytes], quality: int) -> bytes:
+    """Compress a file once: its name holds a hash of its content."""
+    if name not in _compressed:
+        _compressed[name] = brotli.compress(plain(), mode=brotli.MODE_TEXT, quality=quality)
+    return _compressed[name]

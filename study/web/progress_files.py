@@ -6,29 +6,22 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from study.base.errors import LearnerError
-from study.ports.activities import Section, find_figure
+from study.ports.activities import Section
 from study.ports.context import Context
 from study.web import frame
 from study.web.downloads import not_found, plot_response
 
 
 def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
-    files = ProgressFiles(context, sections)
-    site.get("/progress/plots/{name}.{ending}")(files.plot)
-
-
-class ProgressFiles:
-    def __init__(self, context: Context, sections: Sequence[Section]) -> None:
-        self._context = context
-        self._sections = sections
-
-    def plot(self, name: str, ending: str, request: Request) -> Response:
-        """A chart of the part that the address names."""
+    def answer(name: str, ending: str, request: Request) -> Response:
         try:
-            visitor = frame.visit_of(self._context, request)
+            visitor = frame.visit_of(context, request)
         except LearnerError as error:
             return not_found(str(error))
-        plot = find_figure(self._sections, visitor, name)
+        found = (plot for part in sections for plot in part.figures(visitor) if plot.name == name)
+        plot = next(found, None)
         if plot is None:
             return not_found(f"There is no chart named {name} yet.")
         return plot_response(plot, ending, f"{name}-{visitor.now:%Y-%m-%d}")
+
+    site.get("/progress/plots/{name}.{ending}")(answer)

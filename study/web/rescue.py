@@ -36,7 +36,6 @@ class Rescue:
         self._lock = threading.Lock()
 
     def site(self, hosts: tuple[str, ...]) -> Starlette:
-        """Return the ASGI app."""
         return Starlette(
             routes=[
                 Route("/rescue", self._choose, methods=["POST"]),

@@ -253,9 +253,10 @@ def take_port(host: str, port: int, *, several: bool = False, listen: bool = Tru
     except (OSError, OverflowError) as error:
         taken.close()
         reason = getattr(error, "strerror", None) or str(error)
+        other = port + 1 if 0 < port < 65_535 else 7860
         raise LearnerError(
             f"Port {port} on {host} can't be used: {reason}.",
-            do_next=f"Stop what uses it, or choose another one: python app.py --port {_suggest_port(port)}",
+            do_next=f"Stop what uses it, or choose another one: python app.py --port {other}",
         ) from error
     return taken
 
@@ -359,7 +360,3 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.host = options.host or (EVERY_ADDRESS if options.only_class else "127.0.0.1")
     return options
-
-
-def _suggest_port(port: int) -> int:
-    return port + 1 if 0 < port < 65_535 else 7860

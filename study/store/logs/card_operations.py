@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads, select_live
+from study.store.database import StoreLog, cache_reads, read_row, select_live
 
 Name = Literal["rate", "bury", "unbury", "suspend", "resume", "flag", "edit", "spread", "cram"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -65,8 +65,7 @@ class CardOperationLog(StoreLog):
                 raise LearnerError("There is nothing to undo.", do_next="Rate a card first.")
             if last.id != expected_id:
                 raise StaleError(
-                    "Another window did something meanwhile.",
-                    do_next="Press undo again to take that back.",
+                    "Another window did something meanwhile.", do_next="Press undo again to take that back."
                 )
             connection.execute(insert(t.verb_undos).values(verb_id=last.id, undone_at=undone_at))
             if last.review_id is not None:
@@ -148,7 +147,4 @@ def _find_last(connection: Connection, profile_id: str, *wanted: ColumnElement[b
 
 
 def _read_operation(row: Row[Any]) -> CardOperation:
-    name = next(name for name in NAMES if name == row.verb)
-    return CardOperation(
-        id=row.id, name=name, subject=row.subject, review_id=row.review_id, value=row.value, at=row.at
-    )
+    return read_row(CardOperation, row, name=row.verb)

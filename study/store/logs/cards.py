@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, insert, select
+from sqlalchemy import Connection, exists, func, insert, select
 
 from study.base.errors import StaleError
 from study.store import schema as t
@@ -71,14 +71,15 @@ class CardLog(StoreLog):
         after: dict[str, Any],
     ) -> int:
         """Append a rating, unless the card was rated or undone elsewhere since it was shown."""
-        made = _Rating(
-            card_id=card_id,
-            rating=rating,
-            reviewed_at=reviewed_at,
-            duration_ms=duration_ms,
-            before=before,
-            after=after,
-        )
+        row: dict[str, Any] = {
+            "card_id": card_id,
+            "rating": rating,
+            "reviewed_at": reviewed_at,
+            "duration_ms": duration_ms,
+            "before": before,
+            "after": after,
+        }
+        made = _Rating(**row)
         amend = made.amend()
         with self._database.write(profile_id, amend=amend) as connection:
             if _last_live_id(connection, profile_id, card_id) != expected_review_id:
@@ -89,26 +90,10 @@ class CardLog(StoreLog):
             if _was_rated_after(connection, profile_id, reviewed_at):  # the clock was put back
                 amend.clear()
             made.review_id = connection.execute(
-                insert(t.card_reviews)
-                .values(
-                    profile_id=profile_id,
-                    card_id=card_id,
-                    rating=rating,
-                    reviewed_at=reviewed_at,
-                    duration_ms=duration_ms,
-                    before=before,
-                    after=after,
-                )
-                .returning(t.card_reviews.c.id)
+                insert(t.card_reviews).values(profile_id=profile_id, **row).returning(t.card_reviews.c.id)
             ).scalar_one()
             made.verb_id = record_operation(
-                connection,
-                profile_id,
-                "rate",
-                card_id,
-                value=None,
-                at=reviewed_at,
-                review_id=made.review_id,
+                connection, profile_id, "rate", card_id, value=None, at=reviewed_at, review_id=made.review_id
             )
             return made.review_id
 
@@ -124,12 +109,7 @@ class CardLog(StoreLog):
         wanted = select(log.id, log.card_id, log.reviewed_at, log.after, newest.c.reviews).join(
             newest, newest.c.id == log.id
         )
-        return {
-            row.card_id: LatestReview(
-                id=row.id, reviewed_at=row.reviewed_at, after=row.after, reviews=row.reviews
-            )
-            for row in self._rows(wanted)
-        }
+        return {row.card_id: read_row(LatestReview, row) for row in self._rows(wanted)}
 
     @cache_reads
     def lapses(self, profile_id: str) -> dict[str, list[int]]:
@@ -163,7 +143,8 @@ class CardLog(StoreLog):
         )
         if since is not None:
             wanted = wanted.where(log.reviewed_at >= since)
-        return [_read_review(row) for row in self._rows(wanted.order_by(log.reviewed_at, log.id))]
+        rows = self._rows(wanted.order_by(log.reviewed_at, log.id))
+        return [read_row(CardReview, row, repeat=row.phase == REPEATED) for row in rows]
 
     @cache_reads
     def count(self, profile_id: str) -> int:
@@ -294,15 +275,3 @@ def _last_live_id(connection: Connection, profile_id: str, card_id: str) -> int:
         t.card_reviews.c.card_id == card_id
     )
     return connection.scalar(newest) or 0
-
-
-def _read_review(row: Row[Any]) -> CardReview:
-    return CardReview(
-        id=row.id,
-        card_id=row.card_id,
-        rating=row.rating,
-        reviewed_at=row.reviewed_at,
-        duration_ms=row.duration_ms,
-        new=row.new,
-        repeat=row.phase == REPEATED,
-    )

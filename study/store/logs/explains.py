@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, Row, Select, insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, read_row
 
 Judge = Literal["learner", "grader", "teacher"]
 Span = tuple[int, int]
@@ -140,16 +140,12 @@ class ExplainLog(StoreLog):
         """Append judgements to an attempt of this profile."""
         rows = [
             {
+                **vars(opinion),
                 "attempt_id": attempt_id,
-                "concept_id": opinion.concept_id,
-                "verdict": opinion.verdict,
                 "by": by,
                 "at": at,
-                "rubric": opinion.rubric,
-                "confidence": opinion.confidence,
                 "evidence": [list(span) for span in opinion.evidence] or None,
                 "reason": opinion.reason or None,
-                "replies": opinion.replies,
             }
             for opinion in opinions
         ]
@@ -162,11 +158,8 @@ class ExplainLog(StoreLog):
         """Append the answer to a question back about one concept."""
         with self._database.write(profile_id) as connection:
             _require_owner(connection, profile_id, attempt_id)
-            connection.execute(
-                insert(t.explain_replies).values(
-                    attempt_id=attempt_id, concept_id=concept_id, text=text, replied_at=at
-                )
-            )
+            row = {"attempt_id": attempt_id, "concept_id": concept_id, "text": text, "replied_at": at}
+            connection.execute(insert(t.explain_replies).values(row))
 
     def take_back(self, profile_id: str, attempt_id: int, verdict_id: int, *, at: datetime) -> None:
         """Undo a person's verdict; it stays in the history."""
@@ -212,11 +205,9 @@ class ExplainLog(StoreLog):
             judged = _read_judgements(connection, ids)
             replied = _read_replies(connection, ids)
         return [
-            ExplainAttempt(
-                id=row.id,
-                prompt_id=row.prompt_id,
-                text=row.text,
-                submitted_at=row.submitted_at,
+            read_row(
+                ExplainAttempt,
+                row,
                 replies=tuple(replied.get(row.id, ())),
                 judgements=tuple(judged.get(row.id, ())),
             )
@@ -242,40 +233,23 @@ def _require_owner(connection: Connection, profile_id: str, attempt_id: int) -> 
 
 def _read_judgements(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, list[Judgement]]:
     found: dict[int, list[Judgement]] = {}
-    for row in connection.execute(_verdicts_of(attempt_ids)):
-        found.setdefault(row.attempt_id, []).append(_read_judgement(row))
-    return found
-
-
-def _verdicts_of(attempt_ids: Sequence[int]) -> Select[tuple[object, ...]]:
     undos = t.explain_verdict_undos
-    return (
+    wanted = (
         select(t.explain_verdicts, undos.c.id.label("undo_id"))
         .outerjoin(undos, undos.c.verdict_id == t.explain_verdicts.c.id)
         .where(t.explain_verdicts.c.attempt_id.in_(attempt_ids))
         .order_by(t.explain_verdicts.c.at, t.explain_verdicts.c.id)
     )
-
-
-def _read_judgement(row: Row[tuple[object, ...]]) -> Judgement:
-    return Judgement(
-        id=row.id,
-        concept_id=row.concept_id,
-        verdict=row.verdict,
-        by=row.by,
-        at=row.at,
-        rubric=row.rubric,
-        confidence=row.confidence,
-        evidence=tuple((start, end) for start, end in row.evidence or ()),
-        reason=row.reason or "",
-        replies=row.replies,
-        undone=row.undo_id is not None,
-    )
+    for row in connection.execute(wanted):
+        evidence, undone = tuple((start, end) for start, end in row.evidence or ()), row.undo_id is not None
+        read = read_row(Judgement, row, evidence=evidence, reason=row.reason or "", undone=undone)
+        found.setdefault(row.attempt_id, []).append(read)
+    return found
 
 
 def _read_replies(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, list[ConceptReply]]:
     wanted = select(t.explain_replies).where(t.explain_replies.c.attempt_id.in_(attempt_ids))
     found: dict[int, list[ConceptReply]] = {}
     for row in connection.execute(wanted.order_by(t.explain_replies.c.replied_at, t.explain_replies.c.id)):
-        found.setdefault(row.attempt_id, []).append(ConceptReply(concept_id=row.concept_id, text=row.text))
+        found.setdefault(row.attempt_id, []).append(read_row(ConceptReply, row))
     return found

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, read_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,6 @@ class FitLog(StoreLog):
     """Fits, appended, never changed; the newest one that was kept schedules the cards."""
 
     def append(self, profile_id: str, fit: ParameterFit) -> None:
-        """Record a fit, kept or not."""
         self._append(t.parameter_fits, profile_id=profile_id, **vars(fit))
 
     def newest(
@@ -54,16 +52,5 @@ class FitLog(StoreLog):
         columns = t.parameter_fits.c
         newest_first = (columns.fitted_at.desc(), columns.id.desc())
         wanted = select(t.parameter_fits).where(columns.profile_id == profile_id).order_by(*newest_first)
-        return [_read_fit(row) for row in self._rows(wanted)]
-
-
-def _read_fit(row: Row[Any]) -> ParameterFit:
-    return ParameterFit(
-        fitted_at=row.fitted_at,
-        reviews=row.reviews,
-        held_out=row.held_out,
-        parameters=tuple(row.parameters),
-        before=row.before,
-        after=row.after,
-        kept=row.kept,
-    )
+        rows = self._rows(wanted)
+        return [read_row(ParameterFit, row, parameters=tuple(row.parameters)) for row in rows]

@@ -1,14 +1,14 @@
 """The log of five-minute reviews: what each was to hold. How far it got is read from the other logs."""
 
 import uuid
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, insert, select
 
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, read_row
 from study.store.logs.quizzes import REVIEW_OF, QuizRecord, insert_session
 
 RUNS = select(t.review_runs, t.quiz_sessions.c.choice).join(t.quiz_sessions)
@@ -62,7 +62,6 @@ class ReviewRuns(StoreLog):
 
     @cache_reads
     def run(self, profile_id: str, run_id: str) -> ReviewRun | None:
-        """A run of this profile, or None."""
         wanted = RUNS.where(t.review_runs.c.id == run_id, t.review_runs.c.profile_id == profile_id)
         with self._database.read() as connection:
             row = connection.execute(wanted).first()
@@ -77,5 +76,4 @@ class ReviewRuns(StoreLog):
 
 
 def _read_run(row: Row[Any]) -> ReviewRun:
-    planned = {each.name: getattr(row, each.name) for each in fields(ReviewRun) if each.name != "concept"}
-    return ReviewRun(**planned, concept=row.choice.get(REVIEW_OF, ""))
+    return read_row(ReviewRun, row, concept=row.choice.get(REVIEW_OF, ""))

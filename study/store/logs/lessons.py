@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import select
 
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads, put_row
+from study.store.database import StoreLog, cache_reads, put_row, read_row
 
 Mark = Literal["opened", "done"]
 
@@ -36,7 +36,7 @@ class LessonLog(StoreLog):
         if concept_id is not None:
             wanted = wanted.where(t.mode_marks.c.concept_id == concept_id)
         rows = self._rows(wanted.order_by(t.mode_marks.c.at, t.mode_marks.c.id))
-        return [ModeMark(concept_id=row.concept_id, mode=row.mode, mark=row.mark, at=row.at) for row in rows]
+        return [read_row(ModeMark, row) for row in rows]
 
     def stop_at(self, profile_id: str, concept_id: str, mode: str, place: int, *, at: datetime) -> None:
         """Keep where reading stopped, counted in paragraphs from 1."""
@@ -46,7 +46,6 @@ class LessonLog(StoreLog):
 
     @cache_reads
     def place(self, profile_id: str, concept_id: str, mode: str) -> int:
-        """Where reading stopped; 0 if it never began."""
         columns = t.reading_places.c
         wanted = select(columns.place).where(
             columns.profile_id == profile_id, columns.concept_id == concept_id, columns.mode == mode

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, read_row
 
 OWN = "own-"
 
@@ -31,29 +31,12 @@ class OwnPrompt:
 class OwnPromptLog(StoreLog):
     """Versions of own prompts, appended, never changed; a withdrawn prompt is not listed."""
 
-    def save(
-        self,
-        profile_id: str,
-        prompt_id: str,
-        *,
-        text: str,
-        hint: str,
-        concepts: tuple[str, ...],
-        at: datetime,
-        withdrawn: bool = False,
-    ) -> str:
+    def save(self, profile_id: str, prompt: OwnPrompt, *, at: datetime, withdrawn: bool = False) -> str:
         """Append a version; a new prompt (without an id) gets one. Returns its id."""
-        prompt_id = prompt_id or f"{OWN}{uuid.uuid4().hex[:12]}"
-        self._append(
-            t.own_prompts,
-            profile_id=profile_id,
-            prompt_id=prompt_id,
-            text=text,
-            hint=hint,
-            concepts=list(concepts),
-            withdrawn=withdrawn,
-            saved_at=at,
-        )
+        prompt_id = prompt.id or f"{OWN}{uuid.uuid4().hex[:12]}"
+        written = {"text": prompt.text, "hint": prompt.hint, "concepts": list(prompt.concepts)}
+        row = {"prompt_id": prompt_id, **written, "withdrawn": withdrawn, "saved_at": at}
+        self._append(t.own_prompts, profile_id=profile_id, **row)
         return prompt_id
 
     @cache_reads
@@ -62,9 +45,6 @@ class OwnPromptLog(StoreLog):
         wanted = select(t.own_prompts).where(t.own_prompts.c.profile_id == profile_id)
         newest: dict[str, OwnPrompt | None] = {}
         for row in self._rows(wanted.order_by(t.own_prompts.c.saved_at, t.own_prompts.c.id)):
-            newest[row.prompt_id] = (
-                None
-                if row.withdrawn
-                else OwnPrompt(id=row.prompt_id, text=row.text, hint=row.hint, concepts=tuple(row.concepts))
-            )
+            prompt = read_row(OwnPrompt, row, id=row.prompt_id, concepts=tuple(row.concepts))
+            newest[row.prompt_id] = None if row.withdrawn else prompt
         return [prompt for prompt in newest.values() if prompt]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, insert, select
+from sqlalchemy import exists, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from study.store import schema as t
-from study.store.database import StoreLog, owner_of
+from study.store.database import StoreLog, owner_of, read_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,8 @@ class PredictionLog(StoreLog):
         self, profile_id: str, *, setting: Mapping[str, Any], guess: Mapping[str, Any], at: datetime
     ) -> str:
         """Append a guess and return its id."""
-        made = uuid.uuid4().hex
-        with self._database.write(profile_id) as connection:
-            connection.execute(
-                insert(t.predictions).values(
-                    id=made, profile_id=profile_id, setting=dict(setting), guess=dict(guess), made_at=at
-                )
-            )
+        made, values = uuid.uuid4().hex, {"setting": dict(setting), "guess": dict(guess), "made_at": at}
+        self._append(t.predictions, profile_id=profile_id, id=made, **values)
         return made
 
     def start(self, prediction_id: str, run_id: str, *, at: datetime) -> bool:
@@ -76,11 +71,9 @@ class PredictionLog(StoreLog):
         return True
 
     def find(self, profile_id: str, prediction_id: str) -> Prediction | None:
-        """A guess of this profile, or None."""
         return next(iter(self._where(profile_id, t.predictions.c.id == prediction_id)), None)
 
     def of_run(self, profile_id: str, run_id: str) -> Prediction | None:
-        """This profile's guess about a run, or None."""
         return next(iter(self._where(profile_id, t.prediction_runs.c.run_id == run_id)), None)
 
     def run_ids(self, profile_id: str) -> set[str]:
@@ -107,10 +100,7 @@ class PredictionLog(StoreLog):
             .where(t.predictions.c.profile_id == profile_id)
             .order_by(verdicts.id)
         )
-        return [
-            JudgedQuantity(quantity=row.quantity, correct=row.correct, at=row.judged_at)
-            for row in self._rows(wanted)
-        ]
+        return [read_row(JudgedQuantity, row, at=row.judged_at) for row in self._rows(wanted)]
 
     def _where(self, profile_id: str, *conditions: Any) -> list[Prediction]:
         wanted = (
@@ -119,10 +109,4 @@ class PredictionLog(StoreLog):
             .where(t.predictions.c.profile_id == profile_id, *conditions)
             .order_by(t.predictions.c.made_at)
         )
-        return [_read_prediction(row) for row in self._rows(wanted)]
-
-
-def _read_prediction(row: Row[Any]) -> Prediction:
-    return Prediction(
-        id=row.id, setting=row.setting, guess=row.guess, made_at=row.made_at, run_id=row.run_id or ""
-    )
+        return [read_row(Prediction, row, run_id=row.run_id or "") for row in self._rows(wanted)]

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from study.base.errors import LearnerError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, read_row
 
 EntryKind = Literal["hypothesis", "sweep", "conclusion"]
 TEXT_LIMIT = 4_000  # characters; a page of a report
@@ -29,7 +29,6 @@ class ProjectLog(StoreLog):
     """Entries, appended, never changed; the newest of a kind counts."""
 
     def write(self, profile_id: str, project_id: str, kind: EntryKind, text: str, *, at: datetime) -> None:
-        """Append an entry."""
         if len(text) > TEXT_LIMIT:
             raise LearnerError(
                 f"This text has {len(text):,} characters.", do_next=f"Keep it under {TEXT_LIMIT:,}."
@@ -46,6 +45,5 @@ class ProjectLog(StoreLog):
         wanted = own.order_by(columns.at, columns.id)
         found: dict[str, list[ProjectEntry]] = {}
         for row in self._rows(wanted):
-            entry = ProjectEntry(kind=row.kind, text=row.text, at=row.at)
-            found.setdefault(row.project_id, []).append(entry)
+            found.setdefault(row.project_id, []).append(read_row(ProjectEntry, row))
         return found

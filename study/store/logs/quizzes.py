@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads, owner_of
+from study.store.database import StoreLog, cache_reads, owner_of, read_row
 
 Confidence = Literal["guess", "think", "sure"]
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
@@ -80,7 +80,6 @@ class QuizLog(StoreLog):
         choice: Mapping[str, Any],
         started_at: datetime,
     ) -> QuizRecord:
-        """Record a new session."""
         record = QuizRecord(
             id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice=choice, started_at=started_at
         )
@@ -100,7 +99,6 @@ class QuizLog(StoreLog):
 
     @cache_reads
     def latest(self, profile_id: str, *, limit: int = 10) -> list[QuizRecord]:
-        """The last sessions, newest first."""
         wanted = (
             select(t.quiz_sessions)
             .where(t.quiz_sessions.c.profile_id == profile_id)
@@ -182,25 +180,8 @@ def insert_session(connection: Connection, profile_id: str, record: QuizRecord) 
 
 
 def _read_record(row: Row[Any]) -> QuizRecord:
-    return QuizRecord(
-        id=row.id,
-        seed=row.seed,
-        question_ids=tuple(row.question_ids),
-        choice=row.choice,
-        started_at=row.started_at,
-    )
+    return read_row(QuizRecord, row, question_ids=tuple(row.question_ids))
 
 
 def _read_answer(row: Row[Any]) -> QuizAnswer:
-    return QuizAnswer(
-        question_id=row.question_id,
-        option=row.option,
-        correct=row.correct,
-        answered_at=row.answered_at,
-        duration_ms=row.duration_ms,
-        response=row.response,
-        points=row.points,
-        confidence=row.confidence,
-        attempt=getattr(row, "attempt", 1),
-        hints=row.hints or 0,
-    )
+    return read_row(QuizAnswer, row, attempt=getattr(row, "attempt", 1), hints=row.hints or 0)

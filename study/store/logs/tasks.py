@@ -13,8 +13,6 @@ from study.store.database import StoreLog, cache_reads, read_row
 
 @dataclass(frozen=True, kw_only=True)
 class TaskAttempt:
-    """One judged attempt."""
-
     task_id: str
     seed: int
     """Of the numbers that the task was drawn with."""
@@ -28,7 +26,6 @@ class TaskLog(StoreLog):
     """Attempts, appended, never changed."""
 
     def write(self, profile_id: str, attempt: TaskAttempt) -> None:
-        """Append an attempt."""
         self._append(t.task_attempts, profile_id=profile_id, **vars(attempt))
 
     @cache_reads

@@ -66,7 +66,6 @@ class ServerKeys:
         return self._derive("owner")[:32]
 
     def is_owner(self, key: str) -> bool:
-        """Return whether a key is the owner's."""
         return hmac.compare_digest(key.encode(), self.owner.encode())
 
     def phrase(self, profile_id: str) -> str:
@@ -77,11 +76,9 @@ class ServerKeys:
     def profile_of(self, phrase: str, profile_ids: Iterable[str]) -> str | None:
         """Return the profile whose phrase was typed, in whatever case and spacing."""
         typed = "".join(phrase.lower().replace("-", " ").split()).encode()
-        matches = [one for one in profile_ids if hmac.compare_digest(self._bare(one), typed)]
+        bare = ((one, self.phrase(one).replace("-", "").encode()) for one in profile_ids)
+        matches = [one for one, right in bare if hmac.compare_digest(right, typed)]
         return matches[0] if matches else None
-
-    def _bare(self, profile_id: str) -> bytes:
-        return self.phrase(profile_id).replace("-", "").encode()
 
     def _derive(self, purpose: str) -> str:
         digest = hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()

@@ -15,7 +15,6 @@ class ErrorNotes:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the app does."""
         try:
             await self._app(scope, receive, send)
         except ClientDisconnect:

@@ -9,7 +9,7 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - families compute their numbers
 from quizzes.bank.bank import load_bank
-from quizzes.families import DRAWS, TEXTS_DIR, build_variants, question_id
+from quizzes.families import SUBJECTS, TEXTS_DIR, build_variants, name_of, question_id
 from quizzes.families.drawn import DrawnNumbers
 from quizzes.families.family import QuestionFamily
 from quizzes.families.family_reader import read_file
@@ -83,7 +83,7 @@ def test_a_logged_id_draws_the_numbers_that_it_drew(family: QuestionFamily) -> N
 
 
 def test_every_file_has_a_module_and_every_module_a_file() -> None:
-    assert {path.stem for path in TEXTS_DIR.glob("*.yaml")} == set(DRAWS)
+    assert {path.stem for path in TEXTS_DIR.glob("*.yaml")} == {name_of(subject) for subject in SUBJECTS}
 
 
 # ---- files with problems

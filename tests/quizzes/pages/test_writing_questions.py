@@ -124,6 +124,10 @@ def test_on_a_server_only_the_owner_writes_questions_as_with_imports(page: QuizP
     assert "only its owner can write them" in words(page.load(learner("lea", FORM)))
     with pytest.raises(LearnerError, match="only its owner can write them"):
         save(page, learner("lea"))
+    with pytest.raises(LearnerError, match="only its owner can write them"):
+        page.act({"act": "draft", "field": "stem", "value": "half a", "query": f"?{FORM}"}, learner("lea"))
+    lea = page.context.store.profiles.of_browser("lea", now=page.context.clock())
+    assert page.context.store.notes.draft(lea.id, "question:stem") == ""
     done = save(page)
     with pytest.raises(LearnerError, match="only its owner can change them"):
         page.act(build_event(done["html"], "take-back", query=""), learner("lea"))

@@ -12,6 +12,7 @@ from study.io.exchange import ImportReport
 from study.store import Store
 from study.store import schema as t
 from study.store.logs.fits import ParameterFit
+from study.store.logs.own_prompts import OwnPrompt
 from study.store.logs.preferences_and_drafts import Preferences, preference_problem
 from study.store.logs.quizzes import QuizAnswer
 from tests.study.io.test_backup import backup_of, rate, restore
@@ -36,6 +37,10 @@ def restore_rows(store: Store, profile_id: str, home: Path, **tables: list[dict[
     return restore(store, profile_id, home, json.dumps(document).encode())
 
 
+def own_prompt(text: str, id: str = "") -> OwnPrompt:
+    return OwnPrompt(id=id, text=text, hint="", concepts=("a: b",))
+
+
 # ---- the newer one counts
 
 
@@ -46,10 +51,10 @@ def test_what_an_older_machine_wrote_does_not_replace_what_is_newer_here(
     ben: str,
     tmp_path: Path,
 ) -> None:
-    prompt = store.own_prompts.save(ana, "", text="first", hint="", concepts=("a: b",), at=MONDAY)
+    prompt = store.own_prompts.save(ana, own_prompt("first"), at=MONDAY)
     restore(other, ben, tmp_path / "there", backup_of(store, ana, tmp_path))
-    other.own_prompts.save(ben, prompt, text="of Monday", hint="", concepts=("a: b",), at=MONDAY)
-    store.own_prompts.save(ana, prompt, text="of Wednesday", hint="", concepts=("a: b",), at=WEDNESDAY)
+    other.own_prompts.save(ben, own_prompt("of Monday", prompt), at=MONDAY)
+    store.own_prompts.save(ana, own_prompt("of Wednesday", prompt), at=WEDNESDAY)
     for at, there, who in ((MONDAY, other, ben), (WEDNESDAY, store, ana)):
         there.notes.save_draft(who, "explain:x", f"draft of {at:%A}", at=at)
         there.lessons.stop_at(who, "nf4", "learn", at.day, at=at)

@@ -19,6 +19,7 @@ from study.io.pending_upload import PendingUploads
 from study.io.planning import AFTER_A_STOP, DirectPlanner, PlannedImport, Planner, Progress, Upload
 from study.pages.inout import InOutPage
 from study.ports.context import Context
+from study.web import frame
 from tests.visits import opened
 
 DECK = (
@@ -58,7 +59,7 @@ def send(page: InOutPage, name: str, content: bytes, browser: str = "b1") -> str
 def send_as(page: InOutPage, name: str, content: bytes, request: Any) -> str:
     """Upload a file with a request of one's own."""
     page.load(request)
-    receive(page.pending, page._requester(request).profile_id, name, content)
+    receive(page.pending, frame.visit_of(page.context, request).profile.id, name, content)
     return page.act({"act": "uploaded"}, request)["html"]
 
 

@@ -11,6 +11,7 @@ from study.pages import inout
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.store.snapshots import Snapshots
+from study.web import frame
 from tests.study.pages.importing import DECK, build_page, send, send_as
 from tests.visits import build_event, opened, words
 
@@ -63,7 +64,7 @@ def test_only_an_import_of_the_owner_makes_a_backup_of_everything(page: InOutPag
     snapshots = Snapshots(settings.home / "study.sqlite3", settings.home)
     page = replace(page, snapshots=snapshots)
     for request, made in ((learner("lea"), 0), (opened("ola"), 1)):
-        profile = page._requester(request).profile_id
+        profile = frame.visit_of(page.context, request).profile.id
         store.notes.prefer(profile, new_cards_a_day=7)
         content = backup_of(page, profile)
         store.notes.prefer(profile, new_cards_a_day=8)

@@ -10,12 +10,13 @@ from study.pages import inout
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.store.database import one_view
+from study.web import frame
 from tests.study.pages.importing import DECK, SlowPlanner, build_page, send, slow_page
 from tests.visits import build_event, opened, words
 
 
 def job_of(page: InOutPage, browser: str = "b1") -> ImportJob:
-    job = page.jobs.of(page._requester(opened(browser)).profile_id)
+    job = page.jobs.of(frame.visit_of(page.context, opened(browser)).profile.id)
     assert job is not None
     return job
 
@@ -70,7 +71,7 @@ def test_a_second_file_is_shown_while_the_first_is_being_read(slow: tuple[InOutP
     assert "Reading second.md" in send(page, "second.md", DECK + b"\n")
     with pytest.raises(LearnerError, match="was stopped"):
         first.result(60)
-    told = page._fetched(page._requester(opened("b1")), first, 0)
+    told = page._fetched(frame.visit_of(page.context, opened("b1")), first, 0)
     assert told is not None
     assert "error" not in told
     planner.let_go.set()

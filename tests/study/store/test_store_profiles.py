@@ -8,6 +8,7 @@ import pytest
 from study.base.errors import LearnerError
 from study.store import Store
 from study.store.logs.imports import record_import
+from study.store.logs.own_prompts import OwnPrompt
 from study.store.logs.quizzes import QuizAnswer
 from tests.study.opinions import opinions
 
@@ -120,7 +121,8 @@ def fill(store: Store, profile: str, now: datetime) -> None:
     mark = store.explains.attempts(profile)[0].judgements[-1].id
     store.explains.take_back(profile, attempt, mark, at=now)
     store.explains.reply(profile, attempt, "idea", "more", at=now)
-    store.own_prompts.save(profile, "", text="Why?", hint="", concepts=("a", "b", "c", "d"), at=now)
+    prompt = OwnPrompt(id="", text="Why?", hint="", concepts=("a", "b", "c", "d"))
+    store.own_prompts.save(profile, prompt, at=now)
     guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 1.0}, at=now)
     store.predictions.start(guess, "run", at=now)
     store.predictions.judge(guess, {"percent": True}, at=now)

@@ -5,7 +5,7 @@ import re
 import brotli  # type: ignore[import-untyped]
 
 from study.base.settings import Settings
-from study.web.assets import GRADIO_FILES, KEEP, UNUSED_SCRIPT
+from study.web.page_files import GRADIO_FILES, KEEP, UNUSED_SCRIPT
 from study.web.security.content_policy import HEADER
 from tests.whole_app import whole_app
 

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from study.base.settings import ROOT, Settings
 from study.web import page_files
-from study.web.assets import KEEP
+from study.web.page_files import KEEP
 from tests.whole_app import whole_app
 
 PAGE = {"accept": "text/html"}

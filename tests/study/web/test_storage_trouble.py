@@ -24,7 +24,7 @@ from study.store import Store, open_store
 from study.store.database import Database
 from study.store.snapshots import Snapshots
 from study.store.storage_errors import in_words
-from study.web import assets, documents, storage_troubles
+from study.web import documents, page_files, storage_troubles
 
 ROOT = Path(__file__).parents[3]
 
@@ -92,7 +92,7 @@ def test_a_route_says_in_words_that_the_disk_is_full() -> None:
 def test_a_name_that_no_file_can_have_is_not_found(folder: str) -> None:
     site = FastAPI()
     storage_troubles.register(site)
-    assets.register(site)
+    page_files.register(site)
     documents.register(site, places=())
     answer = TestClient(site).get(f"/{folder}/{'a' * 300}")
     assert (answer.status_code, answer.text) == (404, "There is nothing at that address.")
