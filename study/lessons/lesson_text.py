@@ -32,20 +32,36 @@ class Terms:
 
     pattern: re.Pattern[str]
     by_name: dict[str, Term]
+    """By `_key`: ZeRO and QLoRA keep their capitals, all others are in small letters."""
+
+    def find(self, written: str) -> Term:
+        """Return the term that a match of the pattern stands for."""
+        return self.by_name.get(_key(written)) or self.by_name[written.lower()]
 
 
 def terms_of(concepts: ConceptMap) -> Terms:
     """Collect the words of the glossary and the names of all concepts, which win over the glossary."""
     by_name = {
-        name.lower(): Term(id=entry.term, means=entry.means, address="")
+        _key(name): Term(id=entry.term, means=entry.means, address="")
         for entry in read_glossary()
         for name in (entry.term, *entry.also)
     }
     for concept in concepts.by_id.values():
         term = Term(id=concept.id, means=to_plain(concept.summary), address=concept_address(concept.id))
-        by_name |= {name.lower(): term for name in (concept.name, *concept.terms)}
-    words = "|".join(re.escape(name) for name in sorted(by_name, key=len, reverse=True))
-    return Terms(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE), by_name)
+        by_name |= {_key(name): term for name in (concept.name, *concept.terms)}
+    words = "|".join(_pattern_of(key) for key in sorted(by_name, key=len, reverse=True))
+    return Terms(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])"), by_name)
+
+
+def _key(name: str) -> str:
+    """Keep capitals among small letters, so that ZeRO is not zero; NF4 and the first letter may be small."""
+    mixed = name != name.upper() and name[1:] != name[1:].lower()
+    return name[:1].lower() + name[1:] if mixed else name.lower()
+
+
+def _pattern_of(key: str) -> str:
+    free = len(key) if key == key.lower() else 1  # letters that may be capital or small
+    return f"(?i:{re.escape(key[:free])}){re.escape(key[free:])}"
 
 
 @dataclass
@@ -84,7 +100,7 @@ class LessonText:
     def _with_terms(self, text: str) -> Markup:
         made, end = NO_HTML, 0
         for found in self.terms.pattern.finditer(text):
-            term = self.terms.by_name[found[0].lower()]
+            term = self.terms.find(found[0])
             if term.id == self.concept or term.id in self._marked:
                 continue
             self._marked.add(term.id)

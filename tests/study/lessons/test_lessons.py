@@ -1,5 +1,6 @@
 """Lesson texts: every problem named at once, numbers computed in place, terms that lead to concepts."""
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,7 +15,7 @@ from lora_lab.spec import TINY_MODEL, spec_from
 from lora_lab.views.lesson_link import build_lab_link
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError
-from study.lessons.lesson import Lesson, Lessons, read_lesson
+from study.lessons.lesson import LESSONS_DIR, Lesson, Lessons, read_lesson
 from study.lessons.lesson_text import LessonText, terms_of
 from study.text.computed_text import fill_numbers, problems_of
 from tests.study.lesson_files import CONCEPT, lesson, write_lesson
@@ -182,6 +183,20 @@ def test_a_term_in_the_introduction_only_shows_its_meaning(concepts: ConceptMap)
     html = LessonText(terms_of(concepts), "", linked=False).rich("NF4 is no optimizer.")
     assert html.count('<button type="button" class="term" data-means="') == 2
     assert "href" not in html
+
+
+def test_a_term_with_capitals_among_small_letters_is_matched_as_it_is_written(concepts: ConceptMap) -> None:
+    html = LessonText(terms_of(concepts), "").rich("B starts at zero. Zero is no rope. BF16, ZeRO, truncated SVD.")
+    assert re.findall(r'class="term"[^>]*>([^<]+)<', html) == ["BF16", "ZeRO", "truncated SVD"]
+
+
+def test_no_text_calls_the_number_zero_a_way_to_split_states(concepts: ConceptMap) -> None:
+    terms = terms_of(concepts)
+    folders = (LESSONS_DIR, LESSONS_DIR.parent / "content")
+    texts = {path: path.read_text("utf-8") for folder in folders for path in folder.glob("*.yaml")}
+    found = {match[0] for text in texts.values() for match in terms.pattern.finditer(text)}
+    assert "ZeRO" in found
+    assert sorted(each for each in found if each.lower() == "zero") == ["ZeRO"]
 
 
 def test_no_two_concepts_are_called_the_same(concepts: ConceptMap) -> None:
