@@ -108,7 +108,9 @@ def test_the_next_part_begins_at_its_heading_on_a_phone(visit: Visit, address: s
         page.get_by_role("button", name=f"I have read this, next: {name}").tap()
         expect(page.locator("#mode-title")).to_contain_text(name)
         expect(page.locator("#mode")).to_be_focused()
-        page.wait_for_function("(y => y >= 0 && y < 120)(document.querySelector('#mode-title').getBoundingClientRect().top)")
+        page.wait_for_function(
+            "(y => y >= 0 && y < 120)(document.querySelector('#mode-title').getBoundingClientRect().top)"
+        )
 
 
 def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address: str) -> None:

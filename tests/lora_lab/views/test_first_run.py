@@ -85,7 +85,9 @@ def test_after_the_last_step_it_says_what_is_measured_and_can_be_stopped(
     assert (view.ended, view.outcome) == (False, "falls")
     assert view.peak
     assert "training loss 2.75 unseen, before 4.40 unseen, after 3.50" in words(view.html)
-    assert "compare the two orange dots: the loss on the same unseen pairs, before and after." in words(view.html)
+    assert "compare the two orange dots: the loss on the same unseen pairs, before and after." in words(
+        view.html
+    )
     first_run.stop(begun)
     assert run.state().status == "stopped"
 

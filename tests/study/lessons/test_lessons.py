@@ -186,7 +186,9 @@ def test_a_term_in_the_introduction_only_shows_its_meaning(concepts: ConceptMap)
 
 
 def test_a_term_with_capitals_among_small_letters_is_matched_as_it_is_written(concepts: ConceptMap) -> None:
-    html = LessonText(terms_of(concepts), "").rich("B starts at zero. Zero is no rope. BF16, ZeRO, truncated SVD.")
+    html = LessonText(terms_of(concepts), "").rich(
+        "B starts at zero. Zero is no rope. BF16, ZeRO, truncated SVD."
+    )
     assert re.findall(r'class="term"[^>]*>([^<]+)<', html) == ["BF16", "ZeRO", "truncated SVD"]
 
 
