@@ -23,7 +23,7 @@ class Term:
     """One line, shown on pointing, focus or tap."""
 
     address: str
-    """Of the concept's page; empty for a word of the glossary."""
+    """Of the page of the concept that explains it; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Terms:
 
 
 def terms_of(concepts: ConceptMap) -> Terms:
-    """Collect the words of the glossary and the names of all concepts, which win over the glossary."""
-    by_name = {
-        _key(name): Term(id=entry.term, means=entry.means, address="")
-        for entry in read_glossary()
-        for name in (entry.term, *entry.also)
-    }
+    """Collect the names of all concepts and the words of the glossary, whose own meanings win."""
+    by_name: dict[str, Term] = {}
     for concept in concepts.by_id.values():
         term = Term(id=concept.id, means=to_plain(concept.summary), address=concept_address(concept.id))
         by_name |= {_key(name): term for name in (concept.name, *concept.terms)}
+    for entry in read_glossary():
+        address = concept_address(entry.concept) if entry.concept else ""
+        word = Term(id=entry.term, means=entry.means, address=address)
+        by_name |= {_key(name): word for name in (entry.term, *entry.also)}
     words = "|".join(_pattern_of(key) for key in sorted(by_name, key=len, reverse=True))
     return Terms(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])"), by_name)
 
@@ -104,7 +104,8 @@ class LessonText:
             if term.id == self.concept or term.id in self._marked:
                 continue
             self._marked.add(term.id)
-            made += to_html(text[end : found.start()]) + _mark_term(term, found[0], linked=self.linked)
+            linked = self.linked and term.address != concept_address(self.concept)
+            made += to_html(text[end : found.start()]) + _mark_term(term, found[0], linked=linked)
             end = found.end()
         return made + to_html(text[end:])
 

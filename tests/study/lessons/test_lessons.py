@@ -179,6 +179,17 @@ def test_a_term_shows_its_meaning_and_a_word_of_the_glossary_is_a_button(concept
     assert "&lt;b&gt;no&lt;/b&gt;" in html
 
 
+def test_a_word_shows_its_own_meaning_and_leads_to_the_concept_that_explains_it(concepts: ConceptMap) -> None:
+    said = "Tokens become logits. DoRA and PiSSA have dropout and weight decay."
+    html = LessonText(terms_of(concepts), "lora-relatives").rich(said)
+    meanings = re.findall(r'data-means="([^"]+)"', html)
+    assert meanings[0].startswith("A piece of text, a word or a part of one")
+    assert len(set(meanings)) == 6
+    assert not set(meanings) & {concept.summary for concept in concepts.by_id.values()}
+    assert '<a class="term" href="/concept?id=transformer-block" data-means="A piece' in html
+    assert 'href="/concept?id=lora-relatives"' not in html  # it is this page
+
+
 def test_a_term_in_the_introduction_only_shows_its_meaning(concepts: ConceptMap) -> None:
     html = LessonText(terms_of(concepts), "", linked=False).rich("NF4 is no optimizer.")
     assert html.count('<button type="button" class="term" data-means="') == 2
