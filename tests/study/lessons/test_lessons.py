@@ -1,6 +1,7 @@
 """Lesson texts: every problem named at once, numbers computed in place, terms that lead to concepts."""
 
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,6 +16,7 @@ from lora_lab.spec import TINY_MODEL, spec_from
 from lora_lab.views.lesson_link import build_lab_link
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError
+from study.learner.path import path_ids
 from study.lessons.lesson import LESSONS_DIR, Lesson, Lessons, read_lesson
 from study.lessons.lesson_text import LessonText, terms_of
 from study.text.computed_text import fill_numbers, problems_of
@@ -112,6 +114,18 @@ def test_a_concept_without_a_file_has_no_lesson(tmp_path: Path, concepts: Concep
     assert isinstance(found.find(CONCEPT), Lesson)
     assert found.find("nf4") is None
     assert found.find("../lora-rank") is None
+
+
+def test_the_first_lesson_of_the_path_explains_what_its_figure_shows_before_it(lessons: Lessons) -> None:
+    lesson = lessons.find(path_ids()[0])
+    assert lesson
+    figure = FIGURES[lesson.visualize.figure].fragment({})
+    first = lesson.learn.paragraphs[0]  # the figure stands below it
+    marks = set(re.findall(r"&lt;\|\w+\|&gt;", figure))
+    assert marks
+    assert [mark for mark in marks if unescape(mark) not in first] == []
+    assert "masked" in figure
+    assert "Masked text" in first
 
 
 # ---- numbers
