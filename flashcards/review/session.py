@@ -1,6 +1,6 @@
 """The next card as a pure function of cards, log and time, so no session is ever lost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, get_args
@@ -24,6 +24,8 @@ class CardFilter:
     level: str = ""
     tag: str = ""
     concept: str = ""
+    ids: str = ""
+    """The ids of the only cards wanted, with commas between them; new ones come in this order."""
 
     def matches(self, card: Card) -> bool:
         return (
@@ -31,7 +33,12 @@ class CardFilter:
             and self.level in ("", card.level)
             and (not self.tag or self.tag in card.tags)
             and (not self.concept or self.concept in card.concepts)
+            and (not self.ids or card.id in self.ids.split(","))
         )
+
+    def place_of_new(self, card: Card) -> int:
+        """Return where a wanted new card comes: as the ids are listed, otherwise easier levels first."""
+        return self.ids.split(",").index(card.id) if self.ids else LEVELS.index(card.level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +111,12 @@ def next_card(
 
     Order: a card that was just undone; learning cards that are due; cards a missed question asked for;
     reviews due at any hour of this study day, in the order of the rules; new cards up to the daily limit,
-    easier levels first; then learning cards due within the next minutes. "mixed" puts new cards between the
-    reviews. Only one of several cards of a note is shown per day.
+    as the filter lists them, otherwise easier levels first; then learning cards due within the next minutes.
+    "mixed" puts new cards between the reviews. Only one of several cards of a note is shown per day.
     """
-    chosen = [card for card in cards if wanted is None or wanted.matches(card)]
-    queues, waiting = _build_queues(chosen, log, now=now, rules=rules)
+    wanted = wanted or CardFilter()
+    chosen = [card for card in cards if wanted.matches(card)]
+    queues, waiting = _build_queues(chosen, log, now=now, rules=rules, place_of_new=wanted.place_of_new)
     queue = _pick_first(queues, log, rules)
     left = {card.id: card for queued in queues.values() for card in queued}
     return CardSession(
@@ -126,7 +134,7 @@ def next_card(
 
 
 def _build_queues(
-    cards: list[Card], log: Log, *, now: datetime, rules: StudyRules
+    cards: list[Card], log: Log, *, now: datetime, rules: StudyRules, place_of_new: Callable[[Card], int]
 ) -> tuple[dict[Queue, list[Card]], int]:
     """Return the waiting cards by queue, and how many reviews wait in all. "ahead" includes "learning"."""
     shown = [card for card in cards if card.id not in log.hidden]
@@ -143,7 +151,7 @@ def _build_queues(
         scheduling=rules.scheduling,
     )
     fresh = [card for card in shown if card.id not in log.memories and card.id not in log.requested]
-    fresh.sort(key=lambda card: LEVELS.index(card.level))
+    fresh.sort(key=place_of_new)
     undone = [card for card in shown if card.id == log.just_undone]
     undone, due, asked, reviews, fresh, ahead = one_of_each_note(
         [undone, due, asked, reviews, fresh, ahead], seen=log.rated_today, cards=cards

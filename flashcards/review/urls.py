@@ -9,7 +9,7 @@ from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import RuleOverrides
 from study.web import form_event
 
-FILTERS = ("deck", "level", "tag", "concept")
+FILTERS = ("deck", "level", "tag", "concept", "ids")
 MORE_NEW = 5
 AHEAD_DAYS = 7
 HOWS = {
@@ -22,7 +22,10 @@ HOWS = {
 
 @dataclass(frozen=True, kw_only=True)
 class CardChoice:
-    """A parsed query: /cards?deck=qlora&new=5, or &ahead=7, &reviews=300, &minutes=20, &cram=<when>."""
+    """A parsed query: /cards?deck=qlora&new=5, or &ahead=7, &reviews=300, &minutes=20, &cram=<when>.
+
+    `ids=init-values,rank-doubles` are the only cards, new ones in this order.
+    """
 
     wanted: CardFilter = field(default_factory=CardFilter)
     extra: RuleOverrides = field(default_factory=RuleOverrides)

@@ -1,4 +1,4 @@
-"""The glossary: technical words that are not a concept of the map, each with a meaning of one line."""
+"""The glossary: technical words without a page of their own, each with a meaning of one line."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +18,9 @@ class GlossaryEntry:
 
     term: str
     also: tuple[str, ...] = ()
+    concept: str = ""
+    """The id of the concept that explains the word as one of its terms; empty for none."""
+
     means: str
     source: str
 

@@ -35,7 +35,6 @@ READ: frozenset[StudyMode] = frozenset({"learn", "why", "deep", "metrics"})
 TOLD: frozenset[StudyMode] = READ | {"visualize"}
 """Modes that the learner marks as done; a run started from Try, answers and texts complete the others."""
 
-CARD_SECONDS, QUESTION_SECONDS, PROMPT_SECONDS = 10, 30, 90
 CHALLENGE_MINUTES = 10  # five problems, two minutes each: quizzes/session/modes.py
 
 ModeStatus = Literal["new", "opened", "read", "done"]
@@ -79,10 +78,9 @@ def list_states(
     ]
 
 
-def minutes_of(lesson: Lesson | None, *, cards: int, questions: int, prompts: int) -> dict[StudyMode, int]:
-    """Return the stated minutes per mode; a concept without a lesson has only two modes."""
-    seconds = cards * CARD_SECONDS + questions * QUESTION_SECONDS + prompts * PROMPT_SECONDS
-    own: dict[StudyMode, int] = {"challenge": CHALLENGE_MINUTES, "review": max(1, round(seconds / 60))}
+def minutes_of(lesson: Lesson | None, *, review: int) -> dict[StudyMode, int]:
+    """Return the stated minutes per mode, with those of one review; without a lesson there are two modes."""
+    own: dict[StudyMode, int] = {"challenge": CHALLENGE_MINUTES, "review": review}
     if lesson is None:
         return own
     return own | {

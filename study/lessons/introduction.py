@@ -37,6 +37,9 @@ class IntroductionStep:
     play: str = ""
     """The setting that a Play button runs through; empty for none."""
 
+    card: str = ""
+    """The id of the card that keeps the step's idea; empty in the step that runs a training."""
+
     text: str
     question: str
     choices: tuple[IntroductionChoice, ...]
@@ -56,6 +59,12 @@ def introduction() -> tuple[IntroductionStep, ...]:
     return read_items(FILE, kind="step", read=_step)
 
 
+def order_cards(missed: str) -> tuple[str, ...]:
+    """Return the cards of all steps, those first whose number is among the digits of `missed`."""
+    numbered = ((str(number), step.card) for number, step in enumerate(introduction(), 1) if step.card)
+    return tuple(card for _, card in sorted(numbered, key=lambda each: each[0] not in missed))
+
+
 def _step(entry: Fields) -> IntroductionStep:
     runs = entry.flag("run")
     ask = entry.needed_child("ask", kind="question")
@@ -64,6 +73,8 @@ def _step(entry: Fields) -> IntroductionStep:
     if not isinstance(right, int) or (not runs and not 1 <= right <= len(choices)):
         ask.note(f"`right` must be the number of a choice, got {right!r}")
         right = 1
+    if not runs and not entry.has("card"):
+        entry.note("a step with a question needs the `card` that keeps its idea")
     if runs and len(choices) != len(OUTCOMES):
         ask.note(f"a run has {len(OUTCOMES)} outcomes, got {len(choices)} choices")
     question, text = ask.text("say"), " ".join(entry.text("text").split())

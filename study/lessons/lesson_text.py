@@ -23,7 +23,7 @@ class Term:
     """One line, shown on pointing, focus or tap."""
 
     address: str
-    """Of the concept's page; empty for a word of the glossary."""
+    """Of the page of the concept that explains it; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,36 @@ class Terms:
 
     pattern: re.Pattern[str]
     by_name: dict[str, Term]
+    """By `_key`: ZeRO and QLoRA keep their capitals, all others are in small letters."""
+
+    def find(self, written: str) -> Term:
+        """Return the term that a match of the pattern stands for."""
+        return self.by_name.get(_key(written)) or self.by_name[written.lower()]
 
 
 def terms_of(concepts: ConceptMap) -> Terms:
-    """Collect the words of the glossary and the names of all concepts, which win over the glossary."""
-    by_name = {
-        name.lower(): Term(id=entry.term, means=entry.means, address="")
-        for entry in read_glossary()
-        for name in (entry.term, *entry.also)
-    }
+    """Collect the names of all concepts and the words of the glossary, whose own meanings win."""
+    by_name: dict[str, Term] = {}
     for concept in concepts.by_id.values():
         term = Term(id=concept.id, means=to_plain(concept.summary), address=concept_address(concept.id))
-        by_name |= {name.lower(): term for name in (concept.name, *concept.terms)}
-    words = "|".join(re.escape(name) for name in sorted(by_name, key=len, reverse=True))
-    return Terms(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE), by_name)
+        by_name |= {_key(name): term for name in (concept.name, *concept.terms)}
+    for entry in read_glossary():
+        address = concept_address(entry.concept) if entry.concept else ""
+        word = Term(id=entry.term, means=entry.means, address=address)
+        by_name |= {_key(name): word for name in (entry.term, *entry.also)}
+    words = "|".join(_pattern_of(key) for key in sorted(by_name, key=len, reverse=True))
+    return Terms(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])"), by_name)
+
+
+def _key(name: str) -> str:
+    """Keep capitals among small letters, so that ZeRO is not zero; NF4 and the first letter may be small."""
+    mixed = name != name.upper() and name[1:] != name[1:].lower()
+    return name[:1].lower() + name[1:] if mixed else name.lower()
+
+
+def _pattern_of(key: str) -> str:
+    free = len(key) if key == key.lower() else 1  # letters that may be capital or small
+    return f"(?i:{re.escape(key[:free])}){re.escape(key[free:])}"
 
 
 @dataclass
@@ -84,11 +100,12 @@ class LessonText:
     def _with_terms(self, text: str) -> Markup:
         made, end = NO_HTML, 0
         for found in self.terms.pattern.finditer(text):
-            term = self.terms.by_name[found[0].lower()]
+            term = self.terms.find(found[0])
             if term.id == self.concept or term.id in self._marked:
                 continue
             self._marked.add(term.id)
-            made += to_html(text[end : found.start()]) + _mark_term(term, found[0], linked=self.linked)
+            linked = self.linked and term.address != concept_address(self.concept)
+            made += to_html(text[end : found.start()]) + _mark_term(term, found[0], linked=linked)
             end = found.end()
         return made + to_html(text[end:])
 

@@ -180,12 +180,7 @@ class ConceptPage:
     ) -> list[ModeState]:
         met = self._met(visit)
         materials = self._materials(concept.id, met)
-        minutes = minutes_of(
-            lesson,
-            cards=len(materials.cards),
-            questions=len(materials.questions),
-            prompts=len(materials.prompts),
-        )
+        minutes = minutes_of(lesson, review=self.review.plan(visit, concept.id).minutes)
         done: list[StudyMode] = []
         if self.ports.challenge_link(visit, concept.id).done:
             done.append("challenge")

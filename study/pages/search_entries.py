@@ -39,6 +39,8 @@ def list_entries(context: Context, figures: Figures) -> Iterator[SearchEntry]:
     for figure in figures.values():
         yield SearchEntry(kind="Figures", title=figure.title, address=f"/figures?figure={figure.id}")
     for word in read_glossary():
+        if word.concept:  # found as its concept, among whose terms it is
+            continue
         yield SearchEntry(
             kind="Words",
             title=word.term,

@@ -1,7 +1,7 @@
 """Understand LoRA in five minutes: a stepper of live figures with a question each, and a real run at the end.
 
 The URL holds the place: `/start?step=3&answer=2`, with the figure's settings once it was moved; in the last
-step `&run=ID` too. A reload shows the same.
+step `&run=ID` too; `&missed=25` are the steps answered wrong so far. A reload shows the same.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.figures.controls import controls_of
 from study.figures.figure import Figures
-from study.lessons.introduction import OUTCOMES, IntroductionStep, introduction
+from study.lessons.introduction import OUTCOMES, IntroductionStep, introduction, order_cards
 from study.lessons.lesson_text import LessonText, Terms
 from study.ports.activities import FirstRuns
 from study.ports.context import Context, Visit
@@ -37,12 +37,16 @@ class IntroductionPlace:
     step: int
     answer: int = 0
     run: str = ""
+    missed: str = ""
+    """The numbers of the steps whose question was answered wrong: their cards come first."""
+
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
         """The URL of this place."""
-        given = {"step": self.step, "answer": self.answer, "run": self.run, **self.settings}
+        here = {"step": self.step, "answer": self.answer, "run": self.run, "missed": self.missed}
+        given = {**here, **self.settings}
         return f"{PATH}?{urlencode({name: value for name, value in given.items() if value})}"
 
 
@@ -72,9 +76,8 @@ class StartPage:
                 step = form_event.read_number(
                     form_event.read_text(event, "step"), default=1, low=1, high=len(introduction())
                 )
-                return self._went(
-                    visit, self._resumed(visit, IntroductionPlace(step=step)), focus="#step-title"
-                )
+                there = IntroductionPlace(step=step, missed=place.missed)
+                return self._went(visit, self._resumed(visit, there), focus="#step-title")
             case "answer":
                 return self._answered(visit, place, event)
             case "poll":
@@ -84,7 +87,8 @@ class StartPage:
                 return self._polled(visit, place) | {"say": "Stopping the run."}
             case "anew":
                 self.context.store.notes.prefer(visit.profile.id, first_run="")
-                return self._went(visit, IntroductionPlace(step=place.step), focus="#step-title")
+                fresh = IntroductionPlace(step=place.step, missed=place.missed)
+                return self._went(visit, fresh, focus="#step-title")
             case "end":
                 self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
                 return {"goto": "/"}
@@ -101,7 +105,10 @@ class StartPage:
             guess = {"course": OUTCOMES[answer - 1], "guess_mb": form_event.read_field(event, "guess_mb")}
             run = self.first_run.start(visit, anew=not self.context.shared, guess=guess)
             self.context.store.notes.prefer(visit.profile.id, tour_seen=True, first_run=run)
-        return self._went(visit, replace(place, answer=answer, run=run), focus="#verdict")
+        missed = place.missed
+        if not step.runs and answer != step.right and str(place.step) not in missed:
+            missed += str(place.step)
+        return self._went(visit, replace(place, answer=answer, run=run, missed=missed), focus="#verdict")
 
     def _went(self, visit: Visit, place: IntroductionPlace, *, focus: str) -> Reply:
         step = introduction()[place.step - 1]
@@ -115,7 +122,7 @@ class StartPage:
         if view.ended:
             return {"html": self._page(visit, place), "say": "The run has ended."}
         outcome = render("study/start_outcome.html", view=view, said=view.guessed)
-        coming = render("study/start_next.html", view=view)
+        coming = render("study/start_next.html", view=view, cards=order_cards(place.missed))
         return {"parts": {"run": view.html, "outcome": outcome, "next": coming}}
 
     def _page(self, visit: Visit, place: IntroductionPlace) -> Markup:
@@ -131,6 +138,7 @@ class StartPage:
             text=LessonText(self.terms, "", linked=False).rich(step.text),
             figure=self._figure(step, place.settings),
             view=view,
+            cards=order_cards(place.missed),
             guess=step.choices[said - 1].say if said else "",
             said=OUTCOMES[said - 1] if step.runs and said else "",
             right=step.runs or place.answer == step.right,
@@ -150,6 +158,7 @@ class StartPage:
             step=step,
             answer=form_event.read_number(query.get("answer", ""), default=0, low=0, high=len(OUTCOMES)),
             run=query.get("run", "")[:100],
+            missed=query.get("missed", "")[: len(introduction())],
             settings={name: query[name] for name in names if name in query},
         )
         return self._resumed(visit, place)

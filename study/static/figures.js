@@ -7,7 +7,8 @@
 // <details data-figure-of="merging">        gets GET /figure/merging/whole into its [data-figure-place] when it is unfolded
 //
 // <button data-set="rank=64&bits=nf4">    sets the figure in its [data-figure-scope], or the first one of the page
-// <button data-play="rank">               runs through a slider's stops; pressing it again, or moving a control, stops it
+// <button data-play="rank">               runs through a slider's stops; pressing it again, or moving a control, stops it;
+//                                         while it runs it has data-playing, by which it shows .pauses instead of .plays
 // <div data-figure-address>               has one figure, whose settings are kept in the page's address
 //
 // At most one request a figure is on its way; what moved meanwhile is asked for next, so the newest always arrives
@@ -122,10 +123,17 @@
     control.dispatchEvent(new Event('input', { bubbles: true }));
   }
 
+  // On a phone the picture may be out of sight of what moves it.
+  function bringIntoView(figure) {
+    const picture = figure?.querySelector('.fig-picture');
+    const { top, bottom } = picture?.getBoundingClientRect() ?? { top: 0, bottom: 0 };
+    if (top < 0 || bottom > innerHeight) picture.scrollIntoView({ block: 'nearest' });
+  }
+
   function stopPlaying() {
     if (!playing) return;
     clearInterval(playing.timer);
-    playing.button.setAttribute('aria-pressed', 'false');
+    delete playing.button.dataset.playing;
     playing = null;
   }
 
@@ -143,9 +151,10 @@
       moved.played = true;
       control.dispatchEvent(moved);
     };
-    button.setAttribute('aria-pressed', 'true');
+    button.dataset.playing = '';
     playing = { button, timer: setInterval(step, STOP_MS) };
     step();
+    bringIntoView(figure);
   }
 
   document.addEventListener('click', (event) => {
@@ -153,6 +162,7 @@
     if (setter) {
       const figure = figureOf(setter);
       if (figure) new URLSearchParams(setter.dataset.set).forEach((value, name) => move(figure, name, value));
+      bringIntoView(figure);
     }
     const player = event.target.closest?.('[data-play]');
     if (player) { const again = playing?.button === player; stopPlaying(); if (!again) play(player); }

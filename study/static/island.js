@@ -211,7 +211,8 @@ function focusOn(selector) {
   const target = selector && find(selector);
   if (!target) return;
   target.focus({ preventScroll: true });
-  target.scrollIntoView({ block: 'nearest' });
+  const taller = target.offsetHeight > innerHeight; // 'nearest' may show its end
+  target.scrollIntoView({ block: taller ? 'start' : 'nearest' });
 }
 
 // ---- after new HTML is in place ------------------------------------------------------------------------------

@@ -40,6 +40,8 @@
 
   // ---- who are you? Today answers it on every page
 
+  document.addEventListener('submit', (event) => { if (event.target.closest('#main')) document.querySelector('[data-who]')?.remove(); });
+
   document.addEventListener('click', async (event) => {
     const choice = event.target.closest('[data-who-act]');
     const notice = document.querySelector('[data-who]');

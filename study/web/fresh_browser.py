@@ -36,4 +36,4 @@ def list_known(context: Context, visit: Visit) -> list[Known]:
 
 def _describe(visit: Visit, moments: list[datetime]) -> str:
     answers = f"{len(moments):,} {'answer' if len(moments) == 1 else 'answers'}"
-    return f"last here {visit.days_ago(max(moments))}, {answers}"
+    return f"{visit.days_ago(max(moments))} · {answers}"

@@ -76,8 +76,21 @@ def test_a_phrase_and_the_play_button_move_the_real_slider(visit: Visit) -> None
     expect(page.locator(".fig-finding")).to_contain_text("At rank 1,")
     page.get_by_role("button", name="Play the ranks").click()
     expect(slider).not_to_have_attribute("aria-valuetext", "1")
-    page.get_by_role("button", name="Play the ranks").click()
-    expect(page.get_by_role("button", name="Play the ranks")).to_have_attribute("aria-pressed", "false")
+    page.get_by_role("button", name="Pause").click()
+    stopped = slider_of(page)
+    expect(page.get_by_role("button", name="Play the ranks")).to_be_visible()
+    page.wait_for_timeout(1200)  # longer than a play stays at one rank
+    assert slider_of(page) == stopped
+
+
+def test_what_moves_the_figure_brings_it_into_view_on_a_phone(visit: Visit) -> None:
+    page = visit(width=390, height=600, has_touch=True).open("/start?step=3")
+    page.get_by_role("button", name="Play the ranks").tap()
+    expect(page.locator(".fig-picture")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_label("Rank r")).to_be_in_viewport()
+    page.get_by_role("button", name="Pause").tap()
+    page.get_by_role("button", name="64", exact=True).tap()
+    expect(page.locator(".fig-picture")).to_be_in_viewport(ratio=1)
 
 
 def slider_of(page: Page) -> tuple[str, str | None]:
@@ -99,7 +112,7 @@ def test_an_answer_keeps_the_learners_rank_and_the_next_step_starts_at_its_own(v
     page.get_by_label("Rank r").press("End")
     expect(page).to_have_url(re.compile("rank=256"))  # at rest, the address keeps what Back returns to
     page.get_by_role("button", name="Next").click()
-    expect(page).to_have_url(re.compile(r"/start\?step=3$"))
+    expect(page).to_have_url(re.compile(r"/start\?step=3&missed=2$"))
     expect(page.get_by_label("Rank r")).to_have_value(str(RANKS.index(8)))
     assert slider_of(page)[1] == "8"
     page.go_back()

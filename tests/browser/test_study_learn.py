@@ -102,6 +102,17 @@ def test_back_and_forward_step_through_the_modes_and_the_tab_says_which(visit: V
     expect(page.get_by_role("heading", level=1)).to_have_text("Learn")
 
 
+def test_the_next_part_begins_at_its_heading_on_a_phone(visit: Visit, address: str) -> None:
+    page = visit(address=address, width=390, height=844, has_touch=True).open("/concept?id=lora-rank")
+    for name in ("Why", "Deep"):
+        page.get_by_role("button", name=f"I have read this, next: {name}").tap()
+        expect(page.locator("#mode-title")).to_contain_text(name)
+        expect(page.locator("#mode")).to_be_focused()
+        page.wait_for_function(
+            "(y => y >= 0 && y < 120)(document.querySelector('#mode-title').getBoundingClientRect().top)"
+        )
+
+
 def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address: str) -> None:
     visitor = visit(address=address, width=390, height=844, color_scheme="dark", reduced_motion="reduce")
     page = visitor.open("/learn")

@@ -53,8 +53,10 @@ def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
     for width in (1280, 390):
         page = visit(width=width, height=844).open("/quiz")
         asked = page.get_by_role("group", name="Who are you?")
-        here = asked.get_by_role("button", name=re.compile(f"^{guest}, last here today, 1 answer$"))
-        expect(here).to_be_in_viewport()
+        here = asked.get_by_role("button", name=re.compile(f"^{guest} · today · 1 answer$"))
+        expect(here).to_be_in_viewport(ratio=1)
+        expect(asked.get_by_role("button").first).to_have_text("I am new here")
+        assert asked.evaluate("e => [e, ...e.children].every((each) => each.scrollWidth <= each.clientWidth)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     here.press("Enter")
     expect(page.locator(".who .name")).to_have_text(guest or "")
@@ -68,6 +70,24 @@ def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
     other.open("/learn")
     expect(page.locator(".who .name")).to_be_visible()
     expect(asked).to_have_count(0)
+
+
+def test_an_exam_that_has_begun_does_not_ask_who_takes_it(visit: Visit) -> None:
+    page = visit().open("/settings")
+    page.get_by_label("Your name").fill("Eve")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator(".who .name")).to_have_text("Eve")
+
+    page = visit().open("/quiz?mode=exam&topic=lora&n=5&seed=5")
+    asked = page.get_by_role("group", name="Who are you?")
+    expect(asked).to_be_visible()
+    page.get_by_role("button", name="Start this quiz").click()
+    expect(page.locator("#stem")).to_be_visible()
+    expect(asked).to_be_hidden()
+    page.reload()
+    expect(page.locator("#stem")).to_be_visible()
+    expect(page.locator(".who .name")).to_be_visible()
+    expect(asked).to_be_hidden()
 
 
 def test_deleting_asks_first_and_then_leaves_a_fresh_start(visit: Visit) -> None:

@@ -112,6 +112,15 @@ def test_a_filter_narrows_all_queues() -> None:
         assert (found.card, found.total) == (cards[0], 1)
 
 
+def test_listed_cards_are_the_only_ones_and_new_ones_come_as_they_are_listed() -> None:
+    cards = [card("a"), card("b", level="advanced"), card("c")]
+    wanted = CardFilter(ids="b,a,gone")
+    first = session(cards, Log(memories={}), wanted=wanted)
+    assert (first.card, first.total) == (cards[1], 2)
+    second = session(cards, Log(memories={"b": memory(due_in=4 * DAY)}, new_today=1), wanted=wanted)
+    assert (second.card, second.counts.left) == (cards[0], 1)
+
+
 def test_done_counts_cards_seen_today_that_need_nothing_more() -> None:
     memories = {"done": memory(due_in=4 * DAY), "learning": memory(phase="learning", due_in=MINUTE)}
     log = Log(memories=memories, rated_today=dict.fromkeys(memories, 1))

@@ -78,11 +78,16 @@ def test_after_the_last_step_it_says_what_is_measured_and_can_be_stopped(
         "All 10 steps are done. Measuring the loss on unseen pairs with the adapter: 8 of 55 pairs …" in said
     )
     assert "Stop the run" in said
+    assert "The line jumps because each step trains on 4 other pairs" in said
+    assert "the two orange dots" not in said
     run.emit("evaluated", loss_before=4.4, loss_after=3.5, examples=55)
     view = first_run.show(visit, begun)
     assert (view.ended, view.outcome) == (False, "falls")
     assert view.peak
     assert "training loss 2.75 unseen, before 4.40 unseen, after 3.50" in words(view.html)
+    assert "compare the two orange dots: the loss on the same unseen pairs, before and after." in words(
+        view.html
+    )
     first_run.stop(begun)
     assert run.state().status == "stopped"
 

@@ -7,11 +7,13 @@ from urllib.parse import parse_qsl
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from flashcards.decks.deck import load_decks
 from lora_lab.figures import FIGURES
 from study.base.yaml_loader import load_yaml
+from study.content.concepts import ConceptMap
 from study.content.evidence import check_claims
 from study.figures.controls import controls_of, settings_from
-from study.lessons.introduction import IntroductionStep, introduction
+from study.lessons.introduction import IntroductionStep, introduction, order_cards
 from study.lessons.lesson import LESSONS_DIR, Lesson, read_lesson
 from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers
 
@@ -25,6 +27,17 @@ def test_the_introduction_has_six_steps_and_ends_in_a_run() -> None:
 
 def test_every_number_of_the_introduction_is_computed() -> None:
     check_claims((step.id, step.evidence) for step in introduction())
+
+
+def test_every_question_has_a_card_that_keeps_its_idea_and_missed_ones_come_first(
+    concepts: ConceptMap,
+) -> None:
+    cards = load_decks(concepts).by_id
+    assert [cards[step.card].concepts[0] for step in WITH_A_FIGURE] == [
+        "trainable-state", "frozen-base", "lora-rank", "lora-initialization", "qlora",
+    ]  # fmt: skip
+    assert order_cards("") == tuple(step.card for step in WITH_A_FIGURE)
+    assert order_cards("53") == tuple(WITH_A_FIGURE[place - 1].card for place in (3, 5, 1, 2, 4))
 
 
 def test_the_right_choice_is_not_always_at_the_same_place() -> None:

@@ -1,5 +1,7 @@
 """Lesson texts: every problem named at once, numbers computed in place, terms that lead to concepts."""
 
+import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,7 +16,8 @@ from lora_lab.spec import TINY_MODEL, spec_from
 from lora_lab.views.lesson_link import build_lab_link
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError
-from study.lessons.lesson import Lesson, Lessons, read_lesson
+from study.learner.path import path_ids
+from study.lessons.lesson import LESSONS_DIR, Lesson, Lessons, read_lesson
 from study.lessons.lesson_text import LessonText, terms_of
 from study.text.computed_text import fill_numbers, problems_of
 from tests.study.lesson_files import CONCEPT, lesson, write_lesson
@@ -113,6 +116,18 @@ def test_a_concept_without_a_file_has_no_lesson(tmp_path: Path, concepts: Concep
     assert found.find("../lora-rank") is None
 
 
+def test_the_first_lesson_of_the_path_explains_what_its_figure_shows_before_it(lessons: Lessons) -> None:
+    lesson = lessons.find(path_ids()[0])
+    assert lesson
+    figure = FIGURES[lesson.visualize.figure].fragment({})
+    first = lesson.learn.paragraphs[0]  # the figure stands below it
+    marks = set(re.findall(r"&lt;\|\w+\|&gt;", figure))
+    assert marks
+    assert [mark for mark in marks if unescape(mark) not in first] == []
+    assert "masked" in figure
+    assert "Masked text" in first
+
+
 # ---- numbers
 
 
@@ -178,10 +193,37 @@ def test_a_term_shows_its_meaning_and_a_word_of_the_glossary_is_a_button(concept
     assert "&lt;b&gt;no&lt;/b&gt;" in html
 
 
+def test_a_word_shows_its_own_meaning_and_leads_to_the_concept_that_explains_it(concepts: ConceptMap) -> None:
+    said = "Tokens become logits. DoRA and PiSSA have dropout and weight decay."
+    html = LessonText(terms_of(concepts), "lora-relatives").rich(said)
+    meanings = re.findall(r'data-means="([^"]+)"', html)
+    assert meanings[0].startswith("A piece of text, a word or a part of one")
+    assert len(set(meanings)) == 6
+    assert not set(meanings) & {concept.summary for concept in concepts.by_id.values()}
+    assert '<a class="term" href="/concept?id=transformer-block" data-means="A piece' in html
+    assert 'href="/concept?id=lora-relatives"' not in html  # it is this page
+
+
 def test_a_term_in_the_introduction_only_shows_its_meaning(concepts: ConceptMap) -> None:
     html = LessonText(terms_of(concepts), "", linked=False).rich("NF4 is no optimizer.")
     assert html.count('<button type="button" class="term" data-means="') == 2
     assert "href" not in html
+
+
+def test_a_term_with_capitals_among_small_letters_is_matched_as_it_is_written(concepts: ConceptMap) -> None:
+    html = LessonText(terms_of(concepts), "").rich(
+        "B starts at zero. Zero is no rope. BF16, ZeRO, truncated SVD."
+    )
+    assert re.findall(r'class="term"[^>]*>([^<]+)<', html) == ["BF16", "ZeRO", "truncated SVD"]
+
+
+def test_no_text_calls_the_number_zero_a_way_to_split_states(concepts: ConceptMap) -> None:
+    terms = terms_of(concepts)
+    folders = (LESSONS_DIR, LESSONS_DIR.parent / "content")
+    texts = {path: path.read_text("utf-8") for folder in folders for path in folder.glob("*.yaml")}
+    found = {match[0] for text in texts.values() for match in terms.pattern.finditer(text)}
+    assert "ZeRO" in found
+    assert sorted(each for each in found if each.lower() == "zero") == ["ZeRO"]
 
 
 def test_no_two_concepts_are_called_the_same(concepts: ConceptMap) -> None:

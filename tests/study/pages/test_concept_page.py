@@ -99,6 +99,12 @@ def test_a_concept_opens_with_its_place_on_the_map_and_nine_modes(ana_reads: Rea
     assert "Sources of these texts: arXiv:2106.09685 section 4.1; PEFT docs." in said
 
 
+def test_the_review_has_one_duration_in_its_tile_its_heading_and_beside_its_button(ana_reads: Reader) -> None:
+    said = words(ana_reads.opens("&mode=review"))
+    tile, heading, button = re.findall(r"(?:Review |about )(\d+) min", said)
+    assert tile == heading == button
+
+
 def test_a_mode_that_was_read_is_ticked_and_leads_to_the_next(
     ana_reads: Reader, store: Store, ana: str
 ) -> None:
@@ -120,7 +126,7 @@ def test_try_is_done_by_a_run_and_not_by_a_press(
     html = ana_reads.opens("&mode=try")
     assert 'data-act="done"' not in html
     assert "Next: Project, a guided experiment" in words(html)
-    assert "This mode is done when you start a run there." in words(html)
+    assert "This part is done when you have started a run there." in words(html)
     assert "✓ done" not in words(ana_reads.opens("&mode=project"))
     store.lessons.mark(ana, CONCEPT, "try", "done", at=now)
     html = ana_reads.opens("&mode=try")

@@ -73,6 +73,17 @@ def test_the_next_step_starts_with_its_own_settings(page: StartPage) -> None:
     assert "At rank 8" in words(reply["html"])
 
 
+def test_steps_that_were_missed_decide_which_card_comes_first(page: StartPage) -> None:
+    reply = page.act({"act": "answer", "fields": {"choice": ["1"]}, "query": "?step=3"}, opened("b1"))
+    assert reply["step"] == "/start?step=3&answer=1&missed=3"
+    reply = page.act({"act": "go", "step": "6", "query": "?step=3&answer=1&missed=3"}, opened("b1"))
+    assert reply["step"] == "/start?step=6&missed=3"
+    fields = {"choice": ["1"], "guess_mb": [""]}
+    html = page.act({"act": "answer", "fields": fields, "query": "?step=6&missed=3"}, opened("b1"))["html"]
+    kept = "rank-doubles,memory-adam,frozen-what-trains,init-values,qlora-what"
+    assert f'href="/cards?ids={kept}">Keep it: 5 cards</a>' in html
+
+
 def test_a_setting_that_the_figure_does_not_have_is_named(page: StartPage) -> None:
     assert "must be a whole number, got 'many'" in words(page.load(opened("b1", "step=2&rank=many")))
 

@@ -84,7 +84,7 @@ def test_a_fresh_browser_is_asked_once_who_it_is(
     rate_one(cards, guest.id, 3, now - timedelta(days=1))
     ana = store.profiles.add("b1", "Ana", now=now)
     store.profiles.of_browser("nobody", now=now)
-    assert asks(today) == "Who are you? Guest learner, last here yesterday, 1 answer Ana I am new here"
+    assert asks(today) == "Who are you? I am new here Guest learner · yesterday · 1 answer Ana"
     assert asks(today, "b1") == ""
     assert today.act({"act": "switch", "profile": ana.id}, opened("b2")) == {"goto": "/"}
     assert store.profiles.of_browser("b2", now=now).id == ana.id
