@@ -36,7 +36,7 @@ KEYS = (
     ("e", "edit the card"),
     ("f", "flag it"),
     ("b", "bury it until tomorrow"),
-    ("s", "suspend it"),
+    ("x", "suspend it"),
     ("/", "search"),
 )
 

@@ -146,7 +146,8 @@ class QuizExercise:
             rule=SECOND_ATTEMPT_RULE,
         )
         said = " ".join(to_plain(row.part.feedback) for row in wrong if row.part.feedback)
-        return Fragment(html=html, say=f"{format_verdict(given, grade)} {said}".strip(), focus="#next")
+        # Not on a button, which would take Space for itself: Enter tries again, Space shows the answer.
+        return Fragment(html=html, say=f"{format_verdict(given, grade)} {said}".strip(), focus="#verdict")
 
     def _feedback(
         self,

@@ -41,7 +41,7 @@ def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: V
     expect(page.locator("#answer")).to_have_value("1,000,000,000 parameters")
     expect(page.locator("[aria-busy]")).to_have_count(0)
     page.keyboard.press("Enter")
-    expect(page.locator("#next")).to_be_focused()
+    expect(page.locator("#verdict")).to_be_focused()
     expect(page.locator("#next")).to_contain_text("Try again")
     expect(page.get_by_text("A right second attempt counts for two thirds.")).to_be_visible()
 
@@ -78,7 +78,7 @@ def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
                 assert page.evaluate("document.documentElement.scrollWidth") <= 390, kind
             answer_by_keyboard(page, sure="2" if new else "")
             if page.get_by_role("button", name="Show the answer").count():
-                page.keyboard.press("s")
+                page.keyboard.press("Space")
             expect(page.locator(".keep")).to_be_visible()
             if new:
                 assert violations(page) == []

@@ -52,7 +52,7 @@ def test_rewriting_marking_and_setting_aside_by_keyboard_and_all_of_it_taken_bac
     page.keyboard.press("b")
     expect(page.locator("#question")).not_to_have_text(second)
     third = question(page)
-    page.keyboard.press("s")
+    page.keyboard.press("x")
     expect(page.locator("#question")).not_to_have_text(third)
     for back in (third, second, first):
         page.keyboard.press("u")
