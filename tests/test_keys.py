@@ -20,6 +20,10 @@ def test_space_shows_the_answer_on_a_card_and_in_a_quiz_and_x_suspends() -> None
     assert (shows, suspends) == ({"Space"}, {"x"})
 
 
+def test_no_page_takes_the_key_that_searches_everything() -> None:
+    assert not [path.name for path, key, _ in KEYS if key == "/"]
+
+
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_a_letter_on_a_keycap_is_small(path: Path) -> None:
     assert not re.findall(r"<kbd[^>]*>([A-Z])</kbd>", path.read_text())

@@ -37,7 +37,7 @@ KEYS = (
     ("f", "flag it"),
     ("b", "bury it until tomorrow"),
     ("x", "suspend it"),
-    ("/", "search"),
+    ("/", "search everything"),
 )
 
 
