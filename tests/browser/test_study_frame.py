@@ -185,6 +185,14 @@ def test_no_key_of_the_page_acts_behind_a_dialog(visit: Visit) -> None:
     expect(page.locator("#answer")).to_have_count(0)
 
 
+def test_the_list_of_keys_shows_its_keys_on_a_touch_screen_too(visit: Visit) -> None:
+    page = visit(has_touch=True).open("/cards?new=2")
+    expect(page.get_by_role("button", name="Show the answer").locator("kbd")).to_be_hidden()
+    page.keyboard.press("?")
+    for key in ("/", "Space", "x"):
+        expect(page.locator("#keys kbd").get_by_text(key, exact=True)).to_be_visible()
+
+
 def test_the_look_is_chosen_in_settings_and_stays(visit: Visit) -> None:
     visitor = visit()
     page = visitor.open("/settings")
