@@ -135,9 +135,15 @@ class QuizOperations:
         self.store.quizzes.append(record.id, answer)
         return answer
 
-    def give_up(self, record: QuizRecord, question_id: str, *, now: datetime) -> QuizAnswer:
-        """Record an empty second attempt, so the answer can be shown."""
-        return self.answer(record, question_id, {}, shown_at=now, now=now, attempt=2)
+    def give_up(
+        self, record: QuizRecord, question_id: str, *, shown_at: datetime, now: datetime, attempt: int
+    ) -> QuizAnswer:
+        """Record the attempts from this one on as empty, so the answer can be shown; return the first."""
+        later = range(attempt + 1, rules_of(record).attempts + 1)
+        first = self.answer(record, question_id, {}, shown_at=shown_at, now=now, attempt=attempt)
+        for number in later:
+            self.answer(record, question_id, {}, shown_at=now, now=now, attempt=number)
+        return first
 
     def hint(self, record: QuizRecord, question_id: str, *, now: datetime) -> str:
         """Return a question's hint, and record that it was shown."""

@@ -84,14 +84,22 @@ class QuizExercise:
         )
         return self._after(visit, record, question, given, alone=alone)
 
-    def give_up(self, visit: Visit, event: Mapping[str, Any]) -> Fragment:
-        """Render the answer instead of a second attempt."""
+    def give_up(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment:
+        """Render the answer to someone who doesn't know it, at the first attempt or instead of a second."""
         record, question = self._asked(visit, event)
-        self.operations.give_up(record, question.id, now=visit.now)
+        given = self.operations.give_up(
+            record,
+            question.id,
+            shown_at=form_event.read_moment(event, "shown"),
+            now=visit.now,
+            attempt=form_event.read_whole(event, "attempt"),
+        )
+        if given.attempt == 1:
+            return self._after(visit, record, question, given, alone=alone)
         made = self.operations.store.quizzes.answers(record.id)
         first = next(answer for answer in made if answer.question_id == question.id)
         position = self.operations.position(record, now=visit.now)
-        return self._feedback(record, question, first, position, alone=True)
+        return self._feedback(record, question, first, position, alone=alone)
 
     def hint(self, visit: Visit, event: Mapping[str, Any]) -> Markup:
         """Render the place of the hint, with the hint in it."""
@@ -139,6 +147,7 @@ class QuizExercise:
             topic=self.operations.bank.topics[question.topic],
             verdict=format_verdict(given, grade),
             session=record.id,
+            shown_at=given.answered_at.isoformat(),
             number=position.number,
             total=position.total,
             wrong=wrong,
@@ -229,7 +238,12 @@ class QuizExercise:
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle an answer, or go on to the next question."""
-        return self.answer(visit, event, alone=False) if event.get("act") == "answer" else None
+        match event.get("act"):
+            case "answer":
+                return self.answer(visit, event, alone=False)
+            case "give-up":
+                return self.give_up(visit, event, alone=False)
+        return None
 
     def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
         """Return how the questions of a five-minute review went."""

@@ -306,6 +306,25 @@ def test_the_last_card_of_a_review_can_be_taken_back_until_its_end(review: Revie
     assert "Done for now." in words(again)
 
 
+def test_a_review_leads_past_a_question_and_an_explanation_that_one_cannot_answer_yet(
+    today: TodayPage, review: ReviewPage
+) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    html = review.load(opened("b1", query[1:]))
+    for _ in range(9):
+        back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
+        html = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
+    for _ in range(3):
+        shown = review.act(build_event(html, "give-up", query=query), opened("b1"))["html"]
+        assert "✓ The right answer" in words(shown)
+        html = review.act(build_event(shown, "next", query=query), opened("b1"))["html"]
+    done = review.act(build_event(html, "skip", query=query), opened("b1"))["html"]
+    assert "Done for now." in words(done)
+    assert "0 of 3 questions right. No explanation written." in words(done)
+    assert words(done).count("asked again in a later review") == 3
+    assert "Go on with your review" not in words(today.load(opened("b1")))
+
+
 def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     event = build_event(html, "answer")
     quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations
