@@ -293,7 +293,7 @@ class ExplainExercise:
         return min(about if concept else self.prompts_of(visit), key=attempts.count, default="")
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
-        """Return the progress: done when an explanation of this review has verdicts, none if it is skipped."""
+        """Return the progress: done when an explanation of this review has verdicts, none if skipped."""
         attempt = self._in_run(visit, run)
         done = attempt is not None and attempt.verdicts is not None
         wanted = bool(run.prompt_id) and (done or not self._is_skipped(visit, run))

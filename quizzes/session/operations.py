@@ -23,12 +23,19 @@ from study.base.errors import LearnerError, StaleError
 from study.base.units import to_milliseconds
 from study.content.yaml_reader import LEVELS
 from study.learner.mastery import compute_mastery
+from study.learner.path import path_ids
 from study.learner.progress import Mastery, find_weakest
 from study.ports.activities import Subjects
 from study.store import Store
 from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord
 
 __all__ = ["QuizChoice", "QuizOperations", "new_seed"]
+
+FEW_CONCEPTS = 10
+"""With fewer concepts met, a review first asks new questions about known ones only."""
+
+INTRODUCED = 5
+"""The first concepts of the path: fine-tuning, B·A, the update, the rank, and counting parameters."""
 
 LOOK_BACK = 100  # quizzes; the URL of an older one starts a new quiz
 TIME_IS_UP = "The time for this quiz is up; that answer came too late to count."
@@ -176,6 +183,15 @@ class QuizOperations:
     def weak_concepts(self, profile_id: str) -> list[str]:
         """List the concepts that need the most work, by the rule of mastery."""
         return [concept for concept, _ in find_weakest(self._mastery(profile_id))]
+
+    def known_concepts(self, profile_id: str) -> set[str] | None:
+        """Return the concepts that a newcomer met in an exercise, opened in Learn, or meets first.
+
+        None for a learner who has met `FEW_CONCEPTS` or more.
+        """
+        marks = self.store.lessons.marks(profile_id)
+        met = self._mastery(profile_id).keys() | {mark.concept_id for mark in marks}
+        return met | set(path_ids()[:INTRODUCED]) if len(met) < FEW_CONCEPTS else None
 
     def _mastery(self, profile_id: str) -> dict[str, Mastery]:
         return compute_mastery(

@@ -1,6 +1,6 @@
 """The view of a question: what to answer, then feedback; and what an answer appends to the log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,7 +204,8 @@ class QuizExercise:
     ) -> tuple[str, ...]:
         """Draw what comes back today, missed, new, other questions, in this order; the seed shuffles each.
 
-        What comes back on a later day is left out: its page has said when.
+        Of the new ones, easy ones come first, and for a newcomer those about known concepts only. What comes
+        back on a later day is left out: its page has said when.
         """
         history = self.operations.store.quizzes.history(visit.profile.id)
         seen = {answer.question_id for answer in history}
@@ -215,9 +216,10 @@ class QuizExercise:
         pool = self.operations.bank.pool(seed=seed, concept=concept)
         new = [question for question in pool if question.id not in seen]
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]
-        beginners = [question for question in new if question.level == "beginner"]
-        others = [question for question in new if question.level != "beginner"]
-        groups = (due, missed, beginners, others, rest)
+        known = self.operations.known_concepts(visit.profile.id)
+        within = [question for question in new if known is None or known.issuperset(question.concepts)]
+        beyond = [question for question in new if question not in within]
+        groups = (due, missed, *_easy_first(within), *_easy_first(beyond), rest)
         ordered = [
             question
             for group in groups
@@ -297,6 +299,11 @@ def quiz_exercise(
         ask_for_cards=ask_for_cards,
         figure_about=figure_about,
     )
+
+
+def _easy_first(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+    easy = [question for question in questions if question.level == "beginner"]
+    return easy, [question for question in questions if question.level != "beginner"]
 
 
 def _read_confidence(event: Mapping[str, Any]) -> Confidence | None:

@@ -12,10 +12,11 @@ from lora_lab.figures.adapters import whole_model
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
 from study.base.errors import LearnerError
+from study.learner.path import path_ids
 from study.pages.review import ReviewPage
 from study.pages.today import GLANCE, TodayPage
 from study.ports.activities import Subjects
-from study.ports.context import Context
+from study.ports.context import Context, find_visit
 from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_html
 from study.web.frame import HeaderView
@@ -189,6 +190,24 @@ def test_a_question_that_is_said_to_come_back_tomorrow_is_not_in_todays_review(
     record = store.quizzes.session(profile, run.quiz_session_id)
     assert record is not None
     assert "q-dq-what" not in record.question_ids
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the_path(
+    context: Context, cards: CardExercise, seed: int
+) -> None:
+    quiz, visit = (
+        quiz_exercise(context, ask_for_cards=cards.ask_for),
+        find_visit(context, browser_id="b1", query={}),
+    )
+    context.store.lessons.mark(visit.profile.id, "kv-cache", "learn", "opened", at=visit.now)
+    ids = quiz.draw_question_ids(visit, length=12, seed=seed)
+    drawn = [quiz.operations.bank.by_id[each] for each in ids]
+    known = {*path_ids()[:5], "kv-cache"}
+    assert all(question.level == "beginner" and known.issuperset(question.concepts) for question in drawn)
+    for concept in list(context.concepts.by_id)[:10]:
+        context.store.lessons.mark(visit.profile.id, concept, "learn", "opened", at=visit.now)
+    assert quiz.operations.known_concepts(visit.profile.id) is None
 
 
 def test_a_review_that_was_begun_today_is_gone_on_with(
