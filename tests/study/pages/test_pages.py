@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - cards show the numbers they were checked against
+from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import CardExercise, card_exercise
 from lora_lab.figures.adapters import whole_model
 from quizzes.explain.presenter import explain_exercise
@@ -160,6 +161,18 @@ def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_fi
     record = store.quizzes.session(profile, run.quiz_session_id)
     assert record is not None
     assert record.question_ids[0] == "q-dq-what"
+
+
+def test_cards_that_a_miss_brought_are_not_called_due(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    today.act({"act": "know"}, opened("b1"))
+    [profile] = today.context.store.profiles.all()
+    assert "No card is due; 10 new ones are ready." in words(today.load(opened("b1")))
+    cards.reviews.request_about(profile.id, ("lora-rank",), because="q1", now=now)
+    assert "3 cards about what you missed and 7 new ones are ready." in words(today.load(opened("b1")))
+    page = CardsPage(context=today.context, exercise=cards)
+    assert "Left: 7 new, 0 learning, 0 to review, 3 about what you missed" in words(page.load(opened("b1")))
 
 
 def test_today_says_that_recall_counts_repeats(today: TodayPage, cards: CardExercise, now: datetime) -> None:
