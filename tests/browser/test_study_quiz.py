@@ -62,6 +62,16 @@ def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: V
     expect(formula).to_be_visible()
 
 
+def test_back_leads_from_a_begun_quiz_to_the_form_and_forward_to_its_question(visit: Visit) -> None:
+    page = visit().open("/quiz")
+    page.locator("form[data-submit=start] button[type=submit]").click()
+    stem = page.locator("#stem").inner_text()
+    page.go_back()
+    expect(page.locator("form[data-submit=start]")).to_be_visible()
+    page.go_forward()
+    expect(page.locator("#stem")).to_have_text(stem)
+
+
 def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
     visitor = visit(width=390, height=844, color_scheme="dark", reduced_motion="reduce")
     page = visitor.page

@@ -44,7 +44,7 @@ class Learner:
     def start(self, mode: str, **chosen: str) -> None:
         form = {name: [value] for name, value in {"mode": mode, "seed": "7", **chosen}.items()}
         reply = self.page.act({"act": "start", "fields": form}, opened("b1"))
-        self.html, self.query = reply["html"], query_of(reply["url"])
+        self.html, self.query = reply["html"], query_of(reply["step"])
 
     @property
     def question(self) -> Question:
