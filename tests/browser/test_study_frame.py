@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.all_pages import PAGES, PLACES, UNLISTED, deeper
 from tests.browser.axe import violations
@@ -122,7 +122,7 @@ def test_search_finds_concepts_cards_models_and_settings_while_one_types(visit: 
         box.fill(words)
         expect(page.locator("#search-found")).to_contain_text(found)
     box.fill("xyzzy plugh")
-    expect(page.locator("#search-found")).to_contain_text("Nothing here contains")
+    expect(page.locator("#search-found")).to_contain_text("Nothing found for")
     box.fill("rank r of an adapter")
     expect(page.locator("#search-found a").first).to_have_text("Rank r of an adapter Concepts")
     page.keyboard.press("Enter")
@@ -183,6 +183,18 @@ def test_no_key_of_the_page_acts_behind_a_dialog(visit: Visit) -> None:
     assert page.locator("#answer").inner_text() == shown
     page.keyboard.press("3")
     expect(page.locator("#answer")).to_have_count(0)
+
+
+def test_a_slow_search_says_that_it_is_searching(visit: Visit) -> None:
+    page = visit().open("/cards?new=2")
+    held: list[Route] = []
+    page.route("**/search?q=*", lambda route: held.append(route))
+    page.keyboard.press("/")
+    page.get_by_role("combobox").fill("nf4")
+    expect(page.locator("#search-found")).to_have_text("Searching …")
+    for route in held:
+        route.continue_()
+    expect(page.locator("#search-found")).to_contain_text("NF4")
 
 
 def test_the_list_of_keys_shows_its_keys_on_a_touch_screen_too(visit: Visit) -> None:
