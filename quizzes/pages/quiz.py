@@ -216,7 +216,7 @@ class QuizPage:
             write=ADDRESS,
             modes=RULES,
             asked_mode=_read_mode(visit.query.get("mode", "")),
-            topics=operations.bank.topics,
+            topic_groups=operations.bank.topic_groups(),
             levels=LEVELS,
             lengths=LENGTHS,
             usual=USUAL_LENGTH,

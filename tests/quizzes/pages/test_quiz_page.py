@@ -54,6 +54,16 @@ def test_the_address_of_a_quiz_holds_its_choice_and_seed(page: QuizPage) -> None
     assert question_in(page, started["html"]).topic == "qlora"
 
 
+def test_topics_are_listed_by_subject_and_by_kind_of_question(page: QuizPage) -> None:
+    html = page.load(opened("b1"))
+    subjects, kinds = re.findall(r'<optgroup label="By [^"]+">(.*?)</optgroup>', html)
+    assert "LoRA (" in words(subjects)
+    assert "Quantization (" in words(subjects)
+    for title in ("Match, order, find the error", "Choose and reason", "Arithmetic with drawn numbers"):
+        assert title in words(kinds)
+        assert title not in words(subjects)
+
+
 def test_back_leads_from_a_quiz_to_the_form_and_forward_to_its_open_question(page: QuizPage) -> None:
     started = start(page, topic="lora")
     query = query_of(started["step"])
