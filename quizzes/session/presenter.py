@@ -27,7 +27,7 @@ from study.web import form_event
 
 SECONDS_A_QUESTION = 30.0
 TYPED = {"numeric": "#answer", "short-text": "#answer", "cloze": "#blank-1"}
-SURE: tuple[tuple[Confidence, str], ...] = (("guess", "Guess"), ("think", "Think so"), ("sure", "Sure"))
+SURE: tuple[tuple[Confidence, str], ...] = (("guess", "A guess"), ("think", "I think so"), ("sure", "Sure"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from quizzes.bank.bank import Question
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.session import find_position
 from study.base.checks import list_quantities
+from study.base.settings import ROOT
 from study.ports.context import Context
 from study.store.logs.quizzes import QuizAnswer, QuizRecord
 from study.text.markup import to_html
@@ -73,6 +74,13 @@ def test_back_leads_from_a_quiz_to_the_form_and_forward_to_its_open_question(pag
     forward = page.act({"act": "here", "query": query}, opened("b1"))["html"]
     assert "Question 2 of 5" in words(forward)
     assert all('data-back="here"' in html for html in (started["html"], back, forward))
+
+
+def test_sureness_has_the_same_words_in_a_quiz_as_on_a_phone_of_a_class(page: QuizPage) -> None:
+    phone = (ROOT / "classroom" / "templates" / "student_now.html").read_text()
+    asked = re.findall(r'value="(\w+)"> ([\w ]+) <kbd>', start(page, topic="lora")["html"])
+    assert asked == re.findall(r'name="confidence" value="(\w+)">([\w ]+)</button>', phone)
+    assert asked == [("guess", "A guess"), ("think", "I think so"), ("sure", "Sure")]
 
 
 def test_the_right_option_is_not_marked_before_the_answer(page: QuizPage) -> None:
