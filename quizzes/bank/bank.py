@@ -76,7 +76,7 @@ class Bank:
         return ByQuestion({question.id: question.concepts for question in self.questions}, drawn)
 
     def topic_groups(self) -> dict[str, dict[str, str]]:
-        """Return the topics under two headings: the subjects, and the files that collect a kind of question."""
+        """Return the topics under two headings: the subjects, and those that collect a kind of question."""
         kinds = {slug for slug in self.topics if slug.startswith(OF_A_KIND) or slug == families.TOPIC}
         return {
             "By subject": {slug: title for slug, title in self.topics.items() if slug not in kinds},
