@@ -58,7 +58,7 @@ def test_a_learner_does_the_five_minute_review_from_start_to_end(visit: Visit) -
     page.locator("textarea").fill("The base is frozen, and small matrices learn.")
     page.get_by_role("button", name="Compare with the concepts").click()
     page.get_by_role("checkbox").first.check()
-    page.get_by_role("button", name="Keep this and show a model answer").click()
+    page.get_by_role("button", name="Keep this and show an example answer").click()
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_text("Done for now.")).to_be_visible()
     expect(page.get_by_text("1 of 4 concepts explained.")).to_be_visible()
