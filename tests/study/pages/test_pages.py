@@ -131,9 +131,38 @@ def test_a_learner_sees_what_is_due_and_what_is_weak(
     assert "1 card is due and 9 new ones are ready." in html
     assert today.context.concepts.name(cards.subjects[missed][0]) in html
     assert "Missed lately" in html
-    assert "the only answer that counts so far was a miss, last seen today" in html
+    assert "missed once, last seen today" in html
     assert "Next to learn Fine-tuning step 1 of the path" in html
-    assert "1 day in a row" in html
+    assert "First day" in html
+
+
+def test_a_single_day_is_the_first_one_only_once_and_two_are_in_a_row(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    profile = today.context.store.profiles.add("b1", "Ana", now=now).id
+    rate_one(cards, profile, 4, now)
+    for days, said in ((1, ""), (2, "3 days in a row"), (9, "")):
+        later = now + timedelta(days=days)
+        if days == 2:
+            rate_one(cards, profile, 4, now + timedelta(days=1))
+        if days > 1:
+            rate_one(cards, profile, 4, later)
+        page = replace(today, context=replace(today.context, clock=lambda at=later: at))
+        html = words(page.load(opened("b1")))
+        assert ("in a row" in html) == bool(said)
+        assert said in html
+        assert "First day" not in html
+
+
+@pytest.mark.parametrize(("hour", "said"), [(2, True), (5, False)])
+def test_before_the_day_begins_today_says_until_when_it_lasts(
+    today: TodayPage, now: datetime, hour: int, said: bool
+) -> None:
+    today.act({"act": "know"}, opened("b1"))
+    [profile] = today.context.store.profiles.all()
+    today.context.store.notes.prefer(profile.id, time_zone="UTC")
+    early = replace(today, context=replace(today.context, clock=lambda: now.replace(hour=hour)))
+    assert ("Today lasts until 04:00." in words(early.load(opened("b1")))) == said
 
 
 def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_first(
