@@ -87,7 +87,7 @@ def test_pages_without_gradio_fit_a_phone_and_axe_finds_no_violation(visit: Visi
     visitor.forgive("404")
 
 
-@pytest.mark.parametrize("width", [390, 320])
+@pytest.mark.parametrize("width", [390, 360, 320])
 def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Visit, width: int) -> None:
     page = visit(width=width, height=844).open("/explain")
     for name in ("Today", "Learn", "Practise", "Lab", "Class", "You", "Cards", "Quiz", "Explain"):
