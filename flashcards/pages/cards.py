@@ -37,8 +37,8 @@ KEYS = (
     ("e", "edit the card"),
     ("f", "flag it"),
     ("b", "bury it until tomorrow"),
-    ("s", "suspend it"),
-    ("/", "search"),
+    ("x", "suspend it"),
+    ("/", "search everything"),
 )
 
 
@@ -217,13 +217,15 @@ class CardsPage:
         """Return counts in cards, for the bar as for the words: a card in its learning steps is not done."""
         minutes = max(1, round(session.answers_left * self.exercise.seconds_each(visit) / 60))
         counts = session.counts
+        missed = f", {counts.unseen} about what you missed" if counts.unseen else ""
+        to_review = counts.review - counts.unseen
         learning = f", {counts.learning} in learning" if counts.learning else ""
         return {
             "figures": f"{session.done} of {session.total} done{learning} · about {minutes} min left",
             "done": session.done,
             "total": session.total,
             "meter": f"{session.done} of {session.total} cards done today",
-            "left": f"Left: {counts.new} new, {counts.learning} learning, {counts.review} to review",
+            "left": f"Left: {counts.new} new, {counts.learning} learning, {to_review} to review{missed}",
         }
 
     def footer_values(self, visit: Visit, session: CardSession, choice: CardChoice) -> dict[str, Any]:

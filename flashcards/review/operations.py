@@ -93,6 +93,7 @@ class Reviews:
         counts = snapshot.session().counts
         return CardsDue(
             due=counts.learning + counts.review,
+            unseen=counts.unseen,
             new=counts.new,
             coming=_by_day(snapshot.due_dates().values(), now=now, days=snapshot.preferences.days),
         )

@@ -78,6 +78,8 @@ class Counts:
     new: int
     learning: int
     review: int
+    unseen: int = 0
+    """Of `review`, the cards that a missed question asked for and that were never shown."""
 
     @property
     def left(self) -> int:
@@ -126,6 +128,7 @@ def next_card(
             new=len(queues["new"]),
             learning=len(queues["ahead"]),
             review=len(queues["requested"]) + len(queues["review"]),
+            unseen=sum(card.id not in log.memories for card in queues["requested"]),
         ),
         done=sum(card.id in log.rated_today and card.id not in left for card in chosen),
         answers_left=sum(_answers_left(log.memories.get(card_id)) for card_id in left),

@@ -31,7 +31,7 @@ FIXED = (
 )  # fmt: skip
 """Fields that decide the memory of a step."""
 
-WORDS: Mapping[TaskStatus, str] = {"new": "not tried", "tried": "tried", "solved": "✓ solved"}
+WORDS: Mapping[TaskStatus, str] = {"new": "not begun", "tried": "tried", "solved": "✓ solved"}
 
 
 def task_address(task_id: str, *, seed: int = 0) -> str:

@@ -20,6 +20,9 @@ __all__ = ["RIGHT", "Bank", "Option", "Question", "load_bank"]
 
 QUESTIONS_DIR = Path(__file__).parents[1] / "questions"
 
+OF_A_KIND = "kinds-"
+"""How the names of files begin whose topic is a kind of question."""
+
 V = TypeVar("V")
 
 
@@ -69,6 +72,14 @@ class Bank:
             return family.concepts if family else None
 
         return ByQuestion({question.id: question.concepts for question in self.questions}, drawn)
+
+    def topic_groups(self) -> dict[str, dict[str, str]]:
+        """Return the topics under two headings: the subjects, and those that collect a kind of question."""
+        kinds = {slug for slug in self.topics if slug.startswith(OF_A_KIND) or slug == families.TOPIC}
+        return {
+            "By subject": {slug: title for slug, title in self.topics.items() if slug not in kinds},
+            "By kind of question": {slug: title for slug, title in self.topics.items() if slug in kinds},
+        }
 
     def matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
         """List the written questions of a topic, a level, a concept; empty matches all."""

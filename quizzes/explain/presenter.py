@@ -32,6 +32,9 @@ SECONDS_AN_EXPLANATION = 90.0
 ANSWER_LIMIT = 5_500
 """The longest explanation in characters, about 900 words; with four replies it fits what the grader reads."""
 
+SKIPPED = "skipped-explanation"
+"""The key of the note that holds the id of the last review whose explanation was skipped."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainExercise:
@@ -90,8 +93,11 @@ class ExplainExercise:
 
     # ---- rendering
 
-    def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False) -> Fragment:
-        """Render the prompt with a text box that holds the draft; the grader loads meanwhile."""
+    def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False, alone: bool = True) -> Fragment:
+        """Render the prompt with a text box that holds the draft; the grader loads meanwhile.
+
+        Not `alone` but within a review, it can be skipped.
+        """
         self.prepare()
         return views.render_box(
             prompt,
@@ -100,6 +106,7 @@ class ExplainExercise:
             limit=ANSWER_LIMIT,
             hint=hint,
             graded=self.room.open,
+            can_skip=not alone,
         )
 
     def look(
@@ -162,14 +169,14 @@ class ExplainExercise:
             return None
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
         if act == "hint":
-            return self.box(visit, prompt, hint=True)
+            return self.box(visit, prompt, hint=True, alone=alone)
         if act == "again":
-            return self.box(visit, prompt)
+            return self.box(visit, prompt, alone=alone)
         if act == "submit":
             return self.look(visit, prompt, self.submit(visit, prompt, event), alone=alone)
         attempt = self.attempt(visit, prompt, form_event.read_whole(event, "attempt"))
         if act == "edit":
-            return self.edit(visit, prompt, attempt)
+            return self.edit(visit, prompt, attempt, alone=alone)
         if act == "self":
             return views.render_rubric(prompt, attempt, None, can_retry=False)
         if act == "retry":
@@ -207,10 +214,10 @@ class ExplainExercise:
         attempt_id = self.store.explains.submit(visit.profile.id, prompt.id, text, at=visit.now)
         return self.attempt(visit, prompt, attempt_id)
 
-    def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt) -> Fragment:
+    def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, alone: bool = True) -> Fragment:
         """Render the text box with an attempt's text to edit; the attempt itself stays in the log."""
         self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
-        return self.box(visit, prompt)
+        return self.box(visit, prompt, alone=alone)
 
     def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
         """Store the learner's ticks as verdicts when the grader is unavailable."""
@@ -267,7 +274,7 @@ class ExplainExercise:
     @property
     def acts(self) -> frozenset[str]:
         """The names of the form events that its fragments send."""
-        return MARKING | {"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll"}
+        return MARKING | {"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll", "skip"}
 
     def seconds_each(self, visit: Visit) -> float:
         """Return the expected seconds per explanation; texts are not timed."""
@@ -280,21 +287,24 @@ class ExplainExercise:
         return min(about if concept else self.prompts_of(visit), key=attempts.count, default="")
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
-        """Return the progress: done when an explanation of this review has verdicts."""
+        """Return the progress: done when an explanation of this review has verdicts, none if skipped."""
         attempt = self._in_run(visit, run)
-        return Steps(
-            done=int(attempt is not None and attempt.verdicts is not None), total=int(bool(run.prompt_id))
-        )
+        done = attempt is not None and attempt.verdicts is not None
+        wanted = bool(run.prompt_id) and (done or not self._is_skipped(visit, run))
+        return Steps(done=int(done), total=int(wanted))
 
     def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the text box, or the attempt if one is submitted already."""
         prompt = self.prompt(visit, run.prompt_id)
         attempt = self._in_run(visit, run)
         if attempt is None or self.store.notes.draft(visit.profile.id, draft_key(prompt.id)):
-            return self.box(visit, prompt)
+            return self.box(visit, prompt, alone=False)
         return self.look(visit, prompt, attempt, alone=False)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
+        if event.get("act") == "skip":
+            self.store.notes.save_draft(visit.profile.id, SKIPPED, run.id, at=visit.now)
+            return None
         return self.handle_event(visit, {**event, "prompt": run.prompt_id}, alone=False)
 
     def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
@@ -317,6 +327,9 @@ class ExplainExercise:
             returns=f"{said}; cards about it are due now" if advice else said,
             concepts=(advice.about,) if advice else (),
         )
+
+    def _is_skipped(self, visit: Visit, run: ReviewRun) -> bool:
+        return self.store.notes.draft(visit.profile.id, SKIPPED) == run.id
 
     def _in_run(self, visit: Visit, run: ReviewRun) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, run.prompt_id)

@@ -29,9 +29,9 @@ SPOKEN: Mapping[Verdict, str] = {
 
 
 def render_box(
-    prompt: Prompt, *, draft: str, draft_name: str, limit: int, hint: bool, graded: bool
+    prompt: Prompt, *, draft: str, draft_name: str, limit: int, hint: bool, graded: bool, can_skip: bool
 ) -> Fragment:
-    """Render the prompt with a text box that holds the draft."""
+    """Render the prompt with a text box that holds the draft, in a review with a way past it."""
     html = render(
         "quizzes/explain/box.html",
         prompt=prompt,
@@ -40,6 +40,7 @@ def render_box(
         limit=limit,
         hint=hint,
         graded=graded,
+        can_skip=can_skip,
     )
     said = f"Hint: {to_plain(prompt.hint)}" if hint else ""
     return Fragment(html=html, say=said, focus="#answer")

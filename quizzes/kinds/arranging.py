@@ -3,7 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, letter_choices, read_typed
+from quizzes.kinds.grade import (
+    Form,
+    Grade,
+    GradedPart,
+    Offered,
+    Response,
+    letter_choices,
+    number_choices,
+    read_typed,
+)
 from study.base.errors import LearnerError
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
@@ -50,15 +59,15 @@ class Matching:
         return (*(p.left for p in self.pairs), *(f"{c.text} {c.feedback}" for c in self.choices))
 
     def offered(self, salt: str) -> Offered:
-        """Return the choices with their letters."""
-        return letter_choices(self.choices, salt=salt)
+        """Return the choices with their numbers: letters would clash with the matrices A and B."""
+        return number_choices(self.choices, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the choice of each left side. Raises LearnerError when all are open; some may be."""
-        ids = {letter: choice.id for letter, choice in offered}
+        ids = {number: choice.id for number, choice in offered}
         given = {pair.id: ids.get(read_typed(form, f"pair-{pair.id}"), "") for pair in self.pairs}
         if not any(given.values()):
-            raise LearnerError("Nothing is matched yet.", do_next="Choose a letter for each line.")
+            raise LearnerError("Nothing is matched yet.", do_next="Choose a number for each line.")
         return {"pairs": {pair: choice for pair, choice in given.items() if choice}}
 
     def grade(self, response: Response) -> Grade:

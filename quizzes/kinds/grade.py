@@ -34,7 +34,8 @@ class AnswerChoice(Protocol):
 
 C = TypeVar("C", bound=AnswerChoice)
 Offered = Sequence[tuple[str, AnswerChoice]]
-"""Choices with their letters, in the order one quiz shows them; none for a kind that is typed."""
+"""Choices with their letters, or numbers where pairs are matched, as one quiz shows them; none for a kind
+that is typed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,11 @@ def letter_choices(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
     shuffled = list(choices)
     Random(salt).shuffle(shuffled)  # a string seed is the same in every process, unlike hash()
     return list(zip(LETTERS, shuffled, strict=False))
+
+
+def number_choices(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
+    """Shuffle the choices as `letter_choices` does, and number them from 1."""
+    return [(str(number), choice) for number, (_, choice) in enumerate(letter_choices(choices, salt=salt), 1)]
 
 
 def read_typed(form: Form, field: str) -> str:

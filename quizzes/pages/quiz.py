@@ -46,20 +46,24 @@ class QuizPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render what the URL names: a quiz, the form to choose one, or the form for a new question."""
-        visit = frame.visit_of(self.context, request)
+        return self._show_address(frame.visit_of(self.context, request)).get("html", NO_HTML)
+
+    def _show_address(self, visit: Visit) -> Reply:
         if visit.query.get("write"):
-            return self.writing.form(visit)
+            return {"html": self.writing.form(visit)}
         choice = _choice_of(visit.query)
         if choice is None:
-            return self._chooser(visit)
+            return {"html": self._chooser(visit), "focus": "#main"}
         record = self.exercise.operations.newest(visit.profile.id, choice)
         if record is None:
-            return self._chooser(visit, shared=choice)
-        return self._onward(visit, record, choice).get("html", NO_HTML)
+            return {"html": self._chooser(visit, shared=choice), "focus": "#main"}
+        return self._onward(visit, record, choice)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
+            case "here":
+                return self._show_address(visit)
             case "start":
                 return self._start(visit, self._chosen(event))
             case "again":
@@ -145,7 +149,7 @@ class QuizPage:
 
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
         record = self.exercise.operations.start(visit.profile.id, choice, now=visit.now)
-        return {**self._onward(visit, record, choice), "url": address_of(choice)}
+        return {**self._onward(visit, record, choice), "step": address_of(choice)}
 
     def _onward(self, visit: Visit, record: QuizRecord, choice: QuizChoice) -> Reply:
         position = self.exercise.operations.position(record, now=visit.now)
@@ -211,7 +215,7 @@ class QuizPage:
             write=ADDRESS,
             modes=RULES,
             asked_mode=_read_mode(visit.query.get("mode", "")),
-            topics=operations.bank.topics,
+            topic_groups=operations.bank.topic_groups(),
             levels=LEVELS,
             lengths=LENGTHS,
             usual=USUAL_LENGTH,

@@ -141,12 +141,11 @@ def _same(text: str, accepted: Sequence[str]) -> str:
 
 
 def say_by_letters(task: FormTask, given: Response, offered: Offered) -> str:
-    """Return an answer in words, an arranged one by its letters."""
+    """Return an answer in words; an arranged one from top to bottom, by its numbers or letters."""
     letters = {choice.id: letter for letter, choice in offered}
     match task:
         case Matching():
-            said = (letters.get(given["pairs"].get(pair.id), EMPTY) for pair in task.pairs)
-            return ", ".join(f"{number} {letter}" for number, letter in enumerate(said, start=1))
+            return ", ".join(letters.get(given["pairs"].get(pair.id), EMPTY) for pair in task.pairs)
         case Ordering():
             return ", ".join(letters[item] for item in given["order"])
     return in_words(task, given)

@@ -1,5 +1,6 @@
 """Feedback on an answer: a mark in words for each part of it, and a text for screen readers."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ _MARKS_OF_KIND: dict[Kind, dict[State, str]] = {
 }
 
 
+INFINITIVES = {"is": "be", "has": "have", "does": "do", "goes": "go", "ties": "tie"}
+"""Where the rule for an ending would give another word."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeedbackRow:
     """One part of an answer as the page lists it."""
@@ -35,11 +40,25 @@ class FeedbackRow:
     mark: str
 
     @property
+    def mix_up(self) -> str:
+        """The misconception behind a wrong part, as a sentence that blames nobody; empty without one."""
+        verb, _, rest = self.part.misconception.partition(" ")
+        if not verb.endswith("s"):
+            return f"A common mix-up: {self.part.misconception}." if verb else ""
+        return f"It is easy to {_infinitive(verb)} {rest}."
+
+    @property
     def look(self) -> str:
         """The CSS class of the row's colours; the mark says the same in words."""
         if self.part.state == "left":
             return ""
         return "wrong" if self.mark.startswith("✗") else "right"
+
+
+def _infinitive(verb: str) -> str:
+    """Turn "thinks" into "think": bank and guide write a misconception as "slug: thinks that ..."."""
+    regular = re.sub(r"(?<=ss|ch|sh|.x)es$|s$", "", re.sub(r"ies$", "ys", verb))
+    return INFINITIVES.get(verb, regular)
 
 
 def list_rows(question: Question, grade: Grade, offered: Offered) -> list[FeedbackRow]:
@@ -57,7 +76,9 @@ def list_rows(question: Question, grade: Grade, offered: Offered) -> list[Feedba
 
 
 def format_verdict(answer: QuizAnswer, grade: Grade) -> str:
-    """Say right, partly right or not right, and the score where that isn't obvious."""
+    """Say right, partly right, not right or not answered, and the score where that isn't obvious."""
+    if not answer.given:
+        return "Not answered."
     if grade.correct:
         return "Right." if answer.score == 1 else f"Right. It counts as {answer.score:.2f} of a point."
     if grade.fraction:

@@ -23,12 +23,19 @@ from study.base.errors import LearnerError, StaleError
 from study.base.units import to_milliseconds
 from study.content.yaml_reader import LEVELS
 from study.learner.mastery import compute_mastery
+from study.learner.path import path_ids
 from study.learner.progress import Mastery, find_weakest
 from study.ports.activities import Subjects
 from study.store import Store
 from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord
 
 __all__ = ["QuizChoice", "QuizOperations", "new_seed"]
+
+FEW_CONCEPTS = 10
+"""With fewer concepts met, a review first asks new questions about known ones only."""
+
+INTRODUCED = 5
+"""The first concepts of the path: fine-tuning, B·A, the update, the rank, and counting parameters."""
 
 LOOK_BACK = 100  # quizzes; the URL of an older one starts a new quiz
 TIME_IS_UP = "The time for this quiz is up; that answer came too late to count."
@@ -134,9 +141,15 @@ class QuizOperations:
         self.store.quizzes.append(record.id, answer)
         return answer
 
-    def give_up(self, record: QuizRecord, question_id: str, *, now: datetime) -> QuizAnswer:
-        """Record an empty second attempt, so the answer can be shown."""
-        return self.answer(record, question_id, {}, shown_at=now, now=now, attempt=2)
+    def give_up(
+        self, record: QuizRecord, question_id: str, *, shown_at: datetime, now: datetime, attempt: int
+    ) -> QuizAnswer:
+        """Record the attempts from this one on as empty, so the answer can be shown; return the first."""
+        later = range(attempt + 1, rules_of(record).attempts + 1)
+        first = self.answer(record, question_id, {}, shown_at=shown_at, now=now, attempt=attempt)
+        for number in later:
+            self.answer(record, question_id, {}, shown_at=now, now=now, attempt=number)
+        return first
 
     def hint(self, record: QuizRecord, question_id: str, *, now: datetime) -> str:
         """Return a question's hint, and record that it was shown."""
@@ -169,6 +182,15 @@ class QuizOperations:
     def weak_concepts(self, profile_id: str) -> list[str]:
         """List the concepts that need the most work, by the rule of mastery."""
         return [concept for concept, _ in find_weakest(self._mastery(profile_id))]
+
+    def known_concepts(self, profile_id: str) -> set[str] | None:
+        """Return the concepts that a newcomer met in an exercise, opened in Learn, or meets first.
+
+        None for a learner who has met `FEW_CONCEPTS` or more.
+        """
+        marks = self.store.lessons.marks(profile_id)
+        met = self._mastery(profile_id).keys() | {mark.concept_id for mark in marks}
+        return met | set(path_ids()[:INTRODUCED]) if len(met) < FEW_CONCEPTS else None
 
     def _mastery(self, profile_id: str) -> dict[str, Mastery]:
         return compute_mastery(

@@ -1,6 +1,6 @@
 """The view of a question: what to answer, then feedback; and what an answer appends to the log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from study.web import form_event
 
 SECONDS_A_QUESTION = 30.0
 TYPED = {"numeric": "#answer", "short-text": "#answer", "cloze": "#blank-1"}
-SURE: tuple[tuple[Confidence, str], ...] = (("guess", "Guess"), ("think", "Think so"), ("sure", "Sure"))
+SURE: tuple[tuple[Confidence, str], ...] = (("guess", "A guess"), ("think", "I think so"), ("sure", "Sure"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +83,22 @@ class QuizExercise:
         )
         return self._after(visit, record, question, given, alone=alone)
 
-    def give_up(self, visit: Visit, event: Mapping[str, Any]) -> Fragment:
-        """Render the answer instead of a second attempt."""
+    def give_up(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment:
+        """Render the answer to someone who doesn't know it, at the first attempt or instead of a second."""
         record, question = self._asked(visit, event)
-        self.operations.give_up(record, question.id, now=visit.now)
+        given = self.operations.give_up(
+            record,
+            question.id,
+            shown_at=form_event.read_moment(event, "shown"),
+            now=visit.now,
+            attempt=form_event.read_whole(event, "attempt"),
+        )
+        if given.attempt == 1:
+            return self._after(visit, record, question, given, alone=alone)
         made = self.operations.store.quizzes.answers(record.id)
         first = next(answer for answer in made if answer.question_id == question.id)
         position = self.operations.position(record, now=visit.now)
-        return self._feedback(record, question, first, position, alone=True)
+        return self._feedback(record, question, first, position, alone=alone)
 
     def hint(self, visit: Visit, event: Mapping[str, Any]) -> Markup:
         """Render the place of the hint, with the hint in it."""
@@ -138,6 +146,7 @@ class QuizExercise:
             topic=self.operations.bank.topics[question.topic],
             verdict=format_verdict(given, grade),
             session=record.id,
+            shown_at=given.answered_at.isoformat(),
             number=position.number,
             total=position.total,
             wrong=wrong,
@@ -145,7 +154,8 @@ class QuizExercise:
             rule=SECOND_ATTEMPT_RULE,
         )
         said = " ".join(to_plain(row.part.feedback) for row in wrong if row.part.feedback)
-        return Fragment(html=html, say=f"{format_verdict(given, grade)} {said}".strip(), focus="#next")
+        # Not on a button, which would take Space for itself: Enter tries again, Space shows the answer.
+        return Fragment(html=html, say=f"{format_verdict(given, grade)} {said}".strip(), focus="#verdict")
 
     def _feedback(
         self,
@@ -192,7 +202,8 @@ class QuizExercise:
     ) -> tuple[str, ...]:
         """Draw what comes back today, missed, new, other questions, in this order; the seed shuffles each.
 
-        What comes back on a later day is left out: its page has said when.
+        Of the new ones, easy ones come first, and for a newcomer those about known concepts only. What comes
+        back on a later day is left out: its page has said when.
         """
         history = self.operations.store.quizzes.history(visit.profile.id)
         seen = {answer.question_id for answer in history}
@@ -203,9 +214,10 @@ class QuizExercise:
         pool = self.operations.bank.pool(seed=seed, concept=concept)
         new = [question for question in pool if question.id not in seen]
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]
-        beginners = [question for question in new if question.level == "beginner"]
-        others = [question for question in new if question.level != "beginner"]
-        groups = (due, missed, beginners, others, rest)
+        known = self.operations.known_concepts(visit.profile.id)
+        within = [question for question in new if known is None or known.issuperset(question.concepts)]
+        beyond = [question for question in new if question not in within]
+        groups = (due, missed, *_easy_first(within), *_easy_first(beyond), rest)
         ordered = [
             question
             for group in groups
@@ -224,7 +236,12 @@ class QuizExercise:
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle an answer, or go on to the next question."""
-        return self.answer(visit, event, alone=False) if event.get("act") == "answer" else None
+        match event.get("act"):
+            case "answer":
+                return self.answer(visit, event, alone=False)
+            case "give-up":
+                return self.give_up(visit, event, alone=False)
+        return None
 
     def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
         position = self._position(visit, run)
@@ -277,6 +294,11 @@ def quiz_exercise(
         ask_for_cards=ask_for_cards,
         figure_about=figure_about,
     )
+
+
+def _easy_first(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+    easy = [question for question in questions if question.level == "beginner"]
+    return easy, [question for question in questions if question.level != "beginner"]
 
 
 def _read_confidence(event: Mapping[str, Any]) -> Confidence | None:

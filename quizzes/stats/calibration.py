@@ -12,7 +12,7 @@ from study.plots.plot import Plot
 from study.plots.points import Curve, PlotPoint, Points, point_of
 from study.store.logs.quizzes import CONFIDENCES, Confidence
 
-NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "sure"}
+NAMES: dict[Confidence, str] = {"guess": "a guess", "think": "I think so", "sure": "sure"}
 
 # Certainty-based marking (Moodle: +1/+2/+3 when right, 0/-2/-6 when wrong) pays best at "guess" below 67 %,
 # at the middle step from 67 to 80 %, at "sure" above 80 %. Each tap maps to the middle of its range; the

@@ -92,7 +92,7 @@ class Mastery:
         """How many of the last answers that count were misses: a card known again minutes later doesn't."""
         asked = min(self.answers, MASTERY_WINDOW)
         if asked == 1:
-            return "the only answer that counts so far was a miss"
+            return "missed once"
         missed = f"{self.misses} {'miss' if self.misses == 1 else 'misses'}"
         return f"{missed} in the last {asked} answers that count"
 

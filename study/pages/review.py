@@ -149,7 +149,7 @@ class ReviewPage:
     def _owner(self, event: dict[str, Any]) -> ReviewActivity:
         owners: dict[Any, ReviewActivity] = {
             **dict.fromkeys(("flip", "rate", "undo"), self.cards),
-            "answer": self.quiz,
+            **dict.fromkeys(("answer", "give-up"), self.quiz),
             **dict.fromkeys(self.explain.acts, self.explain),
         }
         owner = owners.get(event.get("act"))

@@ -1,7 +1,8 @@
 """Today: what is due, one button for the five-minute review, and a summary of progress below."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import gradio as gr
@@ -66,10 +67,11 @@ class TodayPage:
             due=self.ports.cards_due(visit),
             plan=self.review.plan(visit),
             unfinished=self.review.unfinished(visit),
-            streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
+            streak=_format_streak(visit, moments),
             recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
             last_run=(self.ports.last_run(visit) or ""),
             weekdays=_list_weekdays(visit),
+            lasts_until=_find_late_end(visit),
             **self._concepts(visit),
         )
 
@@ -94,6 +96,23 @@ def _format_greeting(visit: Visit) -> str:
     hour = visit.now.astimezone(visit.days.zone).hour
     part = "morning" if 4 <= hour < 12 else "afternoon" if 12 <= hour < 18 else "evening"
     return f"Good {part}"
+
+
+def _format_streak(visit: Visit, moments: Sequence[datetime]) -> str:
+    """Say how many study days in a row were used; a single one only if it is the very first."""
+    today = visit.days.day(visit.now)
+    streak = progress.streak_days(moments, today=today, days=visit.days)
+    if streak > 1:
+        return f"{streak} days in a row"
+    return "First day" if moments and all(visit.days.day(moment) == today for moment in moments) else ""
+
+
+def _find_late_end(visit: Visit) -> str:
+    """Return when today's study day ends, if the calendar is a day ahead already; otherwise nothing."""
+    calendar = visit.now.astimezone(visit.days.zone).date()
+    if calendar == visit.days.day(visit.now):
+        return ""
+    return f"{visit.days.end(visit.now).astimezone(visit.days.zone):%H:%M}"
 
 
 def _list_weekdays(visit: Visit) -> list[str]:

@@ -308,6 +308,9 @@ class CardsDue:
     question, count for today.
     """
 
+    unseen: int = 0
+    """Of `due`, the cards that a missed question requested and that were never shown."""
+
     @property
     def left(self) -> int:
         """All cards that a learner would see today."""

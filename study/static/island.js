@@ -7,6 +7,7 @@
 // <button data-key="3">                the same as a press, by that key ("Space", "Enter", "Escape" by name); a form whose
 //                                      text is being typed in takes Escape too, and Ctrl+Enter hands it in; where
 //                                      nothing takes Escape it leaves the field, so that letters are keys again
+// <div data-enter="#keep">              Enter in a field of this part of a form presses the button #keep
 // <textarea data-autosave="draft">     act({act: "draft", ..., value}) 600 ms after the last letter; not shown anew
 // <section data-poll="1000">           act({act: "poll", ...}) at that interval while the page is looked at
 // <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
@@ -573,7 +574,12 @@ function onKeyInText(event) {
   if (!form) return;
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    form.requestSubmit();
+    return form.requestSubmit();
+  }
+  const part = event.key === 'Enter' && event.target.matches('input') && event.target.closest('[data-enter]');
+  if (part) {
+    event.preventDefault();
+    find(part.dataset.enter).click();
   }
   const cancel = event.key === 'Escape' && form.querySelector('[data-key="Escape"]');
   if (!cancel) return;

@@ -85,6 +85,7 @@
 
   // ---- search
 
+  const SEARCHING_MS = 300; // an answer that comes sooner needs no word about it
   let asked = 0;
 
   function openSearch() {
@@ -100,12 +101,15 @@
 
   async function find(words, place) {
     const number = ++asked;
+    const late = setTimeout(() => { if (number === asked && words.trim()) place.innerHTML = '<p class="soft">Searching …</p>'; }, SEARCHING_MS);
     try {
       const answer = await fetch(`/search?q=${encodeURIComponent(words)}`);
       const html = await answer.text();
       if (number === asked) place.innerHTML = html; // an older answer never replaces a newer one
     } catch {
       if (number === asked) place.textContent = 'The app did not answer. Type on to ask once more.';
+    } finally {
+      clearTimeout(late);
     }
   }
 

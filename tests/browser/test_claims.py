@@ -132,3 +132,17 @@ def test_a_share_of_wrong_numbers_is_not_marked_right(visit: Visit) -> None:
     expect(row).to_contain_text("0.26")
     expect(row).to_contain_text("0.1695")
     expect(row).to_contain_text("✗ no")
+
+
+def test_on_a_laptop_no_column_of_the_models_is_cut_and_a_verdict_has_no_room_below_its_words(
+    visit: Visit,
+) -> None:
+    page = visit().open("/models")
+    cut = "region => region.scrollWidth - region.clientWidth"
+    assert page.get_by_role("region", name="Catalogue").evaluate(cut) <= 0
+    page.goto(page.url.replace("/models", "/papers"))
+    pill = page.locator("details.verdict").first
+    expect(pill).to_be_visible()
+    plain = page.locator(".legend .verdict").first
+    heights = [each.bounding_box()["height"] for each in (pill, plain)]  # type: ignore[index]
+    assert abs(heights[0] - heights[1]) <= 3

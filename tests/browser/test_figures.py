@@ -281,7 +281,7 @@ def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: V
     page.get_by_role("button", name="Start this quiz").click()
     answer_by_keyboard(page)
     if page.get_by_role("button", name="Show the answer").count():
-        page.keyboard.press("s")
+        page.keyboard.press("Space")
         expect(page.get_by_role("button", name="Show the answer")).to_have_count(0)
     folded = page.locator("[data-figure-of]")
     folded.locator("summary").press("Enter")

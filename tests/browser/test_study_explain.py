@@ -28,9 +28,9 @@ def test_a_draft_survives_a_reload_and_becomes_an_explanation(visit: Visit) -> N
     page.get_by_role("checkbox", name="Base weights stay frozen").check()
     page.get_by_role("checkbox", name="Low-rank update").check()
     page.get_by_role("checkbox", name="Few trainable parameters").check()
-    page.get_by_role("button", name="Keep this and show a model answer").click()
+    page.get_by_role("button", name="Keep this and show an example answer").click()
     expect(page.get_by_text("3 of 4 concepts", exact=True)).to_be_visible()
-    expect(page.get_by_text("A model answer")).to_be_visible()
+    expect(page.get_by_text("An example answer")).to_be_visible()
 
     page.get_by_role("button", name="Write it again").click()
     expect(page.get_by_label("In your own words, explain what LoRA is")).to_have_value("")

@@ -33,7 +33,7 @@ def test_an_attempt_a_teachers_mark_and_a_second_try(visit: Visit, start_app: St
     expect(page.get_by_text("0 of 4 concepts", exact=True)).to_be_visible()
     expect(page.locator(".verdict")).to_have_count(4)
     expect(page.locator(".said blockquote")).to_contain_text(OFF_TOPIC)
-    expect(page.get_by_text("A model answer")).to_be_visible()
+    expect(page.get_by_text("An example answer")).to_be_visible()
 
     claim = page.get_by_role("button", name=re.compile("I disagree.*Low-rank update"))
     claim.click()

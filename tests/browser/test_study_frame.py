@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.all_pages import PAGES, PLACES, UNLISTED, deeper
 from tests.browser.axe import violations
@@ -87,7 +87,7 @@ def test_pages_without_gradio_fit_a_phone_and_axe_finds_no_violation(visit: Visi
     visitor.forgive("404")
 
 
-@pytest.mark.parametrize("width", [390, 320])
+@pytest.mark.parametrize("width", [390, 360, 320])
 def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Visit, width: int) -> None:
     page = visit(width=width, height=844).open("/explain")
     for name in ("Today", "Learn", "Practise", "Lab", "Class", "You", "Cards", "Quiz", "Explain"):
@@ -122,7 +122,7 @@ def test_search_finds_concepts_cards_models_and_settings_while_one_types(visit: 
         box.fill(words)
         expect(page.locator("#search-found")).to_contain_text(found)
     box.fill("xyzzy plugh")
-    expect(page.locator("#search-found")).to_contain_text("Nothing here contains")
+    expect(page.locator("#search-found")).to_contain_text("Nothing found for")
     box.fill("rank r of an adapter")
     expect(page.locator("#search-found a").first).to_have_text("Rank r of an adapter Concepts")
     page.keyboard.press("Enter")
@@ -176,13 +176,33 @@ def test_no_key_of_the_page_acts_behind_a_dialog(visit: Visit) -> None:
     page.get_by_role("combobox").fill("rank")
     expect(page.get_by_role("dialog").get_by_role("link").first).to_be_visible()
     page.keyboard.press("ArrowDown")
-    page.keyboard.press("s")
+    page.keyboard.press("x")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
     assert page.locator("#answer").inner_text() == shown
     page.keyboard.press("3")
     expect(page.locator("#answer")).to_have_count(0)
+
+
+def test_a_slow_search_says_that_it_is_searching(visit: Visit) -> None:
+    page = visit().open("/cards?new=2")
+    held: list[Route] = []
+    page.route("**/search?q=*", lambda route: held.append(route))
+    page.keyboard.press("/")
+    page.get_by_role("combobox").fill("nf4")
+    expect(page.locator("#search-found")).to_have_text("Searching …")
+    for route in held:
+        route.continue_()
+    expect(page.locator("#search-found")).to_contain_text("NF4")
+
+
+def test_the_list_of_keys_shows_its_keys_on_a_touch_screen_too(visit: Visit) -> None:
+    page = visit(has_touch=True).open("/cards?new=2")
+    expect(page.get_by_role("button", name="Show the answer").locator("kbd")).to_be_hidden()
+    page.keyboard.press("?")
+    for key in ("/", "Space", "x"):
+        expect(page.locator("#keys kbd").get_by_text(key, exact=True)).to_be_visible()
 
 
 def test_the_look_is_chosen_in_settings_and_stays(visit: Visit) -> None:

@@ -41,7 +41,7 @@ def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: V
     expect(page.locator("#answer")).to_have_value("1,000,000,000 parameters")
     expect(page.locator("[aria-busy]")).to_have_count(0)
     page.keyboard.press("Enter")
-    expect(page.locator("#next")).to_be_focused()
+    expect(page.locator("#verdict")).to_be_focused()
     expect(page.locator("#next")).to_contain_text("Try again")
     expect(page.get_by_text("A right second attempt counts for two thirds.")).to_be_visible()
 
@@ -62,6 +62,16 @@ def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: V
     expect(formula).to_be_visible()
 
 
+def test_back_leads_from_a_begun_quiz_to_the_form_and_forward_to_its_question(visit: Visit) -> None:
+    page = visit().open("/quiz")
+    page.locator("form[data-submit=start] button[type=submit]").click()
+    stem = page.locator("#stem").inner_text()
+    page.go_back()
+    expect(page.locator("form[data-submit=start]")).to_be_visible()
+    page.go_forward()
+    expect(page.locator("#stem")).to_have_text(stem)
+
+
 def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
     visitor = visit(width=390, height=844, color_scheme="dark", reduced_motion="reduce")
     page = visitor.page
@@ -78,7 +88,7 @@ def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
                 assert page.evaluate("document.documentElement.scrollWidth") <= 390, kind
             answer_by_keyboard(page, sure="2" if new else "")
             if page.get_by_role("button", name="Show the answer").count():
-                page.keyboard.press("s")
+                page.keyboard.press("Space")
             expect(page.locator(".keep")).to_be_visible()
             if new:
                 assert violations(page) == []

@@ -58,7 +58,7 @@ def test_a_learner_does_the_five_minute_review_from_start_to_end(visit: Visit) -
     page.locator("textarea").fill("The base is frozen, and small matrices learn.")
     page.get_by_role("button", name="Compare with the concepts").click()
     page.get_by_role("checkbox").first.check()
-    page.get_by_role("button", name="Keep this and show a model answer").click()
+    page.get_by_role("button", name="Keep this and show an example answer").click()
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_text("Done for now.")).to_be_visible()
     expect(page.get_by_text("1 of 4 concepts explained.")).to_be_visible()
@@ -71,7 +71,7 @@ def test_a_learner_does_the_five_minute_review_from_start_to_end(visit: Visit) -
     expect(page.get_by_text("Done for now.")).to_be_visible()
 
     visitor.open("/")
-    expect(page.get_by_text("1 day in a row")).to_be_visible()
+    expect(page.get_by_text("First day")).to_be_visible()
     due = re.match(r"\d+", page.locator(".due .lead").inner_text())
     today = f"^Cards due: Today {due[0] if due else 0},"
     expect(page.get_by_role("img", name=re.compile(today))).to_be_visible()

@@ -50,6 +50,14 @@ def test_the_keys_work_in_a_number_box_and_escape_leaves_a_list(lab: Page) -> No
     expect(rank).to_have_value("68")
 
 
+def test_enter_in_a_prediction_keeps_the_guess_and_shows_the_numbers(lab: Page) -> None:
+    lab.locator("#predict").click()
+    lab.locator("#guess-percent").fill("0.9")
+    lab.keyboard.press("Enter")
+    expect(lab.locator("#kept-guess")).to_contain_text("0.9")
+    expect(lab.locator("#trainable")).to_be_visible()
+
+
 def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> None:
     lab.get_by_role("spinbutton", name="Rank r").fill("300")
     expect(lab.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")

@@ -89,6 +89,13 @@ def test_a_card_asked_for_is_shown_even_when_the_limit_is_reached() -> None:
     found = session([card("c")], Log(memories={}, requested=frozenset({"c"})), new=0)
     assert found.queue == "requested"
     assert found.counts.review == 1
+    assert found.counts.unseen == 1
+    assert (
+        session(
+            [card("c")], Log(memories={"c": memory(due_in=30 * MINUTE)}, requested=frozenset({"c"}))
+        ).counts.unseen
+        == 0
+    )
 
 
 def test_a_learning_card_due_in_half_an_hour_is_not_shown_yet() -> None:

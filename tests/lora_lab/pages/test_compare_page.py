@@ -101,7 +101,7 @@ def test_answers_to_the_same_prompt_stand_beside_each_other(ana: Visitor, lab: L
     found = some(lab, {"rank": 2}, {"rank": 16})
     answer(found[1], tuned="Kept as it is.", base="<b>W</b>")
     shown = words(ana.opens(address(found)))
-    assert "What is W? Reference Frozen. <b>W</b> The frozen weight. Kept as it is." in shown
+    assert "What is W? Reference answer Frozen. <b>W</b> The frozen weight. Kept as it is." in shown
 
 
 def test_bases_that_answer_differently_are_not_shown_as_one(ana: Visitor, lab: Lab) -> None:

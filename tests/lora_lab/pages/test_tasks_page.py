@@ -74,7 +74,7 @@ def test_the_status_follows_each_answer(ana: Reader) -> None:
         ("run-climbs", "answer", (fields(option="rank"), fields(option="rate"))),
         ("build-rslora", "code", (fields(code="LoraConfig(r=64)"), None)),
     ):
-        assert 'data-part="status">not tried<' in ana.opens(f"/tasks?id={address}")
+        assert 'data-part="status">not begun<' in ana.opens(f"/tasks?id={address}")
         for answer, status in zip(answers, ("tried", "✓ solved"), strict=True):
             if answer is not None:
                 assert ana.sends(act, fields=answer)["parts"]["status"] == status
@@ -162,7 +162,7 @@ def test_a_concept_lists_the_tasks_about_it(context: Context) -> None:
     visit = find_visit(context, browser_id="browser-of-ana", query={})
     links = TaskService(store=context.store).links(visit, "lora-alpha")
     assert links[0].address == "/tasks?id=scale-higher-rank"
-    assert links[0].status == "not tried"
+    assert links[0].status == "not begun"
 
 
 def attempts(ana: Reader, context: Context) -> list[tuple[str, bool]]:

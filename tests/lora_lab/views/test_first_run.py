@@ -115,6 +115,7 @@ def test_today_prefers_the_learners_own_run_and_says_the_guess_and_the_next_step
     line = words(last_run(lab, guesses, visit) or "")
     assert "held-out loss 4.40 → 3.50" in line
     assert "you predicted a held-out loss that falls, a peak of 500 MB" in line
+    assert "a peak of 500 MB. " in line
     assert "what do you expect?" in line
     stranger = find_visit(guesses.context, browser_id="b2", query={})
     said = words(last_run(lab, guesses, stranger) or "")

@@ -1,5 +1,6 @@
 """Every wrong answer has one misconception, every misconception is met in two places or more."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import yaml
 
 from quizzes.bank.bank import QUESTIONS_DIR, load_bank
 from quizzes.bank.misconceptions import by_slug, load_misconceptions
+from quizzes.kinds.grade import GradedPart
+from quizzes.session.feedback import FeedbackRow
 from study.base.yaml_loader import load_yaml
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
@@ -64,3 +67,27 @@ def test_an_id_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({"misconceptions": [entry, entry]}), "utf-8")
     with pytest.raises(ContentError, match="twice"):
         load_misconceptions(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("thinks that rank is size", "It is easy to think that rank is size."),
+        ("mixes up scale and rank", "It is easy to mix up scale and rank."),
+        ("applies it twice", "It is easy to apply it twice."),
+        ("uses the other width", "It is easy to use the other width."),
+        ("confusion of A and B", "A common mix-up: confusion of A and B."),
+        ("", ""),
+    ],
+)
+def test_a_misconception_is_said_in_words_that_blame_nobody(written: str, said: str) -> None:
+    part = GradedPart(id="x", text="x", state="wrong", misconception=written)
+    assert FeedbackRow(letter="A", part=part, mark="").mix_up == said
+
+
+def test_every_misconception_begins_with_a_verb_that_has_a_sentence() -> None:
+    for question in load_bank(load_concepts()).matching():
+        task = getattr(question.task, "asked", question.task)
+        for option in getattr(task, "options", ()):
+            if option.misconception:
+                assert re.match(r"[a-z]+s ", option.misconception), option

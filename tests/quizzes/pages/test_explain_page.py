@@ -25,7 +25,7 @@ def test_all_prompts_are_listed_with_how_they_went(page: ExplainPage) -> None:
     html = words(page.load(opened("b1")))
     for prompt in page.exercise.prompts.values():
         assert prompt.text in html
-    assert html.count("not tried yet") == len(page.exercise.prompts)
+    assert html.count("not begun") == len(page.exercise.prompts)
 
 
 def test_a_draft_is_there_after_a_reload_and_is_not_drawn_anew(page: ExplainPage) -> None:

@@ -11,6 +11,7 @@ from quizzes.bank.bank import Question
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.session import find_position
 from study.base.checks import list_quantities
+from study.base.settings import ROOT
 from study.ports.context import Context
 from study.store.logs.quizzes import QuizAnswer, QuizRecord
 from study.text.markup import to_html
@@ -50,8 +51,36 @@ def onward(page: QuizPage, query: str) -> Reply:
 
 def test_the_address_of_a_quiz_holds_its_choice_and_seed(page: QuizPage) -> None:
     started = start(page, topic="qlora")
-    assert started["url"] == "/quiz?topic=qlora&n=5&seed=7"
+    assert started["step"] == "/quiz?topic=qlora&n=5&seed=7"
     assert question_in(page, started["html"]).topic == "qlora"
+
+
+def test_topics_are_listed_by_subject_and_by_kind_of_question(page: QuizPage) -> None:
+    html = page.load(opened("b1"))
+    subjects, kinds = re.findall(r'<optgroup label="By [^"]+">(.*?)</optgroup>', html)
+    assert "LoRA (" in words(subjects)
+    assert "Quantization (" in words(subjects)
+    for title in ("Match, order, find the error", "Choose and reason", "Arithmetic with drawn numbers"):
+        assert title in words(kinds)
+        assert title not in words(subjects)
+
+
+def test_back_leads_from_a_quiz_to_the_form_and_forward_to_its_open_question(page: QuizPage) -> None:
+    started = start(page, topic="lora")
+    query = query_of(started["step"])
+    answer(page, started["html"], query, correct=True)
+    back = page.act({"act": "here", "query": ""}, opened("b1"))["html"]
+    assert "Go on with your quiz : 1 of 5 answered." in words(back)
+    forward = page.act({"act": "here", "query": query}, opened("b1"))["html"]
+    assert "Question 2 of 5" in words(forward)
+    assert all('data-back="here"' in html for html in (started["html"], back, forward))
+
+
+def test_sureness_has_the_same_words_in_a_quiz_as_on_a_phone_of_a_class(page: QuizPage) -> None:
+    phone = (ROOT / "classroom" / "templates" / "student_now.html").read_text()
+    asked = re.findall(r'value="(\w+)"> ([\w ]+) <kbd>', start(page, topic="lora")["html"])
+    assert asked == re.findall(r'name="confidence" value="(\w+)">([\w ]+)</button>', phone)
+    assert asked == [("guess", "A guess"), ("think", "I think so"), ("sure", "Sure")]
 
 
 def test_the_right_option_is_not_marked_before_the_answer(page: QuizPage) -> None:
@@ -65,7 +94,7 @@ def test_the_right_option_is_not_marked_before_the_answer(page: QuizPage) -> Non
 def test_a_wrong_answer_explains_the_chosen_and_the_right_option(page: QuizPage) -> None:
     started = start(page, topic="lora")
     question = question_in(page, started["html"])
-    reply = answer(page, started["html"], query_of(started["url"]), correct=False)
+    reply = answer(page, started["html"], query_of(started["step"]), correct=False)
     shown = words(reply["html"])
     assert "✗ Your answer, not right" in shown
     assert "✓ The right answer" in shown
@@ -76,7 +105,7 @@ def test_a_wrong_answer_explains_the_chosen_and_the_right_option(page: QuizPage)
 
 def test_a_miss_makes_cards_due_and_a_right_answer_does_not(page: QuizPage) -> None:
     started = start(page)
-    query = query_of(started["url"])
+    query = query_of(started["step"])
     answer(page, started["html"], query, correct=True)
     [profile] = page.context.store.profiles.all()
     assert page.context.store.cards.requests(profile.id) == {}
@@ -89,7 +118,7 @@ def test_a_miss_makes_cards_due_and_a_right_answer_does_not(page: QuizPage) -> N
 
 def test_a_reload_goes_on_at_the_same_question(page: QuizPage) -> None:
     started = start(page)
-    query = query_of(started["url"])
+    query = query_of(started["step"])
     answer(page, started["html"], query, correct=True)
     second = onward(page, query)["html"]
     reloaded = page.load(opened("b1", query[1:]))
@@ -99,7 +128,7 @@ def test_a_reload_goes_on_at_the_same_question(page: QuizPage) -> None:
 
 def test_the_summary_says_what_to_review(page: QuizPage) -> None:
     started = start(page)
-    html, query, asked = started["html"], query_of(started["url"]), []
+    html, query, asked = started["html"], query_of(started["step"]), []
     for number in range(5):
         asked.append(question_in(page, html))
         answer(page, html, query, correct=number > 0)
@@ -112,7 +141,7 @@ def test_the_summary_says_what_to_review(page: QuizPage) -> None:
 
 def test_a_quiz_ends_with_what_was_missed_and_one_next_step(page: QuizPage) -> None:
     started = start(page)
-    html, query = started["html"], query_of(started["url"])
+    html, query = started["html"], query_of(started["step"])
     missed = question_in(page, html)
     for number in range(5):
         answer(page, html, query, correct=number > 0)
@@ -125,7 +154,7 @@ def test_a_quiz_ends_with_what_was_missed_and_one_next_step(page: QuizPage) -> N
 
 def test_an_exam_ends_with_each_question_once_and_its_right_answer_in_sight(page: QuizPage) -> None:
     started = start(page, mode="exam")
-    html, query, asked = started["html"], query_of(started["url"]), []
+    html, query, asked = started["html"], query_of(started["step"]), []
     for number in range(5):
         question = question_in(page, html)
         asked.append(question)
@@ -151,7 +180,7 @@ def test_a_question_that_an_exam_had_no_time_for_is_shown_with_its_answer(
     started = start(page, mode="exam", pace="60")
     question = question_in(page, started["html"])
     page = replace(page, context=replace(page.context, clock=lambda: now + timedelta(minutes=10)))
-    html = page.load(opened("b1", query_of(started["url"])[1:]))
+    html = page.load(opened("b1", query_of(started["step"])[1:]))
     assert "Time ran out; 5 questions were not answered." in words(html)
     assert html.count("Not answered.") == 5
     assert str(to_html(question.stem)) in html
@@ -166,7 +195,7 @@ def test_only_the_exam_asks_for_its_time(page: QuizPage) -> None:
 
 def test_a_shared_address_offers_the_same_questions_to_someone_else(page: QuizPage) -> None:
     started = start(page)
-    query = query_of(started["url"])
+    query = query_of(started["step"])
     offered = page.load(opened("b2", query[1:]))
     assert "This link opens a quiz of 5 questions (seed 7)." in words(offered)
     theirs = page.act({"act": "again", "query": query}, opened("b2"))
@@ -181,7 +210,7 @@ def test_an_address_that_no_question_fits_says_so(page: QuizPage) -> None:
 
 def test_an_unfinished_quiz_is_offered_again(page: QuizPage) -> None:
     started = start(page)
-    answer(page, started["html"], query_of(started["url"]), correct=True)
+    answer(page, started["html"], query_of(started["step"]), correct=True)
     html = page.load(opened("b1"))
     assert "Go on with your quiz" in words(html)
     assert "1 of 5 answered" in words(html)
@@ -195,7 +224,7 @@ def test_checking_without_a_choice_says_what_to_do(page: QuizPage) -> None:
 
 def test_a_second_answer_from_another_window_counts_for_nothing(page: QuizPage) -> None:
     started = start(page)
-    query = query_of(started["url"])
+    query = query_of(started["step"])
     answer(page, started["html"], query, correct=False)
     again = answer(page, started["html"], query, correct=True)
     assert "Your first answer counts" in again["error"]

@@ -34,7 +34,7 @@ def test_start_answer_and_next_take_no_more_statements_and_transactions_than_the
     for seed in (7, 8):
         form = {"length": ["5"], "seed": [str(seed)]}
         started = press({"act": "start", "fields": form}, statements_at_most=17, transactions=3)
-        query, html = query_of(started["url"]), started["html"]
+        query, html = query_of(started["step"]), started["html"]
         question = page.exercise.operations.bank.by_id[build_event(html, "answer")["question"]]
         missed = build_event(html, "answer", query=query, fields=wrong_fields(question, seed=seed))
         press(missed, statements_at_most=24, transactions=5)

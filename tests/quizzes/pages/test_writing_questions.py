@@ -55,7 +55,7 @@ def test_a_written_question_is_asked_at_once_and_graded(page: QuizPage) -> None:
     asked = page.act(start, opened("b1"))
     question = page.exercise.operations.bank.by_id["your-own-questions-what-is-b-a"]
     assert "The base" in words(asked["html"])
-    query = asked["url"].removeprefix("/quiz")
+    query = asked["step"].removeprefix("/quiz")
     event = build_event(asked["html"], "answer", query=query)
     answered = page.act({**event, "fields": right_fields(question, seed=7)}, opened("b1"))
     assert "B times A is the update." in words(answered["html"])

@@ -1,10 +1,12 @@
 """Questions for a class's plan are found by words in any of their texts, families and twins among them."""
 
+import re
 from random import Random
 
 import lora_lab.quantities  # noqa: F401 - registers what a chart is drawn of
 from quizzes.bank.bank import Bank, load_bank
 from quizzes.kinds import KINDS
+from quizzes.kinds.grade import LETTERS
 from quizzes.session.class_questions import (
     MOST_FOUND,
     MOST_TWINS,
@@ -12,7 +14,9 @@ from quizzes.session.class_questions import (
     class_twins,
     search_class_questions,
 )
+from quizzes.session.session import offer_choices
 from study.content.concepts import ConceptMap
+from tests.visits import words
 
 
 def ids(bank: Bank, words: str, *, seed: int = 1) -> list[str]:
@@ -33,6 +37,23 @@ def test_each_kind_is_found_by_its_name(concepts: ConceptMap) -> None:
     for kind in KINDS:
         found = ids(bank, kind)
         assert any(bank.by_id[each].kind == kind for each in found), kind
+
+
+def test_what_is_matched_has_numbers_in_a_quiz_and_in_a_class_and_what_is_ordered_letters(
+    concepts: ConceptMap,
+) -> None:
+    bank = load_bank(concepts)
+    for question in bank.questions:
+        names = [name for name, _ in offer_choices(question, seed=1)]
+        if question.kind == "matching":
+            assert names == [str(number) for number in range(1, len(names) + 1)]
+            asked = class_question(bank, question.id)
+            assert asked is not None
+            assert re.findall(r'<span class="letter">(\w+)</span>', asked.listed) == names
+            assert re.search(r'<option value="1">1: ', asked.fields)
+            assert re.match(r"\d(, \d)+ · ", words(asked.answer))
+        elif question.kind == "ordering":
+            assert names == list(LETTERS[: len(names)])
 
 
 def test_a_family_is_found_once_with_numbers_of_its_own_and_a_twin_with_others(concepts: ConceptMap) -> None:

@@ -44,7 +44,7 @@ class Learner:
     def start(self, mode: str, **chosen: str) -> None:
         form = {name: [value] for name, value in {"mode": mode, "seed": "7", **chosen}.items()}
         reply = self.page.act({"act": "start", "fields": form}, opened("b1"))
-        self.html, self.query = reply["html"], query_of(reply["url"])
+        self.html, self.query = reply["html"], query_of(reply["step"])
 
     @property
     def question(self) -> Question:
@@ -103,6 +103,36 @@ def test_a_second_attempt_after_a_hint_counts_two_thirds_and_the_log_tells_all_o
     )
     assert (second.attempt, second.correct, second.confidence) == (2, True, "sure")
     assert second.points == pytest.approx(2 / 3)
+
+
+def test_who_does_not_know_it_yet_sees_the_answer_at_once_and_it_counts_as_missed(ana: Learner) -> None:
+    ana.start("practice", topic="kinds-arranging", length="5")
+    question = ana.question
+    assert "I don't know yet: show me" in words(ana.html)
+    ana.press("give-up")
+    assert "Not answered." in words(ana.html)
+    assert "Try again" not in words(ana.html)
+    assert re.search(r"\d cards? about this (is|are) due now\.", words(ana.html))
+    assert [(one.attempt, one.correct, one.points, one.given) for one in ana.log] == [
+        (1, False, 0, {}),
+        (2, False, 0, {}),
+    ]
+    operations = ana.page.exercise.operations
+    [profile] = ana.page.context.store.profiles.all()
+    assert operations.list_missed(profile.id) == [question]
+    ana.press("next")
+    assert ana.question != question
+
+
+def test_an_exam_lets_a_question_go_without_showing_its_answer(ana: Learner) -> None:
+    ana.start("exam", topic="kinds-arranging", length="5")
+    question = ana.question
+    assert "I don't know: go on" in words(ana.html)
+    assert "show me" not in words(ana.html)
+    ana.press("give-up")
+    assert ana.question != question
+    [given] = ana.log
+    assert (given.correct, given.given) == (False, {})
 
 
 def test_the_last_page_says_how_many_were_right_at_the_first_try(ana: Learner) -> None:

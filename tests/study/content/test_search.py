@@ -22,6 +22,11 @@ def test_what_begins_no_word_is_looked_for_inside_words() -> None:
     assert titles("llama", "tinyllama-1.1b", "gpt2") == ["tinyllama-1.1b"]
 
 
+def test_a_short_word_is_not_looked_for_inside_words_but_may_begin_one() -> None:
+    assert titles("zzzz qqq", "hqq8") == []
+    assert titles("hqq memory", "hqq8") == ["hqq8"]
+
+
 def test_the_end_of_another_number_is_no_match() -> None:
     small = (
         "qwen1.5-1.8b (1.84B)",

@@ -181,4 +181,4 @@ def test_what_to_learn_next_is_the_next_step_of_the_path_also_when_it_was_practi
 
 def test_a_single_answer_that_was_a_miss_is_said_as_one(concepts: ConceptMap, now: datetime) -> None:
     repair, _ = suggest_steps(concepts, {"lora-rank": known(None, 1, now, answers=1)}, set(), SUBJECTS)
-    assert repair.why == "the only answer that counts so far was a miss"
+    assert repair.why == "missed once"

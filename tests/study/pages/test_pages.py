@@ -7,15 +7,17 @@ from datetime import datetime, timedelta
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - cards show the numbers they were checked against
+from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import CardExercise, card_exercise
 from lora_lab.figures.adapters import whole_model
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
 from study.base.errors import LearnerError
+from study.learner.path import path_ids
 from study.pages.review import ReviewPage
 from study.pages.today import GLANCE, TodayPage
 from study.ports.activities import Subjects
-from study.ports.context import Context
+from study.ports.context import Context, find_visit
 from study.ports.ports import Ports
 from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_html
@@ -125,9 +127,38 @@ def test_a_learner_sees_what_is_due_and_what_is_weak(
     assert "1 card is due and 9 new ones are ready." in html
     assert today.context.concepts.name(cards.subjects[missed][0]) in html
     assert "Missed lately" in html
-    assert "the only answer that counts so far was a miss, last seen today" in html
+    assert "missed once, last seen today" in html
     assert "Next to learn Fine-tuning step 1 of the path" in html
-    assert "1 day in a row" in html
+    assert "First day" in html
+
+
+def test_a_single_day_is_the_first_one_only_once_and_two_are_in_a_row(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    profile = today.context.store.profiles.add("b1", "Ana", now=now).id
+    rate_one(cards, profile, 4, now)
+    for days, said in ((1, ""), (2, "3 days in a row"), (9, "")):
+        later = now + timedelta(days=days)
+        if days == 2:
+            rate_one(cards, profile, 4, now + timedelta(days=1))
+        if days > 1:
+            rate_one(cards, profile, 4, later)
+        page = replace(today, context=replace(today.context, clock=lambda at=later: at))
+        html = words(page.load(opened("b1")))
+        assert ("in a row" in html) == bool(said)
+        assert said in html
+        assert "First day" not in html
+
+
+@pytest.mark.parametrize(("hour", "said"), [(2, True), (5, False)])
+def test_before_the_day_begins_today_says_until_when_it_lasts(
+    today: TodayPage, now: datetime, hour: int, said: bool
+) -> None:
+    today.act({"act": "know"}, opened("b1"))
+    [profile] = today.context.store.profiles.all()
+    today.context.store.notes.prefer(profile.id, time_zone="UTC")
+    early = replace(today, context=replace(today.context, clock=lambda: now.replace(hour=hour)))
+    assert ("Today lasts until 04:00." in words(early.load(opened("b1")))) == said
 
 
 def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_first(
@@ -155,6 +186,18 @@ def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_fi
     record = store.quizzes.session(profile, run.quiz_session_id)
     assert record is not None
     assert record.question_ids[0] == "q-dq-what"
+
+
+def test_cards_that_a_miss_brought_are_not_called_due(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    today.act({"act": "know"}, opened("b1"))
+    [profile] = today.context.store.profiles.all()
+    assert "No card is due; 10 new ones are ready." in words(today.load(opened("b1")))
+    cards.reviews.request_about(profile.id, ("lora-rank",), because="q1", now=now)
+    assert "3 cards about what you missed and 7 new ones are ready." in words(today.load(opened("b1")))
+    page = CardsPage(context=today.context, exercise=cards)
+    assert "Left: 7 new, 0 learning, 0 to review, 3 about what you missed" in words(page.load(opened("b1")))
 
 
 def test_today_says_that_recall_counts_repeats(today: TodayPage, cards: CardExercise, now: datetime) -> None:
@@ -185,6 +228,24 @@ def test_a_question_that_is_said_to_come_back_tomorrow_is_not_in_todays_review(
     record = store.quizzes.session(profile, run.quiz_session_id)
     assert record is not None
     assert "q-dq-what" not in record.question_ids
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the_path(
+    context: Context, cards: CardExercise, seed: int
+) -> None:
+    quiz, visit = (
+        quiz_exercise(context, ask_for_cards=cards.ask_for),
+        find_visit(context, browser_id="b1", query={}),
+    )
+    context.store.lessons.mark(visit.profile.id, "kv-cache", "learn", "opened", at=visit.now)
+    ids = quiz.draw_question_ids(visit, length=12, seed=seed)
+    drawn = [quiz.operations.bank.by_id[each] for each in ids]
+    known = {*path_ids()[:5], "kv-cache"}
+    assert all(question.level == "beginner" and known.issuperset(question.concepts) for question in drawn)
+    for concept in list(context.concepts.by_id)[:10]:
+        context.store.lessons.mark(visit.profile.id, concept, "learn", "opened", at=visit.now)
+    assert quiz.operations.known_concepts(visit.profile.id) is None
 
 
 def test_a_review_that_was_begun_today_is_gone_on_with(
@@ -300,6 +361,25 @@ def test_the_last_card_of_a_review_can_be_taken_back_until_its_end(review: Revie
     back = review.act(build_event(undone, "flip", query=query), opened("b1"))["html"]
     again = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
     assert "Done for now." in words(again)
+
+
+def test_a_review_leads_past_a_question_and_an_explanation_that_one_cannot_answer_yet(
+    today: TodayPage, review: ReviewPage
+) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    html = review.load(opened("b1", query[1:]))
+    for _ in range(9):
+        back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
+        html = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
+    for _ in range(3):
+        shown = review.act(build_event(html, "give-up", query=query), opened("b1"))["html"]
+        assert "✓ The right answer" in words(shown)
+        html = review.act(build_event(shown, "next", query=query), opened("b1"))["html"]
+    done = review.act(build_event(html, "skip", query=query), opened("b1"))["html"]
+    assert "Done for now." in words(done)
+    assert "0 of 3 questions right. No explanation written." in words(done)
+    assert words(done).count("asked again in a later review") == 3
+    assert "Go on with your review" not in words(today.load(opened("b1")))
 
 
 def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:

@@ -130,3 +130,14 @@ def test_a_whole_question_is_answered_by_one_of_the_first_three(
     question, *targets = asked
     titles = [unescape(title) for title in re.findall(r"<li><a [^>]*>([^<]*)", find(browser, question))]
     assert any(title.startswith(target) for title in titles[:3] for target in targets), titles[:3]
+
+
+def test_a_question_whether_a_model_fits_leads_to_will_it_fit_with_that_model_first(
+    browser: TestClient,
+) -> None:
+    html = find(browser, "does Qwen3-8B QLoRA r=16 fit in 24 GB, how many parameters")
+    assert re.findall(r'href="([^"]+)"', html)[0] == "/memory?model=qwen3-8b"
+
+
+def test_a_search_without_a_match_says_for_what(browser: TestClient) -> None:
+    assert words(find(browser, "zzzz qqq")).startswith("Nothing found for “zzzz qqq”.")
