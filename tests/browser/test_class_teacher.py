@@ -108,6 +108,9 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     teacher.get_by_role("button", name="Add it to the plan").click()
     expect(teacher.locator("#ask-trouble")).to_be_in_viewport()
     expect(options).to_be_focused()
+    teacher.locator("#ask").get_by_label("Poll").check()  # needs no right option
+    expect(teacher.locator("#ask-trouble")).to_be_hidden()
+    teacher.locator("#ask").get_by_label("Question with").check()
     options.fill("* The rank\nThe rate")
     assert violations(teacher) == []
     teacher.context.set_offline(True)
