@@ -221,8 +221,10 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
 
 def test_views_of_a_result_lead_back_to_it(visit: Visit, lab_address: str, finished_run: str) -> None:
     page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
-    for name in ("Compare and chat", "X-ray this adapter", "Its weights under the microscope"):
-        page.get_by_role("link", name=name).click()
+    for name in ("Compare", "X-ray this adapter", "Its weights under the microscope"):
+        page.get_by_role("link", name=name, exact=True).click()
         page.get_by_role("link", name="Back to the run").click()
         expect(page.locator("#outcome")).to_be_visible()
         expect(page).to_have_url(re.compile(f"run={finished_run}"))
+    page.get_by_role("link", name="Ask this model").click()
+    expect(page.get_by_role("heading", name="Ask the base and the tuned model")).to_be_in_viewport()

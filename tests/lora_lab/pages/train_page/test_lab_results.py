@@ -73,6 +73,8 @@ def test_results_lead_to_their_views(ana: Visitor, lab: Lab) -> None:
     html = ana.opens(f"/lab?run={run.run_id}")
     for path in ("/compare?runs=", "/xray?run=", "/microscope?model=tiny-random&amp;run="):
         assert f'href="{path}{run.run_id}"' in html
+    assert f'href="/compare?runs={run.run_id}#ask">Ask this model</a>' in html
+    assert "This run as a Python script This run as JSON" in words(html)
 
 
 def test_a_run_started_from_a_concept_marks_its_mode_try_as_done(ana: Visitor, context: Context) -> None:
