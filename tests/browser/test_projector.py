@@ -215,6 +215,7 @@ def test_the_projector_view_makes_figures_larger(
     chart.wait_for()
     assert page.locator(".lab-form .trained strong").first.bounding_box()["y"] < size[1] / 2  # type: ignore[index]
     assert chart.bounding_box()["y"] < size[1] * 0.6  # type: ignore[index]
+    expect(page.locator("[data-projector]")).to_be_hidden()  # it is the projector's already
     start = page.locator("#start").evaluate("one => one.getBoundingClientRect().right")
     assert start <= page.locator(".lab-form .left").evaluate("one => one.getBoundingClientRect().right")
     page.close()
@@ -242,3 +243,18 @@ def test_larger_text_in_the_projector_view_makes_labels_and_dialogs_larger_and_n
         context.close()
     usual, projector, larger = heights.values()
     assert all(a < b < c for a, b, c in zip(usual, projector, larger, strict=True)), heights
+
+
+def test_the_lab_opens_what_it_shows_on_a_projector_in_a_new_tab(
+    chromium: Browser, start_app: StartApp
+) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{start_app('--no-worker')}/lab")
+    page.get_by_label("Rank r", exact=True).fill("3")
+    expect(page).to_have_url(re.compile("rank=3"))
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Show this on a projector").click()
+    expect(opened.value.locator("html")).to_have_class(re.compile("projector"))
+    expect(opened.value.get_by_label("Rank r", exact=True)).to_have_value("3")
+    expect(page.locator("html")).not_to_have_class(re.compile("projector"))
+    page.context.close()
