@@ -18,7 +18,11 @@ SHORT_TARGETS = {"q+v": "query + value", "attention": "all attention", "all-line
 BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
 )  # fmt: skip
-BITS_CHOICES = [(bits, BITS_LABELS[bits]) for bits in BITS_ORDER]
+BITS_CHOICES = [
+    (bits, BITS_LABELS[bits] if bits in BITS_LABELS[bits] else f"{BITS_LABELS[bits]} ({bits})")
+    for bits in BITS_ORDER
+]
+"""With the short name, by which titles, tables and commands call it."""
 
 
 class DataChoices(TypedDict):
