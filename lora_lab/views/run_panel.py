@@ -190,11 +190,14 @@ class RunPanel:
 
     def _elsewhere(self, run: RunFolder) -> dict[str, Any]:
         state = run.state()
+        done, steps = len(state.steps), run.spec.steps
+        trained = f"its {steps} steps" if done == steps else f"{done} of its {steps} steps"
         return {
             "title": run_view.title_of(run.spec),
+            "trained": trained if state.status == "finishing" else "",
             "doing": state.doing,
-            "step": len(state.steps),
-            "steps": run.spec.steps,
+            "step": done,
+            "steps": steps,
             "address": address_of(run.spec, run_id=run.run_id),
         }
 
