@@ -103,7 +103,8 @@ def load_settings(*, home: Path | None = None, public_names: Iterable[str] = ())
 
 def find_unknown_variables(names: Iterable[str]) -> list[str]:
     """Return a sentence about each variable that is named like the app's own and is none of them."""
-    unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in (*VARIABLES, *PASSED_ON))
+    known = {*VARIABLES, *PASSED_ON}
+    unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in known)
     return [f"{name} is not a variable of this app; did you mean {_nearest(name)}?" for name in unknown]
 
 

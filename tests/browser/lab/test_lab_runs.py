@@ -209,7 +209,7 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
     expect(page.locator("#rank")).to_have_value("1")
     expect(page.locator("#plots-hidden, .plots-hidden").first).to_be_visible()
     page.get_by_role("radio", name="that one").check()
-    page.get_by_role("button", name="Keep my guess and show the figures").click()
+    page.get_by_role("button", name="Keep my guess and show the numbers").click()
     expect(page.locator("#kept-guess")).to_contain_text("the lower held-out loss in the earlier run")
     expect(page.locator("#plot-memory-by-rank svg")).to_be_visible()
     start(page)

@@ -348,7 +348,7 @@ def test_a_guess_is_judged_when_the_xray_is_there_and_a_wrong_one_makes_cards_du
     ana.sends("start", guess="4")
     xrays.looked_at(lab, run)
     shown = words(ana.sends("poll")["parts"]["state"])
-    assert "✗ Not quite You guessed 4; in the median matrix, 2 of 4 directions carry 90 %" in shown
+    assert "✗ Not quite. You guessed 4; in the median matrix, 2 of 4 directions carry 90 %" in shown
     assert asked.concepts == [("svd-truncation", "lora-rank")]
     ana.sends("choose", **{"with": other.run_id})
     xrays.looked_at(lab, run, other)
