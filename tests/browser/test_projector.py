@@ -51,7 +51,7 @@ def test_an_answer_fits_or_has_parts_that_page_down_shows_first(classroom: Class
     expect(screen.locator("#more")).to_contain_text(f"Part {parts - 1} of {parts}")
     screen.keyboard.press("PageDown")
     screen.keyboard.press("PageDown")
-    expect(screen.locator("#now .meta")).to_contain_text("A question like it")
+    expect(screen.locator("#now .meta")).to_contain_text("Similar question")
     assert screen.evaluate("scrollY") == 0
 
 
@@ -69,7 +69,15 @@ def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Class
 def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_full_vote(classroom: Classroom) -> None:
     teacher, screen = classroom.start("rank-25"), classroom.screen()
     lead_to(teacher, 0, "vote")
-    assert screen.locator("ol.options li").first.evaluate(TEXT_PX) > FULL_SCREEN_PX  # a short vote grows
+    options_px = screen.locator("ol.options li").first.evaluate(TEXT_PX)
+    assert options_px > 1.5 * FULL_SCREEN_PX  # a short vote grows
+    pace = screen.locator(".pace")
+    assert pace.evaluate(TEXT_PX) > FULL_SCREEN_PX  # 48 px: how many have answered, and the time left
+    expect(pace).to_contain_text(re.compile(r"^0 answered"))
+    box, code = pace.bounding_box(), screen.locator(".corner .code").bounding_box()
+    assert box is not None
+    assert code is not None
+    assert box["x"] + box["width"] < code["x"]
     lead_to(teacher, 1, "show")
     expect(screen.locator("p.stem")).to_contain_text("LoRA writes")
     assert screen.locator("p.stem").evaluate(TEXT_PX) >= FULL_SCREEN_PX
