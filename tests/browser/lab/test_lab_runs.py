@@ -228,3 +228,20 @@ def test_views_of_a_result_lead_back_to_it(visit: Visit, lab_address: str, finis
         expect(page).to_have_url(re.compile(f"run={finished_run}"))
     page.get_by_role("link", name="Ask this model").click()
     expect(page.get_by_role("heading", name="Ask the base and the tuned model")).to_be_in_viewport()
+
+
+BELOW_THE_PROGRESS = """() => {
+  const part = (name) => document.querySelector(`[data-part="${name}"]`);
+  part('run-head').innerHTML = '<div class="meter"><span></span></div>';
+  part('run-outcome').innerHTML = '';
+  part('run-prediction').innerHTML = '<section class="prediction"><h3>Your prediction</h3></section>';
+  const bar = document.querySelector('#run .meter').getBoundingClientRect();
+  return part('run-prediction').getBoundingClientRect().top - bar.bottom;
+}"""
+
+
+def test_the_progress_of_a_run_does_not_touch_what_is_below(
+    visit: Visit, lab_address: str, finished_run: str
+) -> None:
+    page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
+    assert page.evaluate(BELOW_THE_PROGRESS) >= 10
