@@ -46,7 +46,7 @@ def test_answers_are_graded_as_they_come_and_grouped_by_concept(context: Context
             assert "Frozen base" not in html(screen_state(live, link="x"))  # hidden while they write
             await school.lead(live, "next")
             shown = html(screen_state(live, link="x"))
-            assert "<caption>In how many answers each idea is</caption>" in shown
+            assert "<caption>Number of answers, by idea</caption>" in shown
             assert "<strong>1</strong> covered" in shown
             assert "<strong>1</strong> contradicted" in shown
             assert "<strong>1</strong> missing" in shown
