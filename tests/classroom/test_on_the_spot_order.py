@@ -10,7 +10,7 @@ from classroom.reports.report import report
 from classroom.views.screens import teacher_state
 from study.ports.context import Context
 from tests.classroom.builders import PLAN
-from tests.classroom.rooms import School, phone, played
+from tests.classroom.rooms import School, phone, played, record_of
 
 POLL = {"kind": "poll", "ask": "Well then?", "options": "Yes\nNo"}
 FIRST, SECOND, THIRD = len(PLAN), len(PLAN) + 1, len(PLAN) + 2
@@ -118,7 +118,7 @@ def test_the_report_counts_activities_as_the_plan_does(context: Context) -> None
             asked = stored["items"][1]
             assert (asked["position"], asked["activity"]) == (2, FIRST + 1)
             assert stored["activities"][FIRST]["title"] == asked["title"]
-        found = report(context.store.classes.record(code))
+        found = report(record_of(context, code))
         assert [row[2] for row in answer_table(found)[1:]] == [1, 2]
         assert grade_table(found)[0] == ("name", f"1. {titles[0]}", "Class total")
 
