@@ -45,7 +45,7 @@ from lora_lab.settings.run_form import OTHER, format_value
 from lora_lab.settings.urls import GRID, LAB, origin_fields
 from lora_lab.spec import OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.views import setting_plots
-from lora_lab.views.options import BITS_CHOICES, model_choices
+from lora_lab.views.options import BITS_WITH_SHORT_NAMES, model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
@@ -287,7 +287,7 @@ class GridPage:
             address_of_grid=address_of_grid,
             models=model_choices(grid.base.model),
             other=OTHER,
-            bits=BITS_CHOICES,
+            bits=BITS_WITH_SHORT_NAMES,
             targets=TARGET_LABELS.items(),
             variants=VARIANTS,
             optimizers=OPTIMIZERS,

@@ -18,11 +18,11 @@ SHORT_TARGETS = {"q+v": "query + value", "attention": "all attention", "all-line
 BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
 )  # fmt: skip
-BITS_CHOICES = [
-    (bits, BITS_LABELS[bits] if bits in BITS_LABELS[bits] else f"{BITS_LABELS[bits]} ({bits})")
-    for bits in BITS_ORDER
+BITS_CHOICES = [(bits, BITS_LABELS[bits]) for bits in BITS_ORDER]
+BITS_WITH_SHORT_NAMES = [
+    (bits, label if bits in label else f"{label} ({bits})") for bits, label in BITS_CHOICES
 ]
-"""With the short name, by which titles, tables and commands call it."""
+"""With the name by which titles, tables and commands call each; too long for the lab's narrow list."""
 
 
 class DataChoices(TypedDict):

@@ -245,3 +245,16 @@ def test_the_progress_of_a_run_does_not_touch_what_is_below(
 ) -> None:
     page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
     assert page.evaluate(BELOW_THE_PROGRESS) >= 10
+
+
+def test_on_a_phone_the_list_of_runs_scrolls_in_its_fold(
+    visit: Visit, lab_address: str, finished_run: str
+) -> None:
+    page = open_lab(visit, lab_address, "/lab?preset=instant")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator("#runs > summary").click()
+    listed = page.get_by_role("region", name="Runs", exact=True)
+    box = listed.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390
+    assert listed.evaluate("one => one.scrollWidth > one.clientWidth")
