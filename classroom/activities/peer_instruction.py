@@ -27,7 +27,7 @@ ADVICE_TEXTS: Mapping[Advice, str] = {
     "re-teach": "Fewer than 30 % are right: explain the idea again, then let them vote again.",
     "discuss": "30 to 70 % are right: let neighbours who disagree convince each other, then vote again.",
     "go-on": "More than 70 % are right: show the answer and go on.",
-    "too-few": "Too few votes for advice: discuss, then vote again.",
+    "too-few": "Too few votes to advise you. If in doubt, discuss and vote again.",
 }
 
 Move = Literal["right-right", "wrong-right", "right-wrong", "wrong-wrong"]

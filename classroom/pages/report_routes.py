@@ -11,7 +11,7 @@ from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.pages import documents
 from classroom.pages.requests import form_of
-from classroom.reports.export import FILES, export
+from classroom.reports.export import FILE_CONTENTS, FILES, export
 from classroom.reports.report import FEWEST_FOR_DISCRIMINATION, Report, report
 from classroom.reports.report_details import list_grids, list_sentences
 from study.base.confidence_intervals import format_percent
@@ -43,7 +43,7 @@ class ReportRoutes:
             record=found.record,
             grids=list_grids(found),
             sentences=list_sentences(found),
-            files=FILES,
+            files=FILE_CONTENTS,
             percent=_as_percent,
             fewest=FEWEST_FOR_DISCRIMINATION,
         )

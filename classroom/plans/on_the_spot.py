@@ -99,7 +99,7 @@ def _options(form: Mapping[str, str], *, marked: bool) -> tuple[ClassOption, ...
         raise FieldError(
             "options",
             f"{sum(right)} options are marked as right.",
-            do_next=f"Begin the right one, and no other, with {RIGHT_MARK}",
+            do_next=f"Put {RIGHT_MARK} before the right one and no other, or choose Poll.",
         )
     texts = [line.removeprefix(RIGHT_MARK).strip() if marked else line for line in lines]
     for text in texts:

@@ -30,7 +30,7 @@ def answer_table(found: Report) -> Table:
             (
                 student.number,
                 student.name,
-                answer.position + 1,
+                found.number_of(answer.position),
                 activity.title,
                 answer.round,
                 _in_words(activity, answer),
@@ -54,11 +54,11 @@ def grade_table(found: Report) -> Table:
     given = {(answer.student_id, answer.position, answer.round): answer for answer in record.answers}
     asked = [
         (position, rounds)
-        for position, activity in enumerate(plan)
+        for position in found.order
         if any(key[1] == position for key in given)
-        for rounds in _graded_rounds(activity)
+        for rounds in _graded_rounds(plan[position])
     ]
-    titles = [_column(plan[position], position, rounds) for position, rounds in asked]
+    titles = [_column(plan[position], found.number_of(position), rounds) for position, rounds in asked]
     rows: list[Sequence[Any]] = [("name", *titles, "Class total")]
     for student in record.students:
         grades = [
@@ -77,9 +77,9 @@ def _graded_rounds(activity: Activity) -> list[tuple[int, ...]]:
     return [(2, 1)] if activity.asked and activity.asked.right else []
 
 
-def _column(activity: Activity, position: int, rounds: tuple[int, ...]) -> str:
+def _column(activity: Activity, number: int, rounds: tuple[int, ...]) -> str:
     part = f".{rounds[0]}" if activity.questions else ""
-    return f"{position + 1}{part}. {activity.title}"
+    return f"{number}{part}. {activity.title}"
 
 
 def _grade(activity: Activity, rounds: tuple[int, ...], answers: Sequence[ClassAnswer | None]) -> int | None:

@@ -15,6 +15,15 @@ from study.plots.plot import neutral
 WIDEST = 40
 """Characters of a column."""
 
+FILE_CONTENTS = {
+    "class.xlsx": "the tables below and every answer, for a spreadsheet",
+    "students.csv": "one row per student",
+    "items.csv": "one row per activity or question of a quiz",
+    "moodle.csv": "for Moodle's gradebook",
+    "class.json": "everything, for programs",
+}
+"""What each of FILES has, for the report."""
+
 FILES = {
     "class.xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "students.csv": "text/csv; charset=utf-8",

@@ -13,7 +13,7 @@ from classroom.activities.comparison import mark_measured, measured_option
 from classroom.activities.distribution import is_close
 from classroom.activities.number import as_number, with_unit
 from classroom.activities.peer_instruction import transition
-from classroom.activities.room import Room, fold
+from classroom.activities.room import Room, fold, order_of
 from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, WrittenAnswer, group_answers
 from study.base.confidence_intervals import correlate
 from study.store.class_records import ClassAnswer, ClassRecord
@@ -51,6 +51,8 @@ class ItemRow:
     """One activity's results; shares from 0 to 1, None where nothing can be said."""
 
     position: int
+    """Its number in the plan as the teacher reads it, from 1."""
+
     kind: str
     title: str
     question: str
@@ -86,6 +88,9 @@ class ItemRow:
     """Of the guesses and of the value."""
 
     asked_on_the_spot: bool
+    opened: bool
+    """Whether the class was at it."""
+
     summary: str
     """The answers in words, where votes on right and wrong say nothing."""
 
@@ -97,8 +102,15 @@ class Report:
     record: ClassRecord
     plan: tuple[Activity, ...]
     room: Room
+    order: tuple[int, ...]
+    """The stored positions as the teacher's page lists the plan; withdrawn ones come last."""
+
     students: tuple[StudentRow, ...]
     items: tuple[ItemRow, ...]
+
+    def number_of(self, position: int) -> int:
+        """Return the number, from 1, under which the plan lists a stored position."""
+        return self.order.index(position) + 1
 
 
 def report(record: ClassRecord) -> Report:
@@ -117,13 +129,14 @@ def report(record: ClassRecord) -> Report:
         )
         for student in record.students
     )
-    parts = [part for position, activity in enumerate(plan) for part in _parts(position, activity, counted)]
+    order = (*order_of(room, plan), *sorted(room.withdrawn))
+    parts = [part for position in order for part in _parts(position, plan[position], counted)]
     items = tuple(
-        _item(part, parts, room)
+        _item(part, parts, room, number=order.index(part.position) + 1)
         for part in parts
         if part.activity.kind != "talk" and part.position not in room.withdrawn
     )
-    return Report(record=record, plan=plan, room=room, students=students, items=items)
+    return Report(record=record, plan=plan, room=room, order=order, students=students, items=items)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +224,7 @@ def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: R
     return counts
 
 
-def _item(part: _Part, parts: Sequence[_Part], room: Room) -> ItemRow:
+def _item(part: _Part, parts: Sequence[_Part], room: Room, *, number: int) -> ItemRow:
     position, activity = part.position, part.activity
     first, second, twin = map(part.given, (1, 2, 3))
     guessed = [answer for answer in first.values() if "number" in answer.value]
@@ -223,7 +236,7 @@ def _item(part: _Part, parts: Sequence[_Part], room: Room) -> ItemRow:
     if activity.asked is not None and activity.asked.right:
         moved = transition(list_choices(first), list_choices(second), activity.asked.right)
     return ItemRow(
-        position=position + 1,
+        position=number,
         kind=activity.kind,
         title=activity.title,
         question=_subject(activity),
@@ -232,8 +245,8 @@ def _item(part: _Part, parts: Sequence[_Part], room: Room) -> ItemRow:
         discrimination=_discrimination(part, parts),
         confidence=fmean(said) if said else None,
         confident_wrong=sum(
-            activity.is_correct(number, answer.value) is False and answer.confidence == "sure"
-            for number, given in part.rounds.items()
+            activity.is_correct(voted, answer.value) is False and answer.confidence == "sure"
+            for voted, given in part.rounds.items()
             for answer in given.values()
         ),
         second_votes=len(second),
@@ -247,6 +260,7 @@ def _item(part: _Part, parts: Sequence[_Part], room: Room) -> ItemRow:
         text=_text_asked(activity),
         unit=activity.unit,
         asked_on_the_spot=activity.asked_after is not None,
+        opened=position in room.visited,
         summary=_summary(position, activity, first, guesses, known, room),
     )
 
@@ -350,7 +364,7 @@ def as_json(found: Report) -> dict[str, Any]:
         "code": record.room.code,
         "opened_at": record.room.opened_at.isoformat(),
         "students": [vars(row) for row in found.students],
-        "items": [vars(row) for row in found.items],
+        "items": [vars(row) | {"activity": found.order[row.position - 1] + 1} for row in found.items],
         "activities": list(record.activities),
         "events": [
             {"number": event.number, "kind": event.kind, "at": event.at.isoformat()}

@@ -17,6 +17,8 @@ from study.store.class_records import ClassAnswer
 @dataclass(frozen=True, kw_only=True)
 class MeasuredGrid:
     position: int
+    """Its number in the plan as the teacher reads it, from 1."""
+
     activity: Activity
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     """A name with `5.305 (3 seeds)` for each setting, `–` where no loss is stored; compared runs by seed."""
@@ -50,7 +52,7 @@ def list_grids(report: Report) -> list[MeasuredGrid]:
         losses = _losses(report, position)
         result = room.grids.get(position)
         measured = MeasuredGrid(
-            position=position + 1,
+            position=report.number_of(position),
             activity=activity,
             rows=tuple(_rows(activity, losses)),
             findings=result.findings if result else (),
@@ -84,7 +86,7 @@ def list_sentences(report: Report) -> list[SeenSentences]:
         quoted = [each for each in given if each.id in room.quoted]
         found.append(
             SeenSentences(
-                position=position + 1,
+                position=report.number_of(position),
                 title=activity.title,
                 groups=tuple(_grouped(activity.wanted, quoted, room)),
                 hidden=len(given) - len(quoted),
@@ -94,7 +96,8 @@ def list_sentences(report: Report) -> list[SeenSentences]:
 
 
 def _shown(report: Report) -> list[tuple[int, Activity]]:
-    return [each for each in enumerate(report.plan) if each[0] not in report.room.withdrawn]
+    kept = (position for position in report.order if position not in report.room.withdrawn)
+    return [(position, report.plan[position]) for position in kept]
 
 
 def _losses(report: Report, position: int) -> Mapping[str, float]:

@@ -156,10 +156,11 @@ def _of_text(
     for concept in wanted.concepts:
         verdict = verdict_on(written, concept.id, room.overruled) if written else None
         if written is None or verdict in LEFT_OUT:
+            asked = wanted.text or from_html(wanted.html)
             said = UNANSWERED if written is None or verdict is None else LEFT_OUT[verdict]
             yield ClassCard(
                 id=f"{position + 1}-{concept.id}",
-                front=f"{wanted.text or from_html(wanted.html)}\n{concept.label}?",
+                front=f"{asked}\nWhat belongs in the answer about “{concept.label}”?",
                 back=concept.definition,
                 why=said,
                 concepts=wanted.about,

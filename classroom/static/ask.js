@@ -28,7 +28,10 @@ function askForm(form, send) {
   }
 
   let sending = false; // a second press asks nothing twice
-  form.addEventListener('change', fit);
+  form.addEventListener('change', (event) => {
+    fit();
+    if (event.target.name === 'kind') tellTrouble({}); // it was about the kind before
+  });
   form.addEventListener('reset', () => setTimeout(fit)); // once the kind is the first one again
   form.addEventListener('submit', async (event) => {
     event.preventDefault();

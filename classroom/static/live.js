@@ -114,7 +114,8 @@ function clock(endsAt, now) {
   const ahead = now - Date.now(); // the server's clock counts
   const draw = () => {
     const left = endsAt ? Math.max(0, Math.ceil((endsAt - Date.now() - ahead) / 1000)) : null;
-    place.textContent = left === null ? '' : ` · ${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')} left`;
+    const dot = 'alone' in place.dataset && byId('answered-line').hidden ? '' : ' · ';
+    place.textContent = left === null ? '' : `${dot}${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')} left`;
   };
   draw();
   if (endsAt) ticking = setInterval(draw, 500);

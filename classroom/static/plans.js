@@ -36,7 +36,7 @@ list.addEventListener('click', async (event) => {
   if (!button) return;
   const entry = button.closest('li');
   const choice = document.createElement('select');
-  choice.setAttribute('aria-label', `Twin of “${nameOf(entry)}”`);
+  choice.setAttribute('aria-label', `Similar question to “${nameOf(entry)}”`);
   try {
     const answer = await fetch(`/class/plans/twins?${new URLSearchParams({ question: button.dataset.twin })}`);
     if (!answer.ok) throw new Error('no choices');

@@ -53,7 +53,7 @@ async function join() {
     trouble('');
     byId('me').hidden = false;
     byId('rename').hidden = false;
-    byId('rename').textContent = told.names_typed ? 'Another name' : 'Draw another name';
+    byId('rename').textContent = told.names_typed ? 'Another name' : 'Give me another name';
     byId('rename').dataset.typed = told.names_typed ? 'yes' : '';
     follow(`/class/${code}/events`, `/class/${code}/state`, show);
     sendUnsent();

@@ -34,8 +34,8 @@ PHASE_LABELS = {
     "discuss": "Discuss",
     "revote": "Second vote",
     "reveal": "Answer",
-    "twin": "A question like it",
-    "twin-reveal": "Its answer",
+    "twin": "Similar question",
+    "twin-reveal": "Answer to the similar question",
     "distribution": "The guesses",
     "run": "The run",
 }

@@ -209,18 +209,20 @@ def _memory_title(view: GridPlane) -> str:
 
 def _seconds_title(view: GridPlane) -> str:
     low, high = _find_ends(view, _read_pace)
+    unit, size, _ = _second_unit([_read_pace(low), _read_pace(high)])
+    shortest, longest = f"{_read_pace(low) / size:.3g}", f"{_read_pace(high) / size:.3g}"
     if low is high:
-        return f"A step takes {_read_pace(low):.3g} s at {name_of(low.levels)}, trained alone"
+        return f"A step takes {shortest} {unit} at {name_of(low.levels)}, trained alone"
     timed = sum(setting.seconds_a_step is not None for setting in view.settings)
     # The first cell of a process warms it up, and other programs disturb any: one time shows neither.
     verdict = compare_groups(high.step_times, low.step_times, comparisons=count_pairs(timed)).verdict
     if verdict != "differ":
         why = "no difference beyond noise" if verdict == "noise" else "seeds can't tell the cells apart"
-        return f"Alone, a step takes {_read_pace(low):.3g} to {_read_pace(high):.3g} s: {why}"
+        return f"Alone, a step takes {shortest} to {longest} {unit}: {why}"
     ratio = _format_ratio(_read_pace(high) / _read_pace(low))
     return (
-        f"Alone, a step takes {_read_pace(low):.3g} s at {name_of(low.levels)} and "
-        f"{_read_pace(high):.3g} s at {name_of(high.levels)}, {ratio} as long"
+        f"Alone, a step takes {shortest} {unit} at {name_of(low.levels)} and "
+        f"{longest} {unit} at {name_of(high.levels)}, {ratio} as long"
     )
 
 

@@ -10,6 +10,7 @@ from lora_lab.claims.accountings import (
     trainable_readings,
 )
 from lora_lab.claims.claim import Claim
+from lora_lab.claims.inversion import COMMON_RANKS
 from lora_lab.claims.verdict import Failing
 from lora_lab.parameters.adapter_config import Adaptation
 from lora_lab.parameters.worked_count import work_count
@@ -67,13 +68,19 @@ def explain_accounting(claim: Claim, fit: AccountingFit) -> str:
     return ", and ".join(parts) or "the share is right"
 
 
-def why_not(claim: Claim, sizes: Sizes, fit: AccountingFit) -> str:
-    """Explain why the setting does not print the failing numbers."""
-    parts = [text for name, text in _list_reasons(claim, sizes, fit) if name in fit.failing]
-    return " ".join(parts)
+def why_not(claim: Claim, sizes: Sizes, fit: AccountingFit, *, has_likelier: bool = False) -> str:
+    """Explain why the setting does not print the failing numbers.
+
+    `has_likelier`: other targets at the claimed rank print the first number, so a rank that nobody sets is
+    no cause.
+    """
+    reasons = _list_reasons(claim, sizes, fit, has_likelier=has_likelier)
+    return " ".join(text for name, text in reasons if name in fit.failing)
 
 
-def _list_reasons(claim: Claim, sizes: Sizes, fit: AccountingFit) -> list[tuple[Failing, str]]:
+def _list_reasons(
+    claim: Claim, sizes: Sizes, fit: AccountingFit, *, has_likelier: bool
+) -> list[tuple[Failing, str]]:
     printed = claim.printed
     trainable = fit.trainable.low if printed.trainable is None else printed.trainable
     total = fit.total.low if printed.total is None else printed.total
@@ -81,14 +88,14 @@ def _list_reasons(claim: Claim, sizes: Sizes, fit: AccountingFit) -> list[tuple[
         (
             "trainable",
             f"This setting trains {sizes.trainable:,} parameters, not {trainable:,}"
-            f"{_cause_of_trainable(claim, sizes, trainable)}.",
+            f"{_cause_of_trainable(claim, sizes, trainable, has_likelier=has_likelier)}.",
         ),
         ("all", f"The total is {sizes.total:,}, not {total:,}{_cause_of_total(claim, sizes, total)}."),
         ("pct", f"{printed.percent} is not 100 × {trainable:,} / {total:,}."),
     ]
 
 
-def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int) -> str:
+def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int, *, has_likelier: bool) -> str:
     if sizes.saved and printed == sizes.trainable - sizes.saved:
         return f"; the printed number leaves out the head of {sizes.saved:,} that is trained too"
     if 2 * printed == sizes.trainable and claim.quantization.startswith("4bit"):
@@ -97,8 +104,9 @@ def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int) -> str:
     setting = claim.setting
     has_fixed = setting.rank_pattern or setting.lora_bias
     grows_with_rank = setting.variant in ("lora", "rslora") and not has_fixed
-    if grows_with_rank and of_rank > 0 and not of_rank % sizes.adapters:
-        return f"; the printed number is what r = {of_rank // sizes.adapters} gives on the same targets"
+    rank, rest = divmod(of_rank, sizes.adapters) if grows_with_rank and of_rank > 0 else (0, 1)
+    if not rest and (rank in COMMON_RANKS or not has_likelier):
+        return f"; the printed number is what r = {rank} gives on the same targets"
     return _rounded_by_hand(sizes.trainable, printed)
 
 

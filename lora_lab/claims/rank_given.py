@@ -1,9 +1,12 @@
 """Claims with stated rank and targets: the setting prints the line, or it does not."""
 
+from dataclasses import replace
+
 from lora_lab.claims.accountings import Sizes, sizes_of
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.fit import AccountingFit, best_fit, explain_accounting, why_not, work_claim
 from lora_lab.claims.inversion import Explanation, OtherModel, find_explanations, other_models
+from lora_lab.claims.likelihood import LikelySettings, find_likely_settings
 from lora_lab.claims.verdict import Answer, ClaimVerdict
 from lora_lab.parameters.adapter_config import PeftRefusal
 from lora_lab.parameters.module_tree import ModuleTree
@@ -17,14 +20,19 @@ def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     sizes = sizes_of(claim, tree, adaptation, rank)
     fit = best_fit(claim, sizes)
     possible = not fit.failing
+    likely = find_likely_settings(claim, tree)
+    settings = likely.order(_list_settings(claim, tree, sizes))
+    instead = None if fit.trainable_fits else _find_instead(likely, settings)
+    why = why_not(claim, sizes, fit, has_likelier=instead is not None)
+    instead_text = "" if instead is None else _tell_instead(claim, tree, likely, settings, instead)
     return ClaimVerdict(
         answer="possible" if possible else "impossible",
         answer_trainable=_of_first_number(claim, fit),
-        why=_why_possible(claim, fit) if possible else why_not(claim, sizes, fit),
+        why=_why_possible(claim, fit) if possible else f"{why}{instead_text}",
         failing=fit.failing,
         expected=sizes,
         base_parameters=sizes.base,
-        explanations=_list_settings(claim, tree, sizes),
+        explanations=settings,
         others=() if fit.trainable_fits else others_printing(claim),
         arithmetic=work_claim(claim, adaptation, sizes, rank),
     )
@@ -52,6 +60,33 @@ def _list_settings(claim: Claim, tree: ModuleTree, sizes: Sizes) -> tuple[Explan
     return tuple(found)
 
 
+def _find_instead(likely: LikelySettings, settings: tuple[Explanation, ...]) -> Explanation | None:
+    """Return the likeliest setting of the claimed rank on other targets; None where there is none."""
+    return next(
+        (
+            each
+            for each in settings
+            if likely.is_likely(each) and each.rank == likely.rank and each.targets != likely.stated
+        ),
+        None,
+    )
+
+
+def _tell_instead(
+    claim: Claim,
+    tree: ModuleTree,
+    likely: LikelySettings,
+    settings: tuple[Explanation, ...],
+    instead: Explanation,
+) -> str:
+    """Say that a setting of the claimed rank prints the number, and whether others are as likely."""
+    adaptation = find_adaptation(tree, replace(claim.setting, targets=instead.targets))
+    fit = best_fit(claim, sizes_of(claim, tree, adaptation, instead.rank or 0))
+    printed = "this trainable count" if fit.failing else "this line"
+    is_alone = not any(likely.is_likely(each) for each in settings if each != instead)
+    return f" {'Most likely' if is_alone else 'Likely'}: {likely.name(instead)} prints exactly {printed}."
+
+
 def judge_inapplicable(claim: Claim) -> ClaimVerdict:
     """Return the verdict on a setting that PEFT refuses under every layout of module names."""
     tree = claim.layouts[0]
@@ -63,6 +98,7 @@ def judge_inapplicable(claim: Claim) -> ClaimVerdict:
     base = claim.base_parameters or tree.base_parameters
     number = claim.printed.trainable
     found = () if number is None else find_explanations(tree, claim.setting, number, saved=0)
+    found = find_likely_settings(claim, tree).order(found)
     return ClaimVerdict(
         answer="impossible",
         answer_trainable="impossible",

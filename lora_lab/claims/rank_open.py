@@ -15,6 +15,7 @@ from lora_lab.claims.inversion import (
     find_explanations,
     rank_simplicity,
 )
+from lora_lab.claims.likelihood import find_likely_settings
 from lora_lab.claims.rank_given import others_printing
 from lora_lab.claims.verdict import ClaimVerdict, Failing
 from lora_lab.parameters.adapter_config import AdapterSetting, PeftRefusal, UnsupportedCase
@@ -79,7 +80,8 @@ def _sort_candidates(
     """Return the candidates that give the whole line, and those that give its first number alone."""
     fitting: FittedExplanations = []
     failing: FittedExplanations = []
-    for explanation in _list_candidates(claim, tree, heads):
+    candidates = _list_candidates(claim, tree, heads)
+    for explanation in find_likely_settings(claim, tree).order(candidates):
         fit = best_fit(claim, _sizes_of_explanation(claim, tree, explanation))
         (failing if fit.failing else fitting).append((explanation, fit))
     return fitting, failing

@@ -43,9 +43,9 @@ from lora_lab.settings.grid_form import (
 )
 from lora_lab.settings.run_form import OTHER, format_value
 from lora_lab.settings.urls import GRID, LAB, origin_fields
-from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
+from lora_lab.spec import OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.views import setting_plots
-from lora_lab.views.options import model_choices
+from lora_lab.views.options import BITS_WITH_SHORT_NAMES, model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
@@ -187,7 +187,7 @@ class GridPage:
     def _deleted(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
         sweep = self._lab.sweep(form_event.read_text(event, "sweep"))
         if not all(cell.ended for cell in self._lab.cells(sweep)):
-            raise LearnerError("Some of its cells have not ended.", do_next="Stop the sweep first.")
+            raise LearnerError("Some of its cells have not ended.", do_next="Stop the grid first.")
         delete_sweep(sweep, self._lab.settings.runs_dir)
         for run_id in (run_id for runs in sweep.attempts for run_id in runs):
             self._lab.forget(run_id)
@@ -197,7 +197,7 @@ class GridPage:
         return {
             "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": render_sweeps(shown)},
             "url": shown.address(_grid_of(query, shown)),
-            "say": "Sweep deleted.",
+            "say": "Grid deleted.",
             "then": "draw",
         }
 
@@ -287,7 +287,7 @@ class GridPage:
             address_of_grid=address_of_grid,
             models=model_choices(grid.base.model),
             other=OTHER,
-            bits=BITS_LABELS.items(),
+            bits=BITS_WITH_SHORT_NAMES,
             targets=TARGET_LABELS.items(),
             variants=VARIANTS,
             optimizers=OPTIMIZERS,

@@ -13,7 +13,7 @@ from lora_lab.data.machine import is_gpu
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step
-from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
+from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS, GpuModel
 from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
@@ -86,7 +86,7 @@ class MemoryPage:
                 return {"parts": {"fits": self._fits_part(fields)}}
         return {
             # The advice is that of the setting before, until the browser has asked for this one's.
-            "parts": {"advice": NO_HTML, **self._answer_parts(fields)},
+            "parts": {"advice": render("lora_lab/memory/advice_coming.html"), **self._answer_parts(fields)},
             "url": with_origin(memory_form.address_of(fields), frame.query_of(event)),
             "then": "draw",
         }
@@ -107,6 +107,11 @@ class MemoryPage:
         is_found = fields["gpu"] == "found" and self._found_bytes()
         return f"{self._found_bytes() / GB:.4g} GB" if is_found else f"{_size_of(fields['gpu'])} GB"
 
+    def _listed_gpu(self, fields: Mapping[str, str]) -> GpuModel | None:
+        """Return the chosen card of the list; None for this machine's own."""
+        is_found = fields["gpu"] == "found" and self._found_bytes()
+        return None if is_found else GPUS[int(_size_of(fields["gpu"]))]
+
     def _answer_parts(self, fields: Mapping[str, str]) -> dict[str, Markup]:
         """Render the verdict in one sentence, and the ledger behind it."""
         find = self._lab.home.shape
@@ -121,6 +126,7 @@ class MemoryPage:
         said = render(
             "lora_lab/memory/verdict.html",
             verdict=verdict,
+            gpu=self._listed_gpu(fields),
             sentence=fit.in_words(verdict, self._gpu_name(fields)),
             trained=fit.trained_in_words(verdict),
         )
@@ -131,14 +137,13 @@ class MemoryPage:
         record = memory_form.record_of(fields)
         ledger = forecast_step(setting_of(record, find(fields["model"])))
         parts = asdict(ledger)
-        is_found = fields["gpu"] == "found" and self._found_bytes()
         return render(
             "lora_lab/memory/ledger.html",
             ledger=ledger,
             components=[(field, name, parts[field]) for field, name in COMPONENTS if parts[field]],
             fields=fields,
             verdict=verdict,
-            gpu=None if is_found else GPUS[int(_size_of(fields["gpu"]))],
+            gpu=self._listed_gpu(fields),
             overhead_bytes=CUDA_OVERHEAD_BYTES,
             weights=fit.other_weights(fields, find),
             line=json.dumps(record),

@@ -126,15 +126,18 @@ class XrayPage:
         reply["say"] = "The X-ray is ready."
         return reply
 
-    def _choices(self, status: XrayStatus | None) -> list[tuple[str, str, str]]:
-        """Return id, title and detail of the runs to choose from; those in the address however old."""
+    def _choices(self, status: XrayStatus | None) -> list[tuple[str, str]]:
+        """Return id and name of the runs to choose from; those in the address however old.
+
+        The time comes first, because a narrow list cuts the end off and equal runs differ in nothing else.
+        """
         if status is None:
             return []
         named = [run for run in (status.run, status.beside) if run is not None]
         listed = self._service.runs()
         older = [run for run in named if run not in listed]
         return [
-            (run.run_id, title_of(run.spec), f"{detail_of(run.spec, run.state())}, {run.started_at}")
+            (run.run_id, f"{run.started_at} · {title_of(run.spec)} · {detail_of(run.spec, run.state())}")
             for run in (*listed, *older)
         ]
 

@@ -21,6 +21,7 @@ from lora_lab.data.datasets import Dataset
 from lora_lab.runs.events import Event, append_event, read_events
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import RunSpec
+from study.base.days import format_moment
 from study.base.errors import LearnerError
 
 RUN_ID = re.compile(r"^\d{8}-\d{9}-[a-z0-9.-]{1,60}-[0-9a-f]{6}$")
@@ -37,9 +38,8 @@ class RunFolder:
 
     @property
     def started_at(self) -> str:
-        """When it was submitted, in UTC, as `4 March, 10:00`."""
-        moment = datetime.strptime(self.run_id[:15], "%Y%m%d-%H%M%S")
-        return f"{moment.day} {moment:%B, %H:%M}"
+        """When it was submitted, in UTC, as `4 March 2026, 10:00`."""
+        return format_moment(datetime.strptime(self.run_id[:15], "%Y%m%d-%H%M%S"))
 
     @property
     def events_path(self) -> Path:

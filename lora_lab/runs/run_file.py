@@ -63,7 +63,9 @@ def parse_run_file(name: str, content: bytes) -> ExportedRun:
     except (ValueError, RecursionError) as error:
         raise LearnerError(f"{name} is not JSON.", do_next="Choose a run exported as JSON.") from error
     if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
-        raise LearnerError(f"There is no run in {name}.", do_next="Choose a run exported with Run as JSON.")
+        raise LearnerError(
+            f"There is no run in {name}.", do_next="Choose a run exported with “This run as JSON”."
+        )
     return ExportedRun(spec=spec_from(found["spec"]), dataset=_read_dataset(name, found.get("data")))
 
 

@@ -160,9 +160,11 @@ def _memory_title(runs: Sequence[ComparedRun]) -> str:
 
 
 def _gradient_title(runs: Sequence[ComparedRun]) -> str:
-    largest = max(runs, key=lambda item: max(y for _, y in _read_gradient(item)))
-    value = max(y for _, y in _read_gradient(largest))
-    return f"Gradient norm before clipping: {value:.2f} at most, in {largest.letter}"
+    largest = {item.letter: f"{max(y for _, y in _read_gradient(item)):.2f}" for item in runs}
+    value = max(largest.values(), key=float)
+    holders = [letter for letter, each in largest.items() if each == value]
+    where = "each" if len(holders) == len(runs) > 1 else " and ".join(holders)
+    return f"Gradient norm before clipping: {value} at most, in {where}"
 
 
 def _speed_title(runs: Sequence[ComparedRun]) -> str:

@@ -16,6 +16,10 @@ BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
 )  # fmt: skip
 BITS_CHOICES = [(bits, BITS_LABELS[bits]) for bits in BITS_ORDER]
+BITS_WITH_SHORT_NAMES = [
+    (bits, label if bits in label else f"{label} ({bits})") for bits, label in BITS_CHOICES
+]
+"""With the name by which titles, tables and commands call each; too long for the lab's narrow list."""
 
 
 def model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:

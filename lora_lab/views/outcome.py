@@ -60,7 +60,7 @@ def outcome_of(spec: RunSpec, state: RunState, samples: Sequence[Mapping[str, An
 def _predicts(fall: float, *, own: bool) -> str:
     """Say how much likelier a right token is: e to the fall of the loss, a mean of -log p(token)."""
     factor = math.exp(min(fall, 700.0))  # beyond it a float overflows
-    whose = "your cards' answers" if own else "your examples' answers"
+    whose = "the answers on the app's cards" if own else "your examples' answers"
     if factor >= SAME:
         much = "much better" if factor >= MUCH else "better" if factor >= SOME else "a little better"
         times = f"the right one is {factor:.3g} times as likely as before."
@@ -78,11 +78,12 @@ def _answers(samples: Sequence[Mapping[str, Any]]) -> str:
         who: sum(holds(sample[who], sample["reference"]) for sample in samples) for who in ("base", "tuned")
     }
     if not held["tuned"]:
-        many = f"None of its {len(samples)} sample answers comes"
-        none = many if len(samples) > 1 else "Its sample answer does not come"
+        none = f"None of its {len(samples)} sample answers counts as right yet"
+        one = "Its sample answer does not count as right yet"
+        did = f"{held['base']} did" if held["base"] else "none did either"
         return (
-            f"{none} near the right one, with all of its numbers and at least half of its longer words "
-            f"({held['base']} before training)."
+            f"{none if len(samples) > 1 else one}; before training {did}. To count, an answer needs every "
+            "number and at least half of the longer words of the right one."
         )
     of = f"{held['tuned']} of its {len(samples)} sample answers"
     verb = "has" if held["tuned"] < 2 else "have"

@@ -185,11 +185,14 @@ class RunPanel:
 
     def _elsewhere(self, run: RunFolder) -> dict[str, Any]:
         state = run.state()
+        done, steps = len(state.steps), run.spec.steps
+        trained = f"its {steps} steps" if done == steps else f"{done} of its {steps} steps"
         return {
             "title": run_view.title_of(run.spec),
+            "trained": trained if state.status == "finishing" else "",
             "doing": state.doing,
-            "step": len(state.steps),
-            "steps": run.spec.steps,
+            "step": done,
+            "steps": steps,
             "address": address_of(run.spec, run_id=run.run_id),
         }
 
@@ -206,7 +209,7 @@ class RunPanel:
                     "run": run,
                     "state": state,
                     "title": run_view.title_of(run.spec),
-                    "detail": run_view.detail_of(run.spec, state),
+                    "detail": f"{run.started_at} · {run_view.detail_of(run.spec, state)}",
                     "address": address_of(run.spec, run_id=run.run_id),
                 }
                 for run, state in zip(runs, states, strict=True)

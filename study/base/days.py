@@ -32,6 +32,16 @@ class StudyDays:
         return (self.day(later) - self.day(earlier)).days
 
 
+def format_day(day: date) -> str:
+    """Format a day as every page does: `4 March 2026`."""
+    return f"{day.day} {day:%B %Y}"
+
+
+def format_moment(moment: datetime) -> str:
+    """Format a moment in its own time zone as every page does: `4 March 2026, 10:00`."""
+    return f"{format_day(moment)}, {moment:%H:%M}"
+
+
 def short_date(day: date) -> str:
     """Format a day as `4 Mar`; strftime's `%-d` is not known on Windows."""
     return f"{day.day} {day:%b}"

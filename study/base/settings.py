@@ -1,5 +1,6 @@
 """Where this machine stores what a learner typed, trained and downloaded."""
 
+import difflib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,17 @@ EXCHANGED_FOLDERS = ("decks", "questions")
 """What a learner's backup and imports hold besides the logs."""
 OWN_FOLDERS = (*EXCHANGED_FOLDERS, "plans")
 """Files that people write themselves."""
+
+
+PREFIX = "LORA_STUDY_"
+VARIABLES = tuple(f"{PREFIX}{name}" for name in ("HOME", "MODELS", "DEVICE", "BUSY_SECONDS"))
+"""The variables of the environment that a person sets, besides DATABASE_URL."""
+
+PASSED_ON = (f"{PREFIX}CHOSEN_DEVICE",)
+"""What the app sets for its own workers."""
+
+MEANT = {f"{PREFIX}{name}": f"{PREFIX}HOME" for name in ("DATA", "DATA_DIR", "DATA_FOLDER", "FOLDER", "DIR")}
+"""Names that people try for the data folder and that no spelling leads to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,3 +98,15 @@ def load_settings(*, home: Path | None = None, public_names: Iterable[str] = ())
         models_dir=Path(os.environ.get("LORA_STUDY_MODELS") or folder / "models").expanduser().resolve(),
         public_names=tuple(public_names),
     )
+
+
+def find_unknown_variables(names: Iterable[str]) -> list[str]:
+    """Return a sentence about each variable that is named like the app's own and is none of them."""
+    known = {*VARIABLES, *PASSED_ON}
+    unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+    return [f"{name} is not a variable of this app; did you mean {_nearest(name)}?" for name in unknown]
+
+
+def _nearest(name: str) -> str:
+    nearest = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0)
+    return MEANT.get(name, nearest[0])

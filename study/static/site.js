@@ -28,6 +28,15 @@
     }
   });
 
+  // The page as it is now, in the projector view; its settings may be newer than the link.
+  document.addEventListener('click', (event) => {
+    const link = event.target.closest('a[data-projector]');
+    if (!link) return;
+    const address = new URL(location);
+    address.searchParams.set('view', 'projector');
+    link.href = address;
+  });
+
   // A form of this kind shows what is chosen now, whenever it comes onto the page.
   new MutationObserver(() => document.querySelectorAll('form[data-look]:not([data-settled])').forEach((form) => {
     form.dataset.settled = '';

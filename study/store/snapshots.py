@@ -21,6 +21,7 @@ from typing import Literal
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from study.base.days import format_moment
 from study.base.errors import LearnerError, StorageError
 from study.base.owner_log import note
 from study.base.settings import OWN_FOLDERS
@@ -56,8 +57,8 @@ class Snapshot:
 
     @property
     def made(self) -> str:
-        """When it was made, in UTC, as `4 March, 10:00`."""
-        return f"{self.made_at.day} {self.made_at:%B, %H:%M}"
+        """When it was made, in UTC, as `4 March 2026, 10:00`."""
+        return format_moment(self.made_at)
 
 
 class Snapshots:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from study.base import units
 from study.base.checks import Quantity, evaluate
+from study.base.days import format_day, format_moment
 from study.base.html import trust_html
 from study.base.settings import ROOT
 from study.text.markup import link_citations, to_html, to_plain
@@ -44,6 +45,8 @@ def get_environment() -> Environment:
         percent=units.as_percent,
         duration=units.as_duration,
         bytes=units.as_bytes,
+        day=format_day,
+        moment=format_moment,
         computed=_evaluate,
     )
     # For pages that Gradio does not make; study/web/security/content_policy.py knows it by its hash.

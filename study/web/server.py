@@ -19,7 +19,7 @@ import uvicorn
 from study.base.addresses import is_loopback
 from study.base.errors import LearnerError, StorageError
 from study.base.owner_log import note
-from study.base.settings import Settings, load_settings
+from study.base.settings import Settings, find_unknown_variables, load_settings
 from study.web.startup_page import StartupPage
 from study.web.stop_guard import start_guard
 from study.web.stub_files import disable_stub_writing
@@ -49,6 +49,8 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     try:
         listening = take_port(options.host, options.port)
         settings = load_settings(home=options.data_folder, public_names=options.public_name)
+        for sentence in find_unknown_variables(os.environ):
+            print_line(sentence, sys.stderr)
         address = address_of(options.host, listening.getsockname()[1])
         app = None
         while app is None:
@@ -64,6 +66,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     except KeyboardInterrupt:
         print_line("Stopped before it was ready.")
         return 0
+    print_line(f"Data:  {settings.home}")
     reachable = any(not is_loopback(host) for host in (options.host, *options.public_name))
     if options.only_class:
         print_line(f"Class: {address}/class")

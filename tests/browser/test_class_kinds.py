@@ -127,7 +127,7 @@ def test_every_kind_is_answered_on_a_phone(classroom: Classroom, school: School)
 def test_the_editor_sets_twins_and_makes_a_quiz(classroom: Classroom) -> None:
     page = classroom.browser(**PHONE, has_touch=True)
     page.goto(f"{classroom.address}/class?edit=short")
-    page.get_by_text("Add a question of the app").click()
+    page.get_by_text("Add a question from the app").click()
     for words, told in (("one", "The quiz has 1 question."), ("two", "The quiz has 2 questions.")):
         page.get_by_label("Words").fill(words)
         page.locator("#search").get_by_role("button").click()

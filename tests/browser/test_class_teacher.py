@@ -27,7 +27,7 @@ def test_a_question_typed_on_the_spot_and_what_a_student_takes_home(classroom: C
     expect(ana.get_by_text("Your answer, not right")).to_be_visible()
     teacher.once("dialog", lambda dialog: dialog.accept())
     teacher.get_by_role("button", name="End the class").click()
-    ana.get_by_role("link", name="What you take home").click()
+    ana.get_by_role("link", name="Your cards to take home").click()
     expect(ana.locator("section.told")).to_contain_text("The rank")
     assert violations(ana) == []
     with ana.expect_download() as download:
@@ -54,7 +54,7 @@ def test_two_presses_ask_once_and_start_one_class(classroom: Classroom) -> None:
     teacher.get_by_text("Ask something now").click()
     teacher.get_by_label("Question", exact=True).fill("What is r?")
     teacher.get_by_label("Options").fill("* The rank\nThe rate")
-    teacher.get_by_role("button", name="Put it next").dblclick()
+    teacher.get_by_role("button", name="Ask it next").dblclick()
     expect(teacher.get_by_label("Question", exact=True)).to_be_hidden()
     expect(steps).to_have_count(planned + 1)
 
@@ -79,7 +79,7 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     teacher.get_by_role("checkbox", name="A and B beside W").press("Space")
     teacher.get_by_text("Add from other plans").click()
     teacher.get_by_role("button", name="Add “What LoRA is for” to the plan").click()
-    teacher.get_by_text("Add a question of the app").click()
+    teacher.get_by_text("Add a question from the app").click()
     teacher.get_by_role("searchbox", name="Words").fill("optimizer")
     teacher.context.set_offline(True)
     teacher.get_by_role("searchbox", name="Words").press("Enter")
@@ -108,6 +108,9 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     teacher.get_by_role("button", name="Add it to the plan").click()
     expect(teacher.locator("#ask-trouble")).to_be_in_viewport()
     expect(options).to_be_focused()
+    teacher.locator("#ask").get_by_label("Poll").check()  # needs no right option
+    expect(teacher.locator("#ask-trouble")).to_be_hidden()
+    teacher.locator("#ask").get_by_label("Question with").check()
     options.fill("* The rank\nThe rate")
     assert violations(teacher) == []
     teacher.context.set_offline(True)

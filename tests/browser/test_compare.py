@@ -118,7 +118,7 @@ def test_a_guess_hides_the_figures_and_a_wrong_one_comes_back_as_cards(visit: Vi
     expect(page).to_have_url(re.compile("rank=4"))
     expect(page.locator("#guess-percent")).to_have_value("90")
     expect(page.locator("#trainable")).to_have_count(0)
-    page.get_by_role("button", name="Keep my guess and show the figures").click()
+    page.get_by_role("button", name="Keep my guess and show the numbers").click()
     expect(page.locator("#trainable")).to_have_text("8,192")
     expect(page.locator("#kept-guess")).to_contain_text("Your guess is kept: 90.0 % trainable")
     page.get_by_role("button", name="Start training").click()

@@ -55,7 +55,7 @@ def test_a_grid_is_set_up_started_steered_and_kept(visit: Visit, grid_address: s
     assert violations(page) == []
 
     # by keyboard: the last cell goes up, the first waiting one is cancelled
-    table = page.get_by_role("region", name="Cells of the sweep")
+    table = page.get_by_role("region", name="Cells of the grid")
     page.get_by_role("button", name="Move cell 4 up").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#live")).to_contain_text("in the queue")
@@ -82,7 +82,7 @@ def test_a_refresh_and_a_second_browser_show_the_same_sweep(
     page = visit(address=grid_address).open(kept)
     expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended")
     expect(page.get_by_label("Ranks r, with commas")).to_have_value("2, 8")
-    expect(page.get_by_label("nf4", exact=True)).to_be_checked()
+    expect(page.get_by_label("4-bit NF4 (nf4)", exact=True)).to_be_checked()
     page.reload()
     expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended")
 
@@ -124,7 +124,7 @@ def test_the_finished_sweep_fits_a_phone_and_a_finger(visit: Visit, grid_address
 
 def test_a_cancelled_cell_is_tried_again(visit: Visit, grid_address: str, kept: str) -> None:
     page = visit(address=grid_address).open(kept)
-    table = page.get_by_role("region", name="Cells of the sweep")
+    table = page.get_by_role("region", name="Cells of the grid")
     expect(table).to_contain_text("cancelled")
     page.get_by_role("button", name="Try cell 4 again").click()
     expect(table).not_to_contain_text("cancelled")

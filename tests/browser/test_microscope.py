@@ -57,7 +57,7 @@ def test_a_guess_by_keyboard_then_everything_that_was_measured_and_a_verdict(vis
     verdicts = page.locator(".verdicts li")
     expect(verdicts).to_have_count(2)
     expect(verdicts.first).to_contain_text(
-        "✗ Not quite Smaller error. Your guess: NF4, blocks of 64. Result: int8"
+        "✗ Not quite. Smaller error. Your guess: NF4, blocks of 64. Result: int8"
     )
     expect(verdicts.first).to_contain_text("NF4 has 16 levels, and int8 has 255.")
     expect(verdicts.last).to_contain_text("Rise of the loss. Your guess: +0.5")

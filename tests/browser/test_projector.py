@@ -51,7 +51,7 @@ def test_an_answer_fits_or_has_parts_that_page_down_shows_first(classroom: Class
     expect(screen.locator("#more")).to_contain_text(f"Part {parts - 1} of {parts}")
     screen.keyboard.press("PageDown")
     screen.keyboard.press("PageDown")
-    expect(screen.locator("#now .meta")).to_contain_text("A question like it")
+    expect(screen.locator("#now .meta")).to_contain_text("Similar question")
     assert screen.evaluate("scrollY") == 0
 
 
@@ -69,7 +69,15 @@ def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Class
 def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_full_vote(classroom: Classroom) -> None:
     teacher, screen = classroom.start("rank-25"), classroom.screen()
     lead_to(teacher, 0, "vote")
-    assert screen.locator("ol.options li").first.evaluate(TEXT_PX) > FULL_SCREEN_PX  # a short vote grows
+    options_px = screen.locator("ol.options li").first.evaluate(TEXT_PX)
+    assert options_px > 1.5 * FULL_SCREEN_PX  # a short vote grows
+    pace = screen.locator(".pace")
+    assert pace.evaluate(TEXT_PX) > FULL_SCREEN_PX  # 48 px: how many have answered, and the time left
+    expect(pace).to_contain_text(re.compile(r"^0 answered"))
+    box, code = pace.bounding_box(), screen.locator(".corner .code").bounding_box()
+    assert box is not None
+    assert code is not None
+    assert box["x"] + box["width"] < code["x"]
     lead_to(teacher, 1, "show")
     expect(screen.locator("p.stem")).to_contain_text("LoRA writes")
     assert screen.locator("p.stem").evaluate(TEXT_PX) >= FULL_SCREEN_PX
@@ -215,6 +223,7 @@ def test_the_projector_view_makes_figures_larger(
     chart.wait_for()
     assert page.locator(".lab-form .trained strong").first.bounding_box()["y"] < size[1] / 2  # type: ignore[index]
     assert chart.bounding_box()["y"] < size[1] * 0.6  # type: ignore[index]
+    expect(page.locator("[data-projector]")).to_be_hidden()  # it is the projector's already
     start = page.locator("#start").evaluate("one => one.getBoundingClientRect().right")
     assert start <= page.locator(".lab-form .left").evaluate("one => one.getBoundingClientRect().right")
     page.close()
@@ -242,3 +251,18 @@ def test_larger_text_in_the_projector_view_makes_labels_and_dialogs_larger_and_n
         context.close()
     usual, projector, larger = heights.values()
     assert all(a < b < c for a, b, c in zip(usual, projector, larger, strict=True)), heights
+
+
+def test_the_lab_opens_what_it_shows_on_a_projector_in_a_new_tab(
+    chromium: Browser, start_app: StartApp
+) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{start_app('--no-worker')}/lab")
+    page.get_by_label("Rank r", exact=True).fill("3")
+    expect(page).to_have_url(re.compile("rank=3"))
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Show this on a projector").click()
+    expect(opened.value.locator("html")).to_have_class(re.compile("projector"))
+    expect(opened.value.get_by_label("Rank r", exact=True)).to_have_value("3")
+    expect(page.locator("html")).not_to_have_class(re.compile("projector"))
+    page.context.close()

@@ -16,10 +16,11 @@ def sentence(page: Page) -> str:
 def test_the_question_is_answered_in_one_sentence_in_view(visit: Visit) -> None:
     page = visit(width=1280, height=800).open("/memory")
     expect(page.locator("#fit")).to_contain_text(
-        "12.0 GB left. It needs 13.4 GB; PyTorch sees 25.4 GB. 41,943,040 trainable"
+        "12.0 GB left. It needs 13.4 GB; PyTorch sees 25.4 GB of its 24 GiB. 41,943,040 trainable"
     )
     expect(page.locator("#fit")).to_be_in_viewport(ratio=1)
     expect(page.locator("#longest")).to_contain_text("tokens per sequence")
+    expect(page.locator("[data-coming]")).to_have_count(0)
     page.get_by_label("Rank r").fill("8")
     expect(page.locator("#fit")).to_contain_text("20,971,520 trainable")
     form = page.locator("#question").bounding_box()

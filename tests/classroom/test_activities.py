@@ -13,6 +13,7 @@ from classroom.activities.activity import activity_from
 from classroom.activities.distribution import is_close, spread_guesses
 from classroom.activities.number import as_number, read_number, tell_distance
 from classroom.activities.peer_instruction import (
+    ADVICE_TEXTS,
     advise,
     disagreeing_pairs,
     popular_wrong,
@@ -220,6 +221,10 @@ def test_a_poll_has_no_right_answer() -> None:
 )
 def test_the_30_70_rule(right: int, count: int, advice: str) -> None:
     assert advise(right, count) == advice
+
+
+def test_few_votes_leave_the_choice_to_the_teacher() -> None:
+    assert ADVICE_TEXTS["too-few"].endswith("If in doubt, discuss and vote again.")
 
 
 def test_the_transition_counts_those_who_voted_twice() -> None:

@@ -1,13 +1,16 @@
 """What is put next comes after the current activity, and can be taken out until somebody answers it."""
 
+import re
 from typing import Any
 
 from classroom.activities.room import LOBBY
 from classroom.live.live_room import LiveRoom
+from classroom.reports.answer_tables import answer_table, grade_table
+from classroom.reports.report import report
 from classroom.views.screens import teacher_state
 from study.ports.context import Context
 from tests.classroom.builders import PLAN
-from tests.classroom.rooms import School, phone, played
+from tests.classroom.rooms import School, phone, played, record_of
 
 POLL = {"kind": "poll", "ask": "Well then?", "options": "Yes\nNo"}
 FIRST, SECOND, THIRD = len(PLAN), len(PLAN) + 1, len(PLAN) + 2
@@ -87,6 +90,37 @@ def test_it_can_be_taken_out_while_nobody_has_answered(context: Context) -> None
         assert page.count("Well then?") == page.count("asked on the spot") == 1
         again = await school.new_hub(context).find(live.room.code)
         assert again.state == live.state
+
+    played(play)
+
+
+def test_the_report_counts_activities_as_the_plan_does(context: Context) -> None:
+    """On every page and in every table; the stored order has what was asked on the spot at its end."""
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        code = live.room.code
+        async with phone(school, live, "ana") as ana, school.teacher() as teacher:
+            await school.lead(live, "go", position=0, phase="vote")
+            await ana.answer(0, 1, option="right", confidence="sure")
+            await ask(school, live, "now")
+            await ana.answer(FIRST, 1, option="1")
+            plan = teacher_state(live)["html"].partition('<ol class="plan">')[2].partition("</ol>")[0]
+            titles = re.findall(r"<li><strong>(.+?)</strong>", plan)
+            assert titles[1] == "Well then?"
+            page = (await teacher.get(f"/class/{code}/report")).text
+            for number, title in enumerate(titles, start=1):
+                kept = next(each for each in live.plan if each.title == title)
+                assert (f'scope="row">{number}. {title}' in page) == (kept.kind != "talk")
+            assert page.count("not opened in this class") == sum(each.kind != "talk" for each in PLAN) - 1
+            stored = (await teacher.get(f"/class/{code}/export/class.json")).json()
+            asked = stored["items"][1]
+            assert (asked["position"], asked["activity"]) == (2, FIRST + 1)
+            assert stored["activities"][FIRST]["title"] == asked["title"]
+        found = report(record_of(context, code))
+        assert [row[2] for row in answer_table(found)[1:]] == [1, 2]
+        assert grade_table(found)[0] == ("name", f"1. {titles[0]}", "Class total")
 
     played(play)
 

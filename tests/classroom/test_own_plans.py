@@ -176,7 +176,7 @@ def test_the_teacher_makes_starts_changes_and_deletes_a_plan_at_class(context: C
             assert "What is q-one?" in page  # the preview
             editor = (await teacher.get("/class?edit=short")).text
             assert 'value="A short plan (mine)"' in editor
-            assert "A twin asks the same with other content" in editor
+            assert "A similar question asks the same with other content" in editor
             assert "Make a plan of your own" in editor
             assert "Delete my plan" not in editor
             typed = {"kind": "question", "ask": "What is $r$?", "options": "* The rank\nThe rate"}
@@ -310,7 +310,7 @@ def test_a_quiz_and_a_twin_are_chosen_in_the_editor(context: Context) -> None:
                 assert refused.status_code == 400
                 assert said in refused.json()["error"]
             twins = (await teacher.get("/class/plans/twins", params={"question": "q-one"})).text
-            assert "No twin" in twins
+            assert "No similar question" in twins
             assert '<option value="q-one-twin">' in twins
 
     played(play)

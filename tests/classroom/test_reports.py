@@ -218,10 +218,15 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
             heads = re.findall('<th scope="col">([^<]*)</th>', page.text.partition("</thead>")[0])
             assert len(set(heads)) == len(heads) == 10
             below = page.text.partition("</table>")[2].partition("<h2>")[0]
-            assert all(f"<strong>{name}</strong>" in below for name in ("Gain", "Twin", "Discrimination"))
+            assert all(
+                f"<strong>{name}</strong>" in below for name in ("Gain", "Similar question", "Discrimination")
+            )
             files = re.findall(rf'href="(/class/{code}/export/[\w.]+)"', page.text)
             got = {path.rpartition("/")[2]: (await teacher.get(path)) for path in files}
             assert set(got) == {"class.xlsx", "students.csv", "items.csv", "moodle.csv", "class.json"}
+            assert "one row per student" in page.text
+            assert "for Moodle&#39;s gradebook" in page.text
+            assert re.search(r"\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d UTC", page.text)
             for name, answer in got.items():
                 assert f'filename="class-{code}-{name}"' in answer.headers["content-disposition"]
             rows = list(csv.DictReader(io.StringIO(got["students.csv"].text.removeprefix(BOM))))

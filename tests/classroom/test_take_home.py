@@ -60,7 +60,8 @@ def test_every_miss_is_a_card_in_the_anki_file(context: Context) -> None:
             found = read_anki(File(name="cards.apkg", content=answer.content))
             fronts = [note.values[0] for note in found.notes]
             assert fronts == [
-                "What is q? \\(BA\\)", "What is t? \\(BA\\)", "How many?", "Explain it.<br>Two matrices?",
+                "What is q? \\(BA\\)", "What is t? \\(BA\\)", "How many?",
+                "Explain it.<br>What belongs in the answer about “Two matrices”?",
                 "Which cell?<br>fp32, r=8, seed 1",
             ]  # fmt: skip
             assert [note.values[1] for note in found.notes][:3] == ["Right", "Right", "40 MB"]

@@ -42,9 +42,11 @@ def test_answers_are_graded_as_they_come_and_grouped_by_concept(context: Context
             said = await write(live, ana, "The base is frozen, a pair is trained.")
             await write(live, ben, "It is not frozen at all.")
             await graded(live, 2)
+            assert "Until your teacher moves on you may change it" in (await ana.state())["html"]
             assert "Frozen base" not in html(screen_state(live, link="x"))  # hidden while they write
             await school.lead(live, "next")
             shown = html(screen_state(live, link="x"))
+            assert "<caption>Number of answers, by idea</caption>" in shown
             assert "<strong>1</strong> covered" in shown
             assert "<strong>1</strong> contradicted" in shown
             assert "<strong>1</strong> missing" in shown

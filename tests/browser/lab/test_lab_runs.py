@@ -209,7 +209,7 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
     expect(page.locator("#rank")).to_have_value("1")
     expect(page.locator("#plots-hidden, .plots-hidden").first).to_be_visible()
     page.get_by_role("radio", name="that one").check()
-    page.get_by_role("button", name="Keep my guess and show the figures").click()
+    page.get_by_role("button", name="Keep my guess and show the numbers").click()
     expect(page.locator("#kept-guess")).to_contain_text("the lower held-out loss in the earlier run")
     expect(page.locator("#plot-memory-by-rank svg")).to_be_visible()
     start(page)
@@ -221,8 +221,40 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
 
 def test_views_of_a_result_lead_back_to_it(visit: Visit, lab_address: str, finished_run: str) -> None:
     page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
-    for name in ("Compare and chat", "X-ray this adapter", "Its weights under the microscope"):
-        page.get_by_role("link", name=name).click()
+    for name in ("Compare", "X-ray this adapter", "Its weights under the microscope"):
+        page.get_by_role("link", name=name, exact=True).click()
         page.get_by_role("link", name="Back to the run").click()
         expect(page.locator("#outcome")).to_be_visible()
         expect(page).to_have_url(re.compile(f"run={finished_run}"))
+    page.get_by_role("link", name="Ask this model").click()
+    expect(page.get_by_role("heading", name="Ask the base and the tuned model")).to_be_in_viewport()
+
+
+BELOW_THE_PROGRESS = """() => {
+  const part = (name) => document.querySelector(`[data-part="${name}"]`);
+  part('run-head').innerHTML = '<div class="meter"><span></span></div>';
+  part('run-outcome').innerHTML = '';
+  part('run-prediction').innerHTML = '<section class="prediction"><h3>Your prediction</h3></section>';
+  const bar = document.querySelector('#run .meter').getBoundingClientRect();
+  return part('run-prediction').getBoundingClientRect().top - bar.bottom;
+}"""
+
+
+def test_the_progress_of_a_run_does_not_touch_what_is_below(
+    visit: Visit, lab_address: str, finished_run: str
+) -> None:
+    page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
+    assert page.evaluate(BELOW_THE_PROGRESS) >= 10
+
+
+def test_on_a_phone_the_list_of_runs_scrolls_in_its_fold(
+    visit: Visit, lab_address: str, finished_run: str
+) -> None:
+    page = open_lab(visit, lab_address, "/lab?preset=instant")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator("#runs > summary").click()
+    listed = page.get_by_role("region", name="Runs", exact=True)
+    box = listed.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390
+    assert listed.evaluate("one => one.scrollWidth > one.clientWidth")

@@ -121,14 +121,14 @@ def test_times_of_cells_trained_side_by_side_are_compared_with_none() -> None:
     ("times", "title"),
     [
         # The first cell of a process, on one seed: 1.8 times as long, and nothing but its warm-up.
-        (((0.216,), (0.12,)), "Alone, a step takes 0.12 to 0.216 s: seeds can't tell the cells apart"),
+        (((0.216,), (0.12,)), "Alone, a step takes 120 to 216 ms: seeds can't tell the cells apart"),
         (
             ((0.216, 0.121, 0.119), (0.12, 0.118, 0.12)),
-            "Alone, a step takes 0.12 to 0.121 s: no difference beyond noise",
+            "Alone, a step takes 120 to 121 ms: no difference beyond noise",
         ),
         (
             ((0.216, 0.214, 0.215), (0.12, 0.118, 0.12)),
-            "Alone, a step takes 0.12 s at r=1, nf4 and 0.215 s at r=1, bf16, 1.8 times as long",
+            "Alone, a step takes 120 ms at r=1, nf4 and 215 ms at r=1, bf16, 1.8 times as long",
         ),
     ],
 )

@@ -242,6 +242,44 @@ def test_other_models_that_print_the_number_are_named(reader: ShapeReader) -> No
     assert "opt-6.7b" in names
 
 
+QWEN = {
+    "model": {"name": "qwen3-8b"},
+    "lora": {"r": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
+    "printed": {"trainable": 43_646_976, "all": 8_234_382_336, "pct": "0.53"},
+}
+"""The line of all linear layers under a configuration that names the attention layers alone."""
+
+
+def test_the_claimed_rank_on_a_common_set_of_targets_leads_the_settings(reader: ShapeReader) -> None:
+    answer = judged(reader, QWEN)
+    first, second = answer["explanations"][:2]
+    assert (first["r"], len(first["target_modules"]), second["r"]) == (16, 7, 32)
+    assert answer["why"].endswith(" Most likely: r = 16 on all linear layers prints exactly this line.")
+
+
+def test_two_likely_settings_are_both_named_and_neither_is_called_the_likeliest(reader: ShapeReader) -> None:
+    lora = {"r": 16, "target_modules": ["q_proj", "v_proj"]}
+    why = judged(reader, LLAMA | {"lora": lora, "printed": {"trainable": 16_777_216}})["why"]
+    assert "; the printed number is what r = 32 gives on the same targets." in why
+    assert why.endswith(" Likely: r = 16 on the attention layers prints exactly this line.")
+
+
+def test_a_rank_that_nobody_sets_is_no_cause_where_the_claimed_rank_gives_the_count(
+    reader: ShapeReader,
+) -> None:
+    """Four equal matrices at r = 6 count what two of them do at r = 12, a rank that no recipe has."""
+    lora = {"r": 6, "target_modules": ["q_proj", "v_proj"]}
+    why = judged(reader, LLAMA | {"lora": lora, "printed": {"trainable": 6_291_456}})["why"]
+    assert "r = 12" not in why
+    assert why.endswith(" Most likely: r = 6 on the attention layers prints exactly this line.")
+
+
+def test_an_open_claim_is_explained_by_the_rank_and_targets_of_recipes_first(reader: ShapeReader) -> None:
+    answer = judged(reader, OPEN | {"printed": {"trainable": 4_194_304}})
+    assert answer["explanations"][0] == {"r": 8, "target_modules": ["q_proj", "v_proj"]}
+    assert "for one r = 8 on q_proj, v_proj" in answer["why"]
+
+
 @pytest.mark.parametrize("field", ["trainable", "all"])
 def test_numbers_may_come_as_text_with_separators(reader: ShapeReader, field: str) -> None:
     record = record_of(next(case for case in CASES if case.id == "no-percent"))

@@ -97,6 +97,12 @@ def test_only_what_differs_is_marked_and_not_by_colour_alone(ana: Visitor, lab: 
     assert "held-out loss 5.50 → 2.25 5.50 → 2.25" in words(html)
 
 
+def test_equal_runs_are_said_to_be_equal(ana: Visitor, lab: Lab) -> None:
+    shown = words(ana.opens(address(some(lab, {}, {}))))
+    assert "Settings: all the same" in shown
+    assert re.search(r"Gradient norm before clipping: [\d.]+ at most, in each", shown)
+
+
 def test_answers_to_the_same_prompt_stand_beside_each_other(ana: Visitor, lab: Lab) -> None:
     found = some(lab, {"rank": 2}, {"rank": 16})
     answer(found[1], tuned="Kept as it is.", base="<b>W</b>")
@@ -150,7 +156,7 @@ def test_a_seventh_run_is_refused_and_an_address_with_more_shows_six(ana: Visito
     assert html.count("</svg>") == 4
     assert "F r=6" in words(html)
     assert (
-        "r=7 nf4-dq on tiny-random 4 March, 10:00, finished"
+        "r=7 nf4-dq on tiny-random 4 March 2026, 10:00, finished"
         not in words(html).partition("Settings")[0][-900:]
     )
 

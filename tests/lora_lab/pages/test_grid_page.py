@@ -79,6 +79,21 @@ def test_a_race_of_variants_at_one_rate_is_warned_of_and_one_press_sweeps_the_ra
 # ---- what is shown
 
 
+def test_the_pages_call_a_grid_a_grid_and_leave_sweep_to_the_command(ana: Visitor, context: Context) -> None:
+    empty = words(ana.opens("/grid"))
+    sweep = finished_sweep(context.settings, tiny_grid(variants=["lora", "dora"]))
+    shown = words(ana.opens(f"/grid?sweep={sweep.sweep_id}"))
+    assert "3 · This grid" in shown
+    assert "6 · Earlier grids" in shown
+    assert "sweep" not in f"{empty} {shown}".replace("lora_lab sweep", "").lower()
+
+
+def test_bit_widths_have_the_lab_pages_names_with_the_short_ones_that_tables_use(ana: Visitor) -> None:
+    shown = words(ana.opens("/grid"))
+    for name in ("4-bit NF4 + double quantization (nf4-dq)", "8-bit HQQ (hqq8)", "16-bit (bf16)"):
+        assert name in shown
+
+
 def test_cells_fill_in_as_they_run(ana: Visitor, context: Context) -> None:
     sweep = sweep_of(context.settings, tiny_grid(ranks=[2, 8], bits=["nf4", "bf16"]))
     ana.opens(f"/grid?sweep={sweep.sweep_id}")

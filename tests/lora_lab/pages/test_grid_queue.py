@@ -123,13 +123,13 @@ def test_a_sweep_that_goes_on_is_not_deleted_and_one_that_ended_is_with_its_runs
 ) -> None:
     ana.sends("start")
     sweep_id = ana.asked["sweep"]
-    with pytest.raises(LearnerError, match="Stop the sweep first"):
+    with pytest.raises(LearnerError, match="Stop the grid first"):
         ana.sends("delete", sweep=sweep_id)
     ana.sends("stop-sweep", sweep=sweep_id)
     reply = ana.sends("delete", sweep=sweep_id)
     assert lab.sweeps() == []
     assert lab.runs() == []
-    assert "No sweeps yet" in part(reply, "sweep-head")
+    assert "No grid was started yet" in part(reply, "sweep-head")
     assert "sweep" not in ana.asked
 
 

@@ -251,4 +251,15 @@ def test_the_weights_of_other_recipes_are_explained(lab: Lab) -> None:
 
 
 def test_a_new_setting_takes_the_advice_of_the_one_before_away_at_once(lab: Lab) -> None:
-    assert changed(lab, gpu="8", batch="4")["parts"]["advice"] == ""
+    advice = words(changed(lab, gpu="8", batch="4")["parts"]["advice"])
+    assert advice.strip() == "Computing the longest context, or what would make it fit …"
+
+
+def test_the_place_of_the_advice_says_from_the_start_that_it_is_computed(lab: Lab) -> None:
+    assert "Computing the longest context, or what would make it fit …" in words(shown(lab))
+
+
+def test_the_verdict_says_of_which_size_pytorch_sees_what_it_sees(lab: Lab) -> None:
+    """24 GB on a box are 24 GiB: more GB than the box says are free otherwise."""
+    said = words(changed(lab)["parts"]["verdict"])
+    assert "PyTorch sees 25.4 GB of its 24 GiB" in said

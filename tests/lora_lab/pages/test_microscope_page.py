@@ -106,9 +106,9 @@ def test_a_guess_is_kept_judged_by_what_is_found_and_asks_for_cards(
     reply = ana.sends("look", fields=_form(TINY) | {"smaller": ["second"], "rise": ["0.1"]})
     shown = words(reply["parts"]["look"])
     assert (
-        "✗ Not quite Smaller error. Your guess: FP4, blocks of 64. Result: NF4, blocks of 64 (10 %" in shown
+        "✗ Not quite. Smaller error. Your guess: FP4, blocks of 64. Result: NF4, blocks of 64 (10 %" in shown
     )
-    assert "✓ Right Rise of the loss. Your guess: +0.1. Result: +0.100" in shown
+    assert "✓ Right. Rise of the loss. Your guess: +0.1. Result: +0.100" in shown
     assert reply["focus"] == "#found"
     assert asked.concepts == [("nf4", "quantization-levels")]
     profile = context.store.profiles.of_browser("browser-of-ana", now=context.clock()).id
@@ -152,7 +152,7 @@ def test_results_stream_into_parts_of_their_own_until_all_is_there(ana: Visitor,
     ana.opens(ADDRESS)
     look = ana.sends("look", fields=_form(TINY) | {"smaller": ["first"], "rise": ["1"]})["parts"]["look"]
     assert "Running the layer … 10 % of all losses" in words(look)
-    assert "✓ Right Smaller error" in words(look)
+    assert "✓ Right. Smaller error" in words(look)
     assert "The result will appear here once it is measured" in words(look)
     polled = ana.sends("poll", fields=_form(TINY))["parts"]
     assert 'data-poll="1000"' in polled["progress"]

@@ -158,6 +158,17 @@ def test_the_newest_finished_run_is_chosen_and_any_other_can_be(
         assert ana.form()["run"] == [other.run_id]
 
 
+def test_equal_runs_are_told_apart_by_their_time_which_a_narrow_list_does_not_cut_off(
+    ana: Visitor, lab: Lab
+) -> None:
+    again = [runs.finished(lab.settings.runs_dir, after_seconds=seconds) for seconds in (0, 120)]
+    ana.opens()
+    for run in again:
+        assert f'value="{run.run_id}"' in ana.html
+        assert f">{run.started_at} · r=" in ana.html
+    assert len({run.started_at for run in again}) == 2
+
+
 def test_a_run_is_never_compared_with_itself(ana: Visitor, run: RunFolder) -> None:
     ana.opens(f"/xray?run={run.run_id}&with={run.run_id}")
     assert ana.form()["with"] == [""]
@@ -337,7 +348,7 @@ def test_a_guess_is_judged_when_the_xray_is_there_and_a_wrong_one_makes_cards_du
     ana.sends("start", guess="4")
     xrays.looked_at(lab, run)
     shown = words(ana.sends("poll")["parts"]["state"])
-    assert "✗ Not quite You guessed 4; in the median matrix, 2 of 4 directions carry 90 %" in shown
+    assert "✗ Not quite. You guessed 4; in the median matrix, 2 of 4 directions carry 90 %" in shown
     assert asked.concepts == [("svd-truncation", "lora-rank")]
     ana.sends("choose", **{"with": other.run_id})
     xrays.looked_at(lab, run, other)

@@ -132,10 +132,10 @@ def test_right_guesses_are_told_with_the_reason_and_no_cards(
     end(run)
     shown = words(learner.opens(f"/lab?run={run.run_id}"))
     assert (
-        "✓ Right Percent trainable. Your guess: 4.50 %. Result: 4.48 %. Rank 8 gives the adapters 448"
+        "✓ Right. Percent trainable. Your guess: 4.50 %. Result: 4.48 %. Rank 8 gives the adapters 448"
         in shown
     )
-    assert "✓ Right Peak memory. Your guess: 1.00 MB. Result: 990 kB." in shown
+    assert "✓ Right. Peak memory. Your guess: 1.00 MB. Result: 990 kB." in shown
     assert requested.asked == []
 
 
@@ -143,7 +143,7 @@ def test_a_wrong_guess_asks_for_its_cards_once(learner: Visitor, lab: Lab, reque
     run = predicted_run(learner, lab, guess_percent="50", guess_mb="1")
     end(run)
     html = learner.opens(f"/lab?run={run.run_id}")
-    assert "✗ Not quite Percent trainable. Your guess: 50.0 %. Result: 4.48 %." in words(html)
+    assert "✗ Not quite. Percent trainable. Your guess: 50.0 %. Result: 4.48 %." in words(html)
     assert 'href="/concept?id=counting-parameters"' in html
     assert requested.asked == [(("counting-parameters", "lora-rank"), "prediction-percent")]
     learner.opens(f"/lab?run={run.run_id}")

@@ -22,8 +22,8 @@ def ended(before: float | None, after: float | None, *, steps: int = 20) -> RunS
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        (4.43, 3.54, "After 20 steps it predicts the next word of your cards' answers much better: the right "
-         "one is 2.44 times as likely as before."),
+        (4.43, 3.54, "After 20 steps it predicts the next word of the answers on the app's cards much "
+         "better: the right one is 2.44 times as likely as before."),
         (4.0, 3.7, "better: the right one is 1.35 times as likely"),
         (4.0, 3.9, "a little better: the right one is 1.11 times as likely"),
         (4.0, 3.99, "as well as before"),
@@ -82,9 +82,12 @@ def test_answers_are_counted_before_and_after() -> None:
     outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample("No.", base=right), sample("No."), sample("No.")])
     assert outcome is not None
     assert outcome.answers == (
-        "None of its 3 sample answers comes near the right one, with all of its numbers and at least half of "
-        "its longer words (1 before training)."
+        "None of its 3 sample answers counts as right yet; before training 1 did. To count, an answer needs "
+        "every number and at least half of the longer words of the right one."
     )
+    outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample("No."), sample("No.")])
+    assert outcome is not None
+    assert "answers counts as right yet; before training none did either. To count," in outcome.answers
 
 
 def test_the_next_experiment_changes_one_thing_and_was_not_run_before() -> None:

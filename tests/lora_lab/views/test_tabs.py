@@ -24,6 +24,12 @@ def test_views_of_a_result_are_named_only_while_they_are_open() -> None:
     assert "X-ray" in words(tabs("/xray", "X-ray", {}))
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_of_the_lab_offers_itself_for_a_projector_in_a_new_tab(path: str) -> None:
+    link = f'href="{path}?view=projector" target="_blank" rel="noopener" data-projector'
+    assert link in tabs(path, "Title", {})
+
+
 def test_a_concept_says_what_to_watch_and_leads_back() -> None:
     found = origin_of({"from": "lora-rank"})
     assert found is not None

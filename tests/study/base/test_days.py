@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.base.days import StudyDays, short_date
+from study.base.days import StudyDays, format_day, format_moment, short_date
 from study.base.errors import LearnerError
+from study.base.settings import ROOT
 from study.store.logs.preferences_and_drafts import Preferences
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -75,3 +76,12 @@ def test_a_setting_that_cannot_be_says_what_can(chosen: dict[str, Any], words: s
 
 def test_a_short_date_has_no_leading_zero() -> None:
     assert short_date(date(2026, 3, 4)) == "4 Mar"
+
+
+def test_pages_write_days_and_moments_in_one_form() -> None:
+    moment = datetime(2026, 3, 4, 9, 5, tzinfo=UTC)
+    assert (format_day(moment), format_moment(moment)) == ("4 March 2026", "4 March 2026, 09:05")
+    packages = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
+    templates = [path for each in packages for path in (ROOT / each / "templates").rglob("*.html")]
+    assert len(templates) > 100
+    assert [path.name for path in templates if "strftime" in path.read_text("utf-8")] == []

@@ -25,6 +25,11 @@ def test_the_introduction_has_six_steps_and_ends_in_a_run() -> None:
     assert [step.runs for step in introduction()] == [False] * 5 + [True]
 
 
+def test_the_loss_that_is_guessed_is_named_as_the_rest_of_the_app_names_it() -> None:
+    said = introduction()[-1].text
+    assert "the held-out loss will do: the loss on unseen pairs" in " ".join(said.split())
+
+
 def test_every_number_of_the_introduction_is_computed() -> None:
     check_claims((step.id, step.evidence) for step in introduction())
 

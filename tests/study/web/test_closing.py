@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -146,7 +147,8 @@ def test_a_call_that_lets_no_python_run_does_not_hold_the_end_up(tmp_path: Path)
     )
     try:
         assert app.stdout is not None
-        assert any(line == "Held.\n" for line in app.stdout)
+        before = list(takewhile(lambda line: line != "Held.\n", app.stdout))
+        assert f"Data:  {tmp_path}\n" in before  # a misspelt --data-folder or variable shows at the start
         begun = time.monotonic()
         app.send_signal(signal.SIGTERM)
         assert app.wait(timeout=4 * LIMIT_SECONDS) == -signal.SIGKILL

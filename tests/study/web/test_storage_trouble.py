@@ -183,7 +183,7 @@ def test_a_damaged_database_starts_the_app_and_its_backup_is_one_press_away(
         status, page = text_of(address)
         assert status == 503
         assert "it is damaged or not a database" in page
-        assert "Restore the backup of 4 March, 10:00 UTC" in page
+        assert "Restore the backup of 4 March 2026, 10:00 UTC" in page
         text_of(f"{address}/rescue", choice="restore", name=backup.name)
         assert ready(app)
         assert text_of(address)[0] == 200

@@ -53,11 +53,24 @@ def test_above_the_form_a_run_that_goes_on_elsewhere_can_be_watched(ana: Visitor
     assert f"run={run.run_id}" in html
 
 
+def test_above_the_form_a_run_that_is_measured_is_said_to_have_trained(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.training(lab.settings.runs_dir)
+    run.emit("status", text="Measuring the held-out loss without the adapter: 8 of 56 examples")
+    said = words(ana.opens("/lab?preset=instant"))
+    assert "has trained 3 of its 20 steps and is now measuring the held-out loss without the" in said
+    assert "step 3 of 20" not in said
+    for number in range(4, 21):
+        run_builders.emit_step(run, number, live_bytes=700_000, peak_bytes=990_000)
+    run.emit("status", text="Saving")
+    assert "has trained its 20 steps and is now saving. Watch it" in words(ana.opens("/lab?preset=instant"))
+
+
 def test_a_finished_run_says_what_it_means_and_sets_up_the_next_one(ana: Visitor, lab: Lab) -> None:
     spec = replace(LIGHT, model="smollm2-135m", steps=3)
     run = run_builders.finished(lab.settings.runs_dir, spec)
     html = ana.opens(f"/lab?run={run.run_id}")
-    assert "After 3 steps it predicts the next word of your cards' answers much better" in words(html)
+    said = words(html)
+    assert "After 3 steps it predicts the next word of the answers on the app's cards much better" in said
     assert "Now rank 1, same seed: what do you expect?" in words(html)
     [address] = re.findall(r'id="next-experiment" href="([^"]+)"', html)
     following = ana.opens(address.replace("&amp;", "&"))
@@ -73,6 +86,8 @@ def test_results_lead_to_their_views(ana: Visitor, lab: Lab) -> None:
     html = ana.opens(f"/lab?run={run.run_id}")
     for path in ("/compare?runs=", "/xray?run=", "/microscope?model=tiny-random&amp;run="):
         assert f'href="{path}{run.run_id}"' in html
+    assert f'href="/compare?runs={run.run_id}#ask">Ask this model</a>' in html
+    assert "This run as a Python script This run as JSON" in words(html)
 
 
 def test_a_run_started_from_a_concept_marks_its_mode_try_as_done(ana: Visitor, context: Context) -> None:

@@ -28,6 +28,14 @@ def test_start_puts_the_shown_setting_on_disk(ana: Visitor, lab: Lab) -> None:
     assert 'data-act="stop"' in " ".join(reply["parts"].values())
 
 
+def test_equal_runs_in_the_list_are_told_apart_by_their_time(ana: Visitor, lab: Lab) -> None:
+    again = [run_builders.finished(lab.settings.runs_dir, after_seconds=seconds) for seconds in (0, 120)]
+    listed = ana.opens("/lab").partition('id="runs"')[2]
+    for run in again:
+        assert f'<small class="soft">{run.started_at} · ' in listed
+    assert len({run.started_at for run in again}) == 2
+
+
 def test_two_pages_that_start_in_the_same_moment_make_two_runs_in_one_queue(
     context: Context, lab: Lab, ana: Visitor
 ) -> None:

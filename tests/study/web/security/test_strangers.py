@@ -208,7 +208,7 @@ def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, no
         snapshots=snapshots,
     )
     shown = page.load(opened("browser-of-ana"))
-    assert "The newest backup was made today, 4 March, 10:00 UTC." in shown
+    assert "The newest backup was made today, 4 March 2026, 10:00 UTC." in shown
     assert "failed" not in shown
     snapshots.problem = "The disk is full."
     assert "The last automatic backup failed. The disk is full." in page.load(opened("browser-of-ana"))

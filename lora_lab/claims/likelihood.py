@@ -1,0 +1,82 @@
+"""Likelihood order of the settings that print a number: near what was claimed, and as recipes set them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lora_lab.claims.claim import Claim
+from lora_lab.claims.inversion import COMMON_RANKS, Explanation, rank_simplicity
+from lora_lab.parameters.adapter_config import PeftRefusal, UnsupportedCase
+from lora_lab.parameters.module_tree import ModuleTree
+from lora_lab.parameters.target_matching import find_adaptation
+from study.base.errors import LearnerError
+
+Names = tuple[str, ...]
+
+RECIPE_RANKS = (8, 16, 32, 64)
+"""Ranks that most recipes set; PEFT's default is 8."""
+
+COMMON_SETS = {"attention": "the attention layers", "q+v": "q and v", "mlp": "the MLP layers"}
+"""Targets that recipes name beside all linear layers, as `ModelShape.select` reads them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikelySettings:
+    """What makes a setting likely for one claim: its own rank and targets, and those that recipes use."""
+
+    rank: int | None
+    """The claimed rank; None where it is open."""
+
+    stated: Names | None
+    """The claimed targets, sorted; None where they are open."""
+
+    common: dict[Names, str]
+    """Common sets of targets in order, each with its name for a sentence."""
+
+    def is_likely(self, explanation: Explanation) -> bool:
+        """Return whether at most one of rank and targets departs from the claim, and to a common value."""
+        keeps_rank = explanation.rank in (self.rank, None)
+        if self.rank is None:
+            keeps_rank = explanation.rank in (None, *COMMON_RANKS)
+        is_common = explanation.targets in self.common
+        changes_rank_only = explanation.targets == self.stated and explanation.rank in COMMON_RANKS
+        return (keeps_rank and is_common) or changes_rank_only
+
+    def order(self, explanations: Iterable[Explanation]) -> tuple[Explanation, ...]:
+        """Sort settings, likely ones first; then the claimed rank, usual ranks, common target sets."""
+        places = {names: place for place, names in enumerate(self.common)}
+
+        def place(each: Explanation) -> tuple[object, ...]:
+            other_rank = self.rank is not None and each.rank != self.rank
+            rank_place = (each.rank not in (None, *RECIPE_RANKS)) + (each.rank not in (None, *COMMON_RANKS))
+            set_place = places.get(each.targets, len(places))
+            unlikely = not self.is_likely(each)
+            return (unlikely, other_rank, rank_place, set_place, rank_simplicity(each))
+
+        return tuple(sorted(explanations, key=place))
+
+    def name(self, explanation: Explanation) -> str:
+        """Name a setting for a sentence: `r = 16 on all linear layers`."""
+        rank = "" if explanation.rank is None else f"r = {explanation.rank} on "
+        return f"{rank}{self.common.get(explanation.targets, ', '.join(explanation.targets))}"
+
+
+def find_likely_settings(claim: Claim, tree: ModuleTree) -> LikelySettings:
+    """Look up what is likely for a claim under one layout of module names."""
+    common = {tuple(sorted(tree.linear_names)): "all linear layers"}
+    for targets, name in COMMON_SETS.items():
+        try:
+            chosen = claim.shape.select(targets)
+        except LearnerError:
+            continue
+        common.setdefault(tuple(sorted({linear.suffix for linear in chosen})), name)
+    return LikelySettings(rank=claim.rank, stated=_find_stated(claim, tree), common=common)
+
+
+def _find_stated(claim: Claim, tree: ModuleTree) -> Names | None:
+    if not claim.targets_are_known:
+        return None
+    try:
+        matches = find_adaptation(tree, claim.setting).matches
+    except (PeftRefusal, UnsupportedCase):
+        return None
+    return tuple(sorted({match.group.suffix for match in matches}))
