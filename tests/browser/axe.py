@@ -1,9 +1,10 @@
 """What axe-core objects to on the page as it stands: rules, each with the elements that break it."""
 
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 Violations = list[tuple[str, list[str]]]
+NONE_FOUND: dict[str, Violations] = {"light": [], "dark": []}
 
 # axe-core reads the colors behind every text anew. It keeps each field of a color in a WeakMap and parses
 # color strings by a library for every color space: on long tables two thirds of its time. Its findings are
@@ -42,3 +43,13 @@ def violations(page: Page) -> Violations:
     if not page.evaluate("'axe' in window"):
         page.evaluate(INJECT % AXE_SCRIPT)
     return [(rule, elements) for rule, elements in page.evaluate(RUN)]
+
+
+def violations_by_theme(page: Page) -> dict[str, Violations]:
+    """In light and in dark, without loading the page again: NONE_FOUND where there are none."""
+    found = {}
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        expect(page.locator("html.dark")).to_have_count(1 if theme == "dark" else 0)
+        found[theme] = violations(page)
+    return found
