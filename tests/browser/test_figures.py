@@ -29,7 +29,7 @@ from study.base.units import MB, as_bytes, as_percent
 from study.base.yaml_loader import load_yaml
 from study.lessons.lesson import LESSONS_DIR
 from tests.browser.answering import answer_by_keyboard
-from tests.browser.axe import violations
+from tests.browser.axe import NONE_FOUND, violations_by_theme
 from tests.browser.conftest import Visit
 
 pytestmark = pytest.mark.browser
@@ -258,22 +258,20 @@ def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> 
     expect(page).to_have_url(re.compile(r"/figures\?figure=lora-to-scale&rank=96"))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(visit: Visit, scheme: str) -> None:
-    page = visit(color_scheme=scheme, reduced_motion="reduce").open("/figures")
+def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(visit: Visit) -> None:
+    page = visit(reduced_motion="reduce").open("/figures")
     page.evaluate("document.querySelectorAll('.fig details').forEach((one) => { one.open = true; })")
-    assert violations(page) == []
+    assert violations_by_theme(page) == NONE_FOUND
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: Visit, scheme: str) -> None:
-    visitor = visit(color_scheme=scheme, reduced_motion="reduce")
+def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: Visit) -> None:
+    visitor = visit(reduced_motion="reduce")
     page = visitor.open("/cards?concept=lora-rank")
     page.keyboard.press("Space")
     unfold = page.locator("summary", has_text="Look at it: W + B·A, drawn to scale")
     unfold.press("Enter")
     drive(page, *DRIVEN[0])
-    assert violations(page) == []
+    assert violations_by_theme(page) == NONE_FOUND
     page.keyboard.press("3")  # the slider has no use for it
     expect(page.locator("#flip")).to_be_visible()
 
@@ -287,4 +285,4 @@ def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: V
     folded.locator("summary").press("Enter")
     name = folded.get_attribute("data-figure-of")
     drive(page, *next(driven for driven in DRIVEN if driven[0] == name))
-    assert violations(page) == []
+    assert violations_by_theme(page) == NONE_FOUND

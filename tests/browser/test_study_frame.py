@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.browser.all_pages import PAGES, PLACES, UNLISTED, deeper
-from tests.browser.axe import violations
+from tests.browser.axe import NONE_FOUND, violations, violations_by_theme
 from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
@@ -22,8 +22,10 @@ def test_the_tests_know_every_page_of_the_app(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_has_its_own_title_one_heading_and_its_place_in_the_menu(visit: Visit, path: str) -> None:
-    page = visit().open(path)
+def test_a_page_has_its_own_title_one_heading_its_place_in_the_menu_and_nothing_that_axe_finds(
+    visit: Visit, path: str
+) -> None:
+    page = visit(reduced_motion="reduce").open(path)
     expect(page).to_have_title(f"{PAGES[path]} · LoRA study")
     expect(page.locator("h1")).to_have_count(1)
     marked = page.locator('#site [aria-current="page"]:visible')
@@ -32,6 +34,9 @@ def test_a_page_has_its_own_title_one_heading_and_its_place_in_the_menu(visit: V
     assert page.locator(".within a[aria-current]").count() <= 1
     place = next(place for place in PLACES if bare in place)
     expect(page.locator(".menu > a[aria-current]")).to_have_text(place[0])
+    deeper(page, path)
+    assert violations_by_theme(page) == NONE_FOUND
+    expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
 
 
 @pytest.mark.parametrize(
@@ -42,17 +47,6 @@ def test_a_tab_says_what_its_page_shows(visit: Visit, path: str, title: str) -> 
     page = visit().open(path)
     expect(page).to_have_title(f"{title} · LoRA study")
     expect(page.locator("h1")).to_have_text(title)
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_no_violation_in_light_and_dark(visit: Visit, path: str) -> None:
-    page = visit(color_scheme="light", reduced_motion="reduce").open(path)
-    deeper(page, path)
-    found = {"light": violations(page)}
-    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
-    found["dark"] = violations(page)
-    assert found == {"light": [], "dark": []}
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -75,15 +69,11 @@ def test_nothing_is_wider_than_a_phone(visit: Visit, path: str) -> None:
 
 @pytest.mark.parametrize("path", PLAIN_PAGES)
 def test_pages_without_gradio_fit_a_phone_and_axe_finds_no_violation(visit: Visit, path: str) -> None:
-    visitor = visit(width=320, height=700, color_scheme="light", reduced_motion="reduce")
+    visitor = visit(width=320, height=700, reduced_motion="reduce")
     page = visitor.page
     page.goto(visitor.address + path)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    found = {"light": violations(page)}
-    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    expect(page.locator("html")).to_have_class(re.compile(r"\bdark\b"))
-    found["dark"] = violations(page)
-    assert found == {"light": [], "dark": []}
+    assert violations_by_theme(page) == NONE_FOUND
     visitor.forgive("404")
 
 
@@ -98,14 +88,15 @@ def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Vi
     assert box["height"] < 100
 
 
-@pytest.mark.parametrize("path", ["/", "/learn", "/memory", "/settings", "/cards", "/quiz"])
-def test_the_whole_menu_is_in_view_on_a_desktop(visit: Visit, path: str) -> None:
-    page = visit().open(path)
-    expect(page.locator(".who")).to_be_visible()
-    for name in ("Today", "Learn", "Practise", "Cards", "Quiz", "Explain", "Lab", "Class", "You"):
-        entry = page.locator(".menu").get_by_role("link", name=name, exact=True)
-        expect(entry).to_be_in_viewport(ratio=1)
-    expect(page.get_by_role("button", name="Search")).to_be_in_viewport(ratio=1)
+def test_the_whole_menu_is_in_view_on_a_desktop(visit: Visit) -> None:
+    visitor = visit()
+    for path in ("/", "/learn", "/memory", "/settings", "/cards", "/quiz"):
+        page = visitor.open(path)
+        expect(page.locator(".who"), path).to_be_visible()
+        for name in ("Today", "Learn", "Practise", "Cards", "Quiz", "Explain", "Lab", "Class", "You"):
+            entry = page.locator(".menu").get_by_role("link", name=name, exact=True)
+            expect(entry, path).to_be_in_viewport(ratio=1)
+        expect(page.get_by_role("button", name="Search"), path).to_be_in_viewport(ratio=1)
 
 
 def test_search_finds_concepts_cards_models_and_settings_while_one_types(visit: Visit) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lora_lab.spec import TINY_MODEL, RunSpec
-from tests.browser.axe import violations
+from tests.browser.axe import NONE_FOUND, violations_by_theme
 from tests.browser.conftest import StartApp, Visit
 from tests.browser.finished_runs import finished_runs
 
@@ -83,12 +83,9 @@ def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
     expect(page.locator("#start-xray")).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_xray_fits_a_phone_and_axe_finds_nothing(
-    visit: Visit, address: str, run_ids: list[str], scheme: str
-) -> None:
-    options = {"width": 390, "height": 844, "color_scheme": scheme, "reduced_motion": "reduce"}
-    page = visit(address=address, **options).open(f"/xray?run={run_ids[0]}&with={run_ids[1]}")
+def test_an_xray_fits_a_phone_and_axe_finds_nothing(visit: Visit, address: str, run_ids: list[str]) -> None:
+    visitor = visit(address=address, width=390, height=844, reduced_motion="reduce")
+    page = visitor.open(f"/xray?run={run_ids[0]}&with={run_ids[1]}")
     if page.locator("#start-xray").count():
         page.locator("#start-xray").click()
     expect(page.locator("#plot-xray-norms svg")).to_have_attribute(
@@ -97,7 +94,7 @@ def test_an_xray_fits_a_phone_and_axe_finds_nothing(
     for summary in page.locator("#main summary").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert violations(page) == []
+    assert violations_by_theme(page) == NONE_FOUND
 
 
 def test_before_there_is_a_run_the_page_leads_to_the_lab(visit: Visit) -> None:

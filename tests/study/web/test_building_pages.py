@@ -78,3 +78,11 @@ def test_sessions_share_what_gradio_computes_for_each(context: Context) -> None:
     assert one.state_data is not other.state_data
     assert one.blocks_config is not other.blocks_config
     assert holder.capacity == frame.SESSIONS_KEPT
+
+
+def test_no_event_waits_in_gradios_queue_which_looks_for_one_rarely(context: Context) -> None:
+    blocks = build(context)
+    frame.mount(FastAPI(), blocks, head="")
+    assert [event.name for event in blocks.fns.values() if event.queue and event.fn is not None] == []
+    assert blocks._queue.sleep_when_free == frame.QUEUE_PAUSE_SECONDS
+    assert blocks._queue.progress_update_sleep_when_free == frame.QUEUE_PAUSE_SECONDS
