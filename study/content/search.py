@@ -83,7 +83,7 @@ def _find(entries: list[SearchEntry], wanted: list[str]) -> list[_Hit]:
     texts = [_stems(f"{entry.title} {entry.about} {entry.text}") for entry in entries]
     weights = {}
     for part in wanted:
-        # what is no word may begin one, and if it is long enough stand inside one: "llama" in "tinyllama"
+        # what is not a whole word may begin one or, if it is long, stand inside one: "llama" in "tinyllama"
         inside = [part.strip()] if len(part.strip()) >= BEGINS_A_WORD else []
         for tried in (part, part.rstrip(), *inside):
             if count := sum(tried in text for text in texts):

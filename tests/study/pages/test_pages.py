@@ -1,6 +1,7 @@
 """Today, the five-minute review and Learn as functions: what is shown, and what each press does."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -132,6 +133,11 @@ def test_a_learner_sees_what_is_due_and_what_is_weak(
     assert "First day" in html
 
 
+def clock_at(moment: datetime) -> Callable[[], datetime]:
+    """A clock that stands."""
+    return lambda: moment
+
+
 def test_a_single_day_is_the_first_one_only_once_and_two_are_in_a_row(
     today: TodayPage, cards: CardExercise, now: datetime
 ) -> None:
@@ -143,7 +149,7 @@ def test_a_single_day_is_the_first_one_only_once_and_two_are_in_a_row(
             rate_one(cards, profile, 4, now + timedelta(days=1))
         if days > 1:
             rate_one(cards, profile, 4, later)
-        page = replace(today, context=replace(today.context, clock=lambda at=later: at))
+        page = replace(today, context=replace(today.context, clock=clock_at(later)))
         html = words(page.load(opened("b1")))
         assert ("in a row" in html) == bool(said)
         assert said in html
@@ -157,7 +163,7 @@ def test_before_the_day_begins_today_says_until_when_it_lasts(
     today.act({"act": "know"}, opened("b1"))
     [profile] = today.context.store.profiles.all()
     today.context.store.notes.prefer(profile.id, time_zone="UTC")
-    early = replace(today, context=replace(today.context, clock=lambda: now.replace(hour=hour)))
+    early = replace(today, context=replace(today.context, clock=clock_at(now.replace(hour=hour))))
     assert ("Today lasts until 04:00." in words(early.load(opened("b1")))) == said
 
 
