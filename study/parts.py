@@ -49,7 +49,7 @@ from study.pages import (
     today,
 )
 from study.pages.search_entries import list_entries
-from study.ports.activities import ModeLinks, Section
+from study.ports.activities import Section
 from study.ports.context import Context
 from study.ports.places import Place
 from study.ports.ports import Ports
@@ -240,42 +240,15 @@ def _list_study_pages(core: Core) -> Sequence[frame.IslandPage]:
     context, ports = core.context, core.ports
     terms = terms_of(context.concepts)
     lessons = Lessons(concepts=context.concepts, check_preset=ports.lab_link)
-    links = ModeLinks(
-        lab=ports.lab_link,
-        challenge=ports.challenge_link,
-        project=ports.project_link,
-        tasks=ports.tasks_about,
-    )
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
     return (
-        today.TodayPage(
-            context=context,
-            review=mixed,
-            cards_due=ports.cards_due,
-            subjects=ports.subjects,
-            figures=ports.figures,
-            last_run=ports.last_run,
-        ),
+        today.TodayPage(context=context, review=mixed, ports=ports),
         learn.LearnPage(context=context, subjects=ports.subjects),
-        concept.ConceptPage(
-            context=context,
-            subjects=ports.subjects,
-            lessons=lessons,
-            terms=terms,
-            figures=ports.figures,
-            links=links,
-            review=mixed,
-        ),
+        concept.ConceptPage(context=context, ports=ports, lessons=lessons, terms=terms, review=mixed),
         start.StartPage(context=context, figures=ports.figures, terms=terms, first_run=ports.first_run),
         figures.FiguresPage(context=context, figures=ports.figures),
         reference.ReferencePage(context=context, terms=terms),
-        practise.PractisePage(
-            context=context,
-            review=mixed,
-            cards_due=ports.cards_due,
-            tasks_done=ports.tasks_done,
-            recurring=ports.recurring_misses,
-        ),
+        practise.PractisePage(context=context, review=mixed, ports=ports),
         mixed,
     )
 

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from study.base.errors import LearnerError
 from study.content.concept_map_layout import builds_on
 from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
-from study.figures.figure import Figures
 from study.learner.mastery import compute_mastery
 from study.learner.path import choose_next_concept, say_place, understood
 from study.learner.study_modes import (
@@ -28,8 +27,8 @@ from study.learner.study_modes import (
 from study.lessons.lesson import Lesson, Lessons
 from study.lessons.lesson_text import LessonText, Terms
 from study.pages.review import ReviewPage
-from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context, Visit
+from study.ports.ports import Ports
 from study.store.logs.lessons import ModeMark
 from study.text.computed_text import settings_named_in
 from study.text.templates import render
@@ -62,11 +61,9 @@ class ConceptPage:
     )
 
     context: Context
-    subjects: Subjects
+    ports: Ports
     lessons: Lessons
     terms: Terms
-    figures: Figures
-    links: ModeLinks
     review: ReviewPage
 
     def load(self, request: gr.Request) -> Markup:
@@ -128,7 +125,7 @@ class ConceptPage:
             marks = self._marks(visit, concept)
         row = self._row(visit, concept, lesson, marks)
         shown = next(state for state in row if state.mode == mode)
-        known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
+        known = compute_mastery(self.context.store, visit.profile.id, self.ports.subjects)
         done = understood(self.context.store.lessons.marks(visit.profile.id), known)
         following = choose_next_concept(self.context.concepts, done, after=concept.id)
         html = render(
@@ -160,22 +157,22 @@ class ConceptPage:
         """Return the template values of a mode in addition to the lesson's texts."""
         inside: dict[str, Any] = {"figure": None, "link": None, "materials": None, "tasks": ()}
         if mode == "challenge":
-            inside["link"] = self.links.challenge(visit, concept.id)
+            inside["link"] = self.ports.challenge_link(visit, concept.id)
         elif mode == "review":
             inside["met"] = self._met(visit)
             inside["materials"] = self._materials(concept.id, inside["met"])
-            inside["words"] = self.subjects.asked
+            inside["words"] = self.ports.subjects.asked
             inside["plan"] = self.review.plan(visit, concept.id)
         elif lesson is not None and mode in ("learn", "visualize"):
-            figure = self.figures.get(lesson.visualize.figure)
+            figure = self.ports.figures.get(lesson.visualize.figure)
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
             used = settings_named_in(lesson.learn.paragraphs) if mode == "learn" else None
             inside["figure"] = figure.fragment(settings, beside=used) if figure else None
         elif lesson is not None and mode == "try":
-            inside["link"] = self.links.lab(lesson.try_it.preset)
-            inside["tasks"] = self.links.tasks(visit, concept.id)
+            inside["link"] = self.ports.lab_link(lesson.try_it.preset)
+            inside["tasks"] = self.ports.tasks_about(visit, concept.id)
         elif lesson is not None and mode == "project":
-            inside["link"] = self.links.project(visit, lesson.project.project)
+            inside["link"] = self.ports.project_link(visit, lesson.project.project)
         return inside
 
     def _row(
@@ -190,20 +187,20 @@ class ConceptPage:
             prompts=len(materials.prompts),
         )
         done: list[StudyMode] = []
-        if self.links.challenge(visit, concept.id).done:
+        if self.ports.challenge_link(visit, concept.id).done:
             done.append("challenge")
         if materials.reviewed(met):
             done.append("review")
-        if lesson is not None and self.links.project(visit, lesson.project.project).done:
+        if lesson is not None and self.ports.project_link(visit, lesson.project.project).done:
             done.append("project")
         return list_states(marks, minutes=minutes, shown_done=done)
 
     def _materials(self, concept_id: str, met: set[str]) -> Materials:
-        questions = self.subjects.of_question
+        questions = self.ports.subjects.of_question
         return Materials(
-            cards=_list_about(self.subjects.of_card, concept_id),
+            cards=_list_about(self.ports.subjects.of_card, concept_id),
             questions=_list_about(questions, concept_id),
-            prompts=_list_about(self.subjects.of_prompt, concept_id),
+            prompts=_list_about(self.ports.subjects.of_prompt, concept_id),
             drawn=tuple(
                 each for each in sorted(met.difference(questions)) if concept_id in questions.get(each, ())
             ),

@@ -1,6 +1,5 @@
 """Practise: the kinds of exercise, each with what is ready, and the five-minute review that mixes them."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +7,8 @@ import gradio as gr
 from markupsafe import Markup
 
 from study.pages.review import ReviewPage
-from study.ports.activities import CardsDue, RecurringMiss, TasksDone
-from study.ports.context import Context, Visit
+from study.ports.context import Context
+from study.ports.ports import Ports
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -21,9 +20,7 @@ class PractisePage:
 
     context: Context
     review: ReviewPage
-    cards_due: Callable[[Visit], CardsDue]
-    tasks_done: Callable[[Visit], TasksDone]
-    recurring: Callable[[Visit], Sequence[RecurringMiss]]
+    ports: Ports
 
     def load(self, request: gr.Request) -> Markup:
         visit = frame.visit_of(self.context, request)
@@ -31,9 +28,9 @@ class PractisePage:
             "study/practise.html",
             plan=self.review.plan(visit),
             unfinished=self.review.unfinished(visit),
-            due=self.cards_due(visit),
-            tasks=self.tasks_done(visit),
-            recurring=self.recurring(visit),
+            due=self.ports.cards_due(visit),
+            tasks=self.ports.tasks_done(visit),
+            recurring=self.ports.recurring_misses(visit),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:

@@ -1,6 +1,5 @@
 """Today: what is due, one button for the five-minute review, and a summary of progress below."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -8,13 +7,12 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from study.figures.figure import Figures
 from study.learner import progress
 from study.learner.mastery import compute_mastery
 from study.learner.path import choose_next_concept, say_place, understood
 from study.pages.review import ReviewPage
-from study.ports.activities import CardsDue, Subjects
 from study.ports.context import Context, Visit
+from study.ports.ports import Ports
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -29,11 +27,7 @@ class TodayPage:
 
     context: Context
     review: ReviewPage
-    cards_due: Callable[[Visit], CardsDue]
-    subjects: Subjects
-    figures: Figures
-    last_run: Callable[[Visit], str | None]
-    """One line about the learner's last training run, or the lab's; None or empty without one."""
+    ports: Ports
 
     def load(self, request: gr.Request) -> Markup:
         """Render a newcomer's page, or a learner's."""
@@ -63,30 +57,30 @@ class TodayPage:
         reviews = store.cards.history(profile_id)
         moments = store.list_answer_times(profile_id)
         if not moments and not visit.preferences.tour_seen:
-            figure = self.figures.get(GLANCE)
+            figure = self.ports.figures.get(GLANCE)
             return render("study/today/newcomer.html", figure=figure.fragment({}) if figure else "")
         return render(
             "study/today/today.html",
             greeting=_format_greeting(visit),
             name=visit.profile.name if visit.profile.named else "",
-            due=self.cards_due(visit),
+            due=self.ports.cards_due(visit),
             plan=self.review.plan(visit),
             unfinished=self.review.unfinished(visit),
             streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
             recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
-            last_run=(self.last_run(visit) or ""),
+            last_run=(self.ports.last_run(visit) or ""),
             weekdays=_list_weekdays(visit),
             **self._concepts(visit),
         )
 
     def _concepts(self, visit: Visit) -> dict[str, Any]:
         concepts = self.context.concepts
-        known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
+        known = compute_mastery(self.context.store, visit.profile.id, self.ports.subjects)
         marks = self.context.store.lessons.marks(visit.profile.id)
         following = choose_next_concept(concepts, understood(marks, known))
         return {
             "missed": [
-                (concept, found, visit.days_ago(found.last_seen), self.subjects.counts(concept)[0])
+                (concept, found, visit.days_ago(found.last_seen), self.ports.subjects.counts(concept)[0])
                 for concept, found in progress.find_weakest(known)
             ],
             "next_concept": following,

@@ -1,6 +1,6 @@
 """Protocols that each kind of study implements for the shared pages, and the values that they exchange."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -218,17 +218,6 @@ class LabLink:
     address: str
     settings: tuple[tuple[str, str], ...]
     command: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModeLinks:
-    """One function per mode that leads elsewhere."""
-
-    lab: Callable[[Mapping[str, Any]], LabLink]
-    challenge: Callable[[Visit, str], ChallengeLink]
-    project: Callable[[Visit, str], ProjectLink]
-    tasks: Callable[[Visit, str], Sequence[TaskLink]]
-    """By concept."""
 
 
 # ---- the introduction

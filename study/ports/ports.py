@@ -67,7 +67,11 @@ class Ports:
     class_grader: ClassGrader = field(init=False)
     class_cards: WriteClassCards = field(init=False)
     last_run: Callable[[Visit], str | None] = lambda _: None
+    """One line about the learner's last training run, or the lab's; None or empty without one."""
+
     tasks_about: Callable[[Visit, str], Sequence[TaskLink]] = lambda *_: ()
+    """By concept."""
+
     tasks_done: Callable[[Visit], TasksDone] = lambda _: TasksDone()
     task_misses: Callable[[Visit], Sequence[tuple[TaskAttempt, str]]] = lambda _: ()
     """Wrong attempts at tasks, each with the id of its misconception, oldest first."""

@@ -28,8 +28,9 @@ from study.lessons.lesson_text import terms_of
 from study.pages.concept import ConceptPage
 from study.pages.learn import LearnPage
 from study.pages.review import ReviewPage
-from study.ports.activities import ModeLinks, Subjects
+from study.ports.activities import Subjects
 from study.ports.context import Context
+from study.ports.ports import Ports
 from study.store import Store
 from tests.study.lesson_files import CONCEPT, write_lesson
 from tests.visits import build_event, opened, words
@@ -71,18 +72,15 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
     operations = quiz.operations
     explain = explain_exercise(context)
     lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
+    ports = Ports(subjects=subjects, figures=FIGURES, tasks_about=TaskService(store=context.store).links)
+    ports.lab_link = build_lab_link
+    ports.challenge_link = Challenges(operations=operations, rng=context.rng).build_link
+    ports.project_link = ProjectService(store=context.store, lab=lab).build_link
     page = ConceptPage(
         context=context,
-        subjects=subjects,
+        ports=ports,
         lessons=Lessons(concepts=context.concepts, check_preset=build_lab_link, folder=tmp_path),
         terms=terms_of(context.concepts),
-        figures=FIGURES,
-        links=ModeLinks(
-            lab=build_lab_link,
-            challenge=Challenges(operations=operations, rng=context.rng).build_link,
-            project=ProjectService(store=context.store, lab=lab).build_link,
-            tasks=TaskService(store=context.store).links,
-        ),
         review=ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain),
     )
     return Reader(page, operations)
@@ -175,7 +173,7 @@ def test_each_mode_shows_its_part(ana_reads: Reader) -> None:
 
 
 def test_a_figure_that_is_not_there_is_said_so(ana_reads: Reader) -> None:
-    object.__setattr__(ana_reads.page, "figures", {})
+    ana_reads.page.ports.figures = {}
     assert "This figure is not there: lora-to-scale ." in words(ana_reads.opens("&mode=visualize"))
 
 
@@ -213,7 +211,7 @@ def test_one_button_starts_a_review_that_asks_about_this_concept_alone(ana_reads
     assert html.count('class="primary') == 1
     offered = re.search(r"Start: (\d+) cards, (\d+) questions, one explanation", words(html))
     assert offered
-    review, subjects = ana_reads.page.review, ana_reads.page.subjects
+    review, subjects = ana_reads.page.review, ana_reads.page.ports.subjects
     address = ana_reads.sends("review", "review")["goto"]
     query = address.partition("?")[2]
     run = ana_reads.page.context.store.runs.run(ana, query.removeprefix("run="))

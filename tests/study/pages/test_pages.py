@@ -16,6 +16,7 @@ from study.pages.review import ReviewPage
 from study.pages.today import GLANCE, TodayPage
 from study.ports.activities import Subjects
 from study.ports.context import Context
+from study.ports.ports import Ports
 from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_html
 from study.web.frame import HeaderView
@@ -44,14 +45,9 @@ def subjects(review: ReviewPage, cards: CardExercise) -> Subjects:
 
 @pytest.fixture
 def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: Subjects) -> TodayPage:
-    return TodayPage(
-        context=context,
-        review=review,
-        cards_due=cards.due,
-        subjects=subjects,
-        figures={GLANCE: whole_model.build_glance_figure()},
-        last_run=lambda _: None,
-    )
+    ports = Ports(subjects=subjects, figures={GLANCE: whole_model.build_glance_figure()})
+    ports.cards_due = cards.due
+    return TodayPage(context=context, review=review, ports=ports)
 
 
 def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> str:
