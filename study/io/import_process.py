@@ -56,14 +56,7 @@ class ProcessPlanner:
             self._ready()
 
     def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> PlannedImport:
-        order = {
-            "profile": upload.profile_id,
-            "path": str(upload.path),
-            "name": upload.name,
-            "may_change_files": upload.may_change_files,
-            "to_import": upload.to_import,
-            "now": now.isoformat(),
-        }
+        order = {**vars(upload), "path": str(upload.path), "now": now.isoformat()}
         with self._working:
             process = self._ready()
             self._why = ""

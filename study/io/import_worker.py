@@ -3,13 +3,14 @@
 `python -m study.io.import_worker` reads its SETUP and then orders from standard input, one JSON object
 per line, and answers with lines of JSON:
 
-    {"profile": "", "path": "", "name": "deck.apkg", "may_change_files": true, "now": "2026-03-04T10:00:00Z"}
+    {"profile_id": "", "path": "", "name": "deck.apkg", ..., "now": "2026-03-04T10:00:00Z"}
     {"done": 100, "of": 2000}
     {"plan": {...}, "report": {...}, "tables": {"drafts": "..."}, "cpu_seconds": 0.4, "peak_bytes": 120000000}
     {"error": ["deck.apkg can't be read.", "Choose another file."], ...}
 
 SETUP names the data folder, the database, the modules to import first, and the functions that open the
-exchanges (`module:function`). The process ends with its standard input, so it does not outlive the app.
+exchanges (`module:function`); an order has the fields of an Upload and the moment. The process ends with its
+standard input, so it does not outlive the app.
 """
 
 import json
@@ -69,17 +70,12 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
 
     for line in orders:
         order = json.loads(line)
-        name, begun = order["name"], time.process_time()
-        upload = Upload(
-            profile_id=order["profile"],
-            path=Path(order["path"]),
-            name=name,
-            may_change_files=order["may_change_files"],
-            to_import=order["to_import"],
-        )
+        now, begun = datetime.fromisoformat(order.pop("now")), time.process_time()
+        upload = Upload(**{**order, "path": Path(order["path"])})
+        name = upload.name
         limit_cpu_time(READING_CPU_SECONDS)
         try:
-            planned = planner.plan(upload, now=datetime.fromisoformat(order["now"]), progress=report)
+            planned = planner.plan(upload, now=now, progress=report)
             rows = planned.plan.tables if upload.to_import else {}
             plan = replace(planned.plan, tables={})
             found: dict[str, Any] = {"plan": asdict(plan), "report": asdict(planned.report)}
