@@ -76,13 +76,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
         ),
         exchanges={"questions": exchange},
         exchange_openers=(open_exchange,),
-        sections=(
-            QuizSection(
-                store=context.store,
-                bank=bank,
-                recurring=ports.recurring_misses,
-            ),
-        ),
+        sections=(QuizSection(store=context.store, bank=bank, recurring=ports.recurring_misses),),
         searchable=(lambda: [WRITE], lambda: map(_search_entry, bank.questions)),
         styles=(QUESTION_STYLES, STATIC / "quiz.css", STATIC / "explain.css"),
         # The queue closes before the grader, because a waiting job must not start the grader again.

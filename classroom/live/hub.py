@@ -78,10 +78,7 @@ class Hub:
             self.grading = AnswerGrading(grader=self.grader, write=self._write)
         if store.is_shared:
             self.sync = ProcessSync(
-                log=store.classes,
-                notices=store.open_notices(),
-                rooms=self._live,
-                deleted=self._forget,
+                log=store.classes, notices=store.open_notices(), rooms=self._live, deleted=self._forget
             )
 
     # ---- rooms

@@ -103,10 +103,6 @@ class TakeHomeRoutes:
         live = await self._hub.find_newest(code)
         student = await self._hub.student(live, browser_of(request.cookies))
         cards = take_home(
-            live.plan,
-            live.events,
-            live.state,
-            live.answers_by(student.id),
-            joined_at=student.joined_at,
+            live.plan, live.events, live.state, live.answers_by(student.id), joined_at=student.joined_at
         )
         return live, cards

@@ -35,14 +35,7 @@ KEY_SECONDS = 12 * 3600
 
 class TeacherRoutes:
     def __init__(
-        self,
-        context: Context,
-        hub: Hub,
-        plans: Plans,
-        keys: Keys,
-        *,
-        reachable: bool,
-        students_at: str = "",
+        self, context: Context, hub: Hub, plans: Plans, keys: Keys, *, reachable: bool, students_at: str = ""
     ) -> None:
         """Create them; `reachable` says whether this server listens to other devices at all.
 

@@ -213,12 +213,7 @@ def _in_words(control: Control, value: Any) -> str:
 
 
 def _common(
-    live: LiveRoom,
-    *,
-    shown: bool,
-    settings: Mapping[str, str],
-    singles: bool = False,
-    student: bool = False,
+    live: LiveRoom, *, shown: bool, settings: Mapping[str, str], singles: bool = False, student: bool = False
 ) -> Mapping[str, Any]:
     """What all templates use; results are left out where they are still hidden.
 

@@ -86,13 +86,7 @@ class CardExercise:
         return Fragment(html=html, say=f"Question: {to_plain(card.front)}", focus=focus)
 
     def back(
-        self,
-        visit: Visit,
-        snapshot: CardSnapshot,
-        look: ShownCard,
-        *,
-        cram: bool = False,
-        below: str = "",
+        self, visit: Visit, snapshot: CardSnapshot, look: ShownCard, *, cram: bool = False, below: str = ""
     ) -> Fragment:
         """Render the answer with each rating's outcome from this moment; `below` replaces the outcomes."""
         card = self.card(snapshot, look)

@@ -134,10 +134,5 @@ def draw_tokens_a_step(rng: Random) -> DrawnNumbers:
             "gathering-twice": tokens * gathered,
             "batch-twice": tokens * batch,
         },
-        values=dict(
-            batch=batch,
-            length=length,
-            gathered=gathered,
-            together=batch * gathered,
-        ),
+        values=dict(batch=batch, length=length, gathered=gathered, together=batch * gathered),
     )

@@ -21,11 +21,7 @@ def draw_block_absmax(rng: Random) -> DrawnNumbers:
             "mean-size": round(sum(map(abs, weights)) / 4, 4),
             "range": round(max(weights) - min(weights), 2),
         },
-        values=dict(
-            weights=weights,
-            lowest=-largest,
-            magnitudes=[abs(weight) for weight in weights],
-        ),
+        values=dict(weights=weights, lowest=-largest, magnitudes=[abs(weight) for weight in weights]),
     )
 
 
@@ -40,11 +36,7 @@ def draw_nearest_level(rng: Random) -> DrawnNumbers:
     other, far = levels[index - side].expect, levels[index + 2 * side].expect
     return DrawnNumbers(
         right=level,
-        slips={
-            "other-neighbour": neighbour,
-            "one-too-far": other,
-            "two-too-far": far,
-        },
+        slips={"other-neighbour": neighbour, "one-too-far": other, "two-too-far": far},
         values=dict(
             levels=[level.expect for level in levels[low - 1 : low + 3]],
             scaled=scaled,

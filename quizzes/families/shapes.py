@@ -75,11 +75,7 @@ def draw_merged_weights(rng: Random) -> DrawnNumbers:
     adapter = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank).expect
     return DrawnNumbers(
         right=full.expect,
-        slips={
-            "adapter-added": full.expect + adapter,
-            "adapter-alone": adapter,
-            "doubled": 2 * full.expect,
-        },
+        slips={"adapter-added": full.expect + adapter, "adapter-alone": adapter, "doubled": 2 * full.expect},
         values=dict(d_in=d_in, d_out=d_out, rank=rank),
         checks=(full,),
     )

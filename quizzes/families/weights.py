@@ -24,14 +24,7 @@ def draw_model_bytes(rng: Random) -> DrawnNumbers:
             "single-precision-always": 4 * base,
             "four-bit-always": base / 2,
         },
-        values=dict(
-            model=model.name,
-            base=base,
-            bits=bits,
-            each=bits,
-            in_bytes=bits,
-            width=bits / 8,
-        ),
+        values=dict(model=model.name, base=base, bits=bits, each=bits, in_bytes=bits, width=bits / 8),
         checks=(stored,),
         tolerance=stored.expect / 50,
     )

@@ -16,11 +16,7 @@ _MARKS: dict[State, str] = {
     "left": "",
 }
 _MARKS_OF_KIND: dict[Kind, dict[State, str]] = {
-    "multiple": {
-        "right": "✓ Chosen, right",
-        "wrong": "✗ Chosen, not right",
-        "missed": "○ Right, not chosen",
-    },
+    "multiple": {"right": "✓ Chosen, right", "wrong": "✗ Chosen, not right", "missed": "○ Right, not chosen"},
     "ordering": {"right": "✓ In its place", "missed": "✗ Belongs here"},
     "find-the-error": {
         "right": "✓ Your answer, cannot be right",

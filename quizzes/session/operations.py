@@ -225,8 +225,7 @@ class QuizOperations:
         match choice.mode:
             case "again":
                 return LearnerError(
-                    "Nothing comes back today.",
-                    do_next="Choose another mode; what you miss will come back.",
+                    "Nothing comes back today.", do_next="Choose another mode; what you miss will come back."
                 )
             case "weak":
                 return LearnerError(

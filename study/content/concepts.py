@@ -8,14 +8,7 @@ from typing import Literal, get_args
 from urllib.parse import urlencode
 
 from study.content.declared import read_declared
-from study.content.yaml_reader import (
-    ContentError,
-    Fields,
-    Level,
-    Problem,
-    note_repeated_ids,
-    read_list,
-)
+from study.content.yaml_reader import ContentError, Fields, Level, Problem, note_repeated_ids, read_list
 
 CONCEPTS_FILE = Path(__file__).parent / "concepts.yaml"
 CONCEPT_PAGE = "/concept"

@@ -80,12 +80,7 @@ class Imports:
                     write_own_file(self.home, name, plan.files[name])
                 changes["files"] = {name: asdict(change) for name, change in files.items()}
                 import_id = record_import(
-                    connection,
-                    profile_id,
-                    file_name=file_name,
-                    counts=report.counts,
-                    changes=changes,
-                    at=now,
+                    connection, profile_id, file_name=file_name, counts=report.counts, changes=changes, at=now
                 )
         except BaseException:
             take_back_files(self.home, files)

@@ -69,10 +69,7 @@ class BackupExchange:
         wanted = {entry.item for entry in entries if entry.verdict in ("new", "changed")}
         tables, refused = self._tables(found["tables"])
         return ImportPlan(
-            groups=(
-                *gather_group(FILES_GROUP, entries),
-                *gather_group("Not readable", refused),
-            ),
+            groups=(*gather_group(FILES_GROUP, entries), *gather_group("Not readable", refused)),
             notes=(f"A backup of {found['profile']}, made on {found['made_at'][:10]}.",),
             files={name: found["files"][name] for name in wanted},
             files_group=FILES_GROUP,

@@ -25,13 +25,7 @@ from study.base.owner_log import note
 from study.base.settings import ROOT
 from study.base.units import as_bytes
 from study.io.process_limits import limit_cpu_time, limit_memory
-from study.io.reading_process import (
-    error_answer,
-    find_named,
-    memory_error,
-    name_of,
-    raise_error,
-)
+from study.io.reading_process import error_answer, find_named, memory_error, name_of, raise_error
 
 READING_CPU_SECONDS = 10
 READING_SECONDS = 40

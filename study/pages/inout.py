@@ -92,11 +92,7 @@ class InOutPage:
             case "cancel":
                 self.jobs.stop(visit.profile.id)
                 self._drop(visit)
-                return {
-                    "html": self._page(visit),
-                    "say": "Cancelled. Nothing was changed.",
-                    "focus": "#file",
-                }
+                return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
             case "undo":
                 self._refuse_shared(visit, event)
                 undone = self._imports.undo(

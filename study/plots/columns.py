@@ -5,14 +5,7 @@ from dataclasses import dataclass
 from study.plots.area import Area
 from study.plots.axis import nice_span, nice_ticks
 from study.plots.points import BLUE
-from study.plots.sheet import (
-    EDGE,
-    TEXT_LEADING,
-    TEXT_SIZE,
-    Sheet,
-    text_width,
-    wrap_text,
-)
+from study.plots.sheet import EDGE, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrap_text
 
 BODY = 200.0
 ABOVE = TEXT_LEADING + 18  # the label of the vertical axis, and the number above the tallest column

@@ -128,10 +128,7 @@ class Database:
 
     @contextmanager
     def write(
-        self,
-        profile_id: str | ScalarSelect[str] | None = None,
-        *,
-        amend: Mapping[str, Amend] | None = None,
+        self, profile_id: str | ScalarSelect[str] | None = None, *, amend: Mapping[str, Amend] | None = None
     ) -> Iterator[Connection]:
         """A transaction that is committed whole at the end, or not at all if anything raises.
 
@@ -277,9 +274,7 @@ def _list_fields(kind: Any) -> tuple[str, ...]:
 L = TypeVar("L", bound=StoreLog)
 
 
-def cache_reads(
-    read: Callable[Concatenate[L, str, P], R],
-) -> Callable[Concatenate[L, str, P], R]:
+def cache_reads(read: Callable[Concatenate[L, str, P], R]) -> Callable[Concatenate[L, str, P], R]:
     """A log's method that reads for a profile, and reads once for each position of that profile.
 
     Only inside a view that knows the position; which tables the value depends on is seen in the statements.

@@ -65,8 +65,7 @@ class CardOperationLog(StoreLog):
                 raise LearnerError("There is nothing to undo.", do_next="Rate a card first.")
             if last.id != expected_id:
                 raise StaleError(
-                    "Another window did something meanwhile.",
-                    do_next="Press undo again to take that back.",
+                    "Another window did something meanwhile.", do_next="Press undo again to take that back."
                 )
             connection.execute(insert(t.verb_undos).values(verb_id=last.id, undone_at=undone_at))
             if last.review_id is not None:

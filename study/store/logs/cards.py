@@ -93,13 +93,7 @@ class CardLog(StoreLog):
                 insert(t.card_reviews).values(profile_id=profile_id, **row).returning(t.card_reviews.c.id)
             ).scalar_one()
             made.verb_id = record_operation(
-                connection,
-                profile_id,
-                "rate",
-                card_id,
-                value=None,
-                at=reviewed_at,
-                review_id=made.review_id,
+                connection, profile_id, "rate", card_id, value=None, at=reviewed_at, review_id=made.review_id
             )
             return made.review_id
 
