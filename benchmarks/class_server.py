@@ -4,10 +4,8 @@ python -m benchmarks.class_server --port 8700 --data-folder /tmp/class
 """
 
 import argparse
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from random import SystemRandom
 
 import uvicorn
 from fastapi import FastAPI
@@ -49,14 +47,7 @@ def main() -> None:
     parser.add_argument("--data-folder", type=Path, required=True)
     options = parser.parse_args()
     settings = load_settings(home=options.data_folder)
-    context = Context(
-        settings=settings,
-        store=open_store(settings.database_url),
-        concepts=load_concepts(),
-        clock=lambda: datetime.now(UTC),
-        rng=SystemRandom(),
-        places=(),
-    )
+    context = Context(settings=settings, store=open_store(settings.database_url), concepts=load_concepts())
     lab = Lab(settings, LocalEngine(settings, warm=False))  # never started: this benchmark trains nothing
     runs, grids = LabClassRuns(lab=lab), LabClassGrids(lab=lab)
     grader = QuizClassGrader(prompts=load_prompts(context.concepts), client=None)

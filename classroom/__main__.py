@@ -10,9 +10,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
-from random import SystemRandom
 
 from classroom.simulation.rehearsal import Rehearsal
 from study.base.errors import LearnerError
@@ -89,14 +87,7 @@ def _work(options: argparse.Namespace) -> int:
     else:
         listening = take_port(options.host, options.port, several=True)
     with closing(open_store(settings.database_url, home=settings.home)) as store:
-        context = Context(
-            settings=settings,
-            store=store,
-            concepts=load_concepts(),
-            clock=lambda: datetime.now(UTC),
-            rng=SystemRandom(),
-            places=(),
-        )
+        context = Context(settings=settings, store=store, concepts=load_concepts())
         site = build_students_site(
             context,
             figures=build_figures(settings.models_dir),

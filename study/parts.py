@@ -11,10 +11,8 @@ routes and files. `build_site` makes one site of all parts; pages come last, whe
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from random import SystemRandom
 
 import gradio as gr
 from fastapi import FastAPI
@@ -141,8 +139,6 @@ def build_core(settings: Settings, *, places: tuple[Place, ...], shared: bool = 
             settings=settings,
             store=open_store(settings.database_url, home=settings.home),
             concepts=load_concepts(),
-            clock=lambda: datetime.now(UTC),
-            rng=SystemRandom(),
             places=places,
             shared=shared,
         )

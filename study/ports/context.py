@@ -1,9 +1,9 @@
 """The context of every page: the store, the concept map, the clock, the settings and the menu."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from random import Random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random, SystemRandom
 
 from study.base.days import StudyDays
 from study.base.settings import Settings
@@ -21,9 +21,9 @@ class Context:
     settings: Settings
     store: Store
     concepts: ConceptMap
-    clock: Callable[[], datetime]
-    rng: Random
-    places: tuple[Place, ...]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    rng: Random = field(default_factory=SystemRandom)
+    places: tuple[Place, ...] = ()
     """The menu, in order."""
 
     shared: bool = False
