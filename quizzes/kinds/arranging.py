@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, letter_choices
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, letter_choices, read_typed
 from study.base.errors import LearnerError
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
@@ -56,7 +56,7 @@ class Matching:
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the choice of each left side. Raises LearnerError when all are open; some may be."""
         ids = {letter: choice.id for letter, choice in offered}
-        given = {pair.id: ids.get(_read_first(form, f"pair-{pair.id}"), "") for pair in self.pairs}
+        given = {pair.id: ids.get(read_typed(form, f"pair-{pair.id}"), "") for pair in self.pairs}
         if not any(given.values()):
             raise LearnerError("Nothing is matched yet.", do_next="Choose a letter for each line.")
         return {"pairs": {pair: choice for pair, choice in given.items() if choice}}
@@ -107,9 +107,7 @@ class Ordering:
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the item at each place. Raises LearnerError unless each item has exactly one place."""
         ids = {letter: item.id for letter, item in offered}
-        order = [
-            ids.get(_read_first(form, f"place-{number}"), "") for number in range(1, len(self.items) + 1)
-        ]
+        order = [ids.get(read_typed(form, f"place-{number}"), "") for number in range(1, len(self.items) + 1)]
         if not all(order) or len(set(order)) != len(order):
             twice = [letter for letter, item in offered if order.count(item.id) > 1]
             raise LearnerError(
@@ -179,7 +177,3 @@ def _grade_place(given: list[str], item_id: str, place: int) -> str:
     if item_id not in given or given.index(item_id) == place:
         return f"{place + 1}"
     return f"{place + 1} (you had it at {given.index(item_id) + 1})"
-
-
-def _read_first(form: Form, field: str) -> str:
-    return next(iter(form.get(field, ())), "")

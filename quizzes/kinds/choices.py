@@ -14,6 +14,7 @@ from quizzes.kinds.grade import (
     Response,
     letter_choices,
     read_chosen,
+    read_typed,
     state_of,
 )
 from study.base.errors import LearnerError
@@ -36,7 +37,6 @@ class Option:
 
     @property
     def correct(self) -> bool:
-        """Whether the option is right."""
         return not self.misconception
 
 
@@ -131,7 +131,7 @@ class TrueFalse(_FromOptions):
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the verdict and the reason. Raises LearnerError when one is missing."""
-        verdict = next(iter(form.get("verdict", ())), "")
+        verdict = read_typed(form, "verdict")
         if verdict not in ("true", "false"):
             raise LearnerError("True or false is not chosen yet.", do_next="Choose one: press T or F.")
         missing = "No reason is chosen yet."

@@ -81,6 +81,11 @@ def letter_choices(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
     return list(zip(LETTERS, shuffled, strict=False))
 
 
+def read_typed(form: Form, field: str) -> str:
+    """Return the first value of a field with single spaces; empty for none."""
+    return " ".join(next(iter(form.get(field, ())), "").split())
+
+
 def read_chosen(form: Form, field: str, offered: Offered, *, missing: str, do_next: str) -> list[str]:
     """Return the ids of the letters in a form. Raises LearnerError when there are none or one is unknown."""
     ids = {letter: choice.id for letter, choice in offered}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
-from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, right_part
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, read_typed, right_part
 from study.base.checks import Check
 from study.base.errors import LearnerError
 from study.base.numbers import is_finite_number
@@ -63,7 +63,7 @@ class Numeric:
 
     def read(self, form: Form, _offered: Offered) -> Response:
         """Parse the typed text. Raises LearnerError when it has no number in a matching unit."""
-        text = " ".join(next(iter(form.get("number", ())), "").split())
+        text = read_typed(form, "number")
         in_unit(text, self.unit)
         return {"text": text}
 

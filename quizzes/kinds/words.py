@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
-from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, right_part
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, read_typed, right_part
 from study.base.errors import LearnerError
 from study.base.typed_numbers import is_same, read_number
 from study.content.declared import read_declared
@@ -57,7 +57,7 @@ class ShortText:
 
     def read(self, form: Form, _offered: Offered) -> Response:
         """Parse the typed text. Raises LearnerError when it is empty."""
-        text = _read_typed(form, "text")
+        text = read_typed(form, "text")
         if not text:
             raise LearnerError("Nothing is typed yet.", do_next="Write a word or two first.")
         return {"text": text}
@@ -114,7 +114,7 @@ class Cloze:
 
     def read(self, form: Form, _offered: Offered) -> Response:
         """Parse the text of each blank. Raises LearnerError when all are empty; some may be."""
-        given = [_read_typed(form, f"blank-{number}") for number in range(1, len(self.blanks) + 1)]
+        given = [read_typed(form, f"blank-{number}") for number in range(1, len(self.blanks) + 1)]
         if not any(given):
             raise LearnerError("No blank is filled in yet.", do_next="Fill in those you know.")
         return {"blanks": given}
@@ -188,10 +188,6 @@ def _blank_parts(blank: Blank, given: str, number: int) -> Sequence[GradedPart]:
     )
     wrong = GradedPart(id=f"given-{number}", text=given, state="wrong", about=about)
     return [wrong, missed] if given else [missed]
-
-
-def _read_typed(form: Form, field: str) -> str:
-    return " ".join(next(iter(form.get(field, ())), "").split())
 
 
 def _one_of(given: str, accepted: Sequence[str], *, exactly: bool = False) -> bool:
