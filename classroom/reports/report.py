@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import StatisticsError, correlation, fmean, median
+from statistics import fmean, median
 from typing import Any
 
 from markupsafe import Markup
@@ -15,6 +15,7 @@ from classroom.activities.number import as_number, with_unit
 from classroom.activities.peer_instruction import transition
 from classroom.activities.room import Room, fold
 from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, WrittenAnswer, group_answers
+from study.base.confidence_intervals import correlate
 from study.store.class_records import ClassAnswer, ClassRecord
 from study.text.html_import import from_html
 from study.text.markup import to_plain
@@ -323,7 +324,7 @@ def _share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) ->
 
 def _discrimination(part: _Part, parts: Sequence[_Part]) -> float | None:
     """The corrected item-total correlation over students who voted here and on another question."""
-    here, elsewhere = [], []
+    pairs = []
     for student, answer in part.given(1).items():
         correct = part.activity.is_correct(1, answer.value)
         others = [
@@ -334,14 +335,8 @@ def _discrimination(part: _Part, parts: Sequence[_Part]) -> float | None:
             and (judged := other.activity.is_correct(1, given[student].value)) is not None
         ]
         if correct is not None and others:
-            here.append(float(correct))
-            elsewhere.append(fmean(others))
-    if len(here) < FEWEST_FOR_DISCRIMINATION:
-        return None
-    try:
-        return correlation(here, elsewhere)
-    except StatisticsError:  # everyone alike
-        return None
+            pairs.append((correct, fmean(others)))
+    return correlate(pairs, at_least=FEWEST_FOR_DISCRIMINATION)
 
 
 def as_json(found: Report) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import StatisticsError, correlation
 
-from study.base.confidence_intervals import Share
+from study.base.confidence_intervals import Share, correlate
 from study.store.logs.quizzes import QuizAnswer
 
 ANSWERS_NEEDED = 10  # with fewer, chance decides
@@ -66,8 +65,8 @@ def _compute_statistics(
     return ItemStatistics(
         question_id=question,
         facility=Share(hits=sum(answer.correct for answer, _ in given), trials=len(given)),
-        discrimination=_compute_correlation(
-            [(answer.correct, rest) for answer, rest in given if rest is not None]
+        discrimination=correlate(
+            [(answer.correct, rest) for answer, rest in given if rest is not None], at_least=ANSWERS_NEEDED
         ),
         dead=tuple(option for option in wrong if chosen[option] < DEAD_BELOW * len(given)),
     )
@@ -77,12 +76,3 @@ def _rest_score(answer: QuizAnswer, session: Sequence[QuizAnswer]) -> float | No
     """Return the share right of the other questions of the same quiz."""
     others = [other.correct for other in session if other.question_id != answer.question_id]
     return sum(others) / len(others) if others else None
-
-
-def _compute_correlation(pairs: Sequence[tuple[bool, float]]) -> float | None:
-    if len(pairs) < ANSWERS_NEEDED:
-        return None
-    try:
-        return correlation([float(right) for right, _ in pairs], [rest for _, rest in pairs])
-    except StatisticsError:
-        return None

@@ -1,7 +1,9 @@
-"""Confidence interval of a share: Wilson's 95 % interval, accurate with few trials and near 0 and 1."""
+"""Statistics of few trials: Wilson's 95 % interval of a share, also near 0 and 1, and correlation."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import StatisticsError, correlation
 
 Z = 1.959964  # 95 % of a normal distribution lie within this many standard deviations
 
@@ -43,6 +45,16 @@ class Share:
 def share_of(outcomes: list[bool]) -> Share | None:
     """Return the share of true outcomes; None without any outcome."""
     return Share(hits=sum(outcomes), trials=len(outcomes)) if outcomes else None
+
+
+def correlate(pairs: Sequence[tuple[float, float]], *, at_least: int) -> float | None:
+    """Return the correlation of pairs; None for fewer of them, and where either side never varies."""
+    if len(pairs) < at_least:
+        return None
+    try:
+        return correlation([float(one) for one, _ in pairs], [other for _, other in pairs])
+    except StatisticsError:
+        return None
 
 
 def format_percent(share: float) -> str:
