@@ -1,7 +1,7 @@
 """Reading a lesson plan: every activity with all its texts, every problem of the file at once."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,6 @@ FEWEST_SEEDS = 3
 """Of runs that are compared."""
 
 
-def find_nothing(words: str) -> Sequence[ClassQuestion]:
-    """The search of an app without questions."""
-    return ()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     id: str
@@ -92,8 +87,8 @@ class Plans:
     grids: ClassGrids
     grader: ClassGrader
     figures: Figures
-    search_questions: SearchClassQuestions = find_nothing
-    find_twins: FindClassTwins = find_nothing
+    search_questions: SearchClassQuestions = lambda _: ()
+    find_twins: FindClassTwins = lambda _: ()
     folder: Path = PLANS_DIR
     own_folder: Path | None = None
     concepts: ConceptMap = field(default_factory=load_concepts)

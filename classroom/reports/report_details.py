@@ -16,8 +16,6 @@ from study.store.class_records import ClassAnswer
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredGrid:
-    """What the runs of one grid measured."""
-
     position: int
     activity: Activity
     rows: tuple[tuple[str, tuple[str, ...]], ...]

@@ -39,8 +39,6 @@ RETRY_SECONDS = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class StudentBehaviour:
-    """How simulated students behave."""
-
     think_seconds: tuple[float, float] = (1.0, 12.0)
     drop_rate: float = 0.1
     """Of leaving after an answer, and coming back after `away_seconds`."""

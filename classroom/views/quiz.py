@@ -13,8 +13,6 @@ from study.store.class_records import ClassAnswer
 
 @dataclass(frozen=True, kw_only=True)
 class OwnQuestion:
-    """One question with one student's answer."""
-
     number: int
     asked: ClassQuestion
     given: ClassAnswer | None
@@ -22,8 +20,6 @@ class OwnQuestion:
 
 @dataclass(frozen=True, kw_only=True)
 class QuizQuestion:
-    """One question with everyone's answers."""
-
     number: int
     asked: ClassQuestion
     waiting: int

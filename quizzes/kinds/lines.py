@@ -30,7 +30,6 @@ class CodeLine:
 
     @property
     def error(self) -> bool:
-        """Whether it is the wrong line."""
         return bool(self.fix)
 
 

@@ -39,7 +39,6 @@ class Position:
 
     @property
     def right(self) -> int:
-        """The number of right answers so far."""
         return sum(answer.correct for answer in self.answered.values())
 
     @property

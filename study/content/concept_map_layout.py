@@ -38,8 +38,6 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """The whole map."""
-
     columns: tuple[tuple[str, tuple[ConceptNode, ...]], ...]
     """Area names with their concepts, in study order."""
 

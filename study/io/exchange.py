@@ -132,8 +132,6 @@ class ImportReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """One format for download."""
-
     name: str
     label: str
     hint: str

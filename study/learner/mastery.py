@@ -19,8 +19,6 @@ Sourced = Iterator[tuple[tuple[str, ...], AnswerOutcome]]
 
 @dataclass(frozen=True, kw_only=True)
 class NextStep:
-    """One suggested next step."""
-
     concept: str
     do: str
     why: str

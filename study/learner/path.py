@@ -18,8 +18,6 @@ PathState = Literal["done", "next", "later"]
 
 @dataclass(frozen=True, kw_only=True)
 class PathStep:
-    """One concept of the path, for one learner."""
-
     concept: Concept
     state: PathState
 

@@ -43,8 +43,6 @@ ModeStatus = Literal["new", "opened", "read", "done"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModeState:
-    """One mode in a concept's row."""
-
     mode: StudyMode
     minutes: int
     status: ModeStatus

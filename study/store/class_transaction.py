@@ -264,7 +264,6 @@ class ClassTransaction:
         return self._taken[key]
 
     def grade(self, room_id: str, answer_id: str, graded: Mapping[str, Any]) -> None:
-        """Keep what the grader found in an answer."""
         answers = t.class_answers
         changed = {"graded": dict(graded), "revision": self._revision(room_id)}
         self._connection.execute(update(answers).where(answers.c.id == answer_id).values(**changed))

@@ -72,7 +72,6 @@ class Preferences:
 
     @property
     def days(self) -> StudyDays:
-        """How this learner counts days."""
         return StudyDays(zone=_find_zone(self.time_zone), begins=timedelta(hours=self.day_begins_hour))
 
 
