@@ -26,6 +26,11 @@ class Decks:
     def by_id(self) -> Mapping[str, Card]:
         return {card.id: card for card in self.cards}
 
+    @property
+    def titles_of(self) -> Mapping[str, tuple[str, ...]]:
+        """The title of each card's deck, as the one subject that the card belongs to, by card id."""
+        return {card.id: (self.titles[card.deck],) for card in self.cards}
+
     @cached_property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
         return {card.id: card.concepts for card in self.cards}

@@ -6,10 +6,8 @@ from flashcards.decks.deck import Decks
 from flashcards.stats.statistics import (
     CardHistory,
     compute_forgetting,
-    minutes_by_concept,
-    minutes_by_deck,
-    recall_by_concept,
-    recall_by_deck,
+    minutes_by_subject,
+    recall_by_subject,
     recall_by_week,
 )
 from study.base.confidence_intervals import Share, format_percent
@@ -96,11 +94,12 @@ def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
 def subject_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, scope: str) -> Iterator[Plot]:
     """Yield recall and time by deck and by concept."""
     target = history.scheduling.desired_retention
-    by_concept = {concepts.name(key): share for key, share in recall_by_concept(history, decks).items()}
-    yield from _recall_rows("retention-by-deck", "deck", recall_by_deck(history, decks), target, scope)
+    of_deck, of_concept = decks.titles_of, decks.concepts_of
+    by_concept = {concepts.name(key): share for key, share in recall_by_subject(history, of_concept).items()}
+    yield from _recall_rows("retention-by-deck", "deck", recall_by_subject(history, of_deck), target, scope)
     yield from _recall_rows("retention-by-concept", "concept", by_concept, target, scope)
-    spent = {concepts.name(key): minutes for key, minutes in minutes_by_concept(history, decks).items()}
-    yield from _time_rows("time-by-deck", "deck", minutes_by_deck(history, decks), scope)
+    spent = {concepts.name(key): minutes for key, minutes in minutes_by_subject(history, of_concept).items()}
+    yield from _time_rows("time-by-deck", "deck", minutes_by_subject(history, of_deck), scope)
     yield from _time_rows("time-by-concept", "concept", spent, scope)
 
 

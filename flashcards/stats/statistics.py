@@ -8,7 +8,6 @@ from functools import cached_property
 from statistics import fmean
 from typing import TypeVar
 
-from flashcards.decks.deck import Decks
 from flashcards.scheduling.replay import Recall, after_a_day, replay_recalls
 from flashcards.scheduling.scheduler import Memory, Scheduling, compute_retrievability
 from study.base.confidence_intervals import Share, share_of
@@ -80,24 +79,23 @@ def recall_lately(history: CardHistory) -> Share | None:
     return share_of([review.rating >= REMEMBERED for review in recent])
 
 
-def recall_by_deck(history: CardHistory, decks: Decks) -> dict[str, Share]:
-    """Return the share recalled per deck, weakest first."""
-    return _by_subject(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
+def recall_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, Share]:
+    """Return the share recalled by deck or concept, weakest first."""
+    outcomes: dict[str, list[bool]] = defaultdict(list)
+    for recall in history.recalls:
+        for subject in of_card.get(recall.card_id, ()):
+            outcomes[subject].append(recall.recalled)
+    return dict(sorted(_compute_shares(outcomes).items(), key=lambda entry: entry[1].value))
 
 
-def recall_by_concept(history: CardHistory, decks: Decks) -> dict[str, Share]:
-    """Return the share recalled per concept, weakest first."""
-    return _by_subject(history, decks.concepts_of)
-
-
-def minutes_by_deck(history: CardHistory, decks: Decks) -> dict[str, float]:
-    """Return the minutes spent per deck, longest first."""
-    return _sum_minutes(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
-
-
-def minutes_by_concept(history: CardHistory, decks: Decks) -> dict[str, float]:
-    """Return the minutes spent per concept, longest first; a card about two counts half for each."""
-    return _sum_minutes(history, decks.concepts_of)
+def minutes_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+    """Return the minutes spent by deck or concept, longest first; a card about two counts half for each."""
+    spent: dict[str, float] = defaultdict(float)
+    for review in history.reviews:
+        subjects = of_card.get(review.card_id, ())
+        for subject in subjects:
+            spent[subject] += review.duration_ms / 60_000 / len(subjects)
+    return dict(sorted(spent.items(), key=lambda entry: -entry[1]))
 
 
 def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
@@ -158,23 +156,6 @@ def count_buttons(history: CardHistory) -> tuple[list[int], list[int]]:
     """Count the presses of each of the four buttons: on new cards, and on cards seen before."""
     counts = Counter((review.new, review.rating) for review in history.reviews)
     return [counts[True, rating] for rating in range(1, 5)], [counts[False, rating] for rating in range(1, 5)]
-
-
-def _by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, Share]:
-    outcomes: dict[str, list[bool]] = defaultdict(list)
-    for recall in history.recalls:
-        for subject in of_card.get(recall.card_id, ()):
-            outcomes[subject].append(recall.recalled)
-    return dict(sorted(_compute_shares(outcomes).items(), key=lambda entry: entry[1].value))
-
-
-def _sum_minutes(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
-    spent: dict[str, float] = defaultdict(float)
-    for review in history.reviews:
-        subjects = of_card.get(review.card_id, ())
-        for subject in subjects:
-            spent[subject] += review.duration_ms / 60_000 / len(subjects)
-    return dict(sorted(spent.items(), key=lambda entry: -entry[1]))
 
 
 def _compute_shares(outcomes: Mapping[Subject, list[bool]]) -> dict[Subject, Share]:

@@ -16,11 +16,9 @@ from flashcards.stats.statistics import (
     compute_forgetting,
     count_buttons,
     due_by_day,
-    minutes_by_concept,
     minutes_by_day,
-    minutes_by_deck,
-    recall_by_concept,
-    recall_by_deck,
+    minutes_by_subject,
+    recall_by_subject,
     recall_by_week,
     recall_lately,
     recall_now,
@@ -85,8 +83,8 @@ def test_days_and_minutes_are_counted() -> None:
     spent = minutes_by_day(SMALL, days=5)
     assert list(spent)[-1] == date(2026, 3, 4)
     assert sum(spent.values()) == 1
-    assert minutes_by_deck(SMALL, DECKS) == {"Two": 3, "One": 2}
-    assert minutes_by_concept(SMALL, DECKS) == {"lora-rank": 3.5, "nf4": 1.5}
+    assert minutes_by_subject(SMALL, DECKS.titles_of) == {"Two": 3, "One": 2}
+    assert minutes_by_subject(SMALL, DECKS.concepts_of) == {"lora-rank": 3.5, "nf4": 1.5}
 
 
 def test_recall_is_counted_by_week_deck_and_concept_weakest_first() -> None:
@@ -96,9 +94,9 @@ def test_recall_is_counted_by_week_deck_and_concept_weakest_first() -> None:
         date(2026, 3, 4): (1, 1),
     }
     assert recall_lately(SMALL) == Share(hits=2, trials=3)
-    by_deck = recall_by_deck(SMALL, DECKS)
+    by_deck = recall_by_subject(SMALL, DECKS.titles_of)
     assert [(name, s.hits, s.trials) for name, s in by_deck.items()] == [("Two", 1, 2), ("One", 1, 1)]
-    by_concept = [(name, s.hits, s.trials) for name, s in recall_by_concept(SMALL, DECKS).items()]
+    by_concept = [(name, s.hits, s.trials) for name, s in recall_by_subject(SMALL, DECKS.concepts_of).items()]
     assert by_concept == [("nf4", 1, 2), ("lora-rank", 2, 3)]
 
 
