@@ -13,9 +13,10 @@ from classroom.activities.room import LOBBY, next_step, order_of
 from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.advice import advice, advised
 from classroom.live.live_room import LiveRoom
+from classroom.reports.points import team_of
 from classroom.reports.report import list_choices
 from classroom.views import crowd, quiz, results, wall
-from classroom.views.standings import own_team, standings
+from classroom.views.standings import standings
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_duration
@@ -84,7 +85,7 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
         **_frame(live),
         "key": mark + running + (detail if shown or in_quiz else ""),
         "name": student.name or f"Student {student.number}",
-        "team": own_team(live, student),
+        "team": team_of(student.number, live.room.options.get("teams", 0)),
         "status": "kicked" if kicked else "ended" if state.ended else "open",
         "answered": all(each.given for each in own["own"]) if in_quiz else given is not None,
         "given": given.id if given else "",

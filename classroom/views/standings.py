@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from classroom.live.live_room import LiveRoom
 from classroom.reports.points import TeamScore, count_points, lead, score_teams, team_of
 from classroom.views.results import is_shown
-from study.store.class_records import ClassStudent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +31,3 @@ def standings(live: LiveRoom) -> Standings | None:
         teams=tuple(score_teams(points, by_team, teams)),
         leaders=tuple(leaders) if with_names and not live.state.names_hidden else (),
     )
-
-
-def own_team(live: LiveRoom, student: ClassStudent) -> int:
-    """A student's team, from 1; 0 without teams."""
-    return team_of(student.number, live.room.options.get("teams", 0))

@@ -13,9 +13,8 @@ class Step:
 A class checks what several fields say together in a method `note_problems(fields)`.
 """
 
-from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -44,9 +43,7 @@ def read_declared(content: Fields, item: type[Item], **known: Any) -> Item:
     return made
 
 
-@cache
-def _read_hints(item: type) -> Mapping[str, Any]:
-    return get_type_hints(item, include_extras=True)
+_read_hints = cache(partial(get_type_hints, include_extras=True))
 
 
 def _read_value(content: Fields, hint: Any, declared: "Field[Any]") -> Any:

@@ -87,9 +87,9 @@ def _read_questions(store: Store, profile_id: str, subjects: Subjects) -> Source
     for record, answers in store.quizzes.answered_sessions(profile_id):
         mixed = _is_mixed(record, subjects)
         for answer in answers:
-            concepts = subjects.of_question.get(answer.question_id, ())
+            about = subjects.of_question.get(answer.question_id, ())
             yield (
-                concepts,
+                about,
                 AnswerOutcome(at=answer.answered_at, right=answer.correct, kind="question", mixed=mixed),
             )
 
@@ -109,10 +109,8 @@ def _read_explanations(store: Store, profile_id: str, subjects: Subjects) -> Sou
 
 def _read_predictions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
     for judged in store.predictions.judged(profile_id):
-        yield (
-            subjects.of_prediction.get(judged.quantity, ()),
-            AnswerOutcome(at=judged.at, right=judged.correct, kind="prediction"),
-        )
+        about = subjects.of_prediction.get(judged.quantity, ())
+        yield about, AnswerOutcome(at=judged.at, right=judged.correct, kind="prediction")
 
 
 def _format_count(number: int, thing: str) -> str:

@@ -290,11 +290,6 @@ class Section(Protocol):
         """Reply to this section's own events, as `static/island.js` expects; None for any other event."""
 
 
-def find_figure(sections: Iterable[Section], visit: Visit, name: str) -> Plot | None:
-    """Find a chart of any section by its name."""
-    return next((plot for part in sections for plot in part.figures(visit) if plot.name == name), None)
-
-
 # ---- Today
 
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from study.base.errors import LearnerError
-from study.ports.activities import Section, find_figure
+from study.ports.activities import Section
 from study.ports.context import Context
 from study.web import frame
 from study.web.downloads import not_found, plot_response
@@ -18,7 +18,8 @@ def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> No
             visitor = frame.visit_of(context, request)
         except LearnerError as error:
             return not_found(str(error))
-        plot = find_figure(sections, visitor, name)
+        found = (plot for part in sections for plot in part.figures(visitor) if plot.name == name)
+        plot = next(found, None)
         if plot is None:
             return not_found(f"There is no chart named {name} yet.")
         return plot_response(plot, ending, f"{name}-{visitor.now:%Y-%m-%d}")
