@@ -179,7 +179,7 @@ def test_each_mode_shows_its_part(ana_reads: Reader) -> None:
 
 
 def test_a_figure_that_is_not_there_is_said_so(ana_reads: Reader) -> None:
-    object.__setattr__(ana_reads.page, "figures", {})
+    ana_reads.page.ports.figures = {}
     assert "This figure is not there: lora-to-scale ." in words(ana_reads.opens("&mode=visualize"))
 
 
