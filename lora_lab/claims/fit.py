@@ -71,8 +71,8 @@ def explain_accounting(claim: Claim, fit: AccountingFit) -> str:
 def why_not(claim: Claim, sizes: Sizes, fit: AccountingFit, *, has_likelier: bool = False) -> str:
     """Explain why the setting does not print the failing numbers.
 
-    `has_likelier`: other targets at the claimed rank print the first number, so a rank that nobody sets is
-    no cause.
+    `has_likelier`: other targets at the claimed rank print the first number, which explains it better than
+    a rank that nobody sets.
     """
     reasons = _list_reasons(claim, sizes, fit, has_likelier=has_likelier)
     return " ".join(text for name, text in reasons if name in fit.failing)
