@@ -96,7 +96,7 @@ def test_axe_finds_nothing_on_the_three_screens(classroom: Classroom) -> None:
 @pytest.fixture(scope="module")
 def lab_address(start_app: StartApp) -> str:
     """An app that trains; the grid of a class comes last, because its runs keep the others waiting."""
-    return start_app("--class")
+    return start_app("--class", "--no-worker")
 
 
 MIDDLES = """(option) => [...option.children].map((part) => part.getBoundingClientRect())

@@ -24,7 +24,7 @@ def answer(page: Page, number: int) -> None:
 def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
     visit: Visit, start_app: StartApp
 ) -> None:
-    visitor = visit(address=start_app())  # its run is in no other test's way
+    visitor = visit(address=start_app("--no-worker"))  # its run is in no other test's way
     page = visitor.open("/")
     page.get_by_role("link", name="Understand LoRA in five minutes").click()
     visitor.settled()

@@ -28,8 +28,8 @@ class Path:
 
 @pytest.fixture(scope="module")
 def own_address(start_app: StartApp) -> str:
-    """An app whose run is in no other test's way."""
-    return start_app()
+    """An app whose run is in no other test's way; its worker starts with the run."""
+    return start_app("--no-worker")
 
 
 @pytest.fixture
