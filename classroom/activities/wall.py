@@ -17,7 +17,7 @@ VERDICT_LABELS: Mapping[Verdict, str] = {
     "partial": "Partly covered",
     "contradicted": "Contradicted",
     "missing": "Missing",
-    "unsure": "Unclear",
+    "unsure": "Grader unsure",
 }
 
 

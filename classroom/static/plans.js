@@ -49,7 +49,7 @@ list.addEventListener('click', async (event) => {
     const { twin, ...rest } = valueOf(entry);
     entry.querySelector('[name=entry]').value = JSON.stringify(choice.value ? { ...rest, twin: choice.value } : rest);
     entry.querySelector('[data-has-twin]').hidden = !choice.value;
-    say(choice.value ? `“${nameOf(entry)}” has a twin.` : `“${nameOf(entry)}” has no twin.`);
+    say(choice.value ? `“${nameOf(entry)}” has a similar question.` : `“${nameOf(entry)}” has no similar question.`);
   });
   button.replaceWith(choice);
   choice.focus();

@@ -163,7 +163,7 @@ def _gradient_title(runs: Sequence[ComparedRun]) -> str:
     largest = {item.letter: f"{max(y for _, y in _read_gradient(item)):.2f}" for item in runs}
     value = max(largest.values(), key=float)
     holders = [letter for letter, each in largest.items() if each == value]
-    where = "each" if len(holders) == len(runs) > 1 else " and ".join(holders)
+    where = "each run" if len(holders) == len(runs) > 1 else ", ".join(holders)
     return f"Gradient norm before clipping: {value} at most, in {where}"
 
 

@@ -78,12 +78,13 @@ def _answers(samples: Sequence[Mapping[str, Any]]) -> str:
         who: sum(holds(sample[who], sample["reference"]) for sample in samples) for who in ("base", "tuned")
     }
     if not held["tuned"]:
-        none = f"None of its {len(samples)} sample answers counts as right yet"
-        one = "Its sample answer does not count as right yet"
-        did = f"{held['base']} did" if held["base"] else "none did either"
+        several = len(samples) > 1
+        none = f"None of its {len(samples)} sample answers counts as right"
+        now = none if several else "Its sample answer does not count as right"
+        before = f"; before training, {held['base'] if several else 'it'} did" if held["base"] else ""
         return (
-            f"{none if len(samples) > 1 else one}; before training {did}. To count, an answer needs every "
-            "number and at least half of the longer words of the right one."
+            f"{now}{before or ', before training or after'}. To count, an answer needs every number of the "
+            "right one and at least half of its longer words."
         )
     of = f"{held['tuned']} of its {len(samples)} sample answers"
     verb = "has" if held["tuned"] < 2 else "have"

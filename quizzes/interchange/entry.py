@@ -9,7 +9,7 @@ from quizzes.bank.bank import Bank
 from quizzes.kinds import Task
 from quizzes.kinds.arranging import Matching, Ordering
 from quizzes.kinds.charts import ReadChart
-from quizzes.kinds.choices import Multiple, Option, Single, TrueFalse
+from quizzes.kinds.choices import UNSAID, Multiple, Option, Single, TrueFalse
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric, NumericMistake
 from quizzes.kinds.question import Question
@@ -20,7 +20,6 @@ from study.io.exchange import ImportEntry
 from study.text.html_import import normal_html
 
 OWN = "your own question"  # the source of a question that names none
-UNSAID = "not said by its author"  # the misconception of a wrong option that names none
 
 Fields = Mapping[str, Any]
 

@@ -21,6 +21,7 @@ from study.base.errors import LearnerError
 from study.content.yaml_reader import Fields
 
 RIGHT = "right"  # the id of the right option; the id of a wrong one is its misconception
+UNSAID = "not said by its author"  # the misconception of a wrong option that names none
 
 _MISCONCEPTION = re.compile(r"(?P<slug>[a-z0-9]+(?:-[a-z0-9]+)*): (?P<name>.+)")
 _CHOOSE_ONE = "Choose an answer first."
@@ -200,7 +201,7 @@ def read_misconception(fields: Fields, *, what: str) -> tuple[str, str]:
     written = fields.text("misconception", default="")
     named = _MISCONCEPTION.fullmatch(written)
     if named is None:
-        fields.note(f'{what} needs `misconception: "slug: short name"`, got {written!r}')
+        fields.note(f'{what} needs `misconception: "slug: thinks that ..."`, got {written!r}')
         return "", "unnamed"
     return named["slug"], named["name"]
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quizzes.kinds import Kind
+from quizzes.kinds.choices import UNSAID
 from quizzes.kinds.grade import Grade, GradedPart, Offered, State
 from quizzes.kinds.question import Question
 from study.store.logs.quizzes import QuizAnswer
@@ -42,6 +43,8 @@ class FeedbackRow:
     @property
     def mix_up(self) -> str:
         """The misconception behind a wrong part, as a sentence that blames nobody; empty without one."""
+        if self.part.misconception == UNSAID:
+            return ""
         verb, _, rest = self.part.misconception.partition(" ")
         if not verb.endswith("s"):
             return f"A common mix-up: {self.part.misconception}." if verb else ""

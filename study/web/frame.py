@@ -318,7 +318,7 @@ def building_pages() -> Iterator[None]:
 
 QUEUE_PAUSE_SECONDS = 0.1
 """Gradio 6.31 looks 1,000 times a second for events in its queue, where none of ours ever waits: that takes
-an idle app 4 to 10 % of a core."""
+an idle app 4 % of a core."""
 SESSIONS_KEPT = 500
 """Gradio's record of a session is made again when an older one comes back; no page here keeps state in it."""
 

@@ -176,7 +176,7 @@ def test_the_teacher_makes_starts_changes_and_deletes_a_plan_at_class(context: C
             assert "What is q-one?" in page  # the preview
             editor = (await teacher.get("/class?edit=short")).text
             assert 'value="A short plan (mine)"' in editor
-            assert "A similar question asks the same with other content" in editor
+            assert "A similar question asks about the same idea with different content" in editor
             assert "Make a plan of your own" in editor
             assert "Delete my plan" not in editor
             typed = {"kind": "question", "ask": "What is $r$?", "options": "* The rank\nThe rate"}

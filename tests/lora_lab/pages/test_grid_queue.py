@@ -129,7 +129,7 @@ def test_a_sweep_that_goes_on_is_not_deleted_and_one_that_ended_is_with_its_runs
     reply = ana.sends("delete", sweep=sweep_id)
     assert lab.sweeps() == []
     assert lab.runs() == []
-    assert "No grid was started yet" in part(reply, "sweep-head")
+    assert "No grid has been started yet" in part(reply, "sweep-head")
     assert "sweep" not in ana.asked
 
 

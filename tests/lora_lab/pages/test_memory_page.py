@@ -262,4 +262,4 @@ def test_the_place_of_the_advice_says_from_the_start_that_it_is_computed(lab: La
 def test_the_verdict_says_of_which_size_pytorch_sees_what_it_sees(lab: Lab) -> None:
     """24 GB on a box are 24 GiB: more GB than the box says are free otherwise."""
     said = words(changed(lab)["parts"]["verdict"])
-    assert "PyTorch sees 25.4 GB of its 24 GiB" in said
+    assert "PyTorch sees 25.4 GB of its 25.8 GB (24 GiB)" in said

@@ -78,7 +78,7 @@ def test_after_the_last_step_it_says_what_is_measured_and_can_be_stopped(
         "All 10 steps are done. Measuring the loss on unseen pairs with the adapter: 8 of 55 pairs …" in said
     )
     assert "Stop the run" in said
-    assert "The line jumps because each step trains on 4 other pairs" in said
+    assert "The line jumps because each step trains on a different set of 4 pairs" in said
     assert "the two orange dots" not in said
     run.emit("evaluated", loss_before=4.4, loss_after=3.5, examples=55)
     view = first_run.show(visit, begun)

@@ -82,12 +82,12 @@ def test_answers_are_counted_before_and_after() -> None:
     outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample("No.", base=right), sample("No."), sample("No.")])
     assert outcome is not None
     assert outcome.answers == (
-        "None of its 3 sample answers counts as right yet; before training 1 did. To count, an answer needs "
-        "every number and at least half of the longer words of the right one."
+        "None of its 3 sample answers counts as right; before training, 1 did. To count, an answer needs "
+        "every number of the right one and at least half of its longer words."
     )
     outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample("No."), sample("No.")])
     assert outcome is not None
-    assert "answers counts as right yet; before training none did either. To count," in outcome.answers
+    assert "answers counts as right, before training or after. To count," in outcome.answers
 
 
 def test_the_next_experiment_changes_one_thing_and_was_not_run_before() -> None:

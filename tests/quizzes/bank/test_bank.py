@@ -41,8 +41,8 @@ def test_a_wrong_option_is_known_by_its_misconception(tmp_path: Path, concepts: 
 @pytest.mark.parametrize(
     ("written", "instead", "problem"),
     [
-        (', misconception: "two-slip: thinks of two"', "", 'needs `misconception: "slug: short name"`'),
-        ("two-slip: thinks", "Two slip: thinks", 'needs `misconception: "slug: short name"`'),
+        (', misconception: "two-slip: thinks of two"', "", 'needs `misconception: "slug: thinks that ..."`'),
+        ("two-slip: thinks", "Two slip: thinks", 'needs `misconception: "slug: thinks that ..."`'),
         ("three-slip: thinks of three", "two-slip: again", "two options share a misconception"),
         ("text: three", "text: two", "two options read the same"),
         ("correct: true, ", 'misconception: "a-b: c", ', "needs exactly one right option, got 0"),
