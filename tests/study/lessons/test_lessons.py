@@ -197,7 +197,7 @@ def test_a_word_shows_its_own_meaning_and_leads_to_the_concept_that_explains_it(
     said = "Tokens become logits. DoRA and PiSSA have dropout and weight decay."
     html = LessonText(terms_of(concepts), "lora-relatives").rich(said)
     meanings = re.findall(r'data-means="([^"]+)"', html)
-    assert meanings[0].startswith("A piece of text, a word or a part of one")
+    assert meanings[0].startswith("A piece of text, such as a word or a part of one")
     assert len(set(meanings)) == 6
     assert not set(meanings) & {concept.summary for concept in concepts.by_id.values()}
     assert '<a class="term" href="/concept?id=transformer-block" data-means="A piece' in html
