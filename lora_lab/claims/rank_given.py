@@ -79,9 +79,14 @@ def _tell_instead(
     settings: tuple[Explanation, ...],
     instead: Explanation,
 ) -> str:
-    """Say that a setting of the claimed rank prints the number, and whether others are as likely."""
+    """Say that a setting of the claimed rank prints the number, and whether others are as likely.
+
+    Nothing is said of one that prints it only without the head that it saves.
+    """
     adaptation = find_adaptation(tree, replace(claim.setting, targets=instead.targets))
     fit = best_fit(claim, sizes_of(claim, tree, adaptation, instead.rank or 0))
+    if "trainable" in fit.failing:
+        return ""
     printed = "this trainable count" if fit.failing else "this line"
     is_alone = not any(likely.is_likely(each) for each in settings if each != instead)
     return f" {'Most likely' if is_alone else 'Likely'}: {likely.name(instead)} prints exactly {printed}."

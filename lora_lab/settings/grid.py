@@ -82,7 +82,7 @@ class Grid:
     @classmethod
     def from_json(cls, text: str) -> "Grid":
         """Parse a grid from JSON. Raises LearnerError on anything that is not a grid."""
-        do_next = "Export a sweep to see its form."
+        do_next = "Export one with “This grid as JSON” to see its form."
         values = parse_object(text, "A grid", do_next=do_next)
         if not isinstance(values.get("base"), dict):
             raise LearnerError("A grid is a JSON object with a base run.", do_next=do_next)

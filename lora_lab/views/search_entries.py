@@ -56,5 +56,5 @@ def list_models() -> Iterator[SearchEntry]:
             kind="Models",
             title=f"{shape.name} ({as_short(shape.total_parameters)} parameters): does it fit?",
             address=f"{MEMORY}?{urlencode({'model': shape.name})}",
-            text="gpu gb vram qlora",
+            text="gpu gb vram",
         )

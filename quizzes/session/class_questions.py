@@ -11,7 +11,7 @@ from quizzes import families
 from quizzes.bank.bank import Bank
 from quizzes.kinds.arranging import Matching, Ordering
 from quizzes.kinds.charts import ReadChart
-from quizzes.kinds.choices import Multiple, Single, TrueFalse
+from quizzes.kinds.choices import UNSAID, Multiple, Single, TrueFalse
 from quizzes.kinds.grade import LETTERS, Offered, letter_choices
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric
@@ -119,7 +119,7 @@ def _options(
             option.text,
             option.feedback,
             correct=option.correct,
-            misconception=option.misconception,
+            misconception="" if option.misconception == UNSAID else option.misconception,
         )
         for letter, option in letter_choices(task.options, salt=salt_of(question_id))
     )

@@ -28,6 +28,9 @@ _MARKS_OF_KIND: dict[Kind, dict[State, str]] = {
 }
 
 
+NO_VERBS = {"always", "sometimes", "perhaps", "its", "this", "was"}
+"""First words of a teacher's own misconceptions that end like a verb."""
+
 INFINITIVES = {"is": "be", "has": "have", "does": "do", "goes": "go", "ties": "tie"}
 """Where the rule for an ending would give another word."""
 
@@ -46,7 +49,7 @@ class FeedbackRow:
         if self.part.misconception == UNSAID:
             return ""
         verb, _, rest = self.part.misconception.partition(" ")
-        if not verb.endswith("s"):
+        if not verb.endswith("s") or verb in NO_VERBS:
             return f"A common mix-up: {self.part.misconception}." if verb else ""
         return f"It is easy to {_infinitive(verb)} {rest}."
 

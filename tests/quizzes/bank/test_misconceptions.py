@@ -77,6 +77,7 @@ def test_an_id_that_stands_twice_is_refused(tmp_path: Path) -> None:
         ("applies it twice", "It is easy to apply it twice."),
         ("uses the other width", "It is easy to use the other width."),
         ("confusion of A and B", "A common mix-up: confusion of A and B."),
+        ("always adds the head", "A common mix-up: always adds the head."),
         ("not said by its author", ""),
         ("", ""),
     ],
