@@ -129,7 +129,8 @@ class XrayPage:
     def _choices(self, status: XrayStatus | None) -> list[tuple[str, str]]:
         """Return id and name of the runs to choose from; those in the address however old.
 
-        The time comes first, because a narrow list cuts the end off and equal runs differ in nothing else.
+        The title comes first, so that typing `r=4` finds a run, and then the time: a narrow list cuts the end
+        off, and equal runs differ in nothing else.
         """
         if status is None:
             return []
@@ -137,7 +138,7 @@ class XrayPage:
         listed = self._service.runs()
         older = [run for run in named if run not in listed]
         return [
-            (run.run_id, f"{run.started_at} · {title_of(run.spec)} · {detail_of(run.spec, run.state())}")
+            (run.run_id, f"{title_of(run.spec)} · {run.started_at} · {detail_of(run.spec, run.state())}")
             for run in (*listed, *older)
         ]
 

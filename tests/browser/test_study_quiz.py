@@ -194,7 +194,9 @@ def test_a_miss_comes_back_as_cards(visit: Visit) -> None:
         page.keyboard.press("Enter")
         expect(page.locator("#stem")).to_be_visible()
     visitor.open("/cards?new=0")
-    expect(page.get_by_text(re.compile("0 new, 0 learning, [1-3] to review"))).to_be_visible()
+    expect(
+        page.get_by_text(re.compile("0 new, 0 learning, 0 to review, [1-3] about what you missed"))
+    ).to_be_visible()
 
 
 def test_a_chart_leaves_room_for_the_answers_and_stays_after_a_wrong_one(visit: Visit) -> None:

@@ -165,7 +165,7 @@ def test_equal_runs_are_told_apart_by_their_time_which_a_narrow_list_does_not_cu
     ana.opens()
     for run in again:
         assert f'value="{run.run_id}"' in ana.html
-        assert f">{run.started_at} · r=" in ana.html
+        assert re.search(rf">r=\d+ [^·]*· {run.started_at} · ", ana.html)
     assert len({run.started_at for run in again}) == 2
 
 
