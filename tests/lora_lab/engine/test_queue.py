@@ -135,7 +135,7 @@ def test_trying_a_failed_cell_again_puts_another_run_in_its_place(
     assert engine.waiting()[-1] == fresh.run_id
     assert fold_events(fresh.events()).sweep == sweep.sweep_id
     assert table(found) == ["queued"] * 4
-    with pytest.raises(LearnerError, match="Another run has taken that one's place"):
+    with pytest.raises(LearnerError, match="Another run has already taken that one's place"):
         engine.retry(failed.run_id, now=LATER)
 
 

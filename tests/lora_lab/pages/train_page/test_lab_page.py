@@ -314,7 +314,7 @@ def test_a_poll_renders_again_only_what_changed(
         run_builders.queued(lab.settings.runs_dir, after_seconds=-number - 1)
     ana.opens(f"/lab?run={run.run_id}")
     first = ana.sends("poll")["parts"]
-    assert any("each step trains on other examples" in html for html in first.values())
+    assert any("each step trains on different examples" in html for html in first.values())
     rendered: list[str] = []
 
     def noted(name: str, **values: object) -> str:
