@@ -84,8 +84,9 @@ class SendingBrowser:
             reply: dict[str, Any] = answer.json()
             if "error" in reply:
                 raise RuntimeError(f"{self.kind}: {reply['error']}")
-            if self.kind == "quiz" and "?" in reply.get("url", ""):
-                self.query = "?" + reply["url"].partition("?")[2]
+            address = reply.get("step") or reply.get("url", "")
+            if self.kind == "quiz" and "?" in address:
+                self.query = "?" + address.partition("?")[2]
             return reply
 
         with suppress(httpx.TransportError):

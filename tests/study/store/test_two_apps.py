@@ -33,8 +33,9 @@ class TwoApps:
         answer = (app or next(self._turns)).post(f"/act/{island}", json={"query": self.query, **event})
         reply: dict[str, Any] = answer.raise_for_status().json()
         assert "error" not in reply
-        if "?" in reply.get("url", ""):
-            self.query = "?" + reply["url"].partition("?")[2]
+        address = reply.get("step") or reply.get("url", "")
+        if "?" in address:
+            self.query = "?" + address.partition("?")[2]
         return reply
 
     def send_file(self, name: str, content: bytes) -> None:
