@@ -26,7 +26,7 @@ from study.learner.study_modes import (
 )
 from study.lessons.lesson import Lesson, Lessons
 from study.lessons.lesson_text import LessonText, Terms
-from study.pages.review import ReviewPage
+from study.pages.review import ReviewPage, ReviewPlan
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
 from study.store.logs.lessons import ModeMark
@@ -110,7 +110,8 @@ class ConceptPage:
         return {"html": html, "step": step, "say": _announce(shown), "focus": "#mode"}
 
     def _after(self, visit: Visit, concept: Concept, mode: StudyMode) -> StudyMode:
-        row = self._row(visit, concept, self.lessons.find(concept.id), self._marks(visit, concept))
+        lesson, marks = self.lessons.find(concept.id), self._marks(visit, concept)
+        row = self._row(visit, concept, lesson, marks, review_minutes=0)  # what is next depends on no minutes
         following = next_mode(row, mode)
         return following.mode if following else mode
 
@@ -123,7 +124,8 @@ class ConceptPage:
         if last_mode(marks) != mode:
             self.context.store.lessons.mark(visit.profile.id, concept.id, mode, "opened", at=visit.now)
             marks = self._marks(visit, concept)
-        row = self._row(visit, concept, lesson, marks)
+        plan = self.review.plan(visit, concept.id)
+        row = self._row(visit, concept, lesson, marks, review_minutes=plan.minutes)
         shown = next(state for state in row if state.mode == mode)
         known = compute_mastery(self.context.store, visit.profile.id, self.ports.subjects)
         done = understood(self.context.store.lessons.marks(visit.profile.id), known)
@@ -147,12 +149,12 @@ class ConceptPage:
             unaddressed=asked is None,
             text=LessonText(self.terms, concept.id),
             place=self.context.store.lessons.place(visit.profile.id, concept.id, mode),
-            **self._inside(visit, concept, lesson, mode),
+            **self._inside(visit, concept, lesson, mode, plan),
         )
         return html, shown
 
     def _inside(
-        self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode
+        self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode, plan: ReviewPlan
     ) -> dict[str, Any]:
         """Return the template values of a mode in addition to the lesson's texts."""
         inside: dict[str, Any] = {"figure": None, "link": None, "materials": None, "tasks": ()}
@@ -162,7 +164,7 @@ class ConceptPage:
             inside["met"] = self._met(visit)
             inside["materials"] = self._materials(concept.id, inside["met"])
             inside["words"] = self.ports.subjects.asked
-            inside["plan"] = self.review.plan(visit, concept.id)
+            inside["plan"] = plan
         elif lesson is not None and mode in ("learn", "visualize"):
             figure = self.ports.figures.get(lesson.visualize.figure)
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
@@ -176,11 +178,17 @@ class ConceptPage:
         return inside
 
     def _row(
-        self, visit: Visit, concept: Concept, lesson: Lesson | None, marks: list[ModeMark]
+        self,
+        visit: Visit,
+        concept: Concept,
+        lesson: Lesson | None,
+        marks: list[ModeMark],
+        *,
+        review_minutes: int,
     ) -> list[ModeState]:
         met = self._met(visit)
         materials = self._materials(concept.id, met)
-        minutes = minutes_of(lesson, review=self.review.plan(visit, concept.id).minutes)
+        minutes = minutes_of(lesson, review=review_minutes)
         done: list[StudyMode] = []
         if self.ports.challenge_link(visit, concept.id).done:
             done.append("challenge")

@@ -312,6 +312,11 @@ class CardsDue:
     """Of `due`, the cards that a missed question requested and that were never shown."""
 
     @property
+    def seen(self) -> int:
+        """The due cards that were shown before."""
+        return self.due - self.unseen
+
+    @property
     def left(self) -> int:
         """All cards that a learner would see today."""
         return self.due + self.new

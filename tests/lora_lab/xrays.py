@@ -1,17 +1,38 @@
 """X-rays as a worker leaves them, without one: two layers of three matrices with chosen singular values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_lab.engine.inspections import Inspection
+from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
 from lora_lab.xray.result import KIND, SIDES, list_stops, order_of
+from study.ports.context import Visit
 
 KINDS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
 VALUES = (4.0, 2.0, 1.0, 0.5)
 """Squares 16, 4, 1, 0.25: the first two carry 94 % of 21.25."""
+
+
+class BusyEngine(LocalEngine):
+    """Always training, so that what is put in line stays there and starts no process."""
+
+    def current(self) -> str | None:
+        return "a run"
+
+
+@dataclass
+class AskedFor:
+    """The cards that wrong guesses asked for."""
+
+    concepts: list[tuple[str, ...]] = field(default_factory=list)
+
+    def __call__(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+        assert because == "prediction-directions"
+        self.concepts.append(concepts)
+        return len(concepts)
 
 
 def module(

@@ -12,7 +12,6 @@ from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 
 from lora_lab.engine.inspections import Inspection
-from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.downloads import register
 from lora_lab.pages.xray import PARTS, XrayPage
@@ -20,31 +19,12 @@ from lora_lab.runs.folder import RunFolder, delete_run
 from lora_lab.xray.result import KIND, order_of
 from lora_lab.xray.service import XrayService
 from study.base.errors import LearnerError
-from study.ports.context import Context, Visit
+from study.ports.context import Context
 from study.web.frame import Reply
 from study.web.security.middleware import COOKIE
 from tests.lora_lab import run_builders as runs
 from tests.lora_lab import xrays
 from tests.visits import words
-
-
-class Engine(LocalEngine):
-    """Always training, so that what is put in line stays there and starts no process."""
-
-    def current(self) -> str | None:
-        return "a run"
-
-
-@dataclass
-class AskedFor:
-    """The cards that wrong guesses asked for."""
-
-    concepts: list[tuple[str, ...]] = field(default_factory=list)
-
-    def __call__(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
-        assert because == "prediction-directions"
-        self.concepts.append(concepts)
-        return len(concepts)
 
 
 @dataclass
@@ -104,18 +84,18 @@ def _each(fields: dict[str, str]) -> dict[str, list[str]]:
 
 @pytest.fixture
 def lab(context: Context) -> Iterator[Lab]:
-    opened = Lab(context.settings, Engine(context.settings, warm=False))
+    opened = Lab(context.settings, xrays.BusyEngine(context.settings, warm=False))
     yield opened
     opened.inspections.close()
 
 
 @pytest.fixture
-def asked() -> AskedFor:
-    return AskedFor()
+def asked() -> xrays.AskedFor:
+    return xrays.AskedFor()
 
 
 @pytest.fixture
-def ana(context: Context, lab: Lab, asked: AskedFor) -> Visitor:
+def ana(context: Context, lab: Lab, asked: xrays.AskedFor) -> Visitor:
     return Visitor(XrayPage(context, XrayService(lab), ask_for_cards=asked))
 
 
@@ -342,7 +322,7 @@ def test_runs_that_cannot_be_compared_say_why(
 
 
 def test_a_guess_is_judged_when_the_xray_is_there_and_a_wrong_one_makes_cards_due_once(
-    ana: Visitor, lab: Lab, run: RunFolder, other: RunFolder, asked: AskedFor
+    ana: Visitor, lab: Lab, run: RunFolder, other: RunFolder, asked: xrays.AskedFor
 ) -> None:
     ana.opens(f"/xray?run={run.run_id}")
     ana.sends("start", guess="4")
@@ -356,7 +336,9 @@ def test_a_guess_is_judged_when_the_xray_is_there_and_a_wrong_one_makes_cards_du
     assert len(asked.concepts) == 1
 
 
-def test_a_right_guess_asks_for_nothing(ana: Visitor, lab: Lab, run: RunFolder, asked: AskedFor) -> None:
+def test_a_right_guess_asks_for_nothing(
+    ana: Visitor, lab: Lab, run: RunFolder, asked: xrays.AskedFor
+) -> None:
     ana.opens()
     ana.sends("start", guess="2")
     xrays.looked_at(lab, run)

@@ -1,0 +1,38 @@
+"""Pages as functions on an empty store: the cards, the five-minute review and Today."""
+
+import pytest
+
+import lora_lab.quantities  # noqa: F401 - cards show the numbers they were checked against
+from flashcards.review.presenter import CardExercise, card_exercise
+from lora_lab.figures.adapters import whole_model
+from quizzes.explain.presenter import explain_exercise
+from quizzes.session.presenter import quiz_exercise
+from study.pages.review import ReviewPage
+from study.pages.today import GLANCE, TodayPage
+from study.ports.activities import Subjects
+from study.ports.context import Context
+from study.ports.ports import Ports
+
+
+@pytest.fixture
+def cards(context: Context) -> CardExercise:
+    return card_exercise(context)
+
+
+@pytest.fixture
+def review(context: Context, cards: CardExercise) -> ReviewPage:
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    return ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain_exercise(context))
+
+
+@pytest.fixture
+def subjects(review: ReviewPage, cards: CardExercise) -> Subjects:
+    bank = quiz_exercise(review.context, ask_for_cards=cards.ask_for)
+    return Subjects(of_card=cards.subjects, of_question=bank.subjects, of_prompt={})
+
+
+@pytest.fixture
+def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: Subjects) -> TodayPage:
+    ports = Ports(subjects=subjects, figures={GLANCE: whole_model.build_glance_figure()})
+    ports.cards_due = cards.due
+    return TodayPage(context=context, review=review, ports=ports)

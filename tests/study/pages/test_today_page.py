@@ -1,0 +1,245 @@
+"""Today as functions: what is shown, and what each press does."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from flashcards.pages.cards import CardsPage
+from flashcards.review.presenter import CardExercise
+from quizzes.session.presenter import quiz_exercise
+from study.base.errors import LearnerError
+from study.learner.path import path_ids
+from study.pages.review import ReviewPage
+from study.pages.today import TodayPage
+from study.ports.context import Context, find_visit
+from study.store.logs.quizzes import QuizAnswer
+from study.web.frame import HeaderView
+from tests.flashcards.card_events import shown
+from tests.visits import build_event, opened, query_of, words
+
+
+def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> str:
+    card = cards.reviews.snapshot(profile, now=now).session().card
+    assert card is not None
+    cards.reviews.rate(profile, shown(cards.reviews, profile, card.id, now=now), rating=rating, now=now)
+    return card.id
+
+
+def test_a_newcomer_reads_what_lora_is_and_can_move_the_rank(today: TodayPage) -> None:
+    html = today.load(opened("b1"))
+    shown = words(html)
+    assert "training two thin matrices beside each frozen matrix that it adapts" in shown
+    assert "LoRA is short for low-rank adaptation" in shown
+    assert "1.78 %" in shown
+    assert 'data-setting="rank"' in html
+    assert 'class="button primary" href="/start"' in html
+    assert "Missed lately" not in shown
+
+
+def asks(today: TodayPage, browser: str = "b2", **more: str) -> str:
+    """What the frame of any page asks of a browser."""
+    return words(HeaderView(today.context).load(opened(browser, **more))[1])
+
+
+def test_a_fresh_browser_is_asked_once_who_it_is(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    store = today.context.store
+    guest = store.profiles.of_browser("b0", now=now)
+    rate_one(cards, guest.id, 3, now - timedelta(days=1))
+    ana = store.profiles.add("b1", "Ana", now=now)
+    store.profiles.of_browser("nobody", now=now)
+    assert asks(today) == "Who are you? I am new here Guest learner · yesterday · 1 answer Ana"
+    assert asks(today, "b1") == ""
+    assert today.act({"act": "switch", "profile": ana.id}, opened("b2")) == {"goto": "/"}
+    assert store.profiles.of_browser("b2", now=now).id == ana.id
+    assert asks(today) == ""
+    assert "Who are you?" in asks(today, "b3")
+    today.act({"act": "new-here"}, opened("b3"))
+    assert asks(today, "b3") == ""
+    rate_one(cards, store.profiles.of_browser("b4", now=now).id, 3, now)
+    assert asks(today, "b4") == ""
+
+
+def test_a_browser_elsewhere_is_not_asked_who_it_is_and_takes_no_profile(
+    today: TodayPage, now: datetime
+) -> None:
+    ana = today.context.store.profiles.add("b1", "Ana", now=now)
+    assert asks(today, client="192.168.1.77") == ""
+    elsewhere = opened("b2", client="192.168.1.77")
+    with pytest.raises(LearnerError):
+        today.act({"act": "switch", "profile": ana.id}, elsewhere)
+    assert today.context.store.profiles.of_browser("b2", now=now).id != ana.id
+
+
+def test_who_knows_it_sees_today_and_never_the_newcomers_page_again(today: TodayPage) -> None:
+    html = today.act(build_event(today.load(opened("b1")), "know"), opened("b1"))["html"]
+    for page in (html, today.load(opened("b1"))):
+        assert "Start the review" in words(page)
+        assert "two thin matrices" not in words(page)
+
+
+def test_a_learner_sees_what_is_due_and_what_is_weak(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    profile = today.context.store.profiles.add("b1", "Ana", now=now).id
+    missed = rate_one(cards, profile, 1, now)
+    html = words(today.load(opened("b1")))
+    assert html.startswith("Good ")
+    assert ", Ana" in html
+    assert "1 card is due and 9 new ones are ready." in html
+    assert today.context.concepts.name(cards.subjects[missed][0]) in html
+    assert "Missed lately" in html
+    assert "missed once, last seen today" in html
+    assert "Next to learn Fine-tuning step 1 of the path" in html
+    assert "First day" in html
+
+
+def clock_at(moment: datetime) -> Callable[[], datetime]:
+    """A clock that stands."""
+    return lambda: moment
+
+
+def test_a_single_day_is_the_first_one_only_once_and_two_are_in_a_row(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    profile = today.context.store.profiles.add("b1", "Ana", now=now).id
+    rate_one(cards, profile, 4, now)
+    for days, said in ((1, ""), (2, "3 days in a row"), (9, "")):
+        later = now + timedelta(days=days)
+        if days == 2:
+            rate_one(cards, profile, 4, now + timedelta(days=1))
+        if days > 1:
+            rate_one(cards, profile, 4, later)
+        page = replace(today, context=replace(today.context, clock=clock_at(later)))
+        html = words(page.load(opened("b1")))
+        assert ("in a row" in html) == bool(said)
+        assert said in html
+        assert "First day" not in html
+
+
+@pytest.mark.parametrize(("hour", "said"), [(2, True), (5, False)])
+def test_before_the_day_begins_today_says_until_when_it_lasts(
+    today: TodayPage, now: datetime, hour: int, said: bool
+) -> None:
+    today.act({"act": "know"}, opened("b1"))
+    [profile] = today.context.store.profiles.all()
+    today.context.store.notes.prefer(profile.id, time_zone="UTC")
+    early = replace(today, context=replace(today.context, clock=clock_at(now.replace(hour=hour))))
+    assert ("Today lasts until 04:00." in words(early.load(opened("b1")))) == said
+
+
+def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_first(
+    today: TodayPage, review: ReviewPage, now: datetime
+) -> None:
+    store = today.context.store
+    profile = store.profiles.add("b1", "Ana", now=now).id
+    yesterday = now - timedelta(days=1)
+    quiz = store.quizzes.start(profile, seed=1, question_ids=("q-dq-what",), choice={}, started_at=yesterday)
+    wrong = QuizAnswer(
+        question_id="q-dq-what",
+        option="x",
+        correct=False,
+        answered_at=yesterday,
+        duration_ms=1,
+        confidence="sure",
+    )
+    store.quizzes.append(quiz.id, wrong)
+    html = today.load(opened("b1"))
+    assert "1 question comes back today : you were sure and missed it." in words(html)
+    assert 'href="/quiz?mode=again"' in html
+    goto = today.act(build_event(html, "start"), opened("b1"))["goto"]
+    run = store.runs.run(profile, goto.removeprefix("/review?run="))
+    assert run is not None
+    record = store.quizzes.session(profile, run.quiz_session_id)
+    assert record is not None
+    assert record.question_ids[0] == "q-dq-what"
+
+
+def test_cards_that_a_miss_brought_are_not_called_due(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    today.act({"act": "know"}, opened("b1"))
+    [profile] = today.context.store.profiles.all()
+    assert "No card is due; 10 new ones are ready." in words(today.load(opened("b1")))
+    cards.reviews.request_about(profile.id, ("lora-rank",), because="q1", now=now)
+    assert "3 cards about what you missed and 7 new ones are ready." in words(today.load(opened("b1")))
+    page = CardsPage(context=today.context, exercise=cards)
+    assert "Left: 7 new, 0 learning, 0 to review, 3 about what you missed" in words(page.load(opened("b1")))
+
+
+def test_today_says_that_recall_counts_repeats(today: TodayPage, cards: CardExercise, now: datetime) -> None:
+    profile = today.context.store.profiles.add("b1", "Ana", now=now).id
+    rate_one(cards, profile, 1, now)
+    rate_one(cards, profile, 3, now + timedelta(minutes=2))
+    assert "1 of 1 card repeats recalled this week" in words(today.load(opened("b1")))
+
+
+def test_a_question_that_is_said_to_come_back_tomorrow_is_not_in_todays_review(
+    review: ReviewPage, now: datetime
+) -> None:
+    store = review.context.store
+    profile = store.profiles.add("b1", "Ana", now=now).id
+    quiz = store.quizzes.start(profile, seed=1, question_ids=("q-dq-what",), choice={}, started_at=now)
+    wrong = QuizAnswer(
+        question_id="q-dq-what",
+        option="x",
+        correct=False,
+        answered_at=now,
+        duration_ms=1,
+        confidence="sure",
+    )
+    store.quizzes.append(quiz.id, wrong)
+    goto = review.act({"act": "start"}, opened("b1"))["goto"]
+    run = store.runs.run(profile, goto.removeprefix("/review?run="))
+    assert run is not None
+    record = store.quizzes.session(profile, run.quiz_session_id)
+    assert record is not None
+    assert "q-dq-what" not in record.question_ids
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the_path(
+    context: Context, cards: CardExercise, seed: int
+) -> None:
+    quiz, visit = (
+        quiz_exercise(context, ask_for_cards=cards.ask_for),
+        find_visit(context, browser_id="b1", query={}),
+    )
+    context.store.lessons.mark(visit.profile.id, "kv-cache", "learn", "opened", at=visit.now)
+    ids = quiz.draw_question_ids(visit, length=12, seed=seed)
+    drawn = [quiz.operations.bank.by_id[each] for each in ids]
+    known = {*path_ids()[:5], "kv-cache"}
+    assert all(question.level == "beginner" and known.issuperset(question.concepts) for question in drawn)
+    for concept in list(context.concepts.by_id)[:10]:
+        context.store.lessons.mark(visit.profile.id, concept, "learn", "opened", at=visit.now)
+    assert quiz.operations.known_concepts(visit.profile.id) is None
+
+
+def test_a_review_that_was_begun_today_is_gone_on_with(
+    today: TodayPage, review: ReviewPage, now: datetime
+) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    assert "Go on with your review" not in words(review.load(opened("b1")))
+    html = review.load(opened("b1", query[1:]))
+    back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
+    review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))
+    later = replace(review, context=replace(review.context, clock=lambda: now + timedelta(minutes=1)))
+    later.act({"act": "start"}, opened("b1"))  # another one, left before its first answer
+    for html in (today.load(opened("b1")), review.load(opened("b1"))):
+        assert f'<a class="button primary" href="/review{query}">Go on with your review</a>' in html
+        assert "cards 1/9, questions 0/3, explanation 0/1 Start a new one" in words(html)
+    tomorrow = replace(today.context, clock=lambda: now + timedelta(days=1))
+    assert "Go on" not in words(replace(review, context=tomorrow).load(opened("b1")))
+
+
+def test_the_start_button_opens_a_review_at_once(
+    today: TodayPage, now: datetime, cards: CardExercise
+) -> None:
+    profile = today.context.store.profiles.add("b1", "Ana", now=now).id
+    rate_one(cards, profile, 3, now)
+    goto = today.act(build_event(today.load(opened("b1")), "start"), opened("b1"))["goto"]
+    assert goto.startswith("/review?run=")
+    assert today.context.store.runs.run(profile, goto.removeprefix("/review?run=")) is not None
