@@ -21,7 +21,7 @@ KEY_NAMES = {"constants": "quant. constants", "logits": "logits, loss"}  # the t
 MEASURED_HEADER = ("measured peak (MB)", "measured against computed (%)", "measured on")
 
 
-Free = Literal["rank", "bits"]
+PlottedField = Literal["rank", "bits"]
 """The field of a setting that a plot goes through."""
 
 
@@ -93,7 +93,7 @@ def _build_columns(
     row: RowSize,
     compute: Compute,
     measured: Iterable[MeasuredPeak],
-    free: Free,
+    free: PlottedField,
     values: Sequence[Any],
 ) -> list[Column]:
     return [
@@ -118,7 +118,7 @@ def _keep_distinct(measured: Iterable[MeasuredPeak], compute: Compute) -> list[M
 def _build_plot(
     columns: Sequence[Column],
     *,
-    free: Free,
+    free: PlottedField,
     chosen: int | Bits,
     title: str,
     subtitle: str,
@@ -155,7 +155,9 @@ def _drawn_components(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _write_header(columns: Sequence[Column], drawn: Sequence[tuple[str, str]], free: Free) -> tuple[str, ...]:
+def _write_header(
+    columns: Sequence[Column], drawn: Sequence[tuple[str, str]], free: PlottedField
+) -> tuple[str, ...]:
     axis = ("rank",) if free == "rank" else ("weights stored as", "bits per weight")
     parts = tuple(f"{name} (MB)" for _, name in drawn)
     measured = MEASURED_HEADER if any(column.measured for column in columns) else ()
@@ -187,7 +189,7 @@ def _write_footnote(columns: Sequence[Column], here: Column) -> str:
     )
 
 
-def _write_alt(columns: Sequence[Column], here: Column, where: str, free: Free) -> str:
+def _write_alt(columns: Sequence[Column], here: Column, where: str, free: PlottedField) -> str:
     low, high = (pick(columns, key=_sum_bytes) for pick in (min, max))
     axis = {"rank": "rank", "bits": "the way weights are stored"}[free]
     measured = [

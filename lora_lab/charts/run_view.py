@@ -72,11 +72,10 @@ def render_curves(
         y_format="{:.3g}".format,
         from_zero=True,
     )
+    together = f"Memory of {state.shared_by} runs side by side"
     memory = chart(
         _list_memory(state, shown),
-        title=f"Memory of {state.shared_by} runs side by side"
-        if state.shared_by > 1
-        else "Memory of the training process",
+        title=together if state.shared_by > 1 else "Memory of the training process",
         y_label="bytes of live tensors",
         y_format=as_bytes,
         from_zero=True,

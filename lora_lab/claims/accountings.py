@@ -140,7 +140,7 @@ def _match_exactly(number: int, name: str, why: str) -> AccountingReading:
 def percent_fits(printed: str, trainable: int, total: int) -> bool:
     """Return whether `printed` is 100 × trainable / total, rounded or truncated at its last digit.
 
-    The tool computed it as a double, which has about sixteen digits: more than those need not agree.
+    The tool computed it as a double, which has about sixteen digits: digits beyond those need not agree.
     """
     try:
         value = Decimal(printed)

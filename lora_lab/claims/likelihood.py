@@ -1,4 +1,4 @@
-"""Likelihood order of the settings that print a number: near what was claimed, and as recipes set them."""
+"""Order of the settings that print a number, likeliest first: close to the claim, and common in recipes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,30 +34,27 @@ class LikelySettings:
 
     def is_likely(self, explanation: Explanation) -> bool:
         """Return whether at most one of rank and targets departs from the claim, and to a common value."""
-        keeps_rank = explanation.rank in (self.rank, None)
-        if self.rank is None:
-            keeps_rank = explanation.rank in (None, *COMMON_RANKS)
+        known_ranks = (None, *COMMON_RANKS) if self.rank is None else (None, self.rank)
+        keeps_rank = explanation.rank in known_ranks
         is_common = explanation.targets in self.common
         changes_rank_only = explanation.targets == self.stated and explanation.rank in COMMON_RANKS
         return (keeps_rank and is_common) or changes_rank_only
 
     def order(self, explanations: Iterable[Explanation]) -> tuple[Explanation, ...]:
         """Sort settings, likely ones first; then the claimed rank, usual ranks, common target sets."""
-        places = {names: place for place, names in enumerate(self.common)}
+        places = {names: at for at, names in enumerate(self.common)}
 
-        def place(each: Explanation) -> tuple[object, ...]:
+        def sort_key(each: Explanation) -> tuple[object, ...]:
             other_rank = self.rank is not None and each.rank != self.rank
             rank_place = (each.rank not in (None, *RECIPE_RANKS)) + (each.rank not in (None, *COMMON_RANKS))
             set_place = places.get(each.targets, len(places))
-            unlikely = not self.is_likely(each)
-            return (unlikely, other_rank, rank_place, set_place, rank_simplicity(each))
+            return (not self.is_likely(each), other_rank, rank_place, set_place, rank_simplicity(each))
 
-        return tuple(sorted(explanations, key=place))
+        return tuple(sorted(explanations, key=sort_key))
 
     def name(self, explanation: Explanation) -> str:
         """Name a setting for a sentence: `r = 16 on all linear layers`."""
-        rank = "" if explanation.rank is None else f"r = {explanation.rank} on "
-        return f"{rank}{self.common.get(explanation.targets, ', '.join(explanation.targets))}"
+        return explanation.name(self.common.get(explanation.targets, ""))
 
 
 def find_likely_settings(claim: Claim, tree: ModuleTree) -> LikelySettings:

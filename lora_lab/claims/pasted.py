@@ -18,7 +18,7 @@ from lora_lab.claims.snippets import (
 )
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import (
-    CHANGING,
+    TRAINING_FIELDS,
     UNKNOWN,
     VARIANT_FLAGS,
     is_set,
@@ -130,16 +130,16 @@ def _of_values(snippet: Snippet) -> dict[str, Any]:
         "modules_to_save": _keep_known(values.get("modules_to_save")),
         "bias": _keep_known(values.get("bias")) or "none",
         "feedforward_modules": _keep_known(values.get("feedforward_modules")),
-        **_read_changing(values),
+        **_read_training_fields(values),
     }
 
 
-def _read_changing(values: Mapping[str, Any]) -> dict[str, Any]:
+def _read_training_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the other fields that change what is trained.
 
     Raises UnsupportedCase where one is given by an expression that can't be read.
     """
-    found = {name: values[name] for name in CHANGING if is_set(values.get(name))}
+    found = {name: values[name] for name in TRAINING_FIELDS if is_set(values.get(name))}
     for name, value in found.items():
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
         unread = next((each for each in parts if isinstance(each, UnresolvedValue)), None)
@@ -169,7 +169,7 @@ def _read_task(value: Any) -> str | None:
 
 def _of_lines(text: str) -> dict[str, Any]:
     """Parse a setting written as YAML, flags, parts of a JSON or prose."""
-    for name in ("peft_layers_to_transform", *CHANGING):
+    for name in ("peft_layers_to_transform", *TRAINING_FIELDS):
         if listed := _list_option(text, name):
             raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")

@@ -22,13 +22,14 @@ def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     possible = not fit.failing
     likely = find_likely_settings(claim, tree)
     settings = likely.order(_list_settings(claim, tree, sizes))
-    instead = None if fit.trainable_fits else _find_instead(likely, settings)
-    why = why_not(claim, sizes, fit, has_likelier=instead is not None)
-    instead_text = "" if instead is None else _tell_instead(claim, tree, likely, settings, instead)
+    likelier = None if fit.trainable_fits else _find_likelier(claim, tree, likely, settings)
+    why = why_not(claim, sizes, fit, has_likelier=likelier is not None)
+    if likelier is not None:
+        why += f" {_describe_likelier(likely, settings, *likelier)}"
     return ClaimVerdict(
         answer="possible" if possible else "impossible",
         answer_trainable=_of_first_number(claim, fit),
-        why=_why_possible(claim, fit) if possible else f"{why}{instead_text}",
+        why=_why_possible(claim, fit) if possible else why,
         failing=fit.failing,
         expected=sizes,
         base_parameters=sizes.base,
@@ -60,36 +61,28 @@ def _list_settings(claim: Claim, tree: ModuleTree, sizes: Sizes) -> tuple[Explan
     return tuple(found)
 
 
-def _find_instead(likely: LikelySettings, settings: tuple[Explanation, ...]) -> Explanation | None:
-    """Return the likeliest setting of the claimed rank on other targets; None where there is none."""
-    return next(
-        (
-            each
-            for each in settings
-            if likely.is_likely(each) and each.rank == likely.rank and each.targets != likely.stated
-        ),
-        None,
-    )
+def _find_likelier(
+    claim: Claim, tree: ModuleTree, likely: LikelySettings, settings: tuple[Explanation, ...]
+) -> tuple[Explanation, AccountingFit] | None:
+    """Return the likeliest setting of the claimed rank on other targets; None where there is none.
 
-
-def _tell_instead(
-    claim: Claim,
-    tree: ModuleTree,
-    likely: LikelySettings,
-    settings: tuple[Explanation, ...],
-    instead: Explanation,
-) -> str:
-    """Say that a setting of the claimed rank prints the number, and whether others are as likely.
-
-    Nothing is said of one that prints it only without the head that it saves.
+    One that gives the number only without the head that it saves is none.
     """
-    adaptation = find_adaptation(tree, replace(claim.setting, targets=instead.targets))
-    fit = best_fit(claim, sizes_of(claim, tree, adaptation, instead.rank or 0))
-    if "trainable" in fit.failing:
-        return ""
+    for each in settings:
+        if likely.is_likely(each) and each.rank == likely.rank and each.targets != likely.stated:
+            adaptation = find_adaptation(tree, replace(claim.setting, targets=each.targets))
+            fit = best_fit(claim, sizes_of(claim, tree, adaptation, each.rank or 0))
+            return None if "trainable" in fit.failing else (each, fit)
+    return None
+
+
+def _describe_likelier(
+    likely: LikelySettings, settings: tuple[Explanation, ...], likelier: Explanation, fit: AccountingFit
+) -> str:
+    """Say what this setting prints, and whether others are as likely."""
     printed = "this trainable count" if fit.failing else "this line"
-    is_alone = not any(likely.is_likely(each) for each in settings if each != instead)
-    return f" {'Most likely' if is_alone else 'Likely'}: {likely.name(instead)} prints exactly {printed}."
+    is_alone = not any(likely.is_likely(each) for each in settings if each != likelier)
+    return f"{'Most likely' if is_alone else 'Likely'}: {likely.name(likelier)} prints exactly {printed}."
 
 
 def judge_inapplicable(claim: Claim) -> ClaimVerdict:

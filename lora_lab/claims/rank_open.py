@@ -63,7 +63,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         answer="impossible",
         answer_trainable="underdetermined",
         why=f"Settings with this trainable count exist, but not with the rest of the line. With "
-        f"{_name_explanation(explanation)}: {why_not(claim, sizes, fit)}",
+        f"{explanation.name()}: {why_not(claim, sizes, fit)}",
         failing=fit.failing,
         base_parameters=base,
         explanations=tuple(explanation for explanation, _ in failing),
@@ -103,7 +103,7 @@ def _half_of(claim: Claim, tree: ModuleTree) -> str:
     if not twice:
         return ""
     return (
-        f"; it is exactly half of what {_name_explanation(twice[0])} trains: some tools halve everything on "
+        f"; it is exactly half of what {twice[0].name()} trains: some tools halve everything on "
         "a 4-bit base, adapters included"
     )
 
@@ -134,18 +134,13 @@ def _open_targets(claim: Claim) -> str:
     return targets if isinstance(targets, str) else ", ".join(targets or ("PEFT's default targets",))
 
 
-def _name_explanation(explanation: Explanation) -> str:
-    rank = "" if explanation.rank is None else f"r = {explanation.rank} on "
-    return f"{rank}{', '.join(explanation.targets)}"
-
-
 def _why_open(claim: Claim, simplest: Explanation, fit: AccountingFit, count: int) -> str:
     open_parts = [] if claim.rank is not None or claim.setting.variant == "ia3" else ["rank"]
     open_parts += [] if claim.targets_are_known else ["targets"]
     settings = "1 setting gives" if count == 1 else f"{count} settings give"
     return (
         f"Not stated: {' and '.join(open_parts)}. {settings} this line, for one "
-        f"{_name_explanation(simplest)}: {explain_accounting(claim, fit)}."
+        f"{simplest.name()}: {explain_accounting(claim, fit)}."
     )
 
 

@@ -146,10 +146,10 @@ def _select_own(shape: ModelShape, targets: str | list[str] | None) -> tuple[Lin
     """Select the matrices that the lab's own loop adapts."""
     if not targets:  # PEFT's default; an empty list is an error
         return shape.select(targets)
-    read = parse_targets(targets)
-    if names_head(shape, read):
+    parsed = parse_targets(targets)
+    if names_head(shape, parsed):
         raise UnsupportedCase("an adapter on the output head is not counted yet")
-    names = adapted_names(shape, read)
+    names = adapted_names(shape, parsed)
     if find_experts(shape, names):
         raise UnsupportedCase("the lab's own loop has no adapters on experts that are one tensor; peft has")
     return select_present(shape, names)

@@ -45,10 +45,11 @@ Flags = Mapping[str, Mapping[str, Any]]
 def build_parser(description: str) -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     tables = load_yaml(Path(__file__).with_name("options.yaml").read_text("utf-8"))
+    settings, shared = _list_settings(tables["settings"]), [_flag_of(name) for name in SHARED_FLAGS]
     groups: Mapping[str, Flags] = tables["groups"] | {
         "axes": _list_axes(),
-        "settings": _list_settings(tables["settings"]),
-        "unshared settings": _list_settings(tables["settings"], leave_out=SHARED_FLAGS),
+        "settings": settings,
+        "unshared settings": {flag: keywords for flag, keywords in settings.items() if flag not in shared},
     }
     listed = {"models": ", ".join(load_catalogue()), "schemes": ", ".join(SCHEMES)}
     parser = argparse.ArgumentParser(
@@ -88,13 +89,13 @@ def _list_axes() -> Flags:
     }
 
 
-def _list_settings(said: Mapping[str, str], *, leave_out: Collection[str] = ()) -> Flags:
+def _list_settings(help_texts: Mapping[str, str]) -> Flags:
     """Return a flag for each setting of a run; it is None without the flag, and RunSpec has the default."""
     return {
-        _flag_of(field.name): {"help": f"{said[field.name]} (default: {field.default})"}
+        _flag_of(field.name): {"help": f"{help_texts[field.name]} (default: {field.default})"}
         | ({"choices": field.name} if field.name in CHOICES else {})
         for field in fields(RunSpec)
-        if field.name in said and field.name not in leave_out
+        if field.name in help_texts
     }
 
 

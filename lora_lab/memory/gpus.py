@@ -34,6 +34,11 @@ class GpuModel:
     """The size it is sold by, where error correction takes a sixteenth of that."""
 
     @property
+    def nominal_bytes(self) -> int:
+        """The size that people call it by, in GiB, before the driver keeps some."""
+        return self.gb * 2**30
+
+    @property
     def total_bytes(self) -> int:
         """What a process can take of it, its own CUDA context included."""
         return round(self.gib * 2**30)

@@ -97,15 +97,13 @@ class MemoryPage:
         return int(device.get("memory_bytes", 0)) if is_gpu(device) else 0
 
     def _gpu_bytes(self, fields: Mapping[str, str]) -> int:
-        found = self._found_bytes()
-        return (
-            found if fields["gpu"] == "found" and found else memory_form.gpu_bytes_of(_size_of(fields["gpu"]))
-        )
+        gpu = self._listed_gpu(fields)
+        return gpu.total_bytes if gpu else self._found_bytes()
 
     def _gpu_name(self, fields: Mapping[str, str]) -> str:
         """Name the card by the size that people call it, or by what this machine's has."""
-        is_found = fields["gpu"] == "found" and self._found_bytes()
-        return f"{self._found_bytes() / GB:.4g} GB" if is_found else f"{_size_of(fields['gpu'])} GB"
+        gpu = self._listed_gpu(fields)
+        return f"{gpu.gb} GB" if gpu else f"{self._found_bytes() / GB:.4g} GB"
 
     def _listed_gpu(self, fields: Mapping[str, str]) -> GpuModel | None:
         """Return the chosen card of the list; None for this machine's own."""
@@ -114,10 +112,10 @@ class MemoryPage:
 
     def _answer_parts(self, fields: Mapping[str, str]) -> dict[str, Markup]:
         """Render the verdict in one sentence, and the ledger behind it."""
-        find = self._lab.home.shape
+        find, gpu = self._lab.home.shape, self._listed_gpu(fields)
         try:
             verdict = fit.verdict_of(fields, self._gpu_bytes(fields), find)
-            ledger = self._ledger_part(fields, verdict)
+            ledger = self._ledger_part(fields, verdict, gpu)
         except UnsupportedCase as case:
             error = LearnerError(f"This is not computed: {case}.", do_next="Change the setting.")
             return _refused(problem_part(error))
@@ -126,13 +124,15 @@ class MemoryPage:
         said = render(
             "lora_lab/memory/verdict.html",
             verdict=verdict,
-            gpu=self._listed_gpu(fields),
+            gpu=gpu,
             sentence=fit.in_words(verdict, self._gpu_name(fields)),
             trained=fit.trained_in_words(verdict),
         )
         return {"verdict": said, "ledger": ledger}
 
-    def _ledger_part(self, fields: Mapping[str, str], verdict: fit.FitVerdict) -> Markup:
+    def _ledger_part(
+        self, fields: Mapping[str, str], verdict: fit.FitVerdict, gpu: GpuModel | None
+    ) -> Markup:
         find = self._lab.home.shape
         record = memory_form.record_of(fields)
         ledger = forecast_step(setting_of(record, find(fields["model"])))
@@ -143,7 +143,7 @@ class MemoryPage:
             components=[(field, name, parts[field]) for field, name in COMPONENTS if parts[field]],
             fields=fields,
             verdict=verdict,
-            gpu=self._listed_gpu(fields),
+            gpu=gpu,
             overhead_bytes=CUDA_OVERHEAD_BYTES,
             weights=fit.other_weights(fields, find),
             line=json.dumps(record),

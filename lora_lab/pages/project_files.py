@@ -5,7 +5,7 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from lora_lab.projects.service import ProjectProgress, ProjectService
-from lora_lab.views.grid_report import list_measured
+from lora_lab.views.grid_report import report_variables
 from study.base.errors import LearnerError
 from study.ports.context import Context, find_visit
 from study.text.templates import render
@@ -25,7 +25,7 @@ def project_report(service: ProjectService, progress: ProjectProgress, *, by: st
         results=service.results(progress),
         sweep=progress.sweep,
         curves=service.curves(progress),
-        **list_measured(progress.sweep, progress.cells),
+        **report_variables(progress.sweep, progress.cells),
     )
 
 

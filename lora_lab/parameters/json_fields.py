@@ -27,8 +27,8 @@ NOT_COUNTED = (
 )  # fmt: skip
 """PEFT's fields that change what is trained and that no formula here knows."""
 
-CHANGING = (*NARROWING, *ADDING, *NOT_COUNTED)
-"""All of PEFT's fields beyond the contracts that change what is trained."""
+TRAINING_FIELDS = (*NARROWING, *ADDING, *NOT_COUNTED)
+"""All PEFT fields that change what is trained and that the contracts don't have."""
 
 
 def read_names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] | None:
@@ -186,7 +186,7 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     adapter = record.get("lora")
     if adapter is None:
-        fields = ("r", "targets", "target_modules", *VARIANT_FIELDS, *CHANGING)
+        fields = ("r", "targets", "target_modules", *VARIANT_FIELDS, *TRAINING_FIELDS)
         adapter = {name: record[name] for name in fields if name in record}
     if not isinstance(adapter, dict):
         raise LearnerError(

@@ -10,7 +10,7 @@ from lora_lab.runs.folder import RunFolder, list_runs
 from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
 
-KIND = attrgetter("model", "bits", "compute_dtype", "seq_len_tokens", "data", "checkpointing")
+similarity_key = attrgetter("model", "bits", "compute_dtype", "seq_len_tokens", "data", "checkpointing")
 """What similar runs have in common."""
 
 
@@ -42,7 +42,7 @@ def seconds_of(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
     Similar runs have the same model, bits, number type, length, data and checkpointing. Among those, variant,
     targets and rank decide which is nearest; a step's time is assumed proportional to the batch.
     """
-    similar = [pace for pace in paces if KIND(pace.spec) == KIND(spec)]
+    similar = [pace for pace in paces if similarity_key(pace.spec) == similarity_key(spec)]
     if not similar:
         return None
     nearest = min(similar, key=lambda pace: _measure_distance(pace.spec, spec))

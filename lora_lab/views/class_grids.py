@@ -102,8 +102,8 @@ def _grid(setting: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
     sizes = [len(grid.ranks), *(len(getattr(grid, axis)) for axis in rows)]
     if len(rows) > 1 or others or not all(FEWEST <= size <= MOST for size in sizes):
         raise LearnerError(
-            f"A grid for a class needs {FEWEST} to {MOST} ranks. Besides, it may have {FEWEST} to {MOST} bit "
-            "widths, or as many learning rates.",
+            f"A grid for a class needs {FEWEST} to {MOST} ranks. It may also have {FEWEST} to {MOST} bit "
+            f"widths, or {FEWEST} to {MOST} learning rates.",
             do_next="Write `ranks`, and `bits` or `learning_rates` for a grid; `seeds` may be added.",
         )
     return grid

@@ -18,7 +18,7 @@ from study.ports.activities import FirstRunView
 from study.ports.context import Visit
 from study.text.templates import render
 
-FIRST_WORDS = {"held-out loss": "loss on unseen pairs", "examples": "pairs"}
+INTRODUCTION_WORDS = {"held-out loss": "loss on unseen pairs", "examples": "pairs"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class FirstRun:
         html = render(
             "lora_lab/lab/first_run.html",
             state=state,
-            doing=_in_first_words(state.doing),
+            doing=_in_introduction_words(state.doing),
             spec=run.spec,
             figures=run_view.read_progress(state, run.spec),
             loss=run_view.render_first_loss(state, run.spec) if state.steps else "",
@@ -109,9 +109,9 @@ class FirstRun:
         return read_presets()[0].spec
 
 
-def _in_first_words(text: str) -> str:
-    """A sentence of the lab in the words that the introduction has explained."""
-    for term, words in FIRST_WORDS.items():
+def _in_introduction_words(text: str) -> str:
+    """Return a sentence of the lab in the words that the introduction has explained."""
+    for term, words in INTRODUCTION_WORDS.items():
         text = text.replace(term, words)
     return text
 

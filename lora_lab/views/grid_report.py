@@ -49,11 +49,11 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
         findings=list_findings(settings),
         one_rate=variants_share_one_rate(settings),
         edge=at_the_edge(settings),
-        **list_measured(sweep, cells),
+        **report_variables(sweep, cells),
     )
 
 
-def list_measured(sweep: Sweep, cells: Sequence[GridCell]) -> dict[str, Any]:
+def report_variables(sweep: Sweep, cells: Sequence[GridCell]) -> dict[str, Any]:
     """Return the variables of a report's template about the cells, their settings, and where they ran."""
     return {
         "cells": list(enumerate(cells, start=1)),

@@ -57,9 +57,9 @@ def find_adapters(
         targets = [role for role in IA3_ROLES if shape.has(role)]
     elif targets is None and not shape.default_targets:
         targets = USUAL_ROLES
-    read = parse_targets(targets)
-    names = adapted_names(shape, read)
-    head = _find_head(shape, read, narrowing, rank)
+    parsed = parse_targets(targets)
+    names = adapted_names(shape, parsed)
+    head = _find_head(shape, parsed, narrowing, rank)
     if not names and head is None:
         raise NothingMatched(
             f"{shape.name} has no output head, or it is excluded.", do_next="Name other targets."
@@ -119,17 +119,17 @@ def parse_targets(written: Targets) -> Targets:
     return as_targets(written) if isinstance(written, str) else written
 
 
-def adapted_names(shape: ModelShape, read: Targets) -> str | tuple[str, ...]:
+def adapted_names(shape: ModelShape, parsed: Targets) -> str | tuple[str, ...]:
     """Return parsed targets as PEFT takes them: `all-linear`, a regular expression, or names of modules.
 
     A role becomes the name of its matrix, or of the matrix it is fused into, and `mlp` the MLP's. The head is
     left out: it is none of a shape's linear layers.
     """
-    if read is None:
-        read = shape.default_targets
-    if isinstance(read, str):
-        return tuple(shape.target_modules(read)) if read in SETS else read
-    return tuple(dict.fromkeys(name for each in read for name in _spell_name(shape, each)))
+    if parsed is None:
+        parsed = shape.default_targets
+    if isinstance(parsed, str):
+        return tuple(shape.target_modules(parsed)) if parsed in SETS else parsed
+    return tuple(dict.fromkeys(name for each in parsed for name in _spell_name(shape, each)))
 
 
 def _spell_name(shape: ModelShape, name: str) -> Sequence[str]:
@@ -156,14 +156,14 @@ def find_experts(shape: ModelShape, names: str | tuple[str, ...]) -> list[str]:
     return [name for name in names if name in renamed and name != ROUTER]
 
 
-def names_head(shape: ModelShape, read: Targets) -> bool:
+def names_head(shape: ModelShape, parsed: Targets) -> bool:
     """Return whether the output head is among the parsed targets."""
     head = _head_of(shape)
-    if head is None or read is None:
+    if head is None or parsed is None:
         return False
-    if isinstance(read, str):
-        return read not in (ALL_LINEAR, *SETS) and bool(select_names(read, (head.name,)))
-    return any(name in HEAD for name in read) or bool(select_names(tuple(read), (head.name,)))
+    if isinstance(parsed, str):
+        return parsed not in (ALL_LINEAR, *SETS) and bool(select_names(parsed, (head.name,)))
+    return any(name in HEAD for name in parsed) or bool(select_names(tuple(parsed), (head.name,)))
 
 
 def _head_of(shape: ModelShape) -> Linear | None:
@@ -177,11 +177,11 @@ def _head_of(shape: ModelShape) -> Linear | None:
 
 
 def _find_head(
-    shape: ModelShape, read: Targets, narrowing: Mapping[str, Any], rank: int
+    shape: ModelShape, parsed: Targets, narrowing: Mapping[str, Any], rank: int
 ) -> LayerAdapter | None:
     """Find the head's adapter: `layers_to_transform` doesn't leave it out, the other fields may."""
     head = _head_of(shape)
-    if head is None or not names_head(shape, read):
+    if head is None or not names_head(shape, parsed):
         return None
     setting = read_setting({"targets": (head.name,), **narrowing}, targets="targets")
     if select_names(setting.excluded, (head.name,)):

@@ -46,6 +46,8 @@ MEASURES: dict[str | None, Measure] = _TABLES["measure"]
 METHODS: list[str] = _TABLES["methods"]
 
 NEWER_TRL = "trl>=0.26"
+"""As `frameworks` of contract.yaml writes it."""
+
 NATIVE: tuple[Framework, ...] = ("litgpt", "torchtune")
 """Frameworks with models of their own, which store q, k, v and gate, up as separate matrices."""
 
