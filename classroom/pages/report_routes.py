@@ -11,7 +11,7 @@ from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.pages import documents
 from classroom.pages.requests import form_of
-from classroom.reports.export import FILE_CONTENTS, FILES, export
+from classroom.reports.export import FILES, export
 from classroom.reports.report import FEWEST_FOR_DISCRIMINATION, Report, report
 from classroom.reports.report_details import list_grids, list_sentences
 from study.base.confidence_intervals import format_percent
@@ -43,7 +43,7 @@ class ReportRoutes:
             record=found.record,
             grids=list_grids(found),
             sentences=list_sentences(found),
-            files=FILE_CONTENTS,
+            files={name: content for name, (_, content) in FILES.items()},
             percent=_as_percent,
             fewest=FEWEST_FOR_DISCRIMINATION,
         )
@@ -52,7 +52,7 @@ class ReportRoutes:
         found = self._report(code) if name in FILES else None
         if found is None:
             return not_found("There is no such file.")
-        return file_response(export(found, name), FILES[name], f"class-{code}-{name}")
+        return file_response(export(found, name), FILES[name][0], f"class-{code}-{name}")
 
     async def delete(self, code: str, request: Request) -> Response:
         if (await form_of(request)).get("sure") != "yes":

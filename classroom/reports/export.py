@@ -15,22 +15,18 @@ from study.plots.plot import neutral
 WIDEST = 40
 """Characters of a column."""
 
-FILE_CONTENTS = {
-    "class.xlsx": "the tables below and every answer, for a spreadsheet",
-    "students.csv": "one row per student",
-    "items.csv": "one row per activity or question of a quiz",
-    "moodle.csv": "for Moodle's gradebook",
-    "class.json": "everything, for programs",
-}
-"""What each of FILES has, for the report."""
-
+_CSV = "text/csv; charset=utf-8"
 FILES = {
-    "class.xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "students.csv": "text/csv; charset=utf-8",
-    "items.csv": "text/csv; charset=utf-8",
-    "moodle.csv": "text/csv; charset=utf-8",
-    "class.json": "application/json",
+    "class.xlsx": (
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "the tables below and every answer, for a spreadsheet",
+    ),
+    "students.csv": (_CSV, "one row per student"),
+    "items.csv": (_CSV, "one row per activity or question of a quiz"),
+    "moodle.csv": (_CSV, "for Moodle's gradebook"),
+    "class.json": ("application/json", "everything, for programs"),
 }
+"""The media type of each file, and what it has, for the report."""
 
 
 def export(found: Report, name: str) -> bytes:

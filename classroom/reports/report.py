@@ -89,7 +89,7 @@ class ItemRow:
 
     asked_on_the_spot: bool
     opened: bool
-    """Whether the class was at it."""
+    """Whether the class reached it."""
 
     summary: str
     """The answers in words, where votes on right and wrong say nothing."""

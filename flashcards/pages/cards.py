@@ -14,7 +14,7 @@ from flashcards.pages.writing import ADDRESS
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.cram import Cram
 from flashcards.review.operations import ShownCard
-from flashcards.review.presenter import CardExercise, read_shown, snapshot_shown
+from flashcards.review.presenter import CardExercise, read_shown, shown_from
 from flashcards.review.session import CardSession
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import HOWS, CardChoice, build_url, choice_of, how_to
@@ -120,7 +120,7 @@ class CardsPage:
         if not lapses:
             return self._next(visit, said=said)
         snapshot = self.exercise.snapshot(visit)
-        carried = render_carried(snapshot_shown(snapshot, card_id))
+        carried = render_carried(shown_from(snapshot, card_id))
         card = snapshot.decks.by_id[card_id]
         notice = render("flashcards/cards/leech.html", card=card, lapses=lapses, carried=carried)
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
@@ -185,7 +185,7 @@ class CardsPage:
         if not notice and not cram:
             notice = self._offer(visit, snapshot, choice)
         fragment = self.exercise.front(snapshot, card)
-        look = snapshot_shown(snapshot, card.id)
+        look = shown_from(snapshot, card.id)
         return self._show(visit, snapshot, fragment, look=look, said=said, notice=notice, session=session)
 
     def _show(

@@ -37,7 +37,7 @@ REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
 
 @dataclass(frozen=True, kw_only=True)
 class ShownCard:
-    """The state of a card on the page; every button on it sends this back, and it says what a press means."""
+    """The state of a card on the page; every button sends it back, so that a press means what was shown."""
 
     card_id: str
     expected_review_id: int

@@ -47,7 +47,7 @@ def read_shown(event: Mapping[str, Any]) -> ShownCard:
     )
 
 
-def snapshot_shown(snapshot: CardSnapshot, card_id: str) -> ShownCard:
+def shown_from(snapshot: CardSnapshot, card_id: str) -> ShownCard:
     """Return the state of a card that is shown now, its question first."""
     _, review_id = snapshot.memory(card_id)
     return ShownCard(card_id=card_id, expected_review_id=review_id, shown_at=snapshot.now)
@@ -80,7 +80,7 @@ class CardExercise:
 
         `below` replaces the button to flip.
         """
-        look = look or snapshot_shown(snapshot, card.id)
+        look = look or shown_from(snapshot, card.id)
         html = render("flashcards/cards/front.html", **self._common(snapshot, card, look), below=below)
         focus = "#typed" if card.typed else "#flip"
         return Fragment(html=html, say=f"Question: {to_plain(card.front)}", focus=focus)

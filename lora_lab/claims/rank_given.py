@@ -66,7 +66,7 @@ def _find_likelier(
 ) -> tuple[Explanation, AccountingFit] | None:
     """Return the likeliest setting of the claimed rank on other targets; None where there is none.
 
-    One that gives the number only without the head that it saves is none.
+    One that gives the number only without the head that it saves doesn't count.
     """
     for each in settings:
         if likely.is_likely(each) and each.rank == likely.rank and each.targets != likely.stated:

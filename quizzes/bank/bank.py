@@ -20,7 +20,7 @@ __all__ = ["RIGHT", "Bank", "Option", "Question", "load_bank"]
 
 QUESTIONS_DIR = Path(__file__).parents[1] / "questions"
 
-OF_A_KIND = "kinds-"
+KIND_TOPIC_PREFIX = "kinds-"
 """How the names of files begin whose topic is a kind of question."""
 
 V = TypeVar("V")
@@ -75,7 +75,7 @@ class Bank:
 
     def topic_groups(self) -> dict[str, dict[str, str]]:
         """Return the topics under two headings: the subjects, and those that collect a kind of question."""
-        kinds = {slug for slug in self.topics if slug.startswith(OF_A_KIND) or slug == families.TOPIC}
+        kinds = {slug for slug in self.topics if slug.startswith(KIND_TOPIC_PREFIX) or slug == families.TOPIC}
         return {
             "By subject": {slug: title for slug, title in self.topics.items() if slug not in kinds},
             "By kind of question": {slug: title for slug, title in self.topics.items() if slug in kinds},

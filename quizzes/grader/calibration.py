@@ -91,10 +91,14 @@ def _rank_worth(
     """Return the sort key of thresholds: minus the excess over the bounds, then how much is right."""
     said = [(pair, decide_verdict(pair.scores, limits)[0]) for pair in pairs]
     false = [verdict == "covered" for pair, verdict in said if pair.label == "contradicted"]
-    blamed = [verdict == "contradicted" for pair, verdict in said if pair.label == "covered"]
+    false_contradicted = [verdict == "contradicted" for pair, verdict in said if pair.label == "covered"]
     noise = [verdict == "covered" for pair, verdict in said if pair.noise]
     unsure = _compute_mean([verdict == "unsure" for _, verdict in said])
-    bounds = ((false, most_false), (blamed, most_false_contradicted), (noise, MOST_NOISE_ACCEPTED))
+    bounds = (
+        (false, most_false),
+        (false_contradicted, most_false_contradicted),
+        (noise, MOST_NOISE_ACCEPTED),
+    )
     broken = sum(max(0.0, _compute_mean(hits) - most) for hits, most in bounds)
     right = 2 * sum(pair.label == verdict == "covered" for pair, verdict in said)
     f1 = right / max(1, sum((pair.label == "covered") + (verdict == "covered") for pair, verdict in said))

@@ -81,9 +81,9 @@ def list_rows(question: Question, grade: Grade, offered: Offered) -> list[Feedba
     ]
 
 
-def format_verdict(answer: QuizAnswer, grade: Grade) -> str:
+def format_verdict(answer: QuizAnswer | None, grade: Grade) -> str:
     """Say right, partly right, not right or not answered, and the score where that isn't obvious."""
-    if not answer.given:
+    if answer is None or not answer.given:
         return "Not answered."
     if grade.correct:
         return "Right." if answer.score == 1 else f"Right. It counts as {answer.score:.2f} of a point."

@@ -113,7 +113,7 @@ class QuizExercise:
             "quizzes/quiz/explained.html",
             question=question,
             rows=list_rows(question, grade, offer_choices(question, seed=record.seed)),
-            verdict=format_verdict(given, grade) if given else "Not answered.",
+            verdict=format_verdict(given, grade),
         )
 
     def _asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
@@ -215,9 +215,10 @@ class QuizExercise:
         new = [question for question in pool if question.id not in seen]
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]
         known = self.operations.known_concepts(visit.profile.id)
-        within = [question for question in new if known is None or known.issuperset(question.concepts)]
-        beyond = [question for question in new if question not in within]
-        groups = (due, missed, *_easy_first(within), *_easy_first(beyond), rest)
+        by_known: dict[bool, list[Question]] = {True: [], False: []}
+        for question in new:
+            by_known[known is None or known.issuperset(question.concepts)].append(question)
+        groups = (due, missed, *_easy_first(by_known[True]), *_easy_first(by_known[False]), rest)
         ordered = [
             question
             for group in groups

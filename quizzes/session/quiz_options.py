@@ -1,6 +1,6 @@
 """The options of a quiz: mode, topic, level, concept, length, seed. Equal options draw equal quizzes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -54,7 +54,9 @@ def choice_of(record: QuizRecord) -> QuizChoice | None:
     if not record.choice or REVIEW_OF in record.choice:
         return None
     mode: Mode = next((mode for mode in MODES if mode == record.choice.get("mode")), "practice")
-    chosen = {name: record.choice[name] for name in vars(QuizChoice()) if name in record.choice}
+    chosen = {
+        each.name: record.choice[each.name] for each in fields(QuizChoice) if each.name in record.choice
+    }
     return QuizChoice(**{**chosen, "mode": mode, "seed": record.seed})
 
 

@@ -27,8 +27,10 @@ VARIABLES = tuple(f"{PREFIX}{name}" for name in ("HOME", "MODELS", "DEVICE", "BU
 PASSED_ON = (f"{PREFIX}CHOSEN_DEVICE",)
 """What the app sets for its own workers."""
 
-MEANT = {f"{PREFIX}{name}": f"{PREFIX}HOME" for name in ("DATA", "DATA_DIR", "DATA_FOLDER", "FOLDER", "DIR")}
-"""Names that people try for the data folder and that no spelling leads to."""
+MISTAKEN_NAMES = {
+    f"{PREFIX}{name}": f"{PREFIX}HOME" for name in ("DATA", "DATA_DIR", "DATA_FOLDER", "FOLDER", "DIR")
+}
+"""Names that people guess for the data folder's variable and that are not close to it in spelling."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,4 +111,4 @@ def find_unknown_variables(names: Iterable[str]) -> list[str]:
 
 def _nearest(name: str) -> str:
     nearest = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0)
-    return MEANT.get(name, nearest[0])
+    return MISTAKEN_NAMES.get(name, nearest[0])

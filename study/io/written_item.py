@@ -34,6 +34,12 @@ def quote_item(text: str) -> str:
     return f"“{shorten(to_plain(text), limit=LONGEST_NAME)}”"
 
 
+def check_may_write(may_change_files: bool) -> None:
+    """Raise LearnerError for a learner who may not write, because everyone has what is written."""
+    if not may_change_files:
+        raise shared_content_error("write", do_next=f"{KEPT} Copy it and send it to the owner.")
+
+
 def add_written(
     profile_id: str,
     file: File,
@@ -48,8 +54,7 @@ def add_written(
 
     `called` is what the list of imports says. Raises LearnerError when the item is known or can't be stored.
     """
-    if not may_change_files:
-        raise shared_content_error("write", do_next=f"{KEPT} Copy it and send it to the owner.")
+    check_may_write(may_change_files)
     plan = plan_import(profile_id, file, [exchange], imports, now=now).plan
     for entry in (entry for group in plan.groups for entry in group.entries):
         if entry.verdict == "rejected":

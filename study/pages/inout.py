@@ -183,8 +183,8 @@ class InOutPage:
         self._drop(visit)
         counts = report.counts
         said = f"{job.upload.name} is imported: {counts['new']} new, {counts['changed']} changed."
-        done = self._imports.store.imports.find_undoable(visit.profile.id, report.import_id)
-        return {"html": self._page(visit, said=said, done=done), "say": said, "focus": "#said"}
+        html = self._page(visit, said=said, done_id=report.import_id)
+        return {"html": html, "say": said, "focus": "#said"}
 
     def _refuse_shared(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Refuse a learner who would undo what the owner imported into decks and questions for everyone."""
@@ -218,11 +218,12 @@ class InOutPage:
         *,
         said: str = "",
         preview: dict[str, Any] | None = None,
-        done: ImportRecord | None = None,
+        done_id: int = 0,
     ) -> Markup:
         profile_id = visit.profile.id
         preview = preview or self._still_waiting(visit)
         undoable = self._imports.store.imports.list_undoable(profile_id)
+        done = next((record for record in undoable if record.id == done_id), None)
         kept = self.snapshots.listed() if self.snapshots else []
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(profile_id, since=begins))
@@ -234,7 +235,7 @@ class InOutPage:
             preview=preview,
             job=self.jobs.of(profile_id),
             exchanges=self.exchanges,
-            imports=[one for one in undoable if not done or one.id != done.id],
+            imports=[one for one in undoable if one is not done],
             limits=import_limits,
             data_folder=str(self.context.settings.home) if visit.is_owner else "",
             own_problems=[

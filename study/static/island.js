@@ -556,7 +556,7 @@ function onKey(event) {
   if (isLetter(event.key) ? takesLetters(event.target) : isTyping(event.target)) return onKeyInText(event);
   if (event.ctrlKey || event.metaKey || document.querySelector('[data-shortcuts="off"]')) return;
   const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);
-  if (element.contains(event.target) && pressForPart(event)) return;
+  if (element.contains(event.target) && pressEnterButton(event)) return;
   // A focused button, link or field keeps its own Space and Enter (a slider has no use for them), unless it was clicked
   // and its answer is on the way: then the key is meant for what comes. What came already keeps them.
   const keeps = (name === 'Space' || name === 'Enter') && pressesItself(event.target);
@@ -577,14 +577,14 @@ function onKeyInText(event) {
     event.preventDefault();
     return form.requestSubmit();
   }
-  pressForPart(event);
+  pressEnterButton(event);
   const cancel = event.key === 'Escape' && form.querySelector('[data-key="Escape"]');
   if (!cancel) return;
   const changed = [...form.querySelectorAll('textarea')].some((box) => box.value !== box.defaultValue);
   if (!changed || window.confirm('Drop what you changed here?')) cancel.click();
 }
 
-function pressForPart(event) {
+function pressEnterButton(event) {
   const part = event.key === 'Enter' && event.target.matches('input') && event.target.closest('[data-enter]');
   if (!part) return false;
   event.preventDefault();

@@ -137,8 +137,9 @@ def _is_storable(value: Any) -> bool:
 
 def _decode_moment(name: str, value: Any) -> datetime:
     try:
-        read = datetime.fromisoformat(value).astimezone(UTC)
-        has_zone = datetime.fromisoformat(value).tzinfo is not None
+        read = datetime.fromisoformat(value)
+        has_zone = read.tzinfo is not None
+        read = read.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         has_zone = False
     if not has_zone:

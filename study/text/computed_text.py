@@ -99,7 +99,7 @@ def _read_argument(pair: str, whole: str) -> tuple[str, Any]:
     if not equals or not value:
         raise LearnerError(f"{whole} has {pair!r} among its arguments.", do_next="Write each as name=value.")
     parts = [_read_value(part) for part in value.split(",") if part]
-    return name, parts if "," in value else _read_value(value)
+    return name, parts if "," in value else parts[0]
 
 
 def _read_value(word: str) -> Any:

@@ -71,8 +71,7 @@ def serve_ours(name: str, request: Request) -> Response:
     """Answer with one of our files."""
     if name not in _texts:
         return not_found(f"There is no file {name}. Reload the page.")
-    plain = _texts[name].encode
-    return _answer_kept(request, Path(name).suffix, plain, lambda: _compress(name, plain, QUALITY))
+    return _answer_kept(request, name, _texts[name].encode, QUALITY)
 
 
 def serve_gradios(name: str, request: Request) -> Response:
@@ -80,21 +79,20 @@ def serve_gradios(name: str, request: Request) -> Response:
     file = GRADIO_FILES / name
     if file.parent != GRADIO_FILES or not file.is_file():
         return not_found(f"There is no file {name}.")
-    plain = file.read_bytes
-    return _answer_kept(request, file.suffix, plain, lambda: _compress(name, plain, GRADIO_QUALITY))
+    return _answer_kept(request, name, file.read_bytes, GRADIO_QUALITY)
 
 
-def _answer_kept(
-    request: Request, suffix: str, plain: Callable[[], bytes], compressed: Callable[[], bytes]
-) -> Response:
+def _answer_kept(request: Request, name: str, plain: Callable[[], bytes], quality: int) -> Response:
     """Answer with a file that browsers keep, compressed where it is text and the browser takes brotli."""
+    suffix = Path(name).suffix
     headers = {"Cache-Control": KEEP}
     if suffix not in TYPES:
         return Response(plain(), headers=headers)
     headers |= {"Vary": "Accept-Encoding"}
     if "br" not in request.headers.get("accept-encoding", ""):
         return Response(plain(), media_type=TYPES[suffix], headers=headers)
-    return Response(compressed(), media_type=TYPES[suffix], headers=headers | {"Content-Encoding": "br"})
+    compressed = _compress(name, plain, quality)
+    return Response(compressed, media_type=TYPES[suffix], headers=headers | {"Content-Encoding": "br"})
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Any
 
 from study.io.apply_import import Imports
 from study.io.planning import shared_content_error
-from study.io.written_item import KEPT
+from study.io.written_item import check_may_write
 from study.ports.context import Context, Visit
 from study.web import form_event
 
@@ -34,8 +34,7 @@ class FormDraft:
 
     def save(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Keep what a field sent. Raises LearnerError for a learner who may not write."""
-        if not visit.is_owner:
-            raise shared_content_error("write", do_next=f"{KEPT} Copy it and send it to the owner.")
+        check_may_write(visit.is_owner)
         field = form_event.read_text(event, "field")
         text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
         if field in self.fields:
@@ -68,7 +67,7 @@ class FormDraft:
 
 
 def undo_written(imports: Imports, visit: Visit, event: Mapping[str, Any]) -> None:
-    """Undo one writing or deletion. Raises LearnerError for a learner who may not, and if it is undone."""
+    """Undo one writing or deletion. Raises LearnerError for a learner who may not, or if it was undone."""
     if not visit.is_owner:
         raise shared_content_error("change", do_next="Ask the owner.")
     imports.undo(visit.profile.id, form_event.read_whole(event, "import"), now=visit.now)

@@ -50,17 +50,15 @@ def record_import(
     at: datetime,
 ) -> int:
     """Record an import inside the transaction that makes its changes, and return its id."""
-    recorded = connection.execute(
-        insert(t.imports).values(
-            profile_id=profile_id,
-            file_name=file_name[:200],
-            counts=dict(counts),
-            changes=dict(changes),
-            imported_at=at,
-        )
+    recorded = insert(t.imports).values(
+        profile_id=profile_id,
+        file_name=file_name[:200],
+        counts=dict(counts),
+        changes=dict(changes),
+        imported_at=at,
     )
-    assert recorded.inserted_primary_key is not None
-    return int(recorded.inserted_primary_key[0])
+    import_id: int = connection.execute(recorded.returning(t.imports.c.id)).scalar_one()
+    return import_id
 
 
 def record_undo(connection: Connection, import_id: int, *, at: datetime) -> None:

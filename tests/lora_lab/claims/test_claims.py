@@ -264,6 +264,15 @@ def test_two_likely_settings_are_both_named_and_neither_is_called_the_likeliest(
     assert why.endswith(" Likely: r = 16 on the attention layers prints exactly this line.")
 
 
+def test_a_setting_that_gives_the_count_only_without_its_saved_head_is_not_called_likely(
+    reader: ShapeReader,
+) -> None:
+    lora = {"r": 8, "target_modules": ["q_proj", "v_proj"], "modules_to_save": ["lm_head"]}
+    answer = judged(reader, LLAMA | {"lora": lora, "printed": {"trainable": 19_988_480}})
+    assert answer["verdict_trainable"] == "impossible"
+    assert "ikely" not in answer["why"]
+
+
 def test_a_rank_that_nobody_sets_is_no_cause_where_the_claimed_rank_gives_the_count(
     reader: ShapeReader,
 ) -> None:
