@@ -85,7 +85,7 @@ class SimulatedBrowser:
             raise ValueError("the page holds no configuration")
         config = json.loads(found[1])
         self.load_id = next(
-            made["id"] for made in config["dependencies"] if made["api_name"].startswith("guarded_load")
+            made["id"] for made in config["dependencies"] if made["api_name"].startswith("load_page")
         )
         self.island_id = next(
             made["id"] for made in config["components"] if made["props"].get("elem_id") == "cards"
@@ -94,7 +94,7 @@ class SimulatedBrowser:
         answer = await self._timed(
             "load", self.client.post("/gradio_api/run/predict", json=body, cookies=self.cookies)
         )
-        self.html = answer.json()["data"][0]
+        self.html = answer.json()["data"][-1]
 
     async def send(self) -> None:
         """Flip the card, or rate it."""

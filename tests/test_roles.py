@@ -208,10 +208,10 @@ def _settings(browser: TestClient) -> tuple[int, str]:
     config: dict[str, Any] = browser.get("/config").json()
     island = next(made["id"] for made in config["components"] if made["props"].get("elem_id") == "settings")
     load = next(
-        made["id"] for made in config["dependencies"] if made["targets"] and made["outputs"] == [island]
+        made["id"] for made in config["dependencies"] if made["targets"] and made["outputs"][-1:] == [island]
     )
     body = {"data": [], "fn_index": load, "session_hash": "s"}
-    return island, browser.post("/gradio_api/run/predict", json=body).json()["data"][0]
+    return island, browser.post("/gradio_api/run/predict", json=body).json()["data"][-1]
 
 
 def _send(browser: TestClient, island: int, event: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class WholeApp:
         request = SimpleNamespace(
             cookies={COOKIE: browser}, query_params=QueryParams(query), scope={"here": True}
         )
-        return str(self.loads[path](request))
+        return str(self.loads[path](request)[-1])
 
     def open_all(
         self, browser: str = "browser-of-ana", *, queries: Mapping[str, list[dict[str, str]]] | None = None
@@ -55,7 +55,7 @@ def whole_app(settings: Settings, **options: Any) -> Iterator[WholeApp]:
     """The app without workers, built with these options; closed at the end."""
     site = app.build_app(settings, worker=False, **options)
     functions = site.routes[-1].app.get_blocks().fns.values()
-    loads = {f"/{made.page}": made.fn for made in functions if made.name == "guarded_load"}
+    loads = {f"/{made.page}": made.fn for made in functions if made.name == "load_page"}
     try:
         yield WholeApp(site, loads)
     finally:

@@ -63,117 +63,6 @@ Act = Callable[[dict[str, Any], gr.Request], Reply]
 Load = Callable[[gr.Request], Markup]
 
 
-def add_island(
-    act: Act | None,
-    load: Load,
-    elem_id: str,
-    *,
-    waiting: str = "",
-    learners_may: Collection[str] | None = None,
-) -> gr.HTML:
-    """Put an island here, inside the current page.
-
-        add_island(page.act, page.load, "cards", waiting=render_waiting("Cards"))
-
-    An island without controls of its own has no `act`.
-    `learners_may` names the only acts that are not the owner's on a server for learners; None means all.
-
-    A `LearnerError` that either raises is shown to the learner; anything else is a bug, is logged by the
-    server, and shows as "the app did not answer".
-    """
-
-    def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
-        try:
-            if learners_may is not None and event.get("act") not in learners_may and not may_use_lab(request):
-                note("refused", f"A learner pressed what is the owner's on {elem_id}.")
-                raise owners_only()
-            if act is None:
-                raise form_event.unknown_act(event)
-            with in_words(), one_view():
-                return _encodable(act(event, request))
-        except LearnerError as error:
-            return _encodable({"error": str(error)})
-
-    def guarded_load(request: gr.Request) -> Markup:
-        try:
-            with in_words(), one_view():
-                return load(request)
-        except LearnerError as error:
-            return render("study/frame/trouble.html", error=error)
-        except Exception as error:  # Gradio answers it, so that nothing else sees it
-            note_error(f"opening {elem_id}", error)
-            raise
-
-    guarded_act.__name__ = "act"  # the name under which island.js calls it
-    html = gr.HTML(
-        value=waiting,
-        # Not {{{value}}}: Gradio evaluates what Handlebars returns as a JavaScript template, texts and all.
-        html_template='<div class="island">${value}</div>',
-        js_on_load=page_files.on_load("island.js"),
-        server_functions=[guarded_act],
-        elem_id=elem_id,
-        apply_default_css=False,
-    )
-    _current_blocks().load(
-        guarded_load, None, html, queue=False, show_progress="hidden", api_visibility="private"
-    )
-    return html
-
-
-def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
-    """Return what answers the events of each island, by its element's id.
-
-    Raises ValueError where two islands have one id: an event couldn't tell them apart.
-    """
-    acts: dict[str, GuardedAct] = {}
-    for block in pages.blocks.values():
-        act = getattr(block, "act", None) if isinstance(block, gr.HTML) else None
-        if act is None:
-            continue
-        if block.elem_id in acts:
-            raise ValueError(f"two islands are named {block.elem_id!r}")
-        acts[str(block.elem_id)] = act
-    return acts
-
-
-@contextmanager
-def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str = "") -> Iterator[None]:
-    """One page with its own address, title, menu and live region; its content goes inside.
-
-    A page that no place of the menu holds names the one that it is `under`.
-    """
-    with app if path == "/" else app.route(title, path, show_in_navbar=False):
-        blocks = _current_blocks()
-        with gr.Row(elem_id="site"):
-            gr.HTML(
-                render(
-                    "study/frame/menu.html",
-                    places=context.places,
-                    here=find_place(context.places, path, under),
-                    path=path,
-                    under=under,
-                    searchable=True,
-                ),
-                elem_id="menu",
-                js_on_load=page_files.read("menu.js"),
-                apply_default_css=False,
-            )
-            who = gr.HTML("", elem_id="who", apply_default_css=False)
-        asks = gr.HTML("", elem_id="asks", apply_default_css=False)
-        blocks.load(
-            HeaderView(context).load,
-            None,
-            [who, asks],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        # What the page shows may have come before this runs.
-        named = f"document.querySelector('[data-title]')?.dataset.title ?? {title!r}"
-        blocks.load(None, js=f"() => {{ document.title = ({named}) + ' · {APP_NAME}' }}")
-        yield
-
-
 @dataclass(frozen=True, kw_only=True)
 class IslandPlace:
     """Where a page with one island stands: see `add_page`, `add_island` and `render_waiting`."""
@@ -201,10 +90,120 @@ class IslandPage(Protocol):
 
 
 def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
+    """Add a page with its own address, title, menu, live region and one island.
+
+    A `LearnerError` that the island raises is shown to the learner; anything else is a bug, is logged by the
+    server, and shows as "the app did not answer".
+    """
     place = page.place
-    with add_page(app, context, title=place.title, path=place.path, under=place.under):
-        waiting = render_waiting(place.heading or place.title, place.look)
-        add_island(page.act, page.load, place.elem_id, waiting=waiting, learners_may=place.learners_may)
+    with app if place.path == "/" else app.route(place.title, place.path, show_in_navbar=False):
+        blocks = _current_blocks()
+        with gr.Row(elem_id="site"):
+            gr.HTML(
+                render(
+                    "study/frame/menu.html",
+                    places=context.places,
+                    here=find_place(context.places, place.path, place.under),
+                    path=place.path,
+                    under=place.under,
+                    searchable=True,
+                ),
+                elem_id="menu",
+                js_on_load=page_files.read("menu.js"),
+                apply_default_css=False,
+            )
+            who = gr.HTML("", elem_id="who", apply_default_css=False)
+        asks = gr.HTML("", elem_id="asks", apply_default_css=False)
+        html = gr.HTML(
+            value=render_waiting(place.heading or place.title, place.look),
+            # Not {{{value}}}: Gradio evaluates what Handlebars returns as JavaScript, texts and all.
+            html_template='<div class="island">${value}</div>',
+            js_on_load=page_files.on_load("island.js"),
+            server_functions=[guard_act(page)],
+            elem_id=place.elem_id,
+            apply_default_css=False,
+        )
+        blocks.load(
+            _PageView(context, page).load_page,
+            None,
+            [who, asks, html],  # in one event: "Who are you?" would move what stands on the page already
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        # What the page shows may have come before this runs.
+        named = f"document.querySelector('[data-title]')?.dataset.title ?? {place.title!r}"
+        blocks.load(None, js=f"() => {{ document.title = ({named}) + ' · {APP_NAME}' }}")
+
+
+def guard_act(page: IslandPage) -> GuardedAct:
+    """Return `page.act` as the app calls it: for those who may, in one view, with errors as answers."""
+    place = page.place
+
+    def act(event: dict[str, Any], request: gr.Request) -> Reply:  # island.js calls it by this name
+        try:
+            may = place.learners_may is None or event.get("act") in place.learners_may
+            if not may and not may_use_lab(request):
+                note("refused", f"A learner pressed what is the owner's on {place.elem_id}.")
+                raise owners_only()
+            if page.act is None:
+                raise form_event.unknown_act(event)
+            with in_words(), one_view():
+                return _encodable(page.act(event, request))
+        except LearnerError as error:
+            return _encodable({"error": str(error)})
+
+    return act
+
+
+class _PageView:
+    """What a page shows when it is opened."""
+
+    def __init__(self, context: Context, page: IslandPage) -> None:
+        self._context, self._page = context, page
+
+    def load_page(self, request: gr.Request) -> tuple[Markup, Markup, Markup]:
+        """Return the profile's name for the menu, "Who are you?" and the island's content."""
+        with one_view():
+            return *load_header(self._context, request), self._load_island(request)
+
+    def _load_island(self, request: gr.Request) -> Markup:
+        try:
+            with in_words():
+                return self._page.load(request)
+        except LearnerError as error:
+            return render("study/frame/trouble.html", error=error)
+        except Exception as error:  # Gradio answers it, so that nothing else sees it
+            note_error(f"opening {self._page.place.elem_id}", error)
+            raise
+
+
+def load_header(context: Context, request: gr.Request) -> tuple[Markup, Markup]:
+    """Return the profile name at the right end of the menu, with its shortcuts, and "Who are you?" below."""
+    try:
+        with in_words():
+            visitor = visit_of(context, request)
+            known = list_known(context, visitor) if visitor.is_here else []
+    except LearnerError:  # a browser without cookies: the page itself says so
+        return NO_HTML, NO_HTML
+    asks = render("study/frame/who_are_you.html", known=known) if known else NO_HTML
+    return render("study/frame/who.html", visit=visitor), asks
+
+
+def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
+    """Return what answers the events of each island, by its element's id.
+
+    Raises ValueError where two islands have one id: an event couldn't tell them apart.
+    """
+    acts: dict[str, GuardedAct] = {}
+    for block in pages.blocks.values():
+        act = getattr(block, "act", None) if isinstance(block, gr.HTML) else None
+        if act is None:
+            continue
+        if block.elem_id in acts:
+            raise ValueError(f"two islands are named {block.elem_id!r}")
+        acts[str(block.elem_id)] = act
+    return acts
 
 
 _HALVES = dict.fromkeys(range(0xD800, 0xE000), "?")
@@ -229,23 +228,6 @@ def _whole(text: T) -> T:
     except UnicodeEncodeError:
         return type(text)(text.translate(_HALVES))
     return text
-
-
-class HeaderView:
-    """The profile name at the right end of the menu, its shortcuts, and "Who are you?" below."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def load(self, request: gr.Request) -> tuple[Markup, Markup]:
-        try:
-            with in_words(), one_view():
-                visitor = visit_of(self._context, request)
-                known = list_known(self._context, visitor) if visitor.is_here else []
-        except LearnerError:  # a browser without cookies: the page itself says so
-            return NO_HTML, NO_HTML
-        asks = render("study/frame/who_are_you.html", known=known) if known else NO_HTML
-        return render("study/frame/who.html", visit=visitor), asks
 
 
 def visit_of(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:

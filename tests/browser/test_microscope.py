@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.axe import NONE_FOUND, violations_by_theme
 from tests.browser.conftest import Visit
@@ -93,16 +93,32 @@ def test_a_key_counts_on_what_the_answer_has_just_brought(visit: Visit) -> None:
 
 def test_a_press_that_takes_longer_than_the_next_state_counts(visit: Visit) -> None:
     page = visit().open(f"{TINY}&second=hqq3&layer=0")
-    page.get_by_role("button", name="Look without a guess").click()
+    held: list[Route] = []
+
+    def hold_polls(route: Route) -> None:
+        if is_act("poll", route.request):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/act/*", hold_polls)
+    with page.expect_request(lambda request: is_act("poll", request)):
+        page.get_by_role("button", name="Look without a guess").click()
     stop = page.locator("#stop-looking").bounding_box()
     assert stop is not None
     page.mouse.move(stop["x"] + 5, stop["y"] + 5)
     page.mouse.down()
-    page.wait_for_event("response")
+    with page.expect_response(lambda response: is_act("poll", response.request)):
+        held.pop().continue_()
     page.wait_for_timeout(300)  # in which the page would show it
     # Sent even where the look has ended meanwhile.
-    with page.expect_request(lambda request: '"act":"stop"' in (request.post_data or "")):
+    with page.expect_request(lambda request: is_act("stop", request)):
         page.mouse.up()
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def is_act(act: str, request: Request) -> bool:
+    return f'"act":"{act}"' in (request.post_data or "")
 
 
 def test_the_figures_lead_here_with_the_two_schemes_they_are_about(visit: Visit) -> None:

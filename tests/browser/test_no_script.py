@@ -59,8 +59,8 @@ class Collected:
 def act_of(app: WholeApp, path: str) -> Any:
     """What a press on a page calls."""
     blocks = app.site.routes[-1].app.get_blocks()  # type: ignore[attr-defined]
-    [load] = [fn for fn in blocks.fns.values() if fn.name == "guarded_load" and f"/{fn.page}" == path]
-    return load.outputs[0].server_fns[0]
+    [load] = [fn for fn in blocks.fns.values() if fn.name == "load_page" and f"/{fn.page}" == path]
+    return load.outputs[-1].server_fns[0]
 
 
 def press_everything(app: WholeApp, path: str, query: str, found: Collected, *, deep: int = 3) -> None:

@@ -15,7 +15,7 @@ from study.pages.review import ReviewPage
 from study.pages.today import TodayPage
 from study.ports.context import Context, find_visit
 from study.store.logs.quizzes import QuizAnswer
-from study.web.frame import HeaderView
+from study.web.frame import load_header
 from tests.flashcards.card_events import shown
 from tests.visits import build_event, opened, query_of, words
 
@@ -40,7 +40,7 @@ def test_a_newcomer_reads_what_lora_is_and_can_move_the_rank(today: TodayPage) -
 
 def asks(today: TodayPage, browser: str = "b2", **more: str) -> str:
     """What the frame of any page asks of a browser."""
-    return words(HeaderView(today.context).load(opened(browser, **more))[1])
+    return words(load_header(today.context, opened(browser, **more))[1])
 
 
 def test_a_fresh_browser_is_asked_once_who_it_is(

@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from gradio.context import Context as GradioContext
 
-from study.base.html import NO_HTML
 from study.ports.context import Context
 from study.web import frame
+from tests.study.web.islands import add_empty_page
 
 PATHS = ("/", "/cards", "/quiz")
 
@@ -21,8 +21,7 @@ def build(context: Context) -> gr.Blocks:
     GradioContext.id = 0
     blocks = gr.Blocks(analytics_enabled=False)
     for path in PATHS:
-        with frame.add_page(blocks, context, title=path, path=path):
-            frame.add_island(lambda event, request: {}, lambda request: NO_HTML, "island")
+        add_empty_page(blocks, context, lambda event, request: {}, "island", path=path)
     return blocks
 
 

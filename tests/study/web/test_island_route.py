@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from study.base.errors import LearnerError
-from study.base.html import NO_HTML
 from study.base.owner_log import OwnerLog, read_last
 from study.ports.context import Context
 from study.web import frame, island_route, storage_troubles
@@ -21,6 +20,7 @@ from study.web.form_event import unknown_act
 from study.web.security.access import RoleGate, ServerKeys
 from study.web.security.error_notes import ErrorNotes, area_of
 from study.web.security.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard, browser_of
+from tests.study.web.islands import add_empty_page
 
 HOST = "http://192.168.1.20:7860"
 
@@ -41,10 +41,8 @@ def answer_event(event: dict[str, Any], request: Any) -> frame.Reply:
 def site(context: Context) -> FastAPI:
     with frame.building_pages():
         blocks = gr.Blocks(analytics_enabled=False)
-        with frame.add_page(blocks, context, title="Cards", path="/cards"):
-            frame.add_island(answer_event, lambda request: NO_HTML, "cards")
-        with frame.add_page(blocks, context, title="Lab", path="/lab"):
-            frame.add_island(answer_event, lambda request: NO_HTML, "lab", learners_may={"look"})
+        add_empty_page(blocks, context, answer_event, "cards", path="/cards")
+        add_empty_page(blocks, context, answer_event, "lab", path="/lab", learners_may={"look"})
     made = FastAPI()
     storage_troubles.register(made)
     island_route.register(made, frame.acts_of(blocks))
@@ -147,8 +145,7 @@ def test_two_islands_of_one_name_are_refused(context: Context) -> None:
     with frame.building_pages():
         blocks = gr.Blocks(analytics_enabled=False)
         for path in ("/", "/cards"):
-            with frame.add_page(blocks, context, title=path, path=path):
-                frame.add_island(answer_event, lambda request: NO_HTML, "twin")
+            add_empty_page(blocks, context, answer_event, "twin", path=path)
     with pytest.raises(ValueError, match="twin"):
         frame.acts_of(blocks)
 
@@ -161,8 +158,7 @@ def test_an_error_that_the_island_raises_is_its_answer(site: FastAPI) -> None:
 def test_a_refused_press_is_not_kept(context: Context) -> None:
     with frame.building_pages():
         blocks = gr.Blocks(analytics_enabled=False)
-        with frame.add_page(blocks, context, title="Lab", path="/lab"):
-            frame.add_island(answer_event, lambda request: NO_HTML, "lab", learners_may={"look"})
+        add_empty_page(blocks, context, answer_event, "lab", path="/lab", learners_may={"look"})
     request = Request({"type": "http", "role": "learner"})
     assert "owner" in frame.acts_of(blocks)["lab"]({"act": "start"}, request)["error"]
     kept = weakref.ref(request)
