@@ -31,6 +31,11 @@ class Explanation:
     rank: int | None
     targets: tuple[str, ...]
 
+    @property
+    def target_set(self) -> frozenset[str]:
+        """The targets without their order."""
+        return frozenset(self.targets)
+
     def name(self, targets: str = "") -> str:
         """Name the setting for a sentence, `r = 16 on q_proj, v_proj`; `targets` may be said otherwise."""
         rank = "" if self.rank is None else f"r = {self.rank} on "

@@ -10,7 +10,7 @@ from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
 
-Names = tuple[str, ...]
+Names = frozenset[str]
 
 RECIPE_RANKS = (8, 16, 32, 64)
 """Ranks that most recipes set; PEFT's default is 8."""
@@ -27,7 +27,7 @@ class LikelySettings:
     """The claimed rank; None where it is open."""
 
     stated: Names | None
-    """The claimed targets, sorted; None where they are open."""
+    """The claimed targets; None where they are open."""
 
     common: dict[Names, str]
     """Common sets of targets in order, each with its name for a sentence."""
@@ -35,9 +35,10 @@ class LikelySettings:
     def is_likely(self, explanation: Explanation) -> bool:
         """Return whether at most one of rank and targets departs from the claim, and to a common value."""
         known_ranks = (None, *COMMON_RANKS) if self.rank is None else (None, self.rank)
+        names = explanation.target_set
         keeps_rank = explanation.rank in known_ranks
-        is_common = explanation.targets in self.common
-        changes_rank_only = explanation.targets == self.stated and explanation.rank in COMMON_RANKS
+        is_common = names in self.common
+        changes_rank_only = names == self.stated and explanation.rank in COMMON_RANKS
         return (keeps_rank and is_common) or changes_rank_only
 
     def order(self, explanations: Iterable[Explanation]) -> tuple[Explanation, ...]:
@@ -47,25 +48,25 @@ class LikelySettings:
         def sort_key(each: Explanation) -> tuple[object, ...]:
             other_rank = self.rank is not None and each.rank != self.rank
             rank_place = (each.rank not in (None, *RECIPE_RANKS)) + (each.rank not in (None, *COMMON_RANKS))
-            set_place = places.get(each.targets, len(places))
+            set_place = places.get(each.target_set, len(places))
             return (not self.is_likely(each), other_rank, rank_place, set_place, rank_simplicity(each))
 
         return tuple(sorted(explanations, key=sort_key))
 
     def name(self, explanation: Explanation) -> str:
         """Name a setting for a sentence: `r = 16 on all linear layers`."""
-        return explanation.name(self.common.get(explanation.targets, ""))
+        return explanation.name(self.common.get(explanation.target_set, ""))
 
 
 def find_likely_settings(claim: Claim, tree: ModuleTree) -> LikelySettings:
     """Look up what is likely for a claim under one layout of module names."""
-    common = {tuple(sorted(tree.linear_names)): "all linear layers"}
+    common = {frozenset(tree.linear_names): "all linear layers"}
     for targets, name in COMMON_SETS.items():
         try:
             chosen = claim.shape.select(targets)
         except LearnerError:
             continue
-        common.setdefault(tuple(sorted({linear.suffix for linear in chosen})), name)
+        common.setdefault(frozenset(linear.suffix for linear in chosen), name)
     return LikelySettings(rank=claim.rank, stated=_find_stated(claim, tree), common=common)
 
 
@@ -76,4 +77,4 @@ def _find_stated(claim: Claim, tree: ModuleTree) -> Names | None:
         matches = find_adaptation(tree, claim.setting).matches
     except (PeftRefusal, UnsupportedCase):
         return None
-    return tuple(sorted({match.group.suffix for match in matches}))
+    return frozenset(match.group.suffix for match in matches)

@@ -69,7 +69,7 @@ def _find_likelier(
     One that gives the number only without the head that it saves doesn't count.
     """
     for each in settings:
-        if likely.is_likely(each) and each.rank == likely.rank and each.targets != likely.stated:
+        if likely.is_likely(each) and each.rank == likely.rank and each.target_set != likely.stated:
             adaptation = find_adaptation(tree, replace(claim.setting, targets=each.targets))
             fit = best_fit(claim, sizes_of(claim, tree, adaptation, each.rank or 0))
             return None if "trainable" in fit.failing else (each, fit)
