@@ -200,16 +200,21 @@ def test_a_student_who_types_the_address_alone_joins_with_the_digits(classroom: 
     classroom.problems = [p for p in classroom.problems if "403" not in p]
 
 
+@pytest.fixture(scope="module")
+def own_address(start_app: StartApp) -> str:
+    """An app in which nobody is asked who they are."""
+    return start_app("--no-worker")
+
+
 @pytest.mark.parametrize("size", SIZES[:2])
 def test_the_projector_view_makes_figures_larger(
-    chromium: Browser, start_app: StartApp, size: tuple[int, int]
+    chromium: Browser, own_address: str, size: tuple[int, int]
 ) -> None:
     page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
-    at = start_app("--no-worker")
     for path in ("/?", "/concept?id=nf4&mode=learn&"):
         widths = []
         for view in ("usual", "projector"):
-            page.goto(f"{at}{path}view={view}")
+            page.goto(f"{own_address}{path}view={view}")
             picture = page.locator(".fig-picture svg").first
             picture.wait_for()
             box = picture.bounding_box()
@@ -218,7 +223,7 @@ def test_the_projector_view_makes_figures_larger(
         assert widths[1] > widths[0], path
     names = page.locator(".modes-row a .name")
     assert names.evaluate_all("all => all.every(one => one.scrollWidth <= one.parentElement.clientWidth)")
-    page.goto(f"{at}/lab?view=projector")
+    page.goto(f"{own_address}/lab?view=projector")
     chart = page.locator("#plot-parameters-by-rank svg").first
     chart.wait_for()
     assert page.locator(".lab-form .trained strong").first.bounding_box()["y"] < size[1] / 2  # type: ignore[index]
@@ -230,22 +235,21 @@ def test_the_projector_view_makes_figures_larger(
 
 
 def test_larger_text_in_the_projector_view_makes_labels_and_dialogs_larger_and_names_nobody(
-    chromium: Browser, start_app: StartApp
+    chromium: Browser, own_address: str
 ) -> None:
-    at = start_app("--no-worker")
     heights: dict[str, tuple[float, float]] = {}
     for size, view in (("usual", "usual"), ("usual", "projector"), ("larger", "projector")):
         context = chromium.new_context(viewport={"width": 1920, "height": 1080})
         context.add_init_script(f"localStorage.setItem('text-size', '{size}')")
         page = context.new_page()
-        page.goto(f"{at}/lab?view={view}")
+        page.goto(f"{own_address}/lab?view={view}")
         label = page.locator("#plot-parameters-by-rank svg text").first
         label.wait_for()
         page.keyboard.press("/")
         field = page.locator("dialog[open] input")
         boxes = [label.bounding_box(), field.bounding_box()]
         heights[f"{size} {view}"] = (boxes[0]["height"], boxes[1]["height"])  # type: ignore[index]
-        page.goto(f"{at}/settings?view={view}")
+        page.goto(f"{own_address}/settings?view={view}")
         expect(page.get_by_role("heading", name="Settings")).to_be_visible()
         expect(page.get_by_label("Your name")).to_be_visible(visible=view == "usual")
         context.close()
@@ -253,11 +257,9 @@ def test_larger_text_in_the_projector_view_makes_labels_and_dialogs_larger_and_n
     assert all(a < b < c for a, b, c in zip(usual, projector, larger, strict=True)), heights
 
 
-def test_the_lab_opens_what_it_shows_on_a_projector_in_a_new_tab(
-    chromium: Browser, start_app: StartApp
-) -> None:
+def test_the_lab_opens_what_it_shows_on_a_projector_in_a_new_tab(chromium: Browser, own_address: str) -> None:
     page = chromium.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{start_app('--no-worker')}/lab")
+    page.goto(f"{own_address}/lab")
     page.get_by_label("Rank r", exact=True).fill("3")
     expect(page).to_have_url(re.compile("rank=3"))
     with page.expect_popup() as opened:
