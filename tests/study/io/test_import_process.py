@@ -1,6 +1,7 @@
 """The process that reads files of strangers: what it may cost, how it is stopped, and that it comes back."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -193,9 +194,14 @@ def test_a_file_stopped_by_the_clock_is_told_its_limit(
     planner: ProcessPlanner, home: Path, profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_process, "READING_SECONDS", 0.01)
-    long = b"".join(b"Q: a%d?\nA: b.\n\n" % number for number in range(5000))  # far more than 0.01 s
+    endless = home / "endless.file"
+    os.mkfifo(endless)  # nobody writes into it
     with pytest.raises(LearnerError, match=r"takes more than 0\.01 s, which is the limit"):
-        read(planner, home, profile, "deck.md", long)
+        planner.plan(
+            Upload(profile_id=profile, path=endless, name="deck.md"),
+            now=NOW,
+            progress=lambda done, of: None,
+        )
 
 
 def test_too_much_memory_is_refused_in_words(planner: ProcessPlanner, home: Path, profile: str) -> None:
