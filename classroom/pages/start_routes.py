@@ -30,6 +30,7 @@ from study.base.html import NO_HTML
 from study.content.yaml_reader import Problem
 from study.ports.classes import ClassQuestion
 from study.ports.context import Context
+from study.ports.places import find_place
 from study.text.markup import to_plain
 from study.text.templates import render
 
@@ -87,7 +88,8 @@ class StartRoutes:
         return documents.page(
             "classes",
             title="Class",
-            menu=[(place.title, place.path) for place in self._context.places],
+            places=self._context.places,
+            here=find_place(self._context.places, "/class"),
             plans=plans,
             chosen=chosen or plans[0].id,
             saved=next((plan.title for plan in plans if plan.id == saved), ""),

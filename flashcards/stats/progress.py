@@ -157,6 +157,7 @@ class CardSection:
             "plan": plan,
             "aim": desired_retention,
             "percent": format_percent,
+            "rated": bool(self.exercise.reviews.store.cards.last_durations_ms(visit.profile.id)),
         }
 
     def _fit(self, visit: Visit) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def _why_open(claim: Claim, simplest: Explanation, fit: AccountingFit, count: in
     open_parts += [] if claim.targets_are_known else ["targets"]
     settings = "1 setting gives" if count == 1 else f"{count} settings give"
     return (
-        f"Not stated: {' and '.join(open_parts)}. {settings} this line, for one "
+        f"Not stated: {' and '.join(open_parts)}. {settings} this line, for example "
         f"{simplest.name()}: {explain_accounting(claim, fit)}."
     )
 

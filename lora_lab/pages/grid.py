@@ -215,7 +215,9 @@ class GridPage:
         shown = self._shown(query)
         parts = self._parts(shown) | {"worker": worker_part(self._lab), "sweeps": render_sweeps(shown)}
         reply: Reply = {"parts": parts}
-        if form_event.read_field(event, "reading") or is_for_another_machine(self._lab, event):
+        reading, paces = (form_event.read_field(event, name) for name in ("reading", "paces"))
+        has_new_pace = paces and paces != str(len(self._lab.paces.newest_first()))
+        if reading or has_new_pace or is_for_another_machine(self._lab, event):
             reply["then"] = "change"
         elif form_event.read_field(event, "drawn") != build_token(shown):
             reply["then"] = "draw"

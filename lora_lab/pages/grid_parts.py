@@ -64,12 +64,14 @@ def render_cost(lab: Lab, grid: Grid, *, may_read: bool) -> Markup:
     if lab.shape(grid.base.model, may_read=may_read) is None:
         return render("lora_lab/shared/reading.html", model=grid.base.model)
     dataset = lab.uploads.find(grid.base.data)
-    found = estimate_here(lab.home, grid, dataset.digest, lab.paces.newest_first())
+    paces = lab.paces.newest_first()
+    found = estimate_here(lab.home, grid, dataset.digest, paces)
     return render(
         "lora_lab/grid/cost.html",
         grid=grid,
         factors=sweep_view.factors_of(grid),
         found=found,
+        paces=len(paces),
         peaks=sweep_view.peaks_of(found),
         coming=sweep_view.what_comes(grid, found.cells[0].seconds),
         one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,

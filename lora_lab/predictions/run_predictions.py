@@ -119,8 +119,9 @@ class Predictions:
         return EndedRun(spec=run.spec, state=state) if state.ended else None
 
     def rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
-        """List evaluated runs on the same data, newest first: id and title."""
-        same = (run for run in self.lab.runs() if run.spec.data == spec.data)
+        """List evaluated runs of the same model on the same data, newest first: id and title."""
+        wanted = (spec.model, spec.data)
+        same = (run for run in self.lab.runs() if (run.spec.model, run.spec.data) == wanted)
         evaluated = [run for run in same if run.state().loss_after is not None]
         return [
             (run.run_id, f"{run_view.title_of(run.spec)}, {run.started_at}") for run in evaluated[:RIVALS]

@@ -279,7 +279,7 @@ def read_setting(drawn: Drawn, form: Mapping[str, str]) -> Setting:
                 )
         setting[control.field] = value
     if problems:
-        raise LearnerError(" ".join(problems), do_next="Correct the fields named above.")
+        raise LearnerError(" ".join(problems), do_next="Correct what is named here.")
     return setting
 
 

@@ -32,10 +32,11 @@ def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str
         f"The usual run goes from {y_format(usual[0][1])} to {y_format(usual[-1][1])}."
     )
     noisy = what == "loss"  # of a few rows a step: smoothed, with the steps faint behind
+    kind, drawn = (", smoothed", smooth_points) if noisy else ("", tuple)
     series = (
         *((Series(label="", points=own, colour="orange", faint=True),) if noisy else ()),
-        Series(label="usual", points=smooth_points(usual) if noisy else usual, colour="ink", dashed=True),
-        Series(label="this run", points=smooth_points(own) if noisy else own, colour="orange"),
+        Series(label=f"usual{kind}", points=drawn(usual), colour="ink", dashed=True),
+        Series(label=f"this run{kind}", points=drawn(own), colour="orange"),
     )
     wide, narrow = (
         line_chart(

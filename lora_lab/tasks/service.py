@@ -166,7 +166,7 @@ def list_fixed(drawn: Drawn) -> list[str]:
     if given["method"] == "full":
         names = [name for name in names if name not in ("rank", "targets")]
     said = [f"{read_control_notes()[name].label}: {_label_of(name, given[name])}" for name in names]
-    return [*said, f"{as_bytes(CUDA_OVERHEAD_BYTES)} of the memory are the driver's"]
+    return [*said, f"{as_bytes(CUDA_OVERHEAD_BYTES)} of the memory is the driver's"]
 
 
 def _label_of(name: str, value: str) -> str:

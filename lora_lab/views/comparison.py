@@ -173,8 +173,8 @@ def _speed_title(runs: Sequence[ComparedRun]) -> str:
     slowest = min(speeds, key=speeds.__getitem__)
     most, least = f"{speeds[fastest]:,.0f}", f"{speeds[slowest]:,.0f}"
     if most == least:
-        return f"Speed: {most} tokens per second{' in each' if len(speeds) > 1 else ''}"
-    return f"Speed: from {least} ({slowest}) to {most} tokens per second ({fastest})"
+        return f"Speed over the whole run: {most} tokens per second{' in each' if len(speeds) > 1 else ''}"
+    return f"Speed over the whole run: from {least} ({slowest}) to {most} tokens per second ({fastest})"
 
 
 def list_settings(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str], bool]]:

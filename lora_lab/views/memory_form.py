@@ -85,7 +85,7 @@ def fields_of(given: Mapping[str, str], own: Collection[str] = ()) -> dict[str, 
     """
     fields, problems = read_fields(given, own)
     if problems:
-        raise LearnerError(" ".join(problems), do_next="Correct the fields named above.")
+        raise LearnerError(" ".join(problems), do_next="Correct what is named here.")
     return fields
 
 

@@ -75,11 +75,8 @@ def plot_spectrum(module: Module, conditions: str) -> Plot:
 def _spectrum_title(module: Module) -> str:
     if module.is_zero:
         return f"The update of {place_of(module)} is zero: B is still what it was at the start"
-    verb = "carries" if module.used == 1 else "carry"
-    return (
-        f"{module.used} of {module.rank} directions {verb} {CARRIED} of the update of {place_of(module)}, "
-        "by its squared norm"
-    )
+    share = _name_share(str(module.used), module.rank)
+    return f"{share} of the update of {place_of(module)}, by its squared norm"
 
 
 # ---- maps of layers and modules
@@ -91,10 +88,8 @@ def used_map(xray: Xray, conditions: str) -> Plot:
     title = "All updates are zero: nothing was learnt yet"
     if found:
         span = str(min(found)) if min(found) == max(found) else f"{min(found)} to {max(found)}"
-        title = (
-            f"Over {_count_matrices(len(found))}, {span} of {xray.rank} directions carry {CARRIED} of an "
-            f"update; the median is {xray.median_used:g}"
-        )
+        share = f"{_name_share(span, xray.rank)} of an update"
+        title = f"Over {_count_matrices(len(found))}, {share}; the median is {xray.median_used:g}"
     return _plot_map(
         xray,
         name="xray-used",
@@ -156,6 +151,12 @@ def factor_map(xray: Xray, conditions: str) -> Plot:
 
 def _read_used(module: Module) -> float | None:
     return None if module.is_zero else float(module.used)
+
+
+def _name_share(used: str, rank: int) -> str:
+    """Name how many directions make up most of an update; `used` is a number or a range."""
+    directions = "1 direction" if rank == 1 else f"{rank} directions"
+    return f"{used} of {directions} {'carries' if used == '1' else 'carry'} {CARRIED}"
 
 
 def _count_matrices(count: int) -> str:

@@ -233,7 +233,16 @@ class QuizPage:
 
     def _unfinished(self, visit: Visit) -> dict[str, Any] | None:
         found = self.exercise.operations.unfinished(visit.profile.id, now=visit.now)
-        return {"address": address_of(found[0]), "position": found[1]} if found else None
+        if found is None:
+            return None
+        choice, position = found
+        has_clock = bool(choice.rules.seconds_each) and choice.seconds_each != 0
+        return {
+            "address": address_of(choice),
+            "position": position,
+            "mode": choice.mode,
+            "has_clock": has_clock,
+        }
 
 
 def _find_named(visit: Visit) -> QuizChoice:

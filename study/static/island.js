@@ -213,7 +213,7 @@ function focusOn(selector) {
   if (!target) return;
   target.focus({ preventScroll: true });
   const taller = target.offsetHeight > innerHeight; // 'nearest' may show its end
-  target.scrollIntoView({ block: taller ? 'start' : 'nearest' });
+  bringIntoView(target, { block: taller ? 'start' : 'nearest' });
 }
 
 // ---- after new HTML is in place ------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ function arrive() {
   if (!part || !element.contains(part)) return;
   part.classList.add('arrived');
   part.focus({ preventScroll: true });
-  part.scrollIntoView();
+  bringIntoView(part);
 }
 
 // ---- drafts: in the browser at once, on the server soon after -------------------------------------------------
@@ -393,6 +393,12 @@ function findAgain(control, place) {
 const PLACE_MS = 1200;
 let placeTimer = null;
 let keptPlace = ''; // the last one that was sent, with what it belongs to
+let ownScroll = 0; // where this script scrolled to last, which tells nothing about reading either
+
+function bringIntoView(part, how = {}) {
+  part.scrollIntoView(how);
+  ownScroll = window.scrollY;
+}
 
 function trackSoon() {
   if (!element.isConnected || !find('[data-track]')) return;
@@ -403,7 +409,7 @@ function trackSoon() {
 // A page that was never scrolled tells nothing about reading, hence only after a scroll.
 function keepPlace() {
   const text = find('[data-track]');
-  if (!text) return;
+  if (!text || window.scrollY === ownScroll) return;
   const reached = [...text.querySelectorAll('[data-place]')].filter((one) => one.getBoundingClientRect().top < innerHeight / 2).pop();
   const place = reached ? reached.dataset.place : '1';
   const event = { ...text.dataset, act: text.dataset.track, place };

@@ -49,12 +49,18 @@
 
   // ---- who are you? Today answers it on every page
 
-  document.addEventListener('submit', (event) => { if (event.target.closest('#main')) document.querySelector('[data-who]')?.remove(); });
+  // Who starts to answer is new here. The question keeps its room until the next page, so that nothing moves under the hand.
+  function stopAsking() {
+    const notice = document.querySelector('[data-who]');
+    if (notice) Object.assign(notice, { inert: true }).style.visibility = 'hidden';
+  }
+
+  document.addEventListener('submit', (event) => { if (event.target.closest('#main')) stopAsking(); });
 
   document.addEventListener('click', async (event) => {
     const choice = event.target.closest('[data-who-act]');
     const notice = document.querySelector('[data-who]');
-    if (notice && event.target.closest('#main [data-act]')) notice.remove(); // who starts to answer is new here
+    if (event.target.closest('#main [data-act]')) stopAsking();
     if (!choice) return;
     try {
       const answer = await fetch('/act/today', {

@@ -23,7 +23,6 @@ def test_the_question_is_answered_in_one_sentence_in_view(visit: Visit) -> None:
     expect(page.locator("[data-coming]")).to_have_count(0)
     page.get_by_label("Rank r").fill("8")
     expect(page.locator("#fit")).to_contain_text("20,971,520 trainable")
-    expect(page.locator(".who")).to_be_attached()  # it comes after the page, with "Who are you?"
     form = page.locator("#question").bounding_box()
     page.get_by_label("GPU").select_option("12")
     expect(page.locator("#fit")).to_contain_text("Does not fit in 12 GB")

@@ -286,7 +286,7 @@ def test_a_rank_that_nobody_sets_is_no_cause_where_the_claimed_rank_gives_the_co
 def test_an_open_claim_is_explained_by_the_rank_and_targets_of_recipes_first(reader: ShapeReader) -> None:
     answer = judged(reader, OPEN | {"printed": {"trainable": 4_194_304}})
     assert answer["explanations"][0] == {"r": 8, "target_modules": ["q_proj", "v_proj"]}
-    assert "for one r = 8 on q_proj, v_proj" in answer["why"]
+    assert "for example r = 8 on q_proj, v_proj" in answer["why"]
 
 
 @pytest.mark.parametrize("field", ["trainable", "all"])

@@ -95,7 +95,7 @@ def test_what_a_task_fixes_is_written_below_its_goal(ana: Reader) -> None:
     said = words(ana.opens("/tasks?id=fit-highest-rank"))
     assert "Fixed here: Framework: trl's SFTTrainer up to 0.25 · Trained: LoRA" in said
     assert "Batch, sequences at once: 1" in said
-    assert "1.40 GB of the memory are the driver's" in said
+    assert "1.40 GB of the memory is the driver's" in said
     assert "Rank r: 8" not in said, "it is a control"
     assert "Fixed here" not in words(ana.opens("/tasks?id=scale-higher-rank"))
 

@@ -215,7 +215,7 @@ def test_a_question_with_drawn_numbers_counts_as_answered(ana_reads: Reader, ana
 def test_one_button_starts_a_review_that_asks_about_this_concept_alone(ana_reads: Reader, ana: str) -> None:
     html = ana_reads.opens("&mode=review")
     assert html.count('class="primary') == 1
-    offered = re.search(r"Start: (\d+) cards, (\d+) questions, one explanation", words(html))
+    offered = re.search(r"Start: (\d+) card answers, (\d+) questions, one explanation", words(html))
     assert offered
     review, subjects = ana_reads.page.review, ana_reads.page.ports.subjects
     address = ana_reads.sends("review", "review")["goto"]

@@ -101,10 +101,13 @@ def test_the_slider_says_what_an_aim_costs_and_its_button_keeps_it(
 def test_minutes_at_the_learners_pace_are_counted_as_they_are_said(minutes: float, said: str) -> None:
     now = Workload(desired_retention=0.9, reviews=60, busiest_day=4, asked=0, recalled=0, days=60)
     plan = StudyPlan(cards=1, days=60, new_a_day=1)
-    html = render(
-        "flashcards/stats/workload.html", aim=0.9, now=now, usual=now, minutes=minutes, plan=plan, percent=str
-    )
+    values = {"aim": 0.9, "now": now, "usual": now, "minutes": minutes, "plan": plan, "percent": str}
+    html = render("flashcards/stats/workload.html", rated=True, **values)
     assert f"1 rating per day , {said} your pace" in words(html)
+    assert "with your parameters" in html
+    html = render("flashcards/stats/workload.html", rated=False, **values)
+    assert f"1 rating per day , {said} a usual pace" in words(html)
+    assert "with the usual parameters" in html
 
 
 @pytest.mark.parametrize(("typed", "kept"), [("12", 0.7), ("100", 0.97), ("x", 0.9)])
