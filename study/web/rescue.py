@@ -32,6 +32,7 @@ class Rescue:
     def __init__(self, settings: Settings, trouble: StorageError, leave: Callable[[], None]) -> None:
         self._trouble = trouble
         self._leave = leave
+        self._public_names = settings.public_names
         self._snapshots = snapshots_of(settings.database_url, settings.home)
         self._lock = threading.Lock()
 
@@ -41,7 +42,7 @@ class Rescue:
                 Route("/rescue", self._choose, methods=["POST"]),
                 Route("/{path:path}", self._show, methods=["GET"]),
             ],
-            middleware=[Middleware(RequestGuard, hosts=hosts)],
+            middleware=[Middleware(RequestGuard, hosts=hosts, public_names=self._public_names)],
         )
 
     def choose(self, choice: str, name: str = "", *, now: datetime) -> None:
