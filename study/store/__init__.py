@@ -1,5 +1,6 @@
-"""The store: append-only logs in one database, SQLite by default, any SQLAlchemy URL otherwise."""
+"""The store: append-only logs in one database, SQLite by default, PostgreSQL otherwise."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,10 +88,13 @@ def open_store(database_url: str, *, home: Path | None = None) -> Store:
     or the version of the data is wrong.
     """
     try:
-        database = open_database(database_url)
-        database.check()
-        migrate_database(database, before_upgrade=lambda: _back_up(database_url, home))
-        database.check_writing()
+        with ExitStack() as on_failure:
+            database = open_database(database_url)
+            on_failure.callback(database.engine.dispose)  # Windows moves no file that is open
+            database.check()
+            migrate_database(database, before_upgrade=lambda: _back_up(database_url, home))
+            database.check_writing()
+            on_failure.pop_all()
     except (ArgumentError, DatabaseError, ModuleNotFoundError) as error:
         shown = _without_password(database_url)
         if isinstance(error, DBAPIError) and (kind := kind_of(error)):
