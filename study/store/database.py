@@ -1,4 +1,4 @@
-"""One database behind any SQLAlchemy URL: reads of one request share a transaction, writes wait in line."""
+"""One database, SQLite or PostgreSQL: reads of one request share a transaction, writes wait in line."""
 
 import functools
 import os
@@ -18,7 +18,6 @@ from sqlalchemy import (
     Select,
     Table,
     create_engine,
-    delete,
     event,
     exists,
     func,
@@ -26,6 +25,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.visitors import iterate
@@ -225,10 +225,10 @@ def advance_position(connection: Connection, profile_id: str | ScalarSelect[str]
 
 
 def put_row(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Write a row, replacing the one with this key."""
-    # Delete and insert is the one way to overwrite that every backend understands alike.
-    connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
-    connection.execute(insert(table).values(**key, **values))
+    """Write a row, replacing the one with this primary key."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    written = dialect.insert(table).values(**key, **values)
+    connection.execute(written.on_conflict_do_update(index_elements=key, set_=values))
 
 
 def owner_of(table: Table, row_id: str) -> ScalarSelect[str]:
