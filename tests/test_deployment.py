@@ -1,6 +1,7 @@
 """Files for deploying the app: they name files, options and versions that exist."""
 
 import re
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
@@ -11,6 +12,7 @@ from study.web import device_routes
 from study.web.server import _read_options
 
 ROOT = Path(__file__).parents[1]
+PARTS = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 DEPLOY = ROOT / "deploy"
 HOSTED = (ROOT / "deploy" / "hosted.md").read_text("utf-8")
@@ -133,3 +135,21 @@ def test_the_proxies_lead_to_workers_that_the_command_starts() -> None:
         assert _read_options(led[1].split()).students_at.endswith("://class.example.org")
         # A stream is passed on as it comes.
         assert "proxy_buffering off;" in text or "flush_interval -1" in text
+
+
+def test_every_package_that_the_app_imports_is_declared() -> None:
+    files = (
+        REQUIREMENTS,
+        *((ROOT / f"requirements-{name}.txt").read_text("utf-8") for name in ("postgres", "ray")),
+    )
+    declared = {_normalize(name) for name in re.findall(r"^([\w-]+)[\[>]", "\n".join(files), re.MULTILINE)}
+    sources = [ROOT / "app.py", *(path for part in PARTS for path in (ROOT / part).rglob("*.py"))]
+    imports = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
+    modules = {name for path in sources for name in imports.findall(path.read_text("utf-8"))}
+    carriers = packages_distributions()
+    for module in sorted(modules & set(carriers)):
+        assert declared & {_normalize(name) for name in carriers[module]}, module
+
+
+def _normalize(name: str) -> str:
+    return name.lower().replace("_", "-")
