@@ -27,7 +27,7 @@ from study.store.migrations import migrate_database
 from study.store.notices import Notices
 from study.store.profiles import Profiles
 from study.store.snapshots import snapshots_of
-from study.store.storage_errors import kind_of
+from study.store.storage_errors import classify_storage_error
 
 
 class Store:
@@ -97,7 +97,7 @@ def open_store(database_url: str, *, home: Path | None = None) -> Store:
             on_failure.pop_all()
     except (ArgumentError, DatabaseError, ModuleNotFoundError) as error:
         shown = _without_password(database_url)
-        if isinstance(error, DBAPIError) and (kind := kind_of(error)):
+        if isinstance(error, DBAPIError) and (kind := classify_storage_error(error)):
             raise _cannot_open(kind, shown) from error
         reason = first_line(getattr(error, "orig", None) or error).rstrip(".")
         raise LearnerError(

@@ -31,7 +31,7 @@ from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
 from study.store.database import one_view
-from study.store.storage_errors import in_words
+from study.store.storage_errors import translate_storage_errors
 from study.text.templates import render
 from study.web import form_event, page_files
 from study.web.fresh_browser import list_known
@@ -148,7 +148,7 @@ def guard_act(page: IslandPage) -> GuardedAct:
                 raise owners_only()
             if page.act is None:
                 raise form_event.unknown_act(event)
-            with in_words(), one_view():
+            with translate_storage_errors(), one_view():
                 return _encodable(page.act(event, request))
         except LearnerError as error:
             return _encodable({"error": str(error)})
@@ -169,7 +169,7 @@ class _PageView:
 
     def _load_island(self, request: gr.Request) -> Markup:
         try:
-            with in_words():
+            with translate_storage_errors():
                 return self._page.load(request)
         except LearnerError as error:
             return render("study/frame/trouble.html", error=error)
@@ -181,7 +181,7 @@ class _PageView:
 def load_header(context: Context, request: gr.Request) -> tuple[Markup, Markup]:
     """Return the profile name at the right end of the menu, with its shortcuts, and "Who are you?" below."""
     try:
-        with in_words():
+        with translate_storage_errors():
             visitor = visit_of(context, request)
             known = list_known(context, visitor) if visitor.is_here else []
     except LearnerError:  # a browser without cookies: the page itself says so

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from study.base.errors import LearnerError, StorageError
 from study.base.settings import Settings
 from study.store.snapshots import snapshots_of
-from study.store.storage_errors import in_words
+from study.store.storage_errors import translate_storage_errors
 from study.text.templates import render
 from study.web.security.middleware import RequestGuard, is_here
 
@@ -47,7 +47,7 @@ class Rescue:
 
     def choose(self, choice: str, name: str = "", *, now: datetime) -> None:
         """Do what was chosen. Raises LearnerError when it did not work."""
-        with self._lock, in_words():
+        with self._lock, translate_storage_errors():
             if choice == "aside" and self._snapshots and self._trouble.kind == "damaged":
                 self._snapshots.set_aside(now=now)
             elif choice == "restore" and self._snapshots and self._trouble.kind == "damaged":

@@ -25,7 +25,7 @@ from study.base.settings import Settings
 from study.store import Store, open_store
 from study.store.database import Database
 from study.store.snapshots import Snapshots
-from study.store.storage_errors import in_words
+from study.store.storage_errors import translate_storage_errors
 from study.web import documents, page_files, storage_troubles
 from study.web.rescue import Rescue
 
@@ -71,7 +71,7 @@ def test_what_the_database_refuses_is_said_in_words_and_harms_nothing(
         for number in range(2000):
             store.profiles.add(f"browser-{number}", f"{number:040}", now=now)
 
-    with pytest.raises(StorageError, match=words), in_words():
+    with pytest.raises(StorageError, match=words), translate_storage_errors():
         write_on()
     assert len(store.profiles.all()) >= 40, "reading goes on"
 
@@ -102,7 +102,7 @@ def test_a_name_that_no_file_can_have_is_not_found(folder: str) -> None:
 
 
 def test_other_errors_are_left_alone() -> None:
-    with pytest.raises(FileNotFoundError), in_words():
+    with pytest.raises(FileNotFoundError), translate_storage_errors():
         Path("/no/such/file").read_bytes()
 
 
