@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import fields
+from enum import IntEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import (
@@ -188,7 +189,16 @@ class Database:
             connection.close()
 
 
-def wait_for_turn(connection: Connection, lock: int) -> None:
+class AdvisoryLock(IntEnum):
+    """What transactions take in turn; the numbers are any that only this app uses."""
+
+    MIGRATION = 7_204_311
+    CLASSES = 7_204_312
+    OWN_FILES = 7_204_313
+    """Decks and questions: they are everyone's, in all processes."""
+
+
+def wait_for_turn(connection: Connection, lock: AdvisoryLock) -> None:
     """Let the transactions that name this lock follow each other, as all writes to a SQLite file do."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(lock)))
