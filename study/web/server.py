@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 import uvicorn
 
-from study.base.addresses import is_loopback
+from study.base.addresses import address_of, is_loopback, list_reachable_addresses
 from study.base.errors import LearnerError, StorageError
 from study.base.owner_log import note
 from study.base.settings import Settings, find_unknown_variables, load_settings
@@ -133,13 +133,6 @@ def _config(app: Any) -> uvicorn.Config:
     )
 
 
-def address_of(host: str, port: int) -> str:
-    """Return an address that works in a browser on this machine."""
-    if host in ("0.0.0.0", "::", ""):
-        host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequence[str] = ()) -> str:
     """Return what a start that others can reach opens, the addresses that work, and the owner's own.
 
@@ -150,7 +143,7 @@ def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequen
     names = [host]
     if host in ("0.0.0.0", "::", ""):
         names = [
-            *own_addresses(ipv6=host == "::"),
+            *list_reachable_addresses(ipv6=host == "::"),
             *(name for name in own_names() if name.endswith(".local")),
         ]
     direct = [address_of(name, port) for name in names if not is_loopback(name)]
@@ -166,18 +159,6 @@ def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequen
             f"  {shown[0]}/owner?key={owner_key}",
         )
     )
-
-
-def own_addresses(*, ipv6: bool = False) -> list[str]:
-    """Return the IPv4 addresses of this machine in its networks, and behind them the IPv6 ones if wanted."""
-    import psutil
-
-    found = (part for parts in psutil.net_if_addrs().values() for part in parts)
-    wanted = (socket.AF_INET, socket.AF_INET6) if ipv6 else (socket.AF_INET,)
-    numbers = {part.address for part in found if part.family in wanted}
-    # A browser can't open an address such as fe80::1%eth0, which is complete only with its interface.
-    usable = (number for number in numbers if not is_loopback(number) and not number.startswith("fe80:"))
-    return sorted(usable, key=lambda number: (":" in number, number))
 
 
 def set_gradio_environment(settings: Settings) -> None:
