@@ -47,10 +47,10 @@ from study.pages import (
     today,
 )
 from study.pages.search_entries import list_entries
-from study.ports.activities import Section
 from study.ports.context import Context
 from study.ports.places import Place
 from study.ports.ports import Ports
+from study.ports.progress import Section
 from study.store import open_store
 from study.store.snapshots import snapshots_of
 from study.store.upkeep import Upkeep
