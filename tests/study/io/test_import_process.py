@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.backup_rows import row_problem
 from flashcards.interchange.exchange import open_exchange as open_cards
 from flashcards.scheduling.scheduler import preview_outcomes
 from quizzes.interchange.exchange import open_exchange as open_questions
