@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from study.base.addresses import address_of
 from study.base.errors import LearnerError
-from study.web.server import STOP_SIGNALS, take_port
+from study.web.serving.server import STOP_SIGNALS, take_port
 
 READY = "Ready."
 """What a worker prints when it answers."""

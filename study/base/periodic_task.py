@@ -13,7 +13,7 @@ CLOSE_SECONDS = 2.0
 class PeriodicTask:
     """A thread that calls a function now and every hour, until it is closed.
 
-    What the function raises is noted for the owner; it is called again all the same.
+    What the function raises is noted for the owner; its next call comes in an hour as usual.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ from study.store.database import Database
 from study.store.snapshots import Snapshots
 from study.store.storage_errors import translate_storage_errors
 from study.web import documents, page_files, storage_troubles
-from study.web.rescue import Rescue
+from study.web.serving.rescue import Rescue
 
 ROOT = Path(__file__).parents[3]
 
