@@ -10,7 +10,7 @@ from lora_lab.engine.local import LocalEngine
 from study.base.addresses import is_loopback
 from study.base.settings import Settings
 from study.ports.places import Place
-from study.web.server import print_line, run, set_gradio_environment
+from study.web.serving.server import print_line, run, set_gradio_environment
 
 PLACES = (
     Place("Today", "/"),

@@ -33,7 +33,7 @@ from study.content.concepts import load_concepts
 from study.ports.context import Context
 from study.store import open_store
 from study.web.security.middleware import RequestGuard
-from study.web.server import take_port
+from study.web.serving.server import take_port
 
 
 def main() -> None:

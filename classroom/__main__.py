@@ -79,7 +79,7 @@ def _work(options: argparse.Namespace) -> int:
     from study.content.concepts import load_concepts
     from study.ports.context import Context
     from study.store import open_store
-    from study.web.server import take_port
+    from study.web.serving.server import take_port
 
     settings = _settings_of(options)
     if options.socket is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.decks.deck import load_decks
 from flashcards.decks.lint import lint_cards
-from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.backup_rows import row_problem
 from flashcards.interchange.exchange import card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.operations import Reviews

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from flashcards.decks.note import Card
-from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.backup_rows import row_problem
 from flashcards.interchange.class_cards import write_class_cards
 from flashcards.interchange.exchange import card_exchange, open_exchange
 from flashcards.interchange.user_decks import LiveDecks

@@ -25,8 +25,8 @@ from quizzes.stats.recurring_misses import recurring_of
 from study.content.concepts import concept_address
 from study.content.search import SearchEntry
 from study.parts import QUESTION_STYLES, AppPart, Core
-from study.ports.activities import MisconceptionLink, RecurringMiss
 from study.ports.context import Context, Visit
+from study.ports.learn import MisconceptionLink, RecurringMiss
 from study.ports.ports import Ports
 from study.text.markup import to_plain
 

@@ -47,10 +47,10 @@ from study.pages import (
     today,
 )
 from study.pages.search_entries import list_entries
-from study.ports.activities import Section
 from study.ports.context import Context
 from study.ports.places import Place
 from study.ports.ports import Ports
+from study.ports.progress import Section
 from study.store import open_store
 from study.store.snapshots import snapshots_of
 from study.store.upkeep import Upkeep
@@ -60,6 +60,7 @@ from study.web import (
     figure_route,
     frame,
     island_route,
+    mounting,
     page_files,
     progress_files,
     search_route,
@@ -156,7 +157,7 @@ def build_site(
     devices = Devices(context=core.context, keys=keys) if keys else None
     shared = _build_shared(core, parts, devices)
     all_parts = (shared, *parts)
-    with frame.building_pages():
+    with mounting.building_pages():
         blocks = gr.Blocks(title=APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
         for part in all_parts:
             for page in part.pages():
@@ -188,7 +189,7 @@ def build_site(
         larger=transfer_routes.LARGER_BODIES,
     )
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
-    return frame.mount(site, blocks, head=page_files.build_head(styles, projector=projector))
+    return mounting.mount(site, blocks, head=page_files.build_head(styles, projector=projector))
 
 
 def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:

@@ -1,6 +1,7 @@
 """Files for deploying the app: they name files, options and versions that exist."""
 
 import re
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
@@ -8,9 +9,10 @@ import yaml
 from classroom.__main__ import STUDENTS_PORT, _parser
 from study.base.import_limits import PACKAGE_BYTES
 from study.web import device_routes
-from study.web.server import _read_options
+from study.web.serving.options import read_options
 
 ROOT = Path(__file__).parents[1]
+PARTS = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 DEPLOY = ROOT / "deploy"
 HOSTED = (ROOT / "deploy" / "hosted.md").read_text("utf-8")
@@ -22,7 +24,7 @@ def test_the_image_starts_the_app_where_a_container_is_reached() -> None:
     assert command is not None
     words = re.findall(r'"([^"]+)"', command[1])
     assert words[:2] == ["python", "app.py"]
-    options = _read_options(words[2:])
+    options = read_options(words[2:])
     assert (options.host, options.port) == ("0.0.0.0", 7860)
     assert "EXPOSE 7860" in DOCKERFILE
     assert "LORA_STUDY_HOME=/data" in DOCKERFILE
@@ -92,7 +94,7 @@ def test_the_compose_file_starts_the_server_that_its_address_names() -> None:
 
 def test_the_proxy_of_study_pages_leads_to_the_processes_that_it_names() -> None:
     text = (DEPLOY / "study.nginx.conf").read_text("utf-8")
-    first, second = (_read_options(line.split()) for line in re.findall(r"python app\.py (.*)", text))
+    first, second = (read_options(line.split()) for line in re.findall(r"python app\.py (.*)", text))
     upstreams = dict(re.findall(r"upstream (\w+) \{(.*?)\}", text, re.DOTALL))
     assert re.findall(r"127\.0\.0\.1:(\d+)", upstreams["study_apps"]) == [str(first.port), str(second.port)]
     assert re.findall(r"127\.0\.0\.1:(\d+)", upstreams["study_lab"]) == [str(first.port)]
@@ -130,6 +132,24 @@ def test_the_proxies_lead_to_workers_that_the_command_starts() -> None:
         assert led is not None
         options = _parser().parse_args(started[1].split())
         assert (options.host, options.port, options.public_name) == ("127.0.0.1", 7861, ["class.example.org"])
-        assert _read_options(led[1].split()).students_at.endswith("://class.example.org")
+        assert read_options(led[1].split()).students_at.endswith("://class.example.org")
         # A stream is passed on as it comes.
         assert "proxy_buffering off;" in text or "flush_interval -1" in text
+
+
+def test_every_package_that_the_app_imports_is_declared() -> None:
+    files = (
+        REQUIREMENTS,
+        *((ROOT / f"requirements-{name}.txt").read_text("utf-8") for name in ("postgres", "ray")),
+    )
+    declared = {_normalize(name) for name in re.findall(r"^([\w-]+)[\[>]", "\n".join(files), re.MULTILINE)}
+    sources = [ROOT / "app.py", *(path for part in PARTS for path in (ROOT / part).rglob("*.py"))]
+    imports = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
+    modules = {name for path in sources for name in imports.findall(path.read_text("utf-8"))}
+    carriers = packages_distributions()
+    for module in sorted(modules & set(carriers)):
+        assert declared & {_normalize(name) for name in carriers[module]}, module
+
+
+def _normalize(name: str) -> str:
+    return name.lower().replace("_", "-")

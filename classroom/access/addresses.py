@@ -1,60 +1,37 @@
 """The addresses of this machine: which ones phones can reach, and whether a request comes from here."""
 
-import ipaddress
 import socket
-from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 from time import monotonic
 
-import psutil
+from study.base.addresses import OwnAddress, list_own_addresses, read_address
 
 KEPT_SECONDS = 5
 """Interfaces come and go with the Wi-Fi; reading them takes a millisecond."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LanAddress:
-    """One address of this machine on one interface."""
-
-    interface: str
-    address: str
-
-
-def lan_addresses() -> list[LanAddress]:
+def lan_addresses() -> list[OwnAddress]:
     """The IPv4 addresses that other devices may reach, the one that this machine prefers first."""
     preferred = _preferred()
-    found = [
-        LanAddress(interface=name, address=entry.address)
-        for name, entries in psutil.net_if_addrs().items()
-        for entry in entries
-        if entry.family == socket.AF_INET and not _is_of_no_use(entry.address)
-    ]
+    found = [each for each in list_own_addresses() if _is_of_use(each.address)]
     return sorted(found, key=lambda each: (each.address != preferred, each.interface, each.address))
 
 
 def is_own_address(address: str) -> bool:
     """Whether a client's address is one of this machine's own."""
-    try:
-        asked = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    plain = getattr(asked, "ipv4_mapped", None) or asked
-    return plain.is_loopback or str(plain) in _own(int(monotonic() / KEPT_SECONDS))
+    asked = read_address(address)
+    return asked is not None and (asked.is_loopback or str(asked) in _own(int(monotonic() / KEPT_SECONDS)))
 
 
 @lru_cache(maxsize=2)
 def _own(_period: int) -> frozenset[str]:
-    return frozenset(
-        entry.address.partition("%")[0]
-        for entries in psutil.net_if_addrs().values()
-        for entry in entries
-        if entry.family in (socket.AF_INET, socket.AF_INET6)
-    )
+    return frozenset(each.address for each in list_own_addresses())
 
 
-def _is_of_no_use(address: str) -> bool:
-    asked = ipaddress.ip_address(address)
-    return asked.is_loopback or asked.is_link_local or asked.is_unspecified
+def _is_of_use(address: str) -> bool:
+    read = ip_address(address)
+    return read.version == 4 and not (read.is_loopback or read.is_link_local or read.is_unspecified)
 
 
 def _preferred() -> str:

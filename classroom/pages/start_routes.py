@@ -16,7 +16,7 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from classroom.access.addresses import LanAddress, lan_addresses
+from classroom.access.addresses import lan_addresses
 from classroom.activities.activity import KIND_NAMES, Activity, name_of
 from classroom.live.hub import Hub
 from classroom.live.opening import KEEP_NAMES_DAYS, TEAM_CHOICES
@@ -25,6 +25,7 @@ from classroom.pages.requests import fields_of, form_of, json_of, tell_trouble
 from classroom.plans.on_the_spot import KINDS, entry_of, is_typed, read_activity, read_typed_minutes
 from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, LONGEST_TITLE, Plan, Plans
+from study.base.addresses import OwnAddress
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.content.yaml_reader import Problem
@@ -189,7 +190,7 @@ class StartRoutes:
         return HTMLResponse(render("classroom/twins.html", twins=named))
 
 
-def known_address(asked: str, addresses: Sequence[LanAddress]) -> str:
+def known_address(asked: str, addresses: Sequence[OwnAddress]) -> str:
     """One of this machine's own addresses; anything else falls back to the preferred one."""
     known = [each.address for each in addresses]
     if asked in known or asked == "127.0.0.1":

@@ -14,9 +14,9 @@ from classroom.pages import documents
 from classroom.pages.requests import tell_trouble, too_often
 from classroom.reports.take_home import take_home
 from study.base.errors import LearnerError
-from study.ports.activities import AskForCards
 from study.ports.classes import ClassCard, WriteClassCards
 from study.ports.context import Context, find_visit
+from study.ports.review import AskForCards
 from study.text.markup import to_html
 from study.web.downloads import file_response, not_found
 from study.web.security.middleware import browser_of

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from study.base.addresses import address_of
 from study.base.errors import LearnerError
-from study.web.server import STOP_SIGNALS, address_of, take_port
+from study.web.serving.server import STOP_SIGNALS, take_port
 
 READY = "Ready."
 """What a worker prints when it answers."""

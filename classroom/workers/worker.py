@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 
 from classroom.workers.supervisor import READY
-from study.web.server import FINISH_ANSWERS_SECONDS
+from study.web.serving.server import FINISH_ANSWERS_SECONDS
 
 
 def serve(site: Any, listening: socket.socket) -> None:

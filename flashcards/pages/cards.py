@@ -22,8 +22,8 @@ from flashcards.scheduling.backlog import LONGEST_DAYS
 from study.base.errors import StaleError
 from study.base.html import NO_HTML
 from study.content.yaml_reader import LEVELS
-from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
+from study.ports.review import Fragment
 from study.store.logs.cards import FORGOTTEN
 from study.text.templates import render
 from study.web import form_event, frame

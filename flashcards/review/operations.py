@@ -25,7 +25,7 @@ from study.base.days import StudyDays
 from study.base.errors import LearnerError, StaleError
 from study.base.units import to_milliseconds
 from study.content.confusable import Lookalikes
-from study.ports.activities import CardsDue
+from study.ports.today import CardsDue
 from study.store import Store
 from study.store.logs.card_operations import CardOperation
 from study.store.logs.cards import CardReview, LatestReview

@@ -20,8 +20,9 @@ from study.content.concepts import ConceptMap
 from study.content.confusable import load_confusable
 from study.figures.figure import FigureAbout, no_figure
 from study.learner.progress import count_recalled, typical_seconds
-from study.ports.activities import CardsDue, Ending, Fragment, Missed, Steps
 from study.ports.context import Context, Visit
+from study.ports.review import Ending, Fragment, Missed, Steps
+from study.ports.today import CardsDue
 from study.store.logs.cards import FORGOTTEN, CardReview
 from study.store.logs.five_minute_reviews import ReviewRun
 from study.text.markup import to_html, to_plain

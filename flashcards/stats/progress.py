@@ -34,7 +34,7 @@ MEASURES = (
 
 @dataclass(frozen=True, kw_only=True)
 class CardSection:
-    """The cards' section; implements `study.ports.activities.Section`."""
+    """The cards' section; implements `study.ports.progress.Section`."""
 
     exercise: CardExercise
     name: str = "cards"

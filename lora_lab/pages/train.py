@@ -45,8 +45,8 @@ from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
+from study.ports.review import AskForCards
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

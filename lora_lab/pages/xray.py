@@ -20,8 +20,8 @@ from lora_lab.xray.charts import SIDE_WORDS, place_of, shorten_kind
 from lora_lab.xray.service import XrayService, XrayStatus
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
+from study.ports.review import AskForCards
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

@@ -18,8 +18,8 @@ from lora_lab.predictions.of_microscope import (
 )
 from lora_lab.predictions.run_predictions import settle_guesses
 from study.base.html import NO_HTML
-from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
+from study.ports.review import AskForCards
 from study.store.logs.predictions import Prediction
 from study.text.templates import render
 

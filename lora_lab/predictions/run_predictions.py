@@ -14,8 +14,8 @@ from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_bytes, as_percent
-from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
+from study.ports.review import AskForCards
 from study.store.logs.predictions import Prediction
 from study.text.templates import render
 

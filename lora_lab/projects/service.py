@@ -17,8 +17,8 @@ from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import Grid
 from lora_lab.settings.urls import xray_address
 from study.base.errors import LearnerError
-from study.ports.activities import ProjectLink
 from study.ports.context import Visit
+from study.ports.learn import ProjectLink
 from study.store import Store
 from study.store.logs.projects import EntryKind, ProjectEntry
 

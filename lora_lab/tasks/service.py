@@ -17,8 +17,8 @@ from lora_lab.views import memory_form
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 from study.content.search import SearchEntry
-from study.ports.activities import TaskLink, TasksDone
 from study.ports.context import Visit
+from study.ports.learn import TaskLink, TasksDone
 from study.store import Store
 from study.store.logs.tasks import TaskAttempt
 

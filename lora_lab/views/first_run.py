@@ -14,8 +14,8 @@ from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import at_rank
 from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_duration
-from study.ports.activities import FirstRunView
 from study.ports.context import Visit
+from study.ports.introduction import FirstRunView
 from study.text.templates import render
 
 INTRODUCTION_WORDS = {"held-out loss": "loss on unseen pairs", "examples": "pairs"}

@@ -6,7 +6,7 @@ from typing import Any
 from lora_lab.charts.run_view import SETTING_NAMES, settings_of
 from lora_lab.settings.run_form import address_of, command_of, format_value
 from lora_lab.spec import spec_from
-from study.ports.activities import LabLink
+from study.ports.learn import LabLink
 
 
 def build_lab_link(preset: Mapping[str, Any]) -> LabLink:

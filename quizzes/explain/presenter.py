@@ -21,8 +21,8 @@ from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
 from quizzes.grader.verdicts import count_covered, judge_ticks
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.ports.activities import AskForCards, Ending, Fragment, Missed, Steps
 from study.ports.context import Context, Visit
+from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
 from study.store import Store
 from study.store.logs.explains import ExplainAttempt, Opinion, draft_key
 from study.store.logs.five_minute_reviews import ReviewRun

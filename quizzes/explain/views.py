@@ -11,8 +11,8 @@ from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.ports.activities import Fragment
 from study.ports.classes import Verdict
+from study.ports.review import Fragment
 from study.store.logs.explains import ExplainAttempt
 from study.text.markup import to_plain
 from study.text.templates import render

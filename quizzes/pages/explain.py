@@ -14,8 +14,8 @@ from quizzes.grader.prompts import CONCEPTS, Prompt
 from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
-from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
+from study.ports.review import Fragment
 from study.store.logs.explains import ExplainAttempt, draft_key
 from study.text.templates import render
 from study.web import form_event, frame

@@ -18,8 +18,8 @@ from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
 from study.content.yaml_reader import LEVELS
 from study.learner.progress import most_frequent
-from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
+from study.ports.review import Fragment
 from study.store.json_columns import LONGEST_QUIZ, SLOWEST_PACE
 from study.store.logs.quizzes import QuizRecord
 from study.text.templates import render

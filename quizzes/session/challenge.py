@@ -7,8 +7,8 @@ from quizzes.session.modes import RULES
 from quizzes.session.operations import QuizOperations, new_seed
 from quizzes.session.quiz_options import QuizChoice, address_of, choice_of
 from quizzes.session.session import Position
-from study.ports.activities import ChallengeLink
 from study.ports.context import Visit
+from study.ports.learn import ChallengeLink
 
 LOOK_BACK = 200  # quizzes
 RULES_OF_IT = RULES["challenge"]

@@ -25,7 +25,7 @@ from study.content.yaml_reader import LEVELS
 from study.learner.mastery import compute_mastery
 from study.learner.path import path_ids
 from study.learner.progress import Mastery, find_weakest
-from study.ports.activities import Subjects
+from study.ports.subjects import Subjects
 from study.store import Store
 from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord
 

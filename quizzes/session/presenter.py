@@ -17,8 +17,9 @@ from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, no_figure
 from study.learner.progress import typical_seconds
-from study.ports.activities import AskForCards, Ending, Fragment, Missed, Steps, Subjects
 from study.ports.context import Context, Visit
+from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
+from study.ports.subjects import Subjects
 from study.store.logs.five_minute_reviews import ReviewRun
 from study.store.logs.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
 from study.text.markup import to_html, to_plain

@@ -14,8 +14,8 @@ from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_sta
 from study.base.confidence_intervals import share_of
 from study.base.html import NO_HTML
 from study.plots.plot import Plot
-from study.ports.activities import RecurringMiss
 from study.ports.context import Visit
+from study.ports.learn import RecurringMiss
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_plain
@@ -24,7 +24,7 @@ from study.text.templates import render
 
 @dataclass(frozen=True, kw_only=True)
 class QuizSection:
-    """The questions' section; implements `study.ports.activities.Section`."""
+    """The questions' section; implements `study.ports.progress.Section`."""
 
     store: Store
     bank: Bank

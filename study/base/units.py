@@ -1,6 +1,5 @@
 """Numbers as learners read them. MB is 10^6 bytes and GB 10^9, here and on every page."""
 
-import math
 from datetime import timedelta
 
 MB = 10**6
@@ -45,7 +44,7 @@ def as_two_digits(number: float) -> str:
     """Format as `0.30`, `1.2`, `13`, `1.2e-05`: two significant digits, a trailing zero kept."""
     if not 1e-3 <= abs(number) < 1e6:
         return f"{number:.1e}" if number else "0"
-    return f"{number:.{max(0, 1 - math.floor(math.log10(abs(number))))}f}"
+    return f"{number:.0f}" if abs(number) >= 9.95 else f"{number:#.2g}"
 
 
 def as_percent(percent: float) -> str:

@@ -14,7 +14,6 @@ from study.base.yaml_loader import load_yaml
 from study.content.user_files import compute_digest, read_own_file, write_own_file
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
 from study.io.unfinished_import import (
-    FILES_LOCK,
     FileChange,
     forget_changes,
     list_changes,
@@ -23,7 +22,7 @@ from study.io.unfinished_import import (
     take_back_files,
 )
 from study.store import Store
-from study.store.database import wait_for_turn
+from study.store.database import AdvisoryLock, wait_for_turn
 from study.store.logs.imports import ImportRecord, record_import, record_undo
 from study.store.merge import add_rows, take_back
 from study.store.row_verdicts import MergedRow, Verdict, compare_rows
@@ -68,7 +67,7 @@ class Imports:
         restore_unfinished(self.store, self.home)
         try:
             with self.store.database.write(profile_id) as connection:
-                wait_for_turn(connection, FILES_LOCK)
+                wait_for_turn(connection, AdvisoryLock.OWN_FILES)
                 _refuse_stale(self.home, plan)
                 counts: VerdictCounts = Counter()
                 found = compare_rows(connection, profile_id, plan.tables)
@@ -100,7 +99,7 @@ class Imports:
         files = record.changes.get("files", {})
         restore_unfinished(self.store, self.home)
         with self.store.database.write(profile_id) as connection:
-            wait_for_turn(connection, FILES_LOCK)
+            wait_for_turn(connection, AdvisoryLock.OWN_FILES)
             _refuse_changed(self.home, files)
             gone = {
                 item

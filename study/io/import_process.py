@@ -3,15 +3,17 @@
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from study.base.errors import LearnerError
-from study.base.import_limits import READING_CPU_SECONDS, READING_SECONDS
+from study.base.import_limits import IMPORT_CPU_SECONDS, IMPORT_SECONDS, SPLIT
 from study.base.json_lines import JsonLinesProcess
 from study.base.settings import Settings
 from study.io.backup import RowProblem
-from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
 from study.io.planning import AFTER_A_STOP, PlannedImport, Progress, Upload
 from study.io.reading_process import name_of, raise_error
 from study.store.rows import RowTexts
@@ -19,7 +21,7 @@ from study.store.rows import RowTexts
 IDLE_SECONDS = 600
 """A worker that has nothing to do for so long ends: it holds about 115 MB."""
 
-_SPLIT = "Split it into smaller files, then choose one of them."
+_PLANNED = TypeAdapter(PlannedImport)
 
 
 class ProcessPlanner:
@@ -47,8 +49,6 @@ class ProcessPlanner:
         self._why = ""
         self._idle: threading.Timer | None = None
         self._closed = False
-        self.last: Mapping[str, Any] = {}
-        """What the last answer said of its costs: `cpu_seconds` and `peak_bytes`."""
 
     def warm_up(self) -> None:
         """Start the process, so that it is ready when a file comes."""
@@ -60,7 +60,7 @@ class ProcessPlanner:
         with self._working:
             process = self._ready()
             self._why = ""
-            watch = threading.Timer(READING_SECONDS, self._end, (process, "time"))
+            watch = threading.Timer(IMPORT_SECONDS, self._end, (process, "time"))
             watch.daemon = True
             watch.start()
             try:
@@ -93,7 +93,6 @@ class ProcessPlanner:
             if "of" in found:
                 progress(found["done"], found["of"])
                 continue
-            self.last = found
             if found.get("ends"):
                 self._end(process, "ends")
             raise_error(found)
@@ -106,12 +105,10 @@ class ProcessPlanner:
             return LearnerError(f"Reading {name} was stopped.", do_next=AFTER_A_STOP)
         by_clock = self._why == "time"
         if by_clock or status == -24:  # SIGXCPU
-            limit = f"{READING_SECONDS} s" if by_clock else f"{READING_CPU_SECONDS} s of processor time"
-            return LearnerError(
-                f"Reading {name} takes more than {limit}, which is the limit.", do_next=_SPLIT
-            )
+            limit = f"{IMPORT_SECONDS} s" if by_clock else f"{IMPORT_CPU_SECONDS} s of processor time"
+            return LearnerError(f"Reading {name} takes more than {limit}, which is the limit.", do_next=SPLIT)
         return LearnerError(
-            f"{name} could not be read: the process reading it crashed or was stopped.", do_next=_SPLIT
+            f"{name} could not be read: the process reading it crashed or was stopped.", do_next=SPLIT
         )
 
     def _ready(self) -> JsonLinesProcess:
@@ -146,21 +143,6 @@ class ProcessPlanner:
 
 
 def _planned(found: Mapping[str, Any]) -> PlannedImport:
-    plan, report = found["plan"], found["report"]
-    return PlannedImport(
-        plan=ImportPlan(
-            groups=_groups(plan["groups"]),
-            notes=tuple(plan["notes"]),
-            files=plan["files"],
-            read_from=plan["read_from"],
-            tables={name: RowTexts(text.split("\n")[:-1]) for name, text in found["tables"].items()},
-        ),
-        report=ImportReport(groups=_groups(report["groups"]), notes=tuple(report["notes"])),
-    )
-
-
-def _groups(listed: Sequence[Mapping[str, Any]]) -> tuple[ImportGroup, ...]:
-    return tuple(
-        ImportGroup(title=group["title"], entries=tuple(ImportEntry(**entry) for entry in group["entries"]))
-        for group in listed
-    )
+    planned = _PLANNED.validate_python({"plan": found["plan"], "report": found["report"]})
+    tables = {name: RowTexts(text.split("\n")[:-1]) for name, text in found["tables"].items()}
+    return replace(planned, plan=replace(planned.plan, tables=tables))

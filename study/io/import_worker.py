@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from study.base.errors import LearnerError
-from study.base.import_limits import READING_BYTES, READING_CPU_SECONDS
+from study.base.import_limits import IMPORT_CPU_SECONDS, READING_BYTES, SPLIT
 from study.base.json_lines import open_answers
 from study.base.settings import Settings
 from study.content.concepts import load_concepts
@@ -39,8 +39,6 @@ from study.store.rows import RowTexts, Tables
 
 if sys.platform != "win32":  # which has no such limits; the app's own limit on time holds there
     import resource
-
-SPLIT = "Split it into smaller files."
 
 
 def open_planner(setup: Mapping[str, Any]) -> DirectPlanner:
@@ -73,7 +71,7 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
         now, begun = datetime.fromisoformat(order.pop("now")), time.process_time()
         upload = Upload(**{**order, "path": Path(order["path"])})
         name = upload.name
-        limit_cpu_time(READING_CPU_SECONDS)
+        limit_cpu_time(IMPORT_CPU_SECONDS)
         try:
             planned = planner.plan(upload, now=now, progress=report)
             rows = planned.plan.tables if upload.to_import else {}

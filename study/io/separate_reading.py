@@ -20,16 +20,13 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from study.base.errors import LearnerError
+from study.base.import_limits import SMALL_FILE_CPU_SECONDS, SMALL_FILE_SECONDS
 from study.base.json_lines import open_answers
 from study.base.owner_log import note
 from study.base.settings import ROOT
 from study.base.units import as_bytes
 from study.io.process_limits import limit_cpu_time, limit_memory
 from study.io.reading_process import error_answer, find_named, memory_error, name_of, raise_error
-
-READING_CPU_SECONDS = 10
-READING_SECONDS = 40
-"""By the clock, for a busy machine."""
 
 AT_ONCE = 2
 WAIT_SECONDS = 10
@@ -59,17 +56,17 @@ def read_apart(reader: Reader, name: str, content: bytes) -> Any:
 def _read(function: str, name: str, content: bytes) -> Any:
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "study.io.separate_reading", function, str(READING_CPU_SECONDS)],
+            [sys.executable, "-m", "study.io.separate_reading", function, str(SMALL_FILE_CPU_SECONDS)],
             input=json.dumps(name).encode() + b"\n" + content,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=ROOT,
-            timeout=READING_SECONDS,
+            timeout=SMALL_FILE_SECONDS,
             start_new_session=True,
         )
         answer = json.loads(done.stdout)
     except subprocess.TimeoutExpired as error:
-        said = f"{name} takes more than {READING_SECONDS} s to read."
+        said = f"{name} takes more than {SMALL_FILE_SECONDS} s to read."
         raise LearnerError(said, do_next=_SMALLER) from error
     except ValueError as error:  # it was ended at a limit, or by what it read
         said = f"{name} could not be read: the process reading it crashed or was stopped."

@@ -15,12 +15,10 @@ from typing import Any
 from study.base.settings import IMPORTS_FOLDER
 from study.content.user_files import compute_digest, read_own_file, replace_file, write_own_file
 from study.store import Store
-from study.store.database import wait_for_turn
+from study.store.database import AdvisoryLock, wait_for_turn
 from study.store.logs.imports import is_recorded, is_undone
 
 PREFIX = "unfinished-"
-FILES_LOCK = 7_204_313  # any number that only this app uses
-"""A change of decks and questions waits for its turn: they are everyone's, in all processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +77,7 @@ def restore_unfinished(store: Store, home: Path) -> None:
         profile_id = path.stem.removeprefix(PREFIX)
         # The lock of the writer: an import that is going on in another process is waited for.
         with store.database.write(profile_id) as connection:
-            wait_for_turn(connection, FILES_LOCK)
+            wait_for_turn(connection, AdvisoryLock.OWN_FILES)
             kept = _read_note(path)
             committed = kept is None or (
                 is_undone(connection, kept["undone"])

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from study.content.concepts import Concept, ConceptMap, concept_address
 from study.learner.path import choose_next_concept, say_place
 from study.learner.progress import SPACED_KINDS, AnswerOutcome, Mastery, find_weakest, mastery_by_concept
-from study.ports.activities import Subjects
+from study.ports.subjects import Subjects
 from study.store import Store
 from study.store.logs.quizzes import QuizRecord
 

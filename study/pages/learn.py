@@ -21,8 +21,8 @@ from study.learner import progress
 from study.learner.mastery import compute_mastery
 from study.learner.path import follow_path, path_ids, understood
 from study.learner.study_modes import STUDY_MODES, count_done, mode_of
-from study.ports.activities import Subjects
 from study.ports.context import Context, Visit
+from study.ports.subjects import Subjects
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

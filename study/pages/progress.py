@@ -13,8 +13,9 @@ from study.learner.path import understood
 from study.learner.progress import LEVEL_RULE, MASTERY_RULE
 from study.plots.render import render_on_page
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
-from study.ports.activities import Section, Subjects
 from study.ports.context import Context, Visit
+from study.ports.progress import Section
+from study.ports.subjects import Subjects
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

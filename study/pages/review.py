@@ -10,15 +10,8 @@ from markupsafe import Markup
 from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
 from study.learner.progress import most_frequent
-from study.ports.activities import (
-    CardActivity,
-    ExplainActivity,
-    Fragment,
-    QuizActivity,
-    ReviewActivity,
-    Steps,
-)
 from study.ports.context import Context, Visit
+from study.ports.review import CardActivity, ExplainActivity, Fragment, QuizActivity, ReviewActivity, Steps
 from study.store.logs.five_minute_reviews import ReviewRun
 from study.text.templates import render
 from study.web import form_event, frame

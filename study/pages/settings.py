@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 import gradio as gr
 from markupsafe import Markup
 
-from study.base.addresses import is_loopback
+from study.base.addresses import is_loopback, list_reachable_addresses
 from study.base.owner_log import FILE, read_last
 from study.io.pending_upload import PendingUploads
 from study.ports.context import Context, Visit
@@ -21,7 +21,6 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.device_routes import LINK_MINUTES, Devices, qr_code
 from study.web.frame import Reply
-from study.web.server import own_addresses
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
 WORDS = ("card_order", "time_zone")
@@ -125,7 +124,7 @@ def _host_of(request: gr.Request) -> tuple[str, bool]:
     host = request.headers.get("host", "")
     name, _, port = host.rpartition(":")
     if is_loopback(name or host):
-        here = own_addresses()
+        here = list_reachable_addresses()
         host = f"{here[0]}:{port}" if here and name else host
     return host, request.headers.get("x-forwarded-proto", "") == "https"
 

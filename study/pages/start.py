@@ -18,8 +18,8 @@ from study.figures.controls import controls_of
 from study.figures.figure import Figures
 from study.lessons.introduction import OUTCOMES, IntroductionStep, introduction, order_cards
 from study.lessons.lesson_text import LessonText, Terms
-from study.ports.activities import FirstRuns
 from study.ports.context import Context, Visit
+from study.ports.introduction import FirstRuns
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

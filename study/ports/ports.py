@@ -5,22 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from study.figures.figure import FigureAbout, Figures, no_figure
-from study.ports.activities import (
-    AskForCards,
-    CardActivity,
-    CardsDue,
-    ChallengeLink,
-    ExplainActivity,
-    FirstRuns,
-    LabLink,
-    MisconceptionLink,
-    ProjectLink,
-    QuizActivity,
-    RecurringMiss,
-    Subjects,
-    TaskLink,
-    TasksDone,
-)
 from study.ports.classes import (
     ClassGrader,
     ClassGrids,
@@ -32,6 +16,19 @@ from study.ports.classes import (
     WriteClassCards,
 )
 from study.ports.context import Visit
+from study.ports.introduction import FirstRuns
+from study.ports.learn import (
+    ChallengeLink,
+    LabLink,
+    MisconceptionLink,
+    ProjectLink,
+    RecurringMiss,
+    TaskLink,
+    TasksDone,
+)
+from study.ports.review import AskForCards, CardActivity, ExplainActivity, QuizActivity
+from study.ports.subjects import Subjects
+from study.ports.today import CardsDue
 from study.store.logs.tasks import TaskAttempt
 
 

@@ -1,5 +1,6 @@
-"""The store: append-only logs in one database, SQLite by default, any SQLAlchemy URL otherwise."""
+"""The store: append-only logs in one database, SQLite by default, PostgreSQL otherwise."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from study.store.migrations import migrate_database
 from study.store.notices import Notices
 from study.store.profiles import Profiles
 from study.store.snapshots import snapshots_of
-from study.store.storage_errors import kind_of
+from study.store.storage_errors import classify_storage_error
 
 
 class Store:
@@ -87,13 +88,16 @@ def open_store(database_url: str, *, home: Path | None = None) -> Store:
     or the version of the data is wrong.
     """
     try:
-        database = open_database(database_url)
-        database.check()
-        migrate_database(database, before_upgrade=lambda: _back_up(database_url, home))
-        database.check_writing()
+        with ExitStack() as on_failure:
+            database = open_database(database_url)
+            on_failure.callback(database.engine.dispose)  # Windows moves no file that is open
+            database.check()
+            migrate_database(database, before_upgrade=lambda: _back_up(database_url, home))
+            database.check_writing()
+            on_failure.pop_all()
     except (ArgumentError, DatabaseError, ModuleNotFoundError) as error:
         shown = _without_password(database_url)
-        if isinstance(error, DBAPIError) and (kind := kind_of(error)):
+        if isinstance(error, DBAPIError) and (kind := classify_storage_error(error)):
             raise _cannot_open(kind, shown) from error
         reason = first_line(getattr(error, "orig", None) or error).rstrip(".")
         raise LearnerError(

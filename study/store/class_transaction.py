@@ -64,8 +64,8 @@ class ClassTransaction:
         self._revisions: dict[str, int] = {}
         self._taken: dict[tuple[str, int], set[str]] = {}
 
-    def undone(self) -> None:
-        """Forget what a job did that was undone."""
+    def forget_job(self) -> None:
+        """Forget what an undone job did."""
         self._steps.clear()
         self._revisions.clear()
         self._taken.clear()
@@ -85,8 +85,8 @@ class ClassTransaction:
 
     def open_room(self, room: ClassRoom, activities: Sequence[Mapping[str, Any]]) -> None:
         """Add a room with its activities. The caller draws a code that is free."""
-        values = {name: getattr(room, name) for name in t.class_rooms.c.keys()}  # noqa: SIM118 - columns
-        self._connection.execute(insert(t.class_rooms).values(**{**values, "options": dict(room.options)}))
+        values = vars(room) | {"options": dict(room.options)}
+        self._connection.execute(insert(t.class_rooms).values(**values))
         rows = [
             {"room_id": room.id, "position": position, "spec": dict(spec)}
             for position, spec in enumerate(activities)

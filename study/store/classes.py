@@ -15,9 +15,7 @@ from study.base.errors import LearnerError
 from study.store import class_schema as t
 from study.store.class_records import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
-from study.store.database import StoreLog, read_row, wait_for_turn
-
-WRITER_LOCK = 7_204_312  # any number that only this app uses
+from study.store.database import AdvisoryLock, StoreLog, read_row, wait_for_turn
 
 
 class ClassLog(StoreLog):
@@ -33,7 +31,7 @@ class ClassLog(StoreLog):
         with self._database.write() as connection:
             # In any number of processes: a vote that reads an open round is committed before the step that
             # closes it, and nothing deadlocks.
-            wait_for_turn(connection, WRITER_LOCK)
+            wait_for_turn(connection, AdvisoryLock.CLASSES)
             transaction = ClassTransaction(connection)
             for kind, alike in groupby(jobs, key=type):
                 if kind is AnswerJob:
@@ -96,7 +94,7 @@ def _do_or_undo(
         with connection.begin_nested():
             return job(transaction)
     except LearnerError as error:
-        transaction.undone()
+        transaction.forget_job()
         return error
 
 

@@ -1,4 +1,4 @@
-"""One database behind any SQLAlchemy URL: reads of one request share a transaction, writes wait in line."""
+"""One database, SQLite or PostgreSQL: reads of one request share a transaction, writes wait in line."""
 
 import functools
 import os
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import fields
+from enum import IntEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import (
@@ -18,7 +19,6 @@ from sqlalchemy import (
     Select,
     Table,
     create_engine,
-    delete,
     event,
     exists,
     func,
@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.visitors import iterate
@@ -188,7 +189,16 @@ class Database:
             connection.close()
 
 
-def wait_for_turn(connection: Connection, lock: int) -> None:
+class AdvisoryLock(IntEnum):
+    """What transactions take in turn; the numbers are any that only this app uses."""
+
+    MIGRATION = 7_204_311
+    CLASSES = 7_204_312
+    OWN_FILES = 7_204_313
+    """Decks and questions: they are everyone's, in all processes."""
+
+
+def wait_for_turn(connection: Connection, lock: AdvisoryLock) -> None:
     """Let the transactions that name this lock follow each other, as all writes to a SQLite file do."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(lock)))
@@ -225,10 +235,10 @@ def advance_position(connection: Connection, profile_id: str | ScalarSelect[str]
 
 
 def put_row(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Write a row, replacing the one with this key."""
-    # Delete and insert is the one way to overwrite that every backend understands alike.
-    connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
-    connection.execute(insert(table).values(**key, **values))
+    """Write a row, replacing the one with this primary key."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    written = dialect.insert(table).values(**key, **values)
+    connection.execute(written.on_conflict_do_update(index_elements=key, set_=values))
 
 
 def owner_of(table: Table, row_id: str) -> ScalarSelect[str]:

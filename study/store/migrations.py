@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select, text
 
 from study.base.errors import LearnerError
-from study.store.database import Database, wait_for_turn
+from study.store.database import AdvisoryLock, Database, wait_for_turn
 from study.store.schema import metadata
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ BASELINE = "0001"
 SCRIPTS = Path(__file__).parent / "alembic"
 STEPS_BEFORE_ALEMBIC = 8
 """Numbered steps of our own that led to the tables of the baseline."""
-
-ADVISORY_LOCK = 7_204_311  # any number that only this app uses
 
 version_table = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
@@ -43,7 +41,7 @@ def migrate_database(database: Database, *, before_upgrade: Callable[[], None] |
         if before_upgrade is not None:
             before_upgrade()
     with database.write() as connection:
-        wait_for_turn(connection, ADVISORY_LOCK)
+        wait_for_turn(connection, AdvisoryLock.MIGRATION)
         version = read_version(connection)
         if version == HEAD:
             return

@@ -31,7 +31,7 @@ from study.store.snapshot_copies import (
     replace_all_but_classes,
     upgrade_copy,
 )
-from study.store.storage_errors import kind_of
+from study.store.storage_errors import classify_storage_error
 
 Reason = Literal["daily", "upgrade", "import", "restore"]
 KEPT = 10
@@ -108,9 +108,8 @@ class Snapshots:
         return Snapshot(path=path, made_at=now, reason=reason)
 
     def make_if_due(self, *, now: datetime) -> Snapshot | None:
-        """Write the daily backup unless one was made within a day."""
-        newest = next((made for made in self.listed() if made.reason == "daily"), None)
-        if newest is not None and now - newest.made_at < EVERY:
+        """Write the daily backup unless one was made within a day; a clock that was fast has made none."""
+        if any(made.reason == "daily" and now - EVERY < made.made_at <= now for made in self.listed()):
             return None
         return self.make("daily", now=now)
 
@@ -202,7 +201,7 @@ class Snapshots:
             if not is_whole(folder / DATABASE):
                 raise zipfile.BadZipFile
         except (OSError, *DAMAGED) as error:
-            if isinstance(error, OSError) and (kind := kind_of(error)):
+            if isinstance(error, OSError) and (kind := classify_storage_error(error)):
                 raise StorageError(kind) from error
             raise LearnerError(
                 f"The backup of {snapshot.made} can't be read.", do_next="Choose an older one."
@@ -252,7 +251,7 @@ def _upgrade(snapshot: Snapshot, copy: Path) -> None:
 
 
 def _told(error: Exception) -> LearnerError:
-    kind = kind_of(error) or ("damaged" if isinstance(error, sqlite3.Error) else None)
+    kind = classify_storage_error(error) or ("damaged" if isinstance(error, sqlite3.Error) else None)
     if kind is None:
         return LearnerError(f"The backup can't be written: {error}.", do_next="Check the data folder.")
     return StorageError(kind)

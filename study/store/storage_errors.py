@@ -37,8 +37,8 @@ _MESSAGES: tuple[tuple[str, StorageKind], ...] = (
 )
 
 
-def kind_of(error: BaseException) -> StorageKind | None:
-    """Return what the storage refuses; None for an error that says nothing of it."""
+def classify_storage_error(error: BaseException) -> StorageKind | None:
+    """Return why the storage refused; None for an error that has another cause."""
     if isinstance(error, OSError):
         return _ERRNO.get(error.errno or 0)
     if isinstance(error, DBAPIError | sqlite3.Error):
@@ -48,12 +48,12 @@ def kind_of(error: BaseException) -> StorageKind | None:
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def translate_storage_errors() -> Iterator[None]:
     """Raise StorageError instead of what the disk or the database raises; other errors pass."""
     try:
         yield
     except (OSError, DBAPIError) as error:
-        kind = kind_of(error)
+        kind = classify_storage_error(error)
         if kind is None:
             raise
         raise StorageError(kind) from error

@@ -3,10 +3,8 @@
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from study.base.errors import LearnerError
-from study.base.owner_log import note, note_error
+from study.base.owner_log import note
 from study.base.periodic_task import PeriodicTask
 from study.store.profiles import Profiles
 from study.store.snapshots import Snapshots
@@ -43,7 +41,4 @@ class Upkeep:
             except (LearnerError, OSError) as error:
                 self._snapshots.problem = str(error)
                 note("backup", "The daily backup was not made. Import and export says why.")
-        try:
-            self._profiles.remove_idle_guests(before=now - GUESTS_KEPT, stop=self._task.is_closing)
-        except SQLAlchemyError as error:
-            note_error("removing guests who never did anything", error)
+        self._profiles.remove_idle_guests(before=now - GUESTS_KEPT, stop=self._task.is_closing)

@@ -16,7 +16,7 @@ from study.ports.places import Place, find_place
 from study.text.templates import render
 from study.web.downloads import not_found
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = (Path(__file__).parents[2] / "docs").resolve()
 FONTS = Path(__file__).parents[1] / "static" / "fonts"
 PLAIN = frozenset({".json", ".tsv"})
 # Wide tables scroll in themselves; `docs/traps.md 2` leads to `## 2. ...`, `#nf4` to `## NF4 (`nf4`)`.

@@ -101,5 +101,5 @@ def _refuse_many(count: int) -> None:
 
 def read_number(written: str, *, default: int, low: int, high: int) -> int:
     """A whole number from an address that anyone may have typed: out of range is brought into range."""
-    short = written[:18]  # any number that long is out of range, and thousands of digits Python does not read
+    short = written[:LONGEST_WHOLE]  # out of range at that length, and Python reads no thousands of digits
     return min(max(int(short), low), high) if written.removeprefix("-").isdecimal() else default

@@ -6,8 +6,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from study.base.errors import LearnerError
-from study.ports.activities import Section
 from study.ports.context import Context
+from study.ports.progress import Section
 from study.web import frame
 from study.web.downloads import not_found, plot_response
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from study.base.errors import StorageError, StorageKind
-from study.store.storage_errors import kind_of
+from study.store.storage_errors import classify_storage_error
 from study.web.downloads import not_found
 
 STATUS: dict[StorageKind, int] = {"full": 507}
@@ -25,7 +25,7 @@ def register(site: FastAPI) -> None:
 async def _answer(_request: Request, error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # no file has such a name
         return not_found("There is nothing at that address.")
-    kind = error.kind if isinstance(error, StorageError) else kind_of(error)
+    kind = error.kind if isinstance(error, StorageError) else classify_storage_error(error)
     if kind is None:
         raise error
     return PlainTextResponse(str(StorageError(kind)), STATUS.get(kind, UNAVAILABLE))

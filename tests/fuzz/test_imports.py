@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.backup_rows import row_problem
 from flashcards.interchange.exchange import card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from lora_lab.data.datasets import Dataset

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from study.base.errors import LearnerError
 from study.base.owner_log import note
-from study.store.storage_errors import in_words
+from study.store.storage_errors import translate_storage_errors
 from study.web.security.middleware import COOKIE as LEARNER_COOKIE
 from study.web.security.middleware import is_browser_id, scope_of
 from study.web.security.rates import Rates, Turns
@@ -187,7 +187,7 @@ def _read_secret(path: Path) -> bytes:
 
     Raises LearnerError when it holds anything else: a guess would make someone else the owner.
     """
-    with in_words():
+    with translate_storage_errors():
         if not path.exists():
             _write_secret(path)
         written = path.read_text("ascii", errors="replace")

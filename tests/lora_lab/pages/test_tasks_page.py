@@ -6,8 +6,8 @@ from lora_lab.pages.tasks import TasksPage
 from lora_lab.tasks.content import tasks_by_id
 from lora_lab.tasks.service import TaskService
 from study.base.errors import LearnerError
-from study.ports.activities import MisconceptionLink
 from study.ports.context import Context, find_visit
+from study.ports.learn import MisconceptionLink
 from study.ports.ports import Ports
 from tests.visits import Visitor, words
 

@@ -13,8 +13,8 @@ from flashcards.review.presenter import card_exercise
 from quizzes.bank.bank import Question
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.presenter import quiz_exercise
-from study.ports.activities import Subjects
 from study.ports.context import Context
+from study.ports.subjects import Subjects
 from study.store.logs.quizzes import QuizAnswer
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import JSON, Boolean, Float, Integer, insert, select
 
-from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.backup_rows import row_problem
 from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, preview_outcomes
 from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.backup_rows import row_problem
 from study.base.settings import load_settings
 from study.io.backup import BackupExchange, build_backup
 from study.io.exchange import Exchange

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.backup_rows import row_problem
 from flashcards.interchange.exchange import open_exchange as open_cards
 from flashcards.scheduling.scheduler import preview_outcomes
 from quizzes.interchange.exchange import open_exchange as open_questions
@@ -23,6 +24,7 @@ from study.io.backup_text import write_document
 from study.io.import_jobs import ImportJobs
 from study.io.import_process import ProcessPlanner
 from study.io.planning import PlannedImport, Upload
+from study.io.reading_process import raise_error
 from study.store import open_store
 from study.text.html_import import from_html
 from tests.study.io.bombs import FILES
@@ -80,15 +82,30 @@ def test_an_ordinary_file_is_planned_as_in_this_process(
         read(planner, home, profile, "a.xyz", b"x")
 
 
-def test_bombs_cost_little_and_the_process_goes_on(planner: ProcessPlanner, home: Path, profile: str) -> None:
+@pytest.fixture
+def costs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the process's last answer says of its costs, which nothing but these tests reads."""
+    answered: dict[str, Any] = {}
+
+    def note_costs(answer: dict[str, Any]) -> None:
+        answered.update(answer)
+        raise_error(answer)
+
+    monkeypatch.setattr(import_process, "raise_error", note_costs)
+    return answered
+
+
+def test_bombs_cost_little_and_the_process_goes_on(
+    planner: ProcessPlanner, home: Path, profile: str, costs: dict[str, Any]
+) -> None:
     """Every one is read or refused in words, within 5 s of processor time and 500 MB."""
     assert len(FILES) >= 77
     costly = {}
     for title, (name, content) in FILES.items():
-        planner.last = {}
+        costs.clear()
         with suppress(LearnerError):
             read(planner, home, profile, name, content())
-        seconds, peak = planner.last.get("cpu_seconds", 999), planner.last.get("peak_bytes", 10**12)
+        seconds, peak = costs.get("cpu_seconds", 999), costs.get("peak_bytes", 10**12)
         if seconds > CPU_SECONDS or peak > PEAK_BYTES:
             costly[title] = (seconds, peak)
     assert costly == {}
@@ -96,7 +113,7 @@ def test_bombs_cost_little_and_the_process_goes_on(planner: ProcessPlanner, home
 
 
 def test_a_backup_of_the_largest_size_is_read_and_the_next_file_as_well(
-    planner: ProcessPlanner, home: Path, profile: str
+    planner: ProcessPlanner, home: Path, profile: str, costs: dict[str, Any]
 ) -> None:
     """100 ratings a day for three years; each takes 560 bytes of the file with what it did to the card."""
     content = _backup_of(102_000)
@@ -104,7 +121,7 @@ def test_a_backup_of_the_largest_size_is_read_and_the_next_file_as_well(
     for _ in range(2):
         planned = read(planner, home, profile, "backup.json", content)
         assert planned.report.counts["new"] == 204_000
-        assert planner.last["peak_bytes"] < PEAK_BYTES
+        assert costs["peak_bytes"] < PEAK_BYTES
     reviews = planned.plan.tables["card_reviews"]
     assert next(iter(reviews))["card_id"] == "lora-card-0"
 
@@ -193,7 +210,7 @@ def test_a_process_that_dies_is_told_in_words_and_replaced(
 def test_a_file_stopped_by_the_clock_is_told_its_limit(
     planner: ProcessPlanner, home: Path, profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_process, "READING_SECONDS", 0.01)
+    monkeypatch.setattr(import_process, "IMPORT_SECONDS", 0.01)
     endless = home / "endless.file"
     os.mkfifo(endless)  # nobody writes into it
     with pytest.raises(LearnerError, match=r"takes more than 0\.01 s, which is the limit"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from study.base.errors import LearnerError
+from study.base.import_limits import SMALL_FILE_CPU_SECONDS, SMALL_FILE_SECONDS
 from study.base.owner_log import OwnerLog, read_last
 from study.io import separate_reading
 from study.io.separate_reading import Reader, read_apart
@@ -40,7 +41,7 @@ def test_what_the_reader_says_is_said() -> None:
 def test_whatever_a_file_does_the_app_goes_on_and_the_owner_knows(
     reader: Reader, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(separate_reading, "READING_SECONDS", 3 if reader is readers.take_time else 40)
+    monkeypatch.setattr(separate_reading, "SMALL_FILE_SECONDS", 3 if reader is readers.take_time else 40)
     log = OwnerLog(tmp_path)
     with pytest.raises(LearnerError, match=said) as raised:
         read_apart(reader, "mine.jsonl", b"x" * 3000)
@@ -51,8 +52,8 @@ def test_whatever_a_file_does_the_app_goes_on_and_the_owner_knows(
 
 
 def test_processor_time_is_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert separate_reading.READING_CPU_SECONDS < separate_reading.READING_SECONDS
-    monkeypatch.setattr(separate_reading, "READING_CPU_SECONDS", 1)
+    assert SMALL_FILE_CPU_SECONDS < SMALL_FILE_SECONDS
+    monkeypatch.setattr(separate_reading, "SMALL_FILE_CPU_SECONDS", 1)
     with pytest.raises(LearnerError, match="the process reading it crashed"):
         read_apart(readers.take_time, "mine.jsonl", b"")
 

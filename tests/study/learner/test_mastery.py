@@ -8,7 +8,7 @@ from study.content.concepts import ConceptMap
 from study.learner.mastery import compute_mastery, suggest_steps
 from study.learner.path import choose_next_concept, understood
 from study.learner.progress import Mastery
-from study.ports.activities import Subjects
+from study.ports.subjects import Subjects
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
 from tests.study.opinions import opinions

@@ -9,9 +9,9 @@ from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
 from study.pages.review import ReviewPage
 from study.pages.today import GLANCE, TodayPage
-from study.ports.activities import Subjects
 from study.ports.context import Context
 from study.ports.ports import Ports
+from study.ports.subjects import Subjects
 
 
 @pytest.fixture

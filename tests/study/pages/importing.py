@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.backup_rows import row_problem
 from flashcards.interchange.exchange import card_exchange
 from study.base.errors import LearnerError
 from study.io.apply_import import Imports

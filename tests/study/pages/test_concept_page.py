@@ -28,9 +28,9 @@ from study.lessons.lesson_text import terms_of
 from study.pages.concept import ConceptPage
 from study.pages.learn import LearnPage
 from study.pages.review import ReviewPage
-from study.ports.activities import Subjects
 from study.ports.context import Context
 from study.ports.ports import Ports
+from study.ports.subjects import Subjects
 from study.store import Store
 from tests.study.lesson_files import CONCEPT, write_lesson
 from tests.visits import build_event, opened, words

@@ -11,8 +11,8 @@ from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.lessons.lesson_text import terms_of
 from study.pages.start import StartPage
-from study.ports.activities import FirstRunView
 from study.ports.context import Context, find_visit
+from study.ports.introduction import FirstRunView
 from tests.visits import opened, words
 
 

@@ -17,8 +17,9 @@ from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
 from study.base.errors import LearnerError
 from study.pages.progress import ProgressPage
-from study.ports.activities import Section, Subjects
 from study.ports.context import Context, find_visit
+from study.ports.progress import Section
+from study.ports.subjects import Subjects
 from study.store.logs.quizzes import QuizAnswer
 from study.text.templates import render
 from study.web.progress_files import register

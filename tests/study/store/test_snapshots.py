@@ -236,6 +236,14 @@ def test_the_newest_ten_are_kept_and_one_a_day_is_made(snapshots: Snapshots, now
     assert kept[0].made_at == now + timedelta(days=14)
 
 
+def test_a_backup_of_a_clock_that_was_fast_keeps_none_from_being_made(
+    snapshots: Snapshots, now: datetime
+) -> None:
+    snapshots.make("daily", now=now + timedelta(days=3650))
+    assert snapshots.make_if_due(now=now) is not None
+    assert snapshots.make_if_due(now=now + timedelta(hours=23)) is None
+
+
 def test_many_backups_for_one_reason_push_out_none_of_another(snapshots: Snapshots, now: datetime) -> None:
     snapshots.make_if_due(now=now)
     snapshots.make("upgrade", now=now)

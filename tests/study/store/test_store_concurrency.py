@@ -3,13 +3,17 @@
 import multiprocessing
 import os
 import signal
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from datetime import UTC, datetime
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from datetime import UTC, datetime, timedelta
 from functools import partial
+
+from sqlalchemy import event, select
 
 from study.base.errors import StaleError
 from study.base.settings import Settings
 from study.store import Store, open_store
+from study.store import schema as t
+from study.store.database import put_row
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 SPAWN = multiprocessing.get_context("spawn")
@@ -95,3 +99,27 @@ def test_two_processes_may_create_the_same_database(settings: Settings) -> None:
     with ProcessPoolExecutor(2, mp_context=SPAWN) as pool:
         visits = [pool.submit(open_and_visit, settings.database_url, "browser") for _ in range(2)]
         assert len({visit.result() for visit in visits}) == 1
+
+
+def test_two_clicks_of_one_browser_overwrite_one_row(store: Store, ana: str) -> None:
+    """The second waits for the first on PostgreSQL, and then finds its row."""
+    first = partial(put_row, table=t.browsers, key={"id": "b1"}, values={"profile_id": ana, "chosen_at": NOW})
+    with ThreadPoolExecutor() as pool, store.database.write() as connection:
+        first(connection)
+        second = pool.submit(store.profiles.switch, "b1", ana, now=NOW + timedelta(minutes=1))
+        wait([second], timeout=0.5)
+        connection.commit()
+        second.result(timeout=30)
+    with store.database.read() as connection:
+        chosen_at = connection.scalars(select(t.browsers.c.chosen_at).where(t.browsers.c.id == "b1")).one()
+    assert chosen_at == NOW + timedelta(minutes=1)
+
+
+def test_a_row_is_overwritten_in_one_statement(store: Store, ana: str) -> None:
+    """Between a deletion and an insertion another transaction would find no row to wait for."""
+    values = {"profile_id": ana, "chosen_at": NOW}
+    said: list[str] = []
+    event.listen(store.database.engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+    with store.database.write() as connection:
+        put_row(connection, t.browsers, {"id": "b1"}, values)
+    assert [each.split()[0] for each in said if not each.startswith("BEGIN")] == ["INSERT"]

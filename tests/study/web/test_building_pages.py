@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from gradio.context import Context as GradioContext
 
 from study.ports.context import Context
-from study.web import frame
+from study.web import mounting
 from tests.study.web.islands import add_empty_page
 
 PATHS = ("/", "/cards", "/quiz")
@@ -26,7 +26,7 @@ def build(context: Context) -> gr.Blocks:
 
 
 def config_of(blocks: gr.Blocks) -> str:
-    site = frame.mount(FastAPI(), blocks, head="")
+    site = mounting.mount(FastAPI(), blocks, head="")
     assert site.routes
     config: Any = blocks.get_config_file()
     return json.dumps({name: value for name, value in config.items() if name != "app_id"}, default=str)
@@ -43,10 +43,10 @@ def test_one_app_is_made_however_many_pages_there_are(
         return create_app(*arguments, **named)
 
     monkeypatch.setattr(gradio.blocks.App, "create_app", counted)
-    with frame.building_pages():
+    with mounting.building_pages():
         blocks = build(context)
     assert made == []
-    frame.mount(FastAPI(), blocks, head="")
+    mounting.mount(FastAPI(), blocks, head="")
     assert len(made) == 1
     assert blocks.app is not None
 
@@ -54,34 +54,34 @@ def test_one_app_is_made_however_many_pages_there_are(
 def test_the_pages_are_those_that_gradio_would_have_made(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with frame.building_pages():
+    with mounting.building_pages():
         blocks = build(context)
     quick = config_of(blocks)
-    monkeypatch.setattr(frame, "building_pages", nullcontext)
+    monkeypatch.setattr(mounting, "building_pages", nullcontext)
     assert config_of(build(context)) == quick
 
 
 def test_another_gradio_is_left_alone(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(gradio.blocks.App, "create_app")
-    with frame.building_pages():
+    with mounting.building_pages():
         assert "create_app" not in vars(gradio.blocks.App)
     monkeypatch.undo()
     assert callable(gradio.blocks.App.create_app)
 
 
 def test_sessions_share_what_gradio_computes_for_each(context: Context) -> None:
-    site = frame.mount(FastAPI(), build(context), head="")
+    site = mounting.mount(FastAPI(), build(context), head="")
     holder = site.routes[-1].app.state_holder  # type: ignore[attr-defined]
     one, other = holder["one"], holder["other"]
     assert one.config_values is other.config_values
     assert one.state_data is not other.state_data
     assert one.blocks_config is not other.blocks_config
-    assert holder.capacity == frame.SESSIONS_KEPT
+    assert holder.capacity == mounting.SESSIONS_KEPT
 
 
 def test_no_event_waits_in_gradios_queue_which_looks_for_one_rarely(context: Context) -> None:
     blocks = build(context)
-    frame.mount(FastAPI(), blocks, head="")
+    mounting.mount(FastAPI(), blocks, head="")
     assert [event.name for event in blocks.fns.values() if event.queue and event.fn is not None] == []
-    assert blocks._queue.sleep_when_free == frame.QUEUE_PAUSE_SECONDS
-    assert blocks._queue.progress_update_sleep_when_free == frame.QUEUE_PAUSE_SECONDS
+    assert blocks._queue.sleep_when_free == mounting.QUEUE_PAUSE_SECONDS
+    assert blocks._queue.progress_update_sleep_when_free == mounting.QUEUE_PAUSE_SECONDS

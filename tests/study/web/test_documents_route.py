@@ -1,6 +1,7 @@
 """Documents that texts cite open in the app, and nothing else of the repository does."""
 
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,13 @@ def test_every_document_that_content_cites_opens(browser: TestClient, path: Path
         assert answer.status_code == 200, address
         section = address.partition("#")[2]
         assert not section or f'id="{section}"' in answer.text, address
+
+
+def test_documents_open_where_the_app_is_reached_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "app").symlink_to(ROOT, target_is_directory=True)
+    found = spec_from_file_location("linked_documents", tmp_path / "app" / "study" / "web" / "documents.py")
+    assert found is not None
+    assert found.loader is not None
+    linked = module_from_spec(found)
+    found.loader.exec_module(linked)
+    assert linked.serve_document("traps.md", PLACES).status_code == 200

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from study.base.errors import LearnerError
 from study.base.owner_log import OwnerLog, read_last
 from study.ports.context import Context
-from study.web import frame, island_route, storage_troubles
+from study.web import frame, island_route, mounting, storage_troubles
 from study.web.form_event import unknown_act
 from study.web.security.access import RoleGate, ServerKeys
 from study.web.security.error_notes import ErrorNotes, area_of
@@ -39,7 +39,7 @@ def answer_event(event: dict[str, Any], request: Any) -> frame.Reply:
 
 @pytest.fixture
 def site(context: Context) -> FastAPI:
-    with frame.building_pages():
+    with mounting.building_pages():
         blocks = gr.Blocks(analytics_enabled=False)
         add_empty_page(blocks, context, answer_event, "cards", path="/cards")
         add_empty_page(blocks, context, answer_event, "lab", path="/lab", learners_may={"look"})
@@ -142,7 +142,7 @@ def test_a_bug_is_noted_for_the_owner_by_route(site: FastAPI, context: Context) 
 
 
 def test_two_islands_of_one_name_are_refused(context: Context) -> None:
-    with frame.building_pages():
+    with mounting.building_pages():
         blocks = gr.Blocks(analytics_enabled=False)
         for path in ("/", "/cards"):
             add_empty_page(blocks, context, answer_event, "twin", path=path)
@@ -156,7 +156,7 @@ def test_an_error_that_the_island_raises_is_its_answer(site: FastAPI) -> None:
 
 
 def test_a_refused_press_is_not_kept(context: Context) -> None:
-    with frame.building_pages():
+    with mounting.building_pages():
         blocks = gr.Blocks(analytics_enabled=False)
         add_empty_page(blocks, context, answer_event, "lab", path="/lab", learners_may={"look"})
     request = Request({"type": "http", "role": "learner"})

@@ -11,9 +11,11 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -23,8 +25,9 @@ from study.base.settings import Settings
 from study.store import Store, open_store
 from study.store.database import Database
 from study.store.snapshots import Snapshots
-from study.store.storage_errors import in_words
+from study.store.storage_errors import translate_storage_errors
 from study.web import documents, page_files, storage_troubles
+from study.web.serving.rescue import Rescue
 
 ROOT = Path(__file__).parents[3]
 
@@ -68,7 +71,7 @@ def test_what_the_database_refuses_is_said_in_words_and_harms_nothing(
         for number in range(2000):
             store.profiles.add(f"browser-{number}", f"{number:040}", now=now)
 
-    with pytest.raises(StorageError, match=words), in_words():
+    with pytest.raises(StorageError, match=words), translate_storage_errors():
         write_on()
     assert len(store.profiles.all()) >= 40, "reading goes on"
 
@@ -99,7 +102,7 @@ def test_a_name_that_no_file_can_have_is_not_found(folder: str) -> None:
 
 
 def test_other_errors_are_left_alone() -> None:
-    with pytest.raises(FileNotFoundError), in_words():
+    with pytest.raises(FileNotFoundError), translate_storage_errors():
         Path("/no/such/file").read_bytes()
 
 
@@ -203,6 +206,14 @@ def test_a_damaged_database_without_a_backup_can_be_set_aside(home: Path) -> Non
         assert text_of(address)[0] == 200
 
 
+def test_a_database_that_can_not_be_opened_is_let_go(home: Path, settings: Settings) -> None:
+    """Windows moves no file that is open."""
+    damage(home)
+    with pytest.raises(StorageError):
+        open_store(settings.database_url)
+    assert not [file for file in psutil.Process().open_files() if Path(file.path).parent == home]
+
+
 def test_a_locked_database_is_opened_once_the_other_program_lets_go(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +227,14 @@ def test_a_locked_database_is_opened_once_the_other_program_lets_go(
             other.close()
             text_of(f"{address}/rescue", choice="again")
             assert ready(app)
+
+
+def test_who_comes_through_a_proxy_reads_what_is_wrong_and_chooses_nothing(settings: Settings) -> None:
+    behind_a_proxy = replace(settings, public_names=("study.example.org",))
+    site = Rescue(behind_a_proxy, StorageError("damaged"), leave=lambda: None).site(hosts=("127.0.0.1",))
+    visitor = TestClient(site, base_url="https://study.example.org", client=("127.0.0.1", 50_000))
+    assert visitor.get("/").status_code == 503
+    assert visitor.post("/rescue", content="choice=again").status_code == 403
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file rights of Linux and macOS")

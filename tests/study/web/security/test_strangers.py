@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.types import Scope
 
-from study.base.addresses import is_loopback
+from study.base.addresses import address_of, is_loopback
 from study.base.errors import LearnerError
 from study.io.apply_import import Imports
 from study.io.import_jobs import ImportJobs
@@ -19,10 +19,10 @@ from study.pages.inout import InOutPage
 from study.pages.settings import SettingsPage
 from study.ports.context import Context
 from study.store.snapshots import snapshots_of
-from study.web import server
 from study.web.security.access import RoleGate, ServerKeys
 from study.web.security.middleware import RequestGuard, own_names
-from study.web.server import address_of, network_notice
+from study.web.serving import server
+from study.web.serving.server import network_notice
 from tests.study.web.test_web import ask
 from tests.visits import build_event, opened
 

@@ -5,8 +5,8 @@ import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from study.web.server import take_port
-from study.web.startup_page import StartupPage
+from study.web.serving.server import take_port
+from study.web.serving.startup_page import StartupPage
 
 
 def get(port: int, path: str = "/") -> tuple[int, str]:

@@ -11,17 +11,17 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TextIO
 
 import uvicorn
 
-from study.base.addresses import is_loopback
+from study.base.addresses import address_of, is_loopback, list_reachable_addresses
 from study.base.errors import LearnerError, StorageError
 from study.base.owner_log import note
 from study.base.settings import Settings, find_unknown_variables, load_settings
-from study.web.startup_page import StartupPage
-from study.web.stop_guard import start_guard
+from study.web.serving.options import read_options
+from study.web.serving.startup_page import StartupPage
+from study.web.serving.stop_guard import start_guard
 from study.web.stub_files import disable_stub_writing
 
 STOP_SIGNALS = tuple(
@@ -38,12 +38,11 @@ CLOSE_SECONDS = 4.5
 """From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""
 KILL_SECONDS = 4.8
 """The same while a call lets no line of Python run."""
-EVERY_ADDRESS = "0.0.0.0"
 
 
 def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
     """Read the command line, build the app, serve it until interrupted. Returns the exit status."""
-    options = _read_options(arguments)
+    options = read_options(arguments)
     if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
         start_guard(_respected_signals(), KILL_SECONDS)
     try:
@@ -105,7 +104,7 @@ def _offer_ways_out(
     listening: socket.socket, settings: Settings, trouble: StorageError, host: str, address: str
 ) -> bool:
     """Serve the rescue page; return whether the app should be started again."""
-    from study.web.rescue import Rescue
+    from study.web.serving.rescue import Rescue
 
     chosen = threading.Event()
     server: _AnnouncingServer | None = None
@@ -133,13 +132,6 @@ def _config(app: Any) -> uvicorn.Config:
     )
 
 
-def address_of(host: str, port: int) -> str:
-    """Return an address that works in a browser on this machine."""
-    if host in ("0.0.0.0", "::", ""):
-        host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequence[str] = ()) -> str:
     """Return what a start that others can reach opens, the addresses that work, and the owner's own.
 
@@ -150,7 +142,7 @@ def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequen
     names = [host]
     if host in ("0.0.0.0", "::", ""):
         names = [
-            *own_addresses(ipv6=host == "::"),
+            *list_reachable_addresses(ipv6=host == "::"),
             *(name for name in own_names() if name.endswith(".local")),
         ]
     direct = [address_of(name, port) for name in names if not is_loopback(name)]
@@ -166,18 +158,6 @@ def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequen
             f"  {shown[0]}/owner?key={owner_key}",
         )
     )
-
-
-def own_addresses(*, ipv6: bool = False) -> list[str]:
-    """Return the IPv4 addresses of this machine in its networks, and behind them the IPv6 ones if wanted."""
-    import psutil
-
-    found = (part for parts in psutil.net_if_addrs().values() for part in parts)
-    wanted = (socket.AF_INET, socket.AF_INET6) if ipv6 else (socket.AF_INET,)
-    numbers = {part.address for part in found if part.family in wanted}
-    # A browser can't open an address such as fe80::1%eth0, which is complete only with its interface.
-    usable = (number for number in numbers if not is_loopback(number) and not number.startswith("fe80:"))
-    return sorted(usable, key=lambda number: (":" in number, number))
 
 
 def set_gradio_environment(settings: Settings) -> None:
@@ -304,62 +284,3 @@ def _end_after(seconds: float) -> None:
     watchdog = threading.Timer(seconds, os._exit, (0,))
     watchdog.daemon = True
     watchdog.start()
-
-
-def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="app.py", description="Study LoRA and QLoRA: cards, quizzes and a live lab."
-    )
-    # A host of Gradio apps starts `python app.py` and says in these variables where it looks for it.
-    given = os.environ.get
-    parser.add_argument(
-        "--host",
-        default=given("GRADIO_SERVER_NAME"),
-        help="address to listen on (default: GRADIO_SERVER_NAME, otherwise this machine only; with --class "
-        "every address)",
-    )
-    parser.add_argument(
-        "--class",
-        dest="only_class",
-        action="store_true",
-        help="teach a class: other devices reach the class's student pages and nothing else",
-    )
-    parser.add_argument(
-        "--students-at",
-        default="",
-        metavar="URL",
-        help="the address that students open, where a proxy or `python -m classroom serve` answers them",
-    )
-    parser.add_argument(
-        "--open-lab",
-        action="store_true",
-        default=bool(given("SPACE_HOST")),
-        help="let everyone start, stop and delete runs (default: where SPACE_HOST is set)",
-    )
-    parser.add_argument(
-        "--port",
-        type=int,
-        default=given("GRADIO_SERVER_PORT") or 7860,
-        help="port to listen on (default: GRADIO_SERVER_PORT, otherwise 7860; 0: any free one)",
-    )
-    parser.add_argument(
-        "--public-name",
-        action="append",
-        default=[given("SPACE_HOST")] if given("SPACE_HOST") else [],
-        help="a name that browsers reach it by, such as study.example.org (default: SPACE_HOST)",
-    )
-    parser.add_argument("--data-folder", type=Path, help="where progress, runs and models are kept")
-    parser.add_argument(
-        "--projector", action="store_true", help="large type and no profile names, for a class"
-    )
-    parser.add_argument(
-        "--no-worker", dest="worker", action="store_false", help="start no worker: no training, no grader"
-    )
-    parser.add_argument(
-        "--study-only",
-        action="store_true",
-        help="serve study pages beside an app on the same data folder and database, which does the training",
-    )
-    options = parser.parse_args(arguments)
-    options.host = options.host or (EVERY_ADDRESS if options.only_class else "127.0.0.1")
-    return options

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from study.base.errors import LearnerError, StorageError
 from study.base.settings import Settings
 from study.store.snapshots import snapshots_of
-from study.store.storage_errors import in_words
+from study.store.storage_errors import translate_storage_errors
 from study.text.templates import render
 from study.web.security.middleware import RequestGuard, is_here
 
@@ -32,6 +32,7 @@ class Rescue:
     def __init__(self, settings: Settings, trouble: StorageError, leave: Callable[[], None]) -> None:
         self._trouble = trouble
         self._leave = leave
+        self._public_names = settings.public_names
         self._snapshots = snapshots_of(settings.database_url, settings.home)
         self._lock = threading.Lock()
 
@@ -41,12 +42,12 @@ class Rescue:
                 Route("/rescue", self._choose, methods=["POST"]),
                 Route("/{path:path}", self._show, methods=["GET"]),
             ],
-            middleware=[Middleware(RequestGuard, hosts=hosts)],
+            middleware=[Middleware(RequestGuard, hosts=hosts, public_names=self._public_names)],
         )
 
     def choose(self, choice: str, name: str = "", *, now: datetime) -> None:
         """Do what was chosen. Raises LearnerError when it did not work."""
-        with self._lock, in_words():
+        with self._lock, translate_storage_errors():
             if choice == "aside" and self._snapshots and self._trouble.kind == "damaged":
                 self._snapshots.set_aside(now=now)
             elif choice == "restore" and self._snapshots and self._trouble.kind == "damaged":

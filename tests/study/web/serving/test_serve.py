@@ -15,9 +15,10 @@ from starlette.responses import PlainTextResponse
 
 from study.base.addresses import is_loopback
 from study.base.errors import LearnerError
-from study.web.server import _config, _read_options, run, take_port
+from study.web.serving.options import read_options
+from study.web.serving.server import _config, run, take_port
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -97,7 +98,7 @@ def test_help_is_there_at_once_and_without_gradio() -> None:
 def test_a_class_listens_for_other_devices_unless_an_address_is_given(
     given: list[str], host: str, only_class: bool
 ) -> None:
-    options = _read_options(given)
+    options = read_options(given)
     assert (options.host, options.only_class) == (host, only_class)
 
 

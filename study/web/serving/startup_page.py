@@ -10,7 +10,7 @@ from string import Template
 
 REQUEST_BYTES = 65_536
 WAIT_SECONDS = 0.1
-_PAGE = Template((Path(__file__).parents[1] / "static" / "startup.html").read_text("utf-8"))
+_PAGE = Template((Path(__file__).parents[2] / "static" / "startup.html").read_text("utf-8"))
 
 
 class StartupPage:

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 LIMIT_SECONDS = 5
 
 
@@ -126,7 +126,7 @@ def test_a_signal_before_the_app_is_ready_ends_it_as_well(tmp_path: Path) -> Non
 
 HOLDING = """
 import re, signal, sys, threading, time
-from study.web import server
+from study.web.serving import server
 from starlette.applications import Starlette
 
 def build(*arguments, **named):

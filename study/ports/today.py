@@ -1,0 +1,32 @@
+"""What Today says of a learner's cards."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardsDue:
+    """A learner's due flashcards."""
+
+    due: int
+    """Learning, requested and due cards."""
+
+    new: int
+    """New cards within today's limit."""
+
+    coming: tuple[int, ...]
+    """Cards due on each of the next days, today first. Overdue cards, and those requested by a missed
+    question, count for today.
+    """
+
+    unseen: int = 0
+    """Of `due`, the cards that a missed question requested and that were never shown."""
+
+    @property
+    def seen(self) -> int:
+        """The due cards that were shown before."""
+        return self.due - self.unseen
+
+    @property
+    def left(self) -> int:
+        """All cards that a learner would see today."""
+        return self.due + self.new

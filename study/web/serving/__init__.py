@@ -1,0 +1,1 @@
+"""From the command line to the end of the process: options, port, the pages shown meanwhile, server, stop."""
