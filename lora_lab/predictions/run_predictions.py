@@ -8,7 +8,15 @@ from markupsafe import Markup
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
-from lora_lab.predictions.judging import FACTOR, TIE, EndedRun, GuessVerdict, RunGuess, guess_of, judge_guess
+from lora_lab.predictions.judging import (
+    FACTOR,
+    LOSS_TIE,
+    EndedRun,
+    GuessVerdict,
+    RunGuess,
+    guess_of,
+    judge_guess,
+)
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -94,7 +102,7 @@ class Predictions:
             ended=run.state().ended,
             concepts=self.context.concepts,
             factor=FACTOR,
-            tie=TIE,
+            tie=LOSS_TIE,
         )
 
     def guess_about(self, visit: Visit, run_id: str) -> RunGuess | None:
