@@ -239,10 +239,15 @@ def _build_slug(model: str) -> str:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object to a partial file, then rename it over the old file."""
+    """Replace a file by a JSON object."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, json.dumps(values))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text to a partial file of this thread, then rename it over the old file."""
     partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    partial.write_text(json.dumps(values), "utf-8")
+    partial.write_text(text, "utf-8")
     os.replace(partial, path)
 
 
