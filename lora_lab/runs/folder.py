@@ -6,7 +6,6 @@ import re
 import secrets
 import shutil
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -107,12 +106,16 @@ def _read_spec(path: Path, _written_ns: int) -> RunSpec:
     return RunSpec.from_json(path.read_text("utf-8"))
 
 
-class _States:
-    """The state of each run and how far its events were read, for the runs that were asked for last."""
+KEPT_STATES = 500
 
-    def __init__(self, *, at_most: int = 500) -> None:
-        self._at_most = at_most
-        self._known: OrderedDict[Path, tuple[int, RunState]] = OrderedDict()
+
+class _States:
+    """The state of each run and how far its events were read, for the newest runs: the last runs of a longer
+    list, which are read again each time, do not push out the first ones.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[int, RunState]] = {}
         self._lock = threading.Lock()
 
     def read(self, path: Path) -> RunState:
@@ -131,9 +134,8 @@ class _States:
         state = fold_events(events, state)
         with self._lock:
             self._known[path] = (offset_bytes, state)
-            self._known.move_to_end(path)
-            while len(self._known) > self._at_most:
-                self._known.popitem(last=False)
+            if len(self._known) > KEPT_STATES:
+                del self._known[min(self._known)]  # names sort by time
         return state
 
 

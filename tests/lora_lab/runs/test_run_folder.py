@@ -42,6 +42,30 @@ def run(runs_dir: Path) -> RunFolder:
     return create_run(runs_dir, RunSpec(), own_dataset(), now=NOW)
 
 
+def test_of_more_runs_than_are_kept_only_the_oldest_are_read_again(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [
+        create_run(runs_dir, RunSpec(), own_dataset(), now=NOW + timedelta(minutes=minute))
+        for minute in range(3)
+    ]
+    for run in runs:
+        run.emit("queued")
+    read: list[Path] = []
+
+    def read_and_note(path: Path, *, offset_bytes: int) -> tuple[list[Event], int]:
+        read.append(path)
+        return read_events(path, offset_bytes=offset_bytes)
+
+    monkeypatch.setattr(folder, "KEPT_STATES", 2)
+    monkeypatch.setattr(folder, "_STATES", folder._States())
+    monkeypatch.setattr(folder, "read_events", read_and_note)
+    newest_first = list(list_runs(runs_dir))
+    for run in newest_first * 2:
+        assert run.state().status == "queued"
+    assert read == [run.events_path for run in (*newest_first, newest_first[-1])]
+
+
 def test_a_new_run_holds_its_spec_and_the_exact_data(run: RunFolder) -> None:
     assert run.spec == RunSpec()
     assert load_saved(run.path) == own_dataset()
