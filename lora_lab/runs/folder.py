@@ -78,7 +78,7 @@ class RunFolder:
         return read_events(self.events_path)[0]
 
     def state(self) -> RunState:
-        """The run as its events tell it. Only what was appended since the last call is read."""
+        """Return the run as its events tell it. Only what was appended since the last call is read."""
         return _STATES.read(self.events_path)
 
     def ask_to_stop(self) -> None:
@@ -119,7 +119,7 @@ class _States:
         self._lock = threading.Lock()
 
     def read(self, path: Path) -> RunState:
-        """The state now. A file that is shorter than what was read of it is read from its start."""
+        """Return the state now. A file that is shorter than what was read of it is read from its start."""
         with self._lock:
             offset_bytes, state = self._known.get(path, (0, RunState()))
         try:
@@ -174,11 +174,6 @@ def open_run(runs_dir: Path, run_id: str) -> RunFolder:
 def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
     """Yield every run, newest first; damaged ones are skipped."""
     return (RunFolder(path) for path in paths_named(RUN_ID, runs_dir) if _is_run(path))
-
-
-def list_damaged(runs_dir: Path) -> list[Path]:
-    """List what has a run's name and can't be read as one, newest first."""
-    return list_with_damaged(runs_dir)[1]
 
 
 def list_with_damaged(runs_dir: Path) -> tuple[list[RunFolder], list[Path]]:

@@ -17,8 +17,8 @@ from lora_lab.runs.folder import (
     RunFolder,
     create_run,
     delete_run,
-    list_damaged,
     list_runs,
+    list_with_damaged,
     open_run,
     set_aside,
 )
@@ -232,8 +232,8 @@ def test_only_damaged_folders_are_set_aside_and_none_is_overwritten(runs_dir: Pa
     for content in ("null", "[", "5"):
         damaged.path.mkdir(exist_ok=True)
         (damaged.path / "spec.json").write_text(content)
-        assert list_damaged(runs_dir) == [damaged.path]
-        set_aside([*list_damaged(runs_dir), runs_dir / "gone"])
+        assert list_with_damaged(runs_dir)[1] == [damaged.path]
+        set_aside([*list_with_damaged(runs_dir)[1], runs_dir / "gone"])
     assert [kept.path for kept in list_runs(runs_dir)] == [run.path]
     aside = runs_dir.parent / "set-aside" / "runs"
     kept = [aside / f"{damaged.run_id}{again}" / "spec.json" for again in ("", "-2", "-3")]
