@@ -98,7 +98,7 @@ class Predictions:
         return render(
             "lora_lab/lab/prediction_verdicts.html",
             verdicts=found,
-            guessed=_in_words(RunGuess(**prediction.guess)),
+            guessed=_describe_guess(RunGuess(**prediction.guess)),
             ended=run.state().ended,
             concepts=self.context.concepts,
             factor=FACTOR,
@@ -140,14 +140,14 @@ class Predictions:
 
     def kept(self, prediction: Prediction) -> dict[str, Any]:
         """Return what the cost sheet shows of a stored guess."""
-        return {"id": prediction.id, "guessed": list(_in_words(RunGuess(**prediction.guess)))}
+        return {"id": prediction.id, "guessed": list(_describe_guess(RunGuess(**prediction.guess)))}
 
 
 def say_guess(guess: RunGuess) -> str:
-    return ", ".join(_in_words(guess))
+    return ", ".join(_describe_guess(guess))
 
 
-def _in_words(guess: RunGuess) -> Iterator[str]:
+def _describe_guess(guess: RunGuess) -> Iterator[str]:
     if guess.course:
         yield f"a held-out loss that {guess.course}"
     if guess.percent is not None:
