@@ -16,7 +16,7 @@ from lora_lab.grids.results import GridCell, cells_of
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.extra_measurements import ExtraMeasurements
-from lora_lab.runs.folder import RunFolder, list_damaged, list_runs, list_with_damaged, open_run
+from lora_lab.runs.folder import RunFolder, list_runs, list_with_damaged, open_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak, measured_runs
 from lora_lab.runs.sweeps import Sweep, list_damaged_sweeps, list_sweeps, open_sweep
@@ -35,7 +35,7 @@ class Lab:
         self.settings = settings
         self.engine = engine
         self.home = LabHome(settings.home)
-        self.uploads = Uploads(settings.home / "lab" / "data")
+        self.uploads = Uploads(self.home.uploads_path)
         self.paces = Paces(settings.runs_dir)
         self.chat = ChatQueue(settings, engine)
         self.inspections = InspectionQueue(settings, engine)
@@ -74,10 +74,6 @@ class Lab:
     def runs_and_damaged(self) -> tuple[list[RunFolder], list[Path]]:
         """Return all runs and all unreadable entries, from one scan of the folder."""
         return list_with_damaged(self.settings.runs_dir)
-
-    def damaged_runs(self) -> list[Path]:
-        """Return the unreadable entries of the folder of runs, newest first."""
-        return list_damaged(self.settings.runs_dir)
 
     def damaged_sweeps(self) -> list[Path]:
         """Return the unreadable entries of the folder of sweeps, newest first."""

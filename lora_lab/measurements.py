@@ -42,9 +42,9 @@ def rank_loss(rank: int, of: Literal["mean", "lowest", "highest"] = "mean") -> f
     return float(min(losses) if of == "lowest" else max(losses))
 
 
-def rank_loss_before(rank: int = 8) -> float:
+def rank_loss_before() -> float:
     """Return the mean held-out loss of the untrained adapter."""
-    return fmean(cell["loss_before"] for cell in _cells(rank))
+    return fmean(cell["loss_before"] for cell in _cells(8))  # every rank starts with B = 0
 
 
 def rank_loss_gap() -> float:

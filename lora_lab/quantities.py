@@ -20,7 +20,7 @@ from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER, FP32_BYTES
 from lora_lab.parameters import block_formats, counts
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.spec import Bits
+from lora_lab.spec import Bits, compute_scaling
 from study.base.checks import register_quantity
 from study.base.yaml_loader import load_yaml
 
@@ -117,13 +117,13 @@ def adapter_file_bytes(parameters: int) -> int:
 
 
 def lora_scaling(alpha: float, rank: int) -> float:
-    """Compute alpha / rank (arXiv:2106.09685 section 4.1)."""
-    return alpha / rank
+    """Compute LoRA's scaling."""
+    return compute_scaling(alpha, rank, rslora=False)
 
 
 def rslora_scaling(alpha: float, rank: int) -> float:
-    """Compute alpha / sqrt(rank) (arXiv:2312.03732)."""
-    return float(alpha / rank**0.5)
+    """Compute rsLoRA's scaling."""
+    return compute_scaling(alpha, rank, rslora=True)
 
 
 def nf4_level(index: int) -> float:

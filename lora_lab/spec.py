@@ -121,8 +121,8 @@ class RunSpec:
 
     @property
     def scaling(self) -> float:
-        """The factor on B·A·x: alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv:2312.03732)."""
-        return self.alpha / (math.sqrt(self.rank) if self.variant == "rslora" else self.rank)
+        """The factor on B·A·x."""
+        return compute_scaling(self.alpha, self.rank, rslora=self.variant == "rslora")
 
     def to_json(self) -> str:
         """Return one line of JSON that `from_json` parses to an equal spec."""
@@ -132,6 +132,13 @@ class RunSpec:
     def from_json(cls, text: str) -> "RunSpec":
         """Parse a spec from JSON. Raises LearnerError on anything that is not a spec."""
         return spec_from(parse_object(text, "A run", do_next="Export a run to see its form."))
+
+
+def compute_scaling(alpha: float, rank: int, *, rslora: bool) -> float:
+    """Compute the factor on B·A·x: alpha / rank (arXiv:2106.09685 section 4.1), or alpha / sqrt(rank) for
+    rsLoRA (arXiv:2312.03732).
+    """
+    return alpha / (math.sqrt(rank) if rslora else rank)
 
 
 def refuse(problems: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from lora_lab.charts.grid_view import GridPlane, name_of
 from lora_lab.charts.heat_map import Tile, TileMap
-from lora_lab.grids.findings import compare_ends, compare_with_lowest, count_pairs
+from lora_lab.grids.findings import compare_ends, compare_with_lowest
 from lora_lab.grids.results import GridSetting
 from lora_lab.grids.welch_test import compare_groups
 from lora_lab.spec import BITS
@@ -215,7 +215,7 @@ def _seconds_title(view: GridPlane) -> str:
         return f"A step takes {shortest} {unit} at {name_of(low.levels)}, trained alone"
     timed = sum(setting.seconds_a_step is not None for setting in view.settings)
     # The first cell of a process warms it up, and other programs disturb any: one time shows neither.
-    verdict = compare_groups(high.step_times, low.step_times, comparisons=count_pairs(timed)).verdict
+    verdict = compare_groups(high.step_times, low.step_times, comparisons=math.comb(timed, 2)).verdict
     if verdict != "differ":
         why = "no difference beyond noise" if verdict == "noise" else "seeds can't tell the cells apart"
         return f"Alone, a step takes {shortest} to {longest} {unit}: {why}"

@@ -105,8 +105,8 @@ class TileMap:
         else:
             fill = choose_shade(self._share(tile.value))
             style = DASHES if tile.computed else "-"
-            width = 2.4 if tile.marked else 1.0 if tile.computed else 0.0
-            sheet.shape(corners, fc=fill, ec=INK if width else "none", lw=width, ls=style)
+            line_width = 2.4 if tile.marked else 1.0 if tile.computed else 0.0
+            sheet.shape(corners, fc=fill, ec=INK if line_width else "none", lw=line_width, ls=style)
             colour = words_on(fill)
         base = y + self.tile_height / 2 + 4 - (len(words) - 1) * TEXT_LEADING / 2
         for number, line in enumerate(words):

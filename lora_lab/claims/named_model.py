@@ -20,7 +20,7 @@ ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])"
 
 MOST_WORDS = 4000
 MOST_LOADED = 50
-LONGEST_NAME = 500
+LONGEST_WRITTEN_NAME = 500
 
 LOADING = re.compile(r"(\w{0,60})\.?from_pretrained\(\s*(?:\w+\s*=\s*)?([^,)\n]+)")
 NO_MODEL = re.compile(r"Tokenizer|Processor|Config|FeatureExtractor")
@@ -104,7 +104,7 @@ def _list_ngrams(text: str) -> Iterator[str]:
 
 def entry_named(written: str) -> CatalogueEntry | None:
     """Find a catalogue entry by name, hub id, or a name that differs only in its suffixes."""
-    if len(written) > LONGEST_NAME:
+    if len(written) > LONGEST_WRITTEN_NAME:
         return None
     for endings in (FORKS, ENDINGS):
         key = _normalize_name(written, endings)

@@ -19,7 +19,7 @@ from lora_lab.engine.own_worker import run_now
 from lora_lab.engine.protocol import Engine
 from lora_lab.engine.queue import take_first
 from lora_lab.engine.ray_extra import ray_engine
-from lora_lab.grids.estimate import estimate_here, in_words
+from lora_lab.grids.estimate import describe_estimate, estimate_here
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.summary import Summary, summarize
@@ -96,7 +96,7 @@ def _find_resumable(sweep: Sweep, options: argparse.Namespace) -> str:
 def _estimate_sweep(settings: Settings, grid: Grid, dataset: Dataset) -> str:
     paces = Paces(settings.runs_dir).newest_first()
     try:
-        return in_words(grid, estimate_here(LabHome(settings.home), grid, dataset.digest, paces))
+        return describe_estimate(grid, estimate_here(LabHome(settings.home), grid, dataset.digest, paces))
     except LearnerError:
         return f"{grid.count} cells. Their peaks are known once the model's configuration was read."
 

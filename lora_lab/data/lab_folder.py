@@ -46,9 +46,19 @@ class LabHome:
     folder: Path
 
     @property
+    def lab_path(self) -> Path:
+        """The folder of these files, and of the app's queue and the inspections."""
+        return self.folder / "lab"
+
+    @property
+    def uploads_path(self) -> Path:
+        """The folder of the learners' data sets."""
+        return self.lab_path / "data"
+
+    @property
     def worker_state_path(self) -> Path:
         """The file with the warm worker's state."""
-        return self.folder / "lab" / "worker.json"
+        return self.lab_path / "worker.json"
 
     def write_worker_state(self, **values: Any) -> None:
         """Replace the worker's state; the device stays known while the next worker gets ready."""
@@ -155,7 +165,7 @@ class LabHome:
 
     def shapes(self) -> list[ModelShape]:
         """Read the shapes stored in addition to the catalogue, smallest first."""
-        files = sorted((self.folder / "lab" / "shapes").glob("*.json"))
+        files = sorted((self.lab_path / "shapes").glob("*.json"))
         kept = [shape for path in files if (shape := _shape_in(path)) is not None]
         return sorted(kept, key=lambda shape: shape.total_parameters)
 
@@ -171,20 +181,20 @@ class LabHome:
 
     @property
     def _device_path(self) -> Path:
-        return self.folder / "lab" / "device.json"
+        return self.lab_path / "device.json"
 
     @property
     def _number_type_path(self) -> Path:
-        return self.folder / "lab" / "number-type.json"
+        return self.lab_path / "number-type.json"
 
     def _lengths_path(self, model: str, digest: str) -> Path:
-        return self.folder / "lab" / "lengths" / f"{_build_slug(model)}-{digest}.json"
+        return self.lab_path / "lengths" / f"{_build_slug(model)}-{digest}.json"
 
     def _read_path(self, model: str, digest: str) -> Path:
-        return self.folder / "lab" / "read" / f"{_build_slug(model)}-{digest}.json"
+        return self.lab_path / "read" / f"{_build_slug(model)}-{digest}.json"
 
     def _shape_path(self, model: str) -> Path:
-        return self.folder / "lab" / "shapes" / f"{_build_slug(model)}.json"
+        return self.lab_path / "shapes" / f"{_build_slug(model)}.json"
 
 
 def _shape_in(path: Path) -> ModelShape | None:
@@ -239,10 +249,15 @@ def _build_slug(model: str) -> str:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object to a partial file, then rename it over the old file."""
+    """Replace a file by a JSON object."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, json.dumps(values))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text to a partial file of this thread, then rename it over the old file."""
     partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    partial.write_text(json.dumps(values), "utf-8")
+    partial.write_text(text, "utf-8")
     os.replace(partial, path)
 
 

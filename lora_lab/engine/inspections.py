@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data.embedded_model import PACKAGE
-from lora_lab.data.lab_folder import read_json, write_json
+from lora_lab.data.lab_folder import LabHome, read_json, write_json
 from lora_lab.engine.job_queue import Job, JobQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.spec import EMBEDDED_MODEL
@@ -61,7 +61,7 @@ class InspectionQueue(JobQueue[Inspection]):
 
     def __init__(self, settings: Settings, engine: LocalEngine) -> None:
         super().__init__(settings, engine)
-        self._folder = settings.home / "lab" / "inspections"
+        self._folder = LabHome(settings.home).lab_path / "inspections"
 
     def submit(self, kind: str, order: Mapping[str, Any], *, learner: str = "") -> Inspection:
         """Enqueue an inspection, unless it is queued or done already. A failed one is tried again.

@@ -209,7 +209,12 @@ class JobQueue(ABC, Generic[J]):
             if self._closing or self._jobs.get(job.id) is not job:  # cancelled or yielded to a run meanwhile
                 return
             if not self._worker_runs():
-                self._worker = self.start_worker()
+                try:
+                    self._worker = self.start_worker()
+                except OSError as error:
+                    problem = f"This machine could not start a process ({error.strerror}). Try again later."
+                    self.put(replace(job, status="failed", doing="", problem=problem))
+                    return
             worker = cast("subprocess.Popen[bytes]", self._worker)
             self.tell({"job": job.id} | self.order_of(job))
         for line in cast(IO[bytes], worker.stdout):

@@ -134,11 +134,9 @@ class LocalEngine:
 
         Raises LearnerError while another process works on it.
         """
+        await_workers(self.settings, sweep_id, except_for=self._list_own())
         with self._changed:
-            mine = {*self._queue, *self._current}
-        await_workers(self.settings, sweep_id, except_for=mine)
-        with self._changed:
-            self._enqueue(what_is_left(self.settings, sweep_id, now=now, except_for=mine))
+            self._enqueue(what_is_left(self.settings, sweep_id, now=now, except_for=self._list_own()))
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
     def stop(self, run_id: str) -> None:
@@ -225,6 +223,10 @@ class LocalEngine:
                 worker.kill()
         if self._thread.is_alive() and (worker is None or not worker.is_alive):
             self._thread.join(grace_seconds)
+
+    def _list_own(self) -> set[RunFolder]:
+        with self._changed:
+            return {*self._queue, *self._current}
 
     def _enqueue(
         self, runs: Mapping[RunFolder, CellMarks], *, first: bool = False, learner: str = ""
@@ -331,6 +333,8 @@ class LocalEngine:
             return
         worker.finish(CLOSE_GRACE_SECONDS)  # memory is then certainly free
         with self._changed:
+            if self._worker is not worker:  # retry_model has started another one meanwhile
+                return
             self._worker = None
             if self.is_warm and not self._closing and not self._queue:
                 with suppress(OSError):  # no memory for another process: the next job starts one

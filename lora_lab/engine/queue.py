@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from lora_lab.data.lab_folder import read_json, write_json
+from lora_lab.data.lab_folder import LabHome, read_json, write_json
 from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder
 from study.base.errors import LearnerError
@@ -166,7 +166,7 @@ def count_ahead(run_ids: Collection[str], waiting: Sequence[str], current: str |
 
 def queue_path(settings: Settings) -> Path:
     """Return the file in which the app stores its queue."""
-    return settings.home / "lab" / "queue.json"
+    return LabHome(settings.home).lab_path / "queue.json"
 
 
 def served_by(settings: Settings) -> tuple[str, float]:

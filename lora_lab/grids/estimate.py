@@ -113,7 +113,7 @@ def _find_heaviest(
     return heaviest_row_of(shape, spec, lengths, compute, on_gpu=on_gpu)[0]
 
 
-def in_words(grid: Grid, found: GridEstimate) -> str:
+def describe_estimate(grid: Grid, found: GridEstimate) -> str:
     """Format the estimate in one line."""
     largest = found.largest
     bound = "" if found.exact else "at most "

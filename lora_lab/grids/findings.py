@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lora_lab.grids.results import GridLevels, GridSetting, at_best_rate, list_rates
-from lora_lab.grids.welch_test import Comparison, Verdict, compare_groups
+from lora_lab.grids.welch_test import Comparison, SeedVerdict, compare_groups
 from lora_lab.settings.grid import place_of_targets
 from lora_lab.spec import BITS, VARIANTS
 
@@ -56,7 +56,7 @@ class GridFinding:
     remark: str = ""
     """What had to be omitted."""
 
-    verdict: Verdict
+    verdict: SeedVerdict
     """`differ` if at least one pair differs."""
 
     gap: float = 0.0
@@ -166,7 +166,7 @@ def _build_finding(axis: Axis, context: str, row: Sequence[GridSetting]) -> Grid
         claim, detail = _say_unknown(axis, row)
         return GridFinding(axis=axis, context=context, claim=claim, detail=detail, verdict="unknown")
     pairs = list(itertools.combinations(spread, 2))
-    number = count_pairs(len(spread))
+    number = math.comb(len(spread), 2)
     judged = [(a, b, compare_groups(a.losses, b.losses, comparisons=number)) for a, b in pairs]
     judged.sort(key=lambda pair: -abs(pair[2].difference))
     apart = [pair for pair in judged if pair[2].verdict == "differ"]
@@ -254,15 +254,17 @@ def name_level(levels: GridLevels, axis: Axis) -> str:
     return f"r={value}" if axis == "rank" else str(value)
 
 
+PLACES: dict[Axis, Callable[[Any], Any]] = {
+    "bits": BITS.index,
+    "targets": place_of_targets,
+    "variant": VARIANTS.index,
+}
+"""The order of levels that are not numbers."""
+
+
 def _rank_place(levels: GridLevels, axis: Axis) -> Any:
-    orders: dict[Axis, Callable[[], Any]] = {
-        "learning_rate": lambda: levels.learning_rate,
-        "rank": lambda: levels.rank,
-        "bits": lambda: BITS.index(levels.bits),
-        "targets": lambda: place_of_targets(levels.targets),
-        "variant": lambda: VARIANTS.index(levels.variant),
-    }
-    return orders[axis]()
+    value = getattr(levels, axis)
+    return PLACES[axis](value) if axis in PLACES else value
 
 
 def compare_ends(settings: Sequence[GridSetting]) -> Comparison:
@@ -271,7 +273,7 @@ def compare_ends(settings: Sequence[GridSetting]) -> Comparison:
     Both are selected by their loss, so every pair of settings counts as a comparison (multiple testing).
     """
     low, high = min(settings, key=_mean), max(settings, key=_mean)
-    return compare_groups(high.losses, low.losses, comparisons=count_pairs(len(settings)))
+    return compare_groups(high.losses, low.losses, comparisons=math.comb(len(settings), 2))
 
 
 def find_lowest(settings: Sequence[GridSetting]) -> GridSetting | None:
@@ -282,19 +284,14 @@ def find_lowest(settings: Sequence[GridSetting]) -> GridSetting | None:
     return lowest if all(verdict == "differ" for verdict in verdicts) else None
 
 
-def compare_with_lowest(settings: Iterable[GridSetting]) -> tuple[GridSetting, list[Verdict]]:
+def compare_with_lowest(settings: Iterable[GridSetting]) -> tuple[GridSetting, list[SeedVerdict]]:
     """Return the setting with the lowest mean loss, and how each other one compares with it.
 
     It is selected by its loss, so every pair of settings counts as a comparison (multiple testing).
     """
     lowest, *others = sorted(settings, key=_mean)
-    pairs = count_pairs(len(others) + 1)
+    pairs = math.comb(len(others) + 1, 2)
     return lowest, [compare_groups(lowest.losses, each.losses, comparisons=pairs).verdict for each in others]
-
-
-def count_pairs(settings: int) -> int:
-    """Return the number of comparisons that settings make with each other."""
-    return settings * (settings - 1) // 2
 
 
 # ---- learning rates
@@ -320,6 +317,6 @@ def at_the_edge(settings: Sequence[GridSetting]) -> list[GridSetting]:
 def rank_headline(found: Sequence[GridFinding]) -> str:
     """Return the strongest finding about ranks, as a title."""
     about = [each for each in found if each.axis == "rank"]
-    order: tuple[Verdict, ...] = ("differ", "noise", "unknown")
+    order: tuple[SeedVerdict, ...] = ("differ", "noise", "unknown")
     strongest = sorted(about, key=lambda each: (order.index(each.verdict), -each.gap))
     return strongest[0].headline if strongest else "Held-out loss by rank"

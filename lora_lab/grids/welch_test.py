@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-Verdict = Literal["differ", "noise", "unknown"]
+SeedVerdict = Literal["differ", "noise", "unknown"]
 CONFIDENCE = 0.95
 
 
@@ -28,7 +28,7 @@ class Comparison:
     """Half the width of the interval; infinite if the spread is unknown."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> SeedVerdict:
         """`differ` only if the spread over seeds supports it."""
         if math.isinf(self.noise):
             return "unknown"

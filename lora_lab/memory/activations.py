@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
+from lora_lab.spec import Compute
 
 POSITION_BYTES = 8  # one int64 per token
 
@@ -19,6 +20,12 @@ SHORT_EXAMPLE_TOKENS = 256
 AFTER_ATTENTION: frozenset[Role] = frozenset({"o", "gate", "up", "gate_up", "down"})
 READS_FIRST_NORM: frozenset[Role] = frozenset({"q", "k", "v", "qkv"})
 READS_SECOND_NORM: frozenset[Role] = frozenset({"gate", "up", "gate_up"})
+
+SHARES_KEYS: Compute = "bf16"
+"""The type in which a GPU's attention shares keys and values between query heads. Only FlashAttention does,
+in 16 bits and from compute capability 8.0 on, where the lab computes in bf16. For other types PyTorch has a
+fused kernel too, and with shared keys it would take the one that holds all seq x seq scores.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +41,7 @@ class TrainingPass:
     """Bytes per number of the compute type: 4 for fp32, 2 for bf16 and fp16."""
 
     repeats_keys: bool = False
-    """Whether attention holds keys and values for every query head (worker/training/attention.py)."""
+    """Whether attention holds keys and values for every query head."""
 
     @property
     def saved_bytes(self) -> int:
@@ -90,7 +97,7 @@ class TrainingPass:
         later = tuple(linear for linear in self.adapted if linear.role in AFTER_ATTENTION)
         per_token = 2 * FP32_BYTES * (self.shape.hidden + 1) + 3 * self.c * self.shape.intermediate
         per_token += self._mlp_inputs_per_token
-        per_token += self._width * self.c if "o" in self._roles else 0
+        per_token += self.shape.attention_width * self.c if "o" in self._roles else 0
         return self.row.tokens * per_token + self._matrices_bytes(later) // self.shape.layers
 
     @property
@@ -131,12 +138,12 @@ class TrainingPass:
         """Queries, keys and values; the softmax of all pairs for a short example on a CPU, otherwise the
         fused kernel's output and log-sum-exp; the joined outputs, if an adapter needs them.
         """
-        kv_width = self._width if self.repeats_keys else self.shape.kv_heads * self.shape.head_dim
+        kv_width = self.shape.attention_width if self.repeats_keys else self.shape.key_width
         fused_tokens = sum(self.row.lengths) - sum(self.written_out)
-        saved = self.row.tokens * (self._width + 2 * kv_width) * self.c
+        saved = self.row.tokens * (self.shape.attention_width + 2 * kv_width) * self.c
         saved += self.shape.heads * sum(self.written_pairs) * self.c
-        saved += fused_tokens * (self._width * self.c + self.shape.heads * FP32_BYTES)
-        return saved + (self.row.tokens * self._width * self.c if "o" in self._roles else 0)
+        saved += fused_tokens * (self.shape.attention_width * self.c + self.shape.heads * FP32_BYTES)
+        return saved + (self.row.tokens * self.shape.attention_width * self.c if "o" in self._roles else 0)
 
     def _matrices_bytes(self, linears: tuple[Linear, ...]) -> int:
         """Return bytes saved for adapted matrices in all layers: h = x Aᵀ (T, r), and A (r, d_in) and scaled
@@ -156,7 +163,3 @@ class TrainingPass:
     @property
     def _roles(self) -> set[Role]:
         return {linear.role for linear in self.adapted}
-
-    @property
-    def _width(self) -> int:
-        return self.shape.heads * self.shape.head_dim

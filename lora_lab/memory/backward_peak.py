@@ -261,8 +261,8 @@ def find_backward_start(work: TrainingPass, *, decoding: Decoding, recomputed: b
         recomputed=recomputed,
         attention=Attention(
             heads=shape.heads,
-            width=shape.heads * shape.head_dim,
-            kv_width=shape.kv_heads * shape.head_dim,
+            width=shape.attention_width,
+            kv_width=shape.key_width,
             written_out=tuple(work.written_out),
             saved_after_bytes=work.after_attention_bytes,
         ),

@@ -14,5 +14,5 @@ def kv_cache_bytes(shape: ModelShape, *, tokens: int, batch: int = 1, bytes_per_
 
     Counts full attention in every layer. Models with a sliding window keep fewer positions in some layers.
     """
-    per_token = KEY_AND_VALUE * shape.layers * shape.kv_heads * shape.head_dim * bytes_per_value
+    per_token = KEY_AND_VALUE * shape.layers * shape.key_width * bytes_per_value
     return per_token * tokens * batch

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.activations import TrainingPass
+from lora_lab.memory.activations import SHARES_KEYS, TrainingPass
 from lora_lab.memory.backward_peak import BackwardStart, Decoding, find_backward_start
 from lora_lab.memory.optimizer_state import (
     FP32_BYTES,
@@ -180,7 +180,7 @@ def _pass_of(
         dora=dora,
         row=row,
         c=COMPUTE_BYTES[compute],
-        repeats_keys=repeats_keys(row, compute),
+        repeats_keys=row.on_gpu and compute != SHARES_KEYS,
     )
 
 
@@ -216,13 +216,6 @@ def _peak_with_graph(work: TrainingPass, bits: Bits, compute: Compute, *, checkp
     # Matters only for few layers and many tokens in one row.
     at_mask = Peak(work.residual_bytes, 0, work.mask_making_bytes)
     return max((peak, at_mask), key=sum)
-
-
-def repeats_keys(row: RowSize, compute: Compute) -> bool:
-    """Return whether attention of this row holds keys and values for every query head: on GPUs, except in
-    bf16, which FlashAttention computes with shared ones.
-    """
-    return row.on_gpu and compute != "bf16"
 
 
 def _peak_with_checkpointing(work: TrainingPass, start: BackwardStart, logits: int) -> Peak:

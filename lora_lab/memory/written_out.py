@@ -141,7 +141,8 @@ class StepMoments:
         saved = self._residual + 2 * FP32_BYTES * self._tokens  # between the blocks; two scales
         for read, width in zip(READS, (shape.hidden, 0, shape.hidden, shape.intermediate), strict=True):
             saved += self._c * self._tokens * width if self._adapted_of(read) else 0
-        saved += self._c * self._tokens * (2 * shape.intermediate + 2 * self._width + 2 * self._kv_width)
+        widths = shape.intermediate + shape.attention_width + shape.key_width
+        saved += self._c * self._tokens * 2 * widths
         if self._pairs:
             return saved + self._c * shape.heads * sum(self._pairs)
         return saved + self._fused_bytes
@@ -151,8 +152,8 @@ class StepMoments:
         """What the fused kernel's graph keeps until its backward pass: output, log-sum-exp, repeated keys."""
         if self._pairs:
             return 0
-        widths = 3 if self.work.repeats_keys else 1
-        return self._tokens * (widths * self._c * self._width + FP32_BYTES * self.work.shape.heads)
+        shape, widths = self.work.shape, 3 if self.work.repeats_keys else 1
+        return self._tokens * (widths * self._c * shape.attention_width + FP32_BYTES * shape.heads)
 
     # ---- moments
 
@@ -195,8 +196,7 @@ class StepMoments:
             self._norm_bytes,
             self._product_bytes(READS[1], held=self._narrow_copy(self.work.shape.hidden)),
             *self._attention_moments(),
-            self._product_bytes(READS[0], held=self._c * self._tokens * (self._width + 2 * self._kv_width))
-            - self._fused_bytes,
+            self._product_bytes(READS[0], held=self._qkv_bytes) - self._fused_bytes,
         )
         return worst + shared
 
@@ -239,16 +239,21 @@ class StepMoments:
             self._c * self._tokens * self.work.shape.hidden + 2 * self._residual + FP32_BYTES * self._tokens
         )
 
+    @property
+    def _qkv_bytes(self) -> int:
+        """Queries, keys and values in the compute type."""
+        shape = self.work.shape
+        return self._c * self._tokens * (shape.attention_width + 2 * shape.key_width)
+
     def _attention_moments(self) -> Iterator[int]:
         """Yield the softmax's means, each part's gradients, and the rotation back."""
         tokens, c, heads = self._tokens, self._c, self.work.shape.heads
-        width, kv_width = self._width, self._kv_width
+        width, kv_width = self.work.shape.attention_width, self.work.shape.key_width
         incoming = c * tokens * width
-        narrow = c * tokens * (width + 2 * kv_width)
         wide = FP32_BYTES * tokens * width
         if self._pairs:
             yield incoming + (3 if c < FP32_BYTES else 1) * wide
-            held = 2 * incoming + narrow + FP32_BYTES * heads * tokens  # the means
+            held = 2 * incoming + self._qkv_bytes + FP32_BYTES * heads * tokens  # the means
             held += self._if_narrow(FP32_BYTES * tokens * kv_width)  # the values
             for queries, keys in self.work.row.attended:
                 scores = heads * queries * keys
@@ -259,7 +264,7 @@ class StepMoments:
         rotated = 2 * wide
         if c < FP32_BYTES:  # swapped and rounded; on a CPU, operators of mixed types widen each operand first
             rotated = 2 * incoming + (wide if self.work.row.on_gpu else 3 * wide)
-        yield incoming + narrow + rotated - self._fused_bytes
+        yield incoming + self._qkv_bytes + rotated - self._fused_bytes
 
     # ---- sizes
 
@@ -309,11 +314,3 @@ class StepMoments:
     @property
     def _gate(self) -> int:
         return self._c * self._tokens * self.work.shape.intermediate
-
-    @property
-    def _width(self) -> int:
-        return self.work.shape.heads * self.work.shape.head_dim
-
-    @property
-    def _kv_width(self) -> int:
-        return self.work.shape.kv_heads * self.work.shape.head_dim

@@ -125,8 +125,8 @@ class MemoryPage:
             "lora_lab/memory/verdict.html",
             verdict=verdict,
             gpu=gpu,
-            sentence=fit.in_words(verdict, self._gpu_name(fields)),
-            trained=fit.trained_in_words(verdict),
+            sentence=fit.describe_verdict(verdict, self._gpu_name(fields)),
+            trained=fit.describe_trained(verdict),
         )
         return {"verdict": said, "ledger": ledger}
 

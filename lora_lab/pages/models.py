@@ -20,7 +20,7 @@ from study.web import form_event, frame
 from study.web.frame import Reply
 
 LONGEST_CONFIG = 20_000
-LONGEST_NAME = 100
+LONGEST_MODEL_NAME = 100
 
 LEARNERS_MAY = ()
 """What changes nothing for others; the rest is the owner's on a server for learners."""
@@ -67,7 +67,7 @@ class ModelsPage:
 
     def _delete(self, event: dict[str, Any]) -> Reply:
         """Delete an added model. Raises LearnerError while a run needs its shape."""
-        name = form_event.read_text(event, "name", limit=LONGEST_NAME)
+        name = form_event.read_text(event, "name", limit=LONGEST_MODEL_NAME)
         runs = sum(run.spec.model == name for run in self._lab.runs())
         if runs:
             one = runs == 1
@@ -81,7 +81,7 @@ class ModelsPage:
 
     def _read(self, name: str, kind: str, written: str) -> ModelShape:
         name = name.strip()
-        if not 0 < len(name) <= LONGEST_NAME or name in load_catalogue():
+        if not 0 < len(name) <= LONGEST_MODEL_NAME or name in load_catalogue():
             raise LearnerError(
                 "The model needs a name of its own, at most 100 characters.",
                 do_next="Its hub id is best: then it can be trained as well.",

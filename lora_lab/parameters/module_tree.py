@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
-Kind = Literal["linear", "conv1d", "embedding", "convolution", "unknown-layer", "container", "other"]
+ModuleKind = Literal["linear", "conv1d", "embedding", "convolution", "unknown-layer", "container", "other"]
 """`conv1d` is transformers' transposed linear layer; `unknown-layer` is adapted by PEFT but not counted."""
 
 Names = str | tuple[str, ...]
@@ -28,7 +28,7 @@ class ModuleGroup:
     numbers: tuple[tuple[int, ...], ...] = ()
     """The numbers that each `*` takes; every combination occurs."""
 
-    kind: Kind = "other"
+    kind: ModuleKind = "other"
     d_in: int = 0
     d_out: int = 0
     own: int = 0

@@ -104,6 +104,16 @@ class ModelShape:
     """All modules, for exact counts of any adapter; files of earlier versions have none."""
 
     @property
+    def attention_width(self) -> int:
+        """Query heads times head size."""
+        return self.heads * self.head_dim
+
+    @property
+    def key_width(self) -> int:
+        """Key heads times head size."""
+        return self.kv_heads * self.head_dim
+
+    @property
     def linear_parameters(self) -> int:
         """Weights that quantization applies to."""
         return sum(linear.parameters for linear in self.linears)

@@ -1,6 +1,7 @@
 """A learner's prediction about a run, compared with the result, with the reason in one sentence."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,13 +11,14 @@ from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
+from study.base.typed_numbers import in_unit
 from study.base.units import MB, as_bytes, as_count, as_percent
 from study.base.yaml_loader import load_yaml
 
 FACTOR = 1.25
 """A guessed number counts as right from 1/1.25 to 1.25 times the result."""
 
-TIE = 0.01
+LOSS_TIE = 0.01
 """Held-out losses nearer than this count as equal, and either answer as right."""
 
 Lower = Literal["this", "that", ""]
@@ -66,9 +68,17 @@ def guess_of(form: Mapping[str, str]) -> RunGuess:
     """Parse the fields of the form. Raises LearnerError when nothing, or nothing readable, is guessed."""
     lower: Lower = "this" if form.get("lower") == "this" else "that" if form.get("lower") == "that" else ""
     rival = form.get("rival", "") if lower else ""
-    peak_mb = _parse_number(form.get("guess_mb", ""), "Peak memory", most=1e9)
+    peak_mb = parse_guess(
+        form.get("guess_mb", ""), "MB", above=0, most=1e9, expected="Peak memory must be a number above 0"
+    )
     guess = RunGuess(
-        percent=_parse_number(form.get("guess_percent", ""), "Percent trainable", most=100),
+        percent=parse_guess(
+            form.get("guess_percent", ""),
+            "%",
+            above=0,
+            most=100,
+            expected="Percent trainable must be a number above 0 and at most 100",
+        ),
         peak_bytes=None if peak_mb is None else peak_mb * MB,
         rival=rival,
         lower=lower if rival else "",
@@ -81,20 +91,17 @@ def guess_of(form: Mapping[str, str]) -> RunGuess:
     return guess
 
 
-def _parse_number(written: str, name: str, *, most: float) -> float | None:
-    written = written.strip().replace(",", ".")
-    if not written:
+def parse_guess(written: str, unit: str, *, above: float, most: float, expected: str) -> float | None:
+    """Parse a number in `unit` as a learner types it; None for an empty field.
+
+    Raises LearnerError, with what was `expected`, when the number can't be read or is out of bounds.
+    """
+    if not written.strip():
         return None
-    try:
-        value = float(written)
-    except ValueError:
-        value = -1
-    if not 0 < value <= most:
-        raise LearnerError(
-            f"{name} must be a number above 0{' and at most 100' if most == 100 else ''}, got {written!r}.",
-            do_next="Correct it, or leave it empty.",
-        )
-    return value
+    with suppress(LearnerError):
+        if above < (value := in_unit(written, unit)) <= most:
+            return value
+    raise LearnerError(f"{expected}, got {written.strip()!r}.", do_next="Correct it, or leave it empty.")
 
 
 def judge_guess(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> list[GuessVerdict]:
@@ -117,7 +124,7 @@ def course_of(before: float | None, after: float | None) -> Course:
     """Say what a held-out loss did; empty until it was measured twice."""
     if before is None or after is None:
         return ""
-    if abs(after - before) <= TIE:
+    if abs(after - before) < LOSS_TIE:
         return "stays"
     return "falls" if after < before else "rises"
 
@@ -191,7 +198,7 @@ def _judge_lower(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> Gu
         for (name, value), (_, other) in zip(_list_conditions(ended), _list_conditions(rival), strict=True)
         if value != other
     ]
-    equal = abs(this - that) < TIE
+    equal = abs(this - that) < LOSS_TIE
     lower: Lower = "this" if this < that else "that"
     return GuessVerdict(
         quantity="lower",

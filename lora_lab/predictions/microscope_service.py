@@ -9,9 +9,9 @@ from lora_lab.engine.inspections import Inspection, InspectionQueue
 from lora_lab.microscope.query import KIND, MicroscopeQuestion, QuantizationScheme
 from lora_lab.predictions.judging import GuessVerdict
 from lora_lab.predictions.of_microscope import (
+    RELATIVE_TIE,
     RISE_LEAST,
     RISE_SHARE,
-    TIE,
     MicroscopeGuess,
     guess_of,
     judge_microscope_guess,
@@ -67,7 +67,7 @@ class MicroscopePredictions:
             verdicts=judge_microscope_guess(guess, question, look.found),
             ended=look.ended,
             concepts=self.context.concepts,
-            tie=100 * TIE,
+            tie=100 * RELATIVE_TIE,
             rise_share=100 * RISE_SHARE,
             rise_least=RISE_LEAST,
         )

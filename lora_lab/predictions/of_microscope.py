@@ -1,17 +1,16 @@
 """A learner's prediction about two schemes, compared with the measurement, with the reason."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lora_lab.microscope.panel import format_finely, format_percent
 from lora_lab.microscope.query import NAMES, SIDES, MicroscopeQuestion, Side
-from lora_lab.predictions.judging import QUANTITY_CONCEPTS, GuessVerdict
+from lora_lab.predictions.judging import QUANTITY_CONCEPTS, GuessVerdict, parse_guess
 from study.base.errors import LearnerError
 
-TIE = 0.01
-"""Errors that differ by less than a hundredth count as equal, and either answer as right."""
+RELATIVE_TIE = 0.01
+"""Errors that differ by less than a hundredth of the larger count as equal, and either answer as right."""
 
 RISE_SHARE, RISE_LEAST = 0.25, 0.02
 """A guessed rise of the loss counts as right within a quarter of it, or within 0.02."""
@@ -31,29 +30,14 @@ class MicroscopeGuess:
 def guess_of(fields: Mapping[str, str]) -> MicroscopeGuess:
     """Parse the fields of the form. Raises LearnerError when nothing, or nothing readable, is guessed."""
     smaller = fields.get("smaller", "")
-    guess = MicroscopeGuess(
-        smaller=smaller if smaller in SIDES else "", rise=_parse_rise(fields.get("rise", "").strip())
-    )
+    expected = "The loss rises by a number such as 0.1"
+    rise = parse_guess(fields.get("rise", ""), "", above=-100, most=100, expected=expected)
+    guess = MicroscopeGuess(smaller=smaller if smaller in SIDES else "", rise=rise)
     if guess == MicroscopeGuess():
         raise LearnerError(
             "Nothing is guessed yet.", do_next="Choose one of the two, or look without a guess."
         )
     return guess
-
-
-def _parse_rise(written: str) -> float | None:
-    if not written:
-        return None
-    try:
-        value = float(written.replace(",", "."))
-    except ValueError:
-        value = math.inf
-    if not abs(value) < 100:
-        raise LearnerError(
-            f"The loss rises by a number such as 0.1, got {written!r}.",
-            do_next="Correct it, or leave it empty.",
-        )
-    return value
 
 
 def error_quantity(question: MicroscopeQuestion) -> str:
@@ -85,7 +69,7 @@ def _judge_error(
         return None
     errors = {side: found[side]["error"] for side in SIDES}
     smaller = min(SIDES, key=lambda side: errors[side])
-    equal = abs(errors["first"] - errors["second"]) < TIE * max(errors.values())
+    equal = abs(errors["first"] - errors["second"]) < RELATIVE_TIE * max(errors.values())
     quantity = error_quantity(question)
     return GuessVerdict(
         quantity=quantity,

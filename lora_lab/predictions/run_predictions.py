@@ -8,7 +8,15 @@ from markupsafe import Markup
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
-from lora_lab.predictions.judging import FACTOR, TIE, EndedRun, GuessVerdict, RunGuess, guess_of, judge_guess
+from lora_lab.predictions.judging import (
+    FACTOR,
+    LOSS_TIE,
+    EndedRun,
+    GuessVerdict,
+    RunGuess,
+    guess_of,
+    judge_guess,
+)
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -90,11 +98,11 @@ class Predictions:
         return render(
             "lora_lab/lab/prediction_verdicts.html",
             verdicts=found,
-            guessed=_in_words(RunGuess(**prediction.guess)),
+            guessed=_describe_guess(RunGuess(**prediction.guess)),
             ended=run.state().ended,
             concepts=self.context.concepts,
             factor=FACTOR,
-            tie=TIE,
+            tie=LOSS_TIE,
         )
 
     def guess_about(self, visit: Visit, run_id: str) -> RunGuess | None:
@@ -133,14 +141,14 @@ class Predictions:
 
     def kept(self, prediction: Prediction) -> dict[str, Any]:
         """Return what the cost sheet shows of a stored guess."""
-        return {"id": prediction.id, "guessed": list(_in_words(RunGuess(**prediction.guess)))}
+        return {"id": prediction.id, "guessed": list(_describe_guess(RunGuess(**prediction.guess)))}
 
 
 def say_guess(guess: RunGuess) -> str:
-    return ", ".join(_in_words(guess))
+    return ", ".join(_describe_guess(guess))
 
 
-def _in_words(guess: RunGuess) -> Iterator[str]:
+def _describe_guess(guess: RunGuess) -> Iterator[str]:
     if guess.course:
         yield f"a held-out loss that {guess.course}"
     if guess.percent is not None:

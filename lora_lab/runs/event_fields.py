@@ -34,6 +34,15 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value > 0
+
+
+def _is_duration(value: Any) -> bool:
+    """Return whether a value is seconds that something took; speeds are divided by them."""
+    return is_moment(value) and value > 0
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -67,7 +76,6 @@ _ENDED: tuple[dict[str, Check], dict[str, Check]] = (
     {},
     {"cut_off": _is_flag, "step": _is_whole, "what": _is_text},
 )
-_STEP_NUMBERS = ("learning_rate", "grad_norm", "shared_seconds")
 _GPU_BYTES = ("requested", "allocated", "reserved", "device", "workspaces")
 _STEP_BYTES = ("live_bytes", "peak_bytes", "group_live_bytes", "group_peak_bytes", "shared_by")
 
@@ -100,8 +108,14 @@ FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
         },
     ),
     "step": (
-        {"step": _is_whole, "loss": _is_number, "tokens": _is_whole, "seconds": _is_number},
-        dict.fromkeys(_STEP_NUMBERS, _is_number) | dict.fromkeys(_STEP_BYTES, _is_whole),
+        {
+            "step": _is_whole,
+            "loss": _is_number,
+            "grad_norm": _is_number,
+            "tokens": _is_count,
+            "seconds": _is_duration,
+        },
+        {"learning_rate": _is_number, "shared_seconds": _is_duration} | dict.fromkeys(_STEP_BYTES, _is_whole),
     ),
     "saved": ({"step": _is_whole}, {}),
     "gpu_memory": (dict.fromkeys(_GPU_BYTES, _is_whole), {}),

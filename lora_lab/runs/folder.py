@@ -6,7 +6,6 @@ import re
 import secrets
 import shutil
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ class RunFolder:
         return read_events(self.events_path)[0]
 
     def state(self) -> RunState:
-        """The run as its events tell it. Only what was appended since the last call is read."""
+        """Return the run as its events tell it. Only what was appended since the last call is read."""
         return _STATES.read(self.events_path)
 
     def ask_to_stop(self) -> None:
@@ -107,16 +106,20 @@ def _read_spec(path: Path, _written_ns: int) -> RunSpec:
     return RunSpec.from_json(path.read_text("utf-8"))
 
 
-class _States:
-    """The state of each run and how far its events were read, for the runs that were asked for last."""
+KEPT_STATES = 500
 
-    def __init__(self, *, at_most: int = 500) -> None:
-        self._at_most = at_most
-        self._known: OrderedDict[Path, tuple[int, RunState]] = OrderedDict()
+
+class _States:
+    """The state of each run and how far its events were read, for the newest runs: the last runs of a longer
+    list, which are read again each time, do not push out the first ones.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[int, RunState]] = {}
         self._lock = threading.Lock()
 
     def read(self, path: Path) -> RunState:
-        """The state now. A file that is shorter than what was read of it is read from its start."""
+        """Return the state now. A file that is shorter than what was read of it is read from its start."""
         with self._lock:
             offset_bytes, state = self._known.get(path, (0, RunState()))
         try:
@@ -131,9 +134,8 @@ class _States:
         state = fold_events(events, state)
         with self._lock:
             self._known[path] = (offset_bytes, state)
-            self._known.move_to_end(path)
-            while len(self._known) > self._at_most:
-                self._known.popitem(last=False)
+            if len(self._known) > KEPT_STATES:
+                del self._known[min(self._known)]  # names sort by time
         return state
 
 
@@ -172,11 +174,6 @@ def open_run(runs_dir: Path, run_id: str) -> RunFolder:
 def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
     """Yield every run, newest first; damaged ones are skipped."""
     return (RunFolder(path) for path in paths_named(RUN_ID, runs_dir) if _is_run(path))
-
-
-def list_damaged(runs_dir: Path) -> list[Path]:
-    """List what has a run's name and can't be read as one, newest first."""
-    return list_with_damaged(runs_dir)[1]
 
 
 def list_with_damaged(runs_dir: Path) -> tuple[list[RunFolder], list[Path]]:

@@ -2,12 +2,12 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from lora_lab.data.lab_folder import replace_text
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.summary import summarize
 from lora_lab.runs.sweeps import Sweep
@@ -44,9 +44,7 @@ class ResultsTable:
 
     def write(self, sweep: Sweep) -> None:
         """Replace the sweep's table by the current results."""
-        partial = sweep.table_path.with_suffix(".partial")
-        partial.write_text(self.text(sweep), "utf-8")
-        os.replace(partial, sweep.table_path)
+        replace_text(sweep.table_path, self.text(sweep))
 
     def text(self, sweep: Sweep) -> str:
         """Format the current results as CSV."""

@@ -3,7 +3,6 @@
 A setting is the form of "Will it fit?" (views/memory_form.py) with a few fields more, all as texts.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +13,7 @@ from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.sharding import zero_bytes_per_gpu
 from lora_lab.parameters.counts import Count
 from lora_lab.parameters.shapes import ModelShape, find_shape
-from lora_lab.spec import BITS, Bits
+from lora_lab.spec import BITS, Bits, compute_scaling
 from lora_lab.views import fit, memory_form
 from study.base.units import as_bytes, as_percent, as_three_digits
 
@@ -78,9 +77,8 @@ def bits_of(setting: Setting) -> Bits:
 
 
 def scale_of(setting: Setting) -> float:
-    """Compute alpha / r, or alpha / sqrt(r) for rsLoRA (arXiv:2106.09685 section 4.1, arXiv:2312.03732)."""
-    rank = int(setting["rank"])
-    return float(setting["alpha"]) / (math.sqrt(rank) if setting["method"] == "rslora" else rank)
+    rslora = setting["method"] == "rslora"
+    return compute_scaling(float(setting["alpha"]), int(setting["rank"]), rslora=rslora)
 
 
 def weights_bytes(setting: Setting) -> int:

@@ -11,9 +11,8 @@ from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.spec import spec_from
 from study.base.errors import LearnerError
+from study.base.units import MB
 from study.ports.classes import ClassRunState
-
-MEGABYTE = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,4 +70,4 @@ def _newest(state: RunState, quantity: str) -> float | None:
     """The peak or the loss after the newest step; None for what does not change."""
     if quantity == "percent-trainable" or not state.steps:
         return None
-    return state.peak_bytes / MEGABYTE if quantity == "peak-memory" else float(state.steps[-1]["loss"])
+    return state.peak_bytes / MB if quantity == "peak-memory" else float(state.steps[-1]["loss"])

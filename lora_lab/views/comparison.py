@@ -214,12 +214,12 @@ def list_results(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
     return [
         ("state", [item.state.status for item in runs]),
         ("held-out loss", [_held_out(item.state) for item in runs]),
-        ("peak memory", [_peak_in_words(item.state) for item in runs]),
+        ("peak memory", [_describe_peak(item.state) for item in runs]),
         ("tokens/s", [f"{item.state.tokens_per_second:,.0f}" if item.state.steps else "–" for item in runs]),
     ]
 
 
-def _peak_in_words(state: RunState) -> str:
+def _describe_peak(state: RunState) -> str:
     if state.shared_by > 1:
         return f"{as_bytes(state.group_peak_bytes)} for {state.shared_by} side by side"
     return as_bytes(state.peak_bytes) if state.peak_bytes else "–"

@@ -377,12 +377,12 @@ def _fewer_bits(bits: str) -> tuple[Bits, ...]:
     return order[at + 1 :]
 
 
-def in_words(verdict: FitVerdict, gpu: str) -> str:
+def describe_verdict(verdict: FitVerdict, gpu: str) -> str:
     """Say in one sentence whether it fits; `gpu` is the card's size as people call it."""
     if verdict.fits:
         return f"Fits in {gpu} with {as_bytes(verdict.left_bytes)} left."
     return f"Does not fit in {gpu}: {as_bytes(-verdict.left_bytes)} short."
 
 
-def trained_in_words(verdict: FitVerdict) -> str:
+def describe_trained(verdict: FitVerdict) -> str:
     return f"{as_count(verdict.trainable)} trainable parameters ({as_percent(verdict.percent)})."

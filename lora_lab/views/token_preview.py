@@ -21,7 +21,7 @@ SHOWN_TOKENS = 160
 BINS = 16
 HEIGHT, EDGE, TOP, BELOW = 190, 44, 26, 44
 
-Kind = Literal["masked", "trained", "cut"]
+PieceKind = Literal["masked", "trained", "cut"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Token:
     """One token as text, with its role in the loss."""
 
     text: str
-    kind: Kind
+    kind: PieceKind
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -194,7 +194,7 @@ def find_unknown_part(shape: ModelShape) -> str:
     groups = [group for group in shape.modules.groups if "*" in group.path]
     stacks = {linear.name.split(".*")[0] for linear in shape.linears if "*" in linear.name}
     activation = next((str(shape.settings[name]) for name in ACTIVATIONS if name in shape.settings), "silu")
-    widths = {shape.hidden, shape.head_dim, shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim}
+    widths = {shape.hidden, shape.head_dim, shape.attention_width, shape.key_width}
     if shape.modules.refused or any(group.kind == "convolution" for group in groups):
         return "a convolution or a state-space layer"
     if any(len(sizes) > 2 for group in groups for _, sizes in group.tensors) or any(

@@ -67,6 +67,10 @@ OPTIMIZERS: dict[str, Moments] = {
 }
 
 
+MOST_SEQUENCES = 1024
+"""The largest batch that a search tries."""
+
+
 def forecast_step(setting: StepSetting) -> Ledger:
     """Estimate the peak bytes of one step per component, for the measure that the setting names."""
     # The step is simulated once for all measures of an allocator, which only add to its tensors.
@@ -89,7 +93,7 @@ def _forecast_tensors(setting: StepSetting) -> Ledger:
     return _forecast_training(setting)
 
 
-def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -> int:
+def largest_batch(setting: StepSetting, limit_bytes: int) -> int:
     """Find the most sequences per step whose peak is below the limit; 0 if even one is too large.
 
     Every moment of a step is linear in the batch, so two simulations determine all moments; not so where
@@ -100,11 +104,11 @@ def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -
         return find_largest(
             lambda batch: forecast_step(replace(setting, batch=batch)).total_bytes <= limit_bytes,
             none=0,
-            most=most,
+            most=MOST_SEQUENCES,
         )
     limit_bytes -= CONTEXT_BYTES if setting.measure == "device" else 0
     free_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure in ("reserved", "device") else 0))
-    best = most
+    best = MOST_SEQUENCES
     for start, slope in lines:
         if slope:
             best = min(best, int((free_bytes - start) // slope))

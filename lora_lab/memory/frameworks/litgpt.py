@@ -31,7 +31,7 @@ class LitgptStep(NativeStep):
         if not self.setting.quantized:
             return 0
         norms = 1 if self.family.norms == 1 else 2
-        layer = norms * self.shape.hidden + self.attention_width + self.shape.intermediate
+        layer = norms * self.shape.hidden + self.shape.attention_width + self.shape.intermediate
         return self.shape.layers * layer + self.shape.hidden
 
     def embed(self) -> Tensor:
@@ -48,7 +48,7 @@ class LitgptStep(NativeStep):
 
     def projections(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q, k and v as three views of one matrix's result."""
-        a, kv, rows = self.attention_width, self.key_width, self.rows
+        a, kv, rows = self.shape.attention_width, self.shape.key_width, self.rows
         joint = self.base(x, self.shape.hidden, a + 2 * kv)
         widths = {"q": a, "k": kv, "v": kv}
         chosen = {role: width for role, width in widths.items() if role in self.roles or "qkv" in self.roles}
@@ -69,7 +69,10 @@ class LitgptStep(NativeStep):
         update = ops.matmul(reduced, up, rows=rows, d_out=sum(widths))
         if len(widths) < 3:  # index_copy keeps its source for the shape of its gradient
             update = ops.apply(
-                rows * (self.attention_width + 2 * self.key_width), update.width, update, saved=(update,)
+                rows * (self.shape.attention_width + 2 * self.shape.key_width),
+                update.width,
+                update,
+                saved=(update,),
             )
         return ops.scale(update)
 

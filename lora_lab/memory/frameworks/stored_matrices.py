@@ -58,7 +58,7 @@ def _key_heads(shape: ModelShape) -> int:
 
 def _separate_fused(linear: Linear, shape: ModelShape) -> list[Linear]:
     if linear.role == "qkv":
-        a, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        a, kv = shape.attention_width, shape.key_width
         return [_build_part(linear, "q", a), _build_part(linear, "k", kv), _build_part(linear, "v", kv)]
     if linear.role == "gate_up":
         half = linear.d_out // 2

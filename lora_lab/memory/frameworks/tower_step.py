@@ -267,7 +267,7 @@ class TowerStep(TransformersStep):
     def cross_attention(self, x: Tensor) -> Tensor:
         """Attend from the decoder's positions to the encoder's."""
         assert self.memory is not None
-        d, a, kv = self.shape.hidden, self.attention_width, self.key_width
+        d, a, kv = self.shape.hidden, self.shape.attention_width, self.shape.key_width
         q = self.linear("q", x, d, a)
         k, v = self.linear("k", self.memory, d, kv), self.linear("v", self.memory, d, kv)
         out = self.attend_to(q, k, v, keys=self.memory.numbers // d // self.setting.batch, block="cross")
@@ -302,7 +302,7 @@ class TowerStep(TransformersStep):
     def disentangled_attention(self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, dropout: bool) -> Tensor:
         """Compute DeBERTa's attention: three products per pair, two of them looked up by distance."""
         ops, rows = self.ops, self.setting.traits.relative_positions
-        a, d, batch = self.attention_width, self.shape.hidden, self.setting.batch
+        a, d, batch = self.shape.attention_width, self.shape.hidden, self.setting.batch
         scaled = ops.scale(k)
         scores = ops.apply(pairs, q.width, q, scaled, saved=(q, scaled))
         del scaled

@@ -158,21 +158,11 @@ class TransformersStep(MlpLayers):
             q, k = self.rotate(q), self.rotate(k)
         out = self.attend(q, k, v)
         del q, k, v
-        return self.linear("o", out, self.attention_width, self.shape.hidden)
-
-    @property
-    def attention_width(self) -> int:
-        """Query heads times head size."""
-        return self.shape.heads * self.shape.head_dim
-
-    @property
-    def key_width(self) -> int:
-        """Key heads times head size."""
-        return self.shape.kv_heads * self.shape.head_dim
+        return self.linear("o", out, self.shape.attention_width, self.shape.hidden)
 
     def projections(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values; views of one tensor where one matrix makes them."""
-        a, kv, rows = self.attention_width, self.key_width, self.rows
+        a, kv, rows = self.shape.attention_width, self.shape.key_width, self.rows
         if self.has("qkv"):
             joint = self.linear("qkv", x, self.shape.hidden, a + 2 * kv)
             q, k, v = self.ops.split(joint, [rows * a, rows * kv, rows * kv])

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lora_lab.spec import compute_scaling
 from study.base.errors import LearnerError
 
 WRAPPED = "base_model.model."  # PEFT's prefix of module names
@@ -170,10 +171,10 @@ def _find_shared(tensors: Mapping[str, Tensor], name: str) -> Tensor:
 
 
 def _compute_scale(name: str, rank: int, config: Mapping[str, Any]) -> float:
-    """Compute alpha / r, or alpha / sqrt(r) for rsLoRA; a module may have its own alpha."""
+    """Compute a module's scaling; it may have its own alpha."""
     patterns = config.get("alpha_pattern") or {}
     alpha = float(patterns.get(get_pattern_key(list(patterns), name), config["lora_alpha"]))
-    return alpha / (rank**0.5 if config.get("use_rslora") else rank)
+    return compute_scaling(alpha, rank, rslora=bool(config.get("use_rslora")))
 
 
 def _refuse_unless_finite(updates: Iterable[Update]) -> None:

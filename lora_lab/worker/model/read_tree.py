@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 from transformers.pytorch_utils import Conv1D
 
-from lora_lab.parameters.module_tree import Kind, ModuleGroup, ModuleTree, Names
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleKind, ModuleTree, Names
 
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -135,7 +135,7 @@ def _read_sizes(path: str, module: nn.Module) -> ModuleGroup:
     )
 
 
-def _find_kind(module: nn.Module) -> tuple[Kind, int, int, int]:
+def _find_kind(module: nn.Module) -> tuple[ModuleKind, int, int, int]:
     if isinstance(module, Conv1D):  # stored transposed, (d_in, d_out)
         return "conv1d", module.weight.shape[0], module.weight.shape[1], 1
     if isinstance(module, nn.Linear):

@@ -21,8 +21,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from lora_lab.memory.activations import SHORT_EXAMPLE_TOKENS
+from lora_lab.memory.activations import SHARES_KEYS, SHORT_EXAMPLE_TOKENS
 from lora_lab.worker.device.gpu import on_gpu
+from lora_lab.worker.device.number_type import DTYPES
 
 NAME = "packed_sdpa"
 PLAIN_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3", "granite"})
@@ -95,23 +96,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     _, heads, seq, head = q.shape
     kv_heads = k.shape[1]
     if on_gpu(q.device) or seq > SHORT_EXAMPLE_TOKENS:
-        if on_gpu(q.device) and repeats_keys(q.dtype):
+        if on_gpu(q.device) and q.dtype != DTYPES[SHARES_KEYS]:
             k, v = (part.repeat_interleave(heads // kv_heads, 1) for part in (k, v))
         fused = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True)
         return fused.transpose(1, 2)
     grouped = q.reshape(kv_heads, heads // kv_heads * seq, head)
     written: Tensor = ShortAttention.apply(grouped, k[0], v[0], scale)  # type: ignore[no-untyped-call]
     return written.view(1, heads, seq, head).transpose(1, 2)
-
-
-def repeats_keys(dtype: torch.dtype) -> bool:
-    """Return whether a GPU's attention needs a key and a value for every query head.
-
-    Only FlashAttention shares them, in 16 bits and from compute capability 8.0 on, where the lab computes in
-    bf16. For other types PyTorch has a fused kernel too, and with shared keys it would take the one that
-    holds all seq x seq scores.
-    """
-    return dtype != torch.bfloat16
 
 
 def attend_by_example(model: PreTrainedModel) -> None:

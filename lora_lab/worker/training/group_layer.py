@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lora_lab.memory.written_out import answers_per_block
+from lora_lab.memory import written_out
 from lora_lab.worker.device.gpu import on_gpu
 from lora_lab.worker.training.group_attention import (
     Attended,
@@ -31,7 +31,7 @@ from lora_lab.worker.training.group_attention import (
     compute_attention,
 )
 
-READS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
+READS = tuple(tuple(f"{role}_proj" for role in roles) for roles in written_out.READS)
 """Matrices that read the same input, in the order of a layer."""
 
 Decode = Callable[[nn.Module], Tensor]
@@ -175,7 +175,7 @@ def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
     logits.
     """
     losses = torch.empty(len(logits), device=logits.device)
-    step = answers_per_block(logits.shape[1], on_gpu=on_gpu(logits.device))
+    step = written_out.answers_per_block(logits.shape[1], on_gpu=on_gpu(logits.device))
     for start in range(0, len(logits), step):
         part = slice(start, start + step)
         wide, at_target = logits[part].float(), targets[part, None]

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -12,25 +12,17 @@ from torch import Tensor
 from lora_lab.data.batches import RowSize, step_plan
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, shared_in
-from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, StepResult, learning_rate_at
+from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, Step, StepResult, learning_rate_at
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter, is_out_of_memory
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharedStep:
+class SharedStep(Step):
     """The measurements of one optimizer step for one of the cells that took it together.
 
     A cell alone has no measured peak: `group_peak_bytes` is that of all cells.
     """
-
-    step: int
-    loss: float
-    learning_rate: float
-    grad_norm: float
-    tokens: int
-    seconds: float
-    """The cell's share: the shared step's wall time divided by the number of cells in it."""
 
     shared_seconds: float
     shared_by: int
@@ -40,16 +32,8 @@ class SharedStep:
     @property
     def alone(self) -> StepResult:
         """The same for a group of one, whose memory is the run's own."""
-        return StepResult(
-            step=self.step,
-            loss=self.loss,
-            learning_rate=self.learning_rate,
-            grad_norm=self.grad_norm,
-            tokens=self.tokens,
-            seconds=self.seconds,
-            live_bytes=self.group_live_bytes,
-            peak_bytes=self.group_peak_bytes,
-        )
+        own = {each.name: getattr(self, each.name) for each in fields(Step)}
+        return StepResult(**own, live_bytes=self.group_live_bytes, peak_bytes=self.group_peak_bytes)
 
 
 def train_group(

@@ -24,13 +24,20 @@ EVALUATION_BATCH = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepResult:
+class Step:
+    """The measurements of one optimizer step that a run has alone and side by side with others."""
+
     step: int
     loss: float
     learning_rate: float
     grad_norm: float
     tokens: int
     seconds: float
+    """Of a shared step, the wall time divided by the number of cells in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult(Step):
     live_bytes: int
     peak_bytes: int
 
@@ -145,9 +152,8 @@ class LossScale:
     steps, and a short one does not lose its first.
     """
 
-    def __init__(self, factor: float = 2.0**16, *, grow_after: int = 2000) -> None:
-        self.factor = factor
-        self._grow_after = grow_after
+    def __init__(self) -> None:
+        self.factor = 2.0**16
         self._good_steps = 0
 
     def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
@@ -163,7 +169,7 @@ class LossScale:
             self._good_steps = 0
             return True
         self._good_steps += 1
-        if self._good_steps == self._grow_after:
+        if self._good_steps == 2000:
             self.factor *= 2
             self._good_steps = 0
         return False

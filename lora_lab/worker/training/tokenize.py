@@ -16,7 +16,7 @@ SHOWN_EXAMPLES = 5
 
 def read_dataset(model: str, data: str, home: LabHome, models_dir: Path) -> None:
     """Tokenize a data set of the app and write what the page shows of it, or the reason why that failed."""
-    dataset = Uploads(home.folder / "lab" / "data").find(data)
+    dataset = Uploads(home.uploads_path).find(data)
     try:
         tokenizer = load_tokenizer(model, models_dir)
     except LearnerError as error:

@@ -26,5 +26,14 @@ def run(settings: Settings) -> RunFolder:
         versions={},
     )
     for number, loss in ((1, 3.5), (2, 2.5)):
-        made.emit("step", step=number, loss=loss, tokens=300, seconds=2.0, peak_bytes=990, live_bytes=1)
+        made.emit(
+            "step",
+            step=number,
+            loss=loss,
+            grad_norm=1.0,
+            tokens=300,
+            seconds=2.0,
+            peak_bytes=990,
+            live_bytes=1,
+        )
     return made

@@ -1,5 +1,6 @@
 """The queue of inspections: results as they come, kept over restarts, stoppable, giving way to a run."""
 
+import errno
 import subprocess
 import sys
 import threading
@@ -149,6 +150,22 @@ def test_a_dead_worker_is_said_in_words_and_replaced(queue: CountingQueue) -> No
     cut = until(queue, queue.submit("weights", {"to": 1, "cut": "in the middle of a line"}), is_ended)
     assert (cut.status, cut.problem) == ("failed", failed.problem)
     assert until(queue, queue.submit("weights", {"to": 4}), is_ended).status == "done"
+
+
+def test_a_process_that_cannot_be_started_fails_its_job_in_words_and_the_next_one_is_done(
+    queue: CountingQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(queue: CountingQueue) -> "subprocess.Popen[bytes]":
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(CountingQueue, "start_worker", refuse)
+        failed = until(queue, queue.submit("weights", {"to": 2}), is_ended)
+    assert (failed.status, failed.problem) == (
+        "failed",
+        "This machine could not start a process (Cannot allocate memory). Try again later.",
+    )
+    assert until(queue, queue.submit("weights", {"to": 3}), is_ended).status == "done"
 
 
 def test_a_full_disk_loses_no_result(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from lora_lab.data.datasets import own_dataset
+from lora_lab.engine import local
 from lora_lab.engine.local import LocalEngine
 from lora_lab.runs import owner
 from lora_lab.runs.durations import Pace, seconds_left_of
@@ -303,6 +305,22 @@ def test_going_on_takes_over_what_waits_and_begins_anew_what_was_cut_off(
     assert engine.waiting() == list(found.run_ids[1:])
 
 
+def test_cells_that_begin_while_workers_are_awaited_are_not_queued_again(
+    settings: Settings, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(GRID, own_dataset(), now=NOW)
+
+    def begin_meanwhile(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        engine.resume_sweep(sweep.sweep_id, now=LATER)
+        engine._take_job()
+
+    monkeypatch.setattr(local, "await_workers", begin_meanwhile)
+    engine.resume_sweep(sweep.sweep_id, now=LATER)
+    begun = [run.run_id for run in engine._current]
+    assert begun + engine.waiting() == list(sweep.run_ids)
+
+
 def test_a_cell_that_was_cut_off_twice_is_not_begun_by_itself_again(
     settings: Settings, engine: LocalEngine, sweep: Sweep, next_app: Callable[[], LocalEngine]
 ) -> None:
@@ -332,6 +350,23 @@ def test_a_table_that_cannot_be_written_stops_nothing(
     sweep.table_path.mkdir()
     engine.stop(sweep.run_ids[0])
     assert engine.waiting() == list(sweep.run_ids[1:])
+
+
+def test_two_threads_replace_a_table_at_once(
+    sweep: Sweep, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, replace = ResultsTable(settings.runs_dir), os.replace
+
+    def write_meanwhile(partial: Path, path: Path) -> None:
+        monkeypatch.undo()
+        other = threading.Thread(target=results.write, args=(sweep,))
+        other.start()
+        other.join()
+        replace(partial, path)
+
+    monkeypatch.setattr(os, "replace", write_meanwhile)
+    results.write(sweep)
+    assert table(sweep) == ["queued"] * 4
 
 
 def test_a_holder_is_known_by_its_number_and_its_age() -> None:

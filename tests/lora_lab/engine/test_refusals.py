@@ -141,6 +141,25 @@ def test_a_warm_worker_that_ended_before_it_was_ready_is_said_and_can_be_started
     engine.close(grace_seconds=0)
 
 
+def test_a_worker_that_is_started_while_the_last_one_ends_stays_the_only_one(
+    settings: Settings, refusals: list[OSError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, others = LocalEngine(settings, warm=True), set(psutil.Process().children())
+    finish, finished = worker_process.WorkerProcess.finish, list[worker_process.WorkerProcess]()
+
+    def retry_meanwhile(worker: worker_process.WorkerProcess, grace_seconds: float) -> None:
+        engine.retry_model()
+        finish(worker, grace_seconds)
+        finished.append(worker)
+
+    monkeypatch.setattr(worker_process.WorkerProcess, "finish", retry_meanwhile)
+    engine.start()
+    ended(submit(engine))
+    wait_until(lambda: bool(finished) and len({*psutil.Process().children()} - others) == 1)
+    engine.close(grace_seconds=0)
+    wait_until(lambda: not {*psutil.Process().children()} - others)
+
+
 def test_a_run_that_is_stopped_while_others_free_their_memory_for_it_is_not_begun(
     engine: LocalEngine,
 ) -> None:

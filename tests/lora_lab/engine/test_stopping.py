@@ -31,7 +31,7 @@ batches, ends = int(sys.argv[1]), sys.argv[2] == "ends"
 for line in sys.stdin:
     runs = [RunFolder(Path(name)) for name in line.strip().split(chr(9))]
     for run in runs:
-        run.emit("step", step=1, loss=4.0, tokens=8, seconds=0.1)
+        run.emit("step", step=1, loss=4.0, grad_norm=1.0, tokens=8, seconds=0.1)
     while not any(run.stop_path.exists() for run in runs):
         time.sleep(0.02)
     for run in runs:

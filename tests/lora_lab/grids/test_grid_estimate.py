@@ -9,7 +9,7 @@ from lora_lab.data.batches import Length, row_sizes
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.ray_capacity import GPU_EXTRA_BYTES, PROCESS_BYTES, Capacity, predicted_peaks
-from lora_lab.grids.estimate import estimate_grid, estimate_here, in_words
+from lora_lab.grids.estimate import describe_estimate, estimate_grid, estimate_here
 from lora_lab.memory import ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.durations import Pace, Paces, pace_of, seconds_of
@@ -53,7 +53,7 @@ def test_without_lengths_the_estimate_is_what_the_settings_allow() -> None:
     assert estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16").exact
     row = ledger.upper_bound(BASE)
     assert bound.cells[0].ledger == ledger.predict_ledger(SHAPE, GRID.specs()[0], row, "bf16")
-    assert in_words(GRID, bound).startswith("18 cells. Largest predicted peak: at most ")
+    assert describe_estimate(GRID, bound).startswith("18 cells. Largest predicted peak: at most ")
 
 
 def test_a_machine_that_is_too_small_is_named(settings: Settings) -> None:
@@ -61,7 +61,7 @@ def test_a_machine_that_is_too_small_is_named(settings: Settings) -> None:
     home.write_worker_state(state="ready", device={"memory_bytes": 10**6, "compute_dtype": "fp32"})
     found = estimate_here(home, GRID, own_dataset().digest, [])
     assert not found.fits
-    assert in_words(GRID, found).endswith("This machine has 1.00 MB.")
+    assert describe_estimate(GRID, found).endswith("This machine has 1.00 MB.")
 
 
 def test_a_model_that_was_never_read_has_no_estimate(settings: Settings) -> None:
@@ -84,7 +84,7 @@ def test_a_grids_time_is_the_sum_of_its_cells_or_unknown() -> None:
     paces.append(pace(replace(BASE, bits="bf16"), 1.0))
     all_of_them = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16", paces=paces)
     assert all_of_them.seconds == 12 * (6 + 20 * 2) + 6 * (6 + 20 * 1)
-    assert in_words(GRID, all_of_them).endswith("Time: about 12 min.")
+    assert describe_estimate(GRID, all_of_them).endswith("Time: about 12 min.")
 
 
 def test_the_nearest_run_gives_the_pace_and_the_newest_of_equals() -> None:

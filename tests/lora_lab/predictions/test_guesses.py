@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.predictions.judging import FACTOR, TIE, EndedRun, RunGuess, guess_of, judge_guess, within_factor
+from lora_lab.predictions.judging import (
+    FACTOR,
+    LOSS_TIE,
+    EndedRun,
+    RunGuess,
+    guess_of,
+    judge_guess,
+    within_factor,
+)
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import RunSpec
@@ -79,8 +87,8 @@ def losses(ended: EndedRun, loss_after: float, **changed: Any) -> EndedRun:
         (2.0, 2.5, "this", True),
         (2.0, 2.5, "that", False),
         (2.5, 2.0, "that", True),
-        (2.0, 2.0 + TIE / 2, "that", True),
-        (2.0, 2.0 + TIE / 2, "this", True),
+        (2.0, 2.0 + LOSS_TIE / 2, "that", True),
+        (2.0, 2.0 + LOSS_TIE / 2, "this", True),
     ],
 )
 def test_the_lower_loss_is_judged_and_a_tie_is_nobodys_mistake(
@@ -148,6 +156,7 @@ def test_what_the_run_did_not_come_to_is_not_judged() -> None:
 def test_a_form_with_some_fields_left_empty_is_a_guess_about_the_others() -> None:
     assert guess_of({"guess_percent": "1,5", "guess_mb": ""}) == RunGuess(percent=1.5)
     assert guess_of({"guess_mb": " 412 "}) == RunGuess(peak_bytes=412e6)
+    assert guess_of({"guess_mb": "1,200"}) == guess_of({"guess_mb": "1.2 GB"}) == RunGuess(peak_bytes=1.2e9)
     assert guess_of({"lower": "that", "rival": "r"}) == RunGuess(rival="r", lower="that")
     assert guess_of({"guess_percent": "1", "rival": "r"}) == RunGuess(percent=1)
 

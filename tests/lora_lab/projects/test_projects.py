@@ -385,7 +385,16 @@ def test_a_broken_run_shows_its_loss_over_the_steps(
     assert "<svg" not in ana_works.opens("id=break-and-mend")
     for run, losses in zip(runs_of(context.settings, sweep), ([3.0, 2.0], [3.0, 9.0]), strict=True):
         for step, loss in enumerate(losses, start=1):
-            run.emit("step", step=step, loss=loss, tokens=40, seconds=0.5, live_bytes=7, peak_bytes=9)
+            run.emit(
+                "step",
+                step=step,
+                loss=loss,
+                grad_norm=1.0,
+                tokens=40,
+                seconds=0.5,
+                live_bytes=7,
+                peak_bytes=9,
+            )
     html = ana_works.opens("id=break-and-mend")
     assert "The training loss ends above its first step at a learning rate of 0.2 measured" in words(html)
     assert "0.2 9.00" in html  # in the alternative text

@@ -39,7 +39,16 @@ def run(tmp_path: Path, now: datetime) -> RunFolder:
 
 
 def step(run: RunFolder, number: int, *, tokens: int, peak_bytes: int) -> None:
-    run.emit("step", step=number, loss=3.0, tokens=tokens, peak_bytes=peak_bytes, live_bytes=1, seconds=0.1)
+    run.emit(
+        "step",
+        step=number,
+        loss=3.0,
+        grad_norm=1.0,
+        tokens=tokens,
+        peak_bytes=peak_bytes,
+        live_bytes=1,
+        seconds=0.1,
+    )
 
 
 def measured(spec: RunSpec = SPEC, *, row: RowSize = ROW) -> MeasuredPeak:

@@ -17,8 +17,8 @@ from lora_lab.runs.folder import (
     RunFolder,
     create_run,
     delete_run,
-    list_damaged,
     list_runs,
+    list_with_damaged,
     open_run,
     set_aside,
 )
@@ -40,6 +40,30 @@ def runs_dir(tmp_path: Path) -> Path:
 def run(runs_dir: Path) -> RunFolder:
     """A run that was just made."""
     return create_run(runs_dir, RunSpec(), own_dataset(), now=NOW)
+
+
+def test_of_more_runs_than_are_kept_only_the_oldest_are_read_again(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [
+        create_run(runs_dir, RunSpec(), own_dataset(), now=NOW + timedelta(minutes=minute))
+        for minute in range(3)
+    ]
+    for run in runs:
+        run.emit("queued")
+    read: list[Path] = []
+
+    def read_and_note(path: Path, *, offset_bytes: int) -> tuple[list[Event], int]:
+        read.append(path)
+        return read_events(path, offset_bytes=offset_bytes)
+
+    monkeypatch.setattr(folder, "KEPT_STATES", 2)
+    monkeypatch.setattr(folder, "_STATES", folder._States())
+    monkeypatch.setattr(folder, "read_events", read_and_note)
+    newest_first = list(list_runs(runs_dir))
+    for run in newest_first * 2:
+        assert run.state().status == "queued"
+    assert read == [run.events_path for run in (*newest_first, newest_first[-1])]
 
 
 def test_a_new_run_holds_its_spec_and_the_exact_data(run: RunFolder) -> None:
@@ -208,8 +232,8 @@ def test_only_damaged_folders_are_set_aside_and_none_is_overwritten(runs_dir: Pa
     for content in ("null", "[", "5"):
         damaged.path.mkdir(exist_ok=True)
         (damaged.path / "spec.json").write_text(content)
-        assert list_damaged(runs_dir) == [damaged.path]
-        set_aside([*list_damaged(runs_dir), runs_dir / "gone"])
+        assert list_with_damaged(runs_dir)[1] == [damaged.path]
+        set_aside([*list_with_damaged(runs_dir)[1], runs_dir / "gone"])
     assert [kept.path for kept in list_runs(runs_dir)] == [run.path]
     aside = runs_dir.parent / "set-aside" / "runs"
     kept = [aside / f"{damaged.run_id}{again}" / "spec.json" for again in ("", "-2", "-3")]

@@ -17,7 +17,14 @@ def event(kind: str, **values: Any) -> Event:
 
 def step(number: int, *, seconds: float = 2.0, tokens: int = 300, peak_bytes: int = 900) -> Event:
     return event(
-        "step", step=number, loss=3.0, tokens=tokens, seconds=seconds, peak_bytes=peak_bytes, live_bytes=700
+        "step",
+        step=number,
+        loss=3.0,
+        grad_norm=1.0,
+        tokens=tokens,
+        seconds=seconds,
+        peak_bytes=peak_bytes,
+        live_bytes=700,
     )
 
 
@@ -116,6 +123,24 @@ def test_the_time_of_a_run_begins_with_its_turn_in_the_job() -> None:
 
 def test_an_event_of_a_later_version_changes_nothing() -> None:
     assert fold_events([*STORY, event("confetti", colour="red")]) == fold_events(STORY)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"seconds": 0},
+        {"seconds": -1.0},
+        {"seconds": float("inf")},
+        {"tokens": 0},
+        {"grad_norm": None},
+        {"shared_seconds": 0.0},
+    ],
+    ids=str,
+)
+def test_a_step_that_no_speed_or_norm_can_be_read_from_is_passed_over(damaged: dict[str, Any]) -> None:
+    assert fold_events([step(1) | damaged]).steps == ()
+    without_norm = {name: value for name, value in step(1).items() if name != "grad_norm"}
+    assert fold_events([without_norm]).steps == ()
 
 
 def test_speed_leaves_out_the_first_step_which_warms_up() -> None:

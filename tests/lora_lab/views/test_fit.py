@@ -17,13 +17,13 @@ LLAMA = DEFAULTS  # Llama-3.1-8B, QLoRA, r = 16, 1,024 tokens
 def test_the_usual_question_has_a_one_sentence_answer() -> None:
     verdict = fit.verdict_of(LLAMA, 24 * GB)
     assert verdict.fits
-    assert fit.in_words(verdict, "24 GB") == "Fits in 24 GB with 10.6 GB left."
-    assert fit.trained_in_words(verdict) == "41,943,040 trainable parameters (0.52 %)."
+    assert fit.describe_verdict(verdict, "24 GB") == "Fits in 24 GB with 10.6 GB left."
+    assert fit.describe_trained(verdict) == "41,943,040 trainable parameters (0.52 %)."
 
 
 def test_near_the_edge_the_sentence_says_what_is_missing() -> None:
     verdict = fit.verdict_of(LLAMA, fit.needed_bytes(LLAMA) - 31_000_000)
-    assert fit.in_words(verdict, "24 GB") == "Does not fit in 24 GB: 31.0 MB short."
+    assert fit.describe_verdict(verdict, "24 GB") == "Does not fit in 24 GB: 31.0 MB short."
 
 
 def test_the_count_is_the_train_pages() -> None:
