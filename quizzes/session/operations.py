@@ -209,10 +209,8 @@ class QuizOperations:
 
     def badges(self, profile_id: str, *, now: datetime) -> int:
         """Count the timed challenges that had all answers right."""
-        return sum(
-            self.has_badge(record, now=now)
-            for record in self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
-        )
+        challenges = self.store.quizzes.in_mode(profile_id, "challenge")
+        return sum(self.has_badge(record, now=now) for record in challenges)
 
     def has_badge(self, record: QuizRecord, *, now: datetime) -> bool:
         """Return whether this was a challenge with all answers right."""
