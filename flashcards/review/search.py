@@ -46,8 +46,9 @@ def find_cards(
     """Return the cards that match, in the order of the decks."""
     words = search.words.casefold().split()
     found = []
-    for card in cards:
-        if not search.wanted.matches(card) or not all(word in _join_texts(card) for word in words):
+    for card in filter(search.wanted.matches, cards):
+        text = _join_texts(card) if words else ""
+        if not all(word in text for word in words):
             continue
         states = states_of(card, log=log, status=status, now=now, day_ends=day_ends)
         if search.state in ("", *states):
