@@ -58,9 +58,6 @@ ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 LONGEST_NAME = 60
 """Of an activity that is named by what it asks."""
 
-CONFIDENCES = ("guess", "think", "sure")
-"""From least to most sure, as in a quiz."""
-
 ReadResponse = Callable[[Mapping[str, Any], Mapping[str, Sequence[str]]], ClassResponse]
 """Reads the form of a question with a task: `ClassKinds.read`."""
 
@@ -179,7 +176,7 @@ class Activity:
         phases = PHASES[self.kind]
         if self.kind == "figure":
             return phases if self.guessed else phases[:1]
-        return phases if self.kind != "question" or self.twin else phases[:5]
+        return tuple(phase for phase in phases if self.twin or not phase.startswith("twin"))
 
     @property
     def unit(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from, key_of
+from classroom.activities.activity import ROUNDS, Activity, activity_from, key_of
 from classroom.activities.comparison import mark_measured, measured_option
 from classroom.activities.distribution import is_close
 from classroom.activities.number import as_number, with_unit
@@ -17,6 +17,7 @@ from classroom.activities.room import Room, fold, order_of
 from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, WrittenAnswer, group_answers
 from study.base.confidence_intervals import correlate
 from study.store.class_records import ClassAnswer, ClassRecord
+from study.store.logs.quizzes import CONFIDENCES
 from study.text.html_import import from_html
 from study.text.markup import to_plain
 

@@ -30,10 +30,10 @@ Advices = Mapping[tuple[str, str], Advice]
 """Advice by prompt id and concept id."""
 
 
-def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap, *, path: Path = ADVICE_FILE) -> Advices:
+def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap) -> Advices:
     """Read the advice for every concept of every prompt. Raises ContentError with every problem."""
     problems: list[Problem] = []
-    file = read_mapping(path, kind="advice", problems=problems)
+    file = read_mapping(ADVICE_FILE, kind="advice", problems=problems)
     entries = file.children("advice", kind="advice") if file else []
     read: dict[tuple[str, str], Advice] = {}
     for entry in entries:
