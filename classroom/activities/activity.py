@@ -16,12 +16,12 @@ from study.base.html import NO_HTML
 from study.ports.classes import ClassPrompt, ClassQuestion, ClassResponse, Html
 from study.text.markup import to_plain
 
-Kind = Literal[
+ActivityKind = Literal[
     "talk", "question", "poll", "number", "predict", "compare", "grid", "text", "wall", "figure", "quiz"
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[ActivityKind, ...] = get_args(ActivityKind)
 
-KIND_NAMES: Mapping[Kind, str] = {
+KIND_NAMES: Mapping[ActivityKind, str] = {
     "talk": "Talk",
     "question": "Question",
     "poll": "Poll",
@@ -39,7 +39,7 @@ Phase = Literal[
     "show", "vote", "advice", "discuss", "revote", "reveal", "twin", "twin-reveal", "distribution", "run"
 ]
 
-PHASES: Mapping[Kind, tuple[Phase, ...]] = {
+PHASES: Mapping[ActivityKind, tuple[Phase, ...]] = {
     "talk": ("show",),
     "question": ("vote", "advice", "discuss", "revote", "reveal", "twin", "twin-reveal"),
     "poll": ("vote", "reveal"),
@@ -56,7 +56,7 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 """The phases in which answers are taken, with the number of their round."""
 
-LONGEST_NAME = 60
+LONGEST_TITLE = 60
 """Of an activity that is named by what it asks."""
 
 ReadResponse = Callable[[Mapping[str, Any], Mapping[str, Sequence[str]]], ClassResponse]
@@ -115,7 +115,7 @@ class ShownFigure:
 class Activity:
     """One entry of a lesson plan, with all the texts that the screens need."""
 
-    kind: Kind
+    kind: ActivityKind
     title: str
     minutes: int = 0
     """The suggested time for voting or discussing; 0: no timer."""
@@ -229,7 +229,7 @@ class Activity:
 
 def name_of(ask: str) -> str:
     """The beginning of a question in plain text, as the title of its activity."""
-    return shorten(to_plain(ask), LONGEST_NAME, placeholder=" …") or ask[:LONGEST_NAME]
+    return shorten(to_plain(ask), LONGEST_TITLE, placeholder=" …") or ask[:LONGEST_TITLE]
 
 
 def key_of(value: Mapping[str, Any]) -> str:

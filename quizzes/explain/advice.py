@@ -9,7 +9,7 @@ from quizzes.grader.prompts import Prompt, PromptConcept
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.declared import read_declared
 from study.content.yaml_reader import ContentError, Problem, read_mapping
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 ADVICE_FILE = Path(__file__).parent / "advice.yaml"
 
@@ -49,7 +49,7 @@ def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap) -> Advices:
     return read
 
 
-def choose_sentence(advice: Advice | None, verdict: Verdict, concept: PromptConcept) -> str:
+def choose_sentence(advice: Advice | None, verdict: ConceptVerdict, concept: PromptConcept) -> str:
     """Return one sentence: what is missing, why a statement is wrong, or a question."""
     texts = {
         "missing": advice and advice.missing,

@@ -12,14 +12,14 @@ from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.ports.activities import Fragment
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 from study.store.logs.explains import ExplainAttempt
 from study.text.markup import to_plain
 from study.text.templates import render
 
 RESULT = "#result"
 NEED_WORK = ("missing", "contradicted")
-SPOKEN: Mapping[Verdict, str] = {
+SPOKEN: Mapping[ConceptVerdict, str] = {
     "covered": "said",
     "partial": "partly said",
     "contradicted": "contradicted",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quizzes.kinds import Kind
+from quizzes.kinds import QuestionKind
 from quizzes.kinds.choices import UNSAID
 from quizzes.kinds.grade import Grade, GradedPart, Offered, State
 from quizzes.kinds.question import Question
@@ -17,7 +17,7 @@ _MARKS: dict[State, str] = {
     "missed": "✓ The right answer",
     "left": "",
 }
-_MARKS_OF_KIND: dict[Kind, dict[State, str]] = {
+_MARKS_OF_KIND: dict[QuestionKind, dict[State, str]] = {
     "multiple": {"right": "✓ Chosen, right", "wrong": "✗ Chosen, not right", "missed": "○ Right, not chosen"},
     "ordering": {"right": "✓ In its place", "missed": "✗ Belongs here"},
     "find-the-error": {

@@ -47,7 +47,7 @@ LEVEL_RULE = (
     "predictions). Mastered: Proficient, and right in a quiz that mixes concepts. A miss takes you down."
 )
 
-Kind = Literal["card", "question", "explanation", "prediction"]
+ExerciseKind = Literal["card", "question", "explanation", "prediction"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class AnswerOutcome:
 
     at: datetime
     right: bool
-    kind: Kind
+    kind: ExerciseKind
     mixed: bool = False
 
 

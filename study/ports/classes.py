@@ -264,10 +264,10 @@ class ClassGrids(Protocol):
         """Read a grid. Raises LearnerError when it is deleted."""
 
 
-Verdict = Literal["covered", "partial", "contradicted", "missing", "unsure"]
+ConceptVerdict = Literal["covered", "partial", "contradicted", "missing", "unsure"]
 """On one concept of an explanation; `unsure` is for graders only, a learner always decides."""
 
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+VERDICTS: tuple[ConceptVerdict, ...] = get_args(ConceptVerdict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +297,7 @@ class ClassPrompt:
 class ClassGrade:
     """The verdict on one concept, and the passage of the answer that carries it."""
 
-    verdict: Verdict
+    verdict: ConceptVerdict
     quote: tuple[int, int] | None
     """Start and end in the answer; None where it says nothing about the concept."""
 
