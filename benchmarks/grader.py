@@ -47,7 +47,7 @@ from quizzes.grader.worker.reader import Reader, load_reader
 from study.base.model_files import ignore_progress
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
-from study.ports.classes import VERDICTS, Verdict
+from study.ports.classes import VERDICTS, ConceptVerdict
 
 STOP_WORDS = frozenset(
     words_of("a an and are as at be by for from in is it its of on or so such that the this to with")
@@ -68,9 +68,9 @@ def report_by(
     return {part: compute_report(parts[part]) for part in sorted(parts)}
 
 
-def count_confusion(judged: Sequence[JudgedAnswer]) -> dict[Verdict, dict[Verdict, int]]:
+def count_confusion(judged: Sequence[JudgedAnswer]) -> dict[ConceptVerdict, dict[ConceptVerdict, int]]:
     """Return the confusion matrix: the count of each verdict per label."""
-    counts: dict[Verdict, dict[Verdict, int]] = {}
+    counts: dict[ConceptVerdict, dict[ConceptVerdict, int]] = {}
     for one in judged:
         for label, verdict in one.pairs:
             row = counts.setdefault(label, {})

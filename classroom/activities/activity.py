@@ -6,21 +6,22 @@ from textwrap import shorten
 from typing import Any, Literal, get_args
 
 from markupsafe import Markup
+from pydantic import TypeAdapter
 
 from classroom.activities.crowd_grid import CrowdGrid, RunGrid
 from classroom.activities.number import NATS, read_number
 from classroom.activities.wall import read_text
 from study.base.errors import LearnerError
-from study.base.html import NO_HTML, trust_html
-from study.ports.classes import ClassConcept, ClassOption, ClassPrompt, ClassQuestion, ClassResponse
+from study.base.html import NO_HTML
+from study.ports.classes import ClassPrompt, ClassQuestion, ClassResponse, Html
 from study.text.markup import to_plain
 
-Kind = Literal[
+ActivityKind = Literal[
     "talk", "question", "poll", "number", "predict", "compare", "grid", "text", "wall", "figure", "quiz"
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[ActivityKind, ...] = get_args(ActivityKind)
 
-KIND_NAMES: Mapping[Kind, str] = {
+KIND_NAMES: Mapping[ActivityKind, str] = {
     "talk": "Talk",
     "question": "Question",
     "poll": "Poll",
@@ -38,7 +39,7 @@ Phase = Literal[
     "show", "vote", "advice", "discuss", "revote", "reveal", "twin", "twin-reveal", "distribution", "run"
 ]
 
-PHASES: Mapping[Kind, tuple[Phase, ...]] = {
+PHASES: Mapping[ActivityKind, tuple[Phase, ...]] = {
     "talk": ("show",),
     "question": ("vote", "advice", "discuss", "revote", "reveal", "twin", "twin-reveal"),
     "poll": ("vote", "reveal"),
@@ -55,11 +56,8 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 """The phases in which answers are taken, with the number of their round."""
 
-LONGEST_NAME = 60
+LONGEST_TITLE = 60
 """Of an activity that is named by what it asks."""
-
-CONFIDENCES = ("guess", "think", "sure")
-"""From least to most sure, as in a quiz."""
 
 ReadResponse = Callable[[Mapping[str, Any], Mapping[str, Sequence[str]]], ClassResponse]
 """Reads the form of a question with a task: `ClassKinds.read`."""
@@ -74,7 +72,7 @@ def refuse_response(_task: Mapping[str, Any], _form: Mapping[str, Sequence[str]]
 class Guessed:
     """A number that everyone guesses. The true value is known beforehand, or measured by a run."""
 
-    html: Markup
+    html: Html
     text: str = ""
     unit: str = ""
     value: float | None = None
@@ -92,7 +90,7 @@ class Guessed:
     described: str = ""
     """The setting in words."""
 
-    why: Markup = NO_HTML
+    why: Html = NO_HTML
     why_text: str = ""
     """Why the run measures what it does, shown with the measured value; the text is for cards."""
 
@@ -117,12 +115,12 @@ class ShownFigure:
 class Activity:
     """One entry of a lesson plan, with all the texts that the screens need."""
 
-    kind: Kind
+    kind: ActivityKind
     title: str
     minutes: int = 0
     """The suggested time for voting or discussing; 0: no timer."""
 
-    html: Markup = NO_HTML
+    html: Html = NO_HTML
     """The text of a talk."""
 
     asked: ClassQuestion | None = None
@@ -179,7 +177,7 @@ class Activity:
         phases = PHASES[self.kind]
         if self.kind == "figure":
             return phases if self.guessed else phases[:1]
-        return phases if self.kind != "question" or self.twin else phases[:5]
+        return tuple(phase for phase in phases if self.twin or not phase.startswith("twin"))
 
     @property
     def unit(self) -> str:
@@ -231,7 +229,7 @@ class Activity:
 
 def name_of(ask: str) -> str:
     """The beginning of a question in plain text, as the title of its activity."""
-    return shorten(to_plain(ask), LONGEST_NAME, placeholder=" …") or ask[:LONGEST_NAME]
+    return shorten(to_plain(ask), LONGEST_TITLE, placeholder=" …") or ask[:LONGEST_TITLE]
 
 
 def key_of(value: Mapping[str, Any]) -> str:
@@ -256,46 +254,7 @@ def _read_form(sent: Any) -> dict[str, list[str]]:
 
 def activity_from(spec: Mapping[str, Any]) -> Activity:
     """Read a stored spec, whose texts were rendered when it was made; also of a version with fewer kinds."""
-    guessed, crowd, wanted, figure = (spec.get(name) for name in ("guessed", "crowd", "wanted", "figure"))
-    compared = spec.get("compared")
-    return Activity(
-        kind=spec["kind"],
-        title=spec["title"],
-        minutes=spec["minutes"],
-        html=trust_html(spec["html"]),
-        asked=_asked(spec["asked"]),
-        twin=_asked(spec["twin"]),
-        questions=tuple(map(_question, spec.get("questions", ()))),
-        guessed=Guessed(**_with_html({"why": "", **guessed}, "why")) if guessed else None,
-        crowd=CrowdGrid(**_grid(_with_html(crowd))) if crowd else None,
-        compared=RunGrid(**_grid(compared)) if compared else None,
-        wanted=_wanted(wanted) if wanted else None,
-        figure=ShownFigure(**figure) if figure else None,
-        asked_after=spec.get("asked_after"),
-        comes_next=spec.get("comes_next", False),
-    )
+    return ACTIVITY.validate_python(spec)
 
 
-def _with_html(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """A spec whose rendered texts are HTML again, as they were when it was stored."""
-    return {**spec, **{name: trust_html(spec[name]) for name in ("html", *names)}}
-
-
-def _grid(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {**spec, "rows": tuple(spec["rows"]), "columns": tuple(spec["columns"])}
-
-
-def _wanted(spec: Mapping[str, Any]) -> ClassPrompt:
-    concepts = tuple(ClassConcept(**concept) for concept in spec["concepts"])
-    return ClassPrompt(**{**_with_html(spec), "concepts": concepts, "about": tuple(spec["about"])})
-
-
-def _asked(spec: Mapping[str, Any] | None) -> ClassQuestion | None:
-    return None if spec is None else _question(spec)
-
-
-def _question(spec: Mapping[str, Any]) -> ClassQuestion:
-    options = tuple(ClassOption(**_with_html(option, "feedback")) for option in spec["options"])
-    concepts = tuple(spec.get("concepts", ()))
-    rendered = [name for name in ("keep", "fields", "figure", "listed", "answer", "because") if name in spec]
-    return ClassQuestion(**{**_with_html(spec, *rendered), "options": options, "concepts": concepts})
+ACTIVITY = TypeAdapter(Activity)

@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import Markup
-
 from classroom.activities.number import NATS, read_number
 from study.base.errors import LearnerError
-from study.ports.classes import ClassGridPlan, Place
+from study.ports.classes import ClassGridPlan, Html, Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,7 @@ class RunGrid(ClassGridPlan):
 class CrowdGrid(RunGrid):
     """A student claims one run with a guess of its loss."""
 
-    html: Markup
+    html: Html
     text: str
 
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from classroom.activities.activity import Phase
+from study.base.confidence_intervals import format_percent
 
 DISCUSS_FROM, DISCUSS_TO = 0.30, 0.70
 """Shares of right answers between which discussion helps most."""
@@ -24,9 +25,11 @@ ADVISED_PHASE: Mapping[Advice, Phase] = {
     "too-few": "discuss",
 }
 ADVICE_TEXTS: Mapping[Advice, str] = {
-    "re-teach": "Fewer than 30 % are right: explain the idea again, then let them vote again.",
-    "discuss": "30 to 70 % are right: let neighbours who disagree convince each other, then vote again.",
-    "go-on": "More than 70 % are right: show the answer and go on.",
+    "re-teach": f"Fewer than {format_percent(DISCUSS_FROM)} are right: explain the idea again, "
+    "then let them vote again.",
+    "discuss": f"{100 * DISCUSS_FROM:.0f} to {format_percent(DISCUSS_TO)} are right: let neighbours who "
+    "disagree convince each other, then vote again.",
+    "go-on": f"More than {format_percent(DISCUSS_TO)} are right: show the answer and go on.",
     "too-few": "Too few votes to advise you. If in doubt, discuss and vote again.",
 }
 

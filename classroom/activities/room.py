@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from classroom.activities.activity import ROUNDS, Activity, Phase
 from study.base.errors import LearnerError
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 LOBBY = -1
 """The position before the first activity."""
@@ -42,7 +42,7 @@ class GridResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class RoomState:
     """Where a class is."""
 
     position: int = LOBBY
@@ -68,7 +68,7 @@ class Room:
     quoted: frozenset[str] = frozenset()
     """The answers whose words the teacher shows to the class."""
 
-    overruled: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
+    overruled: Mapping[tuple[str, str], ConceptVerdict] = field(default_factory=dict)
     """The teacher's verdicts, by answer and concept."""
 
     visited: frozenset[int] = frozenset()
@@ -89,15 +89,15 @@ class Room:
         return ROUNDS.get(self.phase, 0) if self.phase and not self.ended else 0
 
 
-def fold(events: Iterable[Event], room: Room | None = None) -> Room:
+def fold(events: Iterable[Event], room: RoomState | None = None) -> RoomState:
     """Fold events into a state, starting from `room`."""
-    current = room or Room()
+    current = room or RoomState()
     for event in events:
         current = _after(current, event)
     return current
 
 
-def _after(room: Room, event: Event) -> Room:
+def _after(room: RoomState, event: Event) -> RoomState:
     value = event.value
     room = replace(room, last=event.number)
     match event.kind:
@@ -162,7 +162,7 @@ def open_in_quiz(step: Mapping[str, Any] | None, *, round_number: int) -> tuple[
     return position, round_number if is_open else 0
 
 
-def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = None) -> dict[str, Any]:
+def next_step(room: RoomState, plan: Sequence[Activity], *, advised: Phase | None = None) -> dict[str, Any]:
     """The step after this one; `advised` is the phase that the first vote suggests.
 
     Raises LearnerError at the end of the plan.
@@ -184,7 +184,7 @@ def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = N
     raise LearnerError("This is the end of the plan.", do_next="End the class, or go back to an activity.")
 
 
-def previous_step(room: Room, *, without: int | None = None) -> dict[str, Any]:
+def previous_step(room: RoomState, *, without: int | None = None) -> dict[str, Any]:
     """The step from which the class came to this one; after the end, the last one.
 
     With `without`, the one from which it came to the activity at that position. Never one that was skipped:
@@ -208,18 +208,18 @@ def step_to(
     return {"position": position, "phase": phase}
 
 
-def order_of(room: Room, plan: Sequence[Activity]) -> list[int]:
+def order_of(room: RoomState, plan: Sequence[Activity]) -> list[int]:
     """The positions as the teacher reads them: what was made on the spot follows where it was asked."""
     kept = (position for position in range(len(plan)) if position not in room.withdrawn)
     return sorted(kept, key=lambda position: (_origin(position, plan), position))
 
 
-def _led(room: Room, plan: Sequence[Activity]) -> list[int]:
+def _led(room: RoomState, plan: Sequence[Activity]) -> list[int]:
     """The positions that Next leads through: the plan, and what was put next."""
     return [each for each in order_of(room, plan) if plan[each].asked_after is None or plan[each].comes_next]
 
 
-def _coming(room: Room, plan: Sequence[Activity]) -> int | None:
+def _coming(room: RoomState, plan: Sequence[Activity]) -> int | None:
     """The position after this one; after what was asked at once, what was put next and not shown yet."""
     led, origin = _led(room, plan), _origin(room.position, plan)
     if room.position in led:
@@ -241,7 +241,7 @@ def _origin(position: int, plan: Sequence[Activity]) -> int:
 
 
 def add_on_the_spot(
-    room: Room, plan: Sequence[Activity], activity: Activity, *, comes_next: bool
+    room: RoomState, plan: Sequence[Activity], activity: Activity, *, comes_next: bool
 ) -> Activity:
     """Place an activity behind where the class is; after it the class continues with the plan.
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from study.base.errors import LearnerError
-from study.ports.classes import VERDICTS, ClassConcept, Verdict
+from study.ports.classes import VERDICTS, ClassConcept, ConceptVerdict
 from study.store.class_records import ClassAnswer
 
 LONGEST_TEXT = 600
 """Characters: a few sentences, typed on a phone."""
 
-VERDICT_LABELS: Mapping[Verdict, str] = {
+VERDICT_LABELS: Mapping[ConceptVerdict, str] = {
     "covered": "Covered",
     "partial": "Partly covered",
     "contradicted": "Contradicted",
@@ -44,7 +44,7 @@ class Quote:
 class Group:
     """The answers with one verdict on one concept."""
 
-    verdict: Verdict
+    verdict: ConceptVerdict
     quotes: tuple[Quote, ...]
 
 
@@ -69,7 +69,7 @@ class WrittenAnswer:
         return cls(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
 
 
-Overruled = Mapping[tuple[str, str], Verdict]
+Overruled = Mapping[tuple[str, str], ConceptVerdict]
 """The teacher's verdicts, by answer and concept."""
 
 
@@ -85,12 +85,12 @@ def read_text(typed: Any) -> str:
     return text
 
 
-def verdict_on(answer: WrittenAnswer, concept_id: str, overruled: Overruled) -> Verdict | None:
+def verdict_on(answer: WrittenAnswer, concept_id: str, overruled: Overruled) -> ConceptVerdict | None:
     """The teacher's verdict, else the grader's; None for an answer that nobody has judged yet."""
     by_teacher = overruled.get((answer.id, concept_id))
     if by_teacher is not None:
         return by_teacher
-    found: Verdict | None = ((answer.graded or {}).get(concept_id) or {}).get("verdict")
+    found: ConceptVerdict | None = ((answer.graded or {}).get(concept_id) or {}).get("verdict")
     return found
 
 
@@ -119,7 +119,7 @@ def drop_short_quotes(found: ConceptGroups) -> ConceptGroups:
 
 
 def _quotes(
-    answers: Iterable[WrittenAnswer], concept_id: str, verdict: Verdict, overruled: Overruled
+    answers: Iterable[WrittenAnswer], concept_id: str, verdict: ConceptVerdict, overruled: Overruled
 ) -> tuple[Quote, ...]:
     return tuple(
         Quote(text=_quoted(answer, concept_id))

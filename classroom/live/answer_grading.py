@@ -52,15 +52,15 @@ class AnswerGrading:
             texts = [str(answer.value["text"]) for answer in answers]
             try:
                 found = await asyncio.to_thread(self.grader.grade, prompt_id, texts)
+                await asyncio.gather(
+                    *(self._keep(live, answer, grades) for answer, grades in zip(answers, found, strict=True))
+                )
             except Exception as error:  # of any kind: the teacher goes on by hand
                 _LOG.exception("Grading a class's answers failed; the teacher grades them by hand")
                 told = error if isinstance(error, LearnerError) else BROKEN
                 self._failed_at[live.room.code] = self.clock()
                 live.grading_stopped(f"{told.what} {told.do_next}")
                 return
-            await asyncio.gather(
-                *(self._keep(live, answer, grades) for answer, grades in zip(answers, found, strict=True))
-            )
         live.grading_stopped("")
 
     async def _keep(self, live: LiveRoom, answer: ClassAnswer, grades: dict[str, ClassGrade]) -> None:

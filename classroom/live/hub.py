@@ -12,7 +12,7 @@ from classroom.access.keys import hash_of
 from classroom.activities import names
 from classroom.activities.activity import Activity
 from classroom.activities.room import add_on_the_spot, next_step, previous_step, step_to
-from classroom.live.advice import advised
+from classroom.live.advice import find_advised_phase
 from classroom.live.answer_grading import AnswerGrading
 from classroom.live.live_room import LiveRoom
 from classroom.live.messages import (
@@ -237,7 +237,9 @@ class Hub:
         after = given if isinstance(given, int) else None
         match order.get("do"):
             case "next":
-                await self._step(live, next_step(live.state, live.plan, advised=advised(live)), after=after)
+                await self._step(
+                    live, next_step(live.state, live.plan, advised=find_advised_phase(live)), after=after
+                )
             case "back" if live.state.ended:  # a clicker's button, pressed once too often
                 raise LearnerError(
                     "This class has ended.", do_next="Open it again on the teacher's page to go back."

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from classroom.activities.activity import Activity, activity_from
-from classroom.activities.room import LOBBY, Room, fold
+from classroom.activities.room import LOBBY, RoomState, fold
 from study.figures.figure import Figures
 from study.ports.classes import ClassGridState, ClassRunState
 from study.store.class_records import (
@@ -44,7 +44,7 @@ class LiveRoom:
         self._early: dict[int, ClassEvent] = {}
         """Events of this process that follow on some of another process which are not read yet."""
 
-        self.state: Room = fold(record.events)
+        self.state: RoomState = fold(record.events)
         self.students: dict[str, ClassStudent] = {student.id: student for student in record.students}
         self.by_device: dict[str, str] = {student.device: student.id for student in record.students}
         self._answers: dict[tuple[int, int], dict[str, ClassAnswer]] = {}

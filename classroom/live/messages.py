@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from classroom.activities.activity import CONFIDENCES, ReadResponse
+from classroom.activities.activity import ReadResponse
 from classroom.activities.room import open_in_quiz, open_round, step_to
 from classroom.live.live_room import LiveRoom
 from study.base.errors import LearnerError
@@ -15,6 +15,7 @@ from study.figures.figure import Figures
 from study.ports.classes import VERDICTS
 from study.store.class_records import ClassAnswer, ClassStudent
 from study.store.class_transaction import AnswerJob
+from study.store.logs.quizzes import CONFIDENCES
 
 ANSWER_ID = re.compile("[0-9A-Za-z_-]{8,64}")
 """A phone makes 32 hexadecimal digits."""

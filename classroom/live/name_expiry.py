@@ -14,12 +14,10 @@ from study.store.classes import ClassLog
 class NameExpiry:
     """Deletes expired names at start and every hour."""
 
-    def __init__(
-        self, log: ClassLog, clock: Callable[[], datetime], *, look_again_seconds: float = EVERY_SECONDS
-    ) -> None:
+    def __init__(self, log: ClassLog, clock: Callable[[], datetime]) -> None:
         self._log = log
         self._clock = clock
-        self._task = PeriodicTask("class-names", self._look, every_seconds=look_again_seconds)
+        self._task = PeriodicTask("class-names", self._look, every_seconds=EVERY_SECONDS)
         self._task.start()
 
     def close(self) -> None:

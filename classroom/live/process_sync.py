@@ -10,7 +10,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from classroom.live.live_room import LiveRoom
 from study.base.errors import StorageError
+from study.base.owner_log import note_error
 from study.store.classes import ClassLog
 from study.store.notices import Notices
 
@@ -144,7 +145,7 @@ class ProcessSync:
         task.add_done_callback(self._tasks.discard)
 
     async def _read(self, live: LiveRoom) -> None:
-        with contextlib.suppress(SQLAlchemyError, StorageError):  # away: the next look reads it
+        with _outlive_errors():
             await self.refresh(live)
 
     async def _tell(self) -> None:
@@ -154,9 +155,9 @@ class ProcessSync:
             dirty, self._dirty = self._dirty, {}
             by_id = {live.room.id: live for live in self.rooms.values()}
             for room_id, urgent in dirty.items():
-                online = f"{by_id[room_id].online_here_bits():x}" if room_id in by_id else "0"
-                told = {"from": self.own_id, "room": room_id, "online": online, "urgent": urgent}
-                with contextlib.suppress(SQLAlchemyError, StorageError):
+                with _outlive_errors():
+                    online = f"{by_id[room_id].online_here_bits():x}" if room_id in by_id else "0"
+                    told = {"from": self.own_id, "room": room_id, "online": online, "urgent": urgent}
                     await asyncio.to_thread(self.notices.send, json.dumps(told))
             await asyncio.sleep(TICK_SECONDS)
 
@@ -171,3 +172,14 @@ class ProcessSync:
                     live.forget_others(before=time.monotonic() - FORGET_SECONDS)
                     if looks * LOOK_SECONDS % PRESENCE_SECONDS < LOOK_SECONDS:
                         self.changed(live, urgent=False)
+
+
+@contextlib.contextmanager
+def _outlive_errors() -> Iterator[None]:
+    """Keep what fails from ending the loop around it; a database that is away is asked again soon."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageError):
+        pass
+    except Exception as error:
+        note_error("Keeping a class the same in several processes", error)

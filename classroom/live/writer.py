@@ -70,7 +70,10 @@ class Writer:
 
     def _tell(self, order: _Order, result: Any) -> None:
         if not isinstance(result, Exception):
-            order.then(result)
+            try:
+                order.then(result)
+            except Exception as error:  # as above
+                result = error
         if order.done.done():  # cancelled: the phone has gone
             return
         if isinstance(result, Exception):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from classroom.activities.activity import ROUNDS, Activity
-from classroom.activities.room import Event, Room
+from classroom.activities.room import Event, RoomState
 from classroom.reports.report import is_good_guess, is_guess
 from classroom.reports.take_home import seen_answers
 from study.store.class_records import ClassAnswer
@@ -24,7 +24,7 @@ class TeamScore:
 
 
 def count_points(
-    plan: Sequence[Activity], events: Iterable[Event], room: Room, answers: Iterable[ClassAnswer]
+    plan: Sequence[Activity], events: Iterable[Event], room: RoomState, answers: Iterable[ClassAnswer]
 ) -> dict[str, int]:
     """Points by student, of everyone who has answered. The last vote on a question counts, and its twin."""
     shown = seen_answers(events)
@@ -64,7 +64,7 @@ def team_of(number: int, teams: int) -> int:
     return (number - 1) % teams + 1 if teams else 0
 
 
-def _is_worth_a_point(activity: Activity, answer: ClassAnswer, room: Room) -> bool:
+def _is_worth_a_point(activity: Activity, answer: ClassAnswer, room: RoomState) -> bool:
     correct = activity.is_correct(answer.round, answer.value)
     if correct is not None:
         return correct

@@ -8,15 +8,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from, key_of
+from classroom.activities.activity import ROUNDS, Activity, activity_from, key_of
 from classroom.activities.comparison import mark_measured, measured_option
 from classroom.activities.distribution import is_close
 from classroom.activities.number import as_number, with_unit
 from classroom.activities.peer_instruction import transition
-from classroom.activities.room import Room, fold, order_of
+from classroom.activities.room import RoomState, fold, order_of
 from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, WrittenAnswer, group_answers
 from study.base.confidence_intervals import correlate
 from study.store.class_records import ClassAnswer, ClassRecord
+from study.store.logs.quizzes import CONFIDENCES
 from study.text.html_import import from_html
 from study.text.markup import to_plain
 
@@ -101,7 +102,7 @@ class Report:
 
     record: ClassRecord
     plan: tuple[Activity, ...]
-    room: Room
+    room: RoomState
     order: tuple[int, ...]
     """The stored positions as the teacher's page lists the plan; withdrawn ones come last."""
 
@@ -171,7 +172,7 @@ def _by_round(answers: Iterable[ClassAnswer], *, without: frozenset[str]) -> Ans
 
 
 def value_of(
-    room: Room, activity: Activity, position: int, answer: ClassAnswer | None = None
+    room: RoomState, activity: Activity, position: int, answer: ClassAnswer | None = None
 ) -> float | None:
     """What a guess was about: known beforehand, or measured by a run; None where it is not measured.
 
@@ -190,7 +191,7 @@ def is_guess(activity: Activity, answer: ClassAnswer) -> bool:
     return activity.compared is not None or "number" in answer.value
 
 
-def is_good_guess(room: Room, activity: Activity, answer: ClassAnswer) -> bool:
+def is_good_guess(room: RoomState, activity: Activity, answer: ClassAnswer) -> bool:
     """Whether a number was close, or the predicted option is what the runs have shown."""
     if activity.compared is not None:
         return measured_option(activity.compared, room.grids.get(answer.position)) == key_of(answer.value)
@@ -198,7 +199,7 @@ def is_good_guess(room: Room, activity: Activity, answer: ClassAnswer) -> bool:
     return known is not None and is_close(float(answer.value["number"]), known)
 
 
-def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: Room) -> dict[str, int]:
+def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: RoomState) -> dict[str, int]:
     counts = dict.fromkeys(
         ("answered", "first_votes", "first_right", "second_votes", "second_right", "twins", "twins_right",
          "guesses", "guesses_close"), 0,
@@ -224,7 +225,7 @@ def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: R
     return counts
 
 
-def _item(part: _Part, parts: Sequence[_Part], room: Room, *, number: int) -> ItemRow:
+def _item(part: _Part, parts: Sequence[_Part], room: RoomState, *, number: int) -> ItemRow:
     position, activity = part.position, part.activity
     first, second, twin = map(part.given, (1, 2, 3))
     guessed = [answer for answer in first.values() if "number" in answer.value]
@@ -281,7 +282,7 @@ def _summary(
     given: Mapping[str, ClassAnswer],
     guesses: Sequence[float],
     known: Sequence[tuple[float, float]],
-    room: Room,
+    room: RoomState,
 ) -> str:
     """Guesses, the votes of a poll, or the verdicts on each concept, in words."""
     value = None if activity.crowd else value_of(room, activity, position)

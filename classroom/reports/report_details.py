@@ -7,7 +7,7 @@ from statistics import fmean
 from classroom.activities.activity import Activity
 from classroom.activities.comparison import list_seeds
 from classroom.activities.crowd_grid import select_losses
-from classroom.activities.room import Room
+from classroom.activities.room import RoomState
 from classroom.activities.wall import VERDICT_LABELS, WrittenAnswer, drop_short_quotes, group_answers
 from classroom.reports.report import Report
 from study.ports.classes import ClassPrompt
@@ -115,7 +115,7 @@ def _mean_text(cell: str, losses: Mapping[str, float]) -> str:
 
 
 def _grouped(
-    wanted: ClassPrompt, quoted: Sequence[ClassAnswer], room: Room
+    wanted: ClassPrompt, quoted: Sequence[ClassAnswer], room: RoomState
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     written = [WrittenAnswer.of(answer) for answer in quoted]
     if not wanted.concepts and written:

@@ -8,10 +8,10 @@ from classroom.activities.activity import Activity, key_of
 from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
-from classroom.activities.room import Event, Room
+from classroom.activities.room import Event, RoomState
 from classroom.activities.wall import WrittenAnswer, verdict_on
 from classroom.reports.report import value_of
-from study.ports.classes import ClassCard, ClassPrompt, ClassQuestion, Verdict
+from study.ports.classes import ClassCard, ClassPrompt, ClassQuestion, ConceptVerdict
 from study.store.class_records import ClassAnswer, ClassEvent
 from study.text.html_import import from_html
 
@@ -22,7 +22,7 @@ REVEALS = ("reveal", "twin-reveal", "run")
 """Phases that show what is right."""
 
 UNANSWERED = "You did not answer this one."
-LEFT_OUT: Mapping[Verdict, str] = {
+LEFT_OUT: Mapping[ConceptVerdict, str] = {
     "missing": "Your text left this idea out.",
     "contradicted": "Your text said the opposite.",
     "partial": "Your text said only a part of it.",
@@ -33,7 +33,7 @@ LEFT_OUT: Mapping[Verdict, str] = {
 def take_home(
     plan: Sequence[Activity],
     events: Iterable[ClassEvent],
-    room: Room,
+    room: RoomState,
     answers: Iterable[ClassAnswer],
     *,
     joined_at: datetime,
@@ -58,7 +58,7 @@ def seen_answers(events: Iterable[Event]) -> set[tuple[int, str]]:
 
 
 def _of_activity(
-    position: int, activity: Activity, shown: set[str], room: Room, given: Given
+    position: int, activity: Activity, shown: set[str], room: RoomState, given: Given
 ) -> Iterator[ClassCard]:
     last = given.get((position, 2)) or given.get((position, 1))
     if activity.asked is not None and "reveal" in shown:
@@ -119,7 +119,7 @@ def _back(asked: ClassQuestion) -> str:
 
 
 def _of_guess(
-    position: int, activity: Activity, answer: ClassAnswer | None, room: Room
+    position: int, activity: Activity, answer: ClassAnswer | None, room: RoomState
 ) -> Iterator[ClassCard]:
     value = value_of(room, activity, position, answer)
     guess = float(answer.value["number"]) if answer else None
@@ -150,7 +150,7 @@ def _reason(activity: Activity) -> str:
 
 
 def _of_text(
-    position: int, wanted: ClassPrompt, answer: ClassAnswer | None, room: Room
+    position: int, wanted: ClassPrompt, answer: ClassAnswer | None, room: RoomState
 ) -> Iterator[ClassCard]:
     written = answer and WrittenAnswer.of(answer)
     for concept in wanted.concepts:

@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
-from classroom.activities.activity import CONFIDENCES, Activity
+from classroom.activities.activity import Activity
 from classroom.activities.wall import LONGEST_TEXT
 from classroom.simulation.http_client import Client
 from study.ports.classes import ClassKinds, ClassPrompt
+from study.store.logs.quizzes import CONFIDENCES
 
 RIGHT_RATES = {1: 0.45, 2: 0.70, 3: 0.65}
 """By round: about what peer instruction reports before and after discussion (Crouch and Mazur 2001)."""

@@ -11,7 +11,7 @@ from classroom.activities.number import UNIT_MEANINGS, as_number, tell_distance
 from classroom.activities.peer_instruction import ADVICE_TEXTS, disagreeing_pairs
 from classroom.activities.room import LOBBY, next_step, order_of
 from classroom.activities.wall import VERDICT_LABELS
-from classroom.live.advice import advice, advised
+from classroom.live.advice import advise_on_first_vote, find_advised_phase
 from classroom.live.live_room import LiveRoom
 from classroom.reports.points import team_of
 from classroom.reports.report import list_choices
@@ -141,7 +141,7 @@ def teacher_state(live: LiveRoom) -> State:
     online = live.online()
     answered = quiz.students_done(live)
     counts = _counts(live, answered)
-    found = advice(live)
+    found = advise_on_first_vote(live)
     hidden = live.state.names_hidden
     named = {
         student.id: f"Student {student.number}" if hidden or not student.name else student.name
@@ -305,7 +305,7 @@ def _last_round(live: LiveRoom) -> int:
 def _following(live: LiveRoom) -> str:
     """The next step in words; empty at the end of the plan."""
     try:
-        step = next_step(live.state, live.plan, advised=advised(live))
+        step = next_step(live.state, live.plan, advised=find_advised_phase(live))
     except LearnerError:
         return ""
     coming = live.plan[step["position"]]

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from flashcards.decks.note import ANSWER_PLACE, KINDS, Card, CardNumber, Kind, Note, cloze_numbers, fill_gaps
+from flashcards.decks.note import (
+    ANSWER_PLACE,
+    KINDS,
+    Card,
+    CardNumber,
+    Note,
+    NoteKind,
+    cloze_numbers,
+    fill_gaps,
+)
 from flashcards.decks.pictures import read_picture
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.evidence import read_evidence, read_quantity
@@ -95,7 +104,7 @@ def read_note(fields: Fields, deck: str, concepts: ConceptMap) -> Note:
     return note
 
 
-def _read_texts(fields: Fields, kind: Kind) -> dict[str, str]:
+def _read_texts(fields: Fields, kind: NoteKind) -> dict[str, str]:
     if kind == "cloze":
         text = fields.text("text")
         if not cloze_numbers(text):

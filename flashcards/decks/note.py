@@ -23,8 +23,8 @@ from study.content.evidence import Evidence
 from study.content.yaml_reader import Level
 from study.text.markup import formula_problems_in
 
-Kind = Literal["basic", "reversed", "cloze", "typed", "numeric", "image"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+NoteKind = Literal["basic", "reversed", "cloze", "typed", "numeric", "image"]
+KINDS: tuple[NoteKind, ...] = get_args(NoteKind)
 
 TEXT_LIMIT = 4000  # characters of one field of a learner's own text
 ANSWER_PLACE = "{answer}"
@@ -59,7 +59,7 @@ class Card:
     back: str
     why: str
     evidence: Evidence
-    kind: Kind = "basic"
+    kind: NoteKind = "basic"
     note: str = ""
     """The id of the note it was made from; its cards are siblings."""
 
@@ -90,7 +90,7 @@ class Note:
 
     id: str
     deck: str
-    kind: Kind
+    kind: NoteKind
     concepts: tuple[str, ...]
     level: Level
     tags: tuple[str, ...]

@@ -17,7 +17,7 @@ from study.base.typed_numbers import in_unit, is_known_unit, read_number, unit_s
 from study.text.markup import to_plain
 
 Change = Literal["same", "missing", "extra"]
-Verdict = Literal["right", "close", "different", "nothing"]
+TypedAnswerVerdict = Literal["right", "close", "different", "nothing"]
 
 CLOSE = 0.8  # similarity, 0 to 1; one typo in a ten-letter word stays above it
 NUMBER_WORDS = 8  # of a typed number and its unit: `1 221 120 bytes per parameter`
@@ -27,7 +27,7 @@ NUMBER_WORDS = 8  # of a typed number and its unit: `1 221 120 bytes per paramet
 class ComparedAnswer:
     """The typed answer compared with the expected one."""
 
-    verdict: Verdict
+    verdict: TypedAnswerVerdict
     typed: str
     expected: str
     changes: tuple[tuple[Change, str], ...] = ()
@@ -48,7 +48,7 @@ def compare_typed(card: Card, typed: str) -> ComparedAnswer:
     if not typed:
         return ComparedAnswer(verdict="nothing", typed="", expected=wanted[0])
     likeness = _measure_likeness(closest, typed)
-    verdict: Verdict = "right" if likeness == 1 else "close" if likeness >= CLOSE else "different"
+    verdict: TypedAnswerVerdict = "right" if likeness == 1 else "close" if likeness >= CLOSE else "different"
     return ComparedAnswer(
         verdict=verdict,
         typed=typed,
@@ -72,7 +72,7 @@ def _compared_number(number: CardNumber, typed: str) -> ComparedAnswer:
     right = _compute_in_unit(number)
     # At least the float rounding error: 0.1 + 0.2 must count as 0.3.
     room = max(number.tolerance_percent / 100, 1e-9) * abs(right)
-    verdict: Verdict = "right" if abs(given - right) <= room else "different"
+    verdict: TypedAnswerVerdict = "right" if abs(given - right) <= room else "different"
     return ComparedAnswer(verdict=verdict, typed=typed, expected=expected)
 
 

@@ -30,6 +30,11 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
     for note in anki.notes:
         fields = dict(zip(note.type.fields, note.values, strict=False))
         note_id = fields.get("Id", "").strip() or ours.get(note.guid) or id_of_guid(note.guid)
+        if not note.type.templates:
+            why = "its note type has no card template"
+            rejected.append(ImportEntry(verdict="rejected", item=_shorten_note(note), why=why))
+            continue
+        accepted = len(entries)
         for entry, card in _read_entries(note, fields, note_id):
             if (entry.front and entry.back) or entry.text:
                 deck = (card.deck if card else "Imported").removeprefix(DECK_PREFIX)
@@ -38,7 +43,7 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
                 rejected.append(
                     ImportEntry(verdict="rejected", item=_shorten_note(note), why=_why_empty(note))
                 )
-        if entries and entries[-1].id.startswith(note_id):
+        if len(entries) > accepted:
             kind = entries[-1].kind
             histories |= _read_histories(note, note_id, kind, anki.created_at)
             suspended += [card_id_of(note_id, kind, c.number) for c in note.cards if c.queue == SUSPENDED]
@@ -98,7 +103,7 @@ def _read_own_type(kind: str, fields: Mapping[str, str], note_id: str) -> CardEn
 
 def _read_rendered(note: AnkiNote, fields: Mapping[str, str], card: AnkiCard, note_id: str) -> CardEntry:
     """Convert a card of any note type, as its template renders it."""
-    template = note.type.templates[min(card.number, len(note.type.templates) - 1)]
+    template = note.type.templates[min(max(card.number, 0), len(note.type.templates) - 1)]
     typed = typed_field(template.question)
     back = from_html(fields.get(typed, "")) if typed else from_html(back_of(template.answer, fields))
     return CardEntry(

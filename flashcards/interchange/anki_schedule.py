@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flashcards.interchange.anki_file import AnkiCard
-from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Phase, preview_outcomes
+from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, MemoryPhase, preview_outcomes
 from study.base.numbers import is_finite_number
 
-PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
+PHASES: dict[int, MemoryPhase] = {1: "learning", 2: "review", 3: "relearning"}
 DAY_SECONDS = 86_400
 LEAST_STABILITY = 0.001  # days; the minimum of the fsrs package
 LONGEST = timedelta(days=36_500)
@@ -32,7 +32,7 @@ class Rated:
 class AnkiSchedule:
     """A card's last schedule in Anki. Stability (days) and difficulty are None if Anki did not use FSRS."""
 
-    phase: Phase
+    phase: MemoryPhase
     due: datetime
     stability: float | None
     difficulty: float | None

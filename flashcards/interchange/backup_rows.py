@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from flashcards.scheduling.metrics import Measures
-from flashcards.scheduling.scheduler import RATINGS, Memory, Phase, Scheduling, preview_outcomes
+from flashcards.scheduling.scheduler import RATINGS, Memory, MemoryPhase, Scheduling, preview_outcomes
 from study.base.numbers import is_finite_number
 from study.store.logs.card_operations import NAMES
 
-PHASES = get_args(Phase)
+PHASES = get_args(MemoryPhase)
 MEASURES = {field.name for field in fields(Measures)}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flashcards.decks.deck import Decks
-from flashcards.decks.note import ANSWER_PLACE, Kind, Note
+from flashcards.decks.note import ANSWER_PLACE, Note, NoteKind
 from flashcards.decks.typed_answers import right_number
 from study.content.user_files import number_ids
 from study.content.yaml_reader import LEVELS
@@ -14,7 +14,7 @@ from study.text.html_import import normal_html
 
 OWN = "your own card"  # the source of a card that names none
 PREFIX = "lora"
-_KINDS_ELSEWHERE: dict[Kind, Kind] = {"numeric": "typed", "image": "basic"}
+_KINDS_ELSEWHERE: dict[NoteKind, NoteKind] = {"numeric": "typed", "image": "basic"}
 TEXTS = ("front", "back", "text", "why")
 
 

@@ -38,7 +38,7 @@ class LiveDecks(LiveContent[Decks], Decks):
 
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
         app = load_decks(concepts)  # raises on any problem: the app's own decks must be right
-        self._watch(app, partial(read_own_decks, app, concepts, folder), folder)
+        super().__init__(app, partial(read_own_decks, app, concepts, folder), folder)
 
 
 def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection[Decks]:

@@ -14,7 +14,7 @@ from flashcards.interchange.written_card import DECK
 from flashcards.pages.editing import edit_form, save_edit
 from flashcards.pages.writing import ADDRESS, CardWriting
 from flashcards.review.card_status import FLAG_NAMES
-from flashcards.review.presenter import CardExercise, in_words
+from flashcards.review.presenter import CardExercise, format_interval
 from flashcards.review.search import STATES, FoundCard, Search, find_cards
 from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot
@@ -249,4 +249,4 @@ def _format_due(snapshot: CardSnapshot, row: FoundCard) -> str:
         return "not seen yet"
     if row.memory.due <= snapshot.now:
         return "due now"
-    return f"due in {in_words(row.memory.due - snapshot.now)}"
+    return f"due in {format_interval(row.memory.due - snapshot.now)}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from flashcards.decks.note import Card
 from study.base.errors import LearnerError
@@ -25,10 +25,10 @@ class Cram:
 
 def started_at(run: str) -> datetime:
     """Parse the start of a cram from its name in the URL. Raises LearnerError when it isn't a moment."""
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):  # as UTC, a moment of the year 1 may be before it
         moment = datetime.fromisoformat(run)
         if moment.tzinfo is not None:
-            return moment
+            return moment.astimezone(UTC)
     raise LearnerError("There is no cram session at this address.", do_next="Start one from the Cards page.")
 
 

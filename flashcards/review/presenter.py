@@ -102,7 +102,7 @@ class CardExercise:
             compared=compare_typed(card, look.typed) if card.typed else None,
             concepts=self.concepts,
             figure=self.figure_about(card.concepts),
-            outcomes=[(o.rating, o.name, in_words(o.interval)) for o in outcomes],
+            outcomes=[(o.rating, o.name, format_interval(o.interval)) for o in outcomes],
             cram=cram,
             below=below,
         )
@@ -124,7 +124,7 @@ class CardExercise:
         shown, rating = read_shown(event), form_event.read_whole(event, "rating")
         outcome = self.reviews.rate(visit.profile.id, shown, rating=rating, now=visit.now)
         self.fitting.consider(visit.profile.id)
-        return f"{outcome.name}: back in {in_words(outcome.interval)}."
+        return f"{outcome.name}: back in {format_interval(outcome.interval)}."
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> str:
         """Undo the last operation and return a sentence on it."""
@@ -270,10 +270,10 @@ def comes_back(snapshot: CardSnapshot, due: datetime) -> str:
     """Format when a card comes back later: `in 10 min`, `tomorrow`, `in 8 days`."""
     days = snapshot.preferences.days.count_between(snapshot.now, due)
     if days <= 0:
-        return f"in {in_words(due - snapshot.now)}"
+        return f"in {format_interval(due - snapshot.now)}"
     return "tomorrow" if days == 1 else f"in {days} days"
 
 
-def in_words(interval: timedelta) -> str:
+def format_interval(interval: timedelta) -> str:
     """Format an interval as a button shows it: `1 min`, `6 min`, `8 d`."""
     return units.as_duration(interval.total_seconds())

@@ -11,8 +11,8 @@ from flashcards.review.session import CardFilter, Log
 from flashcards.scheduling.scheduler import Memory
 from study.text.markup import to_plain
 
-State = Literal["new", "learning", "due", "suspended", "buried", "flagged", "leech", "edited"]
-STATES: tuple[State, ...] = get_args(State)
+CardState = Literal["new", "learning", "due", "suspended", "buried", "flagged", "leech", "edited"]
+STATES: tuple[CardState, ...] = get_args(CardState)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class FoundCard:
     """A card that matches, and its state for the learner."""
 
     card: Card
-    states: frozenset[State]
+    states: frozenset[CardState]
     flag: str
     memory: Memory | None
 
@@ -46,8 +46,9 @@ def find_cards(
     """Return the cards that match, in the order of the decks."""
     words = search.words.casefold().split()
     found = []
-    for card in cards:
-        if not search.wanted.matches(card) or not all(word in _join_texts(card) for word in words):
+    for card in filter(search.wanted.matches, cards):
+        text = _join_texts(card) if words else ""
+        if not all(word in text for word in words):
             continue
         states = states_of(card, log=log, status=status, now=now, day_ends=day_ends)
         if search.state in ("", *states):
@@ -58,10 +59,10 @@ def find_cards(
 
 def states_of(
     card: Card, *, log: Log, status: CardStatus, now: datetime, day_ends: datetime
-) -> frozenset[State]:
+) -> frozenset[CardState]:
     """Return all states of a card; several can hold at once."""
     memory = log.memories.get(card.id)
-    true: dict[State, bool] = {
+    true: dict[CardState, bool] = {
         "new": memory is None,
         "learning": memory is not None and memory.phase != "review",
         "due": card.id in log.requested or _is_due(memory, now, day_ends),

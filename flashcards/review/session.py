@@ -141,12 +141,12 @@ def _build_queues(
 ) -> tuple[dict[Queue, list[Card]], int]:
     """Return the waiting cards by queue, and how many reviews wait in all. "ahead" includes "learning"."""
     shown = [card for card in cards if card.id not in log.hidden]
-    ahead = _in_phase(shown, log, learning=True, until=now + rules.learn_ahead)
+    ahead = in_phase(shown, log, learning=True, until=now + rules.learn_ahead)
     ahead.sort(key=lambda card: log.memories[card.id].due)
     due = [card for card in ahead if log.memories[card.id].due <= now]
     asked = [card for card in shown if card.id in log.requested and card not in ahead]
     reviews = in_order(
-        [c for c in _in_phase(shown, log, learning=False, until=rules.day_ends) if c.id not in log.requested],
+        [c for c in in_phase(shown, log, learning=False, until=rules.day_ends) if c.id not in log.requested],
         log.memories,
         rules.order,
         now=now,
@@ -189,7 +189,8 @@ def _new_is_behind(queues: Mapping[Queue, list[Card]], log: Log) -> bool:
     return log.new_today * review_total < log.reviews_today * new_total
 
 
-def _in_phase(cards: Iterable[Card], log: Log, *, learning: bool, until: datetime) -> list[Card]:
+def in_phase(cards: Iterable[Card], log: Log, *, learning: bool, until: datetime) -> list[Card]:
+    """Return the cards that are due by then: those still being learnt, or reviews."""
     known = [(card, log.memories[card.id]) for card in cards if card.id in log.memories]
     return [card for card, memory in known if (memory.phase != "review") is learning and memory.due <= until]
 

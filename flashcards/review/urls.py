@@ -74,5 +74,4 @@ def how_to(how: str, *, new_today: int, now: datetime) -> dict[str, str]:
 
 
 def _read_number(query: Mapping[str, str], name: str, *, high: int) -> int | None:
-    written = query.get(name, "")
-    return form_event.read_number(written, default=0, low=0, high=high) if written else None
+    return form_event.read_number(query.get(name, ""), default=None, low=0, high=high)

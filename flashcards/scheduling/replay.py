@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flashcards.scheduling.scheduler import (
     RATINGS,
     Memory,
-    Phase,
+    MemoryPhase,
     Scheduling,
     apply_rating,
     compute_retrievability,
@@ -31,7 +31,7 @@ class Recall:
     lapses: int
     """The number of earlier lapses."""
 
-    phase: Phase
+    phase: MemoryPhase
     """The card's phase before the review; "review" means that it had left its learning steps."""
 
     predicted: float

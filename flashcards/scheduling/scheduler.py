@@ -17,8 +17,8 @@ Rating = Literal[1, 2, 3, 4]
 RATINGS: tuple[Rating, ...] = get_args(Rating)
 RATING_NAMES: dict[Rating, str] = {1: "Again", 2: "Hard", 3: "Good", 4: "Easy"}
 
-Phase = Literal["learning", "review", "relearning"]
-_PHASES: dict[Phase, fsrs.State] = {
+MemoryPhase = Literal["learning", "review", "relearning"]
+_PHASES: dict[MemoryPhase, fsrs.State] = {
     "learning": fsrs.State.Learning,
     "review": fsrs.State.Review,
     "relearning": fsrs.State.Relearning,
@@ -46,7 +46,7 @@ class Scheduling:
 class Memory:
     """A card's memory state after its last rating: stability in days, difficulty from 1 to 10."""
 
-    phase: Phase
+    phase: MemoryPhase
     step: int | None
     stability: float
     difficulty: float

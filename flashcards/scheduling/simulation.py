@@ -120,11 +120,9 @@ def _draw_rating(card: _Card, learner: Learner, rng: Random, now: datetime) -> R
 
 
 @lru_cache(maxsize=256)  # LRU cache: a slider passes the same values repeatedly
-def simulate_workload(
-    plan: StudyPlan, scheduling: Scheduling, *, learner: Learner | None = None, seed: int = 0
-) -> Workload:
+def simulate_workload(plan: StudyPlan, scheduling: Scheduling, *, learner: Learner | None = None) -> Workload:
     """Simulate a plan's workload. Without a learner, the true memory is what the scheduler believes."""
-    reviews = list(simulate_study(plan, scheduling, learner=learner or Learner(memory=scheduling), seed=seed))
+    reviews = list(simulate_study(plan, scheduling, learner=learner or Learner(memory=scheduling)))
     tests = list(after_a_day(reviews))
     return Workload(
         desired_retention=scheduling.desired_retention,

@@ -13,6 +13,7 @@ from flashcards.scheduling.simulation import StudyPlan, Workload, simulate_workl
 from flashcards.stats.log_charts import card_figures
 from flashcards.stats.statistics import CardHistory, recall_lately
 from study.base.confidence_intervals import format_percent
+from study.learner.progress import CHARTS_FROM
 from study.plots.plot import Plot
 from study.plots.points import Curve, Points
 from study.ports.context import Visit
@@ -21,9 +22,6 @@ from study.text.templates import render
 from study.web import form_event
 
 AIMS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97)  # desired retention, in the chart of workload
-CHARTS_FROM = 20
-"""Reviews; with fewer, the 95 % interval (Wilson) of a share near a half is wider than 40 points."""
-
 SIMULATED_CARDS, SIMULATED_DAYS = 100, 60  # small enough to simulate while a slider moves
 MEASURES = (
     ("log_loss", "log loss", "lower"),

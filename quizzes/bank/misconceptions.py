@@ -50,13 +50,13 @@ class Signs:
 
 
 @cache
-def load_signs(path: Path = SIGNS_FILE) -> Signs:
+def load_signs() -> Signs:
     """Read where misconceptions show outside of questions. Raises ContentError with every problem."""
     problems: list[Problem] = []
     named = {each.id: each for each in load_misconceptions()}
     of_card: dict[str, Misconception] = {}
     of_idea: dict[tuple[str, str], Misconception] = {}
-    for entry in read_list(path, kind="sign", problems=problems):
+    for entry in read_list(SIGNS_FILE, kind="sign", problems=problems):
         found = named.get(entry.text("misconception"))
         cards, ideas = entry.texts("cards", default=()), entry.texts("ideas", default=())
         entry.close()

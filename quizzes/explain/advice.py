@@ -9,7 +9,7 @@ from quizzes.grader.prompts import Prompt, PromptConcept
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.declared import read_declared
 from study.content.yaml_reader import ContentError, Problem, read_mapping
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 ADVICE_FILE = Path(__file__).parent / "advice.yaml"
 
@@ -30,10 +30,10 @@ Advices = Mapping[tuple[str, str], Advice]
 """Advice by prompt id and concept id."""
 
 
-def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap, *, path: Path = ADVICE_FILE) -> Advices:
+def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap) -> Advices:
     """Read the advice for every concept of every prompt. Raises ContentError with every problem."""
     problems: list[Problem] = []
-    file = read_mapping(path, kind="advice", problems=problems)
+    file = read_mapping(ADVICE_FILE, kind="advice", problems=problems)
     entries = file.children("advice", kind="advice") if file else []
     read: dict[tuple[str, str], Advice] = {}
     for entry in entries:
@@ -49,7 +49,7 @@ def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap, *, path: Pa
     return read
 
 
-def choose_sentence(advice: Advice | None, verdict: Verdict, concept: PromptConcept) -> str:
+def choose_sentence(advice: Advice | None, verdict: ConceptVerdict, concept: PromptConcept) -> str:
     """Return one sentence: what is missing, why a statement is wrong, or a question."""
     texts = {
         "missing": advice and advice.missing,

@@ -10,7 +10,7 @@ from typing import cast
 from quizzes.explain.advice import Advice, Advices, choose_sentence
 from quizzes.grader.grading import Grading, concept_text
 from quizzes.grader.prompts import Prompt, PromptConcept
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 from study.store.logs.explains import ExplainAttempt, Judgement, Opinion, Span
 
 _ENGLISH = re.compile(
@@ -84,10 +84,10 @@ class ConceptStatus:
     history: tuple[Judgement, ...]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ConceptVerdict:
         """The verdict on the chip: the teacher's, else the grader's, else the learner's."""
         said = self.teacher or self.grader or self.learner
-        return cast(Verdict, said.verdict if said else "missing")
+        return cast(ConceptVerdict, said.verdict if said else "missing")
 
     @property
     def sentence(self) -> str:

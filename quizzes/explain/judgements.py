@@ -7,7 +7,7 @@ from typing import Any, get_args
 from quizzes.explain.concept_status import compute_fingerprint
 from quizzes.grader.prompts import Prompt
 from study.base.errors import LearnerError
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 from study.ports.context import Visit
 from study.store.logs.explains import ExplainAttempt, ExplainLog, Judge, Opinion
 from study.web import form_event
@@ -17,7 +17,7 @@ REASON_LIMIT = 500
 MARKING = frozenset({"claim", "clarify", "override", "take-back"})
 """The form events that are handled here."""
 
-TEACHER_VERDICTS = tuple(verdict for verdict in get_args(Verdict) if verdict != "unsure")
+TEACHER_VERDICTS = tuple(verdict for verdict in get_args(ConceptVerdict) if verdict != "unsure")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class Marks:
         self.log.record(visit.profile.id, attempt.id, [said], by=by, at=visit.now)
 
 
-def opposite(verdict: str) -> Verdict:
+def opposite(verdict: str) -> ConceptVerdict:
     """Return the verdict of a learner who disagrees with the grader: not said, or said."""
     return "missing" if verdict == "covered" else "covered"
 

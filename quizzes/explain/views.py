@@ -11,7 +11,7 @@ from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 from study.ports.review import Fragment
 from study.store.logs.explains import ExplainAttempt
 from study.text.markup import to_plain
@@ -19,7 +19,7 @@ from study.text.templates import render
 
 RESULT = "#result"
 NEED_WORK = ("missing", "contradicted")
-SPOKEN: Mapping[Verdict, str] = {
+SPOKEN: Mapping[ConceptVerdict, str] = {
     "covered": "said",
     "partial": "partly said",
     "contradicted": "contradicted",

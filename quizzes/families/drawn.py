@@ -22,7 +22,7 @@ from typing import Any, Literal
 from quizzes.kinds.matrix_shape import Shape
 from study.base.checks import Check, evaluate
 
-Kind = Literal["single", "numeric"]
+DrawnKind = Literal["single", "numeric"]
 WRONG_OPTIONS = 3
 
 
@@ -71,7 +71,7 @@ class DrawnMistake:
 class DrawnQuestion:
     """One drawn question. For a numeric one, `wrong` are the numbers whose mistake is recognized."""
 
-    kind: Kind
+    kind: DrawnKind
     stem: str
     right: Right
     wrong: tuple[DrawnMistake, ...]

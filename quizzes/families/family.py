@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 from quizzes.families.drawn import (
     WRONG_OPTIONS,
+    DrawnKind,
     DrawnMistake,
     DrawnNumbers,
     DrawnQuestion,
-    Kind,
     Right,
     keep_distinct,
 )
@@ -41,7 +41,7 @@ class QuestionFamily:
     title: str
     concepts: tuple[str, ...]
     level: Level
-    kind: Kind
+    kind: DrawnKind
     answer: Annotated[FamilyTemplate, read_template]
     """How an answer is written; its only placeholder is `answer`."""
 

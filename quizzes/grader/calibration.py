@@ -7,7 +7,7 @@ from itertools import product
 
 from quizzes.grader.grading import Limits, Scores, decide_verdict
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 TEMPERATURES = tuple(0.6 + 0.1 * step for step in range(25))
 COVERED = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -37,7 +37,7 @@ UNSURE_COUNTS = 0.6
 class Case:
     """One labelled (answer, concept) pair and its likelihoods."""
 
-    label: Verdict
+    label: ConceptVerdict
     scores: Scores
     noise: bool
 
@@ -49,12 +49,12 @@ def list_cases(answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Sco
             yield Case(label=label, scores=scores, noise=answer.kind in NOISE)
 
 
-def fitting_temperature(labelled: Sequence[tuple[Verdict, Scores]]) -> float:
+def fitting_temperature(labelled: Sequence[tuple[ConceptVerdict, Scores]]) -> float:
     """Fit the temperature: the one with the lowest negative log-likelihood of the labels."""
     return min(TEMPERATURES, key=lambda temperature: _compute_surprise(labelled, temperature))
 
 
-def _compute_surprise(labelled: Sequence[tuple[Verdict, Scores]], temperature: float) -> float:
+def _compute_surprise(labelled: Sequence[tuple[ConceptVerdict, Scores]], temperature: float) -> float:
     return sum(-math.log(getattr(rescale_scores(scores, temperature), label)) for label, scores in labelled)
 
 

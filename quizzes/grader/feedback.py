@@ -1,9 +1,9 @@
 """The feedback sentence next to a verdict."""
 
 from quizzes.grader.prompts import PromptConcept
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
-TEXTS: dict[Verdict, str] = {
+TEXTS: dict[ConceptVerdict, str] = {
     "covered": "Your answer says this.",
     "partial": "You touch on this, but only half of it or vaguely. The whole idea: {definition}",
     "contradicted": "What you say seems to contradict this: {definition}",
@@ -12,6 +12,6 @@ TEXTS: dict[Verdict, str] = {
 }
 
 
-def reason_for(verdict: Verdict, concept: PromptConcept) -> str:
+def reason_for(verdict: ConceptVerdict, concept: PromptConcept) -> str:
     """Return one sentence: what is missing, or what the highlighted words contradict."""
     return TEXTS[verdict].format(label=concept.label, definition=concept.said)

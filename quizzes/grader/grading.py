@@ -18,7 +18,7 @@ from quizzes.grader.passages import Passage, is_cut, split_passages, without_mar
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.rejections import rejection_in
 from quizzes.grader.words import LEAST_LIKELY, MOST_WORDS, Part, best_part, clause_runs, windows
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Span:
 @dataclass(frozen=True, kw_only=True)
 class ConceptGrade:
     concept_id: str
-    verdict: Verdict
+    verdict: ConceptVerdict
     evidence: tuple[Span, ...]
     """The passages that support the verdict; empty when nothing was said."""
 
@@ -98,7 +98,7 @@ class Grading:
     """Whether a part of the answer was not read."""
 
     @property
-    def verdicts(self) -> Mapping[str, Verdict]:
+    def verdicts(self) -> Mapping[str, ConceptVerdict]:
         """The verdict by concept id."""
         return {concept.concept_id: concept.verdict for concept in self.concepts}
 
@@ -316,7 +316,12 @@ def _with_words(
 
 
 def _carrying(
-    passage: Passage, parts: Sequence[Part], text: str, at: int, verdict: Verdict, likely: "_Likelihoods"
+    passage: Passage,
+    parts: Sequence[Part],
+    text: str,
+    at: int,
+    verdict: ConceptVerdict,
+    likely: "_Likelihoods",
 ) -> Span:
     """Return the words of a passage that carry a verdict; windows of it where no run of clauses does."""
     whole = text[passage.start : passage.end]
@@ -350,12 +355,12 @@ class _Likelihoods:
         self.read(texts)
         return [self._known[text] for text in texts]
 
-    def of(self, text: str, at: int, verdict: Verdict) -> float:
+    def of(self, text: str, at: int, verdict: ConceptVerdict) -> float:
         """Return the likelihood of a verdict on the concept with this number."""
         return float(getattr(self._known[text][at], verdict))
 
 
-def decide_verdict(scores: Scores, limits: Limits) -> tuple[Verdict, float]:
+def decide_verdict(scores: Scores, limits: Limits) -> tuple[ConceptVerdict, float]:
     """Return the verdict that passes its threshold, and its likelihood."""
     if scores.contradicted >= limits.contradicted:
         return "contradicted", scores.contradicted

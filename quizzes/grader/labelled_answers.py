@@ -11,7 +11,7 @@ from pathlib import Path
 
 from quizzes.grader.prompts import Prompt, own_prompt
 from study.content.yaml_reader import ContentError, Problem
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 ANSWERS = Path(__file__).parent / "answers"
 OTHER_WRITER = ANSWERS / "dev"
@@ -30,7 +30,7 @@ OWN_BLIND = tuple(ANSWERS / name for name in ("own", "own2", "own3", "own4"))
 """Prompts like a learner's own by four writers, and answers: nothing is learnt from them or set on them."""
 
 HEADER = ("class", "voice", "pair", "verdicts", "answer")
-LETTERS: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
+LETTERS: dict[str, ConceptVerdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
 
 NOISE = frozenset(
     {
@@ -58,7 +58,7 @@ class LabelledAnswer:
     kind: str
     voice: str
     pair: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ConceptVerdict, ...]
     text: str
 
     @property

@@ -7,7 +7,7 @@ from random import Random
 
 from quizzes.grader.labelled_answers import NOISE, RIGHT_NEGATIONS, LabelledAnswer
 from study.base.confidence_intervals import Share
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 RESAMPLES = 400
 
@@ -17,10 +17,10 @@ class JudgedAnswer:
     """A labelled answer and a grader's verdicts on its four concepts."""
 
     answer: LabelledAnswer
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ConceptVerdict, ...]
 
     @property
-    def pairs(self) -> Iterator[tuple[Verdict, Verdict]]:
+    def pairs(self) -> Iterator[tuple[ConceptVerdict, ConceptVerdict]]:
         """The (label, verdict) pair of each concept."""
         return zip(self.answer.verdicts, self.verdicts, strict=True)
 

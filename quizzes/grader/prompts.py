@@ -48,10 +48,11 @@ class Prompt:
     """Whether a learner wrote it: its texts are plain and it has neither links nor a model answer."""
 
 
-def load_prompts(concepts: ConceptMap, *, path: Path = PROMPTS_FILE) -> Mapping[str, Prompt]:
+def load_prompts(concepts: ConceptMap) -> Mapping[str, Prompt]:
     """Read all prompts by id, in file order. Raises ContentError with every problem in the file."""
     read = partial(_read_prompt, concepts=concepts)
-    return {prompt.id: prompt for prompt in read_items(path, kind="prompt", read=read, under="prompts")}
+    prompts = read_items(PROMPTS_FILE, kind="prompt", read=read, under="prompts")
+    return {prompt.id: prompt for prompt in prompts}
 
 
 def own_prompt(given: Mapping[str, Any]) -> Prompt:

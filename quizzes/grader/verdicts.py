@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Set
 
 from quizzes.grader.prompts import Prompt
 from study.base.errors import LearnerError
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 
-def judge_ticks(prompt: Prompt, ticked: Set[str]) -> Mapping[str, Verdict]:
+def judge_ticks(prompt: Prompt, ticked: Set[str]) -> Mapping[str, ConceptVerdict]:
     """Return one verdict per concept: covered if ticked. Raises LearnerError for an unknown tick."""
     known = {concept.id for concept in prompt.concepts}
     if unknown := sorted(ticked - known):

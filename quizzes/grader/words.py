@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
-MOST_WORDS: dict[Verdict, int] = {"contradicted": 12, "covered": 20, "partial": 20}
+MOST_WORDS: dict[ConceptVerdict, int] = {"contradicted": 12, "covered": 20, "partial": 20}
 """The longest marked span. The learner has to see at a glance what is wrong; what is right may be longer."""
 
 FEWEST_WORDS = 3
@@ -76,7 +76,7 @@ def windows(passage: str) -> list[Part]:
     return _parts(passage, words, runs[: 2 * MOST_CANDIDATES])
 
 
-def best_part(parts: Iterable[tuple[Part, float]], *, verdict: Verdict) -> Part | None:
+def best_part(parts: Iterable[tuple[Part, float]], *, verdict: ConceptVerdict) -> Part | None:
     """Return the part that carries a verdict, given each part's likelihood of it alone; None if none does."""
     fitting = [
         (part, likely)

@@ -74,7 +74,7 @@ class QuestionReading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writing:
+class WrittenFile:
     """The text of a file, and the questions that its format has no form for."""
 
     text: str

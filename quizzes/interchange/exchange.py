@@ -8,7 +8,7 @@ from pathlib import Path
 from quizzes.interchange.entry import (
     QuestionEntry,
     QuestionReading,
-    Writing,
+    WrittenFile,
     assign_ids,
     entries_of,
     entry_of,
@@ -66,7 +66,7 @@ class QuestionExchange:
         suffix = f"{name}.{ending}" if name == "jupyterquiz" else ending
         return [File(name=f"{NAME}.{suffix}", content=self.writing(name).text.encode())]
 
-    def writing(self, name: str) -> Writing:
+    def writing(self, name: str) -> WrittenFile:
         """Return the text of one format, and the questions that it has no form for."""
         write, _ = WRITERS[name]
         return write(entries_of(self.bank))

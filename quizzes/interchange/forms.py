@@ -25,7 +25,7 @@ from quizzes.kinds.words import BLANK
 from study.content.user_files import build_slug
 from study.text.html_import import normal_html
 
-Kind = Literal["choice", "truth", "number", "words", "pairs", "gaps"]
+FormKind = Literal["choice", "truth", "number", "words", "pairs", "gaps"]
 
 # The fractions that Moodle accepts, in percent, by the number of right options.
 SHARES = {
@@ -51,7 +51,7 @@ class Answer:
 class Form:
     """A question in the form of other programs, in our markup."""
 
-    kind: Kind
+    kind: FormKind
     name: str
     stem: str
     answers: tuple[Answer, ...]

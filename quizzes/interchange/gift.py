@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile
 from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, kept_of, number_text
 from quizzes.kinds.words import BLANK
 from study.base.import_limits import check_items
@@ -52,7 +52,7 @@ class _Block:
     comments: tuple[str, ...]
 
 
-def write_gift(entries: Iterable[QuestionEntry]) -> Writing:
+def write_gift(entries: Iterable[QuestionEntry]) -> WrittenFile:
     """Write all questions that GIFT has a form for, by topic."""
     by_topic: dict[str, list[str]] = {}
     left_out = []
@@ -65,7 +65,7 @@ def write_gift(entries: Iterable[QuestionEntry]) -> Writing:
             by_topic.setdefault(entry.topic, []).append(f"// lora-study {kept}\n{block}")
     parts = [f"$CATEGORY: {CATEGORY}/{topic.replace('/', '//')}\n\n" + "\n\n".join(blocks)
              for topic, blocks in by_topic.items()]  # fmt: skip
-    return Writing(text="\n\n".join(parts) + "\n", left_out=tuple(left_out))
+    return WrittenFile(text="\n\n".join(parts) + "\n", left_out=tuple(left_out))
 
 
 def is_gift(file: File) -> bool:

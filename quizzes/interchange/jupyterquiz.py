@@ -4,17 +4,17 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from quizzes.interchange.entry import QuestionEntry, Writing
+from quizzes.interchange.entry import QuestionEntry, WrittenFile
 from quizzes.interchange.forms import Answer, Form, form_of
 
 PRECISION = 3  # significant digits, as jupyterquiz counts since 2.8
 
 
-def write_jupyterquiz(entries: Iterable[QuestionEntry]) -> Writing:
+def write_jupyterquiz(entries: Iterable[QuestionEntry]) -> WrittenFile:
     """Write all questions that jupyterquiz has a form for: choices, numbers and words."""
     made = [(entry, _write_question(entry)) for entry in entries]
     text = json.dumps([question for _, question in made if question], ensure_ascii=False, indent=1)
-    return Writing(text=text + "\n", left_out=tuple(entry for entry, question in made if not question))
+    return WrittenFile(text=text + "\n", left_out=tuple(entry for entry, question in made if not question))
 
 
 def _write_question(entry: QuestionEntry) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 from defusedxml import ElementTree as SafeET
 from defusedxml.common import DefusedXmlException
 
-from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile
 from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, kept_of, number_text
 from quizzes.kinds.words import BLANK
 from study.base.errors import LearnerError
@@ -32,7 +32,7 @@ class XmlError(ValueError):
     """The problem of one question."""
 
 
-def write_moodle_xml(entries: Iterable[QuestionEntry]) -> Writing:
+def write_moodle_xml(entries: Iterable[QuestionEntry]) -> WrittenFile:
     """Write all questions that Moodle has a form for, with one category per topic."""
     quiz = ET.Element("quiz")
     left_out = []
@@ -49,7 +49,7 @@ def write_moodle_xml(entries: Iterable[QuestionEntry]) -> Writing:
         quiz.append(made)
     ET.indent(quiz)
     text = ET.tostring(quiz, encoding="unicode")
-    return Writing(text=f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n', left_out=tuple(left_out))
+    return WrittenFile(text=f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n', left_out=tuple(left_out))
 
 
 def read_moodle_xml(file: File) -> QuestionReading:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile
 from quizzes.interchange.forms import Answer, Form, change_texts, fields_of, form_of, kept_of
 from quizzes.kinds.grade import MOST_KEYS
 from study.base.import_limits import HTML_CHARACTERS, limit_csv_fields
@@ -25,7 +25,7 @@ BEGIN = ("id", "topic", "kind", "level", "concepts", "stem", "right", "right_fee
 COLUMNS = (*BEGIN, *WRONG, "keep", "more")
 
 
-def write_table(entries: Iterable[QuestionEntry]) -> Writing:
+def write_table(entries: Iterable[QuestionEntry]) -> WrittenFile:
     """Write all questions; a BOM lets a spreadsheet read UTF-8."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -34,7 +34,7 @@ def write_table(entries: Iterable[QuestionEntry]) -> Writing:
         more = json.dumps(dict(entry.fields), ensure_ascii=False, sort_keys=True)
         row = {**_write_row(entry), "more": more}
         writer.writerow({name: _neutralize(cell) for name, cell in row.items()})
-    return Writing(text=BOM + text.getvalue())
+    return WrittenFile(text=BOM + text.getvalue())
 
 
 def is_table(file: File) -> bool:

@@ -37,7 +37,7 @@ class LiveBank(LiveContent[Bank], Bank):
 
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
         app = load_bank(concepts)  # raises on any problem in the app's own questions
-        self._watch(app, partial(read_own_questions, app, concepts, folder), folder)
+        super().__init__(app, partial(read_own_questions, app, concepts, folder), folder)
 
     @property
     def families(self) -> Mapping[str, QuestionFamily]:

@@ -12,7 +12,7 @@ from quizzes.kinds.words import Cloze, ShortText, read_cloze, read_short_text
 from study.base.checks import Check
 from study.content.yaml_reader import Fields
 
-Kind = Literal[
+QuestionKind = Literal[
     "single",
     "multiple",
     "true-false",
@@ -24,7 +24,7 @@ Kind = Literal[
     "find-the-error",
     "read-the-chart",
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
 
 Task = (
     Single
@@ -40,7 +40,9 @@ Task = (
 )
 
 
-def read_task(fields: Fields, kind: Kind, *, stem: str, checks: tuple[Check, ...]) -> tuple[str, Task]:
+def read_task(
+    fields: Fields, kind: QuestionKind, *, stem: str, checks: tuple[Check, ...]
+) -> tuple[str, Task]:
     """Read the task of a question's kind, and the stem as shown (a cloze's stem holds its answers)."""
     match kind:
         case "cloze":

@@ -10,7 +10,7 @@ from study.base.errors import LearnerError
 LETTERS = "ABCDEFGHIJKL"
 MOST_KEYS = 7  # A to G: the key H asks for a hint
 
-State = Literal["right", "wrong", "missed", "left"]
+PartState = Literal["right", "wrong", "missed", "left"]
 """Given and right; given and wrong; right but not given; rightly left out."""
 
 Form = Mapping[str, Sequence[str]]
@@ -44,7 +44,7 @@ class GradedPart:
 
     id: str
     text: str
-    state: State
+    state: PartState
     feedback: str = ""
     misconception: str = ""
     about: str = ""
@@ -63,12 +63,12 @@ class Grade:
         return self.fraction == 1.0
 
 
-def right_part(text: str, state: State, feedback: str) -> GradedPart:
+def right_part(text: str, state: PartState, feedback: str) -> GradedPart:
     """Return the part of a right answer that was typed, or missed."""
     return GradedPart(id="right", text=text, state=state, feedback=feedback)
 
 
-def state_of(*, correct: bool, chosen: bool) -> State:
+def state_of(*, correct: bool, chosen: bool) -> PartState:
     """Return the state of something that could be chosen."""
     if chosen:
         return "right" if correct else "wrong"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from quizzes.kinds import Kind, Task
+from quizzes.kinds import QuestionKind, Task
 from quizzes.kinds.choices import Option
 from quizzes.kinds.matrix_shape import Shape
 from study.content.evidence import Evidence
@@ -29,7 +29,7 @@ class Question:
     """The matrix to draw, if the question is about one."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> QuestionKind:
         return self.task.kind
 
     @property

@@ -5,13 +5,12 @@ from random import Random
 
 from quizzes.session.modes import RULES
 from quizzes.session.operations import QuizOperations, new_seed
-from quizzes.session.quiz_options import QuizChoice, address_of, choice_of
+from quizzes.session.quiz_options import QuizChoice, address_of
 from quizzes.session.session import Position
 from study.ports.context import Visit
 from study.ports.learn import ChallengeLink
 
-LOOK_BACK = 200  # quizzes
-RULES_OF_IT = RULES["challenge"]
+CHALLENGE_RULES = RULES["challenge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +23,15 @@ class Challenges:
     def build_link(self, visit: Visit, concept_id: str) -> ChallengeLink:
         """Return the link to a new challenge, and the result of the learner's best one."""
         fresh = QuizChoice(
-            mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.rng)
+            mode="challenge", concept=concept_id, length=CHALLENGE_RULES.length, seed=new_seed(self.rng)
         )
         ended = self._ended(visit, concept_id)
         best = max(ended, key=lambda each: each.right / each.total if each.total else 0.0, default=None)
         return ChallengeLink(
             address=address_of(fresh),
             problems=len(self.operations.choose_questions(visit.profile.id, fresh, now=visit.now)),
-            rules=f"{RULES_OF_IT.seconds_each // 60} minutes each, {RULES_OF_IT.attempts} attempts, a hint; "
-            "a badge if all come out right.",
+            rules=f"{CHALLENGE_RULES.seconds_each // 60} minutes each, {CHALLENGE_RULES.attempts} attempts, "
+            "a hint; a badge if all come out right.",
             best=f"{best.right} of {best.total} right" if best else "",
             done=bool(ended),
             badge=best is not None and 0 < best.total == best.right,
@@ -40,11 +39,7 @@ class Challenges:
 
     def _ended(self, visit: Visit, concept_id: str) -> list[Position]:
         """List the challenges of this concept that were finished or timed out, with at least one answer."""
-        records = self.operations.store.quizzes.latest(visit.profile.id, limit=LOOK_BACK)
-        about = [
-            record
-            for record in records
-            if (choice := choice_of(record)) and choice.mode == "challenge" and choice.concept == concept_id
-        ]
+        records = self.operations.store.quizzes.in_mode(visit.profile.id, "challenge")
+        about = [record for record in records if record.choice.get("concept") == concept_id]
         where = (self.operations.position(record, now=visit.now) for record in about)
         return [position for position in where if position.question is None and position.answered]

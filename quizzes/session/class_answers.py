@@ -64,7 +64,7 @@ class QuizClassKinds:
             fraction=grade.fraction,
             key=RIGHT_KEY if grade.correct else f"wrong/{_key(kind, given)}",
             said=say_by_letters(kind, given, offered),
-            words=in_words(kind, given),
+            words=describe_answer(kind, given),
             why="" if grade.correct else _explain(grade),
             chosen=_chosen(given),
             value=in_unit(given["text"], kind.unit) if isinstance(kind, Numeric) else None,
@@ -76,7 +76,7 @@ class QuizClassKinds:
         return _fill_in(kind.answer if right else _answer_wrongly(kind, rng), offered)
 
 
-def in_words(task: Task, given: Response) -> str:
+def describe_answer(task: Task, given: Response) -> str:
     match task:
         case Multiple():
             return "; ".join(option.text for option in task.options if option.id in given["options"])
@@ -148,7 +148,7 @@ def say_by_letters(task: FormTask, given: Response, offered: Offered) -> str:
             return ", ".join(letters.get(given["pairs"].get(pair.id), EMPTY) for pair in task.pairs)
         case Ordering():
             return ", ".join(letters[item] for item in given["order"])
-    return in_words(task, given)
+    return describe_answer(task, given)
 
 
 def _fill_in(answer: Response, offered: Offered) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.question import Question
 from quizzes.session.class_answers import (
     FormTask,
-    in_words,
+    describe_answer,
     list_reasons,
     salt_of,
     say_by_letters,
@@ -75,7 +75,7 @@ def build_class_question(question: Question) -> ClassQuestion:
 def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> ClassQuestion:
     """Add the form, and the right answer in words."""
     offered = task.offered(salt_of(question.id))
-    answer, by_letters = in_words(task, task.answer), say_by_letters(task, task.answer, offered)
+    answer, by_letters = describe_answer(task, task.answer), say_by_letters(task, task.answer, offered)
     options: tuple[ClassOption, ...] = ()
     if isinstance(task, Multiple | TrueFalse):
         options = _verdicts(task) + _options(task, question.id, ids=True)

@@ -4,20 +4,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quizzes.kinds import Kind
+from quizzes.kinds import QuestionKind
 from quizzes.kinds.choices import UNSAID
-from quizzes.kinds.grade import Grade, GradedPart, Offered, State
+from quizzes.kinds.grade import Grade, GradedPart, Offered, PartState
 from quizzes.kinds.question import Question
 from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_plain
 
-_MARKS: dict[State, str] = {
+_MARKS: dict[PartState, str] = {
     "right": "✓ Your answer, right",
     "wrong": "✗ Your answer, not right",
     "missed": "✓ The right answer",
     "left": "",
 }
-_MARKS_OF_KIND: dict[Kind, dict[State, str]] = {
+_MARKS_OF_KIND: dict[QuestionKind, dict[PartState, str]] = {
     "multiple": {"right": "✓ Chosen, right", "wrong": "✗ Chosen, not right", "missed": "○ Right, not chosen"},
     "ordering": {"right": "✓ In its place", "missed": "✗ Belongs here"},
     "find-the-error": {

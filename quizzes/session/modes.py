@@ -3,8 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from study.content.yaml_reader import Level
+from study.learner.study_modes import CHALLENGE_MINUTES
+
 Mode = Literal["practice", "check", "challenge", "exam", "weak", "again"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+
+CHECK_LEVELS: dict[Level, int] = {"beginner": 4, "intermediate": 3, "advanced": 3}
+CHALLENGE_PROBLEMS = 5
 
 SECOND_ATTEMPT = 2 / 3  # of the points: Moodle's usual penalty is 0.3333333 per try
 SECOND_ATTEMPT_RULE = "A right second attempt counts for two thirds. A hint costs nothing."
@@ -33,16 +39,18 @@ RULES: dict[Mode, ModeRules] = {
     ),
     "check": ModeRules(
         title="10-question check",
-        about="Four easy, three medium and three hard ones. One attempt, feedback after each.",
-        length=10,
+        about=f"{CHECK_LEVELS['beginner']} easy, {CHECK_LEVELS['intermediate']} medium and "
+        f"{CHECK_LEVELS['advanced']} hard ones. One attempt, feedback after each.",
+        length=sum(CHECK_LEVELS.values()),
     ),
     "challenge": ModeRules(
         title="Timed challenge",
-        about="Five problems in ten minutes, two attempts each, a hint; a badge if all come out right.",
+        about=f"{CHALLENGE_PROBLEMS} problems in {CHALLENGE_MINUTES} minutes, 2 attempts each, a hint; "
+        "a badge if all come out right.",
         attempts=2,
         hints=True,
-        seconds_each=120,
-        length=5,
+        seconds_each=60 * CHALLENGE_MINUTES // CHALLENGE_PROBLEMS,
+        length=CHALLENGE_PROBLEMS,
     ),
     "exam": ModeRules(
         title="Exam",
@@ -66,6 +74,5 @@ RULES: dict[Mode, ModeRules] = {
 }
 REVIEW = ModeRules(title="Five-minute review", about="")
 
-CHECK_LEVELS = (("beginner", 4), ("intermediate", 3), ("advanced", 3))
 EXAM_PACES = ((60, "1 minute a question"), (120, "2 minutes a question"), (0, "no limit"))
 PROBLEM_KINDS = frozenset({"numeric", "find-the-error", "read-the-chart", "ordering"})

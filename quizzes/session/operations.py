@@ -160,8 +160,10 @@ class QuizOperations:
         return question.hint
 
     def list_missed(self, profile_id: str) -> list[Question]:
-        """List the questions that this learner last got wrong, oldest first."""
-        return list_missed(self.bank, self.store.quizzes.history(profile_id))
+        """List what this learner last got wrong, oldest first; confident errors return on their day."""
+        waiting = {each.question_id for each in self.list_returning(profile_id)}
+        missed = list_missed(self.bank, self.store.quizzes.history(profile_id))
+        return [question for question in missed if question.id not in waiting]
 
     def list_returning(self, profile_id: str) -> list[Returning]:
         """List this learner's confident errors, and when each is asked again (spaced retrieval)."""
@@ -175,9 +177,7 @@ class QuizOperations:
 
     def list_due_again(self, profile_id: str, *, now: datetime) -> list[Question]:
         """List what to ask again: confident errors whose day has come, then what else was last missed."""
-        waiting = {each.question_id for each in self.list_returning(profile_id)}
-        others = [question for question in self.list_missed(profile_id) if question.id not in waiting]
-        return [*self.due(profile_id, now=now), *others]
+        return [*self.due(profile_id, now=now), *self.list_missed(profile_id)]
 
     def weak_concepts(self, profile_id: str) -> list[str]:
         """List the concepts that need the most work, by the rule of mastery."""
@@ -209,10 +209,8 @@ class QuizOperations:
 
     def badges(self, profile_id: str, *, now: datetime) -> int:
         """Count the timed challenges that had all answers right."""
-        return sum(
-            self.has_badge(record, now=now)
-            for record in self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
-        )
+        challenges = self.store.quizzes.in_mode(profile_id, "challenge")
+        return sum(self.has_badge(record, now=now) for record in challenges)
 
     def has_badge(self, record: QuizRecord, *, now: datetime) -> bool:
         """Return whether this was a challenge with all answers right."""

@@ -209,9 +209,9 @@ class QuizExercise:
         history = self.operations.store.quizzes.history(visit.profile.id)
         seen = {answer.question_id for answer in history}
         due = self.operations.due(visit.profile.id, now=visit.now)
-        waiting = {each.question_id for each in self.operations.list_returning(visit.profile.id)}
-        missed = [q for q in self.operations.list_missed(visit.profile.id) if q.id not in waiting]
-        asked_again = waiting | {question.id for question in missed}
+        missed = self.operations.list_missed(visit.profile.id)
+        returning = {each.question_id for each in self.operations.list_returning(visit.profile.id)}
+        asked_again = returning | {question.id for question in missed}
         pool = self.operations.bank.pool(seed=seed, concept=concept)
         new = [question for question in pool if question.id not in seen]
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]

@@ -68,10 +68,10 @@ def rules_of(record: QuizRecord) -> ModeRules:
 def ends_at(record: QuizRecord) -> datetime | None:
     """Return when the quiz's time is over; None without a limit. The clock runs while the page is closed."""
     choice = choice_of(record)
-    if choice is None or not choice.rules.seconds_each:
+    if choice is None:
         return None
-    paced = choice.mode == "exam" and choice.seconds_each is not None
-    seconds = choice.seconds_each if paced and choice.seconds_each is not None else choice.rules.seconds_each
+    pace = choice.seconds_each if choice.mode == "exam" else None
+    seconds = choice.rules.seconds_each if pace is None else pace
     limit = timedelta(seconds=seconds * len(record.question_ids))
     return record.started_at + limit if limit else None
 

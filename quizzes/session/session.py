@@ -57,7 +57,7 @@ def draw_check(questions: Sequence[Question], *, seed: int) -> tuple[Question, .
     """Draw a fixed number of questions of each level, easy ones first."""
     return tuple(
         question
-        for level, count in CHECK_LEVELS
+        for level, count in CHECK_LEVELS.items()
         for question in draw_questions([q for q in questions if q.level == level], seed=seed, length=count)
     )
 

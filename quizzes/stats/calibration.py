@@ -7,7 +7,7 @@ from statistics import fmean
 
 from study.base.confidence_intervals import Share, format_percent, share_of
 from study.base.days import StudyDays, short_date
-from study.learner.progress import WEEKS, by_week
+from study.learner.progress import CHARTS_FROM, WEEKS, by_week
 from study.plots.plot import Plot
 from study.plots.points import Curve, PlotPoint, Points, point_of
 from study.store.logs.quizzes import CONFIDENCES, Confidence
@@ -18,9 +18,6 @@ NAMES: dict[Confidence, str] = {"guess": "a guess", "think": "I think so", "sure
 # at the middle step from 67 to 80 %, at "sure" above 80 %. Each tap maps to the middle of its range; the
 # lowest range begins at 1/3, a blind guess among three options.
 STANDS_FOR: dict[Confidence, float] = {"guess": 0.5, "think": 0.735, "sure": 0.9}
-CHARTS_FROM = 20
-"""Answers with a confidence; as for the charts of cards, fewer show chance."""
-
 COIN = 0.25  # the Brier score of 50 % on every answer
 
 

@@ -9,10 +9,11 @@ from markupsafe import Markup
 from quizzes.bank.bank import Bank
 from quizzes.families import family_of
 from quizzes.kinds.choices import Single
-from quizzes.stats.calibration import CHARTS_FROM, RatedAnswer, calibration_figures
+from quizzes.stats.calibration import RatedAnswer, calibration_figures
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_statistics
 from study.base.confidence_intervals import share_of
 from study.base.html import NO_HTML
+from study.learner.progress import CHARTS_FROM
 from study.plots.plot import Plot
 from study.ports.context import Visit
 from study.ports.learn import RecurringMiss

@@ -80,15 +80,11 @@ class Collection(Generic[W]):
 class LiveContent(Generic[W]):
     """Decks or questions as the files are now; pages keep one instance from start to end."""
 
-    app: W
-    """The app's own, which were read once."""
+    def __init__(self, app: W, read: Callable[[], Collection[W]], folder: Path) -> None:
+        self.app = app
+        """The app's own, which were read once."""
 
-    _live: Watched[Collection[W]]
-
-    def _watch(self, app: W, read: Callable[[], Collection[W]], folder: Path) -> None:
-        # The dataclass is frozen: set the fields as its own __init__ does.
-        object.__setattr__(self, "app", app)
-        object.__setattr__(self, "_live", Watched(read, folder))
+        self._live = Watched(read, folder)
 
     @property
     def collection(self) -> Collection[W]:

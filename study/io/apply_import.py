@@ -25,9 +25,9 @@ from study.store import Store
 from study.store.database import AdvisoryLock, wait_for_turn
 from study.store.logs.imports import ImportRecord, record_import, record_undo
 from study.store.merge import add_rows, take_back
-from study.store.row_verdicts import MergedRow, Verdict, compare_rows
+from study.store.row_verdicts import MergedRow, RowVerdict, compare_rows
 
-VerdictCounts = Counter[tuple[str, Verdict, str]]
+VerdictCounts = Counter[tuple[str, RowVerdict, str]]
 """How many rows of a table have a verdict, for a reason."""
 
 

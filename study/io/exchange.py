@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from study.base.errors import LearnerError
-from study.store.row_verdicts import Verdict
+from study.store.row_verdicts import RowVerdict
 from study.store.rows import Tables
 
-VERDICTS: tuple[Verdict, ...] = ("new", "changed", "same", "rejected")
+VERDICTS: tuple[RowVerdict, ...] = ("new", "changed", "same", "rejected")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class File:
 class ImportEntry:
     """One item in a file, and what the import does with it."""
 
-    verdict: Verdict
+    verdict: RowVerdict
     item: str
     why: str = ""
     count: int = 1
@@ -57,7 +57,7 @@ class ImportGroup:
     entries: tuple[ImportEntry, ...]
 
     @property
-    def counts(self) -> dict[Verdict, int]:
+    def counts(self) -> dict[RowVerdict, int]:
         """How many items are new, changed, same and rejected."""
         return {
             verdict: sum(entry.count for entry in self.entries if entry.verdict == verdict)
@@ -120,7 +120,7 @@ class ImportReport:
     """Of the record by which it can be undone; 0 for one that has not been applied."""
 
     @property
-    def counts(self) -> dict[Verdict, int]:
+    def counts(self) -> dict[RowVerdict, int]:
         """The counts of all groups together."""
         return {verdict: sum(group.counts[verdict] for group in self.groups) for verdict in VERDICTS}
 

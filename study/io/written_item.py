@@ -12,7 +12,7 @@ from study.io.exchange import Exchange, File, shorten
 from study.io.planning import plan_import, shared_content_error
 from study.text.markup import formula_problems, to_plain
 
-LONGEST_NAME = 60
+LONGEST_QUOTE = 60
 KEPT = "What you wrote is still in the form."
 
 
@@ -31,7 +31,7 @@ def find_text_problem(text: str) -> str:
 
 def quote_item(text: str) -> str:
     """Return the words by which a written item is recognized where imports are listed."""
-    return f"“{shorten(to_plain(text), limit=LONGEST_NAME)}”"
+    return f"“{shorten(to_plain(text), limit=LONGEST_QUOTE)}”"
 
 
 def check_may_write(may_change_files: bool) -> None:

@@ -8,6 +8,7 @@ from itertools import takewhile
 from statistics import median
 from typing import Literal, Protocol, TypeVar
 
+from study.base.confidence_intervals import format_percent
 from study.base.days import MACHINE_DAYS, StudyDays
 from study.store.logs.cards import CardReview
 
@@ -15,6 +16,10 @@ DayOf = Callable[[datetime], date]
 """Maps a moment to its study day."""
 
 WEEKS = 12  # over which recall and confidence are followed
+CHARTS_FROM = 20
+"""Answers; with fewer, the 95 % interval (Wilson) of a share near a half is wider than 40 points."""
+
+FEWEST_DURATIONS = 5
 REMEMBERED = 2  # Hard, Good and Easy all count as remembered
 MASTERY_WINDOW = 10
 MASTERY_LEAST = 3
@@ -32,16 +37,17 @@ SPACED_KINDS = 2
 MASTERY_RULE = (
     f"Mastery is the share of right answers among your last {MASTERY_WINDOW} on a concept: cards you "
     "remembered, and questions, explanations and predictions you got right. A card that you knew at first "
-    "sight, or minutes later while you learnt it, does not count. Each older answer counts four fifths of "
-    f"the one after it. Below {MASTERY_LEAST} answers no number is shown."
+    "sight, or minutes later while you learnt it, does not count. Each older answer counts "
+    f"{format_percent(NEWER_COUNTS)} of the one after it. Below {MASTERY_LEAST} answers no number is shown."
 )
 LEVEL_RULE = (
-    f"Attempted: below 70 %, or fewer than {MASTERY_LEAST} answers. Familiar: from 70 %. Proficient: all of "
-    "them right, on at least two days and in two kinds of exercise (cards, questions, explanations, "
+    f"Attempted: below {format_percent(FAMILIAR_FROM)}, or fewer than {MASTERY_LEAST} answers. Familiar: "
+    f"from {format_percent(FAMILIAR_FROM)}. Proficient: all of them right, on at least {SPACED_DAYS} days "
+    f"and in {SPACED_KINDS} kinds of exercise (cards, questions, explanations, "
     "predictions). Mastered: Proficient, and right in a quiz that mixes concepts. A miss takes you down."
 )
 
-Kind = Literal["card", "question", "explanation", "prediction"]
+ExerciseKind = Literal["card", "question", "explanation", "prediction"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +56,7 @@ class AnswerOutcome:
 
     at: datetime
     right: bool
-    kind: Kind
+    kind: ExerciseKind
     mixed: bool = False
 
 
@@ -179,10 +185,10 @@ def by_week(items: Iterable[D], *, now: datetime, day_of: DayOf) -> dict[date, l
     return dict(sorted(found.items()))
 
 
-def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: int = 5) -> float:
-    """Return the median seconds per item, or `until_known` with fewer than `least` durations."""
+def typical_seconds(durations_ms: Iterable[int], *, until_known: float) -> float:
+    """Return the median seconds per item, or `until_known` with fewer than FEWEST_DURATIONS."""
     known = list(durations_ms)
-    return median(known) / 1000 if len(known) >= least else until_known
+    return median(known) / 1000 if len(known) >= FEWEST_DURATIONS else until_known
 
 
 def _compute_mastery(outcomes: list[AnswerOutcome], days: StudyDays) -> Mastery:

@@ -35,7 +35,7 @@ READ: frozenset[StudyMode] = frozenset({"learn", "why", "deep", "metrics"})
 TOLD: frozenset[StudyMode] = READ | {"visualize"}
 """Modes that the learner marks as done; a run started from Try, answers and texts complete the others."""
 
-CHALLENGE_MINUTES = 10  # five problems, two minutes each: quizzes/session/modes.py
+CHALLENGE_MINUTES = 10
 
 ModeStatus = Literal["new", "opened", "read", "done"]
 

@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
-from typing import Any, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, Protocol, get_args
 
 from markupsafe import Markup
+from pydantic import PlainValidator
 
-from study.base.html import NO_HTML
+from study.base.html import NO_HTML, trust_html
+
+Html = Annotated[Markup, PlainValidator(trust_html)]
+"""Rendered when a class was opened; what the class has stored of it is read as HTML again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +20,9 @@ class ClassOption:
     """One option of a question or poll; a wrong one of the app's questions has a named misconception."""
 
     id: str
-    html: Markup
+    html: Html
     correct: bool = False
-    feedback: Markup = NO_HTML
+    feedback: Html = NO_HTML
     misconception: str = ""
     text: str = ""
     feedback_text: str = ""
@@ -37,11 +41,11 @@ class ClassQuestion:
     """A question of any kind, or a poll, ready to show."""
 
     id: str
-    html: Markup
+    html: Html
     options: tuple[ClassOption, ...] = ()
     """What can be chosen; empty where the answer is typed or arranged."""
 
-    keep: Markup = NO_HTML
+    keep: Html = NO_HTML
     text: str = ""
     keep_text: str = ""
     concepts: tuple[str, ...] = ()
@@ -49,20 +53,20 @@ class ClassQuestion:
     task: Mapping[str, Any] = field(default_factory=dict)
     """What `ClassKinds` reads an answer with; empty where the answer is one option."""
 
-    fields: Markup = NO_HTML
+    fields: Html = NO_HTML
     """The form's fields on a phone, for a question with a task."""
 
-    figure: Markup = NO_HTML
+    figure: Html = NO_HTML
     """A chart, or the matrix that the question is about."""
 
-    listed: Markup = NO_HTML
+    listed: Html = NO_HTML
     """What the projector lists where there are no options: items to arrange."""
 
-    answer: Markup = NO_HTML
+    answer: Html = NO_HTML
     """The right answer, for a question with a task."""
 
     answer_text: str = ""
-    because: Markup = NO_HTML
+    because: Html = NO_HTML
     """Why it is right."""
 
     unit: str = ""
@@ -260,10 +264,10 @@ class ClassGrids(Protocol):
         """Read a grid. Raises LearnerError when it is deleted."""
 
 
-Verdict = Literal["covered", "partial", "contradicted", "missing", "unsure"]
+ConceptVerdict = Literal["covered", "partial", "contradicted", "missing", "unsure"]
 """On one concept of an explanation; `unsure` is for graders only, a learner always decides."""
 
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+VERDICTS: tuple[ConceptVerdict, ...] = get_args(ConceptVerdict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +286,7 @@ class ClassPrompt:
     id: str
     """The prompt's id; empty for a short text, which nobody grades."""
 
-    html: Markup
+    html: Html
     text: str = ""
     concepts: tuple[ClassConcept, ...] = ()
     about: tuple[str, ...] = ()
@@ -293,7 +297,7 @@ class ClassPrompt:
 class ClassGrade:
     """The verdict on one concept, and the passage of the answer that carries it."""
 
-    verdict: Verdict
+    verdict: ConceptVerdict
     quote: tuple[int, int] | None
     """Start and end in the answer; None where it says nothing about the concept."""
 

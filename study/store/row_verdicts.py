@@ -16,7 +16,7 @@ from sqlalchemy import Column, Connection, Table, UniqueConstraint, exists, func
 from study.store import schema as t
 from study.store.rows import Tables, decode_row, encode_row, list_parents, of_profile, owned_tables
 
-Verdict = Literal["new", "changed", "same", "rejected"]
+RowVerdict = Literal["new", "changed", "same", "rejected"]
 
 _NEW, _GONE = object(), object()
 
@@ -27,7 +27,7 @@ class MergedRow:
 
     table: Table
     values: dict[str, Any]
-    verdict: Verdict
+    verdict: RowVerdict
     why: str = ""
     before: dict[str, Any] | None = None
     old_key: Any = None

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from study.base.errors import LearnerError
+
+Default = TypeVar("Default")
 
 _STALE = "Reload the page and try again."
 MOST_VALUES = 300  # of a form: a grid of 200 runs is ticked whole, and each value costs reading it
@@ -99,7 +101,7 @@ def _refuse_many(count: int) -> None:
         )
 
 
-def read_number(written: str, *, default: int, low: int, high: int) -> int:
+def read_number(written: str, *, default: Default, low: int, high: int) -> int | Default:
     """A whole number from an address that anyone may have typed: out of range is brought into range."""
     short = written[:LONGEST_WHOLE]  # out of range at that length, and Python reads no thousands of digits
     return min(max(int(short), low), high) if written.removeprefix("-").isdecimal() else default

@@ -19,7 +19,7 @@ from classroom.activities.peer_instruction import (
     popular_wrong,
     transition,
 )
-from classroom.activities.room import LOBBY, Room, fold, next_step, open_round, previous_step, step_to
+from classroom.activities.room import LOBBY, RoomState, fold, next_step, open_round, previous_step, step_to
 from study.base.errors import LearnerError
 from study.base.typed_numbers import in_unit
 from tests.classroom.builders import NUMBER, PLAN, POLL, PREDICT, QUESTION, TALK, Happened
@@ -28,7 +28,7 @@ VOTES = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from(["right",
 
 
 def walk(*, advised: object = None) -> list[tuple[int, str | None]]:
-    room = Room()
+    room = RoomState()
     steps: list[tuple[int, str | None]] = []
     while True:
         try:
@@ -53,7 +53,7 @@ def test_advice_to_go_on_skips_discussion_and_revote() -> None:
     assert walk(advised="reveal")[2] == (0, "reveal")
 
 
-def led(*steps: tuple[int, str | None]) -> Room:
+def led(*steps: tuple[int, str | None]) -> RoomState:
     """A room that was led through steps."""
     return fold(
         Happened(number, "step", {"position": position, "phase": phase})
@@ -61,7 +61,7 @@ def led(*steps: tuple[int, str | None]) -> Room:
     )
 
 
-def back(room: Room) -> tuple[int, str | None]:
+def back(room: RoomState) -> tuple[int, str | None]:
     step = previous_step(room)
     return step["position"], step["phase"]
 
@@ -73,7 +73,7 @@ def test_back_undoes_next(advised: str | None) -> None:
     for before in reversed([(LOBBY, None), *steps[:-1]]):
         assert back(room) == before
         room = fold([Happened(room.last + 1, "step", previous_step(room))], room)
-    for at_the_start in (room, Room()):
+    for at_the_start in (room, RoomState()):
         with pytest.raises(LearnerError, match="Press Next to begin"):
             previous_step(at_the_start)
 
@@ -122,7 +122,7 @@ def test_events_set_locks_names_runs_and_who_is_out() -> None:
         Happened(6, "run", {"position": 3, "run": "r"}),
     ]
     room = fold(events)
-    assert room == Room(locked=True, kicked=frozenset({"s2"}), names_hidden=True, runs={3: "r"}, last=6)
+    assert room == RoomState(locked=True, kicked=frozenset({"s2"}), names_hidden=True, runs={3: "r"}, last=6)
     assert fold(events[3:], fold(events[:3])) == room
 
 

@@ -232,6 +232,18 @@ def test_answers_that_come_together_share_commits(
     assert len(commits) <= 5
 
 
+def test_a_fault_in_what_follows_a_commit_reaches_its_request_and_no_other(school: School) -> None:
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    async def play() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await school.hub.writer.do(lambda _: 1, fail)
+        assert await school.hub.writer.do(lambda _: 2, lambda _: None) == 2
+
+    played(play)
+
+
 def test_a_prediction_is_answered_by_a_run_of_the_lab(school: School) -> None:
     async def play() -> None:
         live = await school.start()

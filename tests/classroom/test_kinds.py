@@ -18,7 +18,7 @@ from classroom.simulation.student import answer_to
 from classroom.views.results import OPEN_KINDS
 from classroom.views.screens import screen_state, teacher_state
 from quizzes.bank.bank import Bank, load_bank
-from quizzes.kinds import KINDS, Kind
+from quizzes.kinds import KINDS, QuestionKind
 from quizzes.kinds.question import Question
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import build_class_question
@@ -36,7 +36,7 @@ def bank() -> Bank:
     return load_bank(load_concepts())
 
 
-def of_kind(kind: Kind) -> ClassQuestion:
+def of_kind(kind: QuestionKind) -> ClassQuestion:
     return build_class_question(next(q for q in bank().questions if q.kind == kind))
 
 
@@ -70,7 +70,7 @@ def test_each_question_of_the_bank_can_be_asked_and_is_graded_as_in_the_quiz() -
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_goes_through_both_rounds_to_report_and_cards(
-    school: School, context: Context, kind: Kind
+    school: School, context: Context, kind: QuestionKind
 ) -> None:
     asked = of_kind(kind)
     plan = plan_of(activity_of(asked, twin=of_kind("numeric")))
@@ -221,7 +221,7 @@ def test_what_one_student_typed_in_both_rounds_is_still_one_students(school: Sch
 
 @pytest.mark.parametrize("kind", OPEN_KINDS)
 def test_the_teachers_page_folds_an_open_questions_answers_until_the_reveal(
-    school: School, kind: Kind
+    school: School, kind: QuestionKind
 ) -> None:
     """Where the page is on the projector too, it would tell the right one."""
     asked = of_kind(kind)

@@ -57,7 +57,9 @@ def test_names_are_deleted_when_their_time_is_over(school: School, context: Cont
     played(play)
 
 
-def test_names_go_while_nobody_looks(school: School, context: Context) -> None:
+def test_names_go_while_nobody_looks(
+    school: School, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def play() -> LiveRoom:
         live = await school.start(keep_names_days=1)
         async with phone(school, live, "ana"):
@@ -71,7 +73,8 @@ def test_names_go_while_nobody_looks(school: School, context: Context) -> None:
         looks.release()
         return next(moments, live.room.names_until)
 
-    name_expiry = NameExpiry(context.store.classes, clock, look_again_seconds=0.01)
+    monkeypatch.setattr("classroom.live.name_expiry.EVERY_SECONDS", 0.01)
+    name_expiry = NameExpiry(context.store.classes, clock)
     for _ in range(3):
         assert looks.acquire(timeout=10)
     name_expiry.close()

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from classroom.live import process_sync
+from classroom.live.process_sync import ProcessSync
 from classroom.pages import streams
 from classroom.pages.student_routes import STREAMS_AT_MOST
 from tests.classroom.rooms import School, Streaming, phone, played
@@ -146,6 +148,46 @@ def test_a_quiet_stream_has_a_heartbeat(school: School, monkeypatch: pytest.Monk
         assert pieces[0].startswith("retry:")
         assert pieces[1].startswith("id: ")
         assert pieces[2:] == ["event: beat\ndata: {}\n\n"] * 2
+
+    played(play)
+
+
+class _Faulty:
+    """A log and a server's notices of which every use fails."""
+
+    def __init__(self) -> None:
+        self.looks = self.told = 0
+
+    def changes(self, *_: object, **__: object) -> None:
+        self.looks += 1
+        raise ZeroDivisionError
+
+    def send(self, _: str) -> None:
+        self.told += 1
+        raise ZeroDivisionError
+
+    def listen(self, *_: object, **__: object) -> None:
+        pass
+
+
+def test_an_error_that_nobody_foresaw_ends_no_loop_between_processes(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_sync, "LOOK_SECONDS", 0.01)
+    faulty: Any = _Faulty()
+
+    async def play() -> None:
+        live = await school.start()
+        sync = ProcessSync(log=faulty, notices=faulty, rooms={live.room.code: live}, deleted=print)
+        async with (
+            phone(school, live, "ana"),
+            Streaming(school.site, f"/class/{live.room.code}/events", "ana") as stream,
+        ):
+            await stream.next()
+            sync.start()
+            while faulty.looks < 2 or faulty.told < 2:
+                sync.changed(live, urgent=True)
+                await asyncio.sleep(0.01)
 
     played(play)
 

@@ -5,11 +5,13 @@ import json
 from typing import Any
 
 import httpx
+import pytest
 
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
 from classroom.views.screens import screen_state, student_state, teacher_state
 from study.ports.context import Context
+from study.store.class_transaction import ClassTransaction
 from tests.classroom.builders import TALK, TEXT, WALL, Grader
 from tests.classroom.rooms import Phone, School, phone, played
 
@@ -132,6 +134,30 @@ def test_a_grader_without_its_model_says_so_and_the_teacher_judges(context: Cont
             await school.lead(live, "next")
             await school.lead(live, "overrule", answer=said, concept="frozen", verdict="covered")
             assert "<strong>1</strong> covered" in html(screen_state(live, link="x"))
+
+    played(play)
+
+
+def test_verdicts_that_cannot_be_saved_are_not_worked_out_again_at_once(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school = School(context)
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def play() -> None:
+        live = await school.start(WALL_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana:
+            monkeypatch.setattr(ClassTransaction, "grade", refuse)
+            await write(live, ana, "frozen")
+            while not live.grading_trouble:
+                await asyncio.sleep(0.02)
+            for _ in range(5):
+                await ana.state()
+                await asyncio.sleep(0.02)
+            assert school.grader.tried == 1
 
     played(play)
 

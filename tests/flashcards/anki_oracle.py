@@ -1,6 +1,8 @@
 """The real Anki, as far as the tests need it: a collection in a folder, its imports and its exports."""
 
 import io
+import json
+import sqlite3
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +54,21 @@ def as_first_generation(package: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(package)) as given, zipfile.ZipFile(packed, "w") as made:
         made.writestr("collection.anki2", given.read("collection.anki21"))
         made.writestr("media", given.read("media"))
+    return packed.getvalue()
+
+
+def without_templates(package: bytes) -> bytes:
+    """A package of the second generation whose note types have lost their templates."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(package)) as given, zipfile.ZipFile(packed, "w") as made:
+        database = sqlite3.connect(":memory:")
+        database.deserialize(given.read("collection.anki21"))
+        [[models]] = database.execute("SELECT models FROM col")
+        damaged = {number: {**model, "tmpls": []} for number, model in json.loads(models).items()}
+        database.execute("UPDATE col SET models = ?", [json.dumps(damaged)])
+        database.commit()
+        made.writestr("collection.anki21", database.serialize())
+        database.close()
     return packed.getvalue()
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from flashcards.decks.note import Card
-from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, Memory, Phase, Scheduling
+from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, Memory, MemoryPhase, Scheduling
 from flashcards.scheduling.simulation import Learner
 from study.content.evidence import Evidence
 from study.content.yaml_reader import Level
@@ -35,7 +35,7 @@ def card(
     )
 
 
-def memory(*, due_in: timedelta, phase: Phase = "review", moment: datetime = NOW) -> Memory:
+def memory(*, due_in: timedelta, phase: MemoryPhase = "review", moment: datetime = NOW) -> Memory:
     return Memory(
         phase=phase,
         step=None if phase == "review" else 0,

@@ -11,12 +11,12 @@ from random import Random
 
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
 from quizzes.grader.worker.network import NetworkRow
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
-STRENGTH: tuple[Verdict, ...] = ("missing", "partial", "covered", "contradicted")
+STRENGTH: tuple[ConceptVerdict, ...] = ("missing", "partial", "covered", "contradicted")
 """Precedence when a text says two things about a concept, weakest first; also the network's output order."""
 
-Row = tuple[NetworkRow, tuple[Verdict, ...]]
+Row = tuple[NetworkRow, tuple[ConceptVerdict, ...]]
 """A row and the verdicts on its concepts, in the row's order."""
 
 PARTS = 10
@@ -38,7 +38,7 @@ def held_out_prompt(prompt_id: str) -> bool:
     return int(sha256(prompt_id.encode()).hexdigest(), 16) % OWN_PARTS == 0
 
 
-def merge_verdicts(verdicts: Sequence[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
+def merge_verdicts(verdicts: Sequence[tuple[ConceptVerdict, ...]]) -> tuple[ConceptVerdict, ...]:
     """Merge the verdicts of several answers: contradicted wins over covered, covered over partial."""
     return tuple(max(said, key=STRENGTH.index) for said in zip(*verdicts, strict=True))
 

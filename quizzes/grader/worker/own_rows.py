@@ -13,7 +13,7 @@ from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
 from quizzes.grader.prompts import CONCEPTS, Prompt, PromptConcept
 from quizzes.grader.worker.examples import Row, mistype
 from quizzes.grader.worker.network import NetworkRow
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 STATEMENT_WORDS = 20
 NO_STATEMENTS = NOISE | {"other-language", "misspelt", "rejects-false"}
@@ -57,7 +57,7 @@ class OwnRowBuilder:
         )
         return row, tuple(verdict for _, verdict in read)
 
-    def _read_concept(self, answer: LabelledAnswer, at: int) -> tuple[str, Verdict]:
+    def _read_concept(self, answer: LabelledAnswer, at: int) -> tuple[str, ConceptVerdict]:
         """Return a text to read as the concept, and what the answer says of this text."""
         key, verdict, drawn = (answer.prompt_id, at), answer.verdicts[at], self._rng.random()
         if drawn < TWINS:
@@ -73,7 +73,7 @@ class OwnRowBuilder:
                 return word_concept(foreign, self._rng), "missing"
         return word_concept(self._prompts[answer.prompt_id].concepts[at], self._rng), verdict
 
-    def _draw_twin(self, answer: LabelledAnswer, at: int) -> tuple[str, Verdict] | None:
+    def _draw_twin(self, answer: LabelledAnswer, at: int) -> tuple[str, ConceptVerdict] | None:
         """Draw another answer of the contrast group: it says the same about the concept, or the opposite."""
         twins = [one for one in self._twins.get((answer.group, at), ()) if one.text != answer.text]
         if not twins or answer.verdicts[at] not in ("covered", "contradicted"):
@@ -81,9 +81,9 @@ class OwnRowBuilder:
         twin = self._rng.choice(twins)
         return twin.text, "covered" if twin.verdicts[at] == answer.verdicts[at] else "contradicted"
 
-    def _draw_false(self, key: Key, verdict: Verdict) -> tuple[str, Verdict] | None:
+    def _draw_false(self, key: Key, verdict: ConceptVerdict) -> tuple[str, ConceptVerdict] | None:
         """Draw a false statement about the concept, if it is known what the answer says of it."""
-        said: dict[Verdict, Verdict] = {"missing": "missing", "covered": "contradicted"}
+        said: dict[ConceptVerdict, ConceptVerdict] = {"missing": "missing", "covered": "contradicted"}
         if verdict not in said or key not in self._false:
             return None
         return self._rng.choice(self._false[key]), said[verdict]
@@ -110,7 +110,7 @@ def word_concept(concept: PromptConcept, rng: Random) -> str:
     return f"{label}. {rest}"
 
 
-def list_statements(answers: Sequence[LabelledAnswer], verdict: Verdict) -> dict[Key, list[str]]:
+def list_statements(answers: Sequence[LabelledAnswer], verdict: ConceptVerdict) -> dict[Key, list[str]]:
     """List, by concept, short answers with this verdict on it that say nothing of the other concepts."""
     found: dict[Key, list[str]] = {}
     for answer in answers:

@@ -107,6 +107,17 @@ class QuizLog(StoreLog):
         )
         return [_read_record(row) for row in self._rows(wanted)]
 
+    @cache_reads
+    def in_mode(self, profile_id: str, mode: str) -> list[QuizRecord]:
+        """All quizzes of a mode, oldest first."""
+        wanted = (
+            select(t.quiz_sessions)
+            .where(t.quiz_sessions.c.profile_id == profile_id)
+            .where(t.quiz_sessions.c.choice["mode"].as_string() == mode)
+            .order_by(t.quiz_sessions.c.started_at)
+        )
+        return [_read_record(row) for row in self._rows(wanted)]
+
     def append(self, session_id: str, answer: QuizAnswer) -> None:
         """Append an attempt; each attempt at a question is made once in a session."""
         values = {"session_id": session_id, **vars(answer)}

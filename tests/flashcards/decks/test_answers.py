@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import lora_lab.quantities  # noqa: F401 - numbers are computed
 from flashcards.decks.note import CardNumber
-from flashcards.decks.typed_answers import Verdict, compare_typed
+from flashcards.decks.typed_answers import TypedAnswerVerdict, compare_typed
 from study.base.checks import Quantity
 from tests.flashcards.builders import card
 
@@ -35,7 +35,9 @@ WEIGHTS = CardNumber(
         ("", "nothing"),
     ],
 )
-def test_a_word_is_right_whatever_its_case_and_close_with_a_slip(typed: str, verdict: Verdict) -> None:
+def test_a_word_is_right_whatever_its_case_and_close_with_a_slip(
+    typed: str, verdict: TypedAnswerVerdict
+) -> None:
     assert compare_typed(WORD, typed).verdict == verdict
 
 
@@ -82,7 +84,7 @@ def test_the_difference_spells_out_both_texts(typed: str, expected: str) -> None
     ],
 )
 def test_a_number_is_right_within_its_tolerance_in_any_unit(
-    number: CardNumber, typed: str, verdict: Verdict
+    number: CardNumber, typed: str, verdict: TypedAnswerVerdict
 ) -> None:
     asked = replace(card("n"), kind="numeric", back="{answer}", number=number)
     assert compare_typed(asked, typed).verdict == verdict

@@ -26,6 +26,7 @@ from tests.flashcards.anki_oracle import (
     give_package,
     take_package,
     take_table,
+    without_templates,
 )
 from tests.flashcards.builders import NOW
 from tests.flashcards.card_events import shown
@@ -192,6 +193,31 @@ def test_a_studied_deck_is_imported_whole_and_taken_back(
     imports.undo(ana, record.id, now=now)
     assert store.cards.history(ana) == []
     assert rated.isdisjoint(exchange.decks.by_id)
+
+
+def test_a_rejected_note_changes_nothing_of_another_whose_id_begins_alike(tmp_path: Path) -> None:
+    with collection(tmp_path / "anki") as anki:
+        for guid, front in (("ab", "A"), ("a", "<img src='a.png'>")):
+            note = anki.new_note(anki.models.by_name("Basic"))
+            note["Front"], note["Back"], note.guid = front, "B", guid
+            anki.add_note(note, anki.decks.id("Own"))
+        anki.sched.suspend_cards([card.id for card in note.cards()])
+        reading = read(give_package(anki, tmp_path / "own.apkg", legacy=True))
+    assert [entry.id for entry in reading.entries] == ["anki-6162"]
+    assert [entry.why for entry in reading.rejected] == [
+        "a side has only a picture or a sound, which stay in Anki"
+    ]
+    assert reading.suspended == ()
+
+
+def test_a_note_whose_type_has_no_template_is_rejected_with_the_reason(tmp_path: Path) -> None:
+    with collection(tmp_path / "anki") as anki:
+        note = anki.new_note(anki.models.by_name("Basic"))
+        note["Front"], note["Back"] = "A", "B"
+        anki.add_note(note, anki.decks.id("Own"))
+        package = give_package(anki, tmp_path / "own.apkg", legacy=True)
+    [entry] = read(without_templates(package)).rejected
+    assert (entry.item, entry.why) == ("A", "its note type has no card template")
 
 
 def test_ratings_that_are_here_already_are_not_taken_twice(tmp_path: Path) -> None:

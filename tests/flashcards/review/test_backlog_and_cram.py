@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashcards.review.cram import CramAnswer, next_in_cram, started_at
+from flashcards.review.urls import choice_of
 from flashcards.scheduling.backlog import Backlog, count_fitting, spread_backlog
 from study.base.days import StudyDays
 from study.base.errors import LearnerError
@@ -53,7 +54,9 @@ def test_a_card_whose_answer_was_taken_back_is_asked_again_at_once() -> None:
     assert found.card is cards[2]
 
 
-@pytest.mark.parametrize("run", ["", "yesterday", "2026-03-04T10:00:00"])
+@pytest.mark.parametrize(
+    "run", ["", "yesterday", "2026-03-04T10:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00"]
+)
 def test_an_address_that_names_no_cram_says_where_to_start_one(run: str) -> None:
     with pytest.raises(LearnerError, match="Start one from the Cards page"):
         started_at(run)
@@ -61,3 +64,8 @@ def test_an_address_that_names_no_cram_says_where_to_start_one(run: str) -> None
 
 def test_a_cram_is_named_after_its_beginning() -> None:
     assert started_at("2026-03-04T10:00:00Z") - NOW == timedelta()
+
+
+def test_a_number_in_an_address_that_cannot_be_read_changes_no_limit() -> None:
+    assert choice_of({"new": "abc", "reviews": "", "minutes": "-"}) == choice_of({})
+    assert choice_of({"new": "999"}).extra.new_cards == 500

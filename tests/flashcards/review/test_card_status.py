@@ -9,7 +9,7 @@ from flashcards.decks.deck import load_decks
 from flashcards.decks.note import Card
 from flashcards.review.card_status import LEECH_LAPSES, CardStatus, replay_operations, warned_at
 from flashcards.review.operations import Reviews
-from flashcards.review.search import Search, State, find_cards
+from flashcards.review.search import CardState, Search, find_cards
 from flashcards.review.session import CardFilter
 from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
@@ -187,7 +187,7 @@ def test_cards_are_found_by_words_choice_and_state(reviews: Reviews, ana: str, n
     reviews.flag(ana, "work-out-count", "ask", now=now)
     reviews.bury(ana, "code-scaling", now=now)
 
-    def found(words: str = "", state: State | str = "", wanted: CardFilter = ALL) -> set[str]:
+    def found(words: str = "", state: CardState | str = "", wanted: CardFilter = ALL) -> set[str]:
         snapshot = reviews.snapshot(ana, now=now)
         search = Search(words=words, state=state, wanted=wanted)
         ends = snapshot.preferences.days.end(now)

@@ -24,7 +24,7 @@ from quizzes.grader.prompts import Prompt, load_prompts
 from quizzes.grader.worker.examples import held_out_prompt
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 pytestmark = pytest.mark.embedded
 
@@ -59,7 +59,7 @@ def grader() -> Iterator[GraderClient]:
     opened.close()
 
 
-def verdicts(grader: GraderClient, answer: str, prompt: Prompt = LORA) -> Mapping[str, Verdict]:
+def verdicts(grader: GraderClient, answer: str, prompt: Prompt = LORA) -> Mapping[str, ConceptVerdict]:
     return grader.grade(prompt, answer).verdicts
 
 

@@ -44,7 +44,7 @@ from quizzes.grader.worker.similarity import FIGURES
 from quizzes.grader.worker.train import RowBuilder, contrast_loss, freeze_below, freeze_shared
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 
 PROMPTS = load_prompts(load_concepts())
 OWN = load_own_prompts(OWN_TRAINING)
@@ -58,7 +58,7 @@ def answers() -> list[LabelledAnswer]:
 def answer(
     verdicts: str = "cmmm", *, kind: str = "terse", pair: str = "", text: str = "It is so."
 ) -> LabelledAnswer:
-    letters: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
+    letters: dict[str, ConceptVerdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
     return LabelledAnswer(
         prompt_id="explain-lora",
         kind=kind,
@@ -209,8 +209,8 @@ def test_the_limits_keep_false_statements_out_where_that_can_be_done() -> None:
 
 def test_an_overconfident_network_is_cooled_down() -> None:
     sure = Scores(0.01, 0.01, 0.97, 0.01)
-    right: Verdict = "covered"
-    wrong: Verdict = "missing"
+    right: ConceptVerdict = "covered"
+    wrong: ConceptVerdict = "missing"
     temperature = fitting_temperature([(right, sure)] * 6 + [(wrong, sure)] * 4)
     assert temperature > 1.5
     assert rescale_scores(sure, temperature).covered < 0.85

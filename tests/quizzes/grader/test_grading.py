@@ -13,7 +13,7 @@ from quizzes.grader.passages import MOST_PASSAGES, READ_CHARACTERS, is_cut, spli
 from quizzes.grader.prompts import PromptConcept, own_prompt
 from quizzes.grader.words import clause_runs, windows
 from study.base.errors import LearnerError
-from study.ports.classes import Verdict
+from study.ports.classes import ConceptVerdict
 from tests.quizzes.toy_grader import KEYS, LIMITS, TOY, toy_score
 
 STATEMENTS = st.sampled_from(
@@ -43,7 +43,7 @@ def test_each_concept_gets_its_verdict_with_the_words_that_show_it() -> None:
 
 @pytest.mark.parametrize("label", ["NF4 for storage", "LoRA learns a change", "Rank is the width"])
 @pytest.mark.parametrize("verdict", ["missing", "unsure"])
-def test_a_reason_names_a_concept_as_it_is_written(verdict: Verdict, label: str) -> None:
+def test_a_reason_names_a_concept_as_it_is_written(verdict: ConceptVerdict, label: str) -> None:
     assert label in reason_for(verdict, PromptConcept(id="c", label=label, definition="d"))
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes.bank.bank import load_bank
-from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing, entries_of
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile, entries_of
 from quizzes.interchange.exchange import QuestionExchange, question_exchange
 from quizzes.interchange.gift import read_gift, write_gift
 from quizzes.interchange.jupyterquiz import write_jupyterquiz
@@ -26,7 +26,7 @@ from study.content.concepts import ConceptMap
 from study.io.exchange import File
 from study.text.html_import import to_html
 
-Way = tuple[Callable[..., Writing], Callable[[File], QuestionReading], str]
+Way = tuple[Callable[..., WrittenFile], Callable[[File], QuestionReading], str]
 WAYS: dict[str, Way] = {
     "gift": (write_gift, read_gift, "mine.gift"),
     "moodle-xml": (write_moodle_xml, read_moodle_xml, "mine.xml"),

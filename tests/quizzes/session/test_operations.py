@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from quizzes.session import operations as quiz_operations
 from quizzes.session.operations import QuizChoice, QuizOperations
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import Level
@@ -127,3 +128,17 @@ def test_practice_begins_easy_until_half_of_its_concepts_were_met(
     again = operations.choose_questions(ana, choice, now=now)
     assert {each.id for each in again} == set(record.question_ids)
     assert [each.id for each in again] != list(record.question_ids)
+
+
+def test_a_badge_stays_however_many_quizzes_come_after_it(
+    operations: QuizOperations, ana: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiz_operations, "LOOK_BACK", 1)
+    won = QuizChoice(mode="challenge", concept="rank").to_json()
+    record = operations.store.quizzes.start(
+        ana, seed=1, question_ids=("q1",), choice=won, started_at=now - timedelta(days=2)
+    )
+    operations.answer(record, "q1", {"option": "right"}, shown_at=now, now=now - timedelta(days=2))
+    for seed in range(2):
+        operations.start(ana, QuizChoice(length=2, seed=seed), now=now)
+    assert operations.badges(ana, now=now) == 1
