@@ -70,7 +70,7 @@ class Reviews:
         fit = self.store.fits.newest(profile_id, kept=True, until=at)
         return Scheduling(
             parameters=fit.parameters if fit else DEFAULT_PARAMETERS,
-            desired_retention=self.store.notes.preferences(profile_id).desired_retention,
+            desired_retention=self.store.preferences.read(profile_id).desired_retention,
         )
 
     def outcomes(
@@ -268,7 +268,7 @@ class Reviews:
             )
 
     def _days(self, profile_id: str) -> StudyDays:
-        return self.store.notes.preferences(profile_id).days
+        return self.store.preferences.read(profile_id).days
 
 
 def _by_day(due_dates: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from zlib import crc32
 from flashcards.decks.note import Card
 from flashcards.scheduling.scheduler import Memory, Scheduling, compute_retrievability
 from study.content.confusable import Lookalikes
-from study.store.logs.preferences_and_drafts import CardOrder
+from study.store.logs.preferences import CardOrder
 
 LOOK_AHEAD = 10  # how far down the queue to search for a lookalike; the order hardly changes
 

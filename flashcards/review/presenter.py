@@ -24,7 +24,7 @@ from study.ports.context import Context, Visit
 from study.ports.review import Ending, Fragment, Missed, Steps
 from study.ports.today import CardsDue
 from study.store.logs.cards import FORGOTTEN, CardReview
-from study.store.logs.five_minute_reviews import ReviewRun
+from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.text.markup import to_html, to_plain
 from study.text.templates import render
 from study.web import form_event
@@ -169,21 +169,21 @@ class CardExercise:
         fits = max(1, round(seconds / self.seconds_each(visit)))
         return min(self.session(visit, concept).counts.left, fits)
 
-    def steps(self, visit: Visit, run: ReviewRun) -> Steps:
+    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
         """Count the ratings since the review began; it is done early when no card is left."""
         done = len(self._in_run(visit, run))
         return Steps(
             done=done, total=run.cards if self.session(visit, run.concept).card else min(done, run.cards)
         )
 
-    def show(self, visit: Visit, run: ReviewRun) -> Fragment:
+    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
         snapshot = self.snapshot(visit)
         card = snapshot.session(wanted=CardFilter(concept=run.concept)).card
         if card is None:
             raise LearnerError("No card is waiting now.", do_next="Reload the page to go on.")
         return self.front(snapshot, card)
 
-    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
         match event.get("act"):
             case "flip":
                 return self.back(visit, self.snapshot(visit), read_shown(event))
@@ -193,7 +193,7 @@ class CardExercise:
                 self.undo(visit, event)
         return None
 
-    def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
+    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
         reviews, snapshot = self._in_run(visit, run), self.snapshot(visit)
         remembered, asked = count_recalled(reviews)
         cards = {review.card_id for review in reviews}
@@ -209,7 +209,7 @@ class CardExercise:
             next_due=_next_due(snapshot),
         )
 
-    def _in_run(self, visit: Visit, run: ReviewRun) -> list[CardReview]:
+    def _in_run(self, visit: Visit, run: FiveMinuteReview) -> list[CardReview]:
         return self.reviews.store.cards.history(visit.profile.id, since=run.started_at)
 
 

@@ -10,7 +10,7 @@ from flashcards.review.ordering import in_order, interleave, one_of_each_note
 from flashcards.scheduling.scheduler import LEARNING_STEPS, Memory, Scheduling
 from study.content.confusable import Lookalikes
 from study.content.yaml_reader import LEVELS
-from study.store.logs.preferences_and_drafts import CardOrder
+from study.store.logs.preferences import CardOrder
 
 Queue = Literal["undone", "learning", "requested", "review", "new", "ahead"]
 QUEUES: tuple[Queue, ...] = get_args(Queue)

@@ -15,7 +15,7 @@ from study.content.confusable import Lookalikes
 from study.store import Store
 from study.store.logs.card_operations import CardOperation
 from study.store.logs.cards import CardReview, LatestReview
-from study.store.logs.preferences_and_drafts import Preferences
+from study.store.logs.preferences import Preferences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def read_card_snapshot(
     scheduling: Scheduling,
     lookalikes: Lookalikes,
 ) -> CardSnapshot:
-    preferences = store.notes.preferences(profile_id)
+    preferences = store.preferences.read(profile_id)
     begins, ends = preferences.days.start(now), preferences.days.end(now)
     latest = store.cards.latest(profile_id)
     today = store.cards.history(profile_id, since=begins)

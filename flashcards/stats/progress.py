@@ -17,7 +17,7 @@ from study.learner.progress import CHARTS_FROM
 from study.plots.plot import Plot
 from study.plots.points import Curve, Points
 from study.ports.context import Visit
-from study.store.logs.preferences_and_drafts import RETENTION_HIGH, RETENTION_LOW
+from study.store.logs.preferences import RETENTION_HIGH, RETENTION_LOW
 from study.text.templates import render
 from study.web import form_event
 
@@ -90,7 +90,7 @@ class CardSection:
 
     def _keep(self, visit: Visit, aim: float) -> Mapping[str, Any]:
         """Store a desired retention; the texts about it are rendered and the charts drawn again."""
-        self.exercise.reviews.store.notes.prefer(visit.profile.id, desired_retention=aim)
+        self.exercise.reviews.store.preferences.change(visit.profile.id, desired_retention=aim)
         values = self._workload(visit, aim)
         parts = {
             "recall": render("flashcards/stats/recall.html", **self._recall(self._history(visit)), **values),

@@ -84,7 +84,7 @@ class ProjectsPage:
         kind: EntryKind = "hypothesis" if event.get("kind") == "hypothesis" else "conclusion"
         text = form_event.read_text(event, "value", limit=TEXT_LIMIT)
         key = draft_key(progress.project, kind)
-        self.context.store.notes.save_draft(visit.profile.id, key, text, at=visit.now)
+        self.context.store.drafts.save(visit.profile.id, key, text, at=visit.now)
         return {}
 
     def _polled(self, visit: Visit) -> Reply:
@@ -112,7 +112,7 @@ class ProjectsPage:
         )
 
     def _page(self, visit: Visit, progress: ProjectProgress) -> Markup:
-        project, notes = progress.project, self.context.store.notes
+        project, drafts = progress.project, self.context.store.drafts
         kinds: tuple[EntryKind, ...] = ("hypothesis", "conclusion")
         return render(
             "lora_lab/projects/project.html",
@@ -129,7 +129,7 @@ class ProjectsPage:
             running=self._running(progress),
             results=self._results(progress) if progress.sweep else "",
             profile=visit.profile.id,
-            drafts={kind: notes.draft(visit.profile.id, draft_key(project, kind)) for kind in kinds},
+            drafts={kind: drafts.read(visit.profile.id, draft_key(project, kind)) for kind in kinds},
             limit=TEXT_LIMIT,
         )
 

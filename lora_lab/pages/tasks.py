@@ -208,7 +208,7 @@ class TasksPage:
     # ---- build it
 
     def _build(self, visit: Visit, task: BuildTask) -> Markup:
-        code = self.context.store.notes.draft(visit.profile.id, _draft_key(task)) or task.start
+        code = self.context.store.drafts.read(visit.profile.id, _draft_key(task)) or task.start
         return render(
             "lora_lab/tasks/task_build.html",
             task=task,
@@ -222,12 +222,12 @@ class TasksPage:
 
     def _drafted(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
         code = form_event.read_text(event, "value", limit=LONGEST_CODE)
-        self.context.store.notes.save_draft(visit.profile.id, _draft_key(task), code, at=visit.now)
+        self.context.store.drafts.save(visit.profile.id, _draft_key(task), code, at=visit.now)
         return {}
 
     def _built(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
         code = form_event.read_field(event, "code", limit=LONGEST_CODE)
-        self.context.store.notes.save_draft(visit.profile.id, _draft_key(task), code, at=visit.now)
+        self.context.store.drafts.save(visit.profile.id, _draft_key(task), code, at=visit.now)
         try:
             found = self.service.check_code(visit, task, code)
         except LearnerError as error:

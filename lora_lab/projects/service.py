@@ -174,7 +174,7 @@ class ProjectService:
         if not text.strip():
             raise LearnerError("The box is empty.", do_next="Write a sentence or two, in any words you like.")
         self.store.projects.write(visit.profile.id, project.id, kind, text.strip(), at=visit.now)
-        self.store.notes.save_draft(visit.profile.id, draft_key(project, kind), "", at=visit.now)
+        self.store.drafts.save(visit.profile.id, draft_key(project, kind), "", at=visit.now)
 
     def conclude(self, visit: Visit, progress: ProjectProgress, text: str) -> None:
         """Store a conclusion with its grid. Raises LearnerError when no run has ended or it is empty."""

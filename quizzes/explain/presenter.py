@@ -25,7 +25,7 @@ from study.ports.context import Context, Visit
 from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
 from study.store import Store
 from study.store.logs.explains import ExplainAttempt, Opinion, draft_key
-from study.store.logs.five_minute_reviews import ReviewRun
+from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.web import form_event
 
 SECONDS_AN_EXPLANATION = 90.0
@@ -101,7 +101,7 @@ class ExplainExercise:
         self.prepare()
         return views.render_box(
             prompt,
-            draft=self.store.notes.draft(visit.profile.id, draft_key(prompt.id)),
+            draft=self.store.drafts.read(visit.profile.id, draft_key(prompt.id)),
             draft_name=f"{visit.profile.id}:{prompt.id}",
             limit=ANSWER_LIMIT,
             hint=hint,
@@ -199,7 +199,7 @@ class ExplainExercise:
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
         text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
-        self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
+        self.store.drafts.save(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
 
     def submit(self, visit: Visit, prompt: Prompt, event: Mapping[str, Any]) -> ExplainAttempt:
         """Store an explanation. Raises LearnerError when it is empty or too long."""
@@ -216,7 +216,7 @@ class ExplainExercise:
 
     def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, alone: bool = True) -> Fragment:
         """Render the text box with an attempt's text to edit; the attempt itself stays in the log."""
-        self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
+        self.store.drafts.save(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
         return self.box(visit, prompt, alone=alone)
 
     def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
@@ -286,28 +286,28 @@ class ExplainExercise:
         about = [each for each, concepts in self.subjects.items() if concept in concepts]
         return min(about if concept else self.prompts_of(visit), key=attempts.count, default="")
 
-    def steps(self, visit: Visit, run: ReviewRun) -> Steps:
+    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
         """Return the progress: done when an explanation of this review has verdicts, none if skipped."""
         attempt = self._in_run(visit, run)
         done = attempt is not None and attempt.verdicts is not None
         wanted = bool(run.prompt_id) and (done or not self._is_skipped(visit, run))
         return Steps(done=int(done), total=int(wanted))
 
-    def show(self, visit: Visit, run: ReviewRun) -> Fragment:
+    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
         """Render the text box, or the attempt if one is submitted already."""
         prompt = self.prompt(visit, run.prompt_id)
         attempt = self._in_run(visit, run)
-        if attempt is None or self.store.notes.draft(visit.profile.id, draft_key(prompt.id)):
+        if attempt is None or self.store.drafts.read(visit.profile.id, draft_key(prompt.id)):
             return self.box(visit, prompt, alone=False)
         return self.look(visit, prompt, attempt, alone=False)
 
-    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
         if event.get("act") == "skip":
-            self.store.notes.save_draft(visit.profile.id, SKIPPED, run.id, at=visit.now)
+            self.store.drafts.save(visit.profile.id, SKIPPED, run.id, at=visit.now)
             return None
         return self.handle_event(visit, {**event, "prompt": run.prompt_id}, alone=False)
 
-    def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
+    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
         attempt = self._in_run(visit, run)
         if attempt is None or attempt.verdicts is None:
             return Ending(summary="No explanation written." if run.prompt_id else "")
@@ -328,10 +328,10 @@ class ExplainExercise:
             concepts=(advice.about,) if advice else (),
         )
 
-    def _is_skipped(self, visit: Visit, run: ReviewRun) -> bool:
-        return self.store.notes.draft(visit.profile.id, SKIPPED) == run.id
+    def _is_skipped(self, visit: Visit, run: FiveMinuteReview) -> bool:
+        return self.store.drafts.read(visit.profile.id, SKIPPED) == run.id
 
-    def _in_run(self, visit: Visit, run: ReviewRun) -> ExplainAttempt | None:
+    def _in_run(self, visit: Visit, run: FiveMinuteReview) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, run.prompt_id)
         return next((attempt for attempt in attempts if (attempt.submitted_at >= run.started_at)), None)
 

@@ -49,7 +49,7 @@ class ExplainPage:
     def _opened(self, visit: Visit, prompt: Prompt) -> Fragment:
         """Render an unfinished text first, then what the URL names, then what isn't graded yet."""
         attempts = self._attempts(visit, prompt)
-        if self.context.store.notes.draft(visit.profile.id, draft_key(prompt.id)):
+        if self.context.store.drafts.read(visit.profile.id, draft_key(prompt.id)):
             return self.exercise.box(visit, prompt)
         asked = visit.query.get("attempt", "")
         waiting = str(attempts[0].id) if attempts and attempts[0].verdicts is None else ""
@@ -115,7 +115,7 @@ class ExplainPage:
             )
             for prompt_id in prompts
         }
-        drafts = {one: bool(store.notes.draft(visit.profile.id, draft_key(one))) for one in prompts}
+        drafts = {one: bool(store.drafts.read(visit.profile.id, draft_key(one))) for one in prompts}
         groups = [("", list(self.exercise.prompts.values())), ("Your own prompts", list(own.values()))]
         return render("quizzes/explain/prompts.html", groups=groups, best=best, drafts=drafts)
 

@@ -221,7 +221,7 @@ class QuizOperations:
         return 0 < where.total == where.right
 
     def _days(self, profile_id: str) -> StudyDays:
-        return self.store.notes.preferences(profile_id).days
+        return self.store.preferences.read(profile_id).days
 
     def _asked(self, record: QuizRecord, question_id: str, *, attempt: int, now: datetime) -> Question:
         """Return the question, if it is open for this attempt. Raises LearnerError or StaleError if not."""

@@ -20,7 +20,7 @@ from study.learner.progress import typical_seconds
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
 from study.ports.subjects import Subjects
-from study.store.logs.five_minute_reviews import ReviewRun
+from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.store.logs.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
 from study.text.markup import to_html, to_plain
 from study.text.templates import render
@@ -228,15 +228,15 @@ class QuizExercise:
         ]
         return tuple(question.id for question in ordered[:length])
 
-    def steps(self, visit: Visit, run: ReviewRun) -> Steps:
+    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
         position = self._position(visit, run)
         return Steps(done=len(position.answered), total=position.total)
 
-    def show(self, visit: Visit, run: ReviewRun) -> Fragment:
+    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
         record = self.operations.record(visit.profile.id, run.quiz_session_id)
         return self.question(visit, record, self.operations.position(record, now=visit.now))
 
-    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
         """Handle an answer, or go on to the next question."""
         match event.get("act"):
             case "answer":
@@ -245,7 +245,7 @@ class QuizExercise:
                 return self.give_up(visit, event, alone=False)
         return None
 
-    def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
+    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
         position = self._position(visit, run)
         return Ending(
             summary=f"{position.right} of {len(position.answered)} questions right.",
@@ -271,7 +271,7 @@ class QuizExercise:
             for question in wrong
         )
 
-    def _position(self, visit: Visit, run: ReviewRun) -> Position:
+    def _position(self, visit: Visit, run: FiveMinuteReview) -> Position:
         record = self.operations.record(visit.profile.id, run.quiz_session_id)
         return self.operations.position(record, now=visit.now)
 

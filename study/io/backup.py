@@ -15,7 +15,7 @@ from study.content.user_files import is_safe, read_own_file, read_own_files
 from study.io.backup_text import read_document, split_document, write_document
 from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group
 from study.store import Store
-from study.store.logs.preferences_and_drafts import preference_problem
+from study.store.logs.preferences import preference_problem
 from study.store.rows import RowTexts, owned_tables, read_rows
 
 FORMAT = "lora-study-backup"

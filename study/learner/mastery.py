@@ -35,7 +35,7 @@ def compute_mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[s
             *_read_explanations(store, profile_id, subjects),
             *_read_predictions(store, profile_id, subjects),
         ],
-        days=store.notes.preferences(profile_id).days,
+        days=store.preferences.read(profile_id).days,
     )
 
 

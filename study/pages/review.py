@@ -12,7 +12,7 @@ from study.base.html import NO_HTML
 from study.learner.progress import most_frequent
 from study.ports.context import Context, Visit
 from study.ports.review import CardActivity, ExplainActivity, Fragment, QuizActivity, ReviewActivity, Steps
-from study.store.logs.five_minute_reviews import ReviewRun
+from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -87,7 +87,7 @@ class ReviewPage:
         except StaleError as stale:
             return {**self._next(visit, run), "error": str(stale)}
 
-    def _handle_event(self, visit: Visit, run: ReviewRun, event: dict[str, Any]) -> Reply:
+    def _handle_event(self, visit: Visit, run: FiveMinuteReview, event: dict[str, Any]) -> Reply:
         activity = self._owner(event)
         piece = activity.act(event, visit, run)
         if piece is None and event.get("act") == "draft":
@@ -114,7 +114,7 @@ class ReviewPage:
     def start(self, visit: Visit, concept: str = "") -> str:
         """Record a new review, of everything or of one concept, and return its URL."""
         seed = self.context.rng.randrange(SEEDS)
-        run = self.context.store.runs.start(
+        run = self.context.store.five_minute_reviews.start(
             visit.profile.id,
             cards=self.cards.count_planned(visit, seconds=CARD_SECONDS, concept=concept),
             seed=seed,
@@ -128,16 +128,16 @@ class ReviewPage:
     def unfinished(self, visit: Visit) -> UnfinishedReview | None:
         """Return the review that was begun last today, unless it is finished."""
         today = visit.days.start(visit.now)
-        for run in self.context.store.runs.runs(visit.profile.id, since=today):
+        for run in self.context.store.five_minute_reviews.list_since(visit.profile.id, today):
             steps = [(activity.label, activity.steps(visit, run)) for activity in self.activities]
             if any(step.done for _, step in steps):
                 finished = all(step.finished for _, step in steps)
                 return None if finished else UnfinishedReview(address=_address(run), steps=steps)
         return None
 
-    def _run(self, visit: Visit) -> ReviewRun | None:
+    def _run(self, visit: Visit) -> FiveMinuteReview | None:
         run_id = visit.query.get("run", "")
-        return self.context.store.runs.run(visit.profile.id, run_id) if run_id else None
+        return self.context.store.five_minute_reviews.find(visit.profile.id, run_id) if run_id else None
 
     def _owner(self, event: dict[str, Any]) -> ReviewActivity:
         owners: dict[Any, ReviewActivity] = {
@@ -150,13 +150,13 @@ class ReviewPage:
             raise form_event.unknown_act(event)
         return owner
 
-    def _next(self, visit: Visit, run: ReviewRun) -> Reply:
+    def _next(self, visit: Visit, run: FiveMinuteReview) -> Reply:
         for activity in self.activities:
             if not activity.steps(visit, run).finished:
                 return self._wrap(visit, run, activity, activity.show(visit, run))
         return self._done(visit, run)
 
-    def _done(self, visit: Visit, run: ReviewRun) -> Reply:
+    def _done(self, visit: Visit, run: FiveMinuteReview) -> Reply:
         endings = [activity.describe_ending(visit, run) for activity in self.activities]
         missed = [each for ending in endings for each in ending.missed]
         html = render(
@@ -172,7 +172,7 @@ class ReviewPage:
         named = f"{len(missed)} missed." if missed else "Nothing missed."
         return {"html": html, "say": f"Review done. {named}", "focus": "#main"}
 
-    def _wrap(self, visit: Visit, run: ReviewRun, activity: ReviewActivity, piece: Fragment) -> Reply:
+    def _wrap(self, visit: Visit, run: FiveMinuteReview, activity: ReviewActivity, piece: Fragment) -> Reply:
         steps: list[tuple[ReviewActivity, Steps]] = [
             (each, each.steps(visit, run)) for each in self.activities
         ]
@@ -189,5 +189,5 @@ class ReviewPage:
         return {"html": html, "say": piece.say, "focus": piece.focus}
 
 
-def _address(run: ReviewRun) -> str:
+def _address(run: FiveMinuteReview) -> str:
     return f"/review?run={run.id}"

@@ -15,7 +15,7 @@ from study.base.addresses import is_loopback, list_reachable_addresses
 from study.base.owner_log import FILE, read_last
 from study.io.pending_upload import PendingUploads
 from study.ports.context import Context, Visit
-from study.store.logs.preferences_and_drafts import CardOrder
+from study.store.logs.preferences import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.text.templates import render
 from study.web import form_event, frame
@@ -91,7 +91,7 @@ class SettingsPage:
             if form_event.read_fields(event, name)
         }
         shortcuts = bool(form_event.read_field(event, "shortcuts"))  # an empty box is not sent
-        self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
+        self.context.store.preferences.change(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
     def _page(self, visit: Visit, *, deleting: bool = False) -> Markup:
         store, home = self.context.store, self.context.settings.home

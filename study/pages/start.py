@@ -86,11 +86,11 @@ class StartPage:
                 self.first_run.stop(place.run)
                 return self._polled(visit, place) | {"say": "Stopping the run."}
             case "anew":
-                self.context.store.notes.prefer(visit.profile.id, first_run="")
+                self.context.store.preferences.change(visit.profile.id, first_run="")
                 fresh = IntroductionPlace(step=place.step, missed=place.missed)
                 return self._went(visit, fresh, focus="#step-title")
             case "end":
-                self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
+                self.context.store.preferences.change(visit.profile.id, tour_seen=True)
                 return {"goto": "/"}
         raise form_event.unknown_act(event)
 
@@ -104,7 +104,7 @@ class StartPage:
         if step.runs and not run:
             guess = {"course": OUTCOMES[answer - 1], "guess_mb": form_event.read_field(event, "guess_mb")}
             run = self.first_run.start(visit, anew=not self.context.shared, guess=guess)
-            self.context.store.notes.prefer(visit.profile.id, tour_seen=True, first_run=run)
+            self.context.store.preferences.change(visit.profile.id, tour_seen=True, first_run=run)
         missed = place.missed
         if not step.runs and answer != step.right and str(place.step) not in missed:
             missed += str(place.step)

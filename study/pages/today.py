@@ -45,10 +45,10 @@ class TodayPage:
                 self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
                 return {"goto": "/"}
             case "new-here":
-                self.context.store.notes.prefer(visit.profile.id, asked_who=True)
+                self.context.store.preferences.change(visit.profile.id, asked_who=True)
                 return {}
             case "know":
-                self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
+                self.context.store.preferences.change(visit.profile.id, tour_seen=True)
                 visit = frame.visit_of(self.context, request, event)
                 return {"html": self._page(visit), "focus": "#main"}
         raise form_event.unknown_act(event)

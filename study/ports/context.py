@@ -10,7 +10,7 @@ from study.base.settings import Settings
 from study.content.concepts import ConceptMap
 from study.ports.places import Place
 from study.store import Store
-from study.store.logs.preferences_and_drafts import Preferences
+from study.store.logs.preferences import Preferences
 from study.store.profiles import Profile
 
 
@@ -70,7 +70,7 @@ def find_visit(context: Context, *, browser_id: str, query: Mapping[str, str]) -
     return Visit(
         browser_id=browser_id,
         profile=profile,
-        preferences=context.store.notes.preferences(profile.id),
+        preferences=context.store.preferences.read(profile.id),
         query=query,
         now=now,
     )

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from markupsafe import Markup
 
 from study.ports.context import Visit
-from study.store.logs.five_minute_reviews import ReviewRun
+from study.store.logs.five_minute_reviews import FiveMinuteReview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +71,16 @@ class ReviewActivity(Protocol):
     def seconds_each(self, visit: Visit) -> float:
         """Estimate this learner's seconds per exercise."""
 
-    def steps(self, visit: Visit, run: ReviewRun) -> Steps:
+    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
         """Read the learner's progress from the log."""
 
-    def show(self, visit: Visit, run: ReviewRun) -> Fragment:
+    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
         """Render the next exercise."""
 
-    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
         """Handle an event: return something to show first, or None to go on. The log has it either way."""
 
-    def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
+    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
         """Return the result, what was missed, and when it comes back."""
 
 

@@ -12,14 +12,15 @@ from study.store.classes import ClassLog
 from study.store.database import Database, open_database
 from study.store.logs.card_operations import CardOperationLog
 from study.store.logs.cards import CardLog
+from study.store.logs.drafts import Drafts
 from study.store.logs.explains import ExplainLog
 from study.store.logs.fits import FitLog
-from study.store.logs.five_minute_reviews import ReviewRuns
+from study.store.logs.five_minute_reviews import FiveMinuteReviews
 from study.store.logs.imports import ImportLog
 from study.store.logs.lessons import LessonLog
 from study.store.logs.own_prompts import OwnPromptLog
 from study.store.logs.predictions import PredictionLog
-from study.store.logs.preferences_and_drafts import Notes
+from study.store.logs.preferences import PreferenceLog
 from study.store.logs.projects import ProjectLog
 from study.store.logs.quizzes import QuizLog
 from study.store.logs.tasks import TaskLog
@@ -41,8 +42,9 @@ class Store:
         self.quizzes = QuizLog(database)
         self.explains = ExplainLog(database)
         self.own_prompts = OwnPromptLog(database)
-        self.notes = Notes(database)
-        self.runs = ReviewRuns(database)
+        self.drafts = Drafts(database)
+        self.preferences = PreferenceLog(database)
+        self.five_minute_reviews = FiveMinuteReviews(database)
         self.predictions = PredictionLog(database)
         self.fits = FitLog(database)
         self.imports = ImportLog(database)

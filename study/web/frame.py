@@ -242,7 +242,7 @@ def _with_browsers_zone(context: Context, visit: Visit, zone: object) -> Visit:
     if not isinstance(zone, str) or not zone:
         return visit
     try:
-        preferences = context.store.notes.prefer(visit.profile.id, time_zone=zone)
+        preferences = context.store.preferences.change(visit.profile.id, time_zone=zone)
     except LearnerError:  # a zone that only the browser knows
         return visit
     return replace(visit, preferences=preferences)

@@ -59,11 +59,11 @@ class FormDraft:
         return {field: text.replace("\r\n", "\n").strip() for field, text in typed.items()}
 
     def _read(self, visit: Visit) -> dict[str, str]:
-        notes = self.context.store.notes
-        return {field: notes.draft(visit.profile.id, f"{self.name}:{field}") for field in self.fields}
+        drafts = self.context.store.drafts
+        return {field: drafts.read(visit.profile.id, f"{self.name}:{field}") for field in self.fields}
 
     def _save(self, visit: Visit, field: str, text: str) -> None:
-        self.context.store.notes.save_draft(visit.profile.id, f"{self.name}:{field}", text, at=visit.now)
+        self.context.store.drafts.save(visit.profile.id, f"{self.name}:{field}", text, at=visit.now)
 
 
 def undo_written(imports: Imports, visit: Visit, event: Mapping[str, Any]) -> None:

@@ -150,7 +150,7 @@ def test_after_two_weeks_of_study_the_pages_say_where_one_is(visit: Visit, tmp_p
     store = open_store(load_settings(home=tmp_path).database_url)
     begun = datetime.now(UTC) - timedelta(days=14)
     ana = store.profiles.add("the browser of ana", "Ana", now=begun).id
-    store.notes.prefer(ana, new_cards_a_day=3, time_zone="UTC", reviews_a_day=3)
+    store.preferences.change(ana, new_cards_a_day=3, time_zone="UTC", reviews_a_day=3)
     studied = list(study(Reviews(store=store, decks=load_decks(load_concepts())), ana, first_day=begun))
     store.close()
     process, address = launch(tmp_path, "--no-worker")

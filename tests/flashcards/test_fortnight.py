@@ -16,7 +16,7 @@ def test_two_weeks_of_study_keep_every_promise(
     store: Store, ana: str, concepts: ConceptMap, now: datetime
 ) -> None:
     reviews = Reviews(store=store, decks=load_decks(concepts))
-    store.notes.prefer(ana, new_cards_a_day=NEW_A_DAY, time_zone="Europe/Berlin")
+    store.preferences.change(ana, new_cards_a_day=NEW_A_DAY, time_zone="Europe/Berlin")
     answers = list(study(reviews, ana, first_day=now))
     new = Counter(answer.day for answer in answers if answer.new)
     assert new == dict.fromkeys(range(14), NEW_A_DAY)

@@ -15,7 +15,7 @@ RUNS = select(t.review_runs, t.quiz_sessions.c.choice).join(t.quiz_sessions)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReviewRun:
+class FiveMinuteReview:
     """One mixed review: so many card ratings, a short quiz, one prompt to explain."""
 
     id: str
@@ -27,7 +27,7 @@ class ReviewRun:
     """The one concept it is about; empty for a review of everything."""
 
 
-class ReviewRuns(StoreLog):
+class FiveMinuteReviews(StoreLog):
     """Five-minute reviews, appended, never changed."""
 
     def start(
@@ -40,13 +40,13 @@ class ReviewRuns(StoreLog):
         prompt_id: str,
         started_at: datetime,
         concept: str = "",
-    ) -> ReviewRun:
+    ) -> FiveMinuteReview:
         """Record a run together with its short quiz, which keeps the concept."""
         choice = {REVIEW_OF: concept} if concept else {}
         quiz = QuizRecord(
             id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice=choice, started_at=started_at
         )
-        run = ReviewRun(
+        run = FiveMinuteReview(
             id=uuid.uuid4().hex,
             cards=cards,
             quiz_session_id=quiz.id,
@@ -61,19 +61,19 @@ class ReviewRuns(StoreLog):
         return run
 
     @cache_reads
-    def run(self, profile_id: str, run_id: str) -> ReviewRun | None:
+    def find(self, profile_id: str, run_id: str) -> FiveMinuteReview | None:
         wanted = RUNS.where(t.review_runs.c.id == run_id, t.review_runs.c.profile_id == profile_id)
         with self._database.read() as connection:
             row = connection.execute(wanted).first()
         return _read_run(row) if row else None
 
     @cache_reads
-    def runs(self, profile_id: str, *, since: datetime) -> list[ReviewRun]:
-        """The runs of a profile from a moment on, newest first."""
+    def list_since(self, profile_id: str, since: datetime) -> list[FiveMinuteReview]:
+        """List the reviews of a profile from a moment on, newest first."""
         runs = t.review_runs
         wanted = RUNS.where(runs.c.profile_id == profile_id, runs.c.started_at >= since)
         return [_read_run(row) for row in self._rows(wanted.order_by(runs.c.started_at.desc()))]
 
 
-def _read_run(row: Row[Any]) -> ReviewRun:
-    return read_row(ReviewRun, row, concept=row.choice.get(REVIEW_OF, ""))
+def _read_run(row: Row[Any]) -> FiveMinuteReview:
+    return read_row(FiveMinuteReview, row, concept=row.choice.get(REVIEW_OF, ""))

@@ -289,7 +289,7 @@ def test_a_session_ends_when_its_minutes_are_over_and_can_go_on(context: Context
     page = CardsPage(context=later, exercise=card_exercise(later))
     html = page.load(opened("b1"))
     [profile] = context.store.profiles.all()
-    context.store.notes.prefer(profile.id, session_minutes=5)
+    context.store.preferences.change(profile.id, session_minutes=5)
     while "minutes are up" not in (html := rate(page, html, 4)["html"]):
         assert len(context.store.cards.history(profile.id)) < 5
     assert (
@@ -312,7 +312,7 @@ def test_a_backlog_is_offered_and_spread_with_one_press(context: Context) -> Non
     for _ in range(6):
         html = rate(page, html, 4)["html"]
     [profile] = context.store.profiles.all()
-    context.store.notes.prefer(profile.id, reviews_a_day=2)
+    context.store.preferences.change(profile.id, reviews_a_day=2)
     later = replace(context, clock=late)
     page = CardsPage(context=later, exercise=card_exercise(later))
     html = page.load(opened("b1"))
@@ -323,7 +323,7 @@ def test_a_backlog_is_offered_and_spread_with_one_press(context: Context) -> Non
     html = spread["html"]
     for _ in range(2):
         html = rate(page, html, 4)["html"]
-    context.store.notes.prefer(profile.id, new_cards_a_day=0)
+    context.store.preferences.change(profile.id, new_cards_a_day=0)
     assert "The next card comes back tomorrow." in words(page.load(opened("b1")))
     assert "reviews wait" not in words(spread["html"])
 

@@ -186,7 +186,7 @@ def test_on_a_server_only_the_owner_writes_and_deletes_as_with_imports(page: Bro
     with pytest.raises(LearnerError, match="only its owner can write them"):
         page.act({"act": "draft", "field": "front", "value": "half a", "query": f"?{FORM}"}, learner("lea"))
     lea = page.context.store.profiles.of_browser("lea", now=page.context.clock())
-    assert page.context.store.notes.draft(lea.id, "card:front") == ""
+    assert page.context.store.drafts.read(lea.id, "card:front") == ""
     done = save(page)["html"]
     for act, query in (("delete", ""), ("take-back", ""), ("put-back", "")):
         event = {"act": act, "note": "your-own-cards-what-is-b-a", "card": "x", "import": "1", "query": query}

@@ -157,7 +157,7 @@ def test_a_request_is_met_by_rating_and_comes_back_with_undo(
 
 
 def test_the_daily_limit_is_the_learners_own(reviews: Reviews, ana: str, now: datetime) -> None:
-    reviews.store.notes.prefer(ana, new_cards_a_day=2)
+    reviews.store.preferences.change(ana, new_cards_a_day=2)
     assert reviews.due(ana, now=now).new == 2
     assert reviews.snapshot(ana, now=now).session(extra=RuleOverrides(new_cards=5)).counts.new == 5
 

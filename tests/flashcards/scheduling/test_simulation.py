@@ -60,7 +60,7 @@ def _when(review: object) -> datetime:
 def test_through_the_real_store_and_queue_the_aim_is_within_what_chance_explains(
     store: Store, ana: str
 ) -> None:
-    store.notes.prefer(ana, desired_retention=0.9, new_cards_a_day=8)
+    store.preferences.change(ana, desired_retention=0.9, new_cards_a_day=8)
     reviews = Reviews(store=store, decks=Decks(tuple(card(f"c{n}") for n in range(48)), {"one": "One"}))
     learner = Forgetful(reviews, ana)
     start = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

@@ -217,7 +217,7 @@ def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     page: ExplainPage, context: Context
 ) -> None:
     visit = frame.visit_of(context, opened("b1"))
-    run = context.store.runs.start(
+    run = context.store.five_minute_reviews.start(
         visit.profile.id, cards=0, seed=1, question_ids=(), prompt_id="explain-lora", started_at=visit.now
     )
     exercise = page.exercise

@@ -127,7 +127,7 @@ def test_on_a_server_only_the_owner_writes_questions_as_with_imports(page: QuizP
     with pytest.raises(LearnerError, match="only its owner can write them"):
         page.act({"act": "draft", "field": "stem", "value": "half a", "query": f"?{FORM}"}, learner("lea"))
     lea = page.context.store.profiles.of_browser("lea", now=page.context.clock())
-    assert page.context.store.notes.draft(lea.id, "question:stem") == ""
+    assert page.context.store.drafts.read(lea.id, "question:stem") == ""
     done = save(page)
     with pytest.raises(LearnerError, match="only its owner can change them"):
         page.act(build_event(done["html"], "take-back", query=""), learner("lea"))

@@ -293,7 +293,7 @@ def test_a_confident_error_comes_back_the_next_day_and_after_a_week(ana: Learner
 def test_what_comes_back_comes_when_the_learners_own_day_begins(ana: Learner) -> None:
     ana.start("practice")
     [profile] = ana.page.context.store.profiles.all()
-    ana.page.context.store.notes.prefer(profile.id, time_zone="Pacific/Kiritimati", day_begins_hour=0)
+    ana.page.context.store.preferences.change(profile.id, time_zone="Pacific/Kiritimati", day_begins_hour=0)
     ana.clock.now = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)  # half an hour before midnight there
     ana.answer(wrong_fields, sure="sure")
     ana.later(minutes=20)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from study.base.days import StudyDays, format_day, format_moment, short_date
 from study.base.errors import LearnerError
 from study.base.settings import ROOT
-from study.store.logs.preferences_and_drafts import Preferences
+from study.store.logs.preferences import Preferences
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAYS = StudyDays(zone=BERLIN)

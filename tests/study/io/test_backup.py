@@ -180,19 +180,19 @@ def test_erasing_a_learner_empties_every_table_of_them_and_nothing_else(
 
 def test_what_is_newer_here_is_kept_and_said(store: Store, ana: str, tmp_path: Path) -> None:
     rate(store, ana, "card", NOW)
-    store.notes.prefer(ana, new_cards_a_day=5)
+    store.preferences.change(ana, new_cards_a_day=5)
     content = backup_of(store, ana, tmp_path)
     ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
     rate(store, ben, "card", NOW + timedelta(days=1))
-    store.notes.prefer(ben, new_cards_a_day=7)
+    store.preferences.change(ben, new_cards_a_day=7)
     before = everything(store)
     report = restore(store, ben, tmp_path, content)
     reasons = [reason for group in report.groups for reason, _ in group.reasons]
     assert "you have rated this card here since" in reasons
-    assert (report.counts["changed"], store.notes.preferences(ben).new_cards_a_day) == (1, 5)
+    assert (report.counts["changed"], store.preferences.read(ben).new_cards_a_day) == (1, 5)
     [record] = store.imports.list_undoable(ben)
     Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
-    assert store.notes.preferences(ben).new_cards_a_day == 7
+    assert store.preferences.read(ben).new_cards_a_day == 7
     assert everything(store) == before
 
 
@@ -237,19 +237,19 @@ def test_an_undo_of_an_import_takes_an_undo_of_its_rows_along(store: Store, ana:
 def test_an_undo_keeps_a_draft_and_a_setting_that_were_changed_since(
     store: Store, ana: str, tmp_path: Path
 ) -> None:
-    store.notes.prefer(ana, new_cards_a_day=5, reviews_a_day=50)
-    store.notes.save_draft(ana, "explain:rank", "Ana's text", at=NOW)
+    store.preferences.change(ana, new_cards_a_day=5, reviews_a_day=50)
+    store.drafts.save(ana, "explain:rank", "Ana's text", at=NOW)
     content = backup_of(store, ana, tmp_path)
     ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
-    store.notes.prefer(ben, new_cards_a_day=7, reviews_a_day=70)
+    store.preferences.change(ben, new_cards_a_day=7, reviews_a_day=70)
     restore(store, ben, tmp_path, content)
-    store.notes.save_draft(ben, "explain:rank", "Ana's text, and Ben's", at=NOW + timedelta(minutes=1))
-    store.notes.prefer(ben, new_cards_a_day=9)
+    store.drafts.save(ben, "explain:rank", "Ana's text, and Ben's", at=NOW + timedelta(minutes=1))
+    store.preferences.change(ben, new_cards_a_day=9)
     [record] = store.imports.list_undoable(ben)
     undone = Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
     assert undone.stays == {"drafts": 1, "preferences": 1}
-    assert store.notes.draft(ben, "explain:rank") == "Ana's text, and Ben's"
-    kept = store.notes.preferences(ben)
+    assert store.drafts.read(ben, "explain:rank") == "Ana's text, and Ben's"
+    kept = store.preferences.read(ben)
     assert (kept.new_cards_a_day, kept.reviews_a_day) == (9, 70)
 
 
@@ -294,7 +294,7 @@ def test_rows_and_files_that_do_not_fit_are_left_out_and_said(store: Store, ana:
         "it belongs to something that is left out",
     }
     assert [path.name for path in tmp_path.rglob("*.yaml")] == []
-    assert store.notes.preferences(ben).new_cards_a_day == 10
+    assert store.preferences.read(ben).new_cards_a_day == 10
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ def test_an_import_that_replaces_something_is_backed_up_first(tmp_path: Path) ->
     store = open_store(load_settings(home=home).database_url)
     ana = store.profiles.add("browser", "Ana", now=now).id
     (tmp_path / "first.json").write_text(json.dumps(build_backup(store, home, ana, now=now)))
-    store.notes.prefer(ana, new_cards_a_day=7)
+    store.preferences.change(ana, new_cards_a_day=7)
     (tmp_path / "second.json").write_text(json.dumps(build_backup(store, home, ana, now=now)))
-    store.notes.prefer(ana, new_cards_a_day=8)
+    store.preferences.change(ana, new_cards_a_day=8)
     store.close()
     reasons = []
     for name in ("first.json", "second.json"):

@@ -13,7 +13,7 @@ from study.store import Store
 from study.store import schema as t
 from study.store.logs.fits import ParameterFit
 from study.store.logs.own_prompts import OwnPrompt
-from study.store.logs.preferences_and_drafts import Preferences, preference_problem
+from study.store.logs.preferences import Preferences, preference_problem
 from study.store.logs.quizzes import QuizAnswer
 from tests.study.io.test_backup import backup_of, rate, restore
 
@@ -56,7 +56,7 @@ def test_what_an_older_machine_wrote_does_not_replace_what_is_newer_here(
     other.own_prompts.save(ben, own_prompt("of Monday", prompt), at=MONDAY)
     store.own_prompts.save(ana, own_prompt("of Wednesday", prompt), at=WEDNESDAY)
     for at, there, who in ((MONDAY, other, ben), (WEDNESDAY, store, ana)):
-        there.notes.save_draft(who, "explain:x", f"draft of {at:%A}", at=at)
+        there.drafts.save(who, "explain:x", f"draft of {at:%A}", at=at)
         there.lessons.stop_at(who, "nf4", "learn", at.day, at=at)
         there.card_operations.append(who, "suspend" if there is other else "resume", "card", at=at)
         there.fits.append(who, fit_of(at))
@@ -66,7 +66,7 @@ def test_what_an_older_machine_wrote_does_not_replace_what_is_newer_here(
 
     assert reasons_of(report) == ["what you have here is newer"] * 2
     assert [found.text for found in store.own_prompts.all(ana)] == ["of Wednesday"]
-    assert store.notes.draft(ana, "explain:x") == "draft of Wednesday"
+    assert store.drafts.read(ana, "explain:x") == "draft of Wednesday"
     assert store.lessons.place(ana, "nf4", "learn") == WEDNESDAY.day
     assert [verb.name for verb in store.card_operations.live(ana, ["suspend", "resume"])] == [
         "suspend",
@@ -98,10 +98,10 @@ def test_what_a_newer_machine_wrote_replaces_what_is_older_here(
     ben: str,
     tmp_path: Path,
 ) -> None:
-    store.notes.save_draft(ana, "explain:x", "older", at=MONDAY)
-    other.notes.save_draft(ben, "explain:x", "newer", at=WEDNESDAY)
+    store.drafts.save(ana, "explain:x", "older", at=MONDAY)
+    other.drafts.save(ben, "explain:x", "newer", at=WEDNESDAY)
     restore(store, ana, tmp_path, backup_of(other, ben, tmp_path))
-    assert store.notes.draft(ana, "explain:x") == "newer"
+    assert store.drafts.read(ana, "explain:x") == "newer"
 
 
 def test_undo_takes_back_what_was_done_last_and_not_what_came_with_a_backup(
@@ -131,7 +131,7 @@ def test_a_setting_that_is_there_twice_is_taken_once(store: Store, ana: str, tmp
     twice = [{"name": "new_cards_a_day", "value": value} for value in (5, 6)]
     report = restore_rows(store, ana, tmp_path, preferences=twice)
     assert reasons_of(report) == ["another one has its name"]
-    assert store.notes.preferences(ana).new_cards_a_day == 5
+    assert store.preferences.read(ana).new_cards_a_day == 5
 
 
 def test_two_answers_to_one_question_of_a_new_quiz_are_one(
@@ -190,15 +190,15 @@ def test_a_setting_of_the_wrong_form_is_left_out(
     assert preference_problem(name, value)
     report = restore_rows(store, ana, tmp_path, preferences=[{"name": name, "value": value}])
     assert report.counts["rejected"] == 1
-    assert store.notes.preferences(ana) == Preferences()
+    assert store.preferences.read(ana) == Preferences()
 
 
 def test_a_setting_that_an_older_version_took_breaks_no_page(store: Store, ana: str) -> None:
     with store.database.write(ana) as connection:
         values = {"profile_id": ana, "name": "new_cards_a_day", "value": 2.5}
         connection.execute(t.preferences.insert().values(**values))
-    assert store.notes.preferences(ana) == Preferences()
-    assert store.notes.prefer(ana, new_cards_a_day=3).new_cards_a_day == 3
+    assert store.preferences.read(ana) == Preferences()
+    assert store.preferences.change(ana, new_cards_a_day=3).new_cards_a_day == 3
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_one_button_starts_a_review_that_asks_about_this_concept_alone(ana_reads
     review, subjects = ana_reads.page.review, ana_reads.page.ports.subjects
     address = ana_reads.sends("review", "review")["goto"]
     query = address.partition("?")[2]
-    run = ana_reads.page.context.store.runs.run(ana, query.removeprefix("run="))
+    run = ana_reads.page.context.store.five_minute_reviews.find(ana, query.removeprefix("run="))
     assert run
     quiz = ana_reads.operations.store.quizzes.session(ana, run.quiz_session_id)
     assert quiz

@@ -39,7 +39,7 @@ def test_a_learners_backup_comes_back_after_the_owner_changed_a_deck(page: InOut
     folder.mkdir()
     (folder / "own.yaml").write_text("deck: Own\ncards: []\n")
     lea = store.profiles.of_browser("lea", now=now).id
-    store.notes.prefer(lea, new_cards_a_day=7)
+    store.preferences.change(lea, new_cards_a_day=7)
     content = backup_of(page, lea)
     (folder / "own.yaml").write_text("deck: Own, changed\ncards: []\n")
     html = send_as(page, "b.json", content, learner("another browser of lea"))
@@ -48,7 +48,7 @@ def test_a_learners_backup_comes_back_after_the_owner_changed_a_deck(page: InOut
     done = page.act(build_event(html, "apply"), learner("another browser of lea"))
     assert done["say"] == "b.json is imported: 1 new, 0 changed."
     found = store.profiles.of_browser("another browser of lea", now=now).id
-    assert store.notes.preferences(found).new_cards_a_day == 7
+    assert store.preferences.read(found).new_cards_a_day == 7
     assert (folder / "own.yaml").read_text() == "deck: Own, changed\ncards: []\n"
 
 
@@ -65,9 +65,9 @@ def test_only_an_import_of_the_owner_makes_a_backup_of_everything(page: InOutPag
     page = replace(page, snapshots=snapshots)
     for request, made in ((learner("lea"), 0), (opened("ola"), 1)):
         profile = frame.visit_of(page.context, request).profile.id
-        store.notes.prefer(profile, new_cards_a_day=7)
+        store.preferences.change(profile, new_cards_a_day=7)
         content = backup_of(page, profile)
-        store.notes.prefer(profile, new_cards_a_day=8)
+        store.preferences.change(profile, new_cards_a_day=8)
         html = send_as(page, "b.json", content, request)
         assert "1 changed" in page.act(build_event(html, "apply"), request)["say"]
         assert len(snapshots.listed()) == made

@@ -129,5 +129,5 @@ def test_the_run_can_be_stopped_and_its_time_includes_the_measuring(page: StartP
 
 def test_a_run_that_was_deleted_is_asked_for_anew(page: StartPage) -> None:
     visit = find_visit(page.context, browser_id="b1", query={})
-    page.context.store.notes.prefer(visit.profile.id, first_run="20250101-gone")
+    page.context.store.preferences.change(visit.profile.id, first_run="20250101-gone")
     assert "Start the run" in words(page.load(opened("b1", "step=6")))

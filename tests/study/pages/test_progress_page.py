@@ -125,7 +125,7 @@ def test_a_higher_aim_brings_cards_back_sooner(cards: CardExercise, studied: str
     later = now + timedelta(days=30)
     good = {}
     for aim in (0.95, 0.8):
-        cards.reviews.store.notes.prefer(studied, desired_retention=aim)
+        cards.reviews.store.preferences.change(studied, desired_retention=aim)
         good[aim] = cards.reviews.outcomes(studied, card_id, latest[card_id], at=later)[2].interval
     assert good[0.95] < good[0.8]
 

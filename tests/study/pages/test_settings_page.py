@@ -26,7 +26,7 @@ def test_preferences_are_saved_and_checked(context: Context) -> None:
     page = SettingsPage(context=context)
     page.act({"act": "prefer", "fields": {"new_cards_a_day": ["4"]}}, opened("b1"))
     [profile] = context.store.profiles.all()
-    chosen = context.store.notes.preferences(profile.id)
+    chosen = context.store.preferences.read(profile.id)
     assert (chosen.shortcuts, chosen.new_cards_a_day) == (False, 4)
     with pytest.raises(Exception, match="'many' isn't a number"):
         page.act({"act": "prefer", "fields": {"new_cards_a_day": ["many"]}}, opened("b1"))
@@ -44,7 +44,7 @@ def test_the_rules_of_studying_are_saved_together(context: Context) -> None:
     form = build_event(html, "prefer", fields={name: [text] for name, text in chosen.items()})
     page.act(form, opened("b1"))
     [profile] = context.store.profiles.all()
-    saved = context.store.notes.preferences(profile.id)
+    saved = context.store.preferences.read(profile.id)
     assert {name: str(getattr(saved, name)) for name in chosen} == chosen
     again = page.load(opened("b1"))
     assert '<option value="weakest" selected>' in again

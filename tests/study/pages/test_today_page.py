@@ -126,7 +126,7 @@ def test_before_the_day_begins_today_says_until_when_it_lasts(
 ) -> None:
     today.act({"act": "know"}, opened("b1"))
     [profile] = today.context.store.profiles.all()
-    today.context.store.notes.prefer(profile.id, time_zone="UTC")
+    today.context.store.preferences.change(profile.id, time_zone="UTC")
     early = replace(today, context=replace(today.context, clock=clock_at(now.replace(hour=hour))))
     assert ("Today lasts until 04:00." in words(early.load(opened("b1")))) == said
 
@@ -151,7 +151,7 @@ def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_fi
     assert "1 question comes back today : you were sure and missed it." in words(html)
     assert 'href="/quiz?mode=again"' in html
     goto = today.act(build_event(html, "start"), opened("b1"))["goto"]
-    run = store.runs.run(profile, goto.removeprefix("/review?run="))
+    run = store.five_minute_reviews.find(profile, goto.removeprefix("/review?run="))
     assert run is not None
     record = store.quizzes.session(profile, run.quiz_session_id)
     assert record is not None
@@ -193,7 +193,7 @@ def test_a_question_that_is_said_to_come_back_tomorrow_is_not_in_todays_review(
     )
     store.quizzes.append(quiz.id, wrong)
     goto = review.act({"act": "start"}, opened("b1"))["goto"]
-    run = store.runs.run(profile, goto.removeprefix("/review?run="))
+    run = store.five_minute_reviews.find(profile, goto.removeprefix("/review?run="))
     assert run is not None
     record = store.quizzes.session(profile, run.quiz_session_id)
     assert record is not None
@@ -242,4 +242,6 @@ def test_the_start_button_opens_a_review_at_once(
     rate_one(cards, profile, 3, now)
     goto = today.act(build_event(today.load(opened("b1")), "start"), opened("b1"))["goto"]
     assert goto.startswith("/review?run=")
-    assert today.context.store.runs.run(profile, goto.removeprefix("/review?run=")) is not None
+    assert (
+        today.context.store.five_minute_reviews.find(profile, goto.removeprefix("/review?run=")) is not None
+    )

@@ -29,7 +29,7 @@ def test_a_log_that_is_cut_at_any_frame_keeps_every_answer_that_was_acknowledged
     wal = tmp_path / "study.sqlite3-wal"
     acknowledged: list[int] = []
     for number in range(ANSWERS):
-        store.notes.save_draft(ana, f"draft-{number:02}", f"{number:02}", at=now)
+        store.drafts.save(ana, f"draft-{number:02}", f"{number:02}", at=now)
         acknowledged.append(wal.stat().st_size)
     whole = wal.read_bytes()
     page_bytes = int.from_bytes(whole[8:12], "big")

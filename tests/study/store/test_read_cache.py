@@ -66,8 +66,8 @@ def everything(store: Store, ana: str) -> list[Any]:
         verbs.live(ana, ("rate", "flag")),
         verbs.live(ana, ("rate",), since=NOW + timedelta(minutes=3)),
         verbs.live(ana, ("flag",)),
-        store.notes.preferences(ana),
-        store.notes.draft(ana, "k"),
+        store.preferences.read(ana),
+        store.drafts.read(ana, "k"),
         store.quizzes.history(ana),
         store.quizzes.latest(ana),
         store.explains.attempts(ana),
@@ -88,8 +88,8 @@ ACTIONS: dict[str, Action] = {
     "answer": answer,
     "ask": lambda s, a, at: s.cards.request(a, ["b"], because="q", at=at),
     "explain": lambda s, a, at: s.explains.submit(a, "p", "words", at=at),
-    "draft": lambda s, a, at: s.notes.save_draft(a, "k", str(at), at=at),
-    "prefer": lambda s, a, at: s.notes.prefer(a, new_cards_a_day=at.minute),
+    "draft": lambda s, a, at: s.drafts.save(a, "k", str(at), at=at),
+    "prefer": lambda s, a, at: s.preferences.change(a, new_cards_a_day=at.minute),
     "mark": lambda s, a, at: s.lessons.mark(a, "c", "learn", "opened", at=at),
     "write": lambda s, a, at: s.projects.write(a, "p", "hypothesis", "x", at=at),
 }
@@ -213,7 +213,7 @@ def test_a_rating_counts_once_for_a_press_that_reads_before_the_cache_knows_it(
     with one_view():
         store.profiles.of_browser("browser-of-ana", now=NOW)
         if writes:
-            store.notes.save_draft(ana, "k", "text", at=NOW)
+            store.drafts.save(ana, "k", "text", at=NOW)
         monkeypatch.setattr(store.database.cache, "advance", advance_late)
         rating.start()
         assert begun.wait(30)

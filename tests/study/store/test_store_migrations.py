@@ -79,7 +79,7 @@ def test_a_store_from_before_alembic_opens_with_all_that_is_in_it(tmp_path: Path
     [ana] = store.profiles.all()
     [review] = store.cards.history(ana.id)
     assert (ana.name, review.card_id, review.rating) == ("Ana", "lora-name", 3)
-    assert store.notes.preferences(ana.id).new_cards_a_day == 7
+    assert store.preferences.read(ana.id).new_cards_a_day == 7
     assert version_of(store.database) == HEAD
     assert "schema_steps" not in inspect(store.database.engine).get_table_names()
     store.close()

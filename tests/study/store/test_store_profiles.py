@@ -37,14 +37,14 @@ def test_a_guest_of_whom_only_the_browsers_time_zone_is_known_is_not_kept(
     store: Store, now: datetime, ana: str
 ) -> None:
     guest = store.profiles.of_browser("b2", now=now)
-    store.notes.prefer(guest.id, time_zone="Asia/Tokyo")
+    store.preferences.change(guest.id, time_zone="Asia/Tokyo")
     store.profiles.switch("b2", ana, now=now)
     assert [profile.name for profile in store.profiles.all()] == ["Ana"]
 
 
 def test_a_guest_who_did_something_is_kept(store: Store, now: datetime, ana: str) -> None:
     guest = store.profiles.of_browser("b2", now=now)
-    store.notes.save_draft(guest.id, "explain:x", "half a thought", at=now)
+    store.drafts.save(guest.id, "explain:x", "half a thought", at=now)
     store.profiles.switch("b2", ana, now=now)
     assert guest in store.profiles.all()
 
@@ -112,7 +112,9 @@ def fill(store: Store, profile: str, now: datetime) -> None:
     assert done is not None
     store.card_operations.undo(profile, expected_id=done.id, undone_at=now)
     store.cards.request(profile, ["c"], because="q", at=now)
-    run = store.runs.start(profile, cards=1, seed=1, question_ids=("q",), prompt_id="p", started_at=now)
+    run = store.five_minute_reviews.start(
+        profile, cards=1, seed=1, question_ids=("q",), prompt_id="p", started_at=now
+    )
     store.quizzes.append(run.quiz_session_id, quiz_answer("q", now=now))
     store.quizzes.append(run.quiz_session_id, replace(quiz_answer("q", now=now), attempt=2))
     store.quizzes.show_hint(run.quiz_session_id, "q", at=now)
@@ -126,8 +128,8 @@ def fill(store: Store, profile: str, now: datetime) -> None:
     guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 1.0}, at=now)
     store.predictions.start(guess, "run", at=now)
     store.predictions.judge(guess, {"percent": True}, at=now)
-    store.notes.save_draft(profile, "explain:p", "draft", at=now)
-    store.notes.prefer(profile, shortcuts=False)
+    store.drafts.save(profile, "explain:p", "draft", at=now)
+    store.preferences.change(profile, shortcuts=False)
 
 
 def quiz_answer(question: str, *, now: datetime, correct: bool = True) -> QuizAnswer:

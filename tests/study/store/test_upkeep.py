@@ -25,22 +25,22 @@ def names(store: Store) -> list[str]:
 def test_guests_who_never_did_anything_go_after_a_month(store: Store, now: datetime, ana: str) -> None:
     upkeep = Upkeep(store.profiles, None)
     idle = [store.profiles.of_browser(f"idle-{number}", now=now) for number in range(250)]
-    store.notes.prefer(idle[0].id, time_zone="Asia/Tokyo")  # which the app writes by itself
+    store.preferences.change(idle[0].id, time_zone="Asia/Tokyo")  # which the app writes by itself
     upkeep.look(now=now + timedelta(days=29))
     assert len(names(store)) == 251
     upkeep.look(now=now + MONTH)
     assert names(store) == ["Ana"]
     again = store.profiles.of_browser("idle-0", now=now + MONTH)
     assert again.id != idle[0].id
-    assert store.notes.preferences(again.id).time_zone != "Asia/Tokyo"
+    assert store.preferences.read(again.id).time_zone != "Asia/Tokyo"
 
 
 def test_a_guest_who_did_anything_or_came_lately_stays(store: Store, now: datetime) -> None:
     def prefer(guest: str) -> None:
-        store.notes.prefer(guest, shortcuts=False)
+        store.preferences.change(guest, shortcuts=False)
 
     def draft(guest: str) -> None:
-        store.notes.save_draft(guest, "explain:x", "half a thought", at=now)
+        store.drafts.save(guest, "explain:x", "half a thought", at=now)
 
     def explain(guest: str) -> None:
         store.explains.submit(guest, "p", "A thought.", at=now)

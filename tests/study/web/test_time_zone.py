@@ -22,7 +22,7 @@ def test_the_first_press_says_where_the_days_of_a_learner_begin(context: Context
 
 def test_a_zone_that_was_chosen_stays(context: Context) -> None:
     chosen = press(context, "Asia/Tokyo")
-    context.store.notes.prefer(chosen.profile.id, time_zone="Europe/Berlin")
+    context.store.preferences.change(chosen.profile.id, time_zone="Europe/Berlin")
     assert press(context, "Asia/Tokyo").preferences.time_zone == "Europe/Berlin"
 
 

@@ -7,7 +7,8 @@ from sqlalchemy.exc import StatementError
 
 from study.base.errors import LearnerError, StaleError
 from study.store import Store
-from study.store.logs.preferences_and_drafts import DRAFT_LIMIT, Preferences
+from study.store.logs.drafts import DRAFT_LIMIT
+from study.store.logs.preferences import Preferences
 from study.store.logs.quizzes import QuizAnswer
 from tests.study.opinions import opinions
 
@@ -185,11 +186,11 @@ def test_a_hint_is_shown_once_however_often_it_is_asked_for(store: Store, ana: s
 
 
 def test_submitting_an_explanation_ends_its_draft(store: Store, ana: str, now: datetime) -> None:
-    store.notes.save_draft(ana, "explain:p", "half", at=now)
-    store.notes.save_draft(ana, "explain:other", "keep me", at=now)
+    store.drafts.save(ana, "explain:p", "half", at=now)
+    store.drafts.save(ana, "explain:other", "keep me", at=now)
     store.explains.submit(ana, "p", "whole", at=now)
-    assert store.notes.draft(ana, "explain:p") == ""
-    assert store.notes.draft(ana, "explain:other") == "keep me"
+    assert store.drafts.read(ana, "explain:p") == ""
+    assert store.drafts.read(ana, "explain:other") == "keep me"
 
 
 def test_where_learner_and_grader_disagree_nothing_counts_until_a_teacher_decides(
@@ -215,17 +216,17 @@ def test_where_learner_and_grader_disagree_nothing_counts_until_a_teacher_decide
 
 def test_a_draft_is_overwritten_and_has_a_limit(store: Store, ana: str, now: datetime) -> None:
     for text in ("one", "two"):
-        store.notes.save_draft(ana, "explain:p", text, at=now)
-    assert store.notes.draft(ana, "explain:p") == "two"
+        store.drafts.save(ana, "explain:p", text, at=now)
+    assert store.drafts.read(ana, "explain:p") == "two"
     with pytest.raises(LearnerError, match="20,001 characters"):
-        store.notes.save_draft(ana, "explain:p", "x" * (DRAFT_LIMIT + 1), at=now)
+        store.drafts.save(ana, "explain:p", "x" * (DRAFT_LIMIT + 1), at=now)
 
 
 def test_preferences_change_one_at_a_time_and_are_checked(store: Store, ana: str) -> None:
-    assert store.notes.preferences(ana) == Preferences()
-    store.notes.prefer(ana, shortcuts=False)
-    store.notes.prefer(ana, new_cards_a_day=3)
-    assert store.notes.preferences(ana) == Preferences(shortcuts=False, new_cards_a_day=3)
+    assert store.preferences.read(ana) == Preferences()
+    store.preferences.change(ana, shortcuts=False)
+    store.preferences.change(ana, new_cards_a_day=3)
+    assert store.preferences.read(ana) == Preferences(shortcuts=False, new_cards_a_day=3)
     with pytest.raises(LearnerError, match="Choose 0 to 200"):
-        store.notes.prefer(ana, new_cards_a_day=201)
-    assert store.notes.preferences(ana).new_cards_a_day == 3
+        store.preferences.change(ana, new_cards_a_day=201)
+    assert store.preferences.read(ana).new_cards_a_day == 3

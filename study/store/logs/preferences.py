@@ -1,7 +1,7 @@
-"""The two things that are overwritten rather than logged: drafts of unfinished texts, and preferences."""
+"""What a learner chose; a new choice overwrites the one before."""
 
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,7 +13,6 @@ from study.store import schema as t
 from study.store.database import StoreLog, cache_reads, put_row
 
 RETENTION_LOW, RETENTION_HIGH = 0.7, 0.97  # beyond it FSRS plans reviews by the day, or forgets for months
-DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
 
 CardOrder = Literal["due", "weakest", "mixed"]
 CARD_ORDERS: tuple[CardOrder, ...] = get_args(CardOrder)
@@ -92,29 +91,11 @@ def preference_problem(name: object, value: Any) -> str:
     return ""
 
 
-class Notes(StoreLog):
-    """Drafts and preferences of each profile."""
-
-    def save_draft(self, profile_id: str, key: str, text: str, *, at: datetime) -> None:
-        """Keep an unfinished text; the newest one counts."""
-        if len(text) > DRAFT_LIMIT:
-            raise LearnerError(
-                f"This text has {len(text):,} characters.", do_next=f"Keep it under {DRAFT_LIMIT:,}."
-            )
-        with self._database.write(profile_id) as connection:
-            put_row(
-                connection, t.drafts, {"profile_id": profile_id, "key": key}, {"text": text, "saved_at": at}
-            )
+class PreferenceLog(StoreLog):
+    """The preferences of each profile, which are overwritten."""
 
     @cache_reads
-    def draft(self, profile_id: str, key: str) -> str:
-        """The unfinished text under a key; empty if there is none."""
-        wanted = select(t.drafts.c.text).where(t.drafts.c.profile_id == profile_id, t.drafts.c.key == key)
-        with self._database.read() as connection:
-            return connection.scalar(wanted) or ""
-
-    @cache_reads
-    def preferences(self, profile_id: str) -> Preferences:
+    def read(self, profile_id: str) -> Preferences:
         """What the learner chose, with the defaults for the rest."""
         wanted = select(t.preferences).where(t.preferences.c.profile_id == profile_id)
         known = {field.name for field in fields(Preferences)}
@@ -123,9 +104,9 @@ class Notes(StoreLog):
         usable = [row for row in rows if row.name in known and not preference_problem(row.name, row.value)]
         return Preferences(**{row.name: row.value for row in usable})
 
-    def prefer(self, profile_id: str, **chosen: Any) -> Preferences:
+    def change(self, profile_id: str, **chosen: Any) -> Preferences:
         """Change some preferences, after checking them."""
-        preferences = replace(self.preferences(profile_id), **chosen)
+        preferences = replace(self.read(profile_id), **chosen)
         with self._database.write(profile_id) as connection:
             for name, value in chosen.items():
                 put_row(connection, t.preferences, {"profile_id": profile_id, "name": name}, {"value": value})
