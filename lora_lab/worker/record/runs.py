@@ -10,6 +10,7 @@ they are given.
 
 import argparse
 import json
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -51,6 +52,7 @@ HELD_OUT_EVERY = 4
 USUAL = RunSpec(bits="fp32", rank=8, alpha=16, learning_rate=2e-3, batch=3, steps=16, seq_len_tokens=128)
 SYSTEM = "Answer."
 CONTINUED_RATE = 1e-5
+CONSONANTS, VOWELS, DIGITS = "bcdfghjklmnpqrstvwz", "aeiou", "0123456789"
 SAVED_HEAD = "lm_head"
 
 Encode = Callable[[Any, Example], Encoded]
@@ -116,6 +118,19 @@ def _shifted(train: list[Example], held_out: list[Example]) -> tuple[list[Exampl
     return [replace(each, answer=answers[at - 1]) for at, each in enumerate(train)], held_out
 
 
+def _codes(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
+    """Give as many made-up names a random code of four digits each: all of it has to be memorized."""
+    rng = random.Random(7)
+    names: set[str] = set()
+    while len(names) < len(train) + len(held_out):
+        names.add("".join(rng.choice(CONSONANTS) + rng.choice(VOWELS) for _ in range(3)))
+    rows = [
+        Example(prompt=f"{name}?", answer="".join(rng.choice(DIGITS) for _ in range(4)))
+        for name in sorted(names)
+    ]
+    return rows[: len(train)], rows[len(train) :]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FaultyRunRecipe:
     """How one run is made; the defaults are those of the run without a fault."""
@@ -124,6 +139,7 @@ class FaultyRunRecipe:
     encode: Encode = _encode_chat
     data: Callable[[list[Example], list[Example]], tuple[list[Example], list[Example]]] = _same
     rate: Rate = _usual_rate
+    held_out_every: int = HELD_OUT_EVERY
     saves_head: bool = False
     continued: bool = False
     """Train first as usual, then go on at CONTINUED_RATE; only the second part is recorded."""
@@ -133,7 +149,11 @@ class FaultyRunRecipe:
 
 
 FIRST_LAYER = r"model\.layers\.0\.self_attn\.v_proj"
+LAST_DOWN = r"model\.layers\.29\.mlp\.down_proj"
 LONG = replace(USUAL, steps=24)
+CODES = replace(USUAL, rank=16, alpha=32, targets=LAST_DOWN, learning_rate=1.2e-2, batch=8, steps=192)
+"""One adapted matrix at the end: with rank 1 all that it adds lies on one line, and ten digits don't."""
+
 RECIPES: dict[str, FaultyRunRecipe] = {
     "healthy": FaultyRunRecipe(),
     "rate-high": FaultyRunRecipe(spec=replace(USUAL, learning_rate=5e-2)),
@@ -153,6 +173,8 @@ RECIPES: dict[str, FaultyRunRecipe] = {
     "continued": FaultyRunRecipe(continued=True),
     "batch-one": FaultyRunRecipe(spec=replace(USUAL, batch=1)),
     "saved-head": FaultyRunRecipe(saves_head=True),
+    "rank-low": FaultyRunRecipe(spec=replace(CODES, rank=1, alpha=2), data=_codes, held_out_every=48),
+    "rank-enough": FaultyRunRecipe(spec=CODES, data=_codes, held_out_every=48),
 }
 
 
@@ -196,7 +218,7 @@ class Recorder:
             model, parameters, spec, stored_in_bf16=recipe.stored_in_bf16, rate=recipe.rate
         ):
             steps.append(step)
-            if step["step"] % HELD_OUT_EVERY == 0:
+            if step["step"] % recipe.held_out_every == 0:
                 held_out.append({"step": step["step"], "loss": self._held_out_loss(model)})
         trainable, total = model.get_nb_trainable_parameters()
         session.base = model.unload()
