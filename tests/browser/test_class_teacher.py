@@ -123,7 +123,7 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     assert teacher.evaluate("document.documentElement.scrollWidth") <= 390
     teacher.get_by_label("Title").fill("Mine")
     teacher.get_by_role("button", name="Save as my plan").click()
-    expect(teacher.get_by_role("status").first).to_contain_text("“Mine” is saved")
+    expect(teacher.get_by_role("status").filter(has_text="“Mine” is saved")).to_be_visible()
     teacher.get_by_role("button", name="Start the class").click()
     teacher.get_by_text("The plan", exact=True).click()
     titles = teacher.locator("ol.plan strong").all_inner_texts()
@@ -173,7 +173,8 @@ def test_a_refused_plan_stays_as_it_was_and_a_typed_question_is_changed(classroo
     teacher.get_by_label("Title").fill("Refused, then saved")
     teacher.get_by_label("Minutes, all in all").fill("10")
     save.click()
-    expect(teacher.get_by_role("status").first).to_contain_text("“Refused, then saved” is saved")
+    saved = teacher.get_by_role("status").filter(has_text="“Refused, then saved” is saved")
+    expect(saved).to_be_visible()
     saved = teacher.locator(".choice", has_text="Refused, then saved").locator("li")
     expect(saved).to_have_count(len(planned))
 

@@ -59,10 +59,13 @@ def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Class
     teacher, screen = classroom.start("opener"), classroom.screen()
     shown = screen.locator(".corner .address").inner_text()
     code = screen.locator(".corner .qr").inner_html()
-    screen.locator(".corner .address").evaluate("shown => { shown.textContent = 'another'; }")
-    screen.locator(".corner .qr").evaluate("shown => { shown.innerHTML = ''; }")
+    screen.locator(".corner").evaluate(  # at once: a state that comes between would mend half of it
+        "shown => { shown.querySelector('.address').textContent = 'another'; "
+        "shown.querySelector('.qr').innerHTML = ''; }"
+    )
     lead_to(teacher, 0, "vote")
     expect(screen.locator(".corner .address")).to_have_text(shown)
+    expect(screen.locator(".corner .qr svg")).to_be_visible()
     assert screen.locator(".corner .qr").inner_html() == code
 
 
