@@ -61,7 +61,7 @@ def render_curves(
     loss = chart(
         loss_series("smoothed", list_points(state, "loss")),
         title="Loss on the answers, step by step",
-        y_label="loss: thin as measured, bold smoothed",
+        y_label="thin: measured; bold, number: smoothed",
         y_format="{:.2f}".format,
         marks=_list_marks(state),
     )

@@ -12,7 +12,7 @@ FLAT = 0.05
 def render_charts(task: RunTask) -> list[tuple[str, Markup, Markup]]:
     """Draw a run beside the healthy one: each title with its chart, wide and narrow."""
     return [
-        _draw_chart(task, "Training loss", "loss: thin as measured, bold smoothed", "loss"),
+        _draw_chart(task, "Training loss", "thin: measured; bold, number: smoothed", "loss"),
         _draw_chart(task, "Held-out loss", "loss on rows that are not trained on", "held_out"),
         _draw_chart(task, "Gradient norm", "gradient norm before clipping", "grad_norm"),
         _draw_chart(task, "Learning rate", "learning rate", "learning_rate"),
@@ -32,11 +32,11 @@ def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str
         f"The usual run goes from {y_format(usual[0][1])} to {y_format(usual[-1][1])}."
     )
     noisy = what == "loss"  # of a few rows a step: smoothed, with the steps faint behind
-    kind, drawn = (", smoothed", smooth_points) if noisy else ("", tuple)
+    drawn = smooth_points if noisy else tuple
     series = (
         *((Series(label="", points=own, colour="orange", faint=True),) if noisy else ()),
-        Series(label=f"usual{kind}", points=drawn(usual), colour="ink", dashed=True),
-        Series(label=f"this run{kind}", points=drawn(own), colour="orange"),
+        Series(label="usual", points=drawn(usual), colour="ink", dashed=True),
+        Series(label="this run", points=drawn(own), colour="orange"),
     )
     wide, narrow = (
         line_chart(
