@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-from playwright.sync_api import Playwright
+from playwright.sync_api import Error, Playwright
 from websockets.sync.client import connect
 
 from tests.browser.chromium import PAGE_IS_THERE, BrowserMissingError, launch_chromium
@@ -130,7 +130,13 @@ class Chromium(Engine):
         self._page.goto(address, wait_until="commit")
 
     def evaluate(self, expression: str) -> Any:
-        return self._page.evaluate(expression)
+        try:
+            return self._page.evaluate(expression)
+        except Error as error:  # a link has just been pressed: the next page answers
+            if "Execution context was destroyed" not in str(error):
+                raise
+            self._page.wait_for_load_state("domcontentloaded")
+            return self._page.evaluate(expression)
 
     def tap(self, x: int, y: int) -> None:
         self._page.mouse.click(x, y)
