@@ -17,6 +17,7 @@ from sqlalchemy import (
     insert,
     not_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.exc import IntegrityError
@@ -41,10 +42,29 @@ class Profile:
     named: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeenProfile(Profile):
+    """A profile with how much it has answered, and when last."""
+
+    answers: int
+    answered_at: datetime | None
+
+
 _CHOSEN = (  # built once: every request asks it
     select(t.profiles)
     .join(t.browsers, t.browsers.c.profile_id == t.profiles.c.id)
     .where(t.browsers.c.id == bindparam("browser_id"))
+)
+
+
+_ANSWER_TIMES = union_all(  # of cards, questions and explanations, as `Store.list_answer_times`
+    select(t.card_reviews.c.profile_id, t.card_reviews.c.reviewed_at.label("at")).where(
+        ~exists().where(t.review_undos.c.review_id == t.card_reviews.c.id)
+    ),
+    select(t.quiz_sessions.c.profile_id, t.answers.c.answered_at).join(
+        t.answers, t.answers.c.session_id == t.quiz_sessions.c.id
+    ),
+    select(t.explain_attempts.c.profile_id, t.explain_attempts.c.submitted_at),
 )
 
 
@@ -70,6 +90,19 @@ class Profiles(StoreLog):
     def all(self) -> list[Profile]:
         rows = self._rows(select(t.profiles).order_by(func.lower(t.profiles.c.name), t.profiles.c.created_at))
         return [read_row(Profile, row) for row in rows]
+
+    def list_seen(self) -> list[SeenProfile]:
+        """List the profiles that have a name of their own or answers, the one that answered last first."""
+        times = _ANSWER_TIMES.subquery()
+        count, last = func.count(times.c.at), func.max(times.c.at)
+        wanted = (
+            select(t.profiles, count.label("answers"), last.label("answered_at"))
+            .join(times, times.c.profile_id == t.profiles.c.id, isouter=True)
+            .group_by(t.profiles.c.id)
+            .having(t.profiles.c.named | (count > 0))
+            .order_by(last.desc().nulls_last(), t.profiles.c.name)
+        )
+        return [read_row(SeenProfile, row) for row in self._rows(wanted)]
 
     def find(self, profile_id: str) -> Profile | None:
         with self._database.read() as connection:

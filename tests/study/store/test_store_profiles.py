@@ -27,6 +27,26 @@ def test_two_browsers_are_two_learners_until_one_switches(store: Store, now: dat
     assert store.profiles.of_browser("b2", now=now).name == "Ana"
 
 
+def test_profiles_that_were_here_are_listed_with_their_answers_the_latest_first(
+    store: Store, now: datetime
+) -> None:
+    guest, ben, nobody = (store.profiles.of_browser(each, now=now).id for each in ("b1", "b2", "b3"))
+    ana = store.profiles.add("b4", "Ana", now=now).id
+    hour = timedelta(hours=1)
+    for profile, at in ((guest, now), (guest, now + hour), (ben, now + 2 * hour), (nobody, now)):
+        rate(store, profile, at)
+    for profile in (guest, nobody):
+        done = store.card_operations.last(profile)
+        assert done is not None
+        store.card_operations.undo(profile, expected_id=done.id, undone_at=now + hour)
+    quiz = store.quizzes.start(ben, seed=1, question_ids=("q",), choice={}, started_at=now)
+    store.quizzes.append(quiz.id, quiz_answer("q", now=now + 3 * hour))
+    store.explains.submit(guest, "p", "text", at=now)
+    seen = [(each.id, each.answers, each.answered_at) for each in store.profiles.list_seen()]
+    assert seen == [(ben, 2, now + 3 * hour), (guest, 2, now), (ana, 0, None)]
+    assert [len(store.list_answer_times(profile)) for profile, _, _ in seen] == [2, 2, 0]
+
+
 def test_a_guest_who_did_nothing_is_not_kept(store: Store, now: datetime, ana: str) -> None:
     store.profiles.of_browser("b2", now=now)
     store.profiles.switch("b2", ana, now=now)
@@ -94,20 +114,24 @@ def test_erasing_a_profile_leaves_nothing_of_it_and_all_of_the_others(
     assert store.profiles.of_browser("browser-of-ana", now=now).name.startswith("Guest learner ")
 
 
+def rate(store: Store, profile: str, moment: datetime) -> None:
+    last = store.cards.latest(profile).get("c")
+    store.cards.append(
+        profile,
+        "c",
+        rating=3,
+        expected_review_id=last.id if last else 0,
+        reviewed_at=moment,
+        duration_ms=1,
+        before=None,
+        after={"due": "later"},
+    )
+
+
 def fill(store: Store, profile: str, now: datetime) -> None:
     """One of everything."""
     for moment in (now, now + timedelta(minutes=1)):
-        last = store.cards.latest(profile).get("c")
-        store.cards.append(
-            profile,
-            "c",
-            rating=3,
-            expected_review_id=last.id if last else 0,
-            reviewed_at=moment,
-            duration_ms=1,
-            before=None,
-            after={"due": "later"},
-        )
+        rate(store, profile, moment)
     done = store.card_operations.last(profile)
     assert done is not None
     store.card_operations.undo(profile, expected_id=done.id, undone_at=now)
