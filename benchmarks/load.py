@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
 ROUNDS = ((30, 3.0), (100, 5.0), (200, 8.0))
 SECONDS = 60
 TIMEOUT_SECONDS = 120
+CARD_ACT = re.compile(r'data-(?:act|submit)="(flip|rate)"')
 
 
 @dataclass
@@ -66,11 +67,11 @@ class SimulatedBrowser:
     cookies: dict[str, str] = field(default_factory=lambda: {"learner": uuid.uuid4().hex})
 
     async def study(self, every_seconds: float, until: float, rng: random.Random) -> None:
-        """Open the page, then send events until the time is over."""
+        """Open the page, then send events until the time is over, or until no card is waiting."""
         await asyncio.sleep(rng.uniform(0, every_seconds))
         try:
             await self.open()
-            while time.monotonic() < until:
+            while time.monotonic() < until and CARD_ACT.search(self.html):
                 began = time.monotonic()
                 await self.send()
                 await asyncio.sleep(max(0.0, every_seconds - (time.monotonic() - began)))
@@ -98,7 +99,7 @@ class SimulatedBrowser:
 
     async def send(self) -> None:
         """Flip the card, or rate it."""
-        kind = "flip" if re.search(r'data-(act|submit)="flip"', self.html) else "rate"
+        kind = "flip" if "flip" in CARD_ACT.findall(self.html) else "rate"
         event: dict[str, Any] = build_event(self.html, kind, nth=2 if kind == "rate" else 0) | {
             "query": self.query
         }
