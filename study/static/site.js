@@ -49,10 +49,13 @@
 
   // ---- who are you? Today answers it on every page
 
-  // Who starts to answer is new here. The question keeps its room until the next page, so that nothing moves under the hand.
+  // Who starts to answer is new here. The question keeps its room until the next page, so that nothing moves under the hand;
+  // in a narrow window it would keep a quarter of it.
   function stopAsking() {
     const notice = document.querySelector('[data-who]');
-    if (notice) Object.assign(notice, { inert: true }).style.visibility = 'hidden';
+    if (!notice) return;
+    if (matchMedia('(max-width: 640px)').matches) notice.remove();
+    else Object.assign(notice, { inert: true }).style.visibility = 'hidden';
   }
 
   document.addEventListener('submit', (event) => { if (event.target.closest('#main')) stopAsking(); });
