@@ -21,6 +21,17 @@ def test_the_tests_know_every_page_of_the_app(visit: Visit) -> None:
     assert paths == {path.partition("?")[0] for path in PAGES}
 
 
+@pytest.mark.parametrize("path", ["/learn", "/class"])
+def test_the_way_past_the_menu_can_be_read(visit: Visit, path: str) -> None:
+    page = visit(reduced_motion="reduce").open(path)
+    skip = page.get_by_role("link", name="Skip to the content")
+    skip.focus()
+    expect(skip).to_be_in_viewport()
+    assert violations_by_theme(page) == NONE_FOUND  # its contrast counts only in view
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_has_its_own_title_one_heading_its_place_in_the_menu_and_nothing_that_axe_finds(
     visit: Visit, path: str

@@ -113,6 +113,19 @@ def test_the_next_part_begins_at_its_heading_on_a_phone(visit: Visit, address: s
         )
 
 
+def test_a_step_that_only_the_page_has_scrolled_to_was_not_read(visit: Visit, address: str) -> None:
+    visitor = visit(address=address, height=800)
+    page = visitor.open("/concept?id=qlora")
+    page.get_by_role("button", name="I have read this, next: Why").click()
+    expect(page.locator("#mode")).to_be_focused()
+    assert page.evaluate("window.scrollY") > 0
+    page.wait_for_timeout(2000)  # longer than the place of reading takes to be sent
+    page.reload()
+    visitor.settled()
+    expect(page.locator("#mode-title")).to_contain_text("Why")
+    expect(page.get_by_text("You stopped further down")).to_have_count(0)
+
+
 def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address: str) -> None:
     visitor = visit(address=address, width=390, height=844, color_scheme="dark", reduced_motion="reduce")
     page = visitor.open("/learn")

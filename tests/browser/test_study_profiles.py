@@ -72,6 +72,30 @@ def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
     expect(asked).to_have_count(0)
 
 
+def test_the_first_answer_moves_nothing(visit: Visit) -> None:
+    page = visit().open("/settings")
+    page.get_by_label("Your name").fill("Mia")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator(".who .name")).to_have_text("Mia")
+
+    page = visit(height=800).open("/cards")
+    asked = page.get_by_role("group", name="Who are you?")
+    expect(asked).to_be_visible()
+    places = (
+        "['h1', '.meter'].map(each => document.querySelector(`#main ${each}`).getBoundingClientRect().top)"
+    )
+    before = page.evaluate(places)
+    page.keyboard.press("Space")
+    expect(asked).to_be_hidden()
+    assert page.evaluate(places) == before
+    page.keyboard.press("3")
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    assert page.evaluate(places) == before
+    page.keyboard.press("u")
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    assert page.evaluate(places) == before
+
+
 def test_an_exam_that_has_begun_does_not_ask_who_takes_it(visit: Visit) -> None:
     page = visit().open("/settings")
     page.get_by_label("Your name").fill("Eve")

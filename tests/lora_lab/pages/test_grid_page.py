@@ -102,6 +102,15 @@ def test_cells_fill_in_as_they_run(ana: Visitor, context: Context) -> None:
     assert "Held-out loss so far" in part(ana.sends("poll"), "sweep-map")
 
 
+def test_the_time_is_told_as_soon_as_a_similar_run_has_ended(ana: Visitor, context: Context) -> None:
+    html = ana.opens("/grid?preset=instant")
+    assert "not known yet" in html
+    unpaced = {"paces": TickForm(html).values["paces"]}
+    assert ana.sends("poll", fields=fields_of(tiny_grid()) | unpaced).get("then") != "change"
+    finished_sweep(context.settings)
+    assert ana.sends("poll", fields=fields_of(tiny_grid()) | unpaced)["then"] == "change"
+
+
 def test_plots_are_drawn_anew_only_when_a_cell_has_ended(ana: Visitor, context: Context) -> None:
     sweep = finished_sweep(context.settings)
     ana.opens(f"/grid?sweep={sweep.sweep_id}")

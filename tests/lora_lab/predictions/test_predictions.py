@@ -109,7 +109,10 @@ def test_a_guess_is_about_its_setting_only(learner: Visitor) -> None:
     assert "Your guess is kept" not in other
 
 
-def test_earlier_runs_on_the_same_data_can_be_guessed_against(learner: Visitor, lab: Lab) -> None:
+def test_earlier_runs_of_the_model_on_the_same_data_can_be_guessed_against(
+    learner: Visitor, lab: Lab
+) -> None:
+    run_builders.finished(lab.settings.runs_dir, replace(LIGHT, model="smollm2-135m"))
     assert "lower held-out loss" not in learner.sends("predict")["parts"]["cost"]
     rival = run_builders.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
     run_builders.training(lab.settings.runs_dir, replace(LIGHT, rank=3), after_seconds=1)
