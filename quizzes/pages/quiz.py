@@ -12,7 +12,7 @@ from quizzes.pages.writing import ADDRESS, QuestionDone, QuestionWriting
 from quizzes.session.modes import EXAM_PACES, MODES, RULES, Mode
 from quizzes.session.operations import new_seed
 from quizzes.session.presenter import QuizExercise
-from quizzes.session.quiz_options import QuizChoice, address_of, ends_at, rules_of
+from quizzes.session.quiz_options import QuizChoice, address_of, ends_at, find_pace, rules_of
 from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, by_concept
 from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
@@ -236,12 +236,11 @@ class QuizPage:
         if found is None:
             return None
         choice, position = found
-        has_clock = bool(choice.rules.seconds_each) and choice.seconds_each != 0
         return {
             "address": address_of(choice),
             "position": position,
             "mode": choice.mode,
-            "has_clock": has_clock,
+            "has_clock": find_pace(choice) > 0,
         }
 
 

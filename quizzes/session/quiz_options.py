@@ -65,14 +65,18 @@ def rules_of(record: QuizRecord) -> ModeRules:
     return choice.rules if choice else REVIEW
 
 
+def find_pace(choice: QuizChoice) -> int:
+    """Return the seconds per question on its clock; 0 without a clock. Only an exam's can be chosen."""
+    chosen = choice.seconds_each if choice.mode == "exam" else None
+    return choice.rules.seconds_each if chosen is None else chosen
+
+
 def ends_at(record: QuizRecord) -> datetime | None:
     """Return when the quiz's time is over; None without a limit. The clock runs while the page is closed."""
     choice = choice_of(record)
     if choice is None:
         return None
-    pace = choice.seconds_each if choice.mode == "exam" else None
-    seconds = choice.rules.seconds_each if pace is None else pace
-    limit = timedelta(seconds=seconds * len(record.question_ids))
+    limit = timedelta(seconds=find_pace(choice) * len(record.question_ids))
     return record.started_at + limit if limit else None
 
 

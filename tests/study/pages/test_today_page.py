@@ -14,6 +14,7 @@ from study.learner.path import path_ids
 from study.pages.review import ReviewPage
 from study.pages.today import TodayPage
 from study.ports.context import Context, find_visit
+from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
 from study.web.frame import load_header
 from tests.flashcards.card_events import shown
@@ -131,22 +132,26 @@ def test_before_the_day_begins_today_says_until_when_it_lasts(
     assert ("Today lasts until 04:00." in words(early.load(opened("b1")))) == said
 
 
+def miss_surely(store: Store, profile: str, question: str, moment: datetime) -> None:
+    """A wrong answer to one question, given without a doubt."""
+    quiz = store.quizzes.start(profile, seed=1, question_ids=(question,), choice={}, started_at=moment)
+    wrong = QuizAnswer(
+        question_id=question,
+        option="x",
+        correct=False,
+        answered_at=moment,
+        duration_ms=1,
+        confidence="sure",
+    )
+    store.quizzes.append(quiz.id, wrong)
+
+
 def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_first(
     today: TodayPage, review: ReviewPage, now: datetime
 ) -> None:
     store = today.context.store
     profile = store.profiles.add("b1", "Ana", now=now).id
-    yesterday = now - timedelta(days=1)
-    quiz = store.quizzes.start(profile, seed=1, question_ids=("q-dq-what",), choice={}, started_at=yesterday)
-    wrong = QuizAnswer(
-        question_id="q-dq-what",
-        option="x",
-        correct=False,
-        answered_at=yesterday,
-        duration_ms=1,
-        confidence="sure",
-    )
-    store.quizzes.append(quiz.id, wrong)
+    miss_surely(store, profile, "q-dq-what", now - timedelta(days=1))
     html = today.load(opened("b1"))
     assert "1 question comes back today : you were sure and missed it." in words(html)
     assert 'href="/quiz?mode=again"' in html
@@ -182,16 +187,7 @@ def test_a_question_that_is_said_to_come_back_tomorrow_is_not_in_todays_review(
 ) -> None:
     store = review.context.store
     profile = store.profiles.add("b1", "Ana", now=now).id
-    quiz = store.quizzes.start(profile, seed=1, question_ids=("q-dq-what",), choice={}, started_at=now)
-    wrong = QuizAnswer(
-        question_id="q-dq-what",
-        option="x",
-        correct=False,
-        answered_at=now,
-        duration_ms=1,
-        confidence="sure",
-    )
-    store.quizzes.append(quiz.id, wrong)
+    miss_surely(store, profile, "q-dq-what", now)
     goto = review.act({"act": "start"}, opened("b1"))["goto"]
     run = store.five_minute_reviews.find(profile, goto.removeprefix("/review?run="))
     assert run is not None

@@ -268,15 +268,6 @@ def test_a_damaged_backup_is_refused_and_nothing_is_changed(
     assert names(store) == ["Ana"]
 
 
-def test_a_database_is_backed_up_before_its_tables_are_upgraded(tmp_path: Path) -> None:
-    old = (Path(__file__).parent / "files" / "step-8.sql").read_text("utf-8")
-    with sqlite3.connect(tmp_path / "study.sqlite3") as connection:
-        connection.executescript(old)
-    connection.close()
-    open_store(f"sqlite:///{tmp_path / 'study.sqlite3'}").close()
-    assert [made.reason for made in Snapshots(tmp_path / "study.sqlite3").listed()] == ["upgrade"]
-
-
 def old_backup(snapshots: Snapshots, *, revision: str = "") -> str:
     """Put a database with the tables of step 8 among the backups; `revision` is what it says of itself."""
     old = (Path(__file__).parent / "files" / "step-8.sql").read_text("utf-8")
@@ -327,18 +318,6 @@ def test_data_of_a_newer_app_makes_no_backup_at_each_attempt_to_open_it(
     with pytest.raises(LearnerError, match="newer version"):
         open_store(settings.database_url)
     assert not (settings.home / "backups").exists()
-
-
-def test_the_backup_before_an_upgrade_lies_in_the_data_folder(tmp_path: Path) -> None:
-    old = (Path(__file__).parent / "files" / "step-8.sql").read_text("utf-8")
-    database, home = tmp_path / "elsewhere" / "study.sqlite3", tmp_path / "home"
-    database.parent.mkdir()
-    with closing(sqlite3.connect(database)) as connection:
-        connection.executescript(old)
-    open_store(f"sqlite:///{database}", home=home).close()
-    found = snapshots_of(f"sqlite:///{database}", home)
-    assert found is not None
-    assert [made.reason for made in found.listed()] == ["upgrade"]
 
 
 def test_a_restore_gives_up_when_another_program_keeps_the_database(

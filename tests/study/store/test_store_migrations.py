@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from study.store import open_store
 from study.store.database import Database, open_database
 from study.store.migrations import HEAD, alembic_config, migrate_database, read_version, version_table
 from study.store.schema import metadata
+from study.store.snapshots import Snapshots, snapshots_of
 
 STEP_8 = Path(__file__).parent / "files" / "step-8.sql"
 
@@ -83,6 +85,25 @@ def test_a_store_from_before_alembic_opens_with_all_that_is_in_it(tmp_path: Path
     assert version_of(store.database) == HEAD
     assert "schema_steps" not in inspect(store.database.engine).get_table_names()
     store.close()
+
+
+def test_a_database_is_backed_up_before_its_tables_are_upgraded(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "study.sqlite3") as connection:
+        connection.executescript(STEP_8.read_text("utf-8"))
+    connection.close()
+    open_store(f"sqlite:///{tmp_path / 'study.sqlite3'}").close()
+    assert [made.reason for made in Snapshots(tmp_path / "study.sqlite3").listed()] == ["upgrade"]
+
+
+def test_the_backup_before_an_upgrade_lies_in_the_data_folder(tmp_path: Path) -> None:
+    database, home = tmp_path / "elsewhere" / "study.sqlite3", tmp_path / "home"
+    database.parent.mkdir()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(STEP_8.read_text("utf-8"))
+    open_store(f"sqlite:///{database}", home=home).close()
+    found = snapshots_of(f"sqlite:///{database}", home)
+    assert found is not None
+    assert [made.reason for made in found.listed()] == ["upgrade"]
 
 
 def test_data_of_an_unreleased_version_is_left_alone(database: Database) -> None:
