@@ -1,6 +1,8 @@
 """The streams of a class: states that come once, reconnects that miss nothing, few for one phone."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Any
@@ -166,8 +168,29 @@ class _Faulty:
         self.told += 1
         raise ZeroDivisionError
 
-    def listen(self, *_: object, **__: object) -> None:
-        pass
+    def listen(self, heard: Callable[[str], None], *, connected: Callable[[], None]) -> None:
+        self.connected = connected
+
+
+def test_a_notice_that_comes_while_the_app_ends_starts_nothing(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[str] = []
+    monkeypatch.setattr(process_sync, "note_error", lambda _, error: noted.append(repr(error)))
+    faulty: Any = _Faulty()
+
+    def connect_late() -> None:
+        time.sleep(0.2)
+        faulty.connected()
+        time.sleep(0.2)
+
+    async def play() -> None:
+        live = await school.start()
+        ProcessSync(log=faulty, notices=faulty, rooms={live.room.code: live}, deleted=print).start()
+        asyncio.get_running_loop().run_in_executor(None, connect_late)
+
+    played(play)
+    assert (noted, faulty.looks) == ([], 0)
 
 
 def test_an_error_that_nobody_foresaw_ends_no_loop_between_processes(
