@@ -60,6 +60,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     writer = QuestionWriter(exchange=exchange, imports=core.imports)
     writing = QuestionWriting(context=context, writer=writer)
     ports.quiz = quiz
+    ports.open_quiz = quiz.open_quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
     ports.class_kinds = QuizClassKinds()

@@ -12,7 +12,7 @@ from quizzes.pages.writing import ADDRESS, QuestionDone, QuestionWriting
 from quizzes.session.modes import EXAM_PACES, MODES, RULES, Mode
 from quizzes.session.operations import new_seed
 from quizzes.session.presenter import QuizExercise
-from quizzes.session.quiz_options import QuizChoice, address_of, ends_at, find_pace, rules_of
+from quizzes.session.quiz_options import QuizChoice, address_of, ends_at, rules_of
 from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, by_concept
 from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
@@ -225,23 +225,11 @@ class QuizPage:
             concept=concept,
             concept_name=self.context.concepts.name(concept) if concept else "",
             asked_topic=visit.query.get("topic", ""),
-            unfinished=self._unfinished(visit),
+            open_quiz=self.exercise.open_quiz(visit),
             returning=len(operations.due(profile_id, now=visit.now)),
             badges=operations.badges(profile_id, now=visit.now),
             shared_count=len(operations.choose_questions(profile_id, shared, now=visit.now)) if shared else 0,
         )
-
-    def _unfinished(self, visit: Visit) -> dict[str, Any] | None:
-        found = self.exercise.operations.unfinished(visit.profile.id, now=visit.now)
-        if found is None:
-            return None
-        choice, position = found
-        return {
-            "address": address_of(choice),
-            "position": position,
-            "mode": choice.mode,
-            "has_clock": find_pace(choice) > 0,
-        }
 
 
 def _find_named(visit: Visit) -> QuizChoice:

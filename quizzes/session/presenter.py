@@ -11,7 +11,7 @@ from quizzes.interchange.user_bank import LiveBank
 from quizzes.session.feedback import announce_feedback, format_verdict, list_rows
 from quizzes.session.modes import SECOND_ATTEMPT_RULE
 from quizzes.session.operations import QuizOperations
-from quizzes.session.quiz_options import rules_of
+from quizzes.session.quiz_options import address_of, find_pace, rules_of
 from quizzes.session.session import Position, draw_questions, offer_choices
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
@@ -20,6 +20,7 @@ from study.learner.progress import typical_seconds
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
 from study.ports.subjects import Subjects
+from study.ports.today import OpenQuiz
 from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.store.logs.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
 from study.text.markup import to_html, to_plain
@@ -44,6 +45,20 @@ class QuizExercise:
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
         return self.operations.bank.concepts_of
+
+    def open_quiz(self, visit: Visit) -> OpenQuiz | None:
+        """Return the quiz that the learner chose last, if it was begun and not ended."""
+        found = self.operations.unfinished(visit.profile.id, now=visit.now)
+        if found is None:
+            return None
+        choice, position = found
+        return OpenQuiz(
+            name="exam" if choice.mode == "exam" else "quiz",
+            address=address_of(choice),
+            answered=len(position.answered),
+            total=position.total,
+            has_clock=find_pace(choice) > 0,
+        )
 
     def question(self, visit: Visit, record: QuizRecord, position: Position) -> Fragment:
         """Render the open question; its HTML doesn't reveal what is right."""

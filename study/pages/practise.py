@@ -30,6 +30,7 @@ class PractisePage:
             unfinished=self.review.unfinished(visit),
             due=self.ports.cards_due(visit),
             tasks=self.ports.tasks_done(visit),
+            open_quiz=self.ports.open_quiz(visit),
             recurring=self.ports.recurring_misses(visit),
         )
 

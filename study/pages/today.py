@@ -67,6 +67,7 @@ class TodayPage:
             due=self.ports.cards_due(visit),
             plan=self.review.plan(visit),
             unfinished=self.review.unfinished(visit),
+            open_quiz=self.ports.open_quiz(visit),
             streak=_format_streak(visit, moments),
             recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
             last_run=(self.ports.last_run(visit) or ""),

@@ -28,7 +28,7 @@ from study.ports.learn import (
 )
 from study.ports.review import AskForCards, CardActivity, ExplainActivity, QuizActivity
 from study.ports.subjects import Subjects
-from study.ports.today import CardsDue
+from study.ports.today import CardsDue, OpenQuiz
 from study.store.logs.tasks import TaskAttempt
 
 
@@ -63,6 +63,7 @@ class Ports:
     class_grids: ClassGrids = field(init=False)
     class_grader: ClassGrader = field(init=False)
     class_cards: WriteClassCards = field(init=False)
+    open_quiz: Callable[[Visit], OpenQuiz | None] = lambda _: None
     last_run: Callable[[Visit], str | None] = lambda _: None
     """One line about the learner's last training run, or the lab's; None or empty without one."""
 

@@ -1,4 +1,4 @@
-"""What Today says of a learner's cards."""
+"""What Today says of a learner's cards, and of a quiz that was left open."""
 
 from dataclasses import dataclass
 
@@ -30,3 +30,16 @@ class CardsDue:
     def left(self) -> int:
         """All cards that a learner would see today."""
         return self.due + self.new
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenQuiz:
+    """A quiz that was begun and not ended."""
+
+    name: str
+    """What it is called in a sentence: an exam, or a quiz."""
+
+    address: str
+    answered: int
+    total: int
+    has_clock: bool

@@ -46,7 +46,7 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
     number.focus()
     expect(number.locator(".tip")).to_contain_text("computed here:")
     expect(page.locator("#mode a.term").first).to_have_attribute("href", re.compile(r"^/concept\?id="))
-    page.get_by_role("button", name="I have read this, next: Why").focus()
+    page.get_by_role("button", name="Mark as read and go on to “Why”").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#mode-title")).to_contain_text("Why")
     row = page.get_by_role("navigation", name="Study modes")
@@ -105,7 +105,7 @@ def test_back_and_forward_step_through_the_modes_and_the_tab_says_which(visit: V
 def test_the_next_part_begins_at_its_heading_on_a_phone(visit: Visit, address: str) -> None:
     page = visit(address=address, width=390, height=844, has_touch=True).open("/concept?id=lora-rank")
     for name in ("Why", "Deep"):
-        page.get_by_role("button", name=f"I have read this, next: {name}").tap()
+        page.get_by_role("button", name=f"Mark as read and go on to “{name}”").tap()
         expect(page.locator("#mode-title")).to_contain_text(name)
         expect(page.locator("#mode")).to_be_focused()
         page.wait_for_function(
@@ -116,7 +116,7 @@ def test_the_next_part_begins_at_its_heading_on_a_phone(visit: Visit, address: s
 def test_a_step_that_only_the_page_has_scrolled_to_was_not_read(visit: Visit, address: str) -> None:
     visitor = visit(address=address, height=800)
     page = visitor.open("/concept?id=qlora")
-    page.get_by_role("button", name="I have read this, next: Why").click()
+    page.get_by_role("button", name="Mark as read and go on to “Why”").click()
     expect(page.locator("#mode")).to_be_focused()
     assert page.evaluate("window.scrollY") > 0
     page.wait_for_timeout(2000)  # longer than the place of reading takes to be sent

@@ -92,3 +92,11 @@ def test_the_table_of_bit_widths_has_a_row_for_each(bits: Bits) -> None:
     assert f"{measurements.bits_cpu_seconds(bits):.2f}" == cells[4]
     assert f"{measurements.bits_loss(bits, 'before'):.3f}" == cells[5]
     assert f"{measurements.bits_loss(bits, 'after'):.3f}" == cells[6]
+
+
+def test_a_lesson_that_quotes_a_measured_peak_names_the_number_type_of_the_runs() -> None:
+    cells = json.loads(measurements.RANKS.read_text("utf-8"))["cells"]
+    (compute,) = {cell["compute"] for cell in cells}
+    quoting = [run for run in map(run_of, LESSONS) if "[[rank_peak_bytes" in run]
+    assert len(quoting) == 5
+    assert [run for run in quoting if compute not in run] == []

@@ -9,6 +9,7 @@ import pytest
 from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import CardExercise
 from quizzes.session.presenter import quiz_exercise
+from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError
 from study.learner.path import path_ids
 from study.pages.review import ReviewPage
@@ -212,6 +213,18 @@ def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the
     for concept in list(context.concepts.by_id)[:10]:
         context.store.lessons.mark(visit.profile.id, concept, "learn", "opened", at=visit.now)
     assert quiz.operations.known_concepts(visit.profile.id) is None
+
+
+def test_an_exam_left_open_is_offered(today: TodayPage, review: ReviewPage, now: datetime) -> None:
+    today.ports.open_quiz = review.quiz.open_quiz
+    profile = today.context.store.profiles.of_browser("b1", now=now).id
+    rate_one(review.cards, profile, 3, now)
+    assert "Go on with your" not in words(today.load(opened("b1")))
+    exam = QuizChoice(mode="exam", length=5, seed=7)
+    review.quiz.operations.start(profile, exam, now=now)
+    html = today.load(opened("b1"))
+    assert "Go on with your exam : 0 of 5 answered. Its clock is running." in words(html)
+    assert 'href="/quiz?mode=exam&amp;n=5&amp;seed=7"' in html
 
 
 def test_a_review_that_was_begun_today_is_gone_on_with(
