@@ -464,7 +464,9 @@ function follow(reply) {
 function settleLive() {
   const form = liveForm();
   if (!form) return;
-  if (form.elements.narrow) form.elements.narrow.value = matchMedia('(max-width: 640px)').matches ? 'yes' : 'no';
+  // A phone's drawing has the larger letters, so it is also the one for large text.
+  const narrow = matchMedia('(max-width: 640px)').matches || document.documentElement.matches('.large-text:not(.projector)');
+  if (form.elements.narrow) form.elements.narrow.value = narrow ? 'yes' : 'no';
   element.querySelectorAll('[data-drives]').forEach(placeSlider);
   const place = find('[data-then]');
   if (place) { const act = place.dataset.then; delete place.dataset.then; askLive(act); }

@@ -17,6 +17,7 @@ function setTight() {
 function applyLook() {
   const root = document.documentElement;
   root.style.fontSize = TEXT_SIZES[chosenLook('text-size')] || '';
+  root.classList.toggle('large-text', parseFloat(root.style.fontSize) > 100);
   setTight();
   const dark = chosenLook('theme') === 'dark' || (chosenLook('theme') !== 'light' && DARK_SYSTEM.matches);
   // Gradio keeps the class at the body and follows the system there; pages without Gradio have it at the root alone.

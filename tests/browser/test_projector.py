@@ -237,11 +237,16 @@ def test_the_projector_view_makes_figures_larger(
     page.close()
 
 
-def test_larger_text_in_the_projector_view_makes_labels_and_dialogs_larger_and_names_nobody(
+def test_larger_text_makes_labels_and_dialogs_larger_and_a_projector_names_nobody(
     chromium: Browser, own_address: str
 ) -> None:
     heights: dict[str, tuple[float, float]] = {}
-    for size, view in (("usual", "usual"), ("usual", "projector"), ("larger", "projector")):
+    for size, view in (
+        ("usual", "usual"),
+        ("larger", "usual"),
+        ("usual", "projector"),
+        ("larger", "projector"),
+    ):
         context = chromium.new_context(viewport={"width": 1920, "height": 1080})
         context.add_init_script(f"localStorage.setItem('text-size', '{size}')")
         page = context.new_page()
@@ -256,8 +261,9 @@ def test_larger_text_in_the_projector_view_makes_labels_and_dialogs_larger_and_n
         expect(page.get_by_role("heading", name="Settings")).to_be_visible()
         expect(page.get_by_label("Your name")).to_be_visible(visible=view == "usual")
         context.close()
-    usual, projector, larger = heights.values()
-    assert all(a < b < c for a, b, c in zip(usual, projector, larger, strict=True)), heights
+    usual, large, projector, largest = heights.values()
+    assert all(a < b < c for a, b, c in zip(usual, projector, largest, strict=True)), heights
+    assert all(b > 1.2 * a for a, b in zip(usual, large, strict=True)), heights
 
 
 def test_the_lab_opens_what_it_shows_on_a_projector_in_a_new_tab(chromium: Browser, own_address: str) -> None:
