@@ -37,8 +37,9 @@ class RunFolder:
 
     @property
     def started_at(self) -> str:
-        """When it was submitted, in UTC, as `4 March 2026, 10:00`."""
-        return format_moment(datetime.strptime(self.run_id[:15], "%Y%m%d-%H%M%S"))
+        """When it was submitted, in UTC, as `4 March 2026, 10:00:07`: the seconds tell equal runs apart."""
+        at = datetime.strptime(self.run_id[:15], "%Y%m%d-%H%M%S")
+        return f"{format_moment(at)}:{at:%S}"
 
     @property
     def events_path(self) -> Path:

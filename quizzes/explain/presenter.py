@@ -324,7 +324,7 @@ class ExplainExercise:
         said = "explained wrongly" if verdict == "contradicted" else "not explained"
         return Missed(
             name=escape(concept.label),
-            returns=f"{said}; cards about it are due now" if advice else said,
+            returns=f"{said}; cards about it are ready now" if advice else said,
             concepts=(advice.about,) if advice else (),
         )
 

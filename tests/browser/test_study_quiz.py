@@ -189,7 +189,7 @@ def test_a_miss_comes_back_as_cards(visit: Visit) -> None:
         answer_by_keyboard(page)
         missed = page.locator(".option.wrong").count() == 1
         if missed:
-            expect(page.get_by_text("due now")).to_be_visible()
+            expect(page.get_by_text("ready now")).to_be_visible()
             break
         page.keyboard.press("Enter")
         expect(page.locator("#stem")).to_be_visible()

@@ -51,7 +51,7 @@ def test_the_evidence_is_marked_in_the_learners_own_escaped_words(page: ExplainP
 def test_what_is_missing_or_contradicted_becomes_due_cards_once(page: ExplainPage, cards: Cards) -> None:
     html = explained(page)
     assert cards.asked == [("lora-update", "trainable-state")]
-    assert "Cards about what is missing or wrong are due now" in words(html)
+    assert "Cards about what is missing or wrong are ready now" in words(html)
     polled(page, act(page, html, "clarify", fields={"reply": ["We say few."]}))
     assert len(cards.asked) == 1
 
@@ -235,7 +235,7 @@ def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     wrong = ending.missed[0]
     assert (str(wrong.name), wrong.returns) == (
         "Low-rank update",
-        "explained wrongly; cards about it are due now",
+        "explained wrongly; cards about it are ready now",
     )
     event_of_ours = build_event(piece.html, "claim")
     assert event_of_ours["act"] in exercise.acts

@@ -147,7 +147,7 @@ def test_a_quiz_ends_with_what_was_missed_and_one_next_step(page: QuizPage) -> N
         answer(page, html, query, correct=number > 0)
         html = onward(page, query)["html"]
     assert f"Missed {words(to_html(missed.stem))}" in words(html)
-    assert "Cards about what you missed are due now." in words(html)
+    assert "Cards about what you missed are ready now." in words(html)
     assert primary(html) == ["Review the cards that are due"]
     assert f"Read about {page.context.concepts.name(missed.concepts[0])}" in words(html)
 

@@ -112,7 +112,7 @@ def test_who_does_not_know_it_yet_sees_the_answer_at_once_and_it_counts_as_misse
     ana.press("give-up")
     assert "Not answered." in words(ana.html)
     assert "Try again" not in words(ana.html)
-    assert re.search(r"\d cards? about this (is|are) due now\.", words(ana.html))
+    assert re.search(r"\d cards? about this (is|are) ready now\.", words(ana.html))
     assert [(one.attempt, one.correct, one.points, one.given) for one in ana.log] == [
         (1, False, 0, {}),
         (2, False, 0, {}),

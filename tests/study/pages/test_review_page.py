@@ -37,7 +37,7 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
     result = review.act(event, opened("b1"))["html"]
     done = review.act(build_event(result, "next", query=query), opened("b1"))["html"]
     assert "9 cards rated. 3 of 3 questions right. 1 of 4 concepts explained." in words(done)
-    assert "Few trainable parameters not explained; cards about it are due now" in words(done)
+    assert "Few trainable parameters not explained; cards about it are ready now" in words(done)
     assert words(review.load(opened("b1", query[1:]))) == words(done)
 
 
