@@ -62,5 +62,5 @@ def _refuse(scope: Scope) -> Response:
     nothing but the address."""
     if scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
         return PlainTextResponse(REFUSAL, status_code=403)
-    page = render("classroom/join.html", title="Join a class", app_name=APP_NAME, error="")
+    page = render("classroom/student/join.html", title="Join a class", app_name=APP_NAME, error="")
     return HTMLResponse(page, status_code=403, headers={"Cache-Control": "no-store"})

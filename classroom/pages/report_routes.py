@@ -36,7 +36,7 @@ class ReportRoutes:
         if found is None:
             return not_found(f"There is no class with the code {code}.")
         return documents.page(
-            "report",
+            "report/report",
             title=f"Report: {found.record.room.title}",
             code=code,
             found=found,

@@ -87,7 +87,7 @@ class StartRoutes:
         plans = await run_in_threadpool(self._plans.all, broken)
         classes = self._context.store.classes
         return documents.page(
-            "classes",
+            "start/classes",
             title="Class",
             places=self._context.places,
             here=find_place(self._context.places, "/class"),
@@ -187,7 +187,7 @@ class StartRoutes:
         """Questions that ask for the same, as options of a choice."""
         found = self._plans.find_twins(question[:LONGEST_SEARCH])
         named = [(each.id, f"{to_plain(each.text)} ({each.id})") for each in found]
-        return HTMLResponse(render("classroom/twins.html", twins=named))
+        return HTMLResponse(render("classroom/start/twins.html", twins=named))
 
 
 def known_address(asked: str, addresses: Sequence[OwnAddress]) -> str:
@@ -306,4 +306,4 @@ def _entry_as_sent(written: str) -> EditorEntry:
 
 
 def _answer_with(entries: Sequence[EditorEntry], *, asks: bool = False) -> Response:
-    return HTMLResponse(render("classroom/plan_entries.html", entries=entries, asks=asks))
+    return HTMLResponse(render("classroom/start/plan_entries.html", entries=entries, asks=asks))

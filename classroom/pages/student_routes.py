@@ -59,22 +59,22 @@ class StudentRoutes:
         try:
             live = await self._hub.find(code)
         except LearnerError as error:
-            return documents.page("join", title="Join a class", status=404, error=str(error))
-        return documents.page("student", title=live.room.title, code=code, figures=live.has_figures)
+            return documents.page("student/join", title="Join a class", status=404, error=str(error))
+        return documents.page("student/student", title=live.room.title, code=code, figures=live.has_figures)
 
     async def type_code(self, code: str = "") -> Response:
         """For those who can't scan, and the short address of a class."""
         if re.fullmatch("[0-9]{6}", code):
             return RedirectResponse(f"/class/{code}", HTTPStatus.SEE_OTHER)
         error = "A code has six digits." if code else ""
-        return documents.page("join", title="Join a class", error=error)
+        return documents.page("student/join", title="Join a class", error=error)
 
     async def help(self, request: Request) -> Response:
         """What to check when phones can't connect; opened on a phone it is the test itself."""
         is_phone = request.client is not None and not is_own_address(request.client.host)
         links = [] if is_phone else self._help_links(request)
         return documents.page(
-            "help",
+            "student/help",
             title="When phones can't connect",
             is_phone=is_phone,
             links=links,

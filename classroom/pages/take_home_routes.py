@@ -55,9 +55,9 @@ class TakeHomeRoutes:
         try:
             live, cards = await self._cards(code, request)
         except LearnerError as error:
-            return documents.page("join", title="Join a class", status=404, error=str(error))
+            return documents.page("student/join", title="Join a class", status=404, error=str(error))
         return documents.page(
-            "cards",
+            "student/cards",
             title=f"Your cards: {live.room.title}",
             code=code,
             cards=[(to_html(card.front), to_html(card.back), to_html(card.why)) for card in cards],

@@ -82,7 +82,7 @@ class TeacherRoutes:
         link = self._link(live, request)
         key_link = f"{_own_link(live, request)}/teach?key={key}" if key else ""
         return documents.page(
-            "teacher",
+            "teacher/teacher",
             title=f"Teach: {live.room.title}",
             live=live,
             code=code,
@@ -105,7 +105,7 @@ class TeacherRoutes:
         live.apply_blanking(is_blank=False)  # a page that is just opened shows the class
         link = self._link(live, request)
         return documents.page(
-            "screen",
+            "screen/screen",
             title=live.room.title,
             code=code,
             figures=live.has_figures,

@@ -66,7 +66,7 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
 
     def make() -> Markup:
         return render(
-            "classroom/student_now.html",
+            "classroom/student/student_now.html",
             **_common(live, shown=shown, settings=begun, student=True),
             **{"cell": None, "verdicts": [], "free": {}, "own": [], **own},
             kicked=kicked,
@@ -126,7 +126,7 @@ def screen_state(live: LiveRoom, *, link: str) -> State:
     """What the projector shows; it names nobody."""
     shown, counts = results.is_shown(live), _counts(live, quiz.students_done(live))
     html = render(
-        "classroom/screen_now.html",
+        "classroom/screen/screen_now.html",
         **_common(live, shown=shown, settings=live.figure_settings),
         link=link,
         shown=shown,
@@ -150,7 +150,7 @@ def teacher_state(live: LiveRoom) -> State:
     discussing = live.state.phase in ("advice", "discuss")
     common = _common(live, shown=True, settings=live.figure_settings, singles=True)
     html = render(
-        "classroom/teacher_now.html",
+        "classroom/teacher/teacher_now.html",
         **common,
         students=[
             {
