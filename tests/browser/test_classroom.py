@@ -72,6 +72,9 @@ def test_a_class_plays_a_plan(classroom: Classroom) -> None:
     expect(ana.locator("#now")).to_contain_text("Your answer is saved")
 
 
+STEP_SHOWN = "document.querySelector('[aria-current=step]')?.outerHTML ?? null"
+
+
 def test_axe_finds_nothing_on_the_three_screens(classroom: Classroom) -> None:
     teacher = classroom.start("rank-25")
     screen, ana = classroom.screen(), classroom.phone()
@@ -81,8 +84,9 @@ def test_axe_finds_nothing_on_the_three_screens(classroom: Classroom) -> None:
         assert violations_by_theme(home) == NONE_FOUND, path
     for step in ("vote", "advice", "reveal"):
         while True:
+            shown = teacher.evaluate(STEP_SHOWN)
             teacher.locator("[data-do=next]").click()
-            ana.wait_for_timeout(400)
+            teacher.wait_for_function(f"before => {STEP_SHOWN} !== before", arg=shown)
             if teacher.locator(f"[aria-current=step][data-phase={step}]").count():
                 break
         if step == "vote":
