@@ -102,11 +102,15 @@ class Hub:
             "leaderboard": leaderboard,
         }
         check_options(options)
-        codes = await asyncio.to_thread(self.context.store.classes.codes)
-        room = build_room(plan, options, taken=codes, rng=self.context.rng, now=self._now())
-        specs = [activity.to_json() for activity in plan.activities]
-        await self.writer.do(lambda t: t.open_room(room, specs), lambda _: None)
-        return await self.find(room.code)
+        now, specs = self._now(), [activity.to_json() for activity in plan.activities]
+
+        def write(transaction: ClassTransaction) -> str:
+            taken = transaction.read_codes()  # inside it, because another process may draw a code meanwhile
+            room = build_room(plan, options, taken=taken, rng=self.context.rng, now=now)
+            transaction.open_room(room, specs)
+            return room.code
+
+        return await self.find(await self.writer.do(write, lambda _: None))
 
     async def find(self, code: str) -> LiveRoom:
         """The room with this code. Raises LearnerError when there is no such room."""

@@ -58,10 +58,6 @@ class ClassLog(StoreLog):
         )
         return {row.room_id for row in self._rows(wanted)}
 
-    def codes(self) -> set[str]:
-        """The codes that are in use."""
-        return {row.code for row in self._rows(select(t.class_rooms.c.code))}
-
     def record(self, code: str) -> ClassRecord | None:
         rooms = t.class_rooms
         with self._database.read() as connection:
