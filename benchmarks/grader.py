@@ -10,7 +10,6 @@ Three baselines each get the threshold that suits them best on the answers that 
 grader does not.
 """
 
-import argparse
 import json
 import re
 import time
@@ -45,6 +44,7 @@ from quizzes.grader.worker.fit_limits import build_scorer
 from quizzes.grader.worker.network import build_network
 from quizzes.grader.worker.reader import Reader, load_reader
 from study.base.model_files import ignore_progress
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.ports.classes import VERDICTS, ConceptVerdict
@@ -80,11 +80,7 @@ def count_confusion(judged: Sequence[JudgedAnswer]) -> dict[ConceptVerdict, dict
 
 def main() -> None:
     """Print every table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.grader",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.grader", __doc__)
     parser.add_argument(
         "--answers", default="held-out", help="a name, or a file of JSON lines (default: held-out)"
     )

@@ -11,7 +11,6 @@ acknowledged once its answer has arrived, and each is looked up. An event whose 
 there or not, but never half.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -32,6 +31,7 @@ from typing import Any
 import httpx
 
 from benchmarks.load import HTML, Measured, SimulatedBrowser, start_app
+from study.base.module_parser import build_module_parser
 from study.io.unfinished_import import restore_unfinished
 from study.store import open_store
 from tests.visits import build_event
@@ -312,11 +312,7 @@ async def _play(
 
 def main() -> None:
     """Kill, look, start again; print what was lost, and one JSON line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.kills",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.kills", __doc__)
     parser.add_argument("--kills", type=int, default=200, help="times that the app is killed (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same events")
     options = parser.parse_args()

@@ -8,7 +8,6 @@ sending an event to having its answer. The client runs beside the server and tak
 the processor's time of the server is given as well.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -31,6 +30,7 @@ import httpx
 import psutil
 
 from benchmarks.pages import served_at
+from study.base.module_parser import build_module_parser
 from tests.visits import build_event
 
 ROOT = Path(__file__).parents[1]
@@ -173,11 +173,7 @@ def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 def main() -> None:
     """Print one line per round, then one JSON line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.load",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.load", __doc__)
     parser.add_argument("--learners", type=int, help="one round of so many (default: 30, 100 and 200)")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two events of a learner")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of a round")

@@ -38,6 +38,7 @@ from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
 from lora_lab.worker.training.work import list_versions
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from tests.lora_lab.worker.alone import train_alone
 from tests.lora_lab.worker.builders import cell_gradient
@@ -95,11 +96,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.training", __doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="steps per round")
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
