@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from random import Random
 
-from benchmarks.class_app import cpu_of, family, open_class, running
+from benchmarks.app_process import running
+from benchmarks.class_app import cpu_of, family, open_class
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student
 from study.base.module_parser import build_module_parser

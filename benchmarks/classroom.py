@@ -29,18 +29,8 @@ from typing import Any
 
 from sqlalchemy import create_engine, select
 
-from benchmarks.class_app import (
-    SERVER,
-    cpu_of,
-    database,
-    family,
-    lead,
-    memory_of,
-    open_class,
-    running,
-    start,
-    votes_of,
-)
+from benchmarks.app_process import SERVER, running, start
+from benchmarks.class_app import cpu_of, database, family, lead, memory_of, open_class, votes_of
 from classroom.activities.activity import ROUNDS
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student, StudentBehaviour

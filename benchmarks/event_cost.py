@@ -17,7 +17,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.load import Measured, SimulatedBrowser, served
+from benchmarks.app_process import running
+from benchmarks.load import APP, Measured, SimulatedBrowser
 from study.base.module_parser import build_module_parser
 
 WITHOUT_LIMITS = "?new=500&minutes=0"  # a card always waits
@@ -51,7 +52,7 @@ def main() -> None:
     parser = build_module_parser("benchmarks.event_cost", __doc__)
     parser.add_argument("--ratings", type=int, default=300)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (address, server):
+    with tempfile.TemporaryDirectory() as folder, running(APP, Path(folder)) as (server, address):
         taken = asyncio.run(cost(address, server.pid, options.ratings))
     for kind in ("flip", "rate"):
         print(f"{kind}: through Gradio {taken[kind, True]:.1f} ms, own route {taken[kind, False]:.1f} ms")

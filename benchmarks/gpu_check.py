@@ -103,7 +103,7 @@ class CheckReport:
             "",
         ]
         if self.rows:
-            worst = max(self.rows, key=_miss)
+            worst = max(self.rows, key=lambda row: abs(row.error_percent))
             lines += [
                 f"Largest miss of a predicted peak: {worst.error_percent:+.2f} % (limit {LIMIT_PERCENT} %), "
                 f"for {BITS_LABELS[worst.spec.bits]} at rank {worst.spec.rank}.",
@@ -215,10 +215,6 @@ def _software() -> str:
     }
     allowed = ", ".join(name for name, is_on in kernels.items() if is_on)
     return f"Driver {driver}, CUDA {torch.version.cuda}, attention: {allowed}. Versions: {named}."
-
-
-def _miss(row: CheckRow) -> float:
-    return abs(row.error_percent)
 
 
 def _setting_of(spec: RunSpec) -> str:

@@ -13,10 +13,12 @@ grader does not.
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import fields, replace
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -68,14 +70,9 @@ def report_by(
     return {part: compute_report(parts[part]) for part in sorted(parts)}
 
 
-def count_confusion(judged: Sequence[JudgedAnswer]) -> dict[ConceptVerdict, dict[ConceptVerdict, int]]:
-    """Return the confusion matrix: the count of each verdict per label."""
-    counts: dict[ConceptVerdict, dict[ConceptVerdict, int]] = {}
-    for one in judged:
-        for label, verdict in one.pairs:
-            row = counts.setdefault(label, {})
-            row[verdict] = row.get(verdict, 0) + 1
-    return counts
+def count_confusion(judged: Sequence[JudgedAnswer]) -> Counter[tuple[ConceptVerdict, ConceptVerdict]]:
+    """Return the confusion matrix: the count of each pair of a label and a verdict."""
+    return Counter(pair for one in judged for pair in one.pairs)
 
 
 def main() -> None:
@@ -100,8 +97,8 @@ def main() -> None:
     if not options.quick:
         rows |= _parts(answers, prompts, reader, weights) | _baselines(answers, prompts, base)
     _table("all", rows)
-    for title, name in (("class", _kind), ("prompt", _prompt), ("voice", _voice)):
-        _table(title, report_by(judged, name))
+    for title, field in (("class", "kind"), ("prompt", "prompt_id"), ("voice", "voice")):
+        _table(title, report_by(judged, attrgetter(field)))
     _confusion(judged)
     if not options.quick:
         _latency(answers, prompts, models_dir)
@@ -312,8 +309,9 @@ def _cell(found: GraderReport, name: str) -> str:
 
 def _confusion(judged: Sequence[JudgedAnswer]) -> None:
     print(f"{'label, then verdicts':24}" + "".join(f"{name:>14}" for name in VERDICTS))
-    for label, row in count_confusion(judged).items():
-        print(f"{label:24}" + "".join(f"{row.get(name, 0):14}" for name in VERDICTS))
+    counts = count_confusion(judged)
+    for label in dict.fromkeys(label for label, _ in counts):
+        print(f"{label:24}" + "".join(f"{counts[label, name]:14}" for name in VERDICTS))
     print()
 
 
@@ -326,18 +324,6 @@ def _write_details(judged: Sequence[JudgedAnswer], prompts: Mapping[str, Prompt]
                 row = (answer.prompt_id, answer.kind, answer.voice, concept.id, label, verdict, answer.text)
                 lines.append("\t".join(row))
     path.write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def _kind(answer: LabelledAnswer) -> str:
-    return answer.kind
-
-
-def _prompt(answer: LabelledAnswer) -> str:
-    return answer.prompt_id
-
-
-def _voice(answer: LabelledAnswer) -> str:
-    return answer.voice
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.load import HTML, Measured, SimulatedBrowser, start_app
+from benchmarks.app_process import start
+from benchmarks.load import APP, HTML, Measured, SimulatedBrowser
 from study.base.module_parser import build_module_parser
 from study.io.unfinished_import import restore_unfinished
 from study.store import open_store
@@ -287,8 +288,7 @@ def _take_back_unfinished(data: Path) -> None:
 def is_whole(data: Path) -> bool:
     """Return whether SQLite finds the database whole."""
     with closing(sqlite3.connect(data / "study.sqlite3")) as database:
-        whole: bool = database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        return whole
+        return bool(database.execute("PRAGMA integrity_check").fetchone() == ("ok",))
 
 
 async def _play(
@@ -322,7 +322,7 @@ def main() -> None:
         data = Path(folder)
         for number in range(1, options.kills + 1):
             browsers = [SendingBrowser(kind, random.Random(rng.random())) for kind in KINDS]
-            server, address = start_app(data)
+            server, address = start(APP, data)
             asyncio.run(_play(address, browsers, server.kill, rng.uniform(0, LONGEST_SECONDS)))
             server.wait()
             _take_back_unfinished(data)

@@ -19,7 +19,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from benchmarks.load import served
+from benchmarks.app_process import running
+from benchmarks.load import APP
 from benchmarks.pages import CHROMIUM, FLAGS
 from lora_lab.settings.urls import LAB_PAGES
 from study.base.module_parser import build_module_parser
@@ -70,7 +71,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with (
         tempfile.TemporaryDirectory() as data,
-        served(Path(data)) as (address, _),
+        running(APP, Path(data)) as (_, address),
         sync_playwright() as playwright,
     ):
         chromium = next(found for name in CHROMIUM if (found := shutil.which(name)))
