@@ -8,13 +8,14 @@ from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes import families
-from quizzes.bank.bank import Question, load_bank
+from quizzes.bank.bank import load_bank
 from quizzes.bank.lint import lint_questions
 from quizzes.grader.command import add_grade_options
 from quizzes.grader.prompts import load_prompts
 from quizzes.interchange.exchange import WRITERS, QuestionExchange, question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.charts import ReadChart
+from quizzes.kinds.question import Question
 from quizzes.session.operations import QuizOperations
 from quizzes.stats.progress import statistics_of
 from study.base.errors import LearnerError

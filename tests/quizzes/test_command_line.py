@@ -7,7 +7,8 @@ import pytest
 
 from quizzes.__main__ import main
 from quizzes.bank.bank import load_bank
-from quizzes.session.operations import QuizChoice, QuizOperations
+from quizzes.session.operations import QuizOperations
+from quizzes.session.quiz_options import QuizChoice
 from study.content.concepts import ConceptMap
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
