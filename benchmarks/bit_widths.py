@@ -7,7 +7,6 @@ Every run has the same data, order, seed, rank and learning rate; only the store
 and memory are the same on a quiet and on a busy machine; CPU-seconds nearly so.
 """
 
-import argparse
 import gc
 import os
 import statistics
@@ -34,6 +33,7 @@ from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import cut_to, encode_example
 from lora_lab.worker.training.session import meter_for, open_session
 from lora_lab.worker.training.work import list_versions
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 from tests.lora_lab.worker.alone import measure_alone, train_alone
@@ -76,11 +76,7 @@ HEAD = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure every format and write the table; return exit status 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.bit_widths",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.bit_widths", __doc__)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--out", type=Path, default=PAGE)

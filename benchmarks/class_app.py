@@ -1,9 +1,6 @@
-"""The app that a benchmark of a class runs on: its start, its processes, and its teacher's steps."""
+"""The app that a benchmark of a class runs on: its database, its processes, and its teacher's steps."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +8,10 @@ from typing import Any
 
 import psutil
 
-from benchmarks.pages import served_at
+from benchmarks.app_process import SERVER
 from classroom.activities.activity import ROUNDS, Activity, Phase, activity_from
 from classroom.simulation.http_client import Client
 from tests.postgres import new_database
-
-ROOT = Path(__file__).parents[1]
-SERVER = os.environ.get("DATABASE_URL", "")
-"""Of PostgreSQL; empty: classes are in SQLite."""
 
 
 @contextmanager
@@ -29,29 +22,6 @@ def database(folder: Path) -> Iterator[str]:
         return
     with new_database(SERVER) as url:
         yield url
-
-
-@contextmanager
-def running(command: list[str], folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A server and its address, until the end of the block."""
-    server, address = start(command, folder, url)
-    try:
-        yield server, address
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def start(command: list[str], folder: Path, url: str, port: int = 0) -> tuple["subprocess.Popen[str]", str]:
-    """Start a server and wait until it says where it is."""
-    server = subprocess.Popen(
-        [sys.executable, *command, "--port", str(port), "--data-folder", str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return server, served_at(server)
 
 
 async def open_class(teacher: Client) -> tuple[str, list[Activity]]:

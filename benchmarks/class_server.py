@@ -3,7 +3,6 @@
 python -m benchmarks.class_server --port 8700 --data-folder /tmp/class
 """
 
-import argparse
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.grader.prompts import load_prompts
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import class_question
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.ports.context import Context
@@ -38,11 +38,7 @@ from study.web.serving.server import take_port
 
 def main() -> None:
     """Serve until killed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.class_server",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.class_server", __doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data-folder", type=Path, required=True)
     options = parser.parse_args()

@@ -3,7 +3,6 @@
 python -m benchmarks.class_wall --students 100 --seconds 2
 """
 
-import argparse
 import asyncio
 import os
 import tempfile
@@ -11,9 +10,11 @@ import time
 from pathlib import Path
 from random import Random
 
-from benchmarks.class_app import cpu_of, family, open_class, running
+from benchmarks.app_process import running
+from benchmarks.class_app import cpu_of, family, open_class
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student
+from study.base.module_parser import build_module_parser
 
 LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 120
@@ -21,11 +22,7 @@ PATIENCE_SECONDS = 120
 
 def main() -> None:
     """Open a class at its wall, answer, and print when the last answer had its verdicts."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.class_wall",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.class_wall", __doc__)
     parser.add_argument("--students", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=2.0, help="in which all answers arrive")
     options = parser.parse_args()

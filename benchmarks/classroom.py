@@ -11,7 +11,6 @@ The last one needs PostgreSQL: `tests.postgres` starts a throwaway server. Real 
 their own, on the same machine as the app. Figures: docs/classroom.md.
 """
 
-import argparse
 import asyncio
 import os
 import signal
@@ -30,21 +29,12 @@ from typing import Any
 
 from sqlalchemy import create_engine, select
 
-from benchmarks.class_app import (
-    SERVER,
-    cpu_of,
-    database,
-    family,
-    lead,
-    memory_of,
-    open_class,
-    running,
-    start,
-    votes_of,
-)
+from benchmarks.app_process import SERVER, running, start
+from benchmarks.class_app import cpu_of, database, family, lead, memory_of, open_class, votes_of
 from classroom.activities.activity import ROUNDS
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student, StudentBehaviour
+from study.base.module_parser import build_module_parser
 from study.store.class_schema import class_answers
 
 THINK_SECONDS = (0.0, 2.0)
@@ -97,11 +87,7 @@ class Figures:
 
 def main() -> None:
     """Run both parts and print their figures."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.classroom",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.classroom", __doc__)
     parser.add_argument("--students", type=int, default=200, help="students (default: 200)")
     parser.add_argument("--kills", type=int, default=20, help="times that the server is killed (default: 20)")
     parser.add_argument("--workers", type=int, default=0, help="processes for students, on PostgreSQL")

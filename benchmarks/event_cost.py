@@ -7,7 +7,6 @@ median of each is printed. On a machine with other work on all its cores the sam
 processor time of a quiet one (caches, shared cores), so the load is printed as well.
 """
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -18,7 +17,9 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.load import Measured, SimulatedBrowser, served
+from benchmarks.app_process import running
+from benchmarks.load import APP, Measured, SimulatedBrowser
+from study.base.module_parser import build_module_parser
 
 WITHOUT_LIMITS = "?new=500&minutes=0"  # a card always waits
 
@@ -48,14 +49,10 @@ async def _event_ms(browser: SimulatedBrowser, server_pid: int) -> float:
 
 def main() -> None:
     """Print one line per kind of press."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.event_cost",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.event_cost", __doc__)
     parser.add_argument("--ratings", type=int, default=300)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (address, server):
+    with tempfile.TemporaryDirectory() as folder, running(APP, Path(folder)) as (server, address):
         taken = asyncio.run(cost(address, server.pid, options.ratings))
     for kind in ("flip", "rate"):
         print(f"{kind}: through Gradio {taken[kind, True]:.1f} ms, own route {taken[kind, False]:.1f} ms")

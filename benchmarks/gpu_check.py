@@ -42,6 +42,7 @@ from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.training.work import list_versions
 from study.base.errors import first_line
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.base.units import as_bytes, as_count
 
@@ -102,7 +103,7 @@ class CheckReport:
             "",
         ]
         if self.rows:
-            worst = max(self.rows, key=_miss)
+            worst = max(self.rows, key=lambda row: abs(row.error_percent))
             lines += [
                 f"Largest miss of a predicted peak: {worst.error_percent:+.2f} % (limit {LIMIT_PERCENT} %), "
                 f"for {BITS_LABELS[worst.spec.bits]} at rank {worst.spec.rank}.",
@@ -151,11 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu_check",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.gpu_check", __doc__)
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--out", type=Path, default=REPORT)
@@ -218,10 +215,6 @@ def _software() -> str:
     }
     allowed = ", ".join(name for name, is_on in kernels.items() if is_on)
     return f"Driver {driver}, CUDA {torch.version.cuda}, attention: {allowed}. Versions: {named}."
-
-
-def _miss(row: CheckRow) -> float:
-    return abs(row.error_percent)
 
 
 def _setting_of(spec: RunSpec) -> str:

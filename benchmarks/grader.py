@@ -10,14 +10,15 @@ Three baselines each get the threshold that suits them best on the answers that 
 grader does not.
 """
 
-import argparse
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import fields, replace
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -45,6 +46,7 @@ from quizzes.grader.worker.fit_limits import build_scorer
 from quizzes.grader.worker.network import build_network
 from quizzes.grader.worker.reader import Reader, load_reader
 from study.base.model_files import ignore_progress
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.ports.classes import VERDICTS, ConceptVerdict
@@ -68,23 +70,14 @@ def report_by(
     return {part: compute_report(parts[part]) for part in sorted(parts)}
 
 
-def count_confusion(judged: Sequence[JudgedAnswer]) -> dict[ConceptVerdict, dict[ConceptVerdict, int]]:
-    """Return the confusion matrix: the count of each verdict per label."""
-    counts: dict[ConceptVerdict, dict[ConceptVerdict, int]] = {}
-    for one in judged:
-        for label, verdict in one.pairs:
-            row = counts.setdefault(label, {})
-            row[verdict] = row.get(verdict, 0) + 1
-    return counts
+def count_confusion(judged: Sequence[JudgedAnswer]) -> Counter[tuple[ConceptVerdict, ConceptVerdict]]:
+    """Return the confusion matrix: the count of each pair of a label and a verdict."""
+    return Counter(pair for one in judged for pair in one.pairs)
 
 
 def main() -> None:
     """Print every table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.grader",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.grader", __doc__)
     parser.add_argument(
         "--answers", default="held-out", help="a name, or a file of JSON lines (default: held-out)"
     )
@@ -104,8 +97,8 @@ def main() -> None:
     if not options.quick:
         rows |= _parts(answers, prompts, reader, weights) | _baselines(answers, prompts, base)
     _table("all", rows)
-    for title, name in (("class", _kind), ("prompt", _prompt), ("voice", _voice)):
-        _table(title, report_by(judged, name))
+    for title, field in (("class", "kind"), ("prompt", "prompt_id"), ("voice", "voice")):
+        _table(title, report_by(judged, attrgetter(field)))
     _confusion(judged)
     if not options.quick:
         _latency(answers, prompts, models_dir)
@@ -316,8 +309,9 @@ def _cell(found: GraderReport, name: str) -> str:
 
 def _confusion(judged: Sequence[JudgedAnswer]) -> None:
     print(f"{'label, then verdicts':24}" + "".join(f"{name:>14}" for name in VERDICTS))
-    for label, row in count_confusion(judged).items():
-        print(f"{label:24}" + "".join(f"{row.get(name, 0):14}" for name in VERDICTS))
+    counts = count_confusion(judged)
+    for label in dict.fromkeys(label for label, _ in counts):
+        print(f"{label:24}" + "".join(f"{counts[label, name]:14}" for name in VERDICTS))
     print()
 
 
@@ -330,18 +324,6 @@ def _write_details(judged: Sequence[JudgedAnswer], prompts: Mapping[str, Prompt]
                 row = (answer.prompt_id, answer.kind, answer.voice, concept.id, label, verdict, answer.text)
                 lines.append("\t".join(row))
     path.write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def _kind(answer: LabelledAnswer) -> str:
-    return answer.kind
-
-
-def _prompt(answer: LabelledAnswer) -> str:
-    return answer.prompt_id
-
-
-def _voice(answer: LabelledAnswer) -> str:
-    return answer.voice
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from typing import Any
 
 from lora_lab.runs.folder import list_runs
 from lora_lab.runs.state import RunState
+from study.base.module_parser import build_module_parser
 from study.base.settings import Settings, load_settings
 
 RANKS = (4, 8, 16, 32)
@@ -65,11 +66,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.grid",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.grid", __doc__)
     parser.add_argument(
         "--quick", action="store_true", help=f"{QUICK_STEPS} steps per cell instead of {STEPS}"
     )

@@ -11,7 +11,6 @@ acknowledged once its answer has arrived, and each is looked up. An event whose 
 there or not, but never half.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -31,7 +30,9 @@ from typing import Any
 
 import httpx
 
-from benchmarks.load import HTML, Measured, SimulatedBrowser, start_app
+from benchmarks.app_process import start
+from benchmarks.load import APP, HTML, Measured, SimulatedBrowser
+from study.base.module_parser import build_module_parser
 from study.io.unfinished_import import restore_unfinished
 from study.store import open_store
 from tests.visits import build_event
@@ -287,8 +288,7 @@ def _take_back_unfinished(data: Path) -> None:
 def is_whole(data: Path) -> bool:
     """Return whether SQLite finds the database whole."""
     with closing(sqlite3.connect(data / "study.sqlite3")) as database:
-        whole: bool = database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        return whole
+        return bool(database.execute("PRAGMA integrity_check").fetchone() == ("ok",))
 
 
 async def _play(
@@ -312,11 +312,7 @@ async def _play(
 
 def main() -> None:
     """Kill, look, start again; print what was lost, and one JSON line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.kills",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.kills", __doc__)
     parser.add_argument("--kills", type=int, default=200, help="times that the app is killed (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same events")
     options = parser.parse_args()
@@ -326,7 +322,7 @@ def main() -> None:
         data = Path(folder)
         for number in range(1, options.kills + 1):
             browsers = [SendingBrowser(kind, random.Random(rng.random())) for kind in KINDS]
-            server, address = start_app(data)
+            server, address = start(APP, data)
             asyncio.run(_play(address, browsers, server.kill, rng.uniform(0, LONGEST_SECONDS)))
             server.wait()
             _take_back_unfinished(data)

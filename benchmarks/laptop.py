@@ -7,7 +7,6 @@ every start. The plain loop is PEFT's own layers on padded rows; the usual recip
 autocast, as in tutorials for 4-bit models.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -28,6 +27,7 @@ from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.training.loop import CLIP_NORM
 from lora_lab.worker.training.work import list_versions
+from study.base.module_parser import build_module_parser
 
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 GOALS = {"plain fp32 loop": 1.25, "usual bf16 recipe": 10.0}
@@ -60,11 +60,7 @@ class PlainRun:
 
 def main() -> None:
     """Print the comparison, then one JSON line with everything."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.laptop",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.laptop", __doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="steps per round; the bf16 recipe does one")
     options = parser.parse_args()

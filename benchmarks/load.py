@@ -8,21 +8,16 @@ sending an event to having its answer. The client runs beside the server and tak
 the processor's time of the server is given as well.
 """
 
-import argparse
 import asyncio
 import json
-import os
 import random
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,10 +25,11 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.pages import served_at
+from benchmarks.app_process import running
+from study.base.module_parser import build_module_parser
 from tests.visits import build_event
 
-ROOT = Path(__file__).parents[1]
+APP = ["app.py", "--no-worker"]
 ROUNDS = ((30, 3.0), (100, 5.0), (200, 8.0))
 SECONDS = 60
 TIMEOUT_SECONDS = 120
@@ -148,43 +144,17 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-def start_app(data: Path) -> tuple["subprocess.Popen[str]", str]:
-    """Start the app in a process of its own, without workers; returns it and its address."""
-    server = subprocess.Popen(
-        [sys.executable, "app.py", "--port", "0", "--no-worker", "--data-folder", str(data)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ,
-    )
-    return server, served_at(server)
-
-
-@contextmanager
-def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The app while the block runs."""
-    server, address = start_app(data)
-    try:
-        yield address, psutil.Process(server.pid)
-    finally:
-        server.terminate()
-        server.wait(timeout=60)
-
-
 def main() -> None:
     """Print one line per round, then one JSON line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.load",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.load", __doc__)
     parser.add_argument("--learners", type=int, help="one round of so many (default: 30, 100 and 200)")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two events of a learner")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of a round")
     options = parser.parse_args()
     rounds = ((options.learners, options.every),) if options.learners else ROUNDS
     rows = []
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (address, server):
+    with tempfile.TemporaryDirectory() as folder, running(APP, Path(folder)) as (app, address):
+        server = psutil.Process(app.pid)
         for learners, every_seconds in rounds:
             rows.append(_round(address, server, learners, every_seconds, options.seconds))
             print(_line(rows[-1]), flush=True)

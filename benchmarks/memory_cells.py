@@ -7,7 +7,6 @@ Every bit width is measured in both compute types; ranks, targets, sizes, optimi
 checkpointing are distributed over them, each value equally often.
 """
 
-import argparse
 import gc
 import itertools
 import json
@@ -48,6 +47,7 @@ from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from lora_lab.worker.training.session import meter_for, open_session
 from lora_lab.worker.training.work import list_versions
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 from tests.lora_lab.worker.alone import train_alone
@@ -91,11 +91,7 @@ def cells_json(cells: Sequence[MeasuredCell], *, versions: dict[str, str], machi
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure all cells and write them; return exit status 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.memory_cells",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.memory_cells", __doc__)
     parser.add_argument("--model", choices=MODELS, help="only this one")
     parser.add_argument("--out", type=Path, default=CELLS_FILE)
     options = parser.parse_args(arguments)

@@ -8,7 +8,6 @@ content is loaded, the script behind its controls has run, and a frame has been 
 start of the navigation, the median of all rounds.
 """
 
-import argparse
 import json
 import shutil
 import statistics
@@ -20,9 +19,11 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from benchmarks.load import served
+from benchmarks.app_process import running
+from benchmarks.load import APP
 from benchmarks.pages import CHROMIUM, FLAGS
 from lora_lab.settings.urls import LAB_PAGES
+from study.base.module_parser import build_module_parser
 from study.content.concepts import concept_address
 from study.learner.study_modes import STUDY_MODES
 
@@ -65,16 +66,12 @@ class PageLoad:
 
 def main() -> None:
     """Print the table, then one JSON line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.page_weight",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.page_weight", __doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     with (
         tempfile.TemporaryDirectory() as data,
-        served(Path(data)) as (address, _),
+        running(APP, Path(data)) as (_, address),
         sync_playwright() as playwright,
     ):
         chromium = next(found for name in CHROMIUM if (found := shutil.which(name)))

@@ -6,12 +6,8 @@ Wall seconds on this machine; run it on a quiet one. Targets are in docs/perform
 """
 
 import json
-import os
-import re
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -20,12 +16,12 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.app_process import running
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.events import read_events
 from lora_lab.worker.model.load import prepare_embedded
 from study.base.settings import load_settings
 
-ROOT = Path(__file__).parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WAIT_SECONDS = 120
@@ -65,31 +61,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         begun = time.perf_counter()
-        server = subprocess.Popen(
-            [sys.executable, "app.py", "--port", "0", "--data-folder", str(data)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ,
-        )
-        try:
-            figures = _measure(server, data, begun)
-        finally:
-            server.terminate()
-            server.wait(timeout=60)
+        with running(["app.py"], data) as (server, address):
+            figures = _measure(server.pid, address, data, begun)
     for name, value in figures.items():
         print(f"{name:44}{value:8.2f}")
     print(json.dumps(figures))
 
 
-def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[str, float]:
-    address = served_at(server)
+def _measure(server_pid: int, address: str, data: Path, begun: float) -> dict[str, float]:
     with urllib.request.urlopen(address) as answer:
         answer.read()
     figures = {"command to first page, s": time.perf_counter() - begun}
     _wait_until_ready(LabHome(data))
     figures["command to ready worker, s"] = time.perf_counter() - begun
-    maps = Path(f"/proc/{server.pid}/maps")
+    maps = Path(f"/proc/{server_pid}/maps")
     if maps.exists():
         figures["torch loaded in the page process, 0 or 1"] = float("libtorch" in maps.read_text())
     with sync_playwright() as playwright:
@@ -103,16 +88,6 @@ def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[
         figures |= _measure_card_events(page, address)
         browser.close()
     return figures
-
-
-def served_at(server: "subprocess.Popen[str]") -> str:
-    """Read the address of a starting app from its output. Raises SystemExit when it does not start."""
-    assert server.stdout is not None
-    for line in server.stdout:
-        ready = re.search(r"Ready: (http://\S+)", line)
-        if ready:
-            return ready[1]
-    raise SystemExit("The app did not start.")
 
 
 def _wait_until_ready(home: LabHome) -> None:

@@ -6,7 +6,6 @@ Trains the embedded model on the app's own cards with the batches, learning rate
 loop, rows padded to the longest of each batch, saves the adapter and then evaluates it. Prints one JSON line.
 """
 
-import argparse
 import itertools
 import json
 import os
@@ -38,6 +37,7 @@ from lora_lab.data.embedded_model import model_folder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.training.loop import EVALUATION_BATCH, learning_rate_at
 from lora_lab.worker.training.packing import IGNORED, Encoded, encode_example
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 
 
@@ -52,11 +52,7 @@ class Timed:
 
 def main() -> None:
     """Train and save one adapter, evaluate it, and print one JSON line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.trainer",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.trainer", __doc__)
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--steps", type=int, required=True)

@@ -38,6 +38,7 @@ from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
 from lora_lab.worker.training.work import list_versions
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from tests.lora_lab.worker.alone import train_alone
 from tests.lora_lab.worker.builders import cell_gradient
@@ -95,11 +96,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.training", __doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="steps per round")
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
@@ -151,12 +148,12 @@ class Setting:
         adapted = attach_adapter(session, SPEC, shape) if graph else AdapterGroup(session, [SPEC], shape)
         return LabModel(session, adapted, self.examples)
 
-    def usual(self, machine: Machine | None = None) -> nn.Module:
+    def usual(self) -> nn.Module:
         """Load the usual recipe: prepare_model_for_kbit_training and PEFT's own layers."""
         base = load_model(
             EMBEDDED_MODEL,
             "nf4-dq",
-            compute_dtype=(machine or self.machine).compute_dtype,
+            compute_dtype=self.machine.compute_dtype,
             device=CPU,
             models_dir=self.models_dir,
         )
@@ -179,7 +176,8 @@ class Setting:
         ]
 
     def _trainer(self, name: str, model: nn.Module, pad_to: int | None) -> Variant:
-        run = TrainerRun(self, model, pad_to)
+        bf16 = self.machine.compute_name == "bf16"
+        run = partial(with_trainer, model, self.examples, pad_to=pad_to, bf16=bf16)
         return Variant(name, run, model, partial(_peak_bytes, model, PaddedStep(self, model, pad_to)))
 
 
@@ -221,12 +219,8 @@ class LabRun:
 
     def __call__(self, spec: RunSpec) -> Timed:
         """Run all steps of `spec`."""
-        losses: list[float] = []
-
-        def on_step(result: StepResult) -> None:
-            losses.append(result.loss)
-
         lab = self.lab
+        losses: list[float] = []
         cpu, wall = time.process_time(), time.perf_counter()
         train_alone(
             lab.adapted,
@@ -234,7 +228,7 @@ class LabRun:
             lab.examples,
             spec,
             meter=meter_for(lab.adapted.model, lab.session.machine) if self.metered else NoMeter,
-            on_step=on_step,
+            on_step=lambda result: losses.append(result.loss),
         )
         return Timed(time.process_time() - cpu, time.perf_counter() - wall, losses)
 
@@ -254,25 +248,6 @@ class NoMeter:
 
     def __exit__(self, *error: Any) -> None:
         """Do nothing."""
-
-
-@dataclass(frozen=True)
-class TrainerRun:
-    """Hugging Face Trainer with its defaults, on the batches that the lab's loop draws for the same spec."""
-
-    setting: Setting
-    model: nn.Module
-    pad_to: int | None
-
-    def __call__(self, spec: RunSpec) -> Timed:
-        """Run all steps of `spec`; building the Trainer is not counted."""
-        return with_trainer(
-            self.model,
-            self.setting.examples,
-            spec,
-            pad_to=self.pad_to,
-            bf16=self.setting.machine.compute_name == "bf16",
-        )
 
 
 @dataclass(frozen=True)
@@ -346,9 +321,9 @@ def gradient_gate(setting: Setting) -> list[dict[str, Any]]:
     Both have the same stored weights and the same adapter: at step 0, and after real steps, where a bf16 sum
     can lose a young adapter.
     """
-    plain = Machine(device=CPU, compute_dtype=torch.float32)
-    reference = setting.usual(plain)
-    usual_step = PaddedStep(setting.on(plain), reference, None)
+    plain = setting.on(Machine(device=CPU, compute_dtype=torch.float32))
+    reference = plain.usual()
+    usual_step = PaddedStep(plain, reference, None)
     fresh = setting.lab()
     results = []
     done = 0

@@ -7,7 +7,6 @@ Stores the newest sweep of that folder as docs/guide/which-rank.json, which has 
 prints.
 """
 
-import argparse
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from lora_lab.settings.grid import Grid
 from lora_lab.settings.grid_form import command_of_grid
 from lora_lab.spec import RunSpec
 from lora_lab.views.grid_report import sweep_json
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.base.units import as_bytes, as_count
 
@@ -32,11 +32,7 @@ BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 def main() -> None:
     """Rewrite both files."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.which_rank",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("benchmarks.which_rank", __doc__)
     parser.add_argument("folder", type=Path, help="the data folder that the sweep ran in")
     settings = load_settings(home=parser.parse_args().folder)
     sweep = next(iter(list_sweeps(settings.sweeps_dir)), None)

@@ -5,7 +5,7 @@ from functools import partial
 from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
-from classroom.live.name_expiry import NameExpiry
+from classroom.live.name_expiry import start_name_expiry
 from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
@@ -38,7 +38,7 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
         context=context, runs=runs, grids=grids, grader=grader, figures=figures, kinds=ports.class_kinds
     )
     keys = Keys(log=context.store.classes)
-    name_expiry = NameExpiry(context.store.classes, context.clock)
+    name_expiry = start_name_expiry(context.store.classes, context.clock)
     return AppPart(
         routes=(
             TeacherRoutes(context, hub, plans, keys, reachable=reachable, students_at=students_at).register,

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes import families
-from quizzes.bank.bank import Question, load_bank
+from quizzes.bank.bank import load_bank
 from quizzes.bank.lint import lint_questions
 from quizzes.grader.command import add_grade_options
 from quizzes.grader.prompts import load_prompts
 from quizzes.interchange.exchange import WRITERS, QuestionExchange, question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.charts import ReadChart
+from quizzes.kinds.question import Question
 from quizzes.session.operations import QuizOperations
 from quizzes.stats.progress import statistics_of
 from study.base.errors import LearnerError
@@ -23,7 +24,7 @@ from study.content.concepts import load_concepts
 from study.content.evidence import check_claims
 from study.content.yaml_reader import LEVELS
 from study.io.command_line import add_learner_options, exit_status, open_data_folder, open_learner
-from study.io.exchange_commands import add_exchange_commands, export_files
+from study.io.exchange_commands import add_exchange_commands, export_files, read_formats
 from study.lessons.content_lint import raise_findings
 from study.store import Store
 
@@ -94,10 +95,10 @@ def export_questions(options: argparse.Namespace) -> None:
     """Write files of the chosen formats, and print what a format has no form for."""
     questions = question_exchange(load_settings(home=options.data_folder).home, load_concepts())
     export_files(lambda *_: [questions], options)
-    for name in options.format.split(","):
-        if left_out := questions.writing(name.strip()).left_out:
+    for name in read_formats(options):
+        if left_out := questions.writing(name).left_out:
             ids = ", ".join(entry.id for entry in left_out)
-            print(f"{name.strip()} has no form for {len(left_out)} questions: {ids}", file=sys.stderr)
+            print(f"{name} has no form for {len(left_out)} questions: {ids}", file=sys.stderr)
 
 
 def show_items(options: argparse.Namespace) -> None:

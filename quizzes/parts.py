@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
-from quizzes.bank.bank import Question
 from quizzes.bank.misconceptions import Misconception, load_misconceptions
 from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.explain.presenter import explain_exercise
@@ -13,6 +12,7 @@ from quizzes.grader.grader_client import GraderClient
 from quizzes.interchange.exchange import open_exchange, question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.interchange.written_question import QuestionWriter
+from quizzes.kinds.question import Question
 from quizzes.pages.explain import ExplainPage
 from quizzes.pages.quiz import QuizPage
 from quizzes.pages.writing import ADDRESS, QuestionWriting

@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from starlette.datastructures import QueryParams
@@ -30,17 +29,17 @@ class Keys:
     """The hashes of all keys that are not revoked, in memory, since every request asks."""
 
     log: ClassLog
-    _rooms: Mapping[str, str] = field(default_factory=dict)
+    _hashes: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.reload()
 
     def reload(self) -> None:
         """Read them again after one was made or revoked, or a class was deleted."""
-        self._rooms = self.log.live_keys()
+        self._hashes = self.log.live_keys()
 
     def holds(self, key: str) -> bool:
-        return bool(key) and hash_of(key) in self._rooms
+        return bool(key) and hash_of(key) in self._hashes
 
     def is_teacher(self, scope: Scope) -> bool:
         """Whether a request comes from this machine, or brings a key as its cookie or in its address."""

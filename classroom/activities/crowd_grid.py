@@ -67,8 +67,3 @@ def place_of(run: str) -> Place:
 def select_losses(losses: Mapping[str, float], cell: str) -> list[float]:
     """The losses of a cell's seeds, out of those of all runs."""
     return [loss for claim, loss in losses.items() if claim.startswith(f"{cell}/")]
-
-
-def initials(name: str, number: int) -> str:
-    """At most two letters of a name; the student's number once names are deleted."""
-    return "".join(word[0] for word in name.split()[:2]).upper() or str(number)

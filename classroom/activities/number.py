@@ -5,8 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from classroom.activities.distribution import is_close
-from classroom.activities.field_error import FieldError
-from study.base.errors import LearnerError
+from study.base.errors import FieldError, LearnerError
 from study.base.typed_numbers import in_unit, is_known_unit
 
 LARGEST_GUESS = 1e15

@@ -102,11 +102,15 @@ class Hub:
             "leaderboard": leaderboard,
         }
         check_options(options)
-        codes = await asyncio.to_thread(self.context.store.classes.codes)
-        room = build_room(plan, options, taken=codes, rng=self.context.rng, now=self._now())
-        specs = [activity.to_json() for activity in plan.activities]
-        await self.writer.do(lambda t: t.open_room(room, specs), lambda _: None)
-        return await self.find(room.code)
+        now, specs = self._now(), [activity.to_json() for activity in plan.activities]
+
+        def write(transaction: ClassTransaction) -> str:
+            taken = transaction.read_codes()  # inside it, because another process may draw a code meanwhile
+            room = build_room(plan, options, taken=taken, rng=self.context.rng, now=now)
+            transaction.open_room(room, specs)
+            return room.code
+
+        return await self.find(await self.writer.do(write, lambda _: None))
 
     async def find(self, code: str) -> LiveRoom:
         """The room with this code. Raises LearnerError when there is no such room."""
@@ -165,12 +169,8 @@ class Hub:
 
     async def join(self, live: LiveRoom, browser_id: str) -> ClassStudent:
         """The student of a browser; the first time a new one, unless the room is locked or full."""
-        device = live.device_of(browser_id)
-        if device not in live.by_device and self.sync:
-            await self.sync.refresh(live)
-        known = live.by_device.get(device)
-        if known:
-            return live.students[known]
+        if known := await self._find_student(live, browser_id):
+            return known
         if live.state.locked:
             raise LearnerError("The teacher has locked this class.", do_next="Ask to be let in.")
         if live.state.ended:
@@ -179,18 +179,22 @@ class Hub:
             raise LearnerError("This class is full.", do_next="Share a phone with someone.")
         taken = {student.name for student in live.students.values()}
         drawn = tuple(names.draw_name(taken, self.context.rng) for _ in range(NAMES_DRAWN))
+        device = live.device_of(browser_id)
         job = JoinJob(room_id=live.room.id, device=device, names=drawn, at=self._now())
         return await self._write(live, job, live.apply_join, urgent=False)
 
     async def student(self, live: LiveRoom, browser_id: str) -> ClassStudent:
         """The student of a browser. Raises LearnerError for a browser that has not joined."""
-        device = live.device_of(browser_id)
-        if device not in live.by_device and self.sync:  # joined at another process a moment ago
-            await self.sync.refresh(live)
-        known = live.by_device.get(device)
+        known = await self._find_student(live, browser_id)
         if known is None:
             raise LearnerError("You are not in this class yet.", do_next="Reload the page to join.")
-        return live.students[known]
+        return known
+
+    async def _find_student(self, live: LiveRoom, browser_id: str) -> ClassStudent | None:
+        device = live.device_of(browser_id)
+        if device not in live.by_device and self.sync:  # may have joined at another process a moment ago
+            await self.sync.refresh(live)
+        return live.students.get(live.by_device.get(device, ""))
 
     async def rename(self, live: LiveRoom, student: ClassStudent, typed: str | None) -> str:
         """Take a typed name, if the teacher allows that; draw another one for None."""

@@ -144,10 +144,7 @@ class RunWatch:
                 live.grid_moved(position, found)
                 await self._keep(live, position, GRID_STATE.dump_python(found, mode="json"))
             if found.ended:
-                losses = {
-                    "/".join(map(str, cell.place)): cell.loss for cell in found.cells if cell.loss is not None
-                }
-                result = {"losses": losses, "findings": list(found.findings), "lowest": found.lowest}
-                await self.append(live, "grid", {"position": position, **result})
+                result = {"findings": list(found.findings), "lowest": found.lowest}
+                await self.append(live, "grid", {"position": position, "losses": found.losses, **result})
                 return
             await asyncio.sleep(LOOK_AT_GRID_SECONDS)

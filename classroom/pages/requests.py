@@ -10,10 +10,9 @@ from urllib.parse import parse_qsl
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import Request
 
-from classroom.activities.field_error import FieldError
 from classroom.live.hub import KickedError
 from classroom.live.writer import NotSavedError
-from study.base.errors import LearnerError
+from study.base.errors import FieldError, LearnerError
 from study.web.form_event import clean
 
 P = ParamSpec("P")

@@ -4,10 +4,11 @@ The gate (`classroom/access/gate.py`) lets nobody but the teacher in here.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import FastAPI
@@ -42,6 +43,30 @@ VOTE_MINUTES = 2
 LARGEST_FORM_BYTES = 3 * LARGEST_OWN_BYTES
 """A form has a few characters for each one of a plan's file."""
 
+P = ParamSpec("P")
+R = TypeVar("R", bound="HasStartPage")
+
+
+class HasStartPage(Protocol):
+    """Routes that can answer with the page /class."""
+
+    def page(self, error: str = "") -> Awaitable[HTMLResponse]: ...
+
+
+def show_trouble(
+    route: Callable[Concatenate[R, P], Awaitable[Response]],
+) -> Callable[Concatenate[R, P], Awaitable[Response]]:
+    """A route that answers with the page /class and its sentence where it raises LearnerError."""
+
+    @wraps(route)
+    async def shown(routes: R, /, *given: P.args, **named: P.kwargs) -> Response:
+        try:
+            return await route(routes, *given, **named)
+        except LearnerError as error:
+            return await routes.page(str(error))
+
+    return shown
+
 
 class StartRoutes:
     def __init__(self, context: Context, hub: Hub, plans: Plans, *, reachable: bool) -> None:
@@ -61,13 +86,11 @@ class StartRoutes:
         site.get("/class/plans/questions", response_model=None)(self.questions)
         site.get("/class/plans/twins", response_model=None)(self.twins)
 
+    @show_trouble
     async def classes(self, request: Request) -> Response:
         """The page; `edit` names the plan that the editor begins with, `plan` the one that is chosen."""
         asked = request.query_params
-        try:
-            edited = await run_in_threadpool(self._plans.find, asked["edit"]) if "edit" in asked else None
-        except LearnerError as error:
-            return await self.page(str(error))
+        edited = await run_in_threadpool(self._plans.find, asked["edit"]) if "edit" in asked else None
         draft = _draft_of(edited) if edited else None
         return await self.page(chosen=asked.get("plan", ""), saved=asked.get("saved", ""), draft=draft)
 
@@ -115,30 +138,25 @@ class StartRoutes:
             error=error,
         )
 
+    @show_trouble
     async def open(self, request: Request) -> Response:
         form = await form_of(request)
-        try:
-            plan = await run_in_threadpool(self._plans.find, form.get("plan", ""))
-            days = form.get("days", "30")
-            live = await self._hub.open(
-                plan,
-                names_typed=form.get("typed") == "yes",
-                keep_names_days=int(days) if days.isdecimal() else 0,
-                address=known_address(form.get("address", ""), lan_addresses()),
-                teams=int(teams) if (teams := form.get("teams", "0")).isdecimal() else 0,
-                leaderboard=form.get("leaderboard") == "yes",
-            )
-        except LearnerError as error:
-            return await self.page(str(error))
+        plan = await run_in_threadpool(self._plans.find, form.get("plan", ""))
+        days = form.get("days", "30")
+        live = await self._hub.open(
+            plan,
+            names_typed=form.get("typed") == "yes",
+            keep_names_days=int(days) if days.isdecimal() else 0,
+            address=known_address(form.get("address", ""), lan_addresses()),
+            teams=int(teams) if (teams := form.get("teams", "0")).isdecimal() else 0,
+            leaderboard=form.get("leaderboard") == "yes",
+        )
         return RedirectResponse(f"/class/{live.room.code}/teach", HTTPStatus.SEE_OTHER)
 
+    @show_trouble
     async def save(self, request: Request) -> Response:
         """Save a teacher's plan, or show the editor again with everything that is wrong."""
-        try:
-            fields = await fields_of(request, at_most=LARGEST_FORM_BYTES)
-        except LearnerError as error:
-            return await self.page(str(error))
-        draft = _read_draft(fields)
+        draft = _read_draft(await fields_of(request, at_most=LARGEST_FORM_BYTES))
         try:
             plan = await run_in_threadpool(save_plan, self._plans, draft)
         except PlanError as error:
@@ -150,14 +168,12 @@ class StartRoutes:
         asked = urlencode({"plan": plan.id, "saved": plan.id})
         return RedirectResponse(f"/class?{asked}#start", HTTPStatus.SEE_OTHER)
 
+    @show_trouble
     async def delete(self, request: Request) -> Response:
         """Delete a teacher's plan; classes that were held with it keep what they had."""
         form = await form_of(request)
-        try:
-            if form.get("sure") == "yes":
-                await run_in_threadpool(delete_plan, self._plans, form.get("plan", ""))
-        except LearnerError as error:
-            return await self.page(str(error))
+        if form.get("sure") == "yes":
+            await run_in_threadpool(delete_plan, self._plans, form.get("plan", ""))
         return RedirectResponse("/class", HTTPStatus.SEE_OTHER)
 
     @tell_trouble

@@ -22,17 +22,10 @@ BEAT = "event: beat\ndata: {}\n\n"
 MakeState = Callable[[], dict[str, Any]]
 
 
-def stream(
-    live: LiveRoom,
-    make: MakeState,
-    request: Request,
-    *,
-    student_id: str = "",
-    heartbeat_seconds: float = HEARTBEAT_SECONDS,
-) -> Response:
+def stream(live: LiveRoom, make: MakeState, request: Request, *, student_id: str = "") -> Response:
     """Answer with a stream. A phone that comes back with the id of the newest state gets what follows."""
     known = request.headers.get("last-event-id", "")
-    return _event_stream(_states(live, make, student_id, known, heartbeat_seconds))
+    return _event_stream(_states(live, make, student_id, known))
 
 
 def stream_one_beat() -> Response:
@@ -58,9 +51,7 @@ def _event_stream(pieces: AsyncIterator[str]) -> Response:
     )
 
 
-async def _states(
-    live: LiveRoom, make: MakeState, student_id: str, known: str, heartbeat_seconds: float
-) -> AsyncIterator[str]:
+async def _states(live: LiveRoom, make: MakeState, student_id: str, known: str) -> AsyncIterator[str]:
     with live.watching(student_id) as waker:
         yield f"retry: {RECONNECT_MS}\n\n"
         if student_id and known == _event_id(live, student_id) and live.state.phase != "run":
@@ -72,7 +63,7 @@ async def _states(
             await asyncio.sleep(TICK_SECONDS)
             while not waker.is_set():
                 try:
-                    await asyncio.wait_for(waker.wait(), heartbeat_seconds)
+                    await asyncio.wait_for(waker.wait(), HEARTBEAT_SECONDS)
                 except TimeoutError:
                     yield BEAT
 

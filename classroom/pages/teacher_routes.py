@@ -22,11 +22,10 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
 from classroom.pages.requests import form_of, json_of, port_of, tell_trouble
-from classroom.pages.start_routes import StartRoutes, known_address
+from classroom.pages.start_routes import StartRoutes, known_address, show_trouble
 from classroom.plans.on_the_spot import KINDS, read_activity, read_typed_minutes
 from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, teacher_state
-from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.web.device_routes import qr_code
 
@@ -46,6 +45,7 @@ class TeacherRoutes:
         self._keys = keys
         self._reachable = reachable or bool(students_at)
         self._start = StartRoutes(context, hub, plans, reachable=self._reachable)
+        self.page = self._start.page
         self._students_at = students_at.rstrip("/")
 
     def register(self, site: FastAPI) -> None:
@@ -64,6 +64,7 @@ class TeacherRoutes:
         site.get("/class/{code}/key", response_model=None)(self.after_key)
         site.post("/class/{code}/key/revoke", response_model=None)(self.revoke_keys)
 
+    @show_trouble
     async def teach(self, code: str, request: Request) -> Response:
         """The teacher's page. A key in the address becomes a cookie and leaves the address."""
         key = request.query_params.get("key", "")
@@ -75,10 +76,7 @@ class TeacherRoutes:
         return await self._teach(code, request)
 
     async def _teach(self, code: str, request: Request, *, key: str = "") -> Response:
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return await self._start.page(str(error))
+        live = await self._hub.find(code)
         link = self._link(live, request)
         key_link = f"{_own_link(live, request)}/teach?key={key}" if key else ""
         return documents.page(
@@ -97,11 +95,9 @@ class TeacherRoutes:
             key_qr=qr_code(key_link) if key else "",
         )
 
+    @show_trouble
     async def screen(self, code: str, request: Request) -> Response:
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return await self._start.page(str(error))
+        live = await self._hub.find(code)
         live.apply_blanking(is_blank=False)  # a page that is just opened shows the class
         link = self._link(live, request)
         return documents.page(
@@ -165,22 +161,18 @@ class TeacherRoutes:
             entry["minutes"] = minutes
         return await run_in_threadpool(self._plans.read_entry, entry)
 
+    @show_trouble
     async def address(self, code: str, request: Request) -> Response:
         """Show another address of this machine in the link and the QR code."""
         form = await form_of(request)
-        try:
-            live = await self._hub.find(code)
-            await self._hub.use_address(live, known_address(form.get("address", ""), lan_addresses()))
-        except LearnerError as error:
-            return await self._start.page(str(error))
+        live = await self._hub.find(code)
+        await self._hub.use_address(live, known_address(form.get("address", ""), lan_addresses()))
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
+    @show_trouble
     async def make_key(self, code: str, request: Request) -> Response:
         """Make a key and show it once; only its hash is stored."""
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return await self._start.page(str(error))
+        live = await self._hub.find(code)
         key = new_key()
         await self._hub.add_key(live, key)
         await run_in_threadpool(self._keys.reload)
@@ -190,11 +182,9 @@ class TeacherRoutes:
         """The address of the page that has shown a key, opened again: the key is not shown twice."""
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
+    @show_trouble
     async def revoke_keys(self, code: str) -> Response:
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return await self._start.page(str(error))
+        live = await self._hub.find(code)
         await self._hub.revoke_keys(live)
         await run_in_threadpool(self._keys.reload)
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from classroom.activities.activity import Guessed
-from classroom.activities.field_error import FieldError
 from classroom.plans.on_the_spot import LONGEST_MINUTES, read_activity
+from study.base.errors import FieldError
 from study.base.numbers import is_finite_number
 from study.content.evidence import read_checks
 from study.content.yaml_reader import Fields

@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from classroom.activities.activity import KIND_NAMES, Activity, Guessed, name_of
-from classroom.activities.field_error import FieldError
 from classroom.activities.number import read_number
-from study.base.errors import LearnerError
+from study.base.errors import FieldError, LearnerError
 from study.ports.classes import ClassOption, ClassPrompt, ClassQuestion
 from study.text.markup import formula_problems, to_html
 

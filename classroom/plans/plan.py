@@ -11,6 +11,7 @@ import yaml
 from classroom.activities.activity import KINDS, Activity, Guessed, ShownFigure
 from classroom.activities.comparison import list_options
 from classroom.activities.crowd_grid import CrowdGrid, RunGrid
+from classroom.activities.number import LIMITS
 from classroom.plans.fields import (
     read_minutes,
     read_number_guess,
@@ -45,7 +46,6 @@ from study.ports.classes import (
 from study.text.markup import to_html
 
 PLANS_DIR = Path(__file__).parent
-QUANTITIES = ("percent-trainable", "peak-memory", "final-loss")
 
 OWN = "own-"
 """Begins the id of a teacher's own plan, so that it never is that of a shipped one."""
@@ -240,7 +240,7 @@ class Plans:
         return {"questions": tuple(each for each in found if each), "html": to_html(text)}
 
     def _prediction(self, fields: Fields, *, is_own: bool) -> Guessed:
-        quantity = fields.choice("quantity", QUANTITIES)
+        quantity = fields.choice("quantity", tuple(LIMITS))
         setting = dict(read_settings(fields, "run"))
         problem = self.runs.problem(setting, quantity)
         if problem:

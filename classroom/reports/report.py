@@ -36,15 +36,15 @@ class StudentRow:
     name: str
     joined_at: str
     taken_out: bool
-    answered: int
-    first_votes: int
-    first_right: int
-    second_votes: int
-    second_right: int
-    twins: int
-    twins_right: int
-    guesses: int
-    guesses_close: int
+    answered: int = 0
+    first_votes: int = 0
+    first_right: int = 0
+    second_votes: int = 0
+    second_right: int = 0
+    twins: int = 0
+    twins_right: int = 0
+    guesses: int = 0
+    guesses_close: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,10 +200,7 @@ def is_good_guess(room: RoomState, activity: Activity, answer: ClassAnswer) -> b
 
 
 def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: RoomState) -> dict[str, int]:
-    counts = dict.fromkeys(
-        ("answered", "first_votes", "first_right", "second_votes", "second_right", "twins", "twins_right",
-         "guesses", "guesses_close"), 0,
-    )  # fmt: skip
+    counts: Counter[str] = Counter()
     names = {
         ROUNDS["vote"]: ("first_votes", "first_right"),
         ROUNDS["revote"]: ("second_votes", "second_right"),

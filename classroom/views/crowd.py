@@ -7,7 +7,7 @@ from statistics import fmean
 from markupsafe import Markup
 
 from classroom.activities.comparison import list_seeds
-from classroom.activities.crowd_grid import CrowdGrid, RunGrid, initials, select_losses
+from classroom.activities.crowd_grid import CrowdGrid, RunGrid, select_losses
 from classroom.live.live_room import LiveRoom
 from classroom.views.curve import draw_curve
 from study.base.html import NO_HTML
@@ -119,14 +119,15 @@ def findings(live: LiveRoom, position: int) -> tuple[str, ...]:
 
 def _running(live: LiveRoom, position: int) -> Mapping[str, ClassCell]:
     found = live.grids.get(position)
-    return {"/".join(map(str, cell.place)): cell for cell in found.cells} if found else {}
+    return {cell.run: cell for cell in found.cells} if found else {}
 
 
 def _losses(live: LiveRoom, position: int) -> Mapping[str, float]:
     result = live.state.grids.get(position)
     if result is not None:
         return result.losses
-    return {claim: cell.loss for claim, cell in _running(live, position).items() if cell.loss is not None}
+    found = live.grids.get(position)
+    return found.losses if found else {}
 
 
 def _mean_text(mean: float, measured: int, grid: CrowdGrid) -> str:
@@ -146,5 +147,7 @@ def _progress(runs: list[str], running: Mapping[str, ClassCell]) -> str:
 
 
 def _initials(live: LiveRoom, student_id: str) -> str:
+    """At most two letters of a name; the student's number where names are hidden or deleted."""
     student = live.students[student_id]
-    return initials("" if live.state.names_hidden else student.name, student.number)
+    words = [] if live.state.names_hidden else student.name.split()
+    return "".join(word[0] for word in words[:2]).upper() or str(student.number)

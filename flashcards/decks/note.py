@@ -59,20 +59,15 @@ class Card:
     back: str
     why: str
     evidence: Evidence
-    kind: NoteKind = "basic"
-    note: str = ""
-    """The id of the note it was made from; its cards are siblings."""
+    note_id: str
+    """The note it was made from; the cards of one note are siblings."""
 
+    kind: NoteKind = "basic"
     accept: tuple[str, ...] = ()
     number: CardNumber | None = None
     picture: Picture | None = None
     own: bool = False
     """Whether the learner's text overrides the deck's."""
-
-    @property
-    def note_id(self) -> str:
-        """The id of the note, or of the card itself if it has no note."""
-        return self.note or self.id
 
     @property
     def typed(self) -> bool:
@@ -118,7 +113,7 @@ class Note:
 
     def _card(self, card_id: str, front: str, back: str) -> Card:
         same = {name: value for name, value in vars(self).items() if name not in ("id", "texts")}
-        return Card(id=card_id, front=front, back=back, why=self.texts["why"], note=self.id, **same)
+        return Card(id=card_id, front=front, back=back, why=self.texts["why"], note_id=self.id, **same)
 
 
 def cloze_numbers(text: str) -> list[int]:

@@ -4,6 +4,7 @@ Report all three, because each alone can be gamed (the benchmark's README shows 
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -35,22 +36,15 @@ def log_loss(pairs: Sequence[tuple[float, bool]]) -> float:
     return -sum(math.log(chance if happened else 1 - chance) for chance, happened in clipped) / len(pairs)
 
 
-def compute_auc(pairs: Iterable[tuple[float, bool]]) -> float | None:
+def compute_auc(pairs: Sequence[tuple[float, bool]]) -> float | None:
     """Return the chance that a recalled card's prediction beats a forgotten card's; ties count half."""
-    ordered = sorted(pairs)
-    positives = sum(happened for _, happened in ordered)
-    negatives = len(ordered) - positives
-    if not positives or not negatives:
+    recalled = [predicted for predicted, happened in pairs if happened]
+    forgotten = sorted(predicted for predicted, happened in pairs if not happened)
+    if not recalled or not forgotten:
         return None
-    ranks, start = 0.0, 0
-    while start < len(ordered):
-        end = start
-        while end < len(ordered) and ordered[end][0] == ordered[start][0]:
-            end += 1
-        shared_rank = (start + 1 + end) / 2
-        ranks += shared_rank * sum(happened for _, happened in ordered[start:end])
-        start = end
-    return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
+    # On the left are the forgotten cards below a prediction; on the right, those at it as well.
+    beaten_twice = sum(bisect_left(forgotten, each) + bisect_right(forgotten, each) for each in recalled)
+    return beaten_twice / 2 / (len(recalled) * len(forgotten))
 
 
 def rmse_bins(recalls: Iterable[Recall]) -> float:

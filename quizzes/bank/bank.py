@@ -9,14 +9,11 @@ from typing import TypeVar
 from quizzes import families
 from quizzes.families.family import QuestionFamily
 from quizzes.kinds import KINDS, read_task
-from quizzes.kinds.choices import RIGHT, Option
 from quizzes.kinds.matrix_shape import read_shape
 from quizzes.kinds.question import Question
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.evidence import evidence_of, read_checks
 from study.content.yaml_reader import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_folder
-
-__all__ = ["RIGHT", "Bank", "Option", "Question", "load_bank"]
 
 QUESTIONS_DIR = Path(__file__).parents[1] / "questions"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from quizzes.bank.bank import Question
+from quizzes.kinds.question import Question
 from study.content.concepts import ConceptMap
 from study.lessons.content_lint import LintedItem, LintedOption, LintFinding, lint
 

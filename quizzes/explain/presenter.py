@@ -336,13 +336,8 @@ class ExplainExercise:
         return next((attempt for attempt in attempts if (attempt.submitted_at >= run.started_at)), None)
 
 
-def no_cards(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
-    """Request no cards, in an app without flashcards."""
-    return 0
-
-
 def explain_exercise(
-    context: Context, *, ask_for_cards: AskForCards = no_cards, grader: AnswerGrader | None = None
+    context: Context, *, ask_for_cards: AskForCards, grader: AnswerGrader | None = None
 ) -> ExplainExercise:
     """Build the exercise from the app's prompts and store; without a grader the learner judges."""
     prompts = load_prompts(context.concepts)

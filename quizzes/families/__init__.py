@@ -15,7 +15,6 @@ from quizzes.families import (
     activations,
     bits,
     blocks,
-    catalogue_counts,
     counting,
     practice,
     ranks,
@@ -45,8 +44,8 @@ MOST_TRIED = 20
 
 TEXTS_DIR = Path(__file__).with_name("texts")
 SUBJECTS = (
-    counting, catalogue_counts, ranks, shapes, scaling, rounding, bits, blocks, weights, trained, whole_runs,
-    activations, practice, wider_field,
+    counting, ranks, shapes, scaling, rounding, bits, blocks, weights, trained, whole_runs, activations,
+    practice, wider_field,
 )  # fmt: skip
 """In the order in which the families are listed."""
 

@@ -2,9 +2,8 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
+from quizzes.families.drawn import WIDTHS, DrawnNumbers, build_check, percent_of
 
-WIDTHS = (512, 768, 1024, 2048, 4096)
 KB = 1000
 
 

@@ -25,6 +25,10 @@ from study.base.checks import Check, evaluate
 DrawnKind = Literal["single", "numeric"]
 WRONG_OPTIONS = 3
 
+WIDTHS = (512, 768, 1024, 2048, 4096)
+RANKS = (2, 4, 8, 16, 32, 64)
+"""What most families draw the sides of a matrix and the rank from."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnNumbers:

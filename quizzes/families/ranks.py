@@ -2,10 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check
-
-RANKS = (2, 4, 8, 16, 32, 64)
-WIDTHS = (512, 768, 1024, 2048, 4096)
+from quizzes.families.drawn import RANKS, WIDTHS, DrawnNumbers, build_check
 
 
 def draw_times_fewer(rng: Random) -> DrawnNumbers:

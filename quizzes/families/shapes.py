@@ -2,11 +2,10 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check
+from quizzes.families.drawn import RANKS, DrawnNumbers, build_check
 from quizzes.families.template import encode_shape
 
 WIDTHS = (512, 768, 1024, 1536, 2048, 4096)
-RANKS = (2, 4, 8, 16, 32, 64)
 
 
 def draw_factor_shape(rng: Random) -> DrawnNumbers:

@@ -7,6 +7,7 @@ sentences does not matter. Each passage has its position in the answer as typed.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 READ_CHARACTERS = 8_000
 """About 1,300 words. The rest is truncated, and the result says so."""
@@ -59,7 +60,7 @@ def split_passages(answer: str, *, added_at: int | None = None) -> tuple[Passage
     different: dict[str, Passage] = {}
     for passage in (*added, *found):
         different.setdefault(passage.text.lower(), passage)
-    return tuple(sorted(list(different.values())[:MOST_PASSAGES], key=_start_of))
+    return tuple(sorted(list(different.values())[:MOST_PASSAGES], key=attrgetter("start")))
 
 
 def is_cut(answer: str) -> bool:
@@ -76,10 +77,6 @@ def _find_passages(answer: str) -> list[Passage]:
         if re.search(r"\w", said):
             found.append(Passage(text=said, start=start, end=end))
     return found
-
-
-def _start_of(passage: Passage) -> int:
-    return passage.start
 
 
 def _blank_out(match: re.Match[str]) -> str:

@@ -52,9 +52,9 @@ class Form:
     """A question in the form of other programs, in our markup."""
 
     kind: FormKind
-    name: str
-    stem: str
     answers: tuple[Answer, ...]
+    name: str = ""
+    stem: str = ""
     several: bool = False
     tolerance: float = 0.0
     keep: str = ""

@@ -261,16 +261,16 @@ def _form_of_answers(inside: str, read: Any) -> Form:
             Answer(left=read(left), text=_plain_in(right), right=bool(left.strip()))
             for left, _, right in pairs
         )
-        return Form(kind="pairs", name="", stem="", answers=answers)
+        return Form(kind="pairs", answers=answers)
     word, *feedback = inside.split("#")
     if word.strip() in _TRUTHS:
         told = next((read(part) for part in feedback if part.strip()), "")
         right = _TRUTHS[word.strip()]
         answer = Answer(text="True" if right else "False", right=right, feedback=told)
-        return Form(kind="truth", name="", stem="", answers=(answer,))
+        return Form(kind="truth", answers=(answer,))
     parts = inside.split("=")[1:] if "=" in inside else [inside]
     answers = tuple(_read_answer(part, read, right=True, words=True) for part in parts)
-    return Form(kind="words", name="", stem="", answers=answers)
+    return Form(kind="words", answers=answers)
 
 
 def _read_choice(inside: str, read: Any) -> Form:
@@ -279,7 +279,7 @@ def _read_choice(inside: str, read: Any) -> Form:
     answers = tuple(_read_answer(part, read, right=mark == "=" and not several) for mark, part in parts)
     if not any(answer.right for answer in answers):
         raise GiftError("no answer is right")
-    return Form(kind="choice", name="", stem="", answers=answers, several=several)
+    return Form(kind="choice", answers=answers, several=several)
 
 
 def _read_number(inside: str, read: Any) -> Form:
@@ -302,7 +302,7 @@ def _number_form(found: re.Match[str], feedback: str) -> Form:
         raise GiftError("the number can't be read") from error
     value, tolerance = ((low + high) / 2, (high - low) / 2) if found["sign"] == ".." else (low, high)
     answer = Answer(text=repr(value), right=True, feedback=feedback)
-    return Form(kind="number", name="", stem="", answers=(answer,), tolerance=tolerance)
+    return Form(kind="number", answers=(answer,), tolerance=tolerance)
 
 
 def _read_answer(part: str, read: Any, *, right: bool, words: bool = False) -> Answer:

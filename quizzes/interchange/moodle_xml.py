@@ -253,7 +253,7 @@ def _read_form(element: ET.Element) -> Form:
 def _read_choice(element: ET.Element) -> Form:
     several = (element.findtext("single") or "true").strip() == "false"
     answers = tuple(_answer_of(answer, _read_content(answer)) for answer in element.findall("answer"))
-    return Form(kind="choice", name="", stem="", answers=answers, several=several)
+    return Form(kind="choice", answers=answers, several=several)
 
 
 def _read_truth(element: ET.Element) -> Form:
@@ -262,7 +262,7 @@ def _read_truth(element: ET.Element) -> Form:
     answer = Answer(
         text="True" if true else "False", right=true, feedback=_read_content(right.find("feedback"))
     )
-    return Form(kind="truth", name="", stem="", answers=(answer,))
+    return Form(kind="truth", answers=(answer,))
 
 
 def _read_number(element: ET.Element) -> Form:
@@ -270,14 +270,12 @@ def _read_number(element: ET.Element) -> Form:
     if full is None:
         raise XmlError("no number counts in full")
     answer = _answer_of(full, repr(float(_plain_of(full))))
-    return Form(
-        kind="number", name="", stem="", answers=(answer,), tolerance=float(full.findtext("tolerance") or 0)
-    )
+    return Form(kind="number", answers=(answer,), tolerance=float(full.findtext("tolerance") or 0))
 
 
 def _read_words(element: ET.Element) -> Form:
     answers = tuple(_answer_of(answer, _plain_of(answer)) for answer in element.findall("answer"))
-    return Form(kind="words", name="", stem="", answers=answers)
+    return Form(kind="words", answers=answers)
 
 
 def _read_pairs(element: ET.Element) -> Form:
@@ -285,7 +283,7 @@ def _read_pairs(element: ET.Element) -> Form:
     for pair in element.findall("subquestion"):
         left = _read_content(pair)
         answers.append(Answer(left=left, text=_plain_of(pair, "answer"), right=bool(left)))
-    return Form(kind="pairs", name="", stem="", answers=tuple(answers))
+    return Form(kind="pairs", answers=tuple(answers))
 
 
 def _read_gaps(element: ET.Element) -> Form:
@@ -305,7 +303,7 @@ def _read_gaps(element: ET.Element) -> Form:
         end = after
     if not answers:
         raise XmlError("it has no gap that is filled with words")
-    return Form(kind="gaps", name="", stem=from_html(stem + text[end:]), answers=tuple(answers))
+    return Form(kind="gaps", stem=from_html(stem + text[end:]), answers=tuple(answers))
 
 
 def _cloze_gaps(text: str) -> Iterator[tuple[int, str, int]]:

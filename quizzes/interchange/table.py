@@ -135,11 +135,11 @@ def _read_form(cells: Mapping[str, str]) -> Form | None:
     if not stem or not right:
         return None
     if kind == "numeric" and _is_number(right[0]):
-        return Form(kind="number", name="", stem=stem, keep=keep, answers=answers[:1])
+        return Form(kind="number", stem=stem, keep=keep, answers=answers[:1])
     if wrong and kind != "short-text":
         several = len(right) > 1 or kind == "multiple"
-        return Form(kind="choice", name="", stem=stem, keep=keep, answers=answers, several=several)
-    return Form(kind="words", name="", stem=stem, keep=keep, answers=answers)
+        return Form(kind="choice", stem=stem, keep=keep, answers=answers, several=several)
+    return Form(kind="words", stem=stem, keep=keep, answers=answers)
 
 
 def _detect_separator(text: str) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
 
-from quizzes.bank.bank import Bank, Question
+from quizzes.bank.bank import Bank
 from quizzes.kinds.grade import Response
+from quizzes.kinds.question import Question
 from quizzes.session.modes import SECOND_ATTEMPT
 from quizzes.session.quiz_options import QuizChoice, choice_of, ends_at, rules_of
 from quizzes.session.session import (
@@ -28,8 +29,6 @@ from study.learner.progress import Mastery, find_weakest
 from study.ports.subjects import Subjects
 from study.store import Store
 from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord
-
-__all__ = ["QuizChoice", "QuizOperations", "new_seed"]
 
 FEW_CONCEPTS = 10
 """With fewer concepts met, a review first asks new questions about known ones only."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from quizzes.bank.bank import Question
 from quizzes.interchange.user_bank import LiveBank
+from quizzes.kinds.question import Question
 from quizzes.session.feedback import announce_feedback, format_verdict, list_rows
 from quizzes.session.modes import SECOND_ATTEMPT_RULE
 from quizzes.session.operations import QuizOperations

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from quizzes.bank.bank import Bank, Question
+from quizzes.bank.bank import Bank
 from quizzes.kinds.grade import Offered
+from quizzes.kinds.question import Question
 from quizzes.session.modes import CHECK_LEVELS, PROBLEM_KINDS
 from study.store.logs.quizzes import QuizAnswer, QuizRecord
 

@@ -21,6 +21,14 @@ class LearnerError(Exception):
         return partial(type(self), do_next=self.do_next), (self.what,)
 
 
+class FieldError(LearnerError):
+    """What is wrong with one field of a form, so that the page tells it beside that field."""
+
+    def __init__(self, field: str, what: str, *, do_next: str) -> None:
+        super().__init__(what, do_next=do_next)
+        self.field = field
+
+
 class StaleError(LearnerError):
     """Another window has changed what this page shows. Nothing was stored; show the current state."""
 

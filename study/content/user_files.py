@@ -28,29 +28,6 @@ IMPORTED = ".imported.json"  # written by imports; a file written by hand is nev
 _SAFE = re.compile(rf"(?:{'|'.join(EXCHANGED_FOLDERS)})/[\w][\w .+-]{{0,150}}")
 
 
-class Watched(Generic[T]):
-    """A value built from a folder's files, rebuilt when a file was added, changed or removed.
-
-    The command line, another window and a text editor all change these files while the app runs.
-    """
-
-    def __init__(self, make: Callable[[], T], folder: Path) -> None:
-        self._make = make
-        self._folder = folder
-        self._seen: tuple[tuple[str, int, int], ...] | None = None
-        self._made: T | None = None
-
-    @property
-    def now(self) -> T:
-        """The value built from the current files."""
-        state = _read_state(self._folder)
-        made = self._made
-        if made is None or state != self._seen:
-            made = self._make()
-            self._seen, self._made = state, made
-        return made
-
-
 class LiveMapping(Mapping[str, T]):
     """A mapping that calls its source on every access, for pages that hold it for their whole life."""
 
@@ -78,18 +55,32 @@ class Collection(Generic[W]):
 
 
 class LiveContent(Generic[W]):
-    """Decks or questions as the files are now; pages keep one instance from start to end."""
+    """Decks or questions as the files are now; pages keep one instance from start to end.
+
+    The command line, another window and a text editor all change these files while the app runs.
+    """
 
     def __init__(self, app: W, read: Callable[[], Collection[W]], folder: Path) -> None:
         self.app = app
         """The app's own, which were read once."""
 
-        self._live = Watched(read, folder)
+        self._read = read
+        self._folder = folder
+        self._seen: tuple[tuple[str, int, int], ...] | None = None
+        self._collection: Collection[W] | None = None
 
     @property
     def collection(self) -> Collection[W]:
-        """All current ones, with the problems of the learner's files."""
-        return self._live.now
+        """All current ones, with the problems of the learner's files.
+
+        They are read again when a file was added, changed or removed.
+        """
+        state = _read_state(self._folder)
+        found = self._collection
+        if found is None or state != self._seen:
+            found = self._read()
+            self._seen, self._collection = state, found
+        return found
 
     @property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:

@@ -43,6 +43,11 @@ def add_exchange_commands(
     return out
 
 
+def read_formats(options: argparse.Namespace) -> list[str]:
+    """Return the names in `--format`; a comma too many names nothing."""
+    return [name.strip() for name in options.format.split(",") if name.strip()]
+
+
 def export_files(open_exchanges: OpenExchanges, options: argparse.Namespace) -> None:
     """Write the formats, and print the path of each file.
 
@@ -52,7 +57,7 @@ def export_files(open_exchanges: OpenExchanges, options: argparse.Namespace) -> 
     store, profile = open_or_welcome(options, now=now)
     exchanges = open_exchanges(store, load_settings(home=options.data_folder).home)
     by_format = {offered.name: exchange for exchange in exchanges for offered in exchange.formats}
-    wanted = [name.strip() for name in options.format.split(",") if name.strip()]
+    wanted = read_formats(options)
     unknown = [name for name in wanted if name not in by_format]
     if unknown or not wanted:
         raise LearnerError(

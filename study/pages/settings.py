@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import gradio as gr
@@ -122,10 +123,10 @@ class SettingsPage:
 def _host_of(request: gr.Request) -> tuple[str, bool]:
     """Return the host by which other devices reach the app, and whether by HTTPS."""
     host = request.headers.get("host", "")
-    name, _, port = host.rpartition(":")
-    if is_loopback(name or host):
-        here = list_reachable_addresses()
-        host = f"{here[0]}:{port}" if here and name else host
+    name = urlsplit(f"//{host}").hostname or ""
+    if is_loopback(name) and (here := list_reachable_addresses()):
+        _, colon, port = host.removeprefix(f"[{name}]").partition(":")
+        host = f"{here[0]}{colon}{port}"
     return host, request.headers.get("x-forwarded-proto", "") == "https"
 
 

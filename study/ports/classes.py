@@ -218,6 +218,11 @@ class ClassCell:
     loss: float | None = None
     """The held-out loss after training; None until it is measured."""
 
+    @property
+    def run(self) -> str:
+        """Its place as a student claims it: `row/column/seed`."""
+        return "/".join(map(str, self.place))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassGridState:
@@ -238,6 +243,11 @@ class ClassGridState:
 
     error: str = ""
     """Why a cell failed, and what to do next; empty where none did."""
+
+    @property
+    def losses(self) -> Mapping[str, float]:
+        """The held-out losses that are measured, by run."""
+        return {cell.run: cell.loss for cell in self.cells if cell.loss is not None}
 
     @property
     def ended(self) -> bool:

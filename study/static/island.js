@@ -649,9 +649,7 @@ element.addEventListener('submit', (event) => {
   const form = event.target.closest('form[data-submit]');
   if (!form) return;
   event.preventDefault();
-  const fields = {};
-  for (const [name, value] of new FormData(form)) (fields[name] ||= []).push(value);
-  send({ ...form.dataset, act: form.dataset.submit, fields }, form);
+  send({ ...form.dataset, act: form.dataset.submit, fields: formFields(form) }, form);
 });
 
 element.addEventListener('input', (event) => {

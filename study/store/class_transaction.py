@@ -83,6 +83,10 @@ class ClassTransaction:
             self._revisions[room_id] = self._connection.scalar(counted) or 0
         return self._revisions[room_id]
 
+    def read_codes(self) -> set[str]:
+        """Return the codes that are in use; nobody takes another one until this transaction ends."""
+        return set(self._connection.scalars(select(t.class_rooms.c.code)))
+
     def open_room(self, room: ClassRoom, activities: Sequence[Mapping[str, Any]]) -> None:
         """Add a room with its activities. The caller draws a code that is free."""
         values = vars(room) | {"options": dict(room.options)}

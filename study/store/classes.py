@@ -58,10 +58,6 @@ class ClassLog(StoreLog):
         )
         return {row.room_id for row in self._rows(wanted)}
 
-    def codes(self) -> set[str]:
-        """The codes that are in use."""
-        return {row.code for row in self._rows(select(t.class_rooms.c.code))}
-
     def record(self, code: str) -> ClassRecord | None:
         rooms = t.class_rooms
         with self._database.read() as connection:
@@ -80,11 +76,10 @@ class ClassLog(StoreLog):
                 return ClassRecord(room=room, activities=(), events=(), students=(), answers=(), progress={})
             return _read_record(connection, room, revision=revision, events=events, activities=activities)
 
-    def live_keys(self) -> dict[str, str]:
-        """The room of each key that is not revoked, by the key's hash."""
+    def live_keys(self) -> set[str]:
+        """The hashes of the keys that are not revoked."""
         keys = t.class_keys.c
-        wanted = select(keys.hash, keys.room_id).where(keys.revoked_at.is_(None))
-        return {row.hash: row.room_id for row in self._rows(wanted)}
+        return {row.hash for row in self._rows(select(keys.hash).where(keys.revoked_at.is_(None)))}
 
 
 def _do_or_undo(

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, Table, UniqueConstraint, exists, func, select
+from sqlalchemy import Column, Connection, Table, UniqueConstraint, func, select
 
 from study.store import schema as t
+from study.store.database import select_live
 from study.store.rows import Tables, decode_row, encode_row, list_parents, of_profile, owned_tables
 
 RowVerdict = Literal["new", "changed", "same", "rejected"]
@@ -196,7 +197,6 @@ def _must_be_given(table: Table, column: Column[Any]) -> bool:
 
 def _newest_ratings(connection: Connection, profile_id: str) -> dict[str, datetime]:
     log = t.card_reviews.c
-    undone = exists().where(t.review_undos.c.review_id == log.id)
-    newest = select(log.card_id, func.max(log.reviewed_at)).where(log.profile_id == profile_id, ~undone)
+    newest = select_live(t.review_undos.c.review_id, profile_id, log.card_id, func.max(log.reviewed_at))
     rows = connection.execute(newest.group_by(log.card_id))
     return {row[0]: row[1] for row in rows}

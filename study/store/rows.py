@@ -43,6 +43,9 @@ LEFT_OUT = {"profiles", "browsers", "imports", "import_undos", *(table.name for 
 INTEGER_LIMIT = 2**31
 """PostgreSQL's integers have 32 bits."""
 
+_EXPECTED: Mapping[type, Any] = {int: int, bool: bool, float: (int, float), str: str}
+"""What JSON has for a column, by its type in Python. A column of another type needs an entry of its own."""
+
 
 def owned_tables() -> list[Table]:
     """The tables whose rows belong to a profile, directly or through a parent; parents first."""
@@ -100,8 +103,7 @@ def _from_json(column: Column[Any], value: Any) -> Any:
         return None
     if isinstance(column.type, t.UtcDateTime):
         return _decode_moment(column.name, value)
-    kinds: dict[str, Any] = {"INTEGER": int, "BOOLEAN": bool, "FLOAT": (int, float), "JSON": object}
-    expected = kinds.get(_find_kind(column), str)
+    expected = object if isinstance(column.type, JSON) else _EXPECTED[column.type.python_type]
     fits = isinstance(value, expected) and (expected in (bool, object) or not isinstance(value, bool))
     longest = getattr(column.type, "length", None)
     too_long = isinstance(value, str) and longest and len(value) > longest
@@ -147,14 +149,3 @@ def _decode_moment(name: str, value: Any) -> datetime:
     if not 1970 <= read.year <= 2200:  # days are added to and taken from it
         raise ValueError(f"{name} is not between 1970 and 2200")
     return read
-
-
-def _find_kind(column: Column[Any]) -> str:
-    name = column.type.__visit_name__.upper()
-    if isinstance(column.type, t.UtcDateTime):
-        return "MOMENT"
-    if name not in ("INTEGER", "BOOLEAN", "FLOAT", "JSON", "STRING", "TEXT"):
-        raise TypeError(
-            f"{column} is of a kind that backups do not know: teach study/store/rows.py to write it"
-        )
-    return name

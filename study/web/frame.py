@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypedDict, TypeVar
 from urllib.parse import parse_qsl
 
 import gradio as gr
-from gradio.context import Context as GradioContext
 from markupsafe import Markup
 from starlette.requests import Request
 
@@ -83,7 +82,6 @@ def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
     """
     place = page.place
     with app if place.path == "/" else app.route(place.title, place.path, show_in_navbar=False):
-        blocks = _current_blocks()
         with gr.Row(elem_id="site"):
             gr.HTML(
                 render(
@@ -109,8 +107,8 @@ def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
             elem_id=place.elem_id,
             apply_default_css=False,
         )
-        blocks.load(
-            _PageView(context, page).load_page,
+        app.load(
+            _loader_of(context, page),
             None,
             [who, asks, html],  # in one event: "Who are you?" would move what stands on the page already
             queue=False,
@@ -119,7 +117,7 @@ def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
         )
         # What the page shows may have come before this runs.
         named = f"document.querySelector('[data-title]')?.dataset.title ?? {place.title!r}"
-        blocks.load(None, js=f"() => {{ document.title = ({named}) + ' · {APP_NAME}' }}")
+        app.load(None, js=f"() => {{ document.title = ({named}) + ' · {APP_NAME}' }}")
 
 
 def guard_act(page: IslandPage) -> GuardedAct:
@@ -142,26 +140,26 @@ def guard_act(page: IslandPage) -> GuardedAct:
     return act
 
 
-class _PageView:
-    """What a page shows when it is opened."""
+def _loader_of(context: Context, page: IslandPage) -> Callable[[gr.Request], tuple[Markup, Markup, Markup]]:
+    """Return what answers the opening of a page."""
 
-    def __init__(self, context: Context, page: IslandPage) -> None:
-        self._context, self._page = context, page
-
-    def load_page(self, request: gr.Request) -> tuple[Markup, Markup, Markup]:
+    def load_page(request: gr.Request) -> tuple[Markup, Markup, Markup]:
         """Return the profile's name for the menu, "Who are you?" and the island's content."""
         with one_view():
-            return *load_header(self._context, request), self._load_island(request)
+            return *load_header(context, request), _load_island(page, request)
 
-    def _load_island(self, request: gr.Request) -> Markup:
-        try:
-            with translate_storage_errors():
-                return self._page.load(request)
-        except LearnerError as error:
-            return render("study/frame/trouble.html", error=error)
-        except Exception as error:  # Gradio answers it, so that nothing else sees it
-            note_error(f"opening {self._page.place.elem_id}", error)
-            raise
+    return load_page
+
+
+def _load_island(page: IslandPage, request: gr.Request) -> Markup:
+    try:
+        with translate_storage_errors():
+            return page.load(request)
+    except LearnerError as error:
+        return render("study/frame/trouble.html", error=error)
+    except Exception as error:  # Gradio answers it, so that nothing else sees it
+        note_error(f"opening {page.place.elem_id}", error)
+        raise
 
 
 def load_header(context: Context, request: gr.Request) -> tuple[Markup, Markup]:
@@ -192,7 +190,6 @@ def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
     return acts
 
 
-_HALVES = dict.fromkeys(range(0xD800, 0xE000), "?")
 T = TypeVar("T", str, Markup)
 
 
@@ -209,11 +206,7 @@ def _encodable(reply: Reply) -> Reply:
 
 
 def _whole(text: T) -> T:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return type(text)(text.translate(_HALVES))
-    return text
+    return type(text)(text.encode("utf-8", "replace").decode())
 
 
 def visit_of(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:
@@ -263,10 +256,3 @@ def render_waiting(title: str, look: str = "") -> Markup:
     `look` is the class of the page to come, where that decides its width.
     """
     return render("study/frame/waiting.html", title=title, look=look)
-
-
-def _current_blocks() -> gr.Blocks:
-    blocks = GradioContext.root_block
-    if blocks is None:
-        raise RuntimeError("an island or page must be built inside the app's Blocks")
-    return blocks

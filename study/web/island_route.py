@@ -24,18 +24,10 @@ GuardedAct = Callable[[dict[str, Any], Any], Mapping[str, Any]]
 
 def register(site: FastAPI, acts: Mapping[str, GuardedAct]) -> None:
     """Add the route for islands by name. Register it first: each route before it costs every event."""
-    site.add_route(PATH, IslandRoute(acts).answer, methods=["POST"], include_in_schema=False)
 
-
-class IslandRoute:
-    """The islands of all pages, by their element's id."""
-
-    def __init__(self, acts: Mapping[str, GuardedAct]) -> None:
-        self._acts = acts
-
-    async def answer(self, request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         """Answer one event, whose host, origin, role, rate and size the middleware has checked."""
-        act = self._acts.get(request.path_params["island"])
+        act = acts.get(request.path_params["island"])
         if act is None:
             return not_found("There is no island of that name.")
         # Another site's form can't send this type, whatever its browser says of the origin.
@@ -49,3 +41,5 @@ class IslandRoute:
             return PlainTextResponse("A press is one JSON object.", HTTPStatus.BAD_REQUEST)
         reply = await run_in_threadpool(act, event, request)
         return JSONResponse(reply, headers={"Cache-Control": "no-store"})
+
+    site.add_route(PATH, answer, methods=["POST"], include_in_schema=False)

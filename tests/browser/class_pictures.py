@@ -3,7 +3,6 @@
 python -m tests.browser.class_pictures [--out FOLDER] [--students 24]
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from study.base.module_parser import build_module_parser
 from study.base.settings import ROOT
 from tests.browser.chromium import launch_chromium
 from tests.browser.screenshots import serve
@@ -27,11 +27,7 @@ RUN_MS = 300_000
 
 def main() -> None:
     """Play the lesson and make all pictures."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.browser.class_pictures",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("tests.browser.class_pictures", __doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "guide" / "class")
     parser.add_argument("--students", type=int, default=24)
     options = parser.parse_args()

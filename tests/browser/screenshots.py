@@ -6,7 +6,6 @@
 Learn and Visualize of each, and every study mode of a few (`make screenshots ARGS=--concepts`).
 """
 
-import argparse
 import os
 import re
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from study.base.module_parser import build_module_parser
 from study.base.settings import ROOT
 from study.content.concepts import concept_address, load_concepts
 from study.learner.study_modes import STUDY_MODES, StudyMode
@@ -168,11 +168,7 @@ def concept_pages() -> dict[str, tuple[str, Callable[[Page], None]]]:
 
 def main() -> None:
     """Make all pictures; pages that log an error or are wider than the window are named at the end."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.browser.screenshots",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("tests.browser.screenshots", __doc__)
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "screenshots")
     parser.add_argument("--readme", action="store_true")
     parser.add_argument("--concepts", action="store_true")

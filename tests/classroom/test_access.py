@@ -367,3 +367,14 @@ def test_who_types_the_address_alone_gets_the_form_for_the_six_digits(context: C
             assert (plain.status_code, plain.text) == (403, REFUSAL)
 
     played(play)
+
+
+@pytest.mark.parametrize("path", ["/class/open", "/class/plans/delete", "/class/{code}/address"])
+def test_a_form_that_is_too_long_is_told_so_on_the_start_page(school: School, path: str) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with school.teacher() as teacher:
+            sent = await teacher.post(path.format(code=live.room.code), data={"plan": "x" * 10_000})
+            assert (sent.status_code, "That is too long. Send less." in sent.text) == (200, True)
+
+    played(play)

@@ -1,10 +1,19 @@
 """Joining a class: late, twice, into a locked room, out of it again, and when too many come at once."""
 
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
 import pytest
 
 from study.ports.context import Context
+from study.store.class_transaction import ClassTransaction
+from study.store.classes import ClassLog
 from study.web.security.rates import Rates
-from tests.classroom.rooms import PHONE, School, phone, played
+from tests.classroom.rooms import PHONE, TEST_PLAN, School, phone, played
 
 
 def test_a_second_tab_and_a_reload_are_the_same_student(school: School) -> None:
@@ -108,5 +117,26 @@ def test_a_phone_that_has_not_joined_gets_a_sentence(school: School) -> None:
                 assert (answer.status_code, "Reload the page" in answer.text) == (400, True)
             refused = await without_cookie.post(f"/class/{live.room.code}/join", json={})
             assert "cookie" in refused.json()["error"]
+
+    played(play)
+
+
+def test_two_processes_that_draw_the_same_code_open_two_classes(
+    school: School, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, transact = threading.Barrier(2, timeout=30), ClassLog.transact
+
+    def write_at_once(log: ClassLog, jobs: Sequence[Callable[[ClassTransaction], Any]]) -> list[Any]:
+        both.wait()
+        return transact(log, jobs)
+
+    monkeypatch.setattr(ClassLog, "transact", write_at_once)
+    processes = [school.new_hub(replace(context, rng=Random(1))) for _ in range(2)]
+    chosen: dict[str, Any] = {"names_typed": False, "keep_names_days": 30, "address": "127.0.0.1"}
+
+    async def play() -> None:
+        opened = [process.open(TEST_PLAN, **chosen) for process in processes]
+        first, second = await asyncio.gather(*opened)
+        assert first.room.code != second.room.code
 
     played(play)

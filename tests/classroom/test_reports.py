@@ -272,7 +272,7 @@ def test_a_deleted_class_leaves_nothing_in_the_database_or_in_memory(
             assert (await teacher.get(f"/class/{code}/report")).status_code == 404
             assert (await ana.get(f"/class/{code}/state")).status_code == 400
             assert (await ana.post(f"/class/{code}/join", json={})).status_code == 400
-        assert context.store.classes.live_keys() == {}
+        assert context.store.classes.live_keys() == set()
 
     played(play)
 

@@ -142,10 +142,12 @@ def test_a_phones_stream_is_not_woken_by_other_answers(school: School) -> None:
 
 
 def test_a_quiet_stream_has_a_heartbeat(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.01)
+
     async def play() -> None:
         live = await school.start()
         request: Any = type("R", (), {"headers": {}})()
-        answer: Any = streams.stream(live, lambda: {"a": 1}, request, heartbeat_seconds=0.01)
+        answer: Any = streams.stream(live, lambda: {"a": 1}, request)
         pieces = [piece async for piece, _ in _first(answer.body_iterator, 4)]
         assert pieces[0].startswith("retry:")
         assert pieces[1].startswith("id: ")

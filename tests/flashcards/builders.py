@@ -31,7 +31,7 @@ def card(
         back=f"back of {card_id}",
         why="because",
         evidence=Evidence(source="a book", checks=()),
-        note=note,
+        note_id=note or card_id,
     )
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from quizzes.bank.bank import Question
 from quizzes.kinds.arranging import Matching, Ordering
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.choices import Multiple, Single, TrueFalse
 from quizzes.kinds.grade import Response
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric
+from quizzes.kinds.question import Question
 from quizzes.kinds.words import Cloze, ShortText
 from quizzes.session.session import offer_choices
 

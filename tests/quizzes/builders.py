@@ -1,7 +1,8 @@
 """Questions for tests, with everything but the point of the test filled in."""
 
-from quizzes.bank.bank import RIGHT, Bank, Option, Question
-from quizzes.kinds.choices import Single
+from quizzes.bank.bank import Bank
+from quizzes.kinds.choices import RIGHT, Option, Single
+from quizzes.kinds.question import Question
 from study.content.evidence import Evidence
 from study.content.yaml_reader import Level
 

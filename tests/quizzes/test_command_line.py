@@ -7,7 +7,8 @@ import pytest
 
 from quizzes.__main__ import main
 from quizzes.bank.bank import load_bank
-from quizzes.session.operations import QuizChoice, QuizOperations
+from quizzes.session.operations import QuizOperations
+from quizzes.session.quiz_options import QuizChoice
 from study.content.concepts import ConceptMap
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
@@ -67,6 +68,17 @@ def test_questions_go_out_and_come_in_and_what_has_no_form_is_named(
     assert (tmp_path / "data" / "questions" / "mine.imported.json").is_file()
     assert main(["import", str(mine), *data]) == 0
     assert "0 added, 0 updated, 1 the same, 1 skipped" in capsys.readouterr().out
+
+
+def test_a_comma_behind_the_last_format_names_no_other(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    folders = ["--out", str(tmp_path / "out"), "--data-folder", str(tmp_path / "data")]
+    assert main(["export", "--format", " gift,", *folders]) == 0
+    printed = capsys.readouterr()
+    assert [Path(name).suffix for name in printed.out.split()] == [".gift"]
+    assert "gift has no form for" in printed.err
 
 
 def test_due_says_when_a_confident_error_comes_back(

@@ -68,6 +68,7 @@ from quizzes.grader.worker.own_rows import OwnRowBuilder
 from quizzes.grader.worker.reader import load_reader
 from quizzes.grader.worker.similarity import FIGURES, Similarity
 from study.base.model_files import Progress
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 
@@ -338,11 +339,7 @@ def _warm_then_down(total: int) -> Callable[[int], float]:
 
 def _read_options() -> argparse.Namespace:
     standard = Recipe()
-    parser = argparse.ArgumentParser(
-        prog="python -m quizzes.grader.worker.train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("quizzes.grader.worker.train", __doc__)
     parser.add_argument(
         "--models-dir", type=Path, default=load_settings().models_dir, help="where models are kept"
     )

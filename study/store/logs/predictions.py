@@ -1,12 +1,12 @@
 """The log of predictions: what was guessed about a run, which run it was, and how each guess turned out."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, insert, select
+from sqlalchemy import Table, exists, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from study.store import schema as t
@@ -46,16 +46,8 @@ class PredictionLog(StoreLog):
 
     def start(self, prediction_id: str, run_id: str, *, at: datetime) -> bool:
         """Say which run a guess is about; False when that was said before, which stands."""
-        try:
-            with self._database.write(owner_of(t.predictions, prediction_id)) as connection:
-                connection.execute(
-                    insert(t.prediction_runs).values(
-                        prediction_id=prediction_id, run_id=run_id, started_at=at
-                    )
-                )
-        except IntegrityError:
-            return False
-        return True
+        row = {"prediction_id": prediction_id, "run_id": run_id, "started_at": at}
+        return self._append_once(t.prediction_runs, prediction_id, [row])
 
     def judge(self, prediction_id: str, verdicts: Mapping[str, bool], *, at: datetime) -> bool:
         """Append whether each guessed quantity was right; False when that was judged before, which stands."""
@@ -63,9 +55,12 @@ class PredictionLog(StoreLog):
             {"prediction_id": prediction_id, "quantity": quantity, "correct": correct, "judged_at": at}
             for quantity, correct in verdicts.items()
         ]
+        return self._append_once(t.prediction_verdicts, prediction_id, rows)
+
+    def _append_once(self, table: Table, prediction_id: str, rows: Sequence[Mapping[str, Any]]) -> bool:
         try:
             with self._database.write(owner_of(t.predictions, prediction_id)) as connection:
-                connection.execute(insert(t.prediction_verdicts), rows)
+                connection.execute(insert(table), rows)
         except IntegrityError:
             return False
         return True

@@ -62,22 +62,21 @@ class Rescue:
 
     async def _choose(self, request: Request) -> Response:
         if not is_here(request):
-            return self._page(
-                said="Only the person at the machine that runs the app can do this.", status=403
-            )
+            said = "Only the person at the machine that runs the app can do this."
+            return self._page(can_choose=False, said=said, status=403)
         given = parse_qs((await request.body())[:CHOICE_BYTES].decode("utf-8", "replace"))
         choice, name = given.get("choice", [""])[0], given.get("name", [""])[0]
         try:
             await run_in_threadpool(self.choose, choice, name, now=datetime.now(UTC))
         except LearnerError as error:
-            return self._page(said=str(error), status=409)
+            return self._page(can_choose=True, said=str(error), status=409)
         self._leave()
         return RedirectResponse("/", 303)
 
     async def _show(self, request: Request) -> Response:
         return self._page(can_choose=is_here(request))
 
-    def _page(self, *, said: str = "", status: int = 503, can_choose: bool = True) -> Response:
+    def _page(self, *, can_choose: bool, said: str = "", status: int = 503) -> Response:
         html = render(
             "study/frame/rescue.html",
             trouble=self._trouble,

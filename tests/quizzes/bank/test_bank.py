@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from quizzes.bank.bank import RIGHT, load_bank
+from quizzes.bank.bank import load_bank
+from quizzes.kinds.choices import RIGHT
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError, Problem
 

@@ -236,7 +236,8 @@ def test_the_figures_count_what_their_names_say() -> None:
     assert found.negations_refused.value == 1
     assert found.unsure.value == pytest.approx(1 / 12)
     assert all(figure.low <= figure.value <= figure.high for figure in vars(found).values())
-    assert sum(row.get("covered", 0) for row in count_confusion(judged).values()) == 3
+    counts = count_confusion(judged)
+    assert sum(count for (_, verdict), count in counts.items() if verdict == "covered") == 3
     assert list(report_by(judged, lambda one: one.kind)) == ["correct-with-negation", "off-topic", "terse"]
 
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 import lora_lab.quantities  # noqa: F401 - families and charts compute their numbers
 from quizzes import families
-from quizzes.bank.bank import Question, load_bank
+from quizzes.bank.bank import load_bank
 from quizzes.kinds import KINDS
 from quizzes.kinds.arranging import ArrangedItem, Matching, MatchingPair, Ordering
 from quizzes.kinds.choices import Multiple, Option, TrueFalse
 from quizzes.kinds.numeric import Numeric, NumericMistake
+from quizzes.kinds.question import Question
 from quizzes.session.session import offer_choices
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts

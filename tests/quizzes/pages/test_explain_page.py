@@ -5,6 +5,7 @@ import pytest
 from quizzes.explain.presenter import explain_exercise
 from quizzes.pages.explain import ExplainPage
 from study.ports.context import Context
+from tests.quizzes.explain.explaining import Cards
 from tests.visits import build_event, opened, words
 
 QUERY = "prompt=explain-lora"
@@ -13,7 +14,7 @@ TEXT = "The base stays frozen & <only> two small matrices learn."
 
 @pytest.fixture
 def page(context: Context) -> ExplainPage:
-    return ExplainPage(context=context, exercise=explain_exercise(context))
+    return ExplainPage(context=context, exercise=explain_exercise(context, ask_for_cards=Cards()))
 
 
 def submit(page: ExplainPage, text: str = TEXT) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - feedback shows the numbers it was checked against
-from quizzes.bank.bank import Question
+from quizzes.kinds.question import Question
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.session import find_position
 from study.base.checks import list_quantities
@@ -77,7 +77,7 @@ def test_back_leads_from_a_quiz_to_the_form_and_forward_to_its_open_question(pag
 
 
 def test_sureness_has_the_same_words_in_a_quiz_as_on_a_phone_of_a_class(page: QuizPage) -> None:
-    phone = (ROOT / "classroom" / "templates" / "student_now.html").read_text()
+    phone = (ROOT / "classroom" / "templates" / "student" / "student_now.html").read_text()
     asked = re.findall(r'value="(\w+)"> ([\w ]+) <kbd>', start(page, topic="lora")["html"])
     assert asked == re.findall(r'name="confidence" value="(\w+)">([\w ]+)</button>', phone)
     assert asked == [("guess", "A guess"), ("think", "I think so"), ("sure", "Sure")]

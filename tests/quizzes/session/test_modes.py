@@ -10,7 +10,7 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - questions compute their numbers
 from flashcards.review.presenter import card_exercise
-from quizzes.bank.bank import Question
+from quizzes.kinds.question import Question
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.presenter import quiz_exercise
 from study.ports.context import Context

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from quizzes.session import operations as quiz_operations
-from quizzes.session.operations import QuizChoice, QuizOperations
+from quizzes.session.operations import QuizOperations
+from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import Level
 from study.store import Store

@@ -22,7 +22,8 @@ def cards(context: Context) -> CardExercise:
 @pytest.fixture
 def review(context: Context, cards: CardExercise) -> ReviewPage:
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
-    return ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain_exercise(context))
+    explain = explain_exercise(context, ask_for_cards=cards.ask_for)
+    return ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
 
 
 @pytest.fixture

@@ -59,9 +59,8 @@ class Reader:
 def subjects(context: Context) -> Subjects:
     cards = card_exercise(context)
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
-    return Subjects(
-        of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain_exercise(context).subjects
-    )
+    explain = explain_exercise(context, ask_for_cards=cards.ask_for)
+    return Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
     cards = card_exercise(context)
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
     operations = quiz.operations
-    explain = explain_exercise(context)
+    explain = explain_exercise(context, ask_for_cards=cards.ask_for)
     lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
     ports = Ports(subjects=subjects, figures=FIGURES, tasks_about=TaskService(store=context.store).links)
     ports.lab_link = build_lab_link

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from flashcards.review.presenter import card_exercise
+from flashcards.review.presenter import CardExercise, card_exercise
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
 from study.pages.review import ReviewPage
@@ -136,9 +136,9 @@ def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     return right_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
 
 
-def test_the_grader_loads_from_the_first_card_of_a_review_on(review: ReviewPage) -> None:
+def test_the_grader_loads_from_the_first_card_of_a_review_on(review: ReviewPage, cards: CardExercise) -> None:
     grader = RuleGrader()
-    explain = explain_exercise(review.context, grader=grader)
+    explain = explain_exercise(review.context, ask_for_cards=cards.ask_for, grader=grader)
     replace(review, explain=explain).load(opened("b1"))
     explain.room.close(wait=True)
     assert grader.prepared == 1

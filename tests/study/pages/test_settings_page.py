@@ -1,9 +1,15 @@
-"""Settings as functions: profiles, and what one prefers."""
+"""Settings as functions: profiles and their devices, and what one prefers."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from study.pages import settings
 from study.pages.settings import SettingsPage
 from study.ports.context import Context
+from study.web.device_routes import Devices
+from study.web.security.access import ServerKeys
 from tests.visits import build_event, opened, words
 
 
@@ -51,3 +57,26 @@ def test_the_rules_of_studying_are_saved_together(context: Context) -> None:
     assert 'value="Asia/Tokyo"' in again
     with pytest.raises(Exception, match="No time zone is called 'Moon'"):
         page.act({**form, "fields": {"time_zone": ["Moon"]}}, opened("b1"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "linked"),
+    [
+        ("[::1]:7860", "192.0.2.1:7860"),
+        ("[::1]", "192.0.2.1"),
+        ("127.0.0.1:7860", "192.0.2.1:7860"),
+        ("localhost", "192.0.2.1"),
+        ("[2001:db8::1]:7860", "[2001:db8::1]:7860"),
+        ("study.example.org", "study.example.org"),
+    ],
+)
+def test_a_device_is_linked_to_an_address_that_it_can_reach(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, linked: str
+) -> None:
+    monkeypatch.setattr(settings, "list_reachable_addresses", lambda: ["192.0.2.1"])
+    page = SettingsPage(context=context, devices=Devices(context=context, keys=ServerKeys(tmp_path)))
+    request = opened("b1")
+    request.headers["host"] = asked
+    made = page.act({"act": "add-device"}, request)["parts"]["device"]
+    [link] = [word for word in words(made).split() if "token=" in word]
+    assert urlsplit(link).netloc == linked

@@ -215,13 +215,14 @@ def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the
     assert quiz.operations.known_concepts(visit.profile.id) is None
 
 
-def test_an_exam_left_open_is_offered(today: TodayPage, review: ReviewPage, now: datetime) -> None:
-    today.ports.open_quiz = review.quiz.open_quiz
+def test_an_exam_left_open_is_offered(today: TodayPage, cards: CardExercise, now: datetime) -> None:
+    quiz = quiz_exercise(today.context, ask_for_cards=cards.ask_for)
+    today.ports.open_quiz = quiz.open_quiz
     profile = today.context.store.profiles.of_browser("b1", now=now).id
-    rate_one(review.cards, profile, 3, now)
+    rate_one(cards, profile, 3, now)
     assert "Go on with your" not in words(today.load(opened("b1")))
     exam = QuizChoice(mode="exam", length=5, seed=7)
-    review.quiz.operations.start(profile, exam, now=now)
+    quiz.operations.start(profile, exam, now=now)
     html = today.load(opened("b1"))
     assert "Go on with your exam : 0 of 5 answered. Its clock is running." in words(html)
     assert 'href="/quiz?mode=exam&amp;n=5&amp;seed=7"' in html

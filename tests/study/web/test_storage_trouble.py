@@ -229,12 +229,19 @@ def test_a_locked_database_is_opened_once_the_other_program_lets_go(
             assert ready(app)
 
 
-def test_who_comes_through_a_proxy_reads_what_is_wrong_and_chooses_nothing(settings: Settings) -> None:
+def test_who_comes_through_a_proxy_reads_what_is_wrong_and_chooses_nothing(
+    settings: Settings, store: Store, now: datetime
+) -> None:
+    backup = Snapshots(settings.home / "study.sqlite3").make("daily", now=now)
     behind_a_proxy = replace(settings, public_names=("study.example.org",))
     site = Rescue(behind_a_proxy, StorageError("damaged"), leave=lambda: None).site(hosts=("127.0.0.1",))
     visitor = TestClient(site, base_url="https://study.example.org", client=("127.0.0.1", 50_000))
-    assert visitor.get("/").status_code == 503
-    assert visitor.post("/rescue", content="choice=again").status_code == 403
+    shown, refused = visitor.get("/"), visitor.post("/rescue", content="choice=again")
+    assert (shown.status_code, refused.status_code) == (503, 403)
+    for page in (shown.text, refused.text):
+        assert "The database file is damaged" in page
+        assert "<button" not in page
+        assert backup.name not in page
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file rights of Linux and macOS")
