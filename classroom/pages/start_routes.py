@@ -105,7 +105,6 @@ class StartRoutes:
         title_taken: str = "",
     ) -> HTMLResponse:
         """The page with what went wrong, and with the editor if there is a draft."""
-        await self._hub.forget_names()
         broken: list[Problem] = []
         plans = await run_in_threadpool(self._plans.all, broken)
         classes = self._context.store.classes

@@ -10,12 +10,14 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, MOST_ACTIVITIES, Plans
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Problem
 from study.ports.context import Context
+from study.store.classes import ClassLog
 from tests.classroom.builders import FIGURES, Grader, Grids, Runs, find_question
 from tests.classroom.rooms import School, played
 
@@ -280,6 +282,24 @@ def test_a_class_that_has_ended_is_told_from_one_that_is_open(context: Context) 
             assert (await teacher.get("/class")).text.count("UTC · ended") == 1
             await school.lead(live, "go", position=0, phase="vote")
             assert (await teacher.get("/class")).text.count("UTC · ended") == 0
+
+    played(play)
+
+
+def test_the_page_opens_on_a_database_that_takes_no_write_and_says_so_at_the_start_of_a_class(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OperationalError("INSERT", {}, Exception("readonly database"))
+
+    monkeypatch.setattr(ClassLog, "transact", refuse)
+    school = School(context)
+
+    async def play() -> None:
+        async with school.teacher() as teacher:
+            assert (await teacher.get("/class")).status_code == 200
+            refused = await post(teacher, "/class/open", [("plan", "short"), ("address", "127.0.0.1")])
+            assert "The teacher's computer can't save at the moment." in unescape(refused.text)
 
     played(play)
 
