@@ -225,18 +225,28 @@ class Overlap:
     """One row per entry of `firsts`; None where an update has fewer directions."""
 
     random: tuple[tuple[float | None, ...], ...]
-    """The same for a drawn pair of random subspaces."""
+    """The same for a drawn pair of random subspaces; None beyond `size`."""
 
     @property
     def ends(self) -> tuple[int, int] | None:
         """The largest known numbers of directions, one per run; None if a run has no directions."""
+        return self._largest_known(self.phi)
+
+    @property
+    def random_ends(self) -> tuple[int, int]:
+        """The same for the random pair, whose subspaces have at most `size` directions each."""
+        ends = self._largest_known(self.random)
+        assert ends is not None  # one direction is always drawn
+        return ends
+
+    def _largest_known(self, rows: Sequence[Sequence[float | None]]) -> tuple[int, int] | None:
         known = [
             (i, j)
-            for i, row in zip(self.firsts, self.phi, strict=True)
+            for i, row in zip(self.firsts, rows, strict=True)
             for j, value in zip(self.seconds, row, strict=True)
             if value is not None
         ]
-        return max(known) if known else None
+        return max(known, default=None)
 
     @property
     def sizes(self) -> str:
