@@ -11,7 +11,6 @@ run id: "..."}}` while it answers.
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +124,9 @@ class ChatModel:
                 f"The adapter of {run.run_id} can't be read ({error}).", do_next="Leave that run out."
             ) from error
 
-    @cached_property
+    @property
     def _cache_name(self) -> str:
-        """The keyword for the KV cache in this version of transformers."""
+        """The keyword for the KV cache in the loaded base's forward."""
         assert self._session is not None
         given = inspect.signature(self._session.base.forward).parameters
         return "cache" if "cache" in given else "past_key_values"
