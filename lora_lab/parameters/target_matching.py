@@ -22,7 +22,7 @@ from lora_lab.parameters.adapter_config import (
     SavedModule,
     UnsupportedCase,
 )
-from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
 from lora_lab.parameters.name_patterns import first_matches
 
 LAYER_NUMBER = re.compile(r".*?\.[^.]*\.(\d+)\.")
@@ -33,17 +33,13 @@ OF_A_NAME = r"(.*\.)?({})$"
 
 
 @lru_cache(maxsize=512)
-def _find_adapted(key: TreeKey, setting: AdapterSetting) -> Adaptation:
-    return _Rules(key.tree, setting).adaptation()
-
-
 def find_adaptation(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
     """Find what PEFT would adapt and save.
 
     Raises PeftRefusal where PEFT raises, listing what the model has; UnsupportedCase for unknown counts, and
     MatchingRefused where it isn't known what an expression matches.
     """
-    return _find_adapted(TreeKey(tree), setting)
+    return _Rules(tree, setting).adaptation()
 
 
 class _Rules:
