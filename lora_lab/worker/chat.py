@@ -33,7 +33,6 @@ from lora_lab.worker.model.quantization import dense_weight, keep_row_scales, pu
 from lora_lab.worker.training.packing import prompt_text
 from lora_lab.worker.training.session import ModelSession, open_session
 from study.base.errors import LearnerError
-from study.base.model_files import Progress
 
 DENSE_SHARE = 0.25
 """The share of free memory below which weights are decoded once and not for every token."""
@@ -95,12 +94,15 @@ class ChatModel:
         return [BASE, *(run.run_id for run in runs)]
 
     def _open(self, wanted: Wanted, say: Say) -> ModelSession:
-        def report(progress: Progress) -> None:
-            say(doing=progress.step)
-
         model, bits, compute = wanted
         machine = find_machine(compute, self._home)
-        session = open_session(model, bits, machine, models_dir=self._models_dir, report=report)
+        session = open_session(
+            model,
+            bits,
+            machine,
+            models_dir=self._models_dir,
+            report=lambda progress: say(doing=progress.step),
+        )
         decode_once(session.base, machine.compute_dtype)
         keep_row_scales(session.base)  # for layers that stayed quantized for lack of memory
         return session
