@@ -111,20 +111,18 @@ def _half_of(claim: Claim, tree: ModuleTree) -> str:
 def _all_printed(claim: Claim) -> tuple[Failing, ...]:
     """Return the printed numbers that nothing explains, except a share that follows from the others."""
     printed = claim.printed
-    failing: list[Failing] = []
-    if printed.trainable is not None:
-        failing.append("trainable")
-    if printed.total is not None:
-        failing.append("all")
     consistent = (
         printed.percent is not None
         and printed.trainable is not None
         and printed.total is not None
         and percent_fits(printed.percent, printed.trainable, printed.total)
     )
-    if printed.percent is not None and not consistent:
-        failing.append("pct")
-    return tuple(failing)
+    numbers: tuple[tuple[Failing, int | str | None], ...] = (
+        ("trainable", printed.trainable),
+        ("all", printed.total),
+        ("pct", None if consistent else printed.percent),
+    )
+    return tuple(name for name, number in numbers if number is not None)
 
 
 def _open_targets(claim: Claim) -> str:
