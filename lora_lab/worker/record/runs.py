@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from peft import get_peft_model
 from torch import Tensor, nn
 
 from lora_lab.data.batches import step_plan
@@ -35,14 +34,13 @@ from lora_lab.worker.training.loop import (
     learning_rate_at,
     optimizer_of,
 )
-from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, start_unchanged
 from lora_lab.worker.training.packing import (
     PLAIN_PROMPT,
     Encoded,
     cut_to,
     pack_examples,
 )
-from lora_lab.worker.training.session import ModelSession, adapter_config, attach_adapter, open_session
+from lora_lab.worker.training.session import ModelSession, attach_adapter, open_session
 from study.base.settings import load_settings
 
 TRAIN, HELD_OUT = 24, 4
@@ -227,16 +225,9 @@ class Recorder:
         }  # fmt: skip
 
     def _attach(self) -> Any:
-        spec, shape = self._recipe.spec, find_shape(self._session.model_name)
-        if not self._recipe.saves_head:
-            return attach_adapter(self._session, spec, shape).model
-        torch.manual_seed(spec.seed)
-        config = adapter_config(spec, shape)
-        config.modules_to_save = [SAVED_HEAD]
-        model = get_peft_model(self._session.base, config)
-        install_forwards(model, Decoder(self._session.machine.compute_dtype))
-        start_unchanged(model)
-        return model
+        shape = find_shape(self._session.model_name)
+        saved = [SAVED_HEAD] if self._recipe.saves_head else None
+        return attach_adapter(self._session, self._recipe.spec, shape, modules_to_save=saved).model
 
     def _steps(
         self,
