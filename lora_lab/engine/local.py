@@ -372,9 +372,8 @@ class LocalEngine:
     def _tabulate(self, run: RunFolder) -> None:
         sweep = sweep_of(self.settings, run.state())
         if sweep is not None:
-            with suppress(
-                OSError
-            ):  # a full disk: the queue continues, and the next cell's end writes the table again
+            # A full disk: the queue continues, and the next cell's end writes the table again.
+            with suppress(OSError):
                 self._table.write(sweep)
 
     def _start_worker(self, *extra: str) -> None:

@@ -96,7 +96,7 @@ def used_map(xray: Xray, conditions: str) -> Plot:
         title=title,
         conditions=conditions,
         shown=f"directions for {CARRIED}",
-        value=_read_used,
+        value=lambda module: None if module.is_zero else float(module.used),
         words="{:.0f}".format,
         footnote=f"Computed. Of {xray.rank} directions at most; lighter is fewer.",
     )
@@ -147,10 +147,6 @@ def factor_map(xray: Xray, conditions: str) -> Plot:
         words=as_two_digits,
         footnote="Computed: U and V are the update's output and input directions. Lighter is less.",
     )
-
-
-def _read_used(module: Module) -> float | None:
-    return None if module.is_zero else float(module.used)
 
 
 def _name_share(used: str, rank: int) -> str:

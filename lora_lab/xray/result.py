@@ -8,7 +8,7 @@ which is the squared Frobenius norm. The stable rank is that sum over s_1²: at 
 direction dominates.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
@@ -302,11 +302,7 @@ def read_pair(found: Mapping[str, Any]) -> RunOverlap:
                 size=size,
                 firsts=firsts,
                 seconds=seconds,
-                phi=_read_rows(values[side]),
-                random=_read_rows(found["random"][str(size)]),
+                phi=tuple(map(tuple, values[side])),
+                random=tuple(map(tuple, found["random"][str(size)])),
             )
     return RunOverlap(overlaps=overlaps, only_one=tuple(found["only_one"]))
-
-
-def _read_rows(rows: Iterable[Iterable[float | None]]) -> tuple[tuple[float | None, ...], ...]:
-    return tuple(tuple(row) for row in rows)
