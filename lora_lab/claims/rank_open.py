@@ -153,10 +153,10 @@ def _list_candidates(claim: Claim, tree: ModuleTree, heads: tuple[str, ...]) -> 
         return _list_tried(claim, tree, targets)
     found: dict[Explanation, None] = {}
     for number, saved in _list_numbers(claim, tree):
-        for each in find_explanations(
+        explanations = find_explanations(
             tree, claim.setting, number, saved=saved, rank=claim.rank, targets=targets, heads=heads
-        ):
-            found.setdefault(each)
+        )
+        found |= dict.fromkeys(explanations)
     return tuple(found)
 
 
