@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from lora_lab.claims.claim import Claim, printed_of
-from lora_lab.claims.judge import judge_claim
 from lora_lab.claims.named_model import entry_named
 from lora_lab.claims.pasted import find_unread_labels, record_of_text
+from lora_lab.claims.rank_given import judge_inapplicable, judge_stated
+from lora_lab.claims.rank_open import judge_open
 from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import RemoteCode, ShapeReader
 from lora_lab.parameters.adapter_config import KIND_OF_TASK, UnsupportedCase
@@ -36,6 +37,20 @@ def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, An
         verdict = judge_text(text, claim_of(read, reader), read["quantisation"])
         return verdict.to_json() | {"read": build_record(read)}
     return judge_claim(claim_of(record, reader)).to_json()
+
+
+def judge_claim(claim: Claim) -> ClaimVerdict:
+    """Judge whether the stated setting prints the stated numbers under one known accounting.
+
+    Raises UnsupportedCase when the setting has layers that are not counted.
+    """
+    if claim.targets_are_known and not any(claim.applies_to(tree) for tree in claim.layouts):
+        return judge_inapplicable(claim)
+    if claim.is_open:
+        judged = [judge_open(claim, tree) for tree in claim.layouts]
+    else:
+        judged = [judge_stated(claim, tree) for tree in claim.layouts if claim.applies_to(tree)]
+    return min(judged, key=lambda verdict: len(verdict.failing))  # the first layout wins a tie
 
 
 def judge_text(text: str, claim: Claim, quantization: str) -> ClaimVerdict:
@@ -69,7 +84,7 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     described = is_layout(model.get("module_layout"))
     shape = _read_shape(model, lora, reader)
     setting = setting_of(lora, targets="target_modules")
-    saved = _read_size(model, "saved_head_params")
+    saved = read_whole(model, "saved_head_params", None, least=0, most=LARGEST_SIZE)
     has_defaults = setting.targets is not None or bool(shape.model_type)  # PEFT's own are listed by type
     if described:  # its head isn't in the layout: saved_head_params counts what is trained of it
         setting, saved = replace(setting, modules_to_save=(), task_type=None), saved or 0
@@ -81,7 +96,7 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
         quantization=record.get("quantisation") or "none",
         printed=printed_of(_read_object(record, "printed")),
         layouts=(shape.modules,) if described else list_layouts(shape, model.get("module_layout")),
-        base_parameters=_read_size(model, "base_total"),
+        base_parameters=read_whole(model, "base_total", None, least=0, most=LARGEST_SIZE),
         saved_parameters=saved,
     )
 
@@ -147,7 +162,3 @@ def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReade
         if entry is None:
             raise
         return reader.find(entry.name, kind=kind)
-
-
-def _read_size(model: Mapping[str, Any], field: str) -> int | None:
-    return None if model.get(field) is None else read_whole(model, field, None, least=0, most=LARGEST_SIZE)

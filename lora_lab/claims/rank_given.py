@@ -56,8 +56,7 @@ def _list_settings(claim: Claim, tree: ModuleTree, sizes: Sizes) -> tuple[Explan
     biases = sizes.biases if claim.setting.bias == "all" else 0
     found: dict[Explanation, None] = {}
     for fixed in (sizes.saved + biases, biases):  # with the saved head, and without
-        for each in find_explanations(tree, claim.setting, claim.printed.trainable, saved=fixed):
-            found.setdefault(each)
+        found |= dict.fromkeys(find_explanations(tree, claim.setting, claim.printed.trainable, saved=fixed))
     return tuple(found)
 
 

@@ -111,20 +111,18 @@ def _half_of(claim: Claim, tree: ModuleTree) -> str:
 def _all_printed(claim: Claim) -> tuple[Failing, ...]:
     """Return the printed numbers that nothing explains, except a share that follows from the others."""
     printed = claim.printed
-    failing: list[Failing] = []
-    if printed.trainable is not None:
-        failing.append("trainable")
-    if printed.total is not None:
-        failing.append("all")
     consistent = (
         printed.percent is not None
         and printed.trainable is not None
         and printed.total is not None
         and percent_fits(printed.percent, printed.trainable, printed.total)
     )
-    if printed.percent is not None and not consistent:
-        failing.append("pct")
-    return tuple(failing)
+    numbers: tuple[tuple[Failing, int | str | None], ...] = (
+        ("trainable", printed.trainable),
+        ("all", printed.total),
+        ("pct", None if consistent else printed.percent),
+    )
+    return tuple(name for name, number in numbers if number is not None)
 
 
 def _open_targets(claim: Claim) -> str:
@@ -155,10 +153,10 @@ def _list_candidates(claim: Claim, tree: ModuleTree, heads: tuple[str, ...]) -> 
         return _list_tried(claim, tree, targets)
     found: dict[Explanation, None] = {}
     for number, saved in _list_numbers(claim, tree):
-        for each in find_explanations(
+        explanations = find_explanations(
             tree, claim.setting, number, saved=saved, rank=claim.rank, targets=targets, heads=heads
-        ):
-            found.setdefault(each)
+        )
+        found |= dict.fromkeys(explanations)
     return tuple(found)
 
 

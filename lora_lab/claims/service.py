@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.claims.claim import Claim
-from lora_lab.claims.contract import claim_of, judge_text
-from lora_lab.claims.judge import judge_claim
+from lora_lab.claims.contract import claim_of, judge_claim, judge_text
 from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.claims.verdict import ClaimVerdict

@@ -9,6 +9,7 @@ Equal orders are the same inspection while the files they inspect are the same.
 import contextlib
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from lora_lab.engine.job_queue import Job, JobQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.spec import EMBEDDED_MODEL
 from study.base.errors import LearnerError
-from study.base.settings import Settings
+from study.base.settings import ROOT, Settings
 
 KINDS: dict[str, int] = {"weights": 1, "adapter": 1}
 """The kinds of inspection (worker/inspect/serve.py), with a version to increase when results change."""
@@ -161,7 +162,14 @@ def _files_of(order: Mapping[str, Any]) -> Iterator[tuple[str, int, int] | str]:
         for named in value if isinstance(value, list | tuple) else (value,):
             if named == EMBEDDED_MODEL:
                 yield PACKAGE.sha256
-            elif isinstance(named, str) and named.startswith(("/", ".", "~")):
-                folder = Path(named).expanduser()
+            elif isinstance(named, str) and named and os.path.isdir(folder := _folder_of(named)):
                 for path in sorted(path for glob in WEIGHT_FILES for path in folder.glob(glob)):
                     yield str(path), path.stat().st_size, path.stat().st_mtime_ns
+
+
+def _folder_of(named: str) -> Path:
+    """Return the folder as the worker sees it, which starts in the project's own.
+
+    An address may name anything: Path.expanduser and Path.is_dir would raise on some names.
+    """
+    return ROOT / os.path.expanduser(named)

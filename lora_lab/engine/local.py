@@ -9,7 +9,7 @@ from typing import Any
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.grouping import take_cells
-from lora_lab.engine.marks import CellMarks, mark_cells
+from lora_lab.engine.marks import Marks, mark_cells, marks_of
 from lora_lab.engine.queue import Gather, RunQueue, queue_path
 from lora_lab.engine.retries import (
     await_worker,
@@ -99,7 +99,7 @@ class LocalEngine:
             if learner:
                 self._queue.check_share(learner)
             run = create_run(self.settings.runs_dir, spec, dataset, now=now)
-            self._enqueue({run: CellMarks()}, learner=learner)
+            self._enqueue({run: {}}, learner=learner)
         return run
 
     def learner_of(self, run_id: str) -> str:
@@ -152,7 +152,7 @@ class LocalEngine:
         old = open_run(self.settings.runs_dir, run_id)
         with self._changed:
             fresh = create_retry(self.settings, old, now=now)
-            self._enqueue({fresh: CellMarks.of(old.state())})
+            self._enqueue({fresh: marks_of(old.state())})
         return fresh
 
     def move(self, run_id: str, position: int) -> None:
@@ -228,12 +228,10 @@ class LocalEngine:
         with self._changed:
             return {*self._queue, *self._current}
 
-    def _enqueue(
-        self, runs: Mapping[RunFolder, CellMarks], *, first: bool = False, learner: str = ""
-    ) -> None:
+    def _enqueue(self, runs: Mapping[RunFolder, Marks], *, first: bool = False, learner: str = "") -> None:
         holder = {"held_by": owner.this_process()} if self._own_only else {}
         for run, marks in runs.items():
-            run.emit("queued", **marks.fields(), **holder)
+            run.emit("queued", **marks, **holder)
         with self._changed:
             self._queue.add(*runs, first=first, learner=learner)
             self._changed.notify_all()
@@ -276,7 +274,7 @@ class LocalEngine:
         with self._changed:
             if should_restart(self.settings, run):
                 fresh = create_retry(self.settings, run, now=datetime.now(UTC))
-                self._enqueue({fresh: CellMarks.of(run.state())}, first=True)
+                self._enqueue({fresh: marks_of(run.state())}, first=True)
 
     def _take_job(self) -> bool:
         """Wait for the next job; return False once the app closes."""
@@ -372,9 +370,8 @@ class LocalEngine:
     def _tabulate(self, run: RunFolder) -> None:
         sweep = sweep_of(self.settings, run.state())
         if sweep is not None:
-            with suppress(
-                OSError
-            ):  # a full disk: the queue continues, and the next cell's end writes the table again
+            # A full disk: the queue continues, and the next cell's end writes the table again.
+            with suppress(OSError):
                 self._table.write(sweep)
 
     def _start_worker(self, *extra: str) -> None:

@@ -1,39 +1,31 @@
 """What a cell's `queued` event says of its place in a sweep, and of the cells it may be trained with."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_lab.engine.grouping import group_by_base
 from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
 
-
-@dataclass(frozen=True, kw_only=True)
-class CellMarks:
-    """The marks of one run; another run that takes its place has the same."""
-
-    sweep: str = ""
-    alone: bool = False
-    first_seed: bool = False
-
-    @classmethod
-    def of(cls, state: RunState) -> "CellMarks":
-        return cls(sweep=state.sweep, alone=state.alone, first_seed=state.first_seed)
-
-    def fields(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value}
+Marks = Mapping[str, Any]
+"""Fields of the event, without those that are false or empty."""
 
 
-def mark_cells(specs: Sequence[RunSpec], sweep_id: str, *, first_seed: int | None) -> list[CellMarks]:
+def marks_of(state: RunState) -> Marks:
+    """Return the marks of a run; another run that takes its place has the same."""
+    marks = {"sweep": state.sweep, "alone": state.alone, "first_seed": state.first_seed}
+    return {name: value for name, value in marks.items() if value}
+
+
+def mark_cells(specs: Sequence[RunSpec], sweep_id: str, *, first_seed: int | None) -> list[Marks]:
     """Mark a sweep's cells. With a first seed, the first cell of each base that others share is trained by
     itself, so that every bit width has a measured peak beside its computed ones, and those of that seed don't
     share a job with the others, so that settings can be compared early.
     """
     if first_seed is None:
-        return [CellMarks(sweep=sweep_id) for _ in specs]
+        return [marks_of(RunState(sweep=sweep_id)) for _ in specs]
     alone = {places[0] for places in group_by_base(specs) if len(places) > 1}
     return [
-        CellMarks(sweep=sweep_id, alone=place in alone, first_seed=spec.seed == first_seed)
+        marks_of(RunState(sweep=sweep_id, alone=place in alone, first_seed=spec.seed == first_seed))
         for place, spec in enumerate(specs)
     ]

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from lora_lab.data import datasets
-from lora_lab.engine.marks import CellMarks
+from lora_lab.engine.marks import Marks, marks_of
 from lora_lab.engine.queue import served_by
 from lora_lab.engine.worker_process import wait_for_earlier_worker
 from lora_lab.runs import owner
@@ -74,7 +74,7 @@ def _cut_offs(settings: Settings, run_ids: tuple[str, ...]) -> int:
 
 def what_is_left(
     settings: Settings, sweep_id: str, *, now: datetime, except_for: Collection[RunFolder] = ()
-) -> dict[RunFolder, CellMarks]:
+) -> dict[RunFolder, Marks]:
     """Return a sweep's unfinished cells: those that wait, and another run for each one that was cut off; each
     with its marks. `await_workers` comes first.
     """
@@ -82,9 +82,9 @@ def what_is_left(
     for run in _cells_left(settings, sweep_id, except_for):
         state = run.state()
         if not state.ended:
-            left[run] = CellMarks.of(state)
+            left[run] = marks_of(state)
         elif state.cut_off:
-            left[create_retry(settings, run, now=now)] = CellMarks.of(state)
+            left[create_retry(settings, run, now=now)] = marks_of(state)
     return left
 
 

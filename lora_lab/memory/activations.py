@@ -12,6 +12,7 @@ from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 from lora_lab.spec import Compute
 
+COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 POSITION_BYTES = 8  # one int64 per token
 
 SHORT_EXAMPLE_TOKENS = 256
@@ -35,13 +36,19 @@ class TrainingPass:
     shape: ModelShape
     adapted: tuple[Linear, ...]
     rank: int
-    dora: bool
     row: RowSize
-    c: int
-    """Bytes per number of the compute type: 4 for fp32, 2 for bf16 and fp16."""
+    compute: Compute
+    dora: bool = False
 
-    repeats_keys: bool = False
-    """Whether attention holds keys and values for every query head."""
+    @property
+    def c(self) -> int:
+        """Bytes per number of the compute type."""
+        return COMPUTE_BYTES[self.compute]
+
+    @property
+    def repeats_keys(self) -> bool:
+        """Whether attention holds keys and values for every query head."""
+        return self.row.on_gpu and self.compute != SHARES_KEYS
 
     @property
     def saved_bytes(self) -> int:

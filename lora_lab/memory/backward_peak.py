@@ -11,25 +11,11 @@ tensor that is counted in the activations but not alive at that moment.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from lora_lab.memory.activations import READS_SECOND_NORM, TrainingPass
 from lora_lab.memory.optimizer_state import FP32_BYTES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attention:
-    """Sizes of the last layer's attention."""
-
-    heads: int
-    width: int
-    """Heads times head size."""
-
-    kv_width: int
-    written_out: tuple[int, ...]
-    """Tokens of each example with unfused attention; examples that take the fused kernel are left out."""
-
-    saved_after_bytes: int
-    """What the operators after it save for the backward pass: output and MLP products, both norms."""
+from lora_lab.parameters.shapes import Linear
 
 
 @dataclass(frozen=True)
@@ -50,31 +36,12 @@ class Decoding:
 class BackwardStart:
     """The workspace where forward turns into backward: T tokens, c bytes of the compute type."""
 
-    tokens: int
-    hidden: int
-    c: int
-    d_in: int
-    """Input width of the last product, `down_proj` in Llama's family: the MLP's intermediate width."""
-
-    d_out: int
-    rank: int
-    """Rank of the last product's adapter; 0 when it has none."""
-
-    dora: bool
-    """Whether that adapter has a magnitude."""
-
+    work: TrainingPass
     decoding: Decoding
-    mlp_input_is_saved: bool
-    packed: bool
-    """Whether several examples share the row."""
-
-    mask_bytes: int
-    """The boolean (T, T) mask that keeps examples apart until the forward pass ends; 0 if it stays longer."""
+    """What the last product's weight holds while it is decoded."""
 
     recomputed: bool
     """Whether the last layer is recomputed before its backward pass (activation checkpointing)."""
-
-    attention: Attention
 
     def worst_bytes(self) -> int:
         """Return the largest moment."""
@@ -100,19 +67,18 @@ class BackwardStart:
         """Return the product's output and decoded weight; its input and the MLP's, unless an adapter saves
         them. An adapter's small product exists before the large one is added to it.
         """
-        inputs = 0 if self.mlp_input_is_saved else self._output
-        inputs += self._output if self.rank else self._input
+        mlp_input = 0 if self._mlp_input_is_saved else self._output
+        inputs = mlp_input + (self._output if self._rank else self._input)
         # The final norm's input and scale are in the saved activations, but not alive yet; the embeddings are
         # still held, and as large as the input.
         products = self._output
         if self._skipped:  # then the product before it, whose output is saved
             held = max(self.decoding.peak_bytes - self._input, self.decoding.decoded_bytes)
-            mlp_input = 0 if self.mlp_input_is_saved else self._output
             return self._gradient_when_recomputing - self._scale + mlp_input + held
         if self._is_dora:  # in bf16 what the magnitude adds is an fp32 product first
-            products = FP32_BYTES * self.tokens * self.d_out if self.c < FP32_BYTES else self._output
+            products = FP32_BYTES * self._tokens * self._last.d_out if self._c < FP32_BYTES else self._output
         held = max(self.decoding.peak_bytes, self.decoding.decoded_bytes + products)
-        return self.mask_bytes + self._gradient_when_recomputing - self._scale + inputs + held
+        return self._mask_bytes + self._gradient_when_recomputing - self._scale + inputs + held
 
     def product_backward(self) -> int:
         """Return the incoming gradient in the compute type, the decoded weight and the outgoing gradient; the
@@ -125,26 +91,26 @@ class BackwardStart:
 
     def factor_gradients(self) -> int:
         """Return the gradients of A and B, each first in the compute type and finally in fp32."""
-        if not self.rank:
+        if not self._rank:
             return 0
-        narrow = self.c * self.rank * self.d_out if self.c < FP32_BYTES else 0
-        factors = FP32_BYTES * self.rank * (self.d_in + self.d_out) + narrow
+        narrow = self._c * self._rank * self._last.d_out if self._c < FP32_BYTES else 0
+        factors = FP32_BYTES * self._rank * (self._last.d_in + self._last.d_out) + narrow
         return self._narrow_gradient + self._inner_gradient + self._adapter_share - self._scale + factors
 
     def magnitude_backward(self) -> int:
         """Return the incoming gradient times the product, both in fp32."""
         if not self._is_dora:
             return 0
-        wide = FP32_BYTES * self.tokens * self.d_out * (2 if self.c < FP32_BYTES else 1)
+        wide = FP32_BYTES * self._tokens * self._last.d_out * (2 if self._c < FP32_BYTES else 1)
         return self._narrow_gradient - self._scale + wide
 
     def gate_backward(self) -> int:
         """Return the product rule's two gradients and the incoming one, which replaces a saved input."""
-        return (2 if self.rank else 3) * self._input - self._scale
+        return (2 if self._rank else 3) * self._input - self._scale
 
     def norm_forward(self) -> int:
         """Return two fp32 copies; the embeddings are still held."""
-        return self.mask_bytes + 3 * self._residual
+        return self._mask_bytes + 3 * self._residual
 
     def norm_backward(self) -> int:
         """Return five fp32 copies, because PyTorch's rms_norm is a composite on a CPU."""
@@ -155,37 +121,38 @@ class BackwardStart:
         narrowing and the outputs so far; what the next examples and the rest of the layer save isn't alive
         yet.
         """
-        part = self.attention
-        copies = 2 if self.c < FP32_BYTES else 1  # in fp32 the softmax is what is saved
-        done, to_come = self.tokens - sum(part.written_out), sum(map(self._example_bytes, part.written_out))
+        shape, written_out = self.work.shape, self.work.written_out
+        copies = 2 if self._c < FP32_BYTES else 1  # in fp32 the softmax is what is saved
+        done, to_come = self._tokens - sum(written_out), sum(map(self._example_bytes, written_out))
         worst = -to_come
-        for tokens in part.written_out:
+        for tokens in written_out:
             to_come -= self._example_bytes(tokens)
-            scores = FP32_BYTES * tokens**2 * (copies * part.heads + 1)
-            worst = max(worst, scores + self.c * part.width * done - to_come)
+            scores = FP32_BYTES * tokens**2 * (copies * shape.heads + 1)
+            worst = max(worst, scores + self._c * shape.attention_width * done - to_come)
             done += tokens
-        wide = FP32_BYTES * self.tokens * (part.width + part.kv_width) if self.c < FP32_BYTES else 0
-        queries = self.c * part.width * self.tokens  # before they are split by example
-        held = self.mask_bytes + self._residual + self._gradient_when_recomputing
-        return held + wide + queries + worst - part.saved_after_bytes
+        width = shape.attention_width + shape.key_width
+        wide = FP32_BYTES * self._tokens * width if self._c < FP32_BYTES else 0
+        queries = self._c * shape.attention_width * self._tokens  # before they are split by example
+        held = self._mask_bytes + self._residual + self._gradient_when_recomputing
+        return held + wide + queries + worst - self.work.after_attention_bytes
 
     def _example_bytes(self, tokens: int) -> int:
         """Return what one unfused example saves: its softmax and its queries."""
-        return self.c * tokens * (self.attention.heads * tokens + self.attention.width)
+        return self._c * tokens * (self.work.shape.heads * tokens + self.work.shape.attention_width)
 
     def attention_backward(self) -> int:
         """Return the softmax's gradient twice in fp32, in addition to the residual's and the output's
         gradient, cut where several examples share it; what the layer saves after its attention is already
         free. The last example comes first, and what it saved is free when the next one is processed.
         """
-        part, worst, gone = self.attention, 0, 0
-        for tokens in reversed(part.written_out):
-            pairs = (2 * FP32_BYTES * tokens + FP32_BYTES) * part.heads * tokens  # and the rows' means
-            cut = self.c * part.width * tokens if self.packed else 0
+        shape, worst, gone = self.work.shape, 0, 0
+        for tokens in reversed(self.work.written_out):
+            pairs = (2 * FP32_BYTES * tokens + FP32_BYTES) * shape.heads * tokens  # and the rows' means
+            cut = self._c * shape.attention_width * tokens if self.work.row.examples > 1 else 0
             worst = max(worst, pairs + cut - gone)
-            gone += self.c * (part.heads * tokens**2 - 2 * part.kv_width * tokens)
-        incoming = self.c * part.width * self.tokens
-        return self._residual + incoming + worst - part.saved_after_bytes
+            gone += self._c * (shape.heads * tokens**2 - 2 * shape.key_width * tokens)
+        incoming = self._c * shape.attention_width * self._tokens
+        return self._residual + incoming + worst - self.work.after_attention_bytes
 
     @property
     def _gradient_when_recomputing(self) -> int:
@@ -195,34 +162,63 @@ class BackwardStart:
         """
         if not self.recomputed:
             return 0
-        return self._narrow_gradient if self.rank else self._input
+        return self._narrow_gradient if self._rank else self._input
+
+    @property
+    def _c(self) -> int:
+        return self.work.c
+
+    @property
+    def _tokens(self) -> int:
+        return self.work.row.tokens
+
+    @cached_property
+    def _last(self) -> Linear:
+        """The last product, `down_proj` in Llama's family, whose input is as wide as the MLP."""
+        return self.work.last_matrix
+
+    @cached_property
+    def _rank(self) -> int:
+        """Rank of the last product's adapter; 0 when it has none."""
+        return self.work.rank if self._last in self.work.adapted else 0
+
+    @property
+    def _mlp_input_is_saved(self) -> bool:
+        return any(linear.role in READS_SECOND_NORM for linear in self.work.adapted)
+
+    @property
+    def _mask_bytes(self) -> int:
+        """The mask that keeps examples apart until the forward pass ends; recomputation needs it all the
+        time, so it then counts as saved.
+        """
+        return 0 if self.recomputed else self.work.mask_bytes
 
     @property
     def _input(self) -> int:
-        return self.tokens * self.d_in * self.c
+        return self._tokens * self._last.d_in * self._c
 
     @property
     def _output(self) -> int:
-        return self.tokens * self.d_out * self.c
+        return self._tokens * self._last.d_out * self._c
 
     @property
     def _residual(self) -> int:
-        return self.tokens * self.hidden * FP32_BYTES
+        return self.work.residual_bytes
 
     @property
     def _scale(self) -> int:
-        return self.tokens * FP32_BYTES
+        return self._tokens * FP32_BYTES
 
     @property
     def _skipped(self) -> bool:
         """Whether recomputation stops before the last product. It ends with the last tensor that a backward
         pass asks for; a product without an adapter isn't one, and its backward is already done.
         """
-        return self.recomputed and not self.rank
+        return self.recomputed and not self._rank
 
     @property
     def _is_dora(self) -> bool:
-        return self.dora and self.rank > 0
+        return self.work.dora and self._rank > 0
 
     @property
     def _inner_gradient(self) -> int:
@@ -231,39 +227,9 @@ class BackwardStart:
 
     @property
     def _narrow_gradient(self) -> int:
-        return self._output if self.c < FP32_BYTES else 0
+        return self._output if self._c < FP32_BYTES else 0
 
     @property
     def _adapter_share(self) -> int:
         """grad · B, and the adapter's part of the outgoing gradient."""
-        return self.tokens * self.rank * self.c + self._input if self.rank else 0
-
-
-def find_backward_start(work: TrainingPass, *, decoding: Decoding, recomputed: bool) -> BackwardStart:
-    """Build the workspace of one pass with its last weight decoded as `decoding` says.
-
-    Recomputation needs the mask all the time, so the mask then counts as saved.
-    """
-    last = work.last_matrix
-    shape = work.shape
-    return BackwardStart(
-        tokens=work.row.tokens,
-        hidden=shape.hidden,
-        c=work.c,
-        d_in=last.d_in,
-        d_out=last.d_out,
-        rank=work.rank if last in work.adapted else 0,
-        dora=work.dora,
-        decoding=decoding,
-        mlp_input_is_saved=any(linear.role in READS_SECOND_NORM for linear in work.adapted),
-        packed=work.row.examples > 1,
-        mask_bytes=0 if recomputed else work.mask_bytes,
-        recomputed=recomputed,
-        attention=Attention(
-            heads=shape.heads,
-            width=shape.attention_width,
-            kv_width=shape.key_width,
-            written_out=tuple(work.written_out),
-            saved_after_bytes=work.after_attention_bytes,
-        ),
-    )
+        return self._tokens * self._rank * self._c + self._input if self._rank else 0

@@ -98,17 +98,9 @@ def peak_bytes(
     stacks = split_stacks(ranks, hidden=shape.hidden, stacked=first_rows[0].on_gpu and alike)
 
     def at(step: int) -> int:
-        return group_bytes(
-            [
-                cell_bytes(
-                    shape,
-                    [(spec, rows[step]) for spec, rows in cells[part]],
-                    compute,
-                    alone=len(stacks) == 1,
-                )
-                for part in stacks
-            ]
-        )
+        rows_at = [(spec, rows[step]) for spec, rows in cells]
+        alone = len(stacks) == 1
+        return group_bytes([cell_bytes(shape, rows_at[part], compute, alone=alone) for part in stacks])
 
     def tokens_at(step: int) -> int:
         return sum(rows[step].tokens for _, rows in cells)

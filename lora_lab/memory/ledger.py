@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.activations import SHARES_KEYS, TrainingPass
-from lora_lab.memory.backward_peak import BackwardStart, Decoding, find_backward_start
+from lora_lab.memory.activations import COMPUTE_BYTES, TrainingPass
+from lora_lab.memory.backward_peak import BackwardStart, Decoding
 from lora_lab.memory.optimizer_state import (
     FP32_BYTES,
     Tensors,
@@ -39,8 +39,6 @@ LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss's backward runs: log-s
 
 MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
 """Model types whose activations follow the terms below byte for byte; other types save other tensors."""
-
-COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +114,17 @@ def predict_adapted(
 
     With `graph`, of a run that takes PyTorch's graph although its layer is written out.
     """
-    work = _pass_of(shape, adapted, rank, row, compute, dora=variant == "dora")
+    work = TrainingPass(
+        shape=shape, adapted=adapted, rank=rank, row=row, compute=compute, dora=variant == "dora"
+    )
     tensors = tuple(trained_tensors(adapted, rank=rank, variant=variant))
     trained = parameter_bytes(tensors)
     if graph or not is_written_out(shape.model_type, compute, variant=variant, optimizer=optimizer):
-        peak = _peak_with_graph(work, bits, compute, checkpointing=checkpointing)
+        peak = _peak_with_graph(work, bits, checkpointing=checkpointing)
         at_update = Peak(0, 0, step_bytes(tensors, optimizer))
         peak = max((peak, at_update), key=sum)
     else:
-        peak = _moments_of_pass(work, bits, compute, checkpointing=checkpointing).peak
+        peak = _moments_of_pass(work, bits, checkpointing=checkpointing).peak
         tensors = (Tensors(trained // FP32_BYTES, 1),)  # one buffer holds the adapter
     # DoRA compares with the frozen matrix's norms, kept from the start: fp32, one per row.
     norms = sum(FP32_BYTES * linear.d_out * linear.count for linear in adapted) if work.dora else 0
@@ -153,41 +153,20 @@ def moments_of(
     Of stacked cells, `rank` is the sum of their ranks, `row` their joint row, and `stacked_answers` are the
     answer tokens of each.
     """
-    work = _pass_of(shape, shape.select(spec.targets), rank or spec.rank, row, compute)
+    adapted = shape.select(spec.targets)
+    work = TrainingPass(shape=shape, adapted=adapted, rank=rank or spec.rank, row=row, compute=compute)
     return _moments_of_pass(
         work,
         spec.bits,
-        compute,
         checkpointing=spec.checkpointing,
         keeps_decoded=keeps_decoded,
         stacked_answers=tuple(stacked_answers),
     )
 
 
-def _pass_of(
-    shape: ModelShape,
-    adapted: tuple[Linear, ...],
-    rank: int,
-    row: RowSize,
-    compute: Compute,
-    *,
-    dora: bool = False,
-) -> TrainingPass:
-    return TrainingPass(
-        shape=shape,
-        adapted=adapted,
-        rank=rank,
-        dora=dora,
-        row=row,
-        c=COMPUTE_BYTES[compute],
-        repeats_keys=row.on_gpu and compute != SHARES_KEYS,
-    )
-
-
 def _moments_of_pass(
     work: TrainingPass,
     bits: Bits,
-    compute: Compute,
     *,
     checkpointing: bool,
     keeps_decoded: bool = False,
@@ -196,18 +175,17 @@ def _moments_of_pass(
     return StepMoments(
         work=work,
         checkpointing=checkpointing,
-        decoding={linear.role: decoded_bytes(linear, bits, compute) for linear in work.shape.linears},
+        decoding={linear.role: decoded_bytes(linear, bits, work.compute) for linear in work.shape.linears},
         keeps_decoded=keeps_decoded,
         stacked_answers=stacked_answers,
     )
 
 
-def _peak_with_graph(work: TrainingPass, bits: Bits, compute: Compute, *, checkpointing: bool) -> Peak:
+def _peak_with_graph(work: TrainingPass, bits: Bits, *, checkpointing: bool) -> Peak:
     """Return the largest moment of the forward and backward passes through PyTorch's graph."""
     logits = LOSS_COPIES * FP32_BYTES * work.row.answer_tokens * work.shape.vocab
-    start = find_backward_start(
-        work, decoding=decoded_bytes(work.last_matrix, bits, compute), recomputed=checkpointing
-    )
+    decoding = decoded_bytes(work.last_matrix, bits, work.compute)
+    start = BackwardStart(work=work, decoding=decoding, recomputed=checkpointing)
     peak = (
         _peak_with_checkpointing(work, start, logits)
         if checkpointing

@@ -43,11 +43,9 @@ def parameter_bytes(tensors: Iterable[Tensors]) -> int:
 
 def optimizer_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
     """Return bytes of moments, step counters and code maps. Paging changes their place, not their size."""
-    tensors = tuple(tensors)
     if optimizer == "adamw":
-        each = (ADAM_BYTES_PER_PARAMETER * t.numbers + ADAM_BYTES_PER_TENSOR for t in tensors)
-        return sum(size * t.count for size, t in zip(each, tensors, strict=True))
-    return moments_8bit_bytes(tensors, moments=2)
+        return sum((ADAM_BYTES_PER_PARAMETER * t.numbers + ADAM_BYTES_PER_TENSOR) * t.count for t in tensors)
+    return moments_8bit_bytes(tuple(tensors), moments=2)
 
 
 def pageable_bytes(tensors: Iterable[Tensors]) -> int:

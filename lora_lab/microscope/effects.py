@@ -90,12 +90,7 @@ def double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     block = double["block"]
     plain, nested = (overhead_bits(double_quantization=twice, block_size=block) for twice in (False, True))
     groups = [
-        (
-            title,
-            [
-                LabelledBar(label="for constants", value=bits, words=f"{bits:.3g} bits"),
-            ],
-        )
+        (title, [LabelledBar(label="for constants", value=bits, words=f"{bits:.3g} bits")])
         for title, bits in (("Constants in 32 bits", plain), ("Double quantization", nested))
     ]
     return Panel(

@@ -68,30 +68,17 @@ def render_histogram(name: str, found: Mapping[str, Any], *, in_codes: bool) -> 
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeatScale:
-    """Equal steps from 0 to the largest cell, the same for both maps."""
-
-    most: float
-
-    def step(self, value: float) -> int:
-        return min(STEPS - 1, int(STEPS * value / self.most)) if self.most else 0
-
-
-def heat_scale(*maps: Sequence[Sequence[float]]) -> HeatScale:
-    """Build one scale for all these maps."""
-    return HeatScale(most=max(max(map(max, cells)) for cells in maps))
-
-
-def error_map(name: str, cells: Sequence[Sequence[float]], heat: HeatScale, d_out: int, d_in: int) -> Markup:
-    """Render |W - decoded| over rows and columns; adjacent cells of one colour are one rectangle."""
+def error_map(name: str, cells: Sequence[Sequence[float]], most: float, d_out: int, d_in: int) -> Markup:
+    """Render |W - decoded| over rows and columns, in equal steps from 0 to `most`; adjacent cells of one
+    colour are one rectangle.
+    """
     left, top, across = 62.0, 34.0, 326.0
     down = min(380.0, max(120.0, across * d_out / d_in))
     width, height = across / len(cells[0]), down / len(cells)
     paths = [""] * STEPS
     for row, values in enumerate(cells):
         at = 0
-        for step, run in groupby(map(heat.step, values)):
+        for step, run in groupby(_heat_step(value, most) for value in values):
             length = len(list(run))
             x, y = left + at * width, top + row * height
             paths[step] += f"M{x:.2f} {y:.2f}h{length * width:.2f}v{height:.2f}h{-length * width:.2f}z"
@@ -115,14 +102,18 @@ def error_map(name: str, cells: Sequence[Sequence[float]], heat: HeatScale, d_ou
     )
 
 
-def heat_legend(heat: HeatScale) -> Markup:
+def _heat_step(value: float, most: float) -> int:
+    return min(STEPS - 1, int(STEPS * value / most)) if most else 0
+
+
+def heat_legend(most: float) -> Markup:
     """Render the colours and the limits of their steps, in percent of a standard deviation."""
     width = (WIDTH - 40) / STEPS
     boxes = join_html(
         draw_box(20 + step * width, 24, width, 16, f"h{step} outlined") for step in range(STEPS)
     )
     marks = join_html(
-        draw_words(20 + step * width, 56, f"{100 * heat.most * step / STEPS:.3g}", anchor="middle", soft=True)
+        draw_words(20 + step * width, 56, f"{100 * most * step / STEPS:.3g}", anchor="middle", soft=True)
         for step in range(STEPS + 1)
     )
     title = "mean |W − decoded| in a cell, % of a standard deviation"

@@ -92,12 +92,12 @@ def _limit_of_weights(question: MicroscopeQuestion) -> str:
 def map_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the map of the error over rows and columns of the matrix."""
     maps = {side: found[side]["map"] for side in SIDES}
-    heat = pictures.heat_scale(*maps.values())
     d_out, d_in = found["matrix"]["d_out"], found["matrix"]["d_in"]
     cell = f"{-(-d_out // MAP_CELLS)} × {-(-d_in // MAP_CELLS)} weights"
     worst = {side: 100 * max(max(row) for row in maps[side]) for side in SIDES}
+    most = max(max(map(max, cells)) for cells in maps.values())
     usual = {side: 100 * _compute_mean(maps[side]) for side in SIDES}
-    drawn = [pictures.error_map(question.side(side).name, maps[side], heat, d_out, d_in) for side in SIDES]
+    drawn = [pictures.error_map(question.side(side).name, maps[side], most, d_out, d_in) for side in SIDES]
     said = describe_both(
         question, {side: f"{usual[side]:.3g} on average and {worst[side]:.3g} at most" for side in SIDES}
     )
@@ -107,9 +107,9 @@ def map_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         shown=FigureView(
             finding=f"In percent of a standard deviation, cells of {cell} are off by {said}.",
             numbers=(),
-            picture=pictures.render_pair(*drawn) + pictures.heat_legend(heat),
+            picture=pictures.render_pair(*drawn) + pictures.heat_legend(most),
             alt=f"Two maps of the mean absolute error over rows and columns, darker for more. A cell "
-            f"averages {cell}; the darkest is {100 * heat.most:.3g} % of a standard deviation.",
+            f"averages {cell}; the darkest is {100 * most:.3g} % of a standard deviation.",
             origins=(build_measured(question, found, "Mean of |W − decoded| in each cell"),),
         ),
         limit=f"It can't show single weights: what stands out in {cell} is levelled to one colour.",

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, NothingMatched
-from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_matching import find_adaptation
 
@@ -51,15 +51,15 @@ def older_tree(shape: ModelShape) -> ModuleTree | None:
     tree = shape.tree
     if tree is None or not (shape.model_type in RENAMED or tree.renamed):
         return None
-    return _rename_older(TreeKey(tree), shape.model_type)
+    return _rename_older(tree, shape.model_type)
 
 
 @lru_cache(maxsize=64)
-def _rename_older(key: TreeKey, model_type: str) -> ModuleTree:
-    groups = [each for group in key.tree.groups for each in _split_fused(group, model_type)]
+def _rename_older(tree: ModuleTree, model_type: str) -> ModuleTree:
+    groups = [each for group in tree.groups for each in _split_fused(group, model_type)]
     for now, before in RENAMED.get(model_type, ()):
         groups = [replace(group, path=re.sub(now, before, group.path)) for group in groups]
-    return replace(key.tree, groups=tuple(groups), renamed={})
+    return replace(tree, groups=tuple(groups), renamed={})
 
 
 def _split_fused(group: ModuleGroup, model_type: str) -> Iterator[ModuleGroup]:

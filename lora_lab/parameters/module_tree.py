@@ -100,6 +100,9 @@ class ModuleTree:
     refused: tuple[str, ...] = ()
     """Layers on which PEFT refuses LoRA and AdaLoRA, because the model's fused code bypasses them (Mamba)."""
 
+    # A cache finds a tree by identity, which is fast, and the catalogue keeps its trees alive.
+    __hash__ = object.__hash__
+
     @cached_property
     def base_parameters(self) -> int:
         """All parameters, tied ones counted once."""
@@ -153,19 +156,6 @@ class ModuleTree:
                     if value != usual[name]
                 }
             )
-
-
-@dataclass(frozen=True, eq=False)
-class TreeKey:
-    """A tree as a cache key: compared by identity, which is fast, and the catalogue keeps its trees alive."""
-
-    tree: ModuleTree
-
-    def __hash__(self) -> int:
-        return id(self.tree)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TreeKey) and other.tree is self.tree
 
 
 def tree_from_json(values: Mapping[str, Any]) -> ModuleTree:

@@ -234,9 +234,7 @@ class ModelShape:
         roles = {linear.role for linear in self.linears}
         if targets == "attention":
             return tuple(role for role in ATTENTION_ROLES if role in roles)
-        if targets == "q+v":
-            return ("qkv",) if "qkv" in roles else ("q", "v")
-        return (targets,)
+        return ("qkv",) if "qkv" in roles else ("q", "v")
 
     def _what_it_has(self) -> str:
         return f"It has: {', '.join(sorted({linear.suffix for linear in self.linears}))}."

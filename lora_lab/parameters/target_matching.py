@@ -22,7 +22,7 @@ from lora_lab.parameters.adapter_config import (
     SavedModule,
     UnsupportedCase,
 )
-from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
 from lora_lab.parameters.name_patterns import first_matches
 
 LAYER_NUMBER = re.compile(r".*?\.[^.]*\.(\d+)\.")
@@ -33,17 +33,13 @@ OF_A_NAME = r"(.*\.)?({})$"
 
 
 @lru_cache(maxsize=512)
-def _find_adapted(key: TreeKey, setting: AdapterSetting) -> Adaptation:
-    return _Rules(key.tree, setting).adaptation()
-
-
 def find_adaptation(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
     """Find what PEFT would adapt and save.
 
     Raises PeftRefusal where PEFT raises, listing what the model has; UnsupportedCase for unknown counts, and
     MatchingRefused where it isn't known what an expression matches.
     """
-    return _find_adapted(TreeKey(tree), setting)
+    return _Rules(tree, setting).adaptation()
 
 
 class _Rules:
@@ -68,9 +64,8 @@ class _Rules:
             targets, parameters, doubled = self._fused(targets)
         matches = [*self._modules(targets, feedforward), *self._parameters(parameters, doubled)]
         if not matches:
-            raise NothingMatched(
-                f"No module of this model is named {_list_targets(targets)}.", do_next=what_it_has(self.tree)
-            )
+            named = targets if isinstance(targets, str) else ", ".join(targets) or "nothing"
+            raise NothingMatched(f"No module of this model is named {named}.", do_next=what_it_has(self.tree))
         saved = tuple(self._saved(matches))
         if self.setting.ties_weights:
             self._refuse_tied(matches, saved)
@@ -328,21 +323,18 @@ class _Rules:
         return SavedModule(name=name, parameters=size if again else 0, frozen=size)
 
     def _copied(self, name: str) -> int:
-        """Count the parameters of a deep copy: what it shares with modules outside becomes its own."""
+        """Count the parameters of a deep copy: what it shares with modules outside becomes its own.
+
+        Raises UnsupportedCase on a module's second name.
+        """
+        if any(group.is_alias and name in group.names for group in self.tree.groups):
+            raise UnsupportedCase(f"{name} is a second name of another module")
         total = 0
-        source = self._source_of(name)
         for group in self.groups:
-            inside = sum(_is_within(each, source) for each in group.names)
-            outer = sum(size for owner, size in group.tied if not _is_within(owner, source))
+            inside = sum(_is_within(each, name) for each in group.names)
+            outer = sum(size for owner, size in group.tied if not _is_within(owner, name))
             total += inside * (group.own + outer)
         return total
-
-    def _source_of(self, name: str) -> str:
-        """Return the name of a module that has only one. Raises UnsupportedCase on a second name."""
-        for group in self.tree.groups:
-            if group.is_alias and name in group.names:
-                raise UnsupportedCase(f"{name} is a second name of another module")
-        return name
 
     def _biases(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> int:
         if self.setting.bias == "none":
@@ -387,10 +379,6 @@ def select_names(wanted: str | tuple[str, ...], names: Sequence[str], *, anywher
         return list(first_matches(names, (wanted,)))
     exact, ends = frozenset(wanted), tuple(each if anywhere else f".{each}" for each in wanted)
     return [name for name in names if name in exact or name.endswith(ends)]
-
-
-def _list_targets(targets: str | tuple[str, ...]) -> str:
-    return targets if isinstance(targets, str) else ", ".join(targets) or "nothing"
 
 
 def what_it_has(tree: ModuleTree) -> str:

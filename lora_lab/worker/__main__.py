@@ -146,7 +146,8 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
     well = True
     while job := orders.next():
         try:
-            well = _do_job(job, home, models_dir, cache, orders)
+            _log_into(job)
+            well = execute_group(job, home, models_dir, cache=cache, app_is_gone=orders.closed)
         except Exception:
             # The outermost frame: the engine turns an exit without a terminal event into a failed run.
             traceback.print_exc()
@@ -158,14 +159,6 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
             answers.write(DONE)
             answers.flush()
     return 0 if well else 1
-
-
-def _do_job(
-    job: list[RunFolder], home: LabHome, models_dir: Path, cache: ModelCache, orders: "OrderReader"
-) -> bool:
-    """Do one run, or several that may train side by side; return True unless one failed."""
-    _log_into(job)
-    return execute_group(job, home, models_dir, cache=cache, app_is_gone=orders.closed)
 
 
 def _get_ready(home: LabHome, models_dir: Path) -> ModelSession:

@@ -11,7 +11,6 @@ run id: "..."}}` while it answers.
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ from lora_lab.worker.model.quantization import dense_weight, keep_row_scales, pu
 from lora_lab.worker.training.packing import prompt_text
 from lora_lab.worker.training.session import ModelSession, open_session
 from study.base.errors import LearnerError
-from study.base.model_files import Progress
 
 DENSE_SHARE = 0.25
 """The share of free memory below which weights are decoded once and not for every token."""
@@ -96,12 +94,15 @@ class ChatModel:
         return [BASE, *(run.run_id for run in runs)]
 
     def _open(self, wanted: Wanted, say: Say) -> ModelSession:
-        def report(progress: Progress) -> None:
-            say(doing=progress.step)
-
         model, bits, compute = wanted
         machine = find_machine(compute, self._home)
-        session = open_session(model, bits, machine, models_dir=self._models_dir, report=report)
+        session = open_session(
+            model,
+            bits,
+            machine,
+            models_dir=self._models_dir,
+            report=lambda progress: say(doing=progress.step),
+        )
         decode_once(session.base, machine.compute_dtype)
         keep_row_scales(session.base)  # for layers that stayed quantized for lack of memory
         return session
@@ -125,9 +126,9 @@ class ChatModel:
                 f"The adapter of {run.run_id} can't be read ({error}).", do_next="Leave that run out."
             ) from error
 
-    @cached_property
+    @property
     def _cache_name(self) -> str:
-        """The keyword for the KV cache in this version of transformers."""
+        """The keyword for the KV cache in the loaded base's forward."""
         assert self._session is not None
         given = inspect.signature(self._session.base.forward).parameters
         return "cache" if "cache" in given else "past_key_values"

@@ -96,7 +96,7 @@ def used_map(xray: Xray, conditions: str) -> Plot:
         title=title,
         conditions=conditions,
         shown=f"directions for {CARRIED}",
-        value=_read_used,
+        value=lambda module: None if module.is_zero else float(module.used),
         words="{:.0f}".format,
         footnote=f"Computed. Of {xray.rank} directions at most; lighter is fewer.",
     )
@@ -147,10 +147,6 @@ def factor_map(xray: Xray, conditions: str) -> Plot:
         words=as_two_digits,
         footnote="Computed: U and V are the update's output and input directions. Lighter is less.",
     )
-
-
-def _read_used(module: Module) -> float | None:
-    return None if module.is_zero else float(module.used)
 
 
 def _name_share(used: str, rank: int) -> str:
@@ -224,10 +220,9 @@ def _by_kind(xray: Xray, known: Sequence[tuple[Module, float]], words: Callable[
 
 def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plot, Plot]:
     """Plot phi(i, j) of the two runs, and of a drawn pair of random subspaces, on one scale."""
-    last = overlap.ends
     title = "There are no directions to compare on this side: an update is zero"
-    if last:
-        first, second = last
+    if overlap.ends:
+        first, second = overlap.ends
         title = (
             f"{place_of(module)}: the strongest directions overlap by "
             f"{as_two_digits(100 * overlap.at(1, 1))} %, {overlap.sizes} by "
@@ -238,7 +233,7 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
         conditions=f"{SIDE_WORDS[overlap.side]}; {conditions}",
         footnote="Computed. 0 means no overlap, 100 is one subspace inside the other.",
     )  # fmt: skip
-    first, second = overlap.firsts[-1], overlap.seconds[-1]
+    first, second = overlap.random_ends
     random = _overlap_map(
         overlap.random, overlap, name="xray-random",
         title=(

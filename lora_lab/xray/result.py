@@ -8,7 +8,7 @@ which is the squared Frobenius norm. The stable rank is that sum over s_1²: at 
 direction dominates.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
@@ -225,18 +225,28 @@ class Overlap:
     """One row per entry of `firsts`; None where an update has fewer directions."""
 
     random: tuple[tuple[float | None, ...], ...]
-    """The same for a drawn pair of random subspaces."""
+    """The same for a drawn pair of random subspaces; None beyond `size`."""
 
     @property
     def ends(self) -> tuple[int, int] | None:
         """The largest known numbers of directions, one per run; None if a run has no directions."""
+        return self._largest_known(self.phi)
+
+    @property
+    def random_ends(self) -> tuple[int, int]:
+        """The same for the random pair, whose subspaces have at most `size` directions each."""
+        ends = self._largest_known(self.random)
+        assert ends is not None  # one direction is always drawn
+        return ends
+
+    def _largest_known(self, rows: Sequence[Sequence[float | None]]) -> tuple[int, int] | None:
         known = [
             (i, j)
-            for i, row in zip(self.firsts, self.phi, strict=True)
+            for i, row in zip(self.firsts, rows, strict=True)
             for j, value in zip(self.seconds, row, strict=True)
             if value is not None
         ]
-        return max(known) if known else None
+        return max(known, default=None)
 
     @property
     def sizes(self) -> str:
@@ -292,11 +302,7 @@ def read_pair(found: Mapping[str, Any]) -> RunOverlap:
                 size=size,
                 firsts=firsts,
                 seconds=seconds,
-                phi=_read_rows(values[side]),
-                random=_read_rows(found["random"][str(size)]),
+                phi=tuple(map(tuple, values[side])),
+                random=tuple(map(tuple, found["random"][str(size)])),
             )
     return RunOverlap(overlaps=overlaps, only_one=tuple(found["only_one"]))
-
-
-def _read_rows(rows: Iterable[Iterable[float | None]]) -> tuple[tuple[float | None, ...], ...]:
-    return tuple(tuple(row) for row in rows)

@@ -8,7 +8,7 @@ from lora_lab.charts.drawing import draw_box, draw_hatched, draw_line, draw_word
 from lora_lab.data.batches import even_row
 from lora_lab.figures.models import RANKS, ROLES, usual_models
 from lora_lab.memory.activations import TrainingPass
-from lora_lab.memory.ledger import COMPUTE_BYTES, MODELLED_TYPES, Ledger, predict_adapted
+from lora_lab.memory.ledger import MODELLED_TYPES, Ledger, predict_adapted
 from lora_lab.parameters.counts import lora_parameters
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.spec import EMBEDDED_MODEL, TARGET_LABELS, TARGET_SETS, Compute
@@ -60,9 +60,7 @@ def compute_numbers(settings: BackwardSettings) -> BackwardNumbers:
     shape = find_shape(settings.model)
     chosen = shape.select(settings.targets)
     row = even_row(tokens=settings.tokens, answer_tokens=settings.tokens // 2, examples=1)
-    work = TrainingPass(
-        shape=shape, adapted=chosen, rank=settings.rank, dora=False, row=row, c=COMPUTE_BYTES[COMPUTE]
-    )
+    work = TrainingPass(shape=shape, adapted=chosen, rank=settings.rank, row=row, compute=COMPUTE)
     return BackwardNumbers(
         ledger=predict_adapted(
             shape, chosen, bits="nf4-dq", rank=settings.rank, row=row, compute=COMPUTE,

@@ -79,7 +79,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         raise UnsupportedCase(
             "what each of several GPUs holds depends on how they share the work, which no field says"
         )
-    framework = framework_named(record.get("framework"))
+    framework = find_framework(record.get("framework")) or "loop"  # a plain loop with peft
     method = one_of(record, "method", METHODS, default="lora")
     adapter = adapter_of(record)
     narrowing = narrowing_of(adapter)
@@ -151,11 +151,6 @@ def phase_of(record: Record) -> Phase:
     phase: Phase = one_of(record, "phase", PHASES, default="train")
     texts = (str(record.get("method") or ""), str(record.get("measure") or ""))
     return "load" if texts[0].endswith("-load") or texts[1].endswith("at load") else phase
-
-
-def framework_named(written: Any) -> Framework:
-    """Find the modelled framework that a free text names; a plain loop with peft where it names none."""
-    return find_framework(written) or "loop"
 
 
 def find_framework(written: Any) -> Framework | None:

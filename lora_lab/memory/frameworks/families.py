@@ -205,7 +205,7 @@ def find_unknown_part(shape: ModelShape) -> str:
         return "a second stack of layers"
     if activation not in KNOWN_ACTIVATIONS:
         return f"the activation {activation}"
-    if any(_is_norm(group) and group.own and _length(group) not in widths for group in groups):
+    if any(_is_norm(group) and group.own and group.own - group.bias not in widths for group in groups):
         return "a norm inside its MLP"
     if any(group.kind == "other" and group.own and not _is_norm(group) for group in groups):
         return "parameters that are neither a matrix nor a norm"
@@ -226,10 +226,6 @@ def _norms_heads(group: ModuleGroup, shape: ModelShape) -> bool:
     is_of_one = group.suffix.lower().startswith(("q_", "k_", "query_", "key_"))
     is_short = group.own == shape.head_dim != shape.hidden
     return "*" in group.path and (is_of_one or is_short)
-
-
-def _length(group: ModuleGroup) -> int:
-    return group.own - group.bias
 
 
 def _means_position(name: str) -> bool:

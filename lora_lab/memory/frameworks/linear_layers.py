@@ -67,12 +67,12 @@ class LinearLayers:
         """Return IA3's trained factors; peft multiplies those of all adapters first, from 1."""
         return self.ops.scale(self.parameter(self.copies * numbers, self.adapter_width, trained=True))
 
-    def base(self, x: Tensor, d_in: int, d_out: int) -> Tensor:
+    def base(self, x: Tensor, d_in: int, d_out: int, *, part: Part = "scratch") -> Tensor:
         """Apply the base matrix: plain, or decoded to the compute type for this product."""
         if not self.setting.quantized:
             trained = self.setting.trains_everything
             weight = self.parameter(self.copies * d_in * d_out, self.width, trained=trained)
-            return self.product(x, weight, d_in, d_out)
+            return self.product(x, weight, d_in, d_out, part=part)
         entered, came = x.width, x
         x = self.ops.cast(x, self.width if self.setting.bits != "int8" else x.width)
         decoded = d_in * d_out * x.width
@@ -84,6 +84,7 @@ class LinearLayers:
             saved=saved,
             temporary_bytes=decoded,
             backward_bytes=decoded,
+            part=part,
         )
         return self.ops.cast(out, HALF if self.autocast and self.setting.bits == "int8" else entered)
 

@@ -125,17 +125,7 @@ class LitgptStep(NativeStep):
         """Compute logits with a head that is quantized like every other matrix."""
         d, vocab = self.shape.hidden, self.shape.vocab
         if self.setting.quantized:
-            rows = x.numbers // d
-            decoded = d * vocab * self.width
-            logits = self.ops.apply(
-                rows * vocab,
-                self.width,
-                x,
-                saved=(x,),
-                temporary_bytes=decoded,
-                backward_bytes=decoded,
-                part="logits",
-            )
+            logits = self.base(x, d, vocab, part="logits")
         else:
             logits = self.product(x, self.head_weight, d, vocab, part="logits")
         return self.adapted_logits(x, logits, d, vocab)

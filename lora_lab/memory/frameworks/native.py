@@ -8,9 +8,10 @@ class NativeStep(TransformersStep):
     """A step of a model that the framework implements itself, with PyTorch's attention."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Run attention with keys and values repeated for each query head."""
-        groups = self.shape.heads // self.shape.kv_heads
-        k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
+        """Run attention with keys and values repeated for each query head, once."""
+        if not self.writes_attention():  # attention that is written out repeats them itself
+            groups = self.shape.heads // self.shape.kv_heads
+            k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
         return super().attend(q, k, v)
 
     def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int, *, rank: int) -> Tensor:

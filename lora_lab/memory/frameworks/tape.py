@@ -9,6 +9,7 @@ engine, the latest created first, and drop what they saved once they have run.
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 Part = Literal["activations", "logits", "scratch", "adapters", "gradients", "fixed"]
@@ -36,45 +37,32 @@ class Storage:
             self.part = part
 
 
+@dataclass(eq=False, slots=True)
 class TapeNode:
     """An operator in the graph: where its gradients go, what it saved, how it computes them."""
 
-    __slots__ = ("backward", "number", "saved", "targets")
-
-    def __init__(
-        self,
-        number: int,
-        targets: "Sequence[TapeNode | Leaf | None]",
-        saved: list[Storage],
-        backward: "Backward",
-    ) -> None:
-        self.number, self.targets, self.saved, self.backward = number, targets, saved, backward
+    number: int
+    targets: "Sequence[TapeNode | Leaf | None]"
+    saved: list[Storage]
+    backward: "Backward"
 
 
+@dataclass(eq=False, slots=True)
 class Leaf:
     """The gradient slot of a trained parameter."""
 
-    __slots__ = ("gradient",)
-
-    def __init__(self) -> None:
-        self.gradient: Storage | None = None
+    gradient: Storage | None = None
 
 
+@dataclass(eq=False, slots=True)
 class Tensor:
     """`numbers` values of `width` bytes each; several tensors may share one storage."""
 
-    __slots__ = ("leaf", "node", "numbers", "storage", "width")
-
-    def __init__(
-        self,
-        numbers: int,
-        width: int,
-        storage: Storage,
-        *,
-        node: TapeNode | None = None,
-        leaf: Leaf | None = None,
-    ) -> None:
-        self.numbers, self.width, self.storage, self.node, self.leaf = numbers, width, storage, node, leaf
+    numbers: int
+    width: int
+    storage: Storage
+    leaf: Leaf | None = None
+    node: TapeNode | None = None
 
     @property
     def needs_gradient(self) -> bool:

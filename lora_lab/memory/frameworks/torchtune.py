@@ -6,7 +6,7 @@ A compiled layer saves what PyTorch's partitioner leaves: pointwise chains betwe
 
 from lora_lab.memory.frameworks.native import NativeStep
 from lora_lab.memory.frameworks.operators import FP32
-from lora_lab.memory.frameworks.tape import Backward, Tensor
+from lora_lab.memory.frameworks.tape import Tensor
 
 LOSS_CHUNKS = 8  # CEWithChunkedOutputLoss(num_output_chunks=8)
 
@@ -65,11 +65,4 @@ class UnslothStep(TorchtuneStep):
         logits = self.head(x)
         overwritten = Tensor(logits.numbers, logits.width, logits.storage)
         out = self.tape.new(self.rows, FP32)
-        return self.tape.record(out, [logits], saved=(logits,), backward=_sends_gradient(overwritten))
-
-
-def _sends_gradient(gradient: Tensor) -> Backward:
-    def backward(_: Tensor) -> list[Tensor | None]:
-        return [gradient]
-
-    return backward
+        return self.tape.record(out, [logits], saved=(logits,), backward=lambda _: [overwritten])

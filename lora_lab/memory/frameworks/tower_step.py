@@ -109,7 +109,7 @@ class TowerStep(TransformersStep):
             return x
         if last or tower.kind == "text":
             return x
-        return self.drop_embedding(self.norm(x)) if self.family.final_norm else x
+        return self.drop(self.norm(x)) if self.family.final_norm else x
 
     def checkpointed(self, x: Tensor) -> Tensor:
         """Run a layer that keeps only its input and the encoder's result, and runs again going backward."""
@@ -153,10 +153,6 @@ class TowerStep(TransformersStep):
         x = super().embed()
         if self.family.embedding_norm:
             x = self.norm(self.ops.add(x, x) if x.needs_gradient else x)
-        return self.drop_embedding(x)
-
-    def drop_embedding(self, x: Tensor) -> Tensor:
-        """Apply the dropout after embeddings and T5's final norms."""
         return self.drop(x)
 
     def embed_image(self) -> Tensor:
@@ -255,15 +251,6 @@ class TowerStep(TransformersStep):
         del result
         return self.norm(x) if self.family.post_norm else x
 
-    def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
-        """Apply the family's norm; T5's scales the residual in its own type."""
-        if not self.family.norm_in_own_type or size is not None:
-            return super().norm(x, size=size)
-        tuned = self.setting.variant == "norms"
-        width = self.adapter_width if tuned else self.wide
-        weight = self.parameter(self.shape.hidden, width, trained=self.setting.trains_everything or tuned)
-        return self.ops.rms_norm(x, weight, rows=x.numbers // self.shape.hidden, in_own_type=True)
-
     def cross_attention(self, x: Tensor) -> Tensor:
         """Attend from the decoder's positions to the encoder's."""
         assert self.memory is not None
@@ -351,12 +338,11 @@ class TowerStep(TransformersStep):
             logits = self.head(x)
             del x
             self.outputs = logits if self.keeps_outputs else None
-            return self.upcast_loss(logits) if self.tower.kind == "text" else self.own_loss(logits)
+            if self.tower.kind == "text":
+                return self.upcast_loss(logits)
+            # T5, BART and Whisper compute it in the type of the logits.
+            return self.ops.cross_entropy(logits, rows=self.rows)
         return self.label_loss(x)
-
-    def own_loss(self, logits: Tensor) -> Tensor:
-        """Compute the cross-entropy in the type of the logits, as T5, BART and Whisper do."""
-        return self.ops.cross_entropy(logits, rows=self.rows)
 
     def label_loss(self, x: Tensor) -> Tensor:
         """Compute the loss of a few labels; the head of an example reads its first position."""

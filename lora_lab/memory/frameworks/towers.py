@@ -48,11 +48,7 @@ def has_towers(shape: ModelShape, traits: ConfigTraits) -> bool:
 def _sees(shape: ModelShape, traits: ConfigTraits) -> bool:
     towers = {linear.name.split(".*")[0] for linear in shape.linears if "*" in linear.name}
     has_vision = any(word in prefix for prefix in towers for word in VISION)
-    return has_vision and _text_type(traits.text_type) in FAMILIES
-
-
-def _text_type(name: str) -> str:
-    return ALIASES.get(name, name)
+    return has_vision and ALIASES.get(traits.text_type, traits.text_type) in FAMILIES
 
 
 def towers_of(setting: StepSetting) -> tuple[Tower, ...]:
@@ -89,7 +85,7 @@ def _build(prefix: str, linears: list[Linear], setting: StepSetting, family: Mod
     shape, traits = setting.shape, setting.traits
     kind = _find_kind(prefix, linears, family)
     if kind == "text":
-        family = FAMILIES[_text_type(traits.text_type) or "llama"]
+        family = FAMILIES[ALIASES.get(traits.text_type, traits.text_type) or "llama"]
     elif kind == "vision" and family.vision:
         family = TOWER_FAMILIES.get(traits.vision_type or family.vision, TOWER_FAMILIES[family.vision])
     blocks = {(_find_block(linear.name), linear.role): linear for linear in linears}

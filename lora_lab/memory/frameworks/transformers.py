@@ -141,7 +141,13 @@ class TransformersStep(MlpLayers):
         if self.family.norm == "layer":
             bias = self.parameter(length, width, trained=trained)
             return self.ops.layer_norm(x, weight, bias, rows=rows)
-        return self.ops.rms_norm(x, weight, rows=rows, in_fp32=self.family.norm == "gemma")
+        return self.ops.rms_norm(
+            x,
+            weight,
+            rows=rows,
+            in_fp32=self.family.norm == "gemma",
+            in_own_type=self.family.norm_in_own_type,
+        )
 
     # ---- attention
 

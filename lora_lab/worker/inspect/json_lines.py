@@ -9,8 +9,8 @@ import json
 import queue
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
 
 from study.base.errors import LearnerError
 from study.base.json_lines import open_answers
@@ -19,6 +19,15 @@ Say = Callable[..., None]
 End = Literal["done", "stopped"]
 Do = Callable[[dict[str, Any], Say, Callable[[], bool]], End]
 """Does one order, passes interim results to Say, and polls now and then whether it was stopped."""
+
+
+class ProgressCallback(Protocol):
+    """A callback by which an inspection reports progress."""
+
+    def __call__(
+        self, doing: str = "", *, done: int = 0, total: int = 0, found: Mapping[str, Any] | None = None
+    ) -> None:
+        """Report the current activity, its position on a progress bar, and new results."""
 
 
 def serve_orders(do: Do, error_text: str, *, do_next: str) -> None:

@@ -7,7 +7,7 @@ come first; the last ones run the model over the held-out examples five times (m
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.microscope.query import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
 from lora_lab.spec import HQQ_BITS, SEQ_LEN_LIMITS, Bits
 from lora_lab.worker.device.machine import find_machine
+from lora_lab.worker.inspect.json_lines import ProgressCallback
 from lora_lab.worker.inspect.microscope_losses import Losses
 from lora_lab.worker.inspect.rounding import Rounded, double_quantized, round_weight
 from lora_lab.worker.model.quantization import copy_weight, linears_of
@@ -26,10 +27,6 @@ from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pa
 from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.work import describe_setup
 from study.base.errors import LearnerError
-from study.base.model_files import Progress
-
-if TYPE_CHECKING:
-    from lora_lab.worker.inspect.serve import ProgressCallback  # which imports this module
 
 BINS = 96
 LARGEST = 8
@@ -40,7 +37,7 @@ SEARCHED_WEIGHTS = 2**17
 
 @torch.no_grad()
 def inspect_matrix(
-    order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "ProgressCallback"
+    order: Mapping[str, Any], models_dir: Path, home: LabHome, report: ProgressCallback
 ) -> dict[str, Any]:
     """Inspect one matrix as described above. Raises LearnerError on an unknown model, layer or matrix."""
     session = _open_session(order["model"], models_dir, report)
@@ -84,17 +81,19 @@ _kept: dict[tuple[str, Path], ModelSession] = {}
 """A cache of the last model: its original weights are always restored."""
 
 
-def _open_session(model: str, models_dir: Path, report: "ProgressCallback") -> ModelSession:
+def _open_session(model: str, models_dir: Path, report: ProgressCallback) -> ModelSession:
     """Load the model in fp32."""
     if (model, models_dir) not in _kept:
         _kept.clear()  # freed before the next one is loaded
 
-        def say(progress: Progress) -> None:
-            report(progress.step)
-
         report("Loading the model")
-        machine = find_machine("fp32")
-        _kept[model, models_dir] = open_session(model, "fp32", machine, models_dir=models_dir, report=say)
+        _kept[model, models_dir] = open_session(
+            model,
+            "fp32",
+            find_machine("fp32"),
+            models_dir=models_dir,
+            report=lambda progress: report(progress.step),
+        )
     return _kept[model, models_dir]
 
 
@@ -197,15 +196,15 @@ def _nf4_block(schemes: Mapping[Side, Mapping[str, Any]]) -> int:
 
 def _measure_double(weight: Tensor, block: int) -> dict[str, Any]:
     """Measure what double quantization changes in NF4: the constants, and through them the weights."""
-    found = double_quantized(weight, block)
+    constants, decoded = double_quantized(weight, block)
     plain, double = round_weight(weight, "nf4", block).decoded, round_weight(weight, "nf4-dq", block).decoded
-    off = (found.constants - found.decoded).abs()
+    off = (constants - decoded).abs()
     return {
         "block": block,
-        "constants": found.constants.numel(),
-        "mean_constant": _round_short(found.constants.mean()),
-        "constants_error": relative_error(found.constants, found.decoded),
-        "largest_share_off": _round_short((off / found.constants.clamp_min(1e-12)).max()),
+        "constants": constants.numel(),
+        "mean_constant": _round_short(constants.mean()),
+        "constants_error": relative_error(constants, decoded),
+        "largest_share_off": _round_short((off / constants.clamp_min(1e-12)).max()),
         "error_plain": relative_error(weight, plain),
         "error_double": relative_error(weight, double),
         "weights_moved": _round_short((plain - double).double().norm() / weight.double().norm()),

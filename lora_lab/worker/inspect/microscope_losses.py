@@ -6,7 +6,7 @@ Only weights are rounded. The model computes in fp32 throughout, so nothing but 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,13 @@ from transformers.pytorch_utils import Conv1D
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.microscope.query import SIDES, QuantizationScheme, Side, can_hold
 from lora_lab.spec import HQQ_BITS
+from lora_lab.worker.inspect.json_lines import ProgressCallback
 from lora_lab.worker.inspect.rounding import round_weight
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import copy_weight, dense_weight, linears_of, put_weight
 from lora_lab.worker.training.loop import EVALUATION_BATCH, held_out_loss
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.session import ModelSession
-
-if TYPE_CHECKING:
-    from lora_lab.worker.inspect.serve import ProgressCallback  # which imports this module
 
 VARIANTS = ("base", *(f"{how}_{side}" for how in ("only", "all") for side in SIDES))
 """The variants whose loss is measured: the base, this matrix in a scheme, every matrix in a scheme."""
@@ -33,7 +31,7 @@ class Losses:
     """A measurement of five variants' held-out losses that reports progress after each batch."""
 
     def __init__(
-        self, session: ModelSession, examples: Sequence[Encoded], report: "ProgressCallback", models_dir: Path
+        self, session: ModelSession, examples: Sequence[Encoded], report: ProgressCallback, models_dir: Path
     ) -> None:
         self._session, self._examples, self._models_dir = session, examples, models_dir
         self._report = report
@@ -49,24 +47,21 @@ class Losses:
         schemes: Mapping[Side, Mapping[str, Any]],
     ) -> None:
         """Report each variant's loss once it is measured; the model's weights are restored at the end."""
+        names = {side: QuantizationScheme(**scheme).name for side, scheme in schemes.items()}
         self._measure_variant("base", "as it is")
         for side in SIDES:
             put_weight(layer, decoded[side])
-            self._measure_variant(
-                f"only_{side}", f"this matrix in {QuantizationScheme(**schemes[side]).name}"
-            )
+            self._measure_variant(f"only_{side}", f"this matrix in {names[side]}")
         put_weight(layer, weight)
         for side in SIDES:
             problem = self._why_not(schemes[side])
             if problem:
                 self._found[f"cannot_{side}"] = problem
                 self._done += self._batches
-                self._say(f"{QuantizationScheme(**schemes[side]).name} can't hold every matrix")
+                self._say(f"{names[side]} can't hold every matrix")
                 continue
             kept = dict(self._replace_all(schemes[side]))
-            self._measure_variant(
-                f"all_{side}", f"every matrix in {QuantizationScheme(**schemes[side]).name}"
-            )
+            self._measure_variant(f"all_{side}", f"every matrix in {names[side]}")
             for changed, original in kept.items():
                 put_weight(changed, original.float())
 

@@ -46,7 +46,7 @@ def round_weight(weight: Tensor, bits: Bits, block: int) -> Rounded:
         blocks, blocksize=block, quant_type=kind, compress_statistics=bits.endswith("-dq")
     )
     return Rounded(
-        decoded=as_matrix(bnb.dequantize_4bit(codes, state), weight),
+        decoded=bnb.dequantize_4bit(codes, state).flatten()[: weight.numel()].reshape(weight.shape),
         scaled=scaled.flatten()[: weight.numel()],
         levels=LEVELS[kind],
         block=block,
@@ -98,23 +98,13 @@ def absmax_of(blocks: Tensor) -> Tensor:
     return blocks.abs().amax(dim=1)
 
 
-def as_matrix(blocks: Tensor, like: Tensor) -> Tensor:
-    """Join blocks back into a matrix with the shape of `like`, without the padding."""
-    return blocks.flatten()[: like.numel()].reshape(like.shape)
+def double_quantized(weight: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """Return block constants (blocks,) in 32 bits, and their values (blocks,) after their own quantization.
 
-
-@dataclass(frozen=True, kw_only=True)
-class DoubleQuantized:
-    """Block constants in 32 bits, and their values after their own quantization."""
-
-    constants: Tensor  # (blocks,)
-    decoded: Tensor  # (blocks,)
-
-
-def double_quantized(weight: Tensor, block: int) -> DoubleQuantized:
-    """Quantize the constants like the library: minus their mean, 8-bit codes, an fp32 constant per 256."""
+    As in the library: minus their mean, 8-bit codes, an fp32 constant per 256.
+    """
     blocks = in_blocks(weight, block)
     _, state = bnb.quantize_4bit(blocks, blocksize=block, quant_type="nf4", compress_statistics=True)
     assert state.state2.blocksize == NESTED_BLOCK_SIZE
     decoded = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset
-    return DoubleQuantized(constants=absmax_of(blocks), decoded=decoded.flatten())
+    return absmax_of(blocks), decoded.flatten()

@@ -6,21 +6,11 @@ An order is a line as json_lines.py reads it: `{"job", "kind", "order": {...}}`.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.worker.inspect import microscope, xray
-from lora_lab.worker.inspect.json_lines import End, Say, serve_orders
-
-
-class ProgressCallback(Protocol):
-    """A callback by which an inspection reports progress."""
-
-    def __call__(
-        self, doing: str = "", *, done: int = 0, total: int = 0, found: Mapping[str, Any] | None = None
-    ) -> None:
-        """Report the current activity, its position on a progress bar, and new results."""
-
+from lora_lab.worker.inspect.json_lines import End, ProgressCallback, Say, serve_orders
 
 Inspect = Callable[[Mapping[str, Any], Path, LabHome, ProgressCallback], dict[str, Any]]
 """Takes an order, the models' folder and the lab's folder; returns the results that were not reported yet.

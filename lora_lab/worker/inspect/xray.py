@@ -5,7 +5,7 @@ The base is loaded in the run's own bits and decoded one matrix at a time, so W 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder
 from lora_lab.worker.device.machine import find_machine
+from lora_lab.worker.inspect.json_lines import ProgressCallback
 from lora_lab.worker.inspect.lora_update import Adapter, Update, read_adapter
 from lora_lab.worker.inspect.subspaces import (
     compute_bases,
@@ -28,10 +29,6 @@ from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import dense_weight
 from lora_lab.xray.result import SIDES, directions_for, list_stops, stable_rank
 from study.base.errors import LearnerError
-from study.base.model_files import Progress
-
-if TYPE_CHECKING:  # it names this module's function in its list
-    from lora_lab.worker.inspect.serve import ProgressCallback
 
 SEED = 0
 """Seed of the random baselines, so repeating an X-ray gives the same numbers."""
@@ -42,7 +39,7 @@ DIGITS = 6
 
 @torch.no_grad()
 def inspect_runs(
-    order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "ProgressCallback"
+    order: Mapping[str, Any], models_dir: Path, home: LabHome, report: ProgressCallback
 ) -> dict[str, Any]:
     """Inspect one run with {"run"}, or compare two with {"run", "beside"}; both are folders.
 
@@ -54,12 +51,7 @@ def inspect_runs(
     return _inspect_one(run, models_dir, home, report)
 
 
-def _inspect_one(
-    run: RunFolder, models_dir: Path, home: LabHome, report: "ProgressCallback"
-) -> dict[str, Any]:
-    def loading(progress: Progress) -> None:
-        report(progress.step)
-
+def _inspect_one(run: RunFolder, models_dir: Path, home: LabHome, report: ProgressCallback) -> dict[str, Any]:
     report("Reading the adapter")
     adapter = _adapter_of(run)
     spec = run.spec
@@ -70,7 +62,7 @@ def _inspect_one(
         compute_dtype=machine.compute_dtype,
         device=machine.device,
         models_dir=models_dir,
-        report=loading,
+        report=lambda progress: report(progress.step),
     )
     rng = torch.Generator().manual_seed(SEED)
     place = {name: number for number, (name, _) in enumerate(base.named_modules())}
@@ -122,7 +114,7 @@ def _inspect_whole(update: Update, weight: Tensor) -> dict[str, Any]:
     return {"norm": float(change.norm()), "used": directions_for(values), "stable_rank": stable_rank(values)}
 
 
-def _inspect_pair(run: RunFolder, beside: RunFolder, report: "ProgressCallback") -> dict[str, Any]:
+def _inspect_pair(run: RunFolder, beside: RunFolder, report: ProgressCallback) -> dict[str, Any]:
     """Compare two runs. Only the adapters are read, not the weights."""
     if run.spec.model != beside.spec.model:
         raise LearnerError(

@@ -118,12 +118,6 @@ def dense_hqq(layer: HQQLinear, dtype: torch.dtype) -> Tensor:
     return weight
 
 
-def hqq_constants(layer: HQQLinear) -> Iterator[Tensor]:
-    """Yield scales and zero points, without the codes."""
-    yield layer.meta["scale"]
-    yield layer.meta["zero"]
-
-
 def _list_linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
     head = model.get_output_embeddings()
     for name, module in model.named_modules():

@@ -17,7 +17,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab.spec import Bits
-from lora_lab.worker.model.hqq_layers import dense_hqq, hqq_constants
+from lora_lab.worker.model.hqq_layers import dense_hqq
 
 FROZEN_LINEARS = (nn.Linear, Conv1D, HQQLinear)
 """Every form in which a linear layer's weight can be stored."""
@@ -171,7 +171,8 @@ def _dense_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype)
 def constants_of(layer: nn.Module) -> Iterator[Tensor]:
     """Yield the tensors that a quantized layer stores in addition to its codes."""
     if isinstance(layer, HQQLinear):
-        yield from hqq_constants(layer)
+        yield layer.meta["scale"]
+        yield layer.meta["zero"]
         return
     weight = layer.weight
     state = quant_state_of(layer)

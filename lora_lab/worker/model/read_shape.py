@@ -5,6 +5,7 @@ import re
 import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from statistics import mode
 from typing import Any
 
@@ -31,24 +32,12 @@ from lora_lab.memory.frameworks.config_traits import ATTENTION_DROPOUT, RESIDUAL
 from lora_lab.memory.frameworks.families import ACTIVATIONS
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 from lora_lab.worker.model.read_tree import tree_of_model
+from study.base.yaml_loader import load_yaml
 from study.io.process_limits import limit_cpu_time, limit_memory
 
-# Names that published architectures give to one role; an unlisted name is "other".
-ROLES: dict[str, Role] = {
-    "q_proj": "q", "query": "q", "q_lin": "q", "q": "q", "query_proj": "q",
-    "k_proj": "k", "key": "k", "k_lin": "k", "k": "k", "key_proj": "k",
-    "v_proj": "v", "value": "v", "v_lin": "v", "v": "v", "value_proj": "v",
-    "o_proj": "o", "out_lin": "o", "o": "o", "out_proj": "o", "attn.c_proj": "o",
-    "attention.output.dense": "o",
-    "self_attention.dense": "o", "attention.dense": "o", "self_attn.dense": "o",
-    "c_attn": "qkv", "qkv_proj": "qkv", "query_key_value": "qkv", "Wqkv": "qkv",
-    "gate_proj": "gate", "gate_up_proj": "gate_up",
-    "up_proj": "up", "fc1": "up", "c_fc": "up", "dense_h_to_4h": "up", "intermediate.dense": "up", "wi": "up",
-    "lin1": "up", "lin2": "down", "wi_0": "gate", "wi_1": "up", "ffn": "up", "ffn_output": "down",
-    "down_proj": "down", "fc2": "down", "mlp.c_proj": "down", "dense_4h_to_h": "down", "output.dense": "down",
-    "wo": "down", "fc_in": "up", "fc_out": "down",
-}  # fmt: skip
-
+_NAMES: dict[Role, list[str]] = load_yaml(Path(__file__).with_name("roles.yaml").read_text("utf-8"))
+ROLES = {name: role for role, names in _NAMES.items() for name in names}
+"""Names that published architectures give to one role; an unlisted name is "other"."""
 
 # Published sizes of these count the encoder alone, without a language-model head.
 ENCODERS = frozenset({"bert", "roberta"})

@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from peft.utils import constants
@@ -66,15 +66,8 @@ def _find_renamed(model_type: str) -> dict[str, str]:
     return dict(_MOE_TARGET_MODULE_MAPPING.get(base, {})) if base else {}
 
 
-@dataclass(frozen=True)
-class _Named:
-    """One module before grouping: its numbers, and a group of one."""
-
-    numbers: tuple[int, ...]
-    group: ModuleGroup
-
-
-def _list_modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]:
+def _list_modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[tuple[tuple[int, ...], ModuleGroup]]:
+    """Yield the numbers in each module's name, and a group of this one module."""
     head = model.get_output_embeddings()
     unquantized = "" if head is not None else _find_unquantized(model)
     owners: dict[int, str] = {}
@@ -94,7 +87,7 @@ def _list_modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]
             seen.add(id(module))
             shared = not (own_head and module is head)
             group = replace(group, **_find_ownership(name, module, owners if shared else {}))
-        yield _Named(numbers, group)
+        yield numbers, group
 
 
 def _find_unquantized(model: PreTrainedModel) -> str:
@@ -162,11 +155,11 @@ def _find_ownership(name: str, module: nn.Module, owners: dict[int, str]) -> dic
     return {"own": own, "tied": tuple(tied), "bias_is_tied": bias_is_tied}
 
 
-def _group_modules(modules: Iterable[_Named]) -> Iterator[ModuleGroup]:
+def _group_modules(modules: Iterable[tuple[tuple[int, ...], ModuleGroup]]) -> Iterator[ModuleGroup]:
     """Yield groups in the order of their first module."""
     found: dict[ModuleGroup, list[tuple[int, ...]]] = {}
-    for each in modules:
-        found.setdefault(each.group, []).append(each.numbers)
+    for numbers, group in modules:
+        found.setdefault(group, []).append(numbers)
     for group, members in found.items():
         for block in _split_blocks(members):
             yield replace(group, numbers=block)

@@ -3,6 +3,7 @@ the loss.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ class MergeMeasurement:
         hooks = []
         for name, layer in self._layers.items():
             put_weight(layer, self._base[name])
-            hooks.append(layer.register_forward_hook(MergePath(update[name])))
+            hooks.append(layer.register_forward_hook(partial(_add_update, update[name])))
         asked = _measure_answers(self._plain, self._held_out)
         for hook in hooks:
             hook.remove()
@@ -127,14 +128,8 @@ class MergeMeasurement:
         }
 
 
-class MergePath:
-    """A forward hook that adds an update's product to a layer's output."""
-
-    def __init__(self, update: Tensor) -> None:
-        self._update = update
-
-    def __call__(self, layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return output + F.linear(given[0], self._update)
+def _add_update(update: Tensor, layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return output + F.linear(given[0], update)
 
 
 @torch.no_grad()

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from peft import get_peft_model
 from torch import Tensor, nn
 
 from lora_lab.data.batches import step_plan
@@ -35,14 +34,13 @@ from lora_lab.worker.training.loop import (
     learning_rate_at,
     optimizer_of,
 )
-from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, start_unchanged
 from lora_lab.worker.training.packing import (
     PLAIN_PROMPT,
     Encoded,
     cut_to,
     pack_examples,
 )
-from lora_lab.worker.training.session import ModelSession, adapter_config, attach_adapter, open_session
+from lora_lab.worker.training.session import ModelSession, attach_adapter, open_session
 from study.base.settings import load_settings
 
 TRAIN, HELD_OUT = 24, 4
@@ -57,6 +55,8 @@ SAVED_HEAD = "lm_head"
 
 Encode = Callable[[Any, Example], Encoded]
 Rate = Callable[[int, RunSpec], float]
+Data = tuple[list[Example], list[Example]]
+"""Examples to train on and held-out ones."""
 
 
 def _usual_rate(step: int, spec: RunSpec) -> float:
@@ -96,29 +96,13 @@ def _encode_plain(tokenizer: Any, example: Example) -> Encoded:
     return Encoded(ids=tuple(prompt + answer), answer_tokens=len(answer))
 
 
-def _same(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
-    return train, held_out
-
-
-def _few(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
-    return train[:6], held_out
-
-
-def _duplicated(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
-    return [train[at % 3] for at in range(len(train))], held_out
-
-
-def _leaked(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
-    return [*train[:4], *held_out], held_out
-
-
-def _shifted(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
+def _shifted(train: list[Example], held_out: list[Example]) -> Data:
     """Give every prompt the answer of the row before."""
     answers = [example.answer for example in train]
     return [replace(each, answer=answers[at - 1]) for at, each in enumerate(train)], held_out
 
 
-def _codes(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
+def _codes(train: list[Example], held_out: list[Example]) -> Data:
     """Give as many made-up names a random code of four digits each: all of it has to be memorized."""
     rng = random.Random(7)
     names: set[str] = set()
@@ -137,7 +121,7 @@ class FaultyRunRecipe:
 
     spec: RunSpec = USUAL
     encode: Encode = _encode_chat
-    data: Callable[[list[Example], list[Example]], tuple[list[Example], list[Example]]] = _same
+    data: Callable[[list[Example], list[Example]], Data] = lambda train, held_out: (train, held_out)
     rate: Rate = _usual_rate
     held_out_every: int = HELD_OUT_EVERY
     saves_head: bool = False
@@ -159,9 +143,9 @@ RECIPES: dict[str, FaultyRunRecipe] = {
     "rate-high": FaultyRunRecipe(spec=replace(USUAL, learning_rate=5e-2)),
     "rate-low": FaultyRunRecipe(spec=replace(USUAL, learning_rate=2e-6)),
     "alpha-tiny": FaultyRunRecipe(spec=replace(USUAL, alpha=0.004)),
-    "overfitting": FaultyRunRecipe(spec=LONG, data=_few),
-    "duplicates": FaultyRunRecipe(data=_duplicated),
-    "leak": FaultyRunRecipe(spec=LONG, data=_leaked),
+    "overfitting": FaultyRunRecipe(spec=LONG, data=lambda train, held_out: (train[:6], held_out)),
+    "duplicates": FaultyRunRecipe(data=lambda train, held_out: (train[:3] * (len(train) // 3), held_out)),
+    "leak": FaultyRunRecipe(spec=LONG, data=lambda train, held_out: ([*train[:4], *held_out], held_out)),
     "unmasked": FaultyRunRecipe(encode=_encode_all_trained),
     "template": FaultyRunRecipe(encode=_encode_plain),
     "shifted": FaultyRunRecipe(data=_shifted),
@@ -178,7 +162,7 @@ RECIPES: dict[str, FaultyRunRecipe] = {
 }
 
 
-def pick_examples() -> tuple[list[Example], list[Example]]:
+def pick_examples() -> Data:
     """Pick the shortest examples of either side, in the order of the data set."""
     dataset = own_dataset()
     return _shortest(dataset.train, TRAIN), _shortest(dataset.held_out, HELD_OUT)
@@ -241,16 +225,9 @@ class Recorder:
         }  # fmt: skip
 
     def _attach(self) -> Any:
-        spec, shape = self._recipe.spec, find_shape(self._session.model_name)
-        if not self._recipe.saves_head:
-            return attach_adapter(self._session, spec, shape).model
-        torch.manual_seed(spec.seed)
-        config = adapter_config(spec, shape)
-        config.modules_to_save = [SAVED_HEAD]
-        model = get_peft_model(self._session.base, config)
-        install_forwards(model, Decoder(self._session.machine.compute_dtype))
-        start_unchanged(model)
-        return model
+        shape = find_shape(self._session.model_name)
+        saved = [SAVED_HEAD] if self._recipe.saves_head else None
+        return attach_adapter(self._session, self._recipe.spec, shape, modules_to_save=saved).model
 
     def _steps(
         self,

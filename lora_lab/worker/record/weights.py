@@ -39,7 +39,7 @@ def record_weights(models_dir: Path, machine: Machine) -> dict[str, Any]:
 
 
 def _record_matrix(weight: Tensor, layer: int, role: str) -> dict[str, Any]:
-    scaled = _scale_blocks(weight, BLOCK_SIZE)
+    scaled = rounding.round_weight(weight, "nf4", BLOCK_SIZE).scaled
     counts = torch.histc(scaled, bins=BINS, min=-1, max=1)
     return {
         "layer": layer,
@@ -54,12 +54,6 @@ def _record_matrix(weight: Tensor, layer: int, role: str) -> dict[str, Any]:
         },
         "blocks": list(_pick_blocks(weight)),
     }
-
-
-def _scale_blocks(weight: Tensor, block_size: int) -> Tensor:
-    """Divide each block by its largest magnitude."""
-    blocks = weight.reshape(-1, block_size)
-    return (blocks / blocks.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)).flatten()
 
 
 def _measure_error(weight: Tensor, scheme: str, block_size: int) -> float:

@@ -44,11 +44,6 @@ class CellAdapter:
             end = self._adopt(b, end, tuple(b.shape))
             b.data = b.data.t()
 
-    def clip(self, norm: float) -> None:
-        """Clip the gradient, whose norm is `norm`."""
-        if norm > CLIP_NORM:
-            self.grad.mul_(CLIP_NORM / (norm + 1e-6))  # like torch's clip_grad_norm_
-
     def _adopt(self, parameter: nn.Parameter, start: int, size: tuple[int, ...]) -> int:
         """Make a parameter a view of the buffer with the same values; return the end of the view."""
         view = self.flat.data[start : start + parameter.numel()].view(size)
@@ -77,7 +72,8 @@ class AdapterStack:
     def __init__(self, cells: Sequence[CellAdapter], layers: Sequence[Any], dtype: torch.dtype) -> None:
         self.cells = tuple(cells)
         self._ranks = [cell.spec.rank for cell in cells]
-        numbers, a_numbers = (sum(sizes) for sizes in zip(*map(_count_numbers, cells), strict=True))
+        numbers = sum(cell.flat.numel() for cell in cells)
+        a_numbers = sum(cell.a_numbers for cell in cells)
         device = cells[0].flat.device
         self.buffer = torch.empty(numbers, dtype=dtype, device=device)
         halves = self.buffer.split([a_numbers, numbers - a_numbers])
@@ -185,7 +181,8 @@ def clip_gradients(cells: Sequence[CellAdapter]) -> list[float]:
     """
     norms = read_numbers([cell.grad.norm() for cell in cells])
     for cell, norm in zip(cells, norms, strict=True):
-        cell.clip(norm)
+        if norm > CLIP_NORM:
+            cell.grad.mul_(CLIP_NORM / (norm + 1e-6))  # like torch's clip_grad_norm_
     return norms
 
 
@@ -197,10 +194,6 @@ def read_numbers(numbers: Sequence[Tensor]) -> list[float]:
 def adapts_all_layers_alike(layers: Sequence[Any]) -> bool:
     """Return whether every layer has the same adapted matrices, as stacked cells must."""
     return len({tuple(_find_size(layer, name) for read in READS for name in read) for layer in layers}) == 1
-
-
-def _count_numbers(cell: CellAdapter) -> tuple[int, int]:
-    return cell.flat.numel(), cell.a_numbers
 
 
 def _find_size(layer: Any, name: str) -> tuple[int, int] | None:

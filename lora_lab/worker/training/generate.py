@@ -46,12 +46,8 @@ def _head_reads_rows(model: nn.Module) -> Iterator[None]:
     PyTorch 2.13 multiplies row by row: with a copy of the whole head per row, 57 MB on the embedded model.
     """
     head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
-    hook = head.register_forward_pre_hook(_make_contiguous)
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
     try:
         yield
     finally:
         hook.remove()
-
-
-def _make_contiguous(head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (inputs[0].contiguous(), *inputs[1:])

@@ -353,15 +353,12 @@ def _with_adapters(
     session: ModelSession, specs: Sequence[RunSpec], names: Sequence[str], shape: ModelShape
 ) -> PeftModel:
     """Add the adapters, each initialized from its own seed, as in a run that is alone."""
-    model: PeftModel | None = None
-    for spec, name in zip(specs, names, strict=True):
+    torch.manual_seed(specs[0].seed)
+    model = get_peft_model(session.base, adapter_config(specs[0], shape), adapter_name=names[0])
+    for spec, name in zip(specs[1:], names[1:], strict=True):
         torch.manual_seed(spec.seed)
-        if model is None:
-            model = get_peft_model(session.base, adapter_config(spec, shape), adapter_name=name)
-        else:
-            model.add_adapter(name, adapter_config(spec, shape))
-            put_beside_base(model, name)
-    assert model is not None
+        model.add_adapter(name, adapter_config(spec, shape))
+        put_beside_base(model, name)
     return model
 
 

@@ -83,9 +83,10 @@ class Products:
         h = factors.drop_foreign(x @ factors.a.t())  # (tokens, d_in) -> (tokens, sum of ranks)
         outputs = []
         for matrix, part in zip(self.frozen, factors.parts, strict=True):
-            output = None if part is None else h[:, part.columns] @ part.b
-            # Summed inside the product, which rounds once (docs/traps.md 12).
-            output = _add_product(output, x, self.decode(matrix).t())
+            if part is None:
+                output = x @ self.decode(matrix).t()
+            else:  # summed inside the product, which rounds once (docs/traps.md 12)
+                output = (h[:, part.columns] @ part.b).addmm_(x, self.decode(matrix).t())
             outputs.append(output if matrix.bias is None else output + matrix.bias.to(output.dtype))
         return outputs, (x if factors.adapts else h, h)
 
@@ -108,10 +109,6 @@ class Products:
         """Build empty factors for the base model itself."""
         none = torch.empty(0, self.frozen[0].in_features, dtype=dtype, device=like.device)
         return Factors(a=none, parts=(None,) * len(self.frozen))
-
-
-def _add_product(total: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
-    return x @ weight if total is None else total.addmm_(x, weight)
 
 
 # ---- norm and gate

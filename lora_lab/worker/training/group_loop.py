@@ -2,18 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor
 
 from lora_lab.data.batches import RowSize, step_plan
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, shared_in
 from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, Step, StepResult, learning_rate_at
-from lora_lab.worker.training.memory_meter import MemoryMeter, Meter, is_out_of_memory
+from lora_lab.worker.training.memory_meter import Meter, is_out_of_memory
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
 
 
@@ -55,7 +54,8 @@ def train_group(
     optimizer.param_groups = [{**optimizer.param_groups[0], "params": [cell.flat]} for cell in going]
     plans = [step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=c.spec.seed) for c in going]
     plan_of = dict(zip(going, plans, strict=True))
-    memory = PeakWatch(_with_copies(meter, group), optimizer)
+    # The meter also counts adapters in the compute type, which outlive a step.
+    memory = PeakWatch(lambda state: meter((*state, *group.kept)), optimizer)
     width, device = len(going), going[0].flat.device
     alone = width == 1
     measured = set(range(1, spec.steps + 1)) if alone else _measured_steps(examples, plans)
@@ -147,12 +147,3 @@ def _remove_cell(cell: CellAdapter, going: list[CellAdapter], optimizer: torch.o
     going.remove(cell)
     cell.flat.grad = None
     optimizer.state.pop(cell.flat, None)
-
-
-def _with_copies(meter: Meter, group: AdapterGroup) -> Meter:
-    """Return a meter that also counts adapters in the compute type, which outlive a step."""
-
-    def measure(training_state: Iterable[Tensor]) -> MemoryMeter:
-        return meter((*training_state, *group.kept))
-
-    return measure

@@ -20,6 +20,7 @@ DoRA (arXiv:2402.09353) trains a magnitude m per output, and A and B change only
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -211,8 +212,7 @@ def _is_adapter(module: nn.Module) -> bool:
 
 
 def _install_frozen(layer: nn.Module, decoder: Decoder) -> Callable[..., Tensor]:
-    def decode() -> Tensor:
-        return decoder.weight(layer)
+    decode = partial(decoder.weight, layer)
 
     def forward(x: Tensor) -> Tensor:
         rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
@@ -226,9 +226,7 @@ def _install_adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
     base = layer.get_base_layer()
     lora_a, lora_b = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
     scaling = layer.scaling[ADAPTER]
-
-    def decode() -> Tensor:
-        return decoder.weight(base)
+    decode = partial(decoder.weight, base)
 
     def lora(rows: Tensor) -> Any:
         return LoRAMatmul.apply(rows, lora_a, lora_b, decode, scaling)  # type: ignore[no-untyped-call]

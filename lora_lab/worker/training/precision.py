@@ -5,9 +5,6 @@ embedding's output is cast to fp32, so the residual stream stays fp32, and norms
 products that read the same input share one narrow copy of it.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,14 +16,10 @@ def keep_residual_in_fp32(model: nn.Module, compute_dtype: torch.dtype) -> None:
         if parameter.ndim == 1 and parameter.is_floating_point():
             parameter.data = parameter.data.float()
     embeddings: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
-    embeddings.register_forward_hook(_widen_output)
+    embeddings.register_forward_hook(lambda module, inputs, output: output.float())
     for module in list(model.modules()):
         if type(module).__name__.endswith("RMSNorm"):
             fuse_rms_norm(module, compute_dtype)
-
-
-def _widen_output(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    return output.float()
 
 
 def fuse_rms_norm(norm: nn.Module, compute_dtype: torch.dtype) -> None:
@@ -41,11 +34,8 @@ def fuse_rms_norm(norm: nn.Module, compute_dtype: torch.dtype) -> None:
     with torch.no_grad():
         if not torch.allclose(norm(x).float(), F.rms_norm(x, weight.shape, weight, eps), atol=1e-5):
             return
-    norm.forward = _fused_forward(weight, eps, compute_dtype)
 
-
-def _fused_forward(weight: Tensor, eps: float, compute_dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     def forward(hidden: Tensor) -> Tensor:
         return F.rms_norm(hidden.float(), weight.shape, weight, eps).to(compute_dtype)
 
-    return forward
+    norm.forward = forward

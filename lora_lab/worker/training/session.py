@@ -183,11 +183,17 @@ class Adapted:
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
 
-def attach_adapter(session: ModelSession, spec: RunSpec, shape: ModelShape) -> Adapted:
-    """Attach a seeded fresh adapter: A random, B zero, so the model starts out unchanged."""
+def attach_adapter(
+    session: ModelSession, spec: RunSpec, shape: ModelShape, *, modules_to_save: list[str] | None = None
+) -> Adapted:
+    """Attach a seeded fresh adapter: A random, B zero, so the model starts out unchanged.
+
+    Of `modules_to_save`, whole copies are trained too.
+    """
     torch.manual_seed(spec.seed)
     session.base.config._name_or_path = shape.hub_id or session.model_name
-    model = get_peft_model(session.base, adapter_config(spec, shape))
+    config = adapter_config(spec, shape, modules_to_save=modules_to_save)
+    model = get_peft_model(session.base, config)
     decoder = Decoder(session.machine.compute_dtype)
     install_forwards(model, decoder)
     start_unchanged(model)
@@ -202,7 +208,9 @@ def attach_adapter(session: ModelSession, spec: RunSpec, shape: ModelShape) -> A
     return Adapted(model=model, decoder=decoder)
 
 
-def adapter_config(spec: RunSpec, shape: ModelShape) -> LoraConfig:
+def adapter_config(
+    spec: RunSpec, shape: ModelShape, *, modules_to_save: list[str] | None = None
+) -> LoraConfig:
     """Build PEFT's configuration."""
     return LoraConfig(
         r=spec.rank,
@@ -213,6 +221,7 @@ def adapter_config(spec: RunSpec, shape: ModelShape) -> LoraConfig:
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",
+        modules_to_save=modules_to_save,
     )
 
 

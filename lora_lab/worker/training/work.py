@@ -7,14 +7,11 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import bitsandbytes
-import hqq
-import peft
 import torch
-import transformers
 from peft import PeftModel
 from safetensors import SafetensorError
 
@@ -347,10 +344,5 @@ def describe_setup(machine: Machine) -> dict[str, Any]:
 
 def list_versions() -> dict[str, str]:
     """List the library versions that every result names."""
-    return {
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
-        "bitsandbytes": bitsandbytes.__version__,
-        "hqq": hqq.__version__,
-    }
+    others = ("transformers", "peft", "bitsandbytes", "hqq")
+    return {"torch": torch.__version__} | {name: version(name) for name in others}

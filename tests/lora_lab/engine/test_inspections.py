@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lora_lab.engine import inspections
 from lora_lab.engine.inspections import KINDS, Inspection, InspectionQueue
 from lora_lab.engine.job_queue import WAITING_OF_ALL, WAITING_OF_ONE
 from lora_lab.engine.local import LocalEngine
@@ -223,6 +224,25 @@ def test_another_file_in_the_named_folder_is_another_inspection(queue: CountingQ
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     assert queue.id_of("weights", order) != before
     assert queue.id_of("adapter", order) != queue.id_of("weights", order)
+
+
+@pytest.mark.parametrize("model", ["models/mine", "mine", "./mine", "~/mine"])
+def test_a_folder_is_told_by_its_files_however_its_name_begins(
+    queue: CountingQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """A worker starts in the project's folder, so that is where a relative name begins."""
+    monkeypatch.setattr(inspections, "ROOT", tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / model.removeprefix("~/")
+    folder.mkdir(parents=True)
+    before = queue.id_of("weights", {"model": model})
+    (folder / "model.safetensors").write_bytes(b"weights")
+    assert queue.id_of("weights", {"model": model}) != before
+
+
+@pytest.mark.parametrize("model", ["~nobody-of-this-name/model", "a" * 300, "/" + "a" * 300, "nul\0", ""])
+def test_a_name_that_can_be_no_folder_has_an_id_all_the_same(queue: CountingQueue, model: str) -> None:
+    assert queue.id_of("weights", {"model": model}) != queue.id_of("weights", {"model": "other"})
 
 
 def test_questions_that_wait_have_a_limit_for_each_learner_and_for_all(

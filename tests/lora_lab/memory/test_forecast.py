@@ -74,6 +74,11 @@ def test_litgpts_4_bit_rows_are_explained_by_what_the_graph_before_keeps() -> No
     assert all(abs(row.error_percent) <= 2.1 for row in rows), [(row.id, row.error_percent) for row in rows]
 
 
+def test_litgpts_written_attention_repeats_keys_and_values_once() -> None:
+    """Gemma 2 caps its scores, so litgpt writes its attention out."""
+    assert abs(ROWS["litgpt-hub-gemma-2-9b-qlora"].error_percent) <= 0.5
+
+
 def test_the_longest_example_of_a_data_set_follows_a_short_one() -> None:
     record = next(row for row in PUBLISHED if row.id == "litgpt-hub-llama-2-7b-qlora").record
     shape = find_shape(record["model"])

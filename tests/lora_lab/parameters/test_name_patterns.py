@@ -140,4 +140,4 @@ def test_the_lab_says_so_by_its_address_and_of_an_imported_run(settings: Setting
 @pytest.fixture(autouse=True)
 def _nothing_is_remembered() -> None:
     name_patterns._answer.cache_clear()
-    find_adaptation.__globals__["_find_adapted"].cache_clear()
+    find_adaptation.cache_clear()

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,6 +124,17 @@ def test_a_loaded_base_is_kept_for_the_next_question(models_dir: Path, runs: lis
     doings.clear()
     model.load_models(runs, say)
     assert doings == ["Loading the adapters"]
+
+
+def test_the_next_base_gets_its_cache_by_the_name_that_it_knows(models_dir: Path) -> None:
+    def newer(input_ids: Any, cache: Any) -> None: ...
+
+    def older(input_ids: Any, past_key_values: Any) -> None: ...
+
+    model: Any = ChatModel(models_dir)
+    for forward, name in ((newer, "cache"), (older, "past_key_values")):
+        model._session = SimpleNamespace(base=SimpleNamespace(forward=forward))
+        assert model._cache_name == name
 
 
 def test_runs_of_two_bases_and_damaged_adapters_are_refused(

@@ -291,6 +291,24 @@ def test_a_rank_too_wide_for_its_numbers_still_draws() -> None:
     assert_drawn(overlap_maps(first(found), overlap, "")[0])
 
 
+def test_a_rank_above_a_side_of_the_matrix_compares_with_as_many_directions_as_there_are() -> None:
+    """Random subspaces of 64 dimensions have at most 64 directions, and so has the update."""
+    pair_found = xrays.pair_found(96, 128)
+    known = [[0.9 if i <= 64 and j <= 64 else None for j in list_stops(128)] for i in list_stops(96)]
+    pair_found["random"]["64"] = known
+    for module in pair_found["modules"]:
+        module["outputs"] = known
+    overlap = read_pair(pair_found).of("model.layers.0.self_attn.q_proj", "outputs")
+    assert overlap is not None
+    ours, drawn = overlap_maps(first(xray_of()), overlap, "")
+    assert "64 directions of each by 90 %" in ours.title
+    assert drawn.title.startswith("By chance, 64 directions of each in 64 dimensions overlap by 90 % in")
+    assert drawn.title.endswith("100 % on average")
+    for plot in (ours, drawn):
+        assert_drawn(plot)
+        assert max(row[3] for row in plot.rows) == 100
+
+
 def test_a_place_that_no_update_stands_in_is_empty() -> None:
     found = xray_of(xrays.module(layer=0), xrays.module("mlp.down_proj", layer=1))
     assert_drawn(norm_map(found, ""))

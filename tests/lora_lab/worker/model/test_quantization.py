@@ -10,7 +10,8 @@ import torch
 
 import lora_lab
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.ledger import BLOCK_SIZE, COMPUTE_BYTES, predict_ledger
+from lora_lab.memory.activations import COMPUTE_BYTES
+from lora_lab.memory.ledger import BLOCK_SIZE, predict_ledger
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Compute, RunSpec
