@@ -111,8 +111,8 @@ class RunPanel:
         if known is not None and known[0] == made_of:
             return dict(known[1])
         parts = make()
+        self._rendered.pop(what, None)  # its old place may be the first, which another poll drops next
         self._rendered[what] = (made_of, parts)
-        self._rendered.move_to_end(what)
         while len(self._rendered) > PANELS_KEPT:
             self._rendered.popitem(last=False)
         return dict(parts)
