@@ -35,7 +35,7 @@ class Watcher:
         """Print the steps since the last call, and the current status."""
         for step in state.steps[self._steps :]:
             self._write(
-                f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s  {_format_peak(step)}"
+                f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s{_format_peak(step)}"
             )
         self._steps = len(state.steps)
         doing = _describe_state(state)
@@ -45,10 +45,12 @@ class Watcher:
 
 
 def _format_peak(step: Event) -> str:
-    """Format the run's peak; the peak of all runs side by side, where it was not alone."""
+    """Format the run's peak, or that of all runs side by side; empty for a step that says none."""
     if "shared_by" in step:
-        return f"peak of {step['shared_by']} runs together {as_bytes(step['group_peak_bytes'])}"
-    return f"peak {as_bytes(step['peak_bytes'])}"
+        whose, peak_bytes = f"peak of {step['shared_by']} runs together", step.get("group_peak_bytes")
+    else:
+        whose, peak_bytes = "peak", step.get("peak_bytes")
+    return "" if peak_bytes is None else f"  {whose} {as_bytes(peak_bytes)}"
 
 
 def _describe_state(state: RunState) -> str:
