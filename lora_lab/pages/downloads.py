@@ -105,7 +105,7 @@ class Downloads:
                 "id": row.id,
                 "measured_bytes": row.measured_bytes,
                 "predicted_bytes": row.predicted_bytes,
-                "error_percent": f"{row.error_percent:.2f}",
+                "error_percent": round(row.error_percent, 2),
                 "use": row.use,
                 "source": row.source,
                 "setting": json.dumps(row.record),
@@ -124,7 +124,7 @@ class Downloads:
                 "steps": run.steps,
                 "predicted_bytes": run.predicted_bytes,
                 "measured_bytes": run.peak_bytes,
-                "measured_above_predicted_percent": f"{run.error_percent:.3f}",
+                "measured_above_predicted_percent": round(run.error_percent, 3),
                 "setting": run.spec.to_json(),
             }
             for run in self._lab.measured()

@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from study.base.spreadsheets import is_formula
+from study.base.spreadsheets import neutral
 from study.base.units import as_three_digits
 from study.plots.sheet import (
     EDGE,
@@ -97,7 +97,3 @@ def to_csv(plot: Plot) -> str:
     writer.writerow(plot.header)
     writer.writerows([neutral(cell) for cell in row] for row in plot.rows)
     return file.getvalue()
-
-
-def neutral(cell: Cell) -> Cell:
-    return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
