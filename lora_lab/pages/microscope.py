@@ -74,9 +74,8 @@ class MicroscopePage:
             sides=SIDES,
             question=question,
             schemes=[(bits, NAMES[bits]) for bits in SCHEMES],
-            has_blocks=has_blocks,
-            block_sizes=BLOCK_SIZES,
-            parts={"places": NO_HTML, **self._parts(visit, question)},  # a problem leaves no places
+            # a problem leaves no places
+            parts={"places": NO_HTML, **_block_parts(question), **self._parts(visit, question)},
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -85,7 +84,7 @@ class MicroscopePage:
             case "change":
                 question = self._known(question_of(form_fields.read_firsts(event)))
                 return {
-                    "parts": self._parts(visit, question),
+                    "parts": {**_block_parts(question), **self._parts(visit, question)},
                     "url": self._address(visit, question, self._looked(visit, question)),
                 }
             case "look":
@@ -198,6 +197,20 @@ class MicroscopePage:
                 render("lora_lab/microscope/panel.html", panel=shown[name]) if name in shown else NO_HTML
             )
         return parts
+
+
+def _block_parts(question: MicroscopeQuestion) -> dict[str, Markup]:
+    """Render each side's choice of a block size; int8 has none."""
+    return {
+        f"{side}_block": render(
+            "lora_lab/microscope/block.html",
+            side=side,
+            block=question.side(side).block,
+            block_sizes=BLOCK_SIZES,
+            has_blocks=has_blocks(question.side(side).bits),
+        )
+        for side in SIDES
+    }
 
 
 PANELS = ("weights", "map", "errors", "outliers", "double", "output", "losses")
