@@ -63,6 +63,13 @@ class Lab:
         """Open one run. Raises LearnerError when it doesn't exist."""
         return open_run(self.settings.runs_dir, run_id)
 
+    def find_run(self, run_id: str) -> RunFolder | None:
+        """Return one run; None when it doesn't exist."""
+        try:
+            return self.run(run_id)
+        except LearnerError:
+            return None
+
     def sweeps(self) -> list[Sweep]:
         """Return every sweep, newest first."""
         return list(list_sweeps(self.settings.sweeps_dir))

@@ -119,12 +119,8 @@ class Predictions:
         return judge_guess(guess, ended, self._ended(guess.rival))
 
     def _ended(self, run_id: str) -> EndedRun | None:
-        try:
-            run = self.lab.run(run_id)
-        except LearnerError:
-            return None
-        state = run.state()
-        return EndedRun(spec=run.spec, state=state) if state.ended else None
+        run = self.lab.find_run(run_id)
+        return EndedRun(spec=run.spec, state=run.state()) if run and run.state().ended else None
 
     def rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
         """List evaluated runs of the same model on the same data, newest first: id and title."""

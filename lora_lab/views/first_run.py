@@ -47,11 +47,7 @@ class FirstRun:
         return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
 
     def has(self, run_id: str) -> bool:
-        try:
-            self.lab.run(run_id)
-        except LearnerError:
-            return False
-        return True
+        return self.lab.find_run(run_id) is not None
 
     def show(self, visit: Visit, run_id: str) -> FirstRunView:
         run = self.lab.run(run_id)
