@@ -33,13 +33,7 @@ from lora_lab.cli.arguments import (
     read_config,
 )
 from lora_lab.cli.options import build_parser
-from lora_lab.cli.runs import (
-    open_run_at,
-    read_input,
-    run_one,
-    run_sweep,
-    say,
-)
+from lora_lab.cli.runs import open_run_at, read_input, run_one, run_sweep, say
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.engine.worker_process import start_worker

@@ -14,14 +14,7 @@ from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.tasks.measures import DEFAULTS, MEASURES, Setting
 from lora_lab.views import memory_form
 from study.content.declared import read_declared, read_declared_list
-from study.content.yaml_reader import (
-    ContentError,
-    Fields,
-    Level,
-    Problem,
-    note_repeated_ids,
-    read_folder,
-)
+from study.content.yaml_reader import ContentError, Fields, Level, Problem, note_repeated_ids, read_folder
 
 FAMILIES_FOLDER = Path(__file__).with_name("families")
 CONTROL_NOTES_FILE = Path(__file__).with_name("controls.yaml")

@@ -8,13 +8,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import draw_box, draw_hatched, draw_line, draw_words, render_drawing
 from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, find_linear, usual_models
-from lora_lab.memory.ledger import (
-    BLOCK_SIZE,
-    COMPUTE_BYTES,
-    code_bytes,
-    decoded_bytes,
-    matrix_constant_bytes,
-)
+from lora_lab.memory.ledger import BLOCK_SIZE, COMPUTE_BYTES, code_bytes, decoded_bytes, matrix_constant_bytes
 from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, Bits, Compute
 from study.base.units import as_bytes
