@@ -93,7 +93,7 @@ class LossAgainstMemory:
         area.levels(levels)
         self._memory_scale(area)
         self._labels(area, front, self._points(area, front))
-        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote)
 
     def _across(self, *, room: float) -> Span:
         """Return the range of memory, with room for the first label left of the first point."""

@@ -65,7 +65,7 @@ class SeedLines:
         for line, look in zip(self.lines, LOOKS, strict=False):
             _draw_line(area, line, *look)
         self._end_labels(area)
-        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote)
 
     def _rank_scale(self, area: Area, ranks: Sequence[int]) -> None:
         labels = [(math.log2(rank), str(rank)) for rank in ranks]

@@ -48,7 +48,6 @@ from study.web.security.access import may_use_lab
 GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 
 LEARNERS_MAY = ("change", "draw", "poll", "filter", "sort", "plane", "rates")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
 class GridPage:

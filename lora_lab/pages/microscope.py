@@ -41,7 +41,6 @@ from study.web import form_event, frame
 from study.web.frame import Reply
 
 LEARNERS_MAY = ("change", "skip", "poll")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
 class MicroscopePage:
@@ -83,9 +82,10 @@ class MicroscopePage:
         match event.get("act"):
             case "change":
                 question = self._known(question_of(form_fields.read_firsts(event)))
+                look = self._looked_at(visit, question)
                 return {
                     "parts": {**_block_parts(question), **self._parts(visit, question)},
-                    "url": self._address(visit, question, self._looked(visit, question)),
+                    "url": self._address(visit, question, look.id if look else ""),
                 }
             case "look":
                 return self._look(visit, form_fields.read_firsts(event), guessed=True)
@@ -144,10 +144,6 @@ class MicroscopePage:
             address += f"{'&' if '?' in address else '?'}{urlencode({'run': run_id})}"
         return with_origin(address, visit.query)
 
-    def _looked(self, visit: Visit, question: MicroscopeQuestion) -> str:
-        look = self._looked_at(visit, question)
-        return look.id if look else ""
-
     def _looked_at(self, visit: Visit, question: MicroscopeQuestion) -> Inspection | None:
         """Return the inspection in the address if it matches this question."""
         look = visit.query.get("look", "")
@@ -172,13 +168,10 @@ class MicroscopePage:
             if self._looked_at(visit, question) is None:
                 check_question(question, shape)
                 return {"places": places, "look": render("lora_lab/microscope/guess.html", question=question)}
-            return {"places": places, "look": self._found(visit)}
+            found = render("lora_lab/microscope/found.html", parts=self._polled(visit))
+            return {"places": places, "look": found}
         except LearnerError as error:
             return {"look": problem_part(error)}
-
-    def _found(self, visit: Visit) -> Markup:
-        parts = self._polled(visit)
-        return render("lora_lab/microscope/found.html", parts=parts)
 
     def _polled(self, visit: Visit) -> dict[str, Markup]:
         """Render what changes during the measurement, one part per panel."""

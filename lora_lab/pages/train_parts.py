@@ -67,9 +67,7 @@ class SettingParts:
     def preview(self, spec: RunSpec) -> Preview | None:
         """Return None while the model's shape is unknown."""
         digest = self._lab.uploads.find(spec.data).digest
-        try:
-            self._lab.home.shape(spec.model)
-        except LearnerError:
+        if self._lab.known_shape(spec.model) is None:
             return None
         return build_preview(self._lab.home, spec, digest)
 

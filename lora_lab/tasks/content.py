@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from lora_lab.memory.gpus import GPUS
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.tasks.measures import DEFAULTS, MEASURES, Setting
 from lora_lab.views import memory_form
@@ -29,7 +30,7 @@ COSTS: tuple[Cost, ...] = get_args(Cost)
 """What a change takes from a run, cheapest first."""
 
 CHOICES: Mapping[str, memory_form.Choices] = memory_form.CHOICES | {
-    "gpu": tuple((str(size), f"{size} GB") for size in memory_form.GPU_NAMES),
+    "gpu": tuple((str(size), f"{size} GB") for size in GPUS),
     "stage": (
         ("0", "nothing split"),
         ("1", "ZeRO 1: optimizer state split"),

@@ -11,7 +11,6 @@ from study.plots.sheet import (
     EDGE,
     NARROW_BELOW_POINTS,
     TEXT_LEADING,
-    TEXT_SIZE,
     TITLE_LEADING,
     TITLE_SIZE,
     Sheet,
@@ -69,10 +68,8 @@ class Plot:
         with drawing_style():
             sheet = Sheet(figure)
             if titled:
-                below = sheet.paragraph(
-                    EDGE + TITLE_SIZE, self.title, size=TITLE_SIZE, leading=TITLE_LEADING, bold=True
-                )
-                sheet.paragraph(below, self.subtitle, size=TEXT_SIZE, leading=TEXT_LEADING)
+                below = sheet.paragraph(EDGE + TITLE_SIZE, self.title, title=True)
+                sheet.paragraph(below, self.subtitle)
             self.drawing.draw(sheet, self._header_height(sheet.width) if titled else EDGE)
 
     def _header_height(self, width: float) -> float:

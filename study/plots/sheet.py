@@ -98,10 +98,11 @@ class Sheet:
             parse_math=False,
         )
 
-    def paragraph(self, y: float, words: str, *, size: float, leading: float, bold: bool = False) -> float:
+    def paragraph(self, y: float, words: str, *, title: bool = False) -> float:
         """Draw wrapped lines from `y` down over the whole width; return the baseline of the next line."""
-        for line in wrap_text(words, self.width - 2 * EDGE, size=size, bold=bold):
-            self.text(EDGE, y, line, size=size, bold=bold, soft=not bold)
+        size, leading = (TITLE_SIZE, TITLE_LEADING) if title else (TEXT_SIZE, TEXT_LEADING)
+        for line in wrap_text(words, self.width - 2 * EDGE, size=size, bold=title):
+            self.text(EDGE, y, line, size=size, bold=title, soft=not title)
             y += leading
         return y
 

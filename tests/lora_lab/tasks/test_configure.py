@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.memory.gpus import GPUS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.tasks import judge
 from lora_lab.tasks.content import read_families, tasks_by_id
 from lora_lab.tasks.measures import MEASURES, weights_bytes
 from lora_lab.tasks.service import goal_of
 from lora_lab.views import fit
-from lora_lab.views.memory_form import gpu_bytes_of
 from quizzes.bank.misconceptions import load_misconceptions
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
@@ -28,7 +28,7 @@ def test_there_are_at_least_thirty_tasks_in_seven_families() -> None:
 @pytest.mark.parametrize("task_id", TASKS)
 def test_every_drawing_is_solved_by_a_search_over_its_controls_and_not_by_what_is_given(task_id: str) -> None:
     task = TASKS[task_id]
-    for seed in range(judge.seed_count(task)):
+    for seed in range(len(task.cases)):
         drawn = judge.draw(task_id, seed)
         found = judge.solve(drawn)
         assert found is not None, f"seed {seed}: {drawn.given}"
@@ -47,7 +47,7 @@ def test_concepts_and_misconceptions_exist() -> None:
 
 def test_no_slip_fits_a_right_setting() -> None:
     for task in TASKS.values():
-        for seed in range(judge.seed_count(task)) if task.slips else ():
+        for seed in range(len(task.cases)) if task.slips else ():
             drawn = judge.draw(task.id, seed)
             found = judge.solve(drawn)
             assert found is not None
@@ -57,10 +57,10 @@ def test_no_slip_fits_a_right_setting() -> None:
 def test_another_one_comes_to_every_case_before_the_first_returns() -> None:
     for task in TASKS.values():
         seen, seed = [], 0
-        for _ in range(judge.seed_count(task)):
+        for _ in range(len(task.cases)):
             seen.append(seed)
             seed = judge.next_seed(task, seed)
-        assert sorted(seen) == list(range(judge.seed_count(task)))
+        assert sorted(seen) == list(range(len(task.cases)))
         assert seed == 0
 
 
@@ -68,7 +68,7 @@ def test_the_memory_that_a_task_checks_is_that_of_will_it_fit() -> None:
     drawn = judge.draw("fit-longest-context", 0)
     [memory, _] = judge.judge(drawn, drawn.given).checked
     assert memory.value == fit.needed_bytes(drawn.given)
-    assert memory.target == gpu_bytes_of("24")
+    assert memory.target == GPUS[24].total_bytes
 
 
 def test_a_base_in_fp32_takes_four_bytes_for_every_weight() -> None:
@@ -98,7 +98,7 @@ PRINTED = [task_id for task_id, task in TASKS.items() if task.printed]
 @pytest.mark.parametrize("task_id", PRINTED)
 def test_a_printed_line_comes_from_one_setting_and_another_one_asks_for_another(task_id: str) -> None:
     task, answers = TASKS[task_id], []
-    for seed in range(judge.seed_count(task)):
+    for seed in range(len(task.cases)):
         drawn = judge.draw(task_id, seed)
         values = [judge.grid_of(control, drawn.given) for control in task.controls]
         forms = (dict(zip(task.fields, each, strict=True)) for each in product(*values))
@@ -159,7 +159,7 @@ def test_half_of_the_layers_train_half_of_the_parameters() -> None:
 
 @pytest.mark.parametrize("task_id", ["scale-higher-rank", "scale-double-parameters"])
 def test_alpha_left_as_it_was_is_the_misconception_that_the_scale_ignores_the_rank(task_id: str) -> None:
-    for seed in range(judge.seed_count(TASKS[task_id])):
+    for seed in range(len(TASKS[task_id].cases)):
         drawn = judge.draw(task_id, seed)
         solved = judge.solve(drawn)
         assert solved is not None
@@ -171,7 +171,7 @@ def test_alpha_left_as_it_was_is_the_misconception_that_the_scale_ignores_the_ra
 
 def test_what_is_given_shows_no_misconception_as_nothing_was_chosen() -> None:
     for task in TASKS.values():
-        for seed in range(judge.seed_count(task)) if task.slips else ():
+        for seed in range(len(task.cases)) if task.slips else ():
             drawn = judge.draw(task.id, seed)
             assert judge.slip_of(task, drawn.given, drawn.given) == "", task.id
 
