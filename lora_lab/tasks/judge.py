@@ -195,19 +195,6 @@ def _last_meeting(
     return find_largest(lambda at: _meets(task, given, tried[at], others), none=-1, most=len(tried) - 1)
 
 
-def solve(drawn: Drawn) -> Setting | None:
-    """Find a right setting, or None. Every drawn task has one; the tests try them all."""
-    task = drawn.task
-    pairs = list(zip(task.conditions, drawn.targets, strict=True))
-    for condition, _ in pairs:
-        if condition.kind == "best":
-            others = [pair for pair in pairs if pair[0] is not condition]
-            found = _candidates(task, drawn.given, condition, others)
-            return next((each for each in found if _meets(task, drawn.given, each, pairs)), None)
-    tried = _combine(task.controls, drawn.given)
-    return next((each for each in tried if _meets(task, drawn.given, each, pairs)), None)
-
-
 def grid_of(control: Control, given: Setting) -> list[str]:
     """Return the values of a control that a search tries: all of a list; of numbers all, or some of each
     power of two.
