@@ -7,7 +7,7 @@ classes of `study/static/figures.css`, so one drawing serves light and dark page
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from markupsafe import Markup, escape
 
@@ -92,7 +92,7 @@ def draw_words(
     )
 
 
-def draw_beside(x: float, y: float, text: str, *, gap: float, left: bool, **look: bool) -> Markup:
+def draw_beside(x: float, y: float, text: str, *, gap: float, left: bool, **look: Any) -> Markup:
     """Render one line of text `gap` units left or right of `x`; `look` is as in `draw_words`."""
     return draw_words(x - gap if left else x + gap, y, text, anchor="end" if left else "start", **look)
 

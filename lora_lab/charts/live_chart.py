@@ -16,7 +16,8 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Format, Point, frame_for
+from lora_lab.charts.drawing import Point
+from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Format, frame_for
 from lora_lab.charts.svg import render_element
 from study.base.html import NO_HTML
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lora_lab.charts.live_frame import Point
+from lora_lab.charts.drawing import Point
 from lora_lab.spec import RunSpec, spec_from
 from study.base.units import as_bytes, as_count, as_three_digits
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_lab.charts.drawing import Point
 from lora_lab.charts.live_chart import (
     MAX_POINTS,
     NARROW,
@@ -22,7 +23,7 @@ from lora_lab.charts.live_chart import (
     smooth_points,
     thin_points,
 )
-from lora_lab.charts.live_frame import HEIGHT, Point
+from lora_lab.charts.live_frame import HEIGHT
 from study.base.units import as_bytes
 
 SVG = "{http://www.w3.org/2000/svg}"
