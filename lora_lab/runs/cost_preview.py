@@ -87,9 +87,9 @@ def heaviest_row_of(
     """Return the row that decides a run's peak: the heaviest of all steps' rows, or the largest that batch
     and length allow while these are unknown.
     """
-    return (
-        memory.heaviest_row(shape, spec, rows, compute) if rows else memory.upper_bound(spec, on_gpu=on_gpu)
-    )
+    if not rows:
+        return memory.upper_bound(spec, on_gpu=on_gpu)
+    return memory.heaviest_row(shape, spec, rows, compute)
 
 
 def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
