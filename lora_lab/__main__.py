@@ -17,7 +17,6 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -33,13 +32,7 @@ from lora_lab.cli.arguments import (
     read_config,
 )
 from lora_lab.cli.options import build_parser
-from lora_lab.cli.runs import (
-    open_run_at,
-    read_input,
-    run_one,
-    run_sweep,
-    say,
-)
+from lora_lab.cli.runs import open_run_at, read_input, run_one, run_sweep, say
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.engine.worker_process import start_worker
@@ -102,15 +95,11 @@ def _answer_lines(options: argparse.Namespace) -> int:
         sys.stdin.reconfigure(errors="backslashreplace")  # invalid bytes spoil only their own line
     failed = False
     with closing(ShapeReader()) as reader:
-        for line in _skip_blank(sys.stdin):
+        for line in filter(str.strip, sys.stdin):
             found = contracts.answer_record(_parse_line(line), ANSWERS[options.command], reader)
             failed = failed or "error" in found
             print(json.dumps(found), flush=True)
     return 1 if failed else 0
-
-
-def _skip_blank(lines: Iterable[str]) -> Iterator[str]:
-    return (line for line in lines if line.strip())
 
 
 def _parse_line(line: str) -> Any:

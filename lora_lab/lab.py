@@ -18,7 +18,7 @@ from lora_lab.runs.durations import Paces
 from lora_lab.runs.extra_measurements import ExtraMeasurements
 from lora_lab.runs.folder import RunFolder, list_runs, list_with_damaged, open_run
 from lora_lab.runs.merged_model import Merged
-from lora_lab.runs.predicted_vs_measured import MeasuredPeak, measured_runs
+from lora_lab.runs.predicted_vs_measured import MeasuredPeak, read_measured
 from lora_lab.runs.sweeps import Sweep, list_damaged_sweeps, list_sweeps, open_sweep
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -63,6 +63,13 @@ class Lab:
         """Open one run. Raises LearnerError when it doesn't exist."""
         return open_run(self.settings.runs_dir, run_id)
 
+    def find_run(self, run_id: str) -> RunFolder | None:
+        """Return one run; None when it doesn't exist."""
+        try:
+            return self.run(run_id)
+        except LearnerError:
+            return None
+
     def sweeps(self) -> list[Sweep]:
         """Return every sweep, newest first."""
         return list(list_sweeps(self.settings.sweeps_dir))
@@ -94,7 +101,7 @@ class Lab:
         found = []
         for run in self.runs():
             if run.run_id not in self._measured and run.state().ended:
-                self._measured[run.run_id] = next(iter(measured_runs([run])), None)
+                self._measured[run.run_id] = read_measured(run)
             measured = self._measured.get(run.run_id)
             if measured is not None:
                 found.append(measured)

@@ -10,7 +10,6 @@ from lora_lab.claims.service import ClaimService
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.figures import build_figures
-from lora_lab.figures.adapters import whole_model
 from lora_lab.lab import Lab
 from lora_lab.pages import downloads, project_files
 from lora_lab.pages.claims import ClaimsPage
@@ -49,10 +48,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     reader = ShapeReader(lab.home.shape)
     judged = TaskService(store=context.store)
     guided = ProjectService(store=context.store, lab=lab)
-    ports.figures = build_figures(core.settings.models_dir)
-    predict = partial(predict_step, lab)
-    here = (whole_model.build_glance_figure(predict), whole_model.build_whole_figure(predict))
-    ports.figures = {**ports.figures, **{one.id: one for one in here}}
+    ports.figures = build_figures(core.settings.models_dir, predict=partial(predict_step, lab))
     ports.figure_about = figure.build_figure_lookup(ports.figures)
     ports.subjects = replace(ports.subjects, of_prediction=QUANTITY_CONCEPTS)
     ports.lab_link = build_lab_link

@@ -9,8 +9,7 @@ from typing import Any
 
 from classroom.reports.answer_tables import Table, answer_table, grade_table
 from classroom.reports.report import ItemRow, Report, StudentRow, as_json
-from study.base.spreadsheets import BOM
-from study.plots.plot import neutral
+from study.base.spreadsheets import BOM, neutral
 
 WIDEST = 40
 """Characters of a column."""

@@ -7,7 +7,7 @@ classes of `study/static/figures.css`, so one drawing serves light and dark page
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from markupsafe import Markup, escape
 
@@ -35,13 +35,9 @@ def render_drawing(height: float, *parts: Markup) -> Markup:
         )  # fmt: skip
 
 
-def draw_box(
-    x: float, y: float, width: float, height: float, look: str, **more: str | float | None
-) -> Markup:
+def draw_box(x: float, y: float, width: float, height: float, look: str) -> Markup:
     """Render a rectangle; `look` is its CSS classes."""
-    return render_element(
-        "rect", x=x, y=y, width=max(0.0, width), height=max(0.0, height), class_=look, **more
-    )
+    return render_element("rect", x=x, y=y, width=max(0.0, width), height=max(0.0, height), class_=look)
 
 
 def draw_hatched(x: float, y: float, width: float, height: float) -> Markup:
@@ -94,6 +90,11 @@ def draw_words(
         stroke_width=4 if halo else None,
         stroke_linejoin="round" if halo else None,
     )
+
+
+def draw_beside(x: float, y: float, text: str, *, gap: float, left: bool, **look: Any) -> Markup:
+    """Render one line of text `gap` units left or right of `x`; `look` is as in `draw_words`."""
+    return draw_words(x - gap if left else x + gap, y, text, anchor="end" if left else "start", **look)
 
 
 @dataclass(frozen=True, kw_only=True)

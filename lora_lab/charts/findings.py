@@ -8,8 +8,7 @@ from lora_lab.spec import Bits
 from study.base.units import as_bytes
 
 BARELY_PERCENT = 10.0  # growth over rank 1 that a title calls "barely"
-SHORT_NAMES = {"logits": "logits"}
-NAMES = {field: SHORT_NAMES.get(field, name) for field, name in COMPONENTS}
+NAMES = {**dict(COMPONENTS), "logits": "logits"}
 
 
 def of_ranks(by_rank: Mapping[int, Ledger], rank: int) -> str:

@@ -115,10 +115,8 @@ def _loss_by_rank(view: GridPlane) -> Plot:
     for bits in BITS:
         row = [setting for setting in done if setting.levels.bits == bits]
         if row:
-            ranks, losses = (
-                tuple(setting.levels.rank for setting in row),
-                tuple(setting.losses for setting in row),
-            )
+            ranks = tuple(setting.levels.rank for setting in row)
+            losses = tuple(setting.losses for setting in row)
             lines.append(SeedLine(label=bits, ranks=ranks, losses=losses))
     return Plot(
         name="grid-ranks",

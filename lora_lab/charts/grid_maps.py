@@ -22,10 +22,6 @@ Unit = tuple[str, float, str]
 Span = tuple[float, float]
 
 
-def _no_span(_arms: Sequence[GridSetting]) -> None:
-    return None
-
-
 def span_losses(settings: Sequence[GridSetting]) -> Span | None:
     """Return the losses of the lightest and the darkest tile, at least as far apart as seeds alone explain.
 
@@ -54,7 +50,7 @@ class GridMeasure:
     shown: str
     header: str
     footnote: Callable[[GridPlane], str]
-    span: Callable[[Sequence[GridSetting]], Span | None] = _no_span
+    span: Callable[[Sequence[GridSetting]], Span | None] | None = None
     """The values of the lightest and the darkest tile; None for the lowest and the highest value."""
 
     def known(self, view: GridPlane) -> list[float]:
@@ -89,7 +85,7 @@ def heat_map(view: GridPlane, measure: GridMeasure) -> Plot:
             y_label="weights stored as",
             shown=shown,
             footnote=measure.footnote(view),
-            span=measure.span(view.settings),
+            span=measure.span(view.settings) if measure.span else None,
         ),
     )
 

@@ -75,7 +75,7 @@ class TileMap:
             sheet.text(left + (number + 0.5) * width, y + TEXT_LEADING, words, align="center")
         y += TEXT_LEADING + 16
         sheet.text((left + sheet.width - EDGE) / 2, y, drawn.x_label, align="center", soft=True)
-        sheet.paragraph(y + TEXT_LEADING + FOOT_GAP, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+        sheet.paragraph(y + TEXT_LEADING + FOOT_GAP, self.footnote)
 
     def _turned_for(self, width: float) -> "TileMap":
         """Return the map with rows and columns swapped if the columns would be too narrow for their text."""

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from study.plots.area import Area, Span
+from study.plots.area import Area
 from study.plots.axis import spread_labels
 from study.plots.sheet import (
     EDGE,
@@ -88,14 +87,6 @@ class RankLines:
 class _LogLog(Area):
     """The plotting area, in powers of two across and powers of ten upwards."""
 
-    def __init__(
-        self, sheet: Sheet, box: tuple[float, float, float, float], *, across: Span, upwards: Span
-    ) -> None:
-        super().__init__(sheet, box, across=across, upwards=upwards)
-        self.axes: Any = sheet.axes(left=self.left, top=self.top, right=self.right, bottom=self.bottom)
-        self.axes.set_xlim(*across)
-        self.axes.set_ylim(*upwards)
-
     def x(self, rank: float) -> float:
         """Return points from the left edge of the sheet."""
         return super().x(math.log2(rank))
@@ -107,8 +98,9 @@ class _LogLog(Area):
     def scales(self, decades: Sequence[int], ranks: Sequence[int], chosen: int) -> None:
         """Draw grid, tick labels and the name of the horizontal axis; the vertical one is named above."""
         for power in decades:
-            self.axes.plot(self.across, [power, power], color=INK, alpha=FAINT, lw=0.8)
-            self.sheet.text(self.left - 6, self.y(10.0**power) + 4, DECADES[power], align="right", soft=True)
+            y = self.y(10.0**power)
+            self.sheet.line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
+            self.sheet.text(self.left - 6, y + 4, DECADES[power], align="right", soft=True)
         positions, widths = (
             [self.x(rank) for rank in ranks],
             [text_width(str(rank), bold=True) for rank in ranks],
@@ -123,24 +115,18 @@ class _LogLog(Area):
 
     def counts(self, ranks: Sequence[int], line: TargetLine) -> None:
         """Draw one target set's line: solid with open marks when chosen, else dashed and light."""
-        across, up = [math.log2(rank) for rank in ranks], [math.log10(count) for count in line.counts]
         if line.chosen:
-            self.axes.plot(
-                across, up, color=BLUE, lw=2.2, marker="o", ms=5, mfc=PAPER, mew=1.6, clip_on=False
-            )
+            self.line(ranks, line.counts, color=BLUE, lw=2.2, marker="o", ms=5, mfc=PAPER, mew=1.6)
         else:
-            self.axes.plot(across, up, color=INK, alpha=0.55, lw=1.3, ls=DASHES)
+            self.line(ranks, line.counts, color=INK, alpha=0.55, lw=1.3, ls=DASHES)
 
     def mark(self, rank: int, count: int, *, keep_off: tuple[float, float]) -> None:
         """Mark the chosen rank, with guides to both axes that end before they would cross the answer."""
+        self.line([rank], [count], color=BLUE, marker="o", ms=11, mfc=PAPER, mew=3)
         x, y = self.x(rank), self.y(count)
         start = keep_off[0] if y < keep_off[1] else self.left
         guides = ([start, x, x], [y, y, self.bottom])
         self.sheet.line(*guides, color=INK, alpha=SOFT, lw=0.9, ls=(0, (1, 2.5)))
-        across, up = math.log2(rank), math.log10(count)
-        self.axes.plot(
-            [across], [up], color=BLUE, marker="o", ms=11, mfc=PAPER, mew=3, clip_on=False, zorder=5
-        )
 
     def answer(self, lines: tuple[str, str]) -> tuple[float, float]:
         """Draw the mark's text in the upper left corner, which rising lines leave free; return its end."""

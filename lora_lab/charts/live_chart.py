@@ -16,7 +16,8 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Format, Point, frame_for
+from lora_lab.charts.drawing import Point
+from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Format, frame_for
 from lora_lab.charts.svg import render_element
 from study.base.html import NO_HTML
 
@@ -96,7 +97,7 @@ def line_chart(
     title: str,
     x_label: str,
     y_label: str,
-    window: tuple[float, float] | None,
+    window: tuple[float, float],
     y_format: Format,
     marks: Sequence[Mark] = (),
     from_zero: bool = False,
@@ -104,10 +105,10 @@ def line_chart(
 ) -> Markup:
     """Render the chart as one `<svg>` element.
 
-    `window` is the visible range of the x axis: from the first to the last planned step, or a part of that;
-    without it, everything measured so far. `from_zero` starts the y axis at 0, for amounts such as bytes.
+    `window` is the visible range of the x axis: from the first to the last planned step, or a part of that.
+    `from_zero` starts the y axis at 0, for amounts such as bytes.
     """
-    x_span = _widen_window(series, window)
+    x_span = _widen_window(window)
     seen = [(line, pieces) for line in series if (pieces := clip_to_window(line.points, x_span))]
     frame = frame_for(
         [line.label for line in series if line.label],
@@ -176,11 +177,8 @@ def _take_y(point: Point) -> float:
     return point[1]
 
 
-def _widen_window(series: Sequence[Series], window: tuple[float, float] | None) -> tuple[float, float]:
+def _widen_window(window: tuple[float, float]) -> tuple[float, float]:
     """Return a range with a positive width, whatever the caller passed."""
-    if window is None:
-        xs = [point[0] for line in series for point in line.points if _is_number(point)]
-        window = (min(xs), max(xs)) if xs else (0.0, 1.0)
     low, high = window
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 

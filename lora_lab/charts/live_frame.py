@@ -7,12 +7,11 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import PAPER, SOFT, draw_words
+from lora_lab.charts.drawing import PAPER, SOFT, Point, draw_beside, draw_words
 from lora_lab.charts.svg import path_data, render_element
 from study.base.html import NO_HTML, join_html
 from study.plots.axis import nice_span, nice_ticks, spread_labels
 
-Point = tuple[float, float]
 Colour = Literal["ink", "blue", "orange", "green", "purple", "brown"]
 Format = Callable[[float], str]
 
@@ -162,14 +161,7 @@ class Frame:
         upright = path_data([[(x, self.top), (x, self.bottom)]])
         return render_element(
             "path", d=upright, stroke="currentColor", stroke_opacity=0.6, stroke_dasharray="1 3"
-        ) + draw_words(
-            x - 6 if late else x + 6,
-            self.top + 10,
-            label,
-            anchor="end" if late else "start",
-            soft=True,
-            halo=True,
-        )
+        ) + draw_beside(x, self.top + 10, label, gap=6, left=late, soft=True, halo=True)
 
     def waiting(self) -> Markup:
         """Render the text that fills the plot until the first measurement."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lora_lab.charts.captions import model_name
 from lora_lab.charts.lines import RankLines, TargetLine
-from lora_lab.parameters import counts
+from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import TARGET_LABELS, TARGET_SETS, RunSpec
 from study.base.errors import LearnerError
@@ -20,7 +20,7 @@ TYPED_LABEL = "the typed names"
 
 def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
     """Plot exact counts for ranks 1 to 256. Raises LearnerError when the model lacks the chosen matrices."""
-    chosen = counts.count_parameters(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant)
+    chosen = _count(shape, spec)
     ranks = tuple(sorted({*DRAWN_RANKS, spec.rank}))
     by_set = _counts_of_sets(shape, ranks, spec)
     trainable, percent = as_count(chosen.trainable), as_percent(chosen.percent)
@@ -40,7 +40,7 @@ def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
             f"{TARGET_LABELS[spec.targets]} (% of model and adapters)",
         ),
         rows=tuple(
-            (rank, *(line[i] for line in by_set.values()), _compute_percent(shape, replace(spec, rank=rank)))
+            (rank, *(line[i] for line in by_set.values()), _count(shape, replace(spec, rank=rank)).percent)
             for i, rank in enumerate(ranks)
         ),
         alt=_write_alt(spec, by_set, ranks, percent),
@@ -60,8 +60,7 @@ def _counts_of_sets(shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec) ->
     for targets in dict.fromkeys((*TARGET_SETS, spec.targets)):
         try:
             found[targets] = tuple(
-                counts.count_parameters(shape, rank=rank, targets=targets, variant=spec.variant).trainable
-                for rank in ranks
+                _count(shape, replace(spec, rank=rank, targets=targets)).trainable for rank in ranks
             )
         except LearnerError:
             if targets == spec.targets:
@@ -69,8 +68,8 @@ def _counts_of_sets(shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec) ->
     return found
 
 
-def _compute_percent(shape: ModelShape, spec: RunSpec) -> float:
-    return counts.count_parameters(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).percent
+def _count(shape: ModelShape, spec: RunSpec) -> Count:
+    return count_parameters(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant)
 
 
 def _build_lines(by_set: dict[str, tuple[int, ...]], chosen: str) -> tuple[TargetLine, ...]:

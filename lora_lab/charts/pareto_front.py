@@ -17,7 +17,6 @@ from study.plots.sheet import (
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
-    choose_fitting,
     text_width,
     wrap_text,
 )
@@ -94,7 +93,7 @@ class LossAgainstMemory:
         area.levels(levels)
         self._memory_scale(area)
         self._labels(area, front, self._points(area, front))
-        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote)
 
     def _across(self, *, room: float) -> Span:
         """Return the range of memory, with room for the first label left of the first point."""
@@ -106,12 +105,7 @@ class LossAgainstMemory:
         unit, size = ("GB", GB) if area.across[1] >= GB else ("MB", MB)
         about = 3 if area.sheet.narrow else 5
         ticks = nice_ticks(max(0, area.across[0] / size), area.across[1] / size, about=about)
-        places = [area.x(tick * size) for tick in ticks]
-        labels = [f"{tick:,.6g}" for tick in ticks]
-        for index in choose_fitting(places, [text_width(label) for label in labels], first=()):
-            area.sheet.text(
-                places[index], area.bottom + TEXT_LEADING, labels[index], align="center", soft=True
-            )
+        area.draw_labels_below([(tick * size, f"{tick:,.6g}") for tick in ticks], first=())
         middle = (area.left + area.right) / 2
         area.sheet.text(middle, area.bottom + BELOW, f"peak memory, {unit}", align="center", soft=True)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lora_lab.papers.tables import PlottedPart, PublishedTable
+from study.plots.area import Area
 from study.plots.axis import nice_span, nice_ticks, spread_labels
 from study.plots.plot import Cell, Plot
 from study.plots.sheet import (
@@ -70,26 +71,21 @@ class Diamonds:
         names = max(text_width(name) for name, _ in drawn.series)
         right, bottom = sheet.width - EDGE - (names + 14 if names else 4), sheet.height - BELOW
         upper = top + TEXT_LEADING + 10
-        axes = sheet.axes(left=left, top=upper, right=right, bottom=bottom)
-        axes.set_xlim(-0.5, len(drawn.across) - 0.5)
-        axes.set_ylim(low, high)
+        across = (-0.5, len(drawn.across) - 0.5)
+        area = Area(sheet, (left, upper, right, bottom), across=across, upwards=(low, high))
         sheet.text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
-
-        def down(value: float) -> float:
-            return bottom - (value - low) / (high - low) * (bottom - upper)
-
         for tick in ticks:
-            axes.axhline(tick, color=INK, alpha=FAINT, lw=0.8)
-            sheet.text(left - 6, down(tick) + 4, f"{tick:g}", align="right", soft=True)
-        room = (right - left) / len(drawn.across)
-        places = [left + room * (i + 0.5) for i in range(len(drawn.across))]
+            y = area.y(tick)
+            sheet.line([left, right], [y, y], color=INK, alpha=FAINT, lw=0.8)
+            sheet.text(left - 6, y + 4, f"{tick:g}", align="right", soft=True)
+        places = [area.x(i) for i in range(len(drawn.across))]
         for i in choose_fitting(places, [text_width(name) for name in drawn.across], first=(0,)):
             sheet.text(places[i], bottom + 18, drawn.across[i], align="center", soft=True)
         for _, line in drawn.series:
             points = [(i, v) for i, v in enumerate(line) if v is not None]
-            style = {"ls": "-" if names else "none", "lw": 1.2, "marker": "D", "ms": 6, "clip_on": False}
-            axes.plot([x for x, _ in points], [y for _, y in points], color=GREY, **style)
-        ends = [down([v for v in line if v is not None][-1]) for _, line in drawn.series]
+            look = {"color": GREY, "ls": "-" if names else "none", "lw": 1.2, "marker": "D", "ms": 6}
+            area.line([x for x, _ in points], [y for _, y in points], **look)
+        ends = [area.y([v for v in line if v is not None][-1]) for _, line in drawn.series]
         placed = spread_labels(ends, gap=TEXT_LEADING, low=upper, high=bottom)
         for (name, _), y in zip(drawn.series, placed, strict=True):
             sheet.text(right + 8, y + 4, name, soft=True)

@@ -9,16 +9,7 @@ from itertools import cycle
 from lora_lab.charts.grid_view import loss_levels, loss_span
 from study.plots.area import Area
 from study.plots.axis import spread_labels
-from study.plots.sheet import (
-    EDGE,
-    INK,
-    TEXT_LEADING,
-    TEXT_SIZE,
-    Sheet,
-    choose_fitting,
-    text_width,
-    wrap_text,
-)
+from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrap_text
 
 BODY = 290.0
 ABOVE = TEXT_LEADING + 8
@@ -74,14 +65,11 @@ class SeedLines:
         for line, look in zip(self.lines, LOOKS, strict=False):
             _draw_line(area, line, *look)
         self._end_labels(area)
-        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote)
 
     def _rank_scale(self, area: Area, ranks: Sequence[int]) -> None:
-        places = [area.x(math.log2(rank)) for rank in ranks]
-        widths = [text_width(str(rank)) for rank in ranks]
-        for index in choose_fitting(places, widths, first=(len(ranks) - 1, 0)):
-            y = area.bottom + TEXT_LEADING
-            area.sheet.text(places[index], y, str(ranks[index]), align="center", soft=True)
+        labels = [(math.log2(rank), str(rank)) for rank in ranks]
+        area.draw_labels_below(labels, first=(len(ranks) - 1, 0))
         middle = (area.left + area.right) / 2
         area.sheet.text(middle, area.bottom + BELOW, "rank", align="center", soft=True)
 

@@ -4,12 +4,13 @@ Computed bars have a dashed outline, measured peaks are filled diamonds. Neighbo
 lightness or in hatching, so the picture also works without colour.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lora_lab.memory.ledger import Ledger
 from study.base.units import GB, MB, as_bytes
+from study.plots.area import Area
 from study.plots.axis import nice_ticks
 from study.plots.sheet import FAINT, INK, PAPER, TEXT_LEADING, Sheet, choose_fitting, text_width
 
@@ -81,27 +82,17 @@ class BytesScale:
         return {value * size: label for value, label in zip(values, labels, strict=True)}
 
 
-class StackArea:
-    """A box of the sheet in which bars are drawn layer by layer."""
+class StackArea(Area):
+    """An area in which bars are drawn layer by layer: their number across, bytes upwards."""
 
     def __init__(
         self, sheet: Sheet, box: tuple[float, float, float, float], bars: Sequence[StackedBar]
     ) -> None:
-        self.sheet, self.bars = sheet, bars
-        self.left, self.top, self.right, self.bottom = box
-        self.scale = BytesScale.of(bars, self.bottom - self.top)
+        _, top, _, bottom = box
+        self.bars, self.scale = bars, BytesScale.of(bars, bottom - top)
         self.chosen = next(i for i, bar in enumerate(bars) if bar.chosen)
-        self._axes = sheet.axes(left=self.left, top=self.top, right=self.right, bottom=self.bottom)
-        self._axes.set_xlim(-0.5, len(bars) - 0.5)
-        self._axes.set_ylim(0, self.scale.limit_bytes)
-
-    def x(self, position: float) -> float:
-        """Return points from the left edge of the sheet."""
-        return self.left + (position + 0.5) / len(self.bars) * (self.right - self.left)
-
-    def y(self, value_bytes: float) -> float:
-        """Return points from the top edge of the sheet."""
-        return self.bottom - value_bytes / self.scale.limit_bytes * (self.bottom - self.top)
+        across, upwards = (-0.5, len(bars) - 0.5), (0.0, self.scale.limit_bytes)
+        super().__init__(sheet, box, across=across, upwards=upwards)
 
     def grid(self) -> None:
         """Draw lines at round values, and plain paper where they would show through a pale bar."""
@@ -169,19 +160,13 @@ class StackArea:
             self.sheet.text(x, y, words, align="center", bold=bar.chosen, soft=not bar.chosen)
 
     def _patch(self, boxes: Sequence[tuple[int, float, float]], **look: Any) -> None:
-        """Draw all boxes (bar, floor, height) as one path: a tenth of the bytes and time of single ones."""
-        from matplotlib.patches import PathPatch  # when something is drawn, not when the app starts
-        from matplotlib.path import Path
-
-        if boxes:
-            corners = [corner for box in boxes for corner in _compute_corners(*box)]
-            codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(boxes)
-            self._axes.add_patch(PathPatch(Path(corners, codes), **look))
-
-
-def _compute_corners(index: int, floor: float, height: float) -> Iterator[tuple[float, float]]:
-    left, right, top = index - BAR_WIDTH / 2, index + BAR_WIDTH / 2, floor + height
-    yield from ((left, floor), (right, floor), (right, top), (left, top), (left, floor))
+        """Draw all boxes (bar, floor, height)."""
+        outlines = []
+        for index, floor, height in boxes:
+            left, right = self.x(index - BAR_WIDTH / 2), self.x(index + BAR_WIDTH / 2)
+            low, high = self.y(floor), self.y(floor + height)
+            outlines.append([(left, low), (right, low), (right, high), (left, high)])
+        self.sheet.shape(*outlines, **look)
 
 
 def _choose_look(field: str) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 import argparse
 import json
 import time
-from collections.abc import Callable
 from contextlib import closing
 
+from lora_lab.cli.progress import Write
 from lora_lab.engine.inspections import LOOK_SECONDS
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
@@ -23,10 +23,8 @@ from lora_lab.parameters.shapes import ModelShape
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 
-Say = Callable[[str], None]
 
-
-def microscope_text(options: argparse.Namespace, say: Say) -> str:
+def microscope_text(options: argparse.Namespace, say: Write) -> str:
     """Run the inspection and format its findings. Raises LearnerError when it fails."""
     settings = load_settings(home=options.data_folder)
     with closing(Lab(settings, LocalEngine(settings, warm=False))) as lab:

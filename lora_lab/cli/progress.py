@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from lora_lab.runs.events import Event
@@ -35,7 +36,7 @@ class Watcher:
         """Print the steps since the last call, and the current status."""
         for step in state.steps[self._steps :]:
             self._write(
-                f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s  {_format_peak(step)}"
+                f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s{_format_peak(step)}"
             )
         self._steps = len(state.steps)
         doing = _describe_state(state)
@@ -45,39 +46,18 @@ class Watcher:
 
 
 def _format_peak(step: Event) -> str:
-    """Format the run's peak; the peak of all runs side by side, where it was not alone."""
+    """Format the run's peak, or that of all runs side by side; empty for a step that says none."""
     if "shared_by" in step:
-        return f"peak of {step['shared_by']} runs together {as_bytes(step['group_peak_bytes'])}"
-    return f"peak {as_bytes(step['peak_bytes'])}"
+        whose, peak_bytes = f"peak of {step['shared_by']} runs together", step.get("group_peak_bytes")
+    else:
+        whose, peak_bytes = "peak", step.get("peak_bytes")
+    return "" if peak_bytes is None else f"  {whose} {as_bytes(peak_bytes)}"
 
 
 def _describe_state(state: RunState) -> str:
     if state.total_bytes:
         return f"{state.doing}: {as_bytes(state.done_bytes)} of {as_bytes(state.total_bytes)}"
     return state.doing
-
-
-class SweepWatcher:
-    """A watcher of a sweep's cells: prints what is new and returns each ended cell in the grid's order."""
-
-    def __init__(self, sweep: Sweep, runs_dir: Path, write: Write) -> None:
-        self._left = deque(
-            _Cell(run, f"cell {number} of {sweep.grid.count}, {sweep.grid.label(spec)}", write)
-            for number, (spec, run) in enumerate(sweep.cells(runs_dir), start=1)
-            if run is not None
-        )
-
-    @property
-    def all_ended(self) -> bool:
-        return not self._left
-
-    def look(self) -> RunFolder | None:
-        """Return the first cell if it has ended, before anything is printed of the cells after it."""
-        for cell in self._left:
-            cell.look()
-            if cell is self._left[0] and cell.state.ended:
-                return self._left.popleft().run
-        return None
 
 
 class _Cell:
@@ -103,11 +83,20 @@ class _Cell:
 
 
 def cells_as_they_end(sweep: Sweep, runs_dir: Path, write: Write) -> Iterator[RunFolder]:
-    """Print progress of the cells, and yield each ended cell in the grid's order, up to the last one."""
-    watcher = SweepWatcher(sweep, runs_dir, write)
-    while not watcher.all_ended:
-        ended = watcher.look()
-        if ended is None:
-            time.sleep(WATCH_SECONDS)
-        else:
-            yield ended
+    """Print progress of the cells, and yield each ended cell in the grid's order, up to the last one.
+
+    A cell is yielded before anything is printed of the cells after it.
+    """
+    left = deque(
+        _Cell(run, f"cell {number} of {sweep.grid.count}, {sweep.grid.label(spec)}", write)
+        for number, (spec, run) in enumerate(sweep.cells(runs_dir), start=1)
+        if run is not None
+    )
+    while left:
+        left[0].look()
+        if left[0].state.ended:
+            yield left.popleft().run
+            continue
+        for later in islice(left, 1, None):
+            later.look()
+        time.sleep(WATCH_SECONDS)

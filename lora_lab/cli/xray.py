@@ -2,9 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
+from lora_lab.cli.progress import Write
 from lora_lab.cli.runs import open_run_at
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
@@ -14,10 +15,8 @@ from lora_lab.xray.result import KIND, order_of
 from lora_lab.xray.service import XrayStatus
 from study.base.settings import load_settings
 
-Say = Callable[[str], None]
 
-
-def xray_text(options: argparse.Namespace, say: Say) -> str:
+def xray_text(options: argparse.Namespace, say: Write) -> str:
     """Run the inspections and format their findings. Raises LearnerError when one fails."""
     settings = load_settings(home=options.data_folder)
     run, beside = open_run_at(options.run), open_run_at(options.beside) if options.beside else None

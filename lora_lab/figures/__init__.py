@@ -4,7 +4,7 @@
     FIGURES["lora-to-scale"].fragment({"rank": "16"})
 
 `build_figures(models_dir)` returns the same figures, with the embedded model's tokenizer for a learner's own
-text.
+text, and with another prediction of a step's memory where one is given.
 """
 
 from pathlib import Path
@@ -40,8 +40,10 @@ from lora_lab.figures.training import (
 from study.figures.figure import Figures
 
 
-def build_figures(models_dir: Path | None = None) -> Figures:
-    """Build all figures, in the order of the concepts they belong to."""
+def build_figures(
+    models_dir: Path | None = None, *, predict: whole_model.PredictStep = whole_model.predict_step
+) -> Figures:
+    """Build all figures, in the order of the concepts they belong to; `predict` says a step's memory."""
     every = (
         build_figure("lora-to-scale", lora_to_scale.show),
         build_figure("singular-values", singular_values.show),
@@ -63,9 +65,9 @@ def build_figures(models_dir: Path | None = None) -> Figures:
         build_figure("error-bars", error_bars.show),
         build_figure("split-over-gpus", split_over_gpus.show),
         trained_tokens.build_tokens_figure(models_dir),
-        whole_model.build_glance_figure(),
+        whole_model.build_glance_figure(predict),
         build_figure("full-fine-tuning-state", whole_model.show_full),
-        whole_model.build_whole_figure(),
+        whole_model.build_whole_figure(predict),
     )
     return {figure.id: figure for figure in every}
 

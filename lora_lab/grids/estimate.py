@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lora_lab.data.batches import Length, RowSize
+from lora_lab.data.batches import Length, RowSize, row_sizes
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import describe_free_memory, is_gpu, usable_bytes
 from lora_lab.memory import ledger as memory
@@ -110,7 +110,8 @@ def _find_heaviest(
     The seed decides which examples share a row, so the seed's first cell shows which row is heaviest.
     """
     spec = next(spec for spec in grid.specs() if spec.seed == seed)
-    return heaviest_row_of(shape, spec, lengths, compute, on_gpu=on_gpu)[0]
+    rows = row_sizes(lengths, spec, on_gpu=on_gpu)
+    return heaviest_row_of(shape, spec, rows, compute, on_gpu=on_gpu)
 
 
 def describe_estimate(grid: Grid, found: GridEstimate) -> str:

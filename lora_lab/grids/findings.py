@@ -234,10 +234,8 @@ def _format_pairs(number: int) -> str:
 
 
 def _count_seeds(settings: Sequence[GridSetting]) -> str:
-    fewest, most = (
-        min(len(setting.losses) for setting in settings),
-        max(len(setting.losses) for setting in settings),
-    )
+    counts = [len(setting.losses) for setting in settings]
+    fewest, most = min(counts), max(counts)
     return f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
 
 

@@ -28,7 +28,6 @@ from study.web.frame import Reply
 LISTED = 60
 
 LEARNERS_MAY = ("tick", "draw", "poll")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
 class ComparePage:

@@ -31,8 +31,8 @@ STEP_FIELDS = (
 
 
 def register(site: FastAPI, lab: Lab) -> None:
-    """Add the routes; they must precede the pages."""
-    site.add_exception_handler(LearnerError, _refuse)
+    """Add the routes, which must precede the pages; any route answers a LearnerError with status 404."""
+    site.add_exception_handler(LearnerError, lambda _, error: not_found(str(error)))
     files = Downloads(lab)
     site.get("/lab/plots/{name}.{ending}")(files.plot)
     site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
@@ -105,7 +105,7 @@ class Downloads:
                 "id": row.id,
                 "measured_bytes": row.measured_bytes,
                 "predicted_bytes": row.predicted_bytes,
-                "error_percent": f"{row.error_percent:.2f}",
+                "error_percent": round(row.error_percent, 2),
                 "use": row.use,
                 "source": row.source,
                 "setting": json.dumps(row.record),
@@ -124,7 +124,7 @@ class Downloads:
                 "steps": run.steps,
                 "predicted_bytes": run.predicted_bytes,
                 "measured_bytes": run.peak_bytes,
-                "measured_above_predicted_percent": f"{run.error_percent:.3f}",
+                "measured_above_predicted_percent": round(run.error_percent, 3),
                 "setting": run.spec.to_json(),
             }
             for run in self._lab.measured()
@@ -167,9 +167,3 @@ class Downloads:
         if status is None or found is None:
             return not_found(f"There is no plot named {name}, or the run has not been X-rayed yet.")
         return plot_response(found, ending, f"{name}-{status.run.run_id}")
-
-
-def _refuse(request: Request, error: Exception) -> Response:
-    """Answer any LearnerError of a route with status 404."""
-    del request
-    return not_found(str(error))

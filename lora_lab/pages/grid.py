@@ -12,13 +12,7 @@ from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.results import group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
-from lora_lab.pages.grid_parts import (
-    ShownGrid,
-    build_token,
-    render_cost,
-    render_sweep,
-    render_sweeps,
-)
+from lora_lab.pages.grid_parts import ShownGrid, build_token, render_cost, render_sweep, render_sweeps
 from lora_lab.pages.shared_parts import (
     WORKER_ACTS,
     data_part,
@@ -34,13 +28,7 @@ from lora_lab.runs.folder import set_aside
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.grid_form import (
-    address_of_grid,
-    format_list,
-    grid_of_address,
-    grid_of_form,
-    grid_presets,
-)
+from lora_lab.settings.grid_form import format_list, grid_of_address, grid_of_form, grid_presets
 from lora_lab.settings.run_form import OTHER, format_value
 from lora_lab.settings.urls import GRID, LAB, origin_fields
 from lora_lab.spec import OPTIMIZERS, TARGET_LABELS, VARIANTS
@@ -60,7 +48,6 @@ from study.web.security.access import may_use_lab
 GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 
 LEARNERS_MAY = ("change", "draw", "poll", "filter", "sort", "plane", "rates")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
 class GridPage:
@@ -286,7 +273,6 @@ class GridPage:
             typed=format_value,
             listed=format_list,
             presets=[(preset, seconds_of_all(preset.grid.specs(), paces)) for preset in grid_presets()],
-            address_of_grid=address_of_grid,
             models=model_choices(grid.base.model),
             other=OTHER,
             bits=BITS_WITH_SHORT_NAMES,

@@ -1,6 +1,7 @@
 """Will it fit? One sentence on a setting and a GPU, what to change, and how right such predictions are."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -146,7 +147,7 @@ class MemoryPage:
             gpu=gpu,
             overhead_bytes=CUDA_OVERHEAD_BYTES,
             weights=fit.other_weights(fields, find),
-            line=json.dumps(record),
+            line=shlex.quote(json.dumps(record)),
         )
 
     def _advice_part(self, fields: Mapping[str, str]) -> Markup:

@@ -41,7 +41,6 @@ from study.web import form_event, frame
 from study.web.frame import Reply
 
 LEARNERS_MAY = ("change", "skip", "poll")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
 class MicroscopePage:
@@ -74,9 +73,8 @@ class MicroscopePage:
             sides=SIDES,
             question=question,
             schemes=[(bits, NAMES[bits]) for bits in SCHEMES],
-            has_blocks=has_blocks,
-            block_sizes=BLOCK_SIZES,
-            parts={"places": NO_HTML, **self._parts(visit, question)},  # a problem leaves no places
+            # a problem leaves no places
+            parts={"places": NO_HTML, **_block_parts(question), **self._parts(visit, question)},
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -84,9 +82,10 @@ class MicroscopePage:
         match event.get("act"):
             case "change":
                 question = self._known(question_of(form_fields.read_firsts(event)))
+                look = self._looked_at(visit, question)
                 return {
-                    "parts": self._parts(visit, question),
-                    "url": self._address(visit, question, self._looked(visit, question)),
+                    "parts": {**_block_parts(question), **self._parts(visit, question)},
+                    "url": self._address(visit, question, look.id if look else ""),
                 }
             case "look":
                 return self._look(visit, form_fields.read_firsts(event), guessed=True)
@@ -145,10 +144,6 @@ class MicroscopePage:
             address += f"{'&' if '?' in address else '?'}{urlencode({'run': run_id})}"
         return with_origin(address, visit.query)
 
-    def _looked(self, visit: Visit, question: MicroscopeQuestion) -> str:
-        look = self._looked_at(visit, question)
-        return look.id if look else ""
-
     def _looked_at(self, visit: Visit, question: MicroscopeQuestion) -> Inspection | None:
         """Return the inspection in the address if it matches this question."""
         look = visit.query.get("look", "")
@@ -173,13 +168,10 @@ class MicroscopePage:
             if self._looked_at(visit, question) is None:
                 check_question(question, shape)
                 return {"places": places, "look": render("lora_lab/microscope/guess.html", question=question)}
-            return {"places": places, "look": self._found(visit)}
+            found = render("lora_lab/microscope/found.html", parts=self._polled(visit))
+            return {"places": places, "look": found}
         except LearnerError as error:
             return {"look": problem_part(error)}
-
-    def _found(self, visit: Visit) -> Markup:
-        parts = self._polled(visit)
-        return render("lora_lab/microscope/found.html", parts=parts)
 
     def _polled(self, visit: Visit) -> dict[str, Markup]:
         """Render what changes during the measurement, one part per panel."""
@@ -198,6 +190,20 @@ class MicroscopePage:
                 render("lora_lab/microscope/panel.html", panel=shown[name]) if name in shown else NO_HTML
             )
         return parts
+
+
+def _block_parts(question: MicroscopeQuestion) -> dict[str, Markup]:
+    """Render each side's choice of a block size; int8 has none."""
+    return {
+        f"{side}_block": render(
+            "lora_lab/microscope/block.html",
+            side=side,
+            block=question.side(side).block,
+            block_sizes=BLOCK_SIZES,
+            has_blocks=has_blocks(question.side(side).bits),
+        )
+        for side in SIDES
+    }
 
 
 PANELS = ("weights", "map", "errors", "outliers", "double", "output", "losses")

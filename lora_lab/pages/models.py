@@ -23,7 +23,6 @@ LONGEST_CONFIG = 20_000
 LONGEST_MODEL_NAME = 100
 
 LEARNERS_MAY = ()
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
 class ModelsPage:

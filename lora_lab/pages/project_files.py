@@ -31,23 +31,15 @@ def project_report(service: ProjectService, progress: ProjectProgress, *, by: st
 
 def register(site: FastAPI, context: Context, service: ProjectService) -> None:
     """Add the route; it must precede the pages."""
-    site.get("/projects/{project_id}/report.html")(ProjectFiles(context, service).report)
 
-
-class ProjectFiles:
-    """Route handlers, one method per route."""
-
-    def __init__(self, context: Context, service: ProjectService) -> None:
-        self._context = context
-        self._service = service
-
-    def report(self, project_id: str, request: Request) -> Response:
+    @site.get("/projects/{project_id}/report.html")
+    def report(project_id: str, request: Request) -> Response:
         """Return the report, to open in the browser and save from there."""
         try:
             browser_id = browser_of(request.cookies)
-            visitor = find_visit(self._context, browser_id=browser_id, query=dict(request.query_params))
-            progress = self._service.read_progress(visitor, self._service.find(project_id))
-            html = project_report(self._service, progress, by=visitor.profile.name)
+            visitor = find_visit(context, browser_id=browser_id, query=dict(request.query_params))
+            progress = service.read_progress(visitor, service.find(project_id))
+            html = project_report(service, progress, by=visitor.profile.name)
         except LearnerError as error:
             return not_found(str(error))
         named = {"Content-Disposition": f'inline; filename="{project_id}.html"', "Cache-Control": "no-store"}

@@ -20,7 +20,6 @@ from study.web import form_event, frame
 from study.web.frame import Reply
 
 LEARNERS_MAY = ("poll", "draft", "hypothesis", "conclude", "choose")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,11 +21,8 @@ from study.web.frame import Reply
 
 def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
     """Return name and address of the run that a view belongs to; None when there is no such run."""
-    try:
-        run = lab.run(run_id)
-    except LearnerError:
-        return None
-    return title_of(run.spec), f"{LAB}?run={run.run_id}"
+    run = lab.find_run(run_id)
+    return (title_of(run.spec), f"{LAB}?run={run.run_id}") if run else None
 
 
 def data_part(lab: Lab, chosen: str) -> Markup:

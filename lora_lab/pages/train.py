@@ -56,9 +56,7 @@ LEARNERS_MAY = (
     "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",
     "start", "stop",
 )  # fmt: skip
-"""What changes nothing for others, and starting or stopping a ready experiment within one's share; the rest
-is the owner's on a server for learners.
-"""
+"""Beyond what changes nothing for others: to start and stop a ready experiment within one's share."""
 
 
 class LabPage:

@@ -13,7 +13,7 @@ from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from lora_lab.memory.preset_size import preset_size_gb
 from lora_lab.pages.shared_parts import machine_part
 from lora_lab.predictions.run_predictions import Predictions
-from lora_lab.runs.cost_preview import Preview, build_preview, seconds_a_token
+from lora_lab.runs.cost_preview import Preview, build_preview, training_seconds
 from lora_lab.settings.run_form import Preset, address_of, command_of, read_presets
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from lora_lab.views import setting_plots
@@ -67,23 +67,18 @@ class SettingParts:
     def preview(self, spec: RunSpec) -> Preview | None:
         """Return None while the model's shape is unknown."""
         digest = self._lab.uploads.find(spec.data).digest
-        try:
-            self._lab.home.shape(spec.model)
-        except LearnerError:
+        if self._lab.known_shape(spec.model) is None:
             return None
         return build_preview(self._lab.home, spec, digest)
 
     def _list_values(self, found: Preview) -> dict[str, Any]:
-        ran = ((run.spec, run.state()) for run in self._lab.runs())
-        pace = seconds_a_token(ran, found.spec)
-        tokens = found.row.tokens * found.spec.steps
         sixteen = predict_ledger(found.shape, replace(found.spec, bits="bf16"), found.row, found.compute)
         narrowest = min((min(m.d_in, m.d_out), m.suffix) for m in found.shape.select(found.spec.targets))
         return {
             "found": found,
             "spec": found.spec,
             "saved_bytes": sixteen.total_bytes - found.ledger.total_bytes,
-            "seconds": pace * tokens * 0.9 if pace else None,
+            "seconds": training_seconds(found, self._lab.runs()),
             "narrowest": narrowest,
             "embedded": found.spec.model == EMBEDDED_MODEL,
             "untrained": found.spec.model == TINY_MODEL,

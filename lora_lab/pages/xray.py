@@ -33,7 +33,6 @@ CONTROLS = ("state", "chooser", "sides")
 """Parts with input controls. Replacing one of them clears what was typed into it."""
 
 LEARNERS_MAY = ("draw", "choose", "poll")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
 class XrayPage:

@@ -21,13 +21,19 @@ class PublishedMemory:
     id: str
     source: str
     use: Literal["calibration", "check"]
-    measured_bytes: int
+    gb: float
+    """What was measured."""
+
     predicted_bytes: int
     record: Mapping[str, Any]
     """The setting, in the fields of the memory contract."""
 
     known_off: str = ""
     """Why the prediction is more than a tenth off, if that is known."""
+
+    @property
+    def measured_bytes(self) -> int:
+        return round(self.gb * GB)
 
     @property
     def error_percent(self) -> float:
@@ -43,13 +49,5 @@ def published_memory() -> tuple[PublishedMemory, ...]:
 
 
 def _predict_row(row: Mapping[str, Any]) -> PublishedMemory:
-    record = row["record"]
-    return PublishedMemory(
-        id=row["id"],
-        source=row["source"],
-        use=row["use"],
-        measured_bytes=round(row["gb"] * GB),
-        predicted_bytes=forecast_step(setting_of(record, find_shape(record["model"]))).total_bytes,
-        record=record,
-        known_off=row.get("known_off", ""),
-    )
+    setting = setting_of(row["record"], find_shape(row["record"]["model"]))
+    return PublishedMemory(**row, predicted_bytes=forecast_step(setting).total_bytes)

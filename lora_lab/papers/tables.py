@@ -38,11 +38,6 @@ class PublishedNumber:
         return float(digits.replace(",", "")) * UNITS[unit]
 
     @property
-    def unit(self) -> str:
-        """The printed unit: `M`, `GB`, or empty."""
-        return _split_parts(self.printed)[1]
-
-    @property
     def computed(self) -> float | None:
         """The lab's own number; None without a check."""
         return evaluate(self.check) if self.check else None

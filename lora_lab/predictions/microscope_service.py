@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.engine.inspections import Inspection, InspectionQueue
-from lora_lab.microscope.query import KIND, MicroscopeQuestion, QuantizationScheme
+from lora_lab.microscope.query import KIND, SIDES, MicroscopeQuestion, QuantizationScheme
 from lora_lab.predictions.judging import GuessVerdict
 from lora_lab.predictions.of_microscope import (
     RELATIVE_TIE,
@@ -75,10 +75,7 @@ class MicroscopePredictions:
 
 def _rebuild_question(prediction: Prediction) -> MicroscopeQuestion:
     setting = prediction.setting
+    first, second = (QuantizationScheme(**setting[side]) for side in SIDES)
     return MicroscopeQuestion(
-        model=setting["model"],
-        layer=setting["layer"],
-        matrix=setting["matrix"],
-        first=QuantizationScheme(**setting["first"]),
-        second=QuantizationScheme(**setting["second"]),
+        model=setting["model"], layer=setting["layer"], matrix=setting["matrix"], first=first, second=second
     )

@@ -1,6 +1,6 @@
 """Predict, observe, explain on runs: a guess is stored before the figures show, and judged after the run."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -98,7 +98,7 @@ class Predictions:
         return render(
             "lora_lab/lab/prediction_verdicts.html",
             verdicts=found,
-            guessed=_describe_guess(RunGuess(**prediction.guess)),
+            guessed=say_guess(RunGuess(**prediction.guess)),
             ended=run.state().ended,
             concepts=self.context.concepts,
             factor=FACTOR,
@@ -119,12 +119,8 @@ class Predictions:
         return judge_guess(guess, ended, self._ended(guess.rival))
 
     def _ended(self, run_id: str) -> EndedRun | None:
-        try:
-            run = self.lab.run(run_id)
-        except LearnerError:
-            return None
-        state = run.state()
-        return EndedRun(spec=run.spec, state=state) if state.ended else None
+        run = self.lab.find_run(run_id)
+        return EndedRun(spec=run.spec, state=run.state()) if run and run.state().ended else None
 
     def rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
         """List evaluated runs of the same model on the same data, newest first: id and title."""
@@ -141,19 +137,18 @@ class Predictions:
 
     def kept(self, prediction: Prediction) -> dict[str, Any]:
         """Return what the cost sheet shows of a stored guess."""
-        return {"id": prediction.id, "guessed": list(_describe_guess(RunGuess(**prediction.guess)))}
+        return {"id": prediction.id, "guessed": say_guess(RunGuess(**prediction.guess))}
 
 
 def say_guess(guess: RunGuess) -> str:
-    return ", ".join(_describe_guess(guess))
-
-
-def _describe_guess(guess: RunGuess) -> Iterator[str]:
+    parts = []
     if guess.course:
-        yield f"a held-out loss that {guess.course}"
+        parts.append(f"a held-out loss that {guess.course}")
     if guess.percent is not None:
-        yield f"{as_percent(guess.percent)} trainable"
+        parts.append(f"{as_percent(guess.percent)} trainable")
     if guess.peak_bytes is not None:
-        yield f"a peak of {as_bytes(guess.peak_bytes)}"
+        parts.append(f"a peak of {as_bytes(guess.peak_bytes)}")
     if guess.lower:
-        yield f"the lower held-out loss in {'this run' if guess.lower == 'this' else 'the earlier run'}"
+        where = "this run" if guess.lower == "this" else "the earlier run"
+        parts.append(f"the lower held-out loss in {where}")
+    return ", ".join(parts)

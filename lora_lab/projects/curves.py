@@ -1,26 +1,15 @@
 """Learning curves of a project's runs: training loss over steps, one line per learning rate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from markupsafe import Markup
 
 from lora_lab.charts.live_chart import Series, line_chart
 from lora_lab.charts.run_view import list_points
 from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
-from lora_lab.views.comparison import LINE_COLOURS, MOST_RUNS
+from lora_lab.views.comparison import LINE_COLOURS, MOST_RUNS, ComparisonChart
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curves:
-    """A chart of learning curves; its title states what it shows."""
-
-    title: str
-    svg: Markup
-
-
-def loss_curves(lab: Lab, cells: Sequence[GridCell]) -> Curves | None:
+def loss_curves(lab: Lab, cells: Sequence[GridCell]) -> ComparisonChart | None:
     """Draw the curves of the first runs that have stepped; None before one has."""
     begun = [cell for cell in cells if cell.run_id][:MOST_RUNS]
     series = [
@@ -40,7 +29,7 @@ def loss_curves(lab: Lab, cells: Sequence[GridCell]) -> Curves | None:
         drawn, title=title, x_label="step", y_label="training loss, one line per learning rate",
         window=(1, steps), y_format="{:.2f}".format,
     )  # fmt: skip
-    return Curves(title=title, svg=svg)
+    return ComparisonChart(name="loss", title=title, svg=svg)
 
 
 def _write_title(drawn: Sequence[Series]) -> str:

@@ -11,11 +11,12 @@ from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.projects.checks import ProjectEvidence, Result, run_checks
 from lora_lab.projects.content import Project, read_projects
-from lora_lab.projects.curves import Curves, loss_curves
+from lora_lab.projects.curves import loss_curves
 from lora_lab.runs.durations import seconds_of_all
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import Grid
 from lora_lab.settings.urls import xray_address
+from lora_lab.views.comparison import ComparisonChart
 from study.base.errors import LearnerError
 from study.ports.context import Visit
 from study.ports.learn import ProjectLink
@@ -138,7 +139,7 @@ class ProjectService:
         )
         return run_checks(progress.project.checks, evidence)
 
-    def curves(self, progress: ProjectProgress) -> Curves | None:
+    def curves(self, progress: ProjectProgress) -> ComparisonChart | None:
         """Draw the loss curves if the project's question is about them; else None."""
         asked = any(check.check == "broken" for check in progress.project.checks)
         return loss_curves(self.lab, progress.cells) if asked else None

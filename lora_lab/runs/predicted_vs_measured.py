@@ -6,7 +6,6 @@ from typing import Literal
 
 from lora_lab.data.batches import RowSize, row_from
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import RunState
 from lora_lab.spec import Compute, RunSpec
 
 
@@ -28,8 +27,6 @@ class MeasuredPeak:
     steps: int
     """The number of steps done, which is less than asked for when the run was stopped."""
 
-    trainable: int
-
     @property
     def error_percent(self) -> float:
         """How far the measured peak is above (+) or below (-) the predicted one, in percent."""
@@ -41,17 +38,13 @@ def percent_above(measured_bytes: float, computed_bytes: float) -> float:
     return 100 * (measured_bytes - computed_bytes) / computed_bytes
 
 
-def measured_runs(runs: Iterable[RunFolder]) -> list[MeasuredPeak]:
-    """List every ended run whose peak is comparable with its prediction, in the order given.
+def read_measured(run: RunFolder) -> MeasuredPeak | None:
+    """Return the peaks of an ended run; None where the measured one is not comparable with its prediction.
 
-    Runs that still train, that ended before a step was measured, or that ended before their heaviest row are
-    left out: their peak is right, but the prediction is for another row.
+    That is so for a run that still trains, that ended before a step was measured, or that ended before its
+    heaviest row: its peak is right, but the prediction is for another row.
     """
-    found = (_read_measured(run, run.state()) for run in runs)
-    return [measured for measured in found if measured is not None]
-
-
-def _read_measured(run: RunFolder, state: RunState) -> MeasuredPeak | None:
+    state = run.state()
     if not state.ended or state.started is None or state.peak_bytes <= 0:
         return None
     row = row_from(state.started["row"])
@@ -67,7 +60,6 @@ def _read_measured(run: RunFolder, state: RunState) -> MeasuredPeak | None:
         compute=device["compute_dtype"],
         row=row,
         steps=len(state.steps),
-        trainable=state.started["trainable"],
     )
 
 

@@ -12,6 +12,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.summary import summarize
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.spec import RunSpec
+from study.base.spreadsheets import neutral
 
 MEASURED = (
     "trainable",
@@ -71,9 +72,12 @@ class ResultsTable:
 
 
 def format_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Format a table; fields of a row that are not in the columns are omitted."""
+    """Format a table; fields of a row that are not in the columns are omitted.
+
+    Texts that a spreadsheet would evaluate get an apostrophe in front.
+    """
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: neutral(value) for name, value in row.items()} for row in rows)
     return file.getvalue()

@@ -172,11 +172,7 @@ def _parse_code(code: str) -> ast.Module:
             f"Line {error.lineno or 1} isn't Python: {error.msg}{f' in `{line[:60]}`' if line else ''}.",
             do_next="Correct it and check again; nothing is executed.",
         ) from error
-    except (
-        ValueError,
-        RecursionError,
-        MemoryError,
-    ) as error:  # a null character; nesting beyond the parser's limit
+    except (ValueError, RecursionError, MemoryError) as error:  # a null character; nesting beyond a limit
         raise LearnerError(
             "The code can't be read as Python.", do_next="Write it flatter, as plain text."
         ) from error

@@ -10,18 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from lora_lab.memory.gpus import GPUS
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.tasks.measures import DEFAULTS, MEASURES, Setting
 from lora_lab.views import memory_form
 from study.content.declared import read_declared, read_declared_list
-from study.content.yaml_reader import (
-    ContentError,
-    Fields,
-    Level,
-    Problem,
-    note_repeated_ids,
-    read_folder,
-)
+from study.content.yaml_reader import ContentError, Fields, Level, Problem, note_repeated_ids, read_folder
 
 FAMILIES_FOLDER = Path(__file__).with_name("families")
 CONTROL_NOTES_FILE = Path(__file__).with_name("controls.yaml")
@@ -36,7 +30,7 @@ COSTS: tuple[Cost, ...] = get_args(Cost)
 """What a change takes from a run, cheapest first."""
 
 CHOICES: Mapping[str, memory_form.Choices] = memory_form.CHOICES | {
-    "gpu": tuple((str(size), f"{size} GB") for size in memory_form.GPU_NAMES),
+    "gpu": tuple((str(size), f"{size} GB") for size in GPUS),
     "stage": (
         ("0", "nothing split"),
         ("1", "ZeRO 1: optimizer state split"),

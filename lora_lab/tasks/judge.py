@@ -77,17 +77,12 @@ class SettingJudgement:
 # ---- drawing
 
 
-def seed_count(task: ConfigureTask) -> int:
-    """Count the different settings that a task can be drawn with."""
-    return len(task.cases)
-
-
 def next_seed(task: ConfigureTask, seed: int) -> int:
     """Return the seed of another one: each case comes once before the first returns, in a shuffled order."""
-    order = list(range(1, seed_count(task)))
+    order = list(range(1, len(task.cases)))
     random.Random(task.id).shuffle(order)
     order = [0, *order]
-    return order[(order.index(seed % seed_count(task)) + 1) % len(order)]
+    return order[(order.index(seed % len(task.cases)) + 1) % len(order)]
 
 
 @lru_cache(maxsize=256)
@@ -96,7 +91,7 @@ def draw(task_id: str, seed: int) -> Drawn:
     task = tasks_by_id().get(task_id)
     if task is None:
         raise LearnerError(f"There is no task {task_id!r}.", do_next="Choose one from the list.")
-    seed %= seed_count(task)
+    seed %= len(task.cases)
     given = given_of(task, seed)
     conditions = [_of_case(condition, task.wanted[seed]) for condition in task.conditions]
     fixed = [_fixed_target(condition, given) for condition in conditions]
@@ -113,7 +108,7 @@ def _of_case(condition: Condition, wanted: Setting) -> Condition:
 
 
 def given_of(task: ConfigureTask, seed: int) -> Setting:
-    given = {**task.given, **task.cases[seed % seed_count(task)]}
+    given = {**task.given, **task.cases[seed % len(task.cases)]}
     if "layers" in task.fields and not given["layers"]:
         given["layers"] = str(shape_of(given).layers)
     return given
@@ -198,19 +193,6 @@ def _last_meeting(
     task: ConfigureTask, given: Setting, tried: Sequence[Setting], others: Sequence[tuple[Condition, float]]
 ) -> int:
     return find_largest(lambda at: _meets(task, given, tried[at], others), none=-1, most=len(tried) - 1)
-
-
-def solve(drawn: Drawn) -> Setting | None:
-    """Find a right setting, or None. Every drawn task has one; the tests try them all."""
-    task = drawn.task
-    pairs = list(zip(task.conditions, drawn.targets, strict=True))
-    for condition, _ in pairs:
-        if condition.kind == "best":
-            others = [pair for pair in pairs if pair[0] is not condition]
-            found = _candidates(task, drawn.given, condition, others)
-            return next((each for each in found if _meets(task, drawn.given, each, pairs)), None)
-    tried = _combine(task.controls, drawn.given)
-    return next((each for each in tried if _meets(task, drawn.given, each, pairs)), None)
 
 
 def grid_of(control: Control, given: Setting) -> list[str]:

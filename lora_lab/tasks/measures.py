@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lora_lab.memory import ledger
-from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES
+from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.sharding import zero_bytes_per_gpu
 from lora_lab.parameters.counts import Count
@@ -146,9 +146,7 @@ MEASURES: Mapping[str, SettingMeasure] = {
         "Rows seen in all steps", "count", lambda each: effective_batch(each) * int(each["steps"])
     ),
     "state_bytes": SettingMeasure("State on each GPU", "bytes", state_bytes),
-    "gpu_bytes": SettingMeasure(
-        "The card holds", "bytes", lambda each: memory_form.gpu_bytes_of(each["gpu"])
-    ),
+    "gpu_bytes": SettingMeasure("The card holds", "bytes", lambda each: GPUS[int(each["gpu"])].total_bytes),
     "rank": SettingMeasure("Rank", "count", _number_of("rank")),
     "seq_len": SettingMeasure("Context in tokens", "count", _number_of("seq_len")),
     "batch": SettingMeasure("Sequences at once", "count", _number_of("batch")),

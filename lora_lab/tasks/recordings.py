@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lora_lab.charts.live_frame import Point
+from lora_lab.charts.drawing import Point
 from lora_lab.spec import RunSpec, spec_from
 from study.base.units import as_bytes, as_count, as_three_digits
 
@@ -31,7 +31,6 @@ SMALL_FALL = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    id: str
     values: Mapping[str, Any]
 
     @property
@@ -73,7 +72,6 @@ class Recording:
             "changed_end": fmean([share for _, share in self.points("changed_percent")][-LAST_STEPS:]),
             "rate_highest": max(rates),
             "rate_last": rates[-1],
-            "rate_first": rates[0],
             "steps_at_zero": float(sum(rate == 0 for rate in rates)),
             "step_spread": fmean([abs(b - a) for a, b in pairwise(losses)]),
             "rows": data["rows"],
@@ -126,7 +124,7 @@ class Recording:
 
 @cache
 def read_recording(run_id: str) -> Recording:
-    return Recording(id=run_id, values=json.loads((FOLDER / f"{run_id}.json").read_text("utf-8")))
+    return Recording(values=json.loads((FOLDER / f"{run_id}.json").read_text("utf-8")))
 
 
 def _format_fact(name: str, value: float) -> str:

@@ -13,7 +13,6 @@ from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
-from study.base.errors import LearnerError
 from study.base.units import as_bytes
 
 MOST_RUNS = 6
@@ -75,11 +74,8 @@ def find_compared(lab: Lab, run_ids: Sequence[str]) -> list[ComparedRun]:
     """Return the runs of an address in its order, without unknown ones and those after the sixth."""
     found: list[ComparedRun] = []
     for run_id in dict.fromkeys(run_ids):
-        try:
-            run = lab.run(run_id)
-        except LearnerError:
-            continue
-        if len(found) < MOST_RUNS:
+        run = lab.find_run(run_id)
+        if run is not None and len(found) < MOST_RUNS:
             at = len(found)
             item = ComparedRun(letter=LETTERS[at], colour=LINE_COLOURS[at], run=run, state=run.state())
             found.append(item)

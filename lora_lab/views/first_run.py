@@ -8,7 +8,7 @@ from lora_lab.lab import Lab
 from lora_lab.memory.ledger import Ledger
 from lora_lab.predictions.judging import course_of
 from lora_lab.predictions.run_predictions import Predictions
-from lora_lab.runs.cost_preview import build_preview, seconds_a_token
+from lora_lab.runs.cost_preview import build_preview, training_seconds
 from lora_lab.settings.run_form import address_of, read_presets
 from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import at_rank
@@ -47,11 +47,7 @@ class FirstRun:
         return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
 
     def has(self, run_id: str) -> bool:
-        try:
-            self.lab.run(run_id)
-        except LearnerError:
-            return False
-        return True
+        return self.lab.find_run(run_id) is not None
 
     def show(self, visit: Visit, run_id: str) -> FirstRunView:
         run = self.lab.run(run_id)
@@ -97,12 +93,9 @@ class FirstRun:
     def duration(self) -> str:
         """Estimate how long the steps take here, from earlier runs of the model; empty without any."""
         spec = self._spec
-        ran = ((run.spec, run.state()) for run in self.lab.runs())
-        pace = seconds_a_token(ran, spec)
-        if not pace:
-            return ""
         found = build_preview(self.lab.home, spec, self.lab.uploads.find(spec.data).digest)
-        return as_duration(pace * found.row.tokens * spec.steps)
+        seconds = training_seconds(found, self.lab.runs())
+        return "" if seconds is None else as_duration(seconds)
 
     @property
     def _spec(self) -> RunSpec:

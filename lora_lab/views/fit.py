@@ -321,43 +321,21 @@ def _at_most(tokens: int) -> str:
 
 def _nearly_free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield changes that hardly affect the result: none at all, or what rounding does."""
-    offers: tuple[tuple[str, str, str, Callable[[Fields], bool]], ...] = (
-        ("attention", "sdpa", "fused attention", _always),
-        ("checkpointing", "yes", "checkpointing, which computes each layer twice", _always),
-        (
-            "framework",
-            NEWER_TRL,
-            "trl from 0.26, which leaves what is not quantized in 16 bits",
-            _casts_outer,
-        ),
-        ("loss", "chunked cross-entropy", "the loss in chunks (Liger's kernels)", _always),
-        ("bits", "nf4-dq", "double quantization", _is_nf4),
-        ("optimizer", "paged_adamw8bit", "a paged 8-bit optimizer", _has_wide_moments),
-        ("framework", "unsloth", "Unsloth", _is_quantized),
+    quantized = fields["bits"] not in ("bf16", "fp32")
+    casts_outer = quantized and fields["framework"] in ("transformers Trainer", "peft", "trl SFTTrainer")
+    newer_trl = "trl from 0.26, which leaves what is not quantized in 16 bits"
+    offers = (
+        ("attention", "sdpa", "fused attention", True),
+        ("checkpointing", "yes", "checkpointing, which computes each layer twice", True),
+        ("framework", NEWER_TRL, newer_trl, casts_outer),
+        ("loss", "chunked cross-entropy", "the loss in chunks (Liger's kernels)", True),
+        ("bits", "nf4-dq", "double quantization", fields["bits"] == "nf4"),
+        ("optimizer", "paged_adamw8bit", "a paged 8-bit optimizer", fields["optimizer"] == "adamw"),
+        ("framework", "unsloth", "Unsloth", quantized),
     )
     for name, value, text, applies in offers:
-        if fields[name] != value and applies(fields):
+        if applies and fields[name] != value:
             yield text, {name: value}
-
-
-def _always(fields: Fields) -> bool:
-    return True
-
-
-def _is_quantized(fields: Fields) -> bool:
-    return fields["bits"] not in ("bf16", "fp32")
-
-
-def _casts_outer(fields: Fields) -> bool:
-    return _is_quantized(fields) and fields["framework"] in ("transformers Trainer", "peft", "trl SFTTrainer")
-
-
-def _is_nf4(fields: Fields) -> bool:
-    return fields["bits"] == "nf4"
-
-
-def _has_wide_moments(fields: Fields) -> bool:
-    return fields["optimizer"] == "adamw"
 
 
 def _lossless(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:

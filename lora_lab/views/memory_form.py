@@ -51,9 +51,6 @@ SIZES: tuple[tuple[str, float, float], ...] = (
 )
 """Groups of models by parameters, those that people ask for first."""
 
-GPU_NAMES = {size: gpu.names for size, gpu in GPUS.items()}
-"""Cards of that size, for people who know their card and not its size."""
-
 MORE = ("targets", "checkpointing", "optimizer", "attention", "loss", "measure")
 """The fields that are folded away; one that was changed opens them."""
 
@@ -70,11 +67,6 @@ def model_groups(own: Sequence[ModelShape] = ()) -> list[tuple[str, list[ModelSh
         for name, low, high in SIZES
     ]
     return [("yours", list(own)), *groups] if own else groups
-
-
-def gpu_bytes_of(size: str) -> int:
-    """Return what a card of that size has, as PyTorch reports it."""
-    return GPUS[int(size)].total_bytes
 
 
 def fields_of(given: Mapping[str, str], own: Collection[str] = ()) -> dict[str, str]:

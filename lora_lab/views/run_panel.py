@@ -19,7 +19,6 @@ from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import next_experiment, outcome_of
-from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.ports.context import Visit
 from study.text.templates import render
@@ -50,13 +49,8 @@ class RunPanel:
 
     def run_of(self, query: Mapping[str, str]) -> RunFolder | None:
         """Return the run in the address; else the one in progress; else the newest."""
-        wanted = query.get("run") or self._lab.engine.current()
-        if wanted:
-            try:
-                return self._lab.run(wanted)
-            except LearnerError:
-                pass
-        return next(iter(self._lab.runs()), None)
+        wanted = query.get("run") or self._lab.engine.current() or ""
+        return self._lab.find_run(wanted) or next(iter(self._lab.runs()), None)
 
     def count_ahead(self, run: RunFolder) -> int:
         """Return the number of runs in progress or queued before this one; 0 when it doesn't wait."""
@@ -111,8 +105,8 @@ class RunPanel:
         if known is not None and known[0] == made_of:
             return dict(known[1])
         parts = make()
+        self._rendered.pop(what, None)  # its old place may be the first, which another poll drops next
         self._rendered[what] = (made_of, parts)
-        self._rendered.move_to_end(what)
         while len(self._rendered) > PANELS_KEPT:
             self._rendered.popitem(last=False)
         return dict(parts)

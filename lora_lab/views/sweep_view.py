@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from lora_lab.charts.grid import Plane
 from lora_lab.charts.grid_maps import Span, loss_format, span_losses
@@ -25,6 +25,8 @@ CHOICE_NAMES = (*(f"show_{name}" for name in FILTERS), "sort")
 """The query parameters of filters and sort order."""
 
 UNIT_WORDS = {axis: AXIS_WORDS.get(field, field) for axis, field in AXES.items()}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,15 +128,15 @@ class MapTile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveMap:
-    """Held-out losses as they arrive."""
+class RankTable(Generic[T]):
+    """One value for each rank, a column, at each bit width, a row with its name."""
 
     ranks: tuple[int, ...]
-    rows: tuple[tuple[str, tuple[MapTile, ...]], ...]
+    rows: tuple[tuple[str, tuple[T, ...]], ...]
 
 
-def live_map(cells: Sequence[GridCell], plane: Plane) -> LiveMap:
-    """Build the map of one target set and variant."""
+def live_map(cells: Sequence[GridCell], plane: Plane) -> RankTable[MapTile]:
+    """Build the map of held-out losses as they arrive, of one target set and variant."""
     here = [cell for cell in cells if (cell.spec.targets, cell.spec.variant) == plane]
     best = {
         (setting.levels.bits, setting.levels.rank): setting
@@ -152,7 +154,7 @@ def live_map(cells: Sequence[GridCell], plane: Plane) -> LiveMap:
                 tiles.append(_build_tile(group, best[bits, rank], losses, span))
         if tiles:
             rows.append((bits, tuple(tiles)))
-    return LiveMap(ranks=tuple(ranks), rows=tuple(rows))
+    return RankTable(ranks=tuple(ranks), rows=tuple(rows))
 
 
 def _build_tile(
@@ -177,16 +179,8 @@ def _build_tile(
 # ---- before it starts
 
 
-@dataclass(frozen=True, kw_only=True)
-class Peaks:
-    """The highest predicted peak at each rank and bit width, in bytes."""
-
-    ranks: tuple[int, ...]
-    rows: tuple[tuple[str, tuple[int, ...]], ...]
-
-
-def peaks_of(found: GridEstimate) -> Peaks:
-    """Return the maximum over seeds, target sets, variants and learning rates."""
+def peaks_of(found: GridEstimate) -> RankTable[int]:
+    """Return the highest predicted peaks in bytes, over seeds, target sets, variants and learning rates."""
     peaks: dict[tuple[str, int], int] = {}
     for cell in found.cells:
         key = (cell.spec.bits, cell.spec.rank)
@@ -194,7 +188,7 @@ def peaks_of(found: GridEstimate) -> Peaks:
     ranks = sorted({rank for _, rank in peaks})
     widths = [bits for bits in BITS if any(key[0] == bits for key in peaks)]
     rows = tuple((bits, tuple(peaks[bits, rank] for rank in ranks)) for bits in widths)
-    return Peaks(ranks=tuple(ranks), rows=rows)
+    return RankTable(ranks=tuple(ranks), rows=rows)
 
 
 # ---- words

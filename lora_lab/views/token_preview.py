@@ -6,7 +6,7 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-from lora_lab.charts.drawing import draw_words
+from lora_lab.charts.drawing import Scale, draw_words
 from lora_lab.charts.live_chart import NARROW, WIDE
 from lora_lab.charts.live_frame import COLOURS
 from lora_lab.charts.svg import path_data, render_element
@@ -92,13 +92,8 @@ def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> Mark
     last, most = counted[-1][0], max(count for _, count in counted)
     step = counted[0][0]
     bottom, right = HEIGHT - BELOW, width - EDGE
-
-    def x(tokens: float) -> float:
-        return EDGE + (right - EDGE) * tokens / last
-
-    def y(count: float) -> float:
-        return bottom - (bottom - TOP) * count / most
-
+    x = Scale(low=0, high=last, start=EDGE, end=right)
+    y = Scale(low=0, high=most, start=bottom, end=TOP)
     bars = [
         render_element(
             "rect", x=x(upper - step) + 1, y=y(count), width=x(step) - x(0) - 2, height=bottom - y(count),

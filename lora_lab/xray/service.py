@@ -21,7 +21,6 @@ from lora_lab.xray.result import (
     read_pair,
     read_xray,
 )
-from study.base.errors import LearnerError
 from study.plots.plot import Plot
 
 LISTED = 60
@@ -150,8 +149,5 @@ class XrayService:
 
     def _named(self, run_id: str) -> RunFolder | None:
         """Return the run with this id if it can be X-rayed, else None."""
-        try:
-            run = self.lab.run(run_id) if run_id else None
-        except LearnerError:
-            return None
+        run = self.lab.find_run(run_id)
         return run if run and run.state().ended and run.has_adapter else None

@@ -1,5 +1,7 @@
 """Tables for spreadsheets: what one does with a cell, and why a table can't be read."""
 
+from typing import Any
+
 from study.base.errors import LearnerError
 
 BOM = "\ufeff"  # at the start of a file, so that a spreadsheet reads it as UTF-8
@@ -9,6 +11,11 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV injection"
 def is_formula(cell: str) -> bool:
     """Return whether a spreadsheet would evaluate the cell instead of showing it."""
     return cell.startswith(_FORMULA_STARTS)
+
+
+def neutral(cell: Any) -> Any:
+    """Return a cell that a spreadsheet only shows: a text that it would evaluate gets an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
 
 
 def decode_table(name: str, content: bytes) -> str:

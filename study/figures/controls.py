@@ -1,4 +1,4 @@
-"""Controls of a figure: sliders, choices and a text, each with its limits and its default.
+"""Controls of a figure: sliders, choices and a text, each with its limits.
 
 A figure's settings are a frozen dataclass whose fields are made by `slider_field`, `choice_field` and
 `text_field`; the controls on the page and the parsing of a URL's query both derive from it.
@@ -27,7 +27,6 @@ class SliderControl:
     label: str
     low: int
     high: int
-    default: int
     stops: tuple[int, ...] = ()
     only_stops: bool = False
     unit: str = ""
@@ -70,7 +69,6 @@ class ChoiceControl:
 
     label: str
     options: Options | Callable[[], Options]
-    default: str
 
     kind = "choice"
 
@@ -93,7 +91,6 @@ class TextControl:
     """A free text up to `most` characters."""
 
     label: str
-    default: str
     most: int
 
     kind = "text"
@@ -125,21 +122,19 @@ def slider_field(
     """Define a dataclass field for a whole number from `low` to `high`, or over all of `stops`."""
     low, high = (stops[0], stops[-1]) if stops else (low, high)
     control = SliderControl(
-        label=label, low=low, high=high, default=default, stops=tuple(stops), only_stops=only_stops, unit=unit
+        label=label, low=low, high=high, stops=tuple(stops), only_stops=only_stops, unit=unit
     )
     return field(default=default, metadata={"control": control})
 
 
 def choice_field(label: str, options: Options | Callable[[], Options], *, default: str) -> Any:
     """Define a dataclass field for one of a few values."""
-    return field(
-        default=default, metadata={"control": ChoiceControl(label=label, options=options, default=default)}
-    )
+    return field(default=default, metadata={"control": ChoiceControl(label=label, options=options)})
 
 
 def text_field(label: str, *, default: str, most: int) -> Any:
     """Define a dataclass field for a free text."""
-    return field(default=default, metadata={"control": TextControl(label=label, default=default, most=most)})
+    return field(default=default, metadata={"control": TextControl(label=label, most=most)})
 
 
 def controls_of(settings: type[Any]) -> Iterator[tuple[str, Control]]:

@@ -42,7 +42,7 @@ class Columns:
         self._words(area)
         sheet.text((left + area.right) / 2, area.bottom + BELOW, self.x_label, align="center", soft=True)
         if self.footnote:
-            sheet.paragraph(area.bottom + BELOW + 20, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+            sheet.paragraph(area.bottom + BELOW + 20, self.footnote)
 
     def _foot_height(self, width: float) -> float:
         lines = len(wrap_text(self.footnote, width - 2 * EDGE)) if self.footnote else 0

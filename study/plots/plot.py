@@ -5,13 +5,12 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from study.base.spreadsheets import is_formula
+from study.base.spreadsheets import neutral
 from study.base.units import as_three_digits
 from study.plots.sheet import (
     EDGE,
     NARROW_BELOW_POINTS,
     TEXT_LEADING,
-    TEXT_SIZE,
     TITLE_LEADING,
     TITLE_SIZE,
     Sheet,
@@ -69,10 +68,8 @@ class Plot:
         with drawing_style():
             sheet = Sheet(figure)
             if titled:
-                below = sheet.paragraph(
-                    EDGE + TITLE_SIZE, self.title, size=TITLE_SIZE, leading=TITLE_LEADING, bold=True
-                )
-                sheet.paragraph(below, self.subtitle, size=TEXT_SIZE, leading=TEXT_LEADING)
+                below = sheet.paragraph(EDGE + TITLE_SIZE, self.title, title=True)
+                sheet.paragraph(below, self.subtitle)
             self.drawing.draw(sheet, self._header_height(sheet.width) if titled else EDGE)
 
     def _header_height(self, width: float) -> float:
@@ -97,7 +94,3 @@ def to_csv(plot: Plot) -> str:
     writer.writerow(plot.header)
     writer.writerows([neutral(cell) for cell in row] for row in plot.rows)
     return file.getvalue()
-
-
-def neutral(cell: Cell) -> Cell:
-    return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell

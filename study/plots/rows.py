@@ -10,7 +10,6 @@ from study.plots.sheet import (
     FAINT,
     INK,
     TEXT_LEADING,
-    TEXT_SIZE,
     Sheet,
     shorten_text,
     text_width,
@@ -59,7 +58,7 @@ class Rows:
             sheet.text(EDGE, y + 4, shorten_text(row.name, names))
             sheet.text(sheet.width - EDGE, y + 4, row.number, align="right", soft=True)
             _draw_mark(area, row, y)
-        sheet.paragraph(bottom + BELOW + FOOT_GAP + 2, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
+        sheet.paragraph(bottom + BELOW + FOOT_GAP + 2, self.footnote)
 
     def _across(self) -> tuple[float, float]:
         if all(row.interval is None for row in self.rows):

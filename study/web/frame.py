@@ -61,6 +61,7 @@ class IslandPlace:
 
     look: str = ""
     learners_may: Collection[str] | None = None
+    """What changes nothing for others; the rest is the owner's on a server for learners. None: all of it."""
 
 
 class IslandPage(Protocol):

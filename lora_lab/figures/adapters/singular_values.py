@@ -5,7 +5,7 @@ from math import sqrt
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import build_chart, draw_line, draw_words, render_drawing
+from lora_lab.charts.drawing import build_chart, draw_beside, draw_line, render_drawing
 from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
 from lora_lab.figures.models import RANKS
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
@@ -94,13 +94,11 @@ def _draw_picture(found: TruncationNumbers) -> Markup:
     )  # fmt: skip
     points = [(frame.x(number), frame.y.clipped(value)) for number, value in enumerate(values, start=1)]
     cut = frame.x(found.rank)
-    late = cut > 250
     return render_drawing(
         HEIGHT,
         frame.axes(),
         draw_line(points[found.rank - 1 :], "line w"),
         draw_line(points[: found.rank], "line good thick"),
         draw_line([(cut, frame.y.end), (cut, frame.y.start)], "line ink dashed"),
-        draw_words(cut - 6 if late else cut + 6, frame.y.end + 12, f"r = {found.rank}",
-              anchor="end" if late else "start", bold=True),
-    )  # fmt: skip
+        draw_beside(cut, frame.y.end + 12, f"r = {found.rank}", gap=6, left=cut > 250, bold=True),
+    )

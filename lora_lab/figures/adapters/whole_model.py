@@ -13,6 +13,7 @@ from lora_lab.figures.models import RANKS, every_model
 from lora_lab.memory.ledger import Ledger, predict_ledger, upper_bound
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import find_shape
+from lora_lab.quantities import trainable_state_bytes
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
@@ -47,11 +48,6 @@ class FullSettings:
 class WholeSettings:
     rank: int = slider_field("Rank r", default=8, stops=RANKS)
     targets: str = choice_field("Adapters on", TARGETS, default="all-linear")
-
-
-def state_bytes(numbers: int) -> int:
-    """Return the bytes that training keeps for `numbers` trained fp32 numbers with AdamW."""
-    return NUMBERS_PER_WEIGHT * BYTES_PER_NUMBER * numbers
 
 
 def predict_step(rank: int, targets: str) -> Ledger:
@@ -104,7 +100,7 @@ def show_glance(settings: GlanceSettings, peak: int) -> FigureView:
 def show_full(settings: FullSettings) -> FigureView:
     """Build the figure of what full fine-tuning keeps."""
     numbers = find_shape(settings.model).total_parameters
-    each, whole = BYTES_PER_NUMBER * numbers, state_bytes(numbers)
+    each, whole = BYTES_PER_NUMBER * numbers, trainable_state_bytes(numbers)
     return FigureView(
         finding=f"Training all {numbers:,} numbers keeps four sets of that many: {as_bytes(whole)}.",
         numbers=(("numbers", f"{numbers:,}"), ("one set", as_bytes(each)), ("four sets", as_bytes(whole))),
@@ -132,7 +128,7 @@ def show_whole(settings: WholeSettings, step: Ledger) -> FigureView:
     """Build the view at one setting, for the memory of a training step."""
     found = adapter_count(settings.rank, settings.targets)
     frozen = found.total - found.trainable
-    full, base, kept = state_bytes(frozen), step.weights + step.constants, step.resident_bytes
+    full, base, kept = trainable_state_bytes(frozen), step.weights + step.constants, step.resident_bytes
     return FigureView(
         finding=(
             f"Rank {settings.rank} trains {found.trainable:,} of {found.total:,} numbers, "

@@ -5,7 +5,7 @@ from typing import cast
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
+from lora_lab.charts.drawing import build_chart, draw_beside, draw_dots, draw_line, render_drawing
 from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
@@ -96,13 +96,11 @@ def _draw_picture(every: list[BlockSizeNumbers], found: BlockSizeNumbers) -> Mar
     )  # fmt: skip
     points = frame.at((one.bits, one.error_percent) for one in every)
     x, y = frame.at([(found.bits, found.error_percent)])[0]
-    late = x > 280
     return render_drawing(
         HEIGHT,
         frame.axes(),
         draw_line(points, "line w"),
         draw_dots(points, "w"),
         draw_dots([(x, y)], "good", radius=7),
-        draw_words(x + (-12 if late else 12), y - 8, f"blocks of {found.size:,}", bold=True,
-              anchor="end" if late else "start"),
-    )  # fmt: skip
+        draw_beside(x, y - 8, f"blocks of {found.size:,}", gap=12, left=x > 280, bold=True),
+    )

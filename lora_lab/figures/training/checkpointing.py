@@ -30,9 +30,6 @@ class Run:
     predicted_bytes: int
     operators: int
     cpu_seconds: float
-    turn: float
-    """Where the backward pass begins, as a share of the operators."""
-
     live_bytes: tuple[int, ...]
 
 
@@ -59,7 +56,6 @@ def compare_runs(settings: CheckpointingSettings) -> tuple[Run, Run]:
                 ).total_bytes,
                 operators=one["operators"],
                 cpu_seconds=one["cpu_seconds"],
-                turn=one["turn"],
                 live_bytes=tuple(one["live_bytes"]),
             )
         )

@@ -5,7 +5,7 @@ from math import sqrt
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import build_chart, draw_line, draw_words, render_drawing
+from lora_lab.charts.drawing import build_chart, draw_beside, draw_line, render_drawing
 from lora_lab.quantities import accuracy_standard_error
 from study.base.units import as_percent
 from study.figures.controls import slider_field
@@ -101,13 +101,12 @@ def _draw_picture(settings: ErrorBarSettings) -> Markup:
         )
     level = frame.y(settings.right)
     x = frame.x(settings.questions)
-    late = x > 250
     reach = compute_numbers(settings.right, settings.questions).half_width
+    above = frame.y(min(94, settings.right + reach + 4))
     return render_drawing(
         HEIGHT,
         frame.axes(),
         draw_line([(frame.x.start, level), (frame.x.end, level)], "rule"),
         *bars,
-        draw_words(x + (-8 if late else 8), frame.y(min(94, settings.right + reach + 4)), f"± {reach:.1f}",
-              bold=True, anchor="end" if late else "start"),
-    )  # fmt: skip
+        draw_beside(x, above, f"± {reach:.1f}", gap=8, left=x > 250, bold=True),
+    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
+from lora_lab.charts.drawing import build_chart, draw_beside, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.ledger import constant_bytes, stored_weight_bytes
 from lora_lab.parameters.shapes import ModelShape, find_shape
@@ -120,13 +120,11 @@ def _draw_picture(shape: ModelShape, settings: CacheSettings, found: CacheNumber
         levels.append(draw_line([(frame.x.start, at), (frame.x.end, at)], "line w dashed"))
         levels.append(draw_words(frame.x.start + 4, at - 5, name, soft=True))
     x, y = frame.at([(settings.tokens, found.cache / GB)])[0]
-    late = x > 250
     return render_drawing(
         HEIGHT,
         frame.axes(),
         *levels,
         draw_line(frame.at(curve), "line good"),
         draw_dots([(x, y)], "ring good", radius=6),
-        draw_words(x + (-10 if late else 10), y + 18, as_bytes(found.cache), bold=True,
-              anchor="end" if late else "start"),
-    )  # fmt: skip
+        draw_beside(x, y + 18, as_bytes(found.cache), gap=10, left=x > 250, bold=True),
+    )

@@ -61,14 +61,9 @@ def list_steps(settings: PagingSettings) -> tuple[PagingStep, ...]:
 def movable_bytes() -> int:
     """Return the bytes of the run's moments that bitsandbytes would page."""
     run = _read_run()
-    shape = find_shape(_model())
+    shape = find_shape(read_recording("training")["model"])
     tensors = trained_tensors(shape.select(run["targets"]), rank=run["rank"], variant="lora")
     return pageable_bytes(tensors)
-
-
-def _model() -> str:
-    name: str = read_recording("training")["model"]
-    return name
 
 
 def _read_run() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import cast
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
+from lora_lab.charts.drawing import build_chart, draw_beside, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.quantities import Schedule, scheduled_rate
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
@@ -90,7 +90,6 @@ def _draw_picture(settings: RateSettings, found: RateNumbers) -> Markup:
     curve = frame.at((step, percent_of_peak(settings, step)) for step in range(0, STEPS + 1, 5))
     level = frame.y(found.mean)
     x, y = frame.at([(settings.step, found.now)])[0]
-    late = x > 270
     return render_drawing(
         HEIGHT,
         frame.axes(),
@@ -98,6 +97,5 @@ def _draw_picture(settings: RateSettings, found: RateNumbers) -> Markup:
         draw_words(frame.x.start + 6, level + 15, "mean", soft=True),
         draw_line(curve, "line good"),
         draw_dots([(x, y)], "ring good", radius=6),
-        draw_words(x + (-12 if late else 12), y - 4 if y > 40 else y + 18, as_percent(found.now), bold=True,
-              anchor="end" if late else "start"),
-    )  # fmt: skip
+        draw_beside(x, y - 4 if y > 40 else y + 18, as_percent(found.now), gap=12, left=x > 270, bold=True),
+    )

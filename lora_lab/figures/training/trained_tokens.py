@@ -46,18 +46,6 @@ def read_recorded(prompt: str, answer: str) -> ReadExample:
     return ReadExample(pieces=tuple(kept["pieces"]), answer_tokens=kept["answer_tokens"])
 
 
-@dataclass(frozen=True)
-class TokensFigureBuilder:
-    """Builds the figure with the embedded model's tokenizer if present, else from the recorded example."""
-
-    tokenizer: EmbeddedTokenizer | None
-
-    def show(self, settings: TokensSettings) -> FigureView:
-        if self.tokenizer and self.tokenizer.is_ready:
-            return _build_view(tokens_of(self.tokenizer.read, settings), live=True)
-        return _build_view(tokens_of(read_recorded, settings), live=False)
-
-
 def _build_view(tokens: tuple[Token, ...], *, live: bool) -> FigureView:
     count = {kind: sum(token.kind == kind for token in tokens) for kind in ("masked", "trained", "cut")}
     kept = count["masked"] + count["trained"]
@@ -110,6 +98,12 @@ def _draw_picture(tokens: tuple[Token, ...]) -> Markup:
 
 
 def build_tokens_figure(models_dir: Path | None) -> Figure[TokensSettings]:
-    """Build the figure with the tokenizer of a models folder, or with the recorded example only."""
+    """Build the figure with the tokenizer in a models folder, without one from the recorded example."""
     tokenizer = EmbeddedTokenizer(models_dir) if models_dir else None
-    return build_figure("trained-tokens", TokensFigureBuilder(tokenizer).show)
+
+    def show(settings: TokensSettings) -> FigureView:
+        if tokenizer and tokenizer.is_ready:
+            return _build_view(tokens_of(tokenizer.read, settings), live=True)
+        return _build_view(tokens_of(read_recorded, settings), live=False)
+
+    return build_figure("trained-tokens", show)

@@ -53,7 +53,6 @@ def measured(
         compute="bf16",
         row=row,
         steps=40,
-        trainable=1,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_lab.charts.drawing import Point
 from lora_lab.charts.live_chart import (
     MAX_POINTS,
     NARROW,
@@ -22,7 +23,7 @@ from lora_lab.charts.live_chart import (
     smooth_points,
     thin_points,
 )
-from lora_lab.charts.live_frame import HEIGHT, Point
+from lora_lab.charts.live_frame import HEIGHT
 from study.base.units import as_bytes
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -40,7 +41,7 @@ def two_digits(value: float) -> str:
 def chart(
     series: Sequence[Series],
     *,
-    window: tuple[float, float] | None = (1, 60),
+    window: tuple[float, float] = (1, 60),
     marks: Sequence[Mark] = (),
     width: int = WIDE,
     from_zero: bool = False,
@@ -90,7 +91,7 @@ def tick_places(root: ElementTree.Element) -> list[tuple[str, str]]:
 def test_whatever_numbers_come_the_picture_has_neither_nan_nor_infinity(
     points: list[Point], whole: bool, width: int
 ) -> None:
-    root = chart(loss_series("loss", points), window=None if whole else (1, 60), width=width)
+    root = chart(loss_series("loss", points), window=(1, len(points)) if whole else (1, 60), width=width)
 
     text = ElementTree.tostring(root, encoding="unicode")
     assert not re.search(r"\b(nan|inf)\b", text, re.IGNORECASE)
@@ -284,7 +285,7 @@ def test_texts_are_escaped() -> None:
         title='"<script>',
         x_label="<i>",
         y_label="&amp;",
-        window=None,
+        window=(1, 1),
         y_format=two_digits,
         marks=[Mark(x=1, label="<u>")],
     )

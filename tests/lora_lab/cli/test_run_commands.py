@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 
 from lora_lab.__main__ import main
+from lora_lab.cli.progress import Watcher
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.uploads import Uploads
 from lora_lab.runs.folder import RunFolder, create_run
@@ -91,3 +92,19 @@ def test_a_run_is_printed_as_a_script_or_as_json(
 def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--format", "json", "--run", str(settings.home)]) == 1
     assert "isn't a run's folder" in capsys.readouterr().err
+
+
+def test_a_step_without_its_peak_is_printed_without_one(settings: Settings) -> None:
+    begun = run_builders.queued(settings.runs_dir)
+    run_builders.emit_step(begun, 1)
+    run_builders.emit_step(begun, 2, peak_bytes=990_000)
+    run_builders.emit_step(begun, 3, shared_by=3, group_peak_bytes=1_990_000)
+    run_builders.emit_step(begun, 4, shared_by=3)
+    printed: list[str] = []
+    Watcher(printed.append).say(begun.state())
+    assert printed[:4] == [
+        "step 1  loss 3.875  0.50 s",
+        "step 2  loss 3.750  0.50 s  peak 990 kB",
+        "step 3  loss 3.625  0.50 s  peak of 3 runs together 1.99 MB",
+        "step 4  loss 3.500  0.50 s",
+    ]

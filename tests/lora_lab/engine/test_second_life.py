@@ -17,7 +17,7 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.worker_process import worker_environment
 from lora_lab.runs.folder import RunFolder, create_run
-from lora_lab.runs.predicted_vs_measured import measured_runs
+from lora_lab.runs.predicted_vs_measured import read_measured
 from lora_lab.runs.state import fold_events
 from tests.lora_lab.engine.real_runs import NOW, SHORT, ended, kinds, settings_in, sums, wait_until
 from tests.lora_lab.run_builders import training
@@ -110,7 +110,8 @@ def test_equal_runs_in_two_processes_report_equal_losses_and_peaks(second_life: 
 
 
 def test_the_peak_of_a_run_stands_beside_what_was_announced_for_it(second_life: SecondLife) -> None:
-    (measured,) = measured_runs([second_life.submitted])
+    measured = read_measured(second_life.submitted)
+    assert measured is not None
     assert abs(measured.error_percent) < 3
     started = fold_events(second_life.submitted.events()).started
     assert started is not None

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import shlex
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -131,6 +132,14 @@ def test_the_learners_own_models_come_first_and_are_computed(lab: Lab) -> None:
     )
     assert mine == catalogue
     assert "tokens per sequence" in words(changed(lab, act="draw", model="me/mine")["parts"]["advice"])
+
+
+def test_the_command_line_of_a_model_with_an_apostrophe_is_quoted_for_the_shell(lab: Lab) -> None:
+    lab.home.save_shape(replace(find_shape("llama-3.2-1b"), name="me/it's", hub_id="me/it's"))
+    page = shown(lab, {"model": "me/it's"})
+    [command] = re.findall(r"<code>(echo .*?)</code>", page)
+    written, _, _ = shlex.split(html.unescape(command))[1:4]
+    assert json.loads(written)["model"] == "me/it's"
 
 
 def test_the_framework_is_in_view_and_what_is_folded_opens_on_a_change(lab: Lab) -> None:

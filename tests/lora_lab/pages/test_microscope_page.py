@@ -90,6 +90,15 @@ def test_choices_follow_the_model_and_come_back_with_the_address(ana: Visitor) -
     assert 'value="hqq2" selected' in ana.opens(f"/microscope{ana.query}")
 
 
+def test_int8_has_no_choice_of_a_block_size(ana: Visitor) -> None:
+    html = ana.opens("/microscope?first=int8")
+    assert 'id="first_block"' not in html
+    assert 'id="second_block"' in html
+    parts = ana.moves(replace(TINY, second=QuantizationScheme(bits="int8")))["parts"]
+    assert 'id="first_block"' in parts["first_block"]
+    assert words(parts["second_block"]) == "int8 has no block size: each row has one constant."
+
+
 def test_equal_sides_and_blocks_that_can_not_be_are_said_in_place_of_the_guess(ana: Visitor) -> None:
     ana.opens(ADDRESS)
     assert "Both sides are NF4" in words(ana.moves(replace(TINY, second=TINY.first))["parts"]["look"])

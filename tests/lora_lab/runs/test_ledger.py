@@ -9,7 +9,7 @@ import pytest
 from lora_lab.data.batches import RowSize, even_row
 from lora_lab.data.datasets import Dataset, Example, split_examples
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
-from lora_lab.runs.predicted_vs_measured import MeasuredPeak, list_devices, measured_runs, select_comparable
+from lora_lab.runs.predicted_vs_measured import MeasuredPeak, list_devices, read_measured, select_comparable
 from lora_lab.spec import RunSpec
 from tests.lora_lab.run_builders import PREDICTED
 
@@ -61,7 +61,6 @@ def measured(spec: RunSpec = SPEC, *, row: RowSize = ROW) -> MeasuredPeak:
         compute="fp32",
         row=row,
         steps=3,
-        trainable=448,
     )
 
 
@@ -70,40 +69,42 @@ def test_a_finished_run_shows_its_peak_beside_its_prediction(run: RunFolder, tmp
     step(run, 2, tokens=40, peak_bytes=990)
     run.emit("finished", step=2)
 
-    (found,) = measured_runs(list_runs(tmp_path))
+    (listed,) = list_runs(tmp_path)
+    found = read_measured(listed)
 
+    assert found is not None
     assert found.run_id == run.run_id
     assert found.spec == SPEC
     assert (found.peak_bytes, found.predicted_bytes) == (990, 1000)
     assert found.error_percent == pytest.approx(-1.0)
     assert (found.device_name, found.compute, found.steps) == ("CPU, 2 threads", "fp32", 2)
-    assert (found.row, found.trainable) == (ROW, 448)
+    assert found.row == ROW
 
 
 def test_a_stopped_or_failed_run_counts_once_its_heaviest_row_came(run: RunFolder) -> None:
     step(run, 1, tokens=40, peak_bytes=990)
     run.emit("failed", step=1, cause="non-finite", what="", do_next="")
 
-    assert len(measured_runs([run])) == 1
+    assert read_measured(run) is not None
 
 
 def test_a_run_that_ended_before_its_heaviest_row_is_left_out(run: RunFolder) -> None:
     step(run, 1, tokens=39, peak_bytes=700)
     run.emit("stopped", step=1)
 
-    assert measured_runs([run]) == []
+    assert read_measured(run) is None
 
 
 def test_a_run_that_still_goes_on_is_left_out(run: RunFolder) -> None:
     step(run, 1, tokens=40, peak_bytes=990)
 
-    assert measured_runs([run]) == []
+    assert read_measured(run) is None
 
 
 def test_a_run_that_failed_before_its_first_step_is_left_out(run: RunFolder) -> None:
     run.emit("failed", step=0, cause="settings", what="", do_next="")
 
-    assert measured_runs([run]) == []
+    assert read_measured(run) is None
 
 
 @pytest.mark.parametrize("changed", [{"alpha": 3.0}, {"learning_rate": 1e-4}, {"rank": 64}])

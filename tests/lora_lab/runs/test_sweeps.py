@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -130,6 +131,13 @@ def test_the_table_shows_every_cell_as_far_as_it_is(settings: Settings, sweep: S
     assert [row["peak_bytes"] for row in rows] == ["990000", "990000", "", ""]
     assert rows[0]["seconds_per_step"] == "0.5"
     assert rows[1]["error"] == "The process was killed. Start again."
+
+
+def test_a_name_that_a_spreadsheet_would_evaluate_is_a_text_in_the_table(settings: Settings) -> None:
+    grid = grid_from(RunSpec(model="=1+1", steps=3), {"ranks": "1,4"})
+    named = create_sweep(settings.sweeps_dir, settings.runs_dir, grid, own_dataset(), now=NOW)
+    [first, *_] = csv.DictReader(io.StringIO(ResultsTable(settings.runs_dir).text(named)))
+    assert first["model"] == "'=1+1"
 
 
 def test_a_table_written_later_shows_what_changed_since(settings: Settings, sweep: Sweep) -> None:

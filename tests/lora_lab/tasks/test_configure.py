@@ -5,19 +5,32 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.memory.gpus import GPUS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.tasks import judge
 from lora_lab.tasks.content import read_families, tasks_by_id
-from lora_lab.tasks.measures import MEASURES, weights_bytes
+from lora_lab.tasks.measures import MEASURES, Setting, weights_bytes
 from lora_lab.tasks.service import goal_of
 from lora_lab.views import fit
-from lora_lab.views.memory_form import gpu_bytes_of
 from quizzes.bank.misconceptions import load_misconceptions
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
 
 TASKS = tasks_by_id()
+
+
+def solve(drawn: judge.Drawn) -> Setting | None:
+    """A right setting, found as the best value is; None without one."""
+    task = drawn.task
+    pairs = list(zip(task.conditions, drawn.targets, strict=True))
+    tried = judge._combine(task.controls, drawn.given)
+    for condition, _ in pairs:
+        if condition.kind == "best":
+            others = [pair for pair in pairs if pair[0] is not condition]
+            tried = judge._candidates(task, drawn.given, condition, others)
+            break
+    return next((each for each in tried if judge._meets(task, drawn.given, each, pairs)), None)
 
 
 def test_there_are_at_least_thirty_tasks_in_seven_families() -> None:
@@ -28,9 +41,9 @@ def test_there_are_at_least_thirty_tasks_in_seven_families() -> None:
 @pytest.mark.parametrize("task_id", TASKS)
 def test_every_drawing_is_solved_by_a_search_over_its_controls_and_not_by_what_is_given(task_id: str) -> None:
     task = TASKS[task_id]
-    for seed in range(judge.seed_count(task)):
+    for seed in range(len(task.cases)):
         drawn = judge.draw(task_id, seed)
-        found = judge.solve(drawn)
+        found = solve(drawn)
         assert found is not None, f"seed {seed}: {drawn.given}"
         setting = judge.read_setting(drawn, {name: found[name] for name in task.fields})
         assert judge.judge(drawn, setting).right
@@ -47,9 +60,9 @@ def test_concepts_and_misconceptions_exist() -> None:
 
 def test_no_slip_fits_a_right_setting() -> None:
     for task in TASKS.values():
-        for seed in range(judge.seed_count(task)) if task.slips else ():
+        for seed in range(len(task.cases)) if task.slips else ():
             drawn = judge.draw(task.id, seed)
-            found = judge.solve(drawn)
+            found = solve(drawn)
             assert found is not None
             assert judge.slip_of(task, found, drawn.given) == "", task.id
 
@@ -57,10 +70,10 @@ def test_no_slip_fits_a_right_setting() -> None:
 def test_another_one_comes_to_every_case_before_the_first_returns() -> None:
     for task in TASKS.values():
         seen, seed = [], 0
-        for _ in range(judge.seed_count(task)):
+        for _ in range(len(task.cases)):
             seen.append(seed)
             seed = judge.next_seed(task, seed)
-        assert sorted(seen) == list(range(judge.seed_count(task)))
+        assert sorted(seen) == list(range(len(task.cases)))
         assert seed == 0
 
 
@@ -68,7 +81,7 @@ def test_the_memory_that_a_task_checks_is_that_of_will_it_fit() -> None:
     drawn = judge.draw("fit-longest-context", 0)
     [memory, _] = judge.judge(drawn, drawn.given).checked
     assert memory.value == fit.needed_bytes(drawn.given)
-    assert memory.target == gpu_bytes_of("24")
+    assert memory.target == GPUS[24].total_bytes
 
 
 def test_a_base_in_fp32_takes_four_bytes_for_every_weight() -> None:
@@ -98,7 +111,7 @@ PRINTED = [task_id for task_id, task in TASKS.items() if task.printed]
 @pytest.mark.parametrize("task_id", PRINTED)
 def test_a_printed_line_comes_from_one_setting_and_another_one_asks_for_another(task_id: str) -> None:
     task, answers = TASKS[task_id], []
-    for seed in range(judge.seed_count(task)):
+    for seed in range(len(task.cases)):
         drawn = judge.draw(task_id, seed)
         values = [judge.grid_of(control, drawn.given) for control in task.controls]
         forms = (dict(zip(task.fields, each, strict=True)) for each in product(*values))
@@ -122,7 +135,7 @@ def test_a_line_of_another_rank_and_other_matrices_needs_both_controls() -> None
 @pytest.mark.parametrize("seed", range(4))
 def test_a_budget_is_spread_over_all_linear_layers_and_not_over_attention_alone(seed: int) -> None:
     drawn = judge.draw("count-more-matrices", seed)
-    found = judge.solve(drawn)
+    found = solve(drawn)
     assert found is not None
     assert found["targets"] == "all-linear"
     with pytest.raises(LearnerError, match="has no 'attention'"):
@@ -159,9 +172,9 @@ def test_half_of_the_layers_train_half_of_the_parameters() -> None:
 
 @pytest.mark.parametrize("task_id", ["scale-higher-rank", "scale-double-parameters"])
 def test_alpha_left_as_it_was_is_the_misconception_that_the_scale_ignores_the_rank(task_id: str) -> None:
-    for seed in range(judge.seed_count(TASKS[task_id])):
+    for seed in range(len(TASKS[task_id].cases)):
         drawn = judge.draw(task_id, seed)
-        solved = judge.solve(drawn)
+        solved = solve(drawn)
         assert solved is not None
         found = judge.judge(drawn, judge.read_setting(drawn, {"rank": solved["rank"]}))
         assert (found.right, found.misconception) == (False, "scale-ignores-rank")
@@ -171,7 +184,7 @@ def test_alpha_left_as_it_was_is_the_misconception_that_the_scale_ignores_the_ra
 
 def test_what_is_given_shows_no_misconception_as_nothing_was_chosen() -> None:
     for task in TASKS.values():
-        for seed in range(judge.seed_count(task)) if task.slips else ():
+        for seed in range(len(task.cases)) if task.slips else ():
             drawn = judge.draw(task.id, seed)
             assert judge.slip_of(task, drawn.given, drawn.given) == "", task.id
 

@@ -5,12 +5,17 @@ from typing import Any
 
 import pytest
 
+from lora_lab.data.batches import Length, row_sizes
+from lora_lab.data.datasets import own_dataset
 from lora_lab.lab import Lab
+from lora_lab.pages.train_parts import SettingParts
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.folder import RunFolder
+from lora_lab.settings.run_form import read_presets
 from lora_lab.views.first_run import FirstRun
 from lora_lab.views.run_panel import last_run
 from study.base.errors import LearnerError
+from study.base.units import as_duration
 from study.ports.context import Context, Visit, find_visit
 from tests.lora_lab import run_builders
 from tests.visits import words
@@ -121,3 +126,18 @@ def test_today_prefers_the_learners_own_run_and_says_the_guess_and_the_next_step
     said = words(last_run(lab, guesses, stranger) or "")
     assert "r=2" in said
     assert "predicted" not in said
+
+
+def test_the_estimated_time_is_that_of_the_tokens_of_all_steps_as_on_the_lab_page(
+    first_run: FirstRun,
+) -> None:
+    lab, spec = first_run.lab, read_presets()[0].spec
+    assert first_run.duration() == ""
+    run_builders.finished(lab.settings.runs_dir, spec)  # 3 steps of 40 tokens, half a second each
+    lengths = [Length(tokens=20 + number, answer_tokens=10) for number in range(100)]
+    lab.home.save_lengths(spec.model, own_dataset().digest, lengths)
+    trained_tokens = sum(row.tokens for row in row_sizes(lengths, spec))
+    expected = as_duration(trained_tokens / 80)
+    assert first_run.duration() == expected
+    parts = SettingParts(lab, first_run.predictions).cost(spec, may_read=False)
+    assert f"About {expected} of training, from your last runs" in words(parts["notes"])

@@ -8,7 +8,7 @@ from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.views import fit
-from lora_lab.views.memory_form import DEFAULTS, fields_of, gpu_bytes_of, record_of
+from lora_lab.views.memory_form import DEFAULTS, fields_of, record_of
 from study.base.units import GB
 
 LLAMA = DEFAULTS  # Llama-3.1-8B, QLoRA, r = 16, 1,024 tokens
@@ -128,7 +128,7 @@ def test_a_card_has_what_pytorch_reports_for_it() -> None:
     for gpu in GPUS.values():
         assert 0.9 * gpu.gb < gpu.gib < gpu.gb, gpu
         assert gpu.source
-    assert gpu_bytes_of("24") == round(23.64 * 2**30)
+    assert GPUS[24].total_bytes == round(23.64 * 2**30)
     assert fit.smallest_gpu_gb(LLAMA) == next(
         gpu.gb for gpu in GPUS.values() if gpu.total_bytes >= fit.needed_bytes(LLAMA)
     )

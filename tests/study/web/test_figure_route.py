@@ -69,14 +69,14 @@ def test_one_figure_has_an_address_with_its_setting(context: Context) -> None:
 
 
 def test_controls_refuse_in_words_a_learner_understands() -> None:
-    slider = SliderControl(label="Block", low=32, high=128, default=64, stops=(32, 64, 128), only_stops=True)
+    slider = SliderControl(label="Block", low=32, high=128, stops=(32, 64, 128), only_stops=True)
     with pytest.raises(LearnerError, match=r"Block can't be 65 here\. Pick one of 32, 64, 128"):
         slider.read("65")
     with pytest.raises(LearnerError, match="Block must be a whole number, got 'x'"):
         slider.read("x")
     with pytest.raises(LearnerError, match="Pick one of a, b"):
-        ChoiceControl(label="Scheme", options=[("a", "A"), ("b", "B")], default="a").read("c")
-    text = TextControl(label="Prompt", default="", most=3)
+        ChoiceControl(label="Scheme", options=[("a", "A"), ("b", "B")]).read("c")
+    text = TextControl(label="Prompt", most=3)
     with pytest.raises(LearnerError, match=r"Prompt has 4 characters\. Keep it under 3"):
         text.read("four")
     assert slider.position(64) == 1
