@@ -123,11 +123,16 @@ def open_lab(
     device: torch.device = CPU,
     dataset: Dataset | None = None,
     graph: bool = True,
+    tried: bool = False,
 ) -> Lab:
-    """As a worker opens it; with `graph`, always with PyTorch's graph, whose layers a test can call."""
+    """As a worker opens it; with `graph`, always with PyTorch's graph, whose layers a test can call; with
+    `tried`, without the trial of the written-out layer, which takes seconds on the embedded model.
+    """
     session = open_session(
         spec.model, spec.bits, machine(compute, device), models_dir=models_dir, report=silent
     )
+    if tried:
+        session.written_out = True
     return with_adapter(session, spec, dataset, graph=graph)
 
 

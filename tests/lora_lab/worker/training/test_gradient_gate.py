@@ -19,7 +19,7 @@ from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, Compute, RunSp
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards
 from lora_lab.worker.training.precision import keep_residual_in_fp32
-from lora_lab.worker.training.session import Adapted, open_session
+from lora_lab.worker.training.session import Adapted
 from tests.lora_lab.worker.builders import (
     Lab,
     copy_adapter,
@@ -27,13 +27,10 @@ from tests.lora_lab.worker.builders import (
     gradient,
     gradient_and_loss,
     linears,
-    machine,
     open_lab,
     padded_loss,
     plain_peft,
-    silent,
     stored_codes,
-    with_adapter,
 )
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
 
@@ -138,11 +135,8 @@ def measured_points(embedded_dir: Path) -> list[Point]:
 
     with_graph = lab.reattach(usual, graph=True)
     look_again("bf16 with graph", with_graph.model, lambda: with_graph.look(batch))
-    session = open_session(
-        EMBEDDED_MODEL, usual.bits, machine("fp32"), models_dir=embedded_dir, report=silent
-    )
-    session.written_out = lab.session.written_out  # tried in bf16, on more tokens than a look takes
-    in_fp32 = with_adapter(session, usual, graph=False)
+    assert lab.session.written_out
+    in_fp32 = open_lab(usual, "fp32", embedded_dir, graph=False, tried=True)
     assert isinstance(in_fp32.adapted, AdapterGroup)
     look_again("fp32", in_fp32.model, lambda: in_fp32.look(batch))
     plain = same_weights_in_fp32(with_graph, embedded_dir)
