@@ -35,6 +35,11 @@ os.environ.setdefault("LORA_STUDY_MODELS", str(Path(__file__).parents[1] / ".cac
 # As in a worker (docs/traps.md 13); read when torch is imported, by whichever test is collected first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Test processes share the cores. With a thread for each core in every process, a product waits for those of
+# the others: two processes take a tenth more processor time, and half as long again on a busy machine.
+if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+
 # As lora_lab/worker/__init__.py sets it, for tests that import PEFT, and through it hqq, by themselves.
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 

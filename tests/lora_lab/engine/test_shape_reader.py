@@ -13,6 +13,7 @@ from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from study.base import json_lines
 from study.base.errors import LearnerError
+from study.base.short_queue import ShortQueue
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
@@ -71,7 +72,8 @@ def test_every_model_of_the_catalogue_has_sizes_that_are_read() -> None:
 def test_a_configuration_within_the_sizes_ends_at_the_workers_limits(
     monkeypatch: pytest.MonkeyPatch, reader: ShapeReader
 ) -> None:
-    monkeypatch.setattr(shape_reader, "CLOCK_SECONDS", 5.0)
+    assert reader.read(LLAMA).layers == 2  # the worker has started, which takes longer than the clock below
+    monkeypatch.setattr(shape_reader, "CLOCK_SECONDS", 2.0)
     monster = {
         "model_type": "switch_transformers", "num_experts": 9_999, "num_layers": 999,
         "num_sparse_encoder_layers": 500,
@@ -79,13 +81,14 @@ def test_a_configuration_within_the_sizes_ends_at_the_workers_limits(
     with pytest.raises(LearnerError, match="takes too long or too much memory"):
         reader.read(monster, kind="seq2seq")
     monkeypatch.setattr(shape_reader, "CLOCK_SECONDS", 300.0)
-    assert reader.read(LLAMA).layers == 2  # by a new worker
+    assert reader.read(LLAMA | {"vocab_size": 778}).layers == 2  # by a new worker
 
 
 def test_whoever_waits_behind_a_slow_one_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_lines, "JsonLinesProcess", Slow)
-    monkeypatch.setattr(shape_reader, "CLOCK_SECONDS", 3.0)
+    monkeypatch.setattr(shape_reader, "CLOCK_SECONDS", 1.5)
     reader = ShapeReader()
+    reader._queue = ShortQueue("Other configurations", wait_seconds=2.0)
     said: list[str] = []
 
     def ask(number: int) -> None:

@@ -20,7 +20,7 @@ from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.2
 DEADLINE_SECONDS = 60
 
 WORKER = """
@@ -38,7 +38,7 @@ for line in sys.stdin:
         run.emit("saved", step=1)
     for done in range(batches):
         runs[0].emit("status", text=f"Measuring the held-out loss: {done}")
-        time.sleep(0.4)
+        time.sleep(0.25)
     if not ends:
         time.sleep(600)
     runs[0].emit("evaluated", loss_before=4.5, loss_after=4.0)

@@ -33,6 +33,7 @@ BYTES_A_WEIGHT: dict[Bits, float] = {
     "hqq8": 1, "hqq4": 0.5, "hqq3": 0.4, "hqq2": 0.25, "hqq1": 0.125,
 }  # fmt: skip
 TINY = RunSpec(model="tiny-random", steps=3, batch=4, compute_dtype="fp32")
+_ENCODED: dict[tuple[str, str], tuple[Encoded, ...]] = {}
 
 quiet_libraries()
 
@@ -102,14 +103,7 @@ class Lab:
     def look(self, batch: Sequence[Encoded]) -> tuple[Tensor, float]:
         """The gradient as one float64 vector, and the loss, on the path that the adapter trains on."""
         if isinstance(self.adapted, Adapted):
-            losses: list[float] = []
-
-            def remembered() -> Tensor:
-                value = self.loss(batch)
-                losses.append(value.item())
-                return value
-
-            return gradient(self.model.train(), remembered), losses[0]
+            return gradient_and_loss(self.model.train(), lambda: self.loss(batch))
         (cell,) = self.adapted.cells
         (loss,), _ = self.adapted.gradients([cell], [pack_examples(batch, self.session.machine.device)])
         return cell_gradient(self.adapted, cell), loss
@@ -129,21 +123,36 @@ def open_lab(
     device: torch.device = CPU,
     dataset: Dataset | None = None,
     graph: bool = True,
+    tried: bool = False,
 ) -> Lab:
-    """As a worker opens it; with `graph`, always with PyTorch's graph, whose layers a test can call."""
+    """As a worker opens it; with `graph`, always with PyTorch's graph, whose layers a test can call; with
+    `tried`, without the trial of the written-out layer, which takes seconds on the embedded model.
+    """
     session = open_session(
         spec.model, spec.bits, machine(compute, device), models_dir=models_dir, report=silent
     )
+    if tried:
+        session.written_out = True
     return with_adapter(session, spec, dataset, graph=graph)
 
 
 def with_adapter(
     session: ModelSession, spec: RunSpec, dataset: Dataset | None = None, *, graph: bool = True
 ) -> Lab:
-    everything = [encode_example(session.tokenizer, example) for example in (dataset or own_dataset()).train]
-    examples, shape = cut_to(everything, spec.seq_len_tokens), find_shape(spec.model)
+    examples = cut_to(encode_examples(session, dataset or own_dataset()), spec.seq_len_tokens)
+    shape = find_shape(spec.model)
     adapted = attach_adapter(session, spec, shape) if graph else attach_alone(session, spec, shape, examples)
     return Lab(session, adapted, examples, spec)
+
+
+def encode_examples(session: ModelSession, dataset: Dataset) -> list[Encoded]:
+    """The training examples in the session's tokens; once for each model, because hundreds of tests need them
+    and the app's own take as long as opening the tiny model.
+    """
+    key = session.model_name, dataset.digest
+    if key not in _ENCODED:
+        _ENCODED[key] = tuple(encode_example(session.tokenizer, example) for example in dataset.train)
+    return list(_ENCODED[key])
 
 
 def plain_peft(spec: RunSpec, models_dir: Path, *, bits: Bits | None = None) -> PeftModel:
@@ -212,6 +221,18 @@ def gradient(model: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
     found = [p.grad.double().flatten().cpu() for _, p in trained if p.grad is not None]
     assert len(found) == len(trained)
     return torch.cat(found)
+
+
+def gradient_and_loss(model: nn.Module, loss: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    """The same, with the loss that it belongs to."""
+    found: list[float] = []
+
+    def remembered() -> Tensor:
+        value = loss()
+        found.append(value.item())
+        return value
+
+    return gradient(model, remembered), found[0]
 
 
 def cell_gradient(group: AdapterGroup, cell: CellAdapter) -> Tensor:

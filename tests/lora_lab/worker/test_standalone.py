@@ -5,8 +5,8 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,30 +59,62 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 RANK = 64  # its A and B have 4,096 numbers and more, the fewest that bitsandbytes keeps 8-bit moments for
 
-RunIt = Callable[..., RunFolder]
+ONE_BY_ONE = """
+import os, runpy, sys
+_, *folders = sys.argv
+for folder in folders:
+    os.chdir(folder)
+    sys.argv = ["run.py", "--out", "kept"]
+    print("in", folder)
+    runpy.run_path("run.py", run_name="__main__")
+"""
 
 
-@pytest.fixture
-def run_it(tmp_path: Path, models_dir: Path) -> RunIt:
-    def do(spec: RunSpec, dataset: Dataset | None = None) -> RunFolder:
-        run = create_run(tmp_path / "runs", spec, dataset or small_dataset(), now=NOW)
-        assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
-        return run
-
-    return do
+def do_run(folder: Path, models_dir: Path, spec: RunSpec, dataset: Dataset) -> RunFolder:
+    run = create_run(folder / "runs", spec, dataset, now=NOW)
+    assert execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
+    return run
 
 
-def run_script(text: str, folder: Path) -> str:
+def run_python(arguments: Sequence[str], folder: Path) -> str:
     """What it prints, from a folder without the project and with nothing of it on the path."""
-    script = folder / "run.py"
-    script.write_text(text, "utf-8")
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", script.name, "--out", "kept"],
+        [sys.executable, "-W", "ignore", *arguments],
         cwd=folder, env=bare, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A run, and what its script printed and saved."""
+
+    run: RunFolder
+    printed: str
+    kept: Path
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> dict[tuple[Bits, str], Scripted]:
+    """The first script as a person runs it, the others one after the other in one process, because importing
+    the libraries takes longer than any of them.
+    """
+    runs: dict[tuple[Bits, str], RunFolder] = {}
+    for bits, compute in TOLERANCE:
+        folder = tmp_path_factory.mktemp(f"{bits}-{compute}")
+        spec = replace(TINY, bits=bits, compute_dtype=compute, steps=4, seed=3, targets="attention")  # type: ignore[arg-type]
+        run = runs[bits, compute] = do_run(folder, models_dir, spec, own_dataset())
+        (folder / "run.py").write_text(script_of(run, LabHome(folder), models_dir), "utf-8")
+    first, *others = (run.path.parents[1] for run in runs.values())
+    printed = [run_python(["run.py", "--out", "kept"], first)]
+    together = run_python(["-c", ONE_BY_ONE, *map(str, others)], first)
+    printed += re.split(r"^in .*$", together, flags=re.MULTILINE)[1:]
+    return {
+        setting: Scripted(run, text, run.path.parents[1] / "kept")
+        for (setting, run), text in zip(runs.items(), printed, strict=True)
+    }
 
 
 def namespace_of(text: str, folder: Path) -> dict[str, Any]:
@@ -94,10 +126,10 @@ def namespace_of(text: str, folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_other_settings_give_the_losses_of_the_run_too(
-    run_it: RunIt, tmp_path: Path, models_dir: Path, capsys: pytest.CaptureFixture[str], setting: str
+    tmp_path: Path, models_dir: Path, capsys: pytest.CaptureFixture[str], setting: str
 ) -> None:
     spec = replace(replace(TINY, bits="nf4-dq", steps=4, rank=RANK), **SETTINGS[setting])
-    run = run_it(spec)
+    run = do_run(tmp_path, models_dir, spec, small_dataset())
     script = namespace_of(script_of(run, LabHome(tmp_path), models_dir), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(script["MODEL"])
     model = script["adapted"](script["load_model"](script["MODEL"]))
@@ -116,20 +148,19 @@ def test_other_settings_give_the_losses_of_the_run_too(
 
 @pytest.mark.parametrize(("bits", "compute"), TOLERANCE)
 def test_the_script_gives_the_losses_of_the_run(
-    run_it: RunIt, tmp_path: Path, models_dir: Path, bits: Bits, compute: str
+    scripted: dict[tuple[Bits, str], Scripted], bits: Bits, compute: str
 ) -> None:
-    spec = replace(TINY, bits=bits, compute_dtype=compute, steps=4, seed=3, targets="attention")  # type: ignore[arg-type]
-    run = run_it(spec, own_dataset())
-    printed = run_script(script_of(run, LabHome(tmp_path), models_dir), tmp_path)
-    tolerance = TOLERANCE[bits, compute]
-    state = fold_events(run.events())
-    losses = [float(loss) for loss in re.findall(r"^step \d+   loss (\S+)", printed, re.MULTILINE)]
+    done, tolerance = scripted[bits, compute], TOLERANCE[bits, compute]
+    state = fold_events(done.run.events())
+    losses = [float(loss) for loss in re.findall(r"^step \d+   loss (\S+)", done.printed, re.MULTILINE)]
     assert losses == pytest.approx([step["loss"] for step in state.steps], abs=tolerance)
-    held_out = re.search(r"held-out loss (\S+) -> (\S+)", printed)
+    held_out = re.search(r"held-out loss (\S+) -> (\S+)", done.printed)
     assert held_out is not None
     assert float(held_out[1]) == pytest.approx(state.loss_before, abs=tolerance)
     assert float(held_out[2]) == pytest.approx(state.loss_after, abs=tolerance)
-    kept, ours = (load_file(at / "adapter_model.safetensors") for at in (tmp_path / "kept", run.adapter_path))
+    kept, ours = (
+        load_file(folder / "adapter_model.safetensors") for folder in (done.kept, done.run.adapter_path)
+    )
     assert kept.keys() == ours.keys()
 
 

@@ -1,6 +1,7 @@
 """How weights are stored, decoded and counted, and that an evaluation in between changes no gradient."""
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
@@ -52,18 +53,43 @@ def tiny(bits: Bits, compute: Compute, models_dir: Path) -> Lab:
     )
 
 
+@dataclass(frozen=True)
+class Labs:
+    """Labs that tests only look at, each opened once: as they are loaded, and after a run of two steps."""
+
+    models_dir: Path
+    opened: dict[tuple[Bits, Compute], Lab] = field(default_factory=dict)
+    trained: dict[tuple[Bits, Compute], Lab] = field(default_factory=dict)
+
+    def loaded(self, bits: Bits, compute: Compute) -> Lab:
+        if (bits, compute) not in self.opened:
+            self.opened[bits, compute] = tiny(bits, compute, self.models_dir)
+        return self.opened[bits, compute]
+
+    def after_a_run(self, bits: Bits, compute: Compute) -> Lab:
+        """Two steps, then an evaluation."""
+        if (bits, compute) not in self.trained:
+            lab = self.trained[bits, compute] = tiny(bits, compute, self.models_dir)
+            lab.train()
+            held_out_loss(lab.model, lab.examples[:4], lab.session.machine.autocast)
+        return self.trained[bits, compute]
+
+
+@pytest.fixture(scope="module")
+def labs(models_dir: Path) -> Labs:
+    return Labs(models_dir)
+
+
 # ---- trap 7: HQQ
 
 
 @pytest.mark.parametrize("compute", COMPUTES)
 @pytest.mark.parametrize("bits", HQQ_BITS)
 def test_hqq_codes_and_constants_are_those_of_the_library_after_training_and_evaluation(
-    bits: Bits, compute: Compute, models_dir: Path
+    bits: Bits, compute: Compute, labs: Labs, models_dir: Path
 ) -> None:
-    """Frozen is frozen, and both number types start from the same stored weights."""
-    lab = tiny(bits, compute, models_dir)
-    lab.train()
-    held_out_loss(lab.model, lab.examples[:4], lab.session.machine.autocast)
+    """Frozen is frozen, and every number type starts from the same stored weights."""
+    lab = labs.after_a_run(bits, compute)
     for ours, fresh in zip(linears(lab.model), linears(plain_peft(TINY, models_dir, bits=bits)), strict=True):
         assert torch.equal(stored_codes(ours), stored_codes(fresh))
         assert all(map(torch.equal, constants_of(ours), constants_of(fresh)))
@@ -91,10 +117,11 @@ def test_gradients_are_the_same_before_and_after_an_evaluation(
 
 
 @pytest.mark.parametrize("bits", FOUR_BIT)
-def test_keep_trainable_layout_covers_the_librarys_own_forward_too(bits: Bits, models_dir: Path) -> None:
+def test_keep_trainable_layout_covers_the_librarys_own_forward_too(
+    bits: Bits, labs: Labs, models_dir: Path
+) -> None:
     """The trap itself: bitsandbytes' own Linear4bit, evaluated under no_grad, then trained."""
-    lab = tiny("fp32", "fp32", models_dir)
-    batch = lab.examples[:4]
+    batch = labs.loaded("fp32", "fp32").examples[:4]
     model = plain_peft(TINY, models_dir, bits=bits)
     stored = [layer.weight.data.clone() for layer in linears(model)]
     before = gradient(model.train(), lambda: padded_loss(model, batch))
@@ -108,9 +135,9 @@ def test_keep_trainable_layout_covers_the_librarys_own_forward_too(bits: Bits, m
 
 @pytest.mark.parametrize("compute", COMPUTES)
 @pytest.mark.parametrize("bits", FOUR_BIT)
-def test_no_4_bit_layer_may_repack_itself(bits: Bits, compute: Compute, models_dir: Path) -> None:
+def test_no_4_bit_layer_may_repack_itself(bits: Bits, compute: Compute, labs: Labs) -> None:
     """The control: whatever this CPU has, the switch is off on every layer."""
-    layers = [m for m in tiny(bits, compute, models_dir).model.modules() if isinstance(m, bnb.nn.Linear4bit)]
+    layers = [m for m in labs.loaded(bits, compute).model.modules() if isinstance(m, bnb.nn.Linear4bit)]
     assert len(layers) == sum(linear.count for linear in SHAPE.linears)
     assert not any(layer.support_avx512bf16_for_cpu for layer in layers)
 
@@ -120,7 +147,7 @@ def test_no_4_bit_layer_may_repack_itself(bits: Bits, compute: Compute, models_d
 
 @pytest.mark.parametrize("bits", FOUR_BIT)
 @pytest.mark.parametrize("compute", COMPUTES)
-def test_all_three_4_bit_settings_reach_every_layer(bits: Bits, compute: Compute, models_dir: Path) -> None:
+def test_all_three_4_bit_settings_reach_every_layer(bits: Bits, compute: Compute, labs: Labs) -> None:
     dtype = DTYPES[compute]
     config = quantization_config(bits, dtype)
     assert config is not None
@@ -129,7 +156,7 @@ def test_all_three_4_bit_settings_reach_every_layer(bits: Bits, compute: Compute
         dtype,
         bits == "nf4-dq",
     )
-    for layer in linears(tiny(bits, compute, models_dir).model):
+    for layer in linears(labs.loaded(bits, compute).model):
         state = layer.weight.quant_state
         assert (state.quant_type, state.dtype, state.nested) == (bits[:3], dtype, bits == "nf4-dq")
 
@@ -143,10 +170,9 @@ def test_16_and_32_bits_and_hqq_are_not_bitsandbytes_schemes() -> None:
 
 @pytest.mark.parametrize("compute", COMPUTES)
 @pytest.mark.parametrize("bits", BITS)
-def test_linear_weights_stay_in_their_bits(bits: Bits, compute: Compute, models_dir: Path) -> None:
+def test_linear_weights_stay_in_their_bits(bits: Bits, compute: Compute, labs: Labs) -> None:
     """The 16-bit setting above all: `prepare_model_for_kbit_training` would widen it to fp32."""
-    lab = tiny(bits, compute, models_dir)
-    lab.train()
+    lab = labs.after_a_run(bits, compute)
     for layer in linears(lab.model):
         filled_up = 4 * BLOCK_SIZE if bits == "hqq3" else 0  # to ten groups, which share their int32
         expected = BYTES_A_WEIGHT[bits] * logical_numbers(layer)
@@ -159,9 +185,9 @@ def test_linear_weights_stay_in_their_bits(bits: Bits, compute: Compute, models_
 @pytest.mark.parametrize("compute", COMPUTES)
 @pytest.mark.parametrize("bits", BITS)
 def test_a_loaded_model_holds_exactly_the_predicted_weights_and_constants(
-    bits: Bits, compute: Compute, models_dir: Path
+    bits: Bits, compute: Compute, labs: Labs
 ) -> None:
-    lab = tiny(bits, compute, models_dir)
+    lab = labs.loaded(bits, compute)
     ledger = predict_ledger(SHAPE, lab.spec, ROW, compute)
     frozen = [t for t in resident_tensors(lab.model) if not t.requires_grad]
     trained = [t for t in resident_tensors(lab.model) if t.requires_grad]
@@ -170,8 +196,8 @@ def test_a_loaded_model_holds_exactly_the_predicted_weights_and_constants(
 
 
 @pytest.mark.parametrize("bits", FOUR_BIT)
-def test_a_packed_weight_shows_half_its_parameters_and_is_counted_whole(bits: Bits, models_dir: Path) -> None:
-    lab = tiny(bits, "fp32", models_dir)
+def test_a_packed_weight_shows_half_its_parameters_and_is_counted_whole(bits: Bits, labs: Labs) -> None:
+    lab = labs.loaded(bits, "fp32")
     packed = sum(layer.weight.numel() for layer in linears(lab.model))
     assert packed == SHAPE.linear_parameters / 2
     trainable, total = lab.model.get_nb_trainable_parameters()  # PEFT corrects for the packing

@@ -25,6 +25,7 @@ from tests.lora_lab.worker.builders import (
     copy_adapter,
     cosine,
     gradient,
+    gradient_and_loss,
     linears,
     open_lab,
     padded_loss,
@@ -134,10 +135,12 @@ def measured_points(embedded_dir: Path) -> list[Point]:
 
     with_graph = lab.reattach(usual, graph=True)
     look_again("bf16 with graph", with_graph.model, lambda: with_graph.look(batch))
-    in_fp32 = open_lab(usual, "fp32", embedded_dir, graph=False)
+    assert lab.session.written_out
+    in_fp32 = open_lab(usual, "fp32", embedded_dir, graph=False, tried=True)
+    assert isinstance(in_fp32.adapted, AdapterGroup)
     look_again("fp32", in_fp32.model, lambda: in_fp32.look(batch))
     plain = same_weights_in_fp32(with_graph, embedded_dir)
-    look_again("plain", plain, lambda: look(plain, lambda: padded_loss(plain, batch)))
+    look_again("plain", plain, lambda: gradient_and_loss(plain.train(), lambda: padded_loss(plain, batch)))
 
     keep_residual_in_fp32(plain, torch.float32)
     install_forwards(plain, Decoder(torch.float32))
@@ -145,17 +148,6 @@ def measured_points(embedded_dir: Path) -> list[Point]:
     wide = Lab(in_fp32.session, as_lab, lab.examples, lab.spec)
     look_again("fp32 with graph", plain, lambda: wide.look(batch))
     return [Point({k: g for k, (g, _) in m.items()}, {k: v for k, (_, v) in m.items()}) for m in measured]
-
-
-def look(model: PeftModel, loss: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    found: list[float] = []
-
-    def remembered() -> Tensor:
-        value = loss()
-        found.append(value.item())
-        return value
-
-    return gradient(model.train(), remembered), found[0]
 
 
 @pytest.mark.embedded

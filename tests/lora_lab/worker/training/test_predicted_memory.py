@@ -2,6 +2,7 @@
 
 import itertools
 import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -14,6 +15,7 @@ from lora_lab.memory.ledger import Ledger, heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TARGET_SETS, TINY_MODEL, Bits, Compute, RunSpec, TargetSet
+from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded
 from tests.lora_lab.exactness import EXACT_WITH, slack_bytes
@@ -70,30 +72,34 @@ TINY_GRID = list(itertools.product(COMPUTES, BITS, TARGET_SETS))
 
 @pytest.fixture(scope="module")
 def tiny_cells(models_dir: Path) -> list[Cell]:
-    """66 cells: every number type, bit width and target set, each with the next of the sizes."""
-    return [
-        tiny_cell(models_dir, compute, bits, targets, size)
-        for (compute, bits, targets), size in zip(TINY_GRID, itertools.cycle(SIZES), strict=False)
-    ]
+    """99 cells: every number type, bit width and target set, each with the next of the sizes."""
+    return list(run_tiny(models_dir, TINY_GRID, SIZES))
 
 
-def tiny_cell(
-    models_dir: Path, compute: Compute, bits: Bits, targets: TargetSet, size: tuple[int, int, int]
-) -> Cell:
-    rank, batch, seq_len_tokens = size
-    spec = RunSpec(
-        model=TINY_MODEL,
-        bits=bits,
-        targets=targets,
-        rank=rank,
-        batch=batch,
-        seq_len_tokens=seq_len_tokens,
-        steps=LAST_STEP,
-    )
-    lab = open_lab(spec, compute, models_dir, graph=False)
-    if size == MOSTLY_ANSWERS:
-        lab = replace(lab, examples=sorted(lab.examples, key=_answer_share)[-48:])
-    return run_cell(with_a_heavy_last_row(lab), compute)
+def run_tiny(
+    models_dir: Path,
+    settings: Iterable[tuple[Compute, Bits, TargetSet]],
+    sizes: Sequence[tuple[int, int, int]],
+) -> Iterator[Cell]:
+    """Each setting with the next of the sizes; those of one base in a row are runs of one warm worker."""
+    lab: Lab | None = None
+    for (compute, bits, targets), size in zip(settings, itertools.cycle(sizes), strict=False):
+        rank, batch, seq_len_tokens = size
+        spec = RunSpec(
+            model=TINY_MODEL,
+            bits=bits,
+            targets=targets,
+            rank=rank,
+            batch=batch,
+            seq_len_tokens=seq_len_tokens,
+            steps=LAST_STEP,
+        )
+        if lab and (lab.session.bits, lab.session.machine.compute_name) == (bits, compute):
+            lab = lab.reattach(spec, graph=False)
+        else:
+            lab = open_lab(spec, compute, models_dir, graph=False)
+        mostly = sorted(lab.examples, key=_answer_share)[-48:] if size == MOSTLY_ANSWERS else lab.examples
+        yield run_cell(with_a_heavy_last_row(replace(lab, examples=mostly)), compute)
 
 
 def _answer_share(example: Encoded) -> float:
@@ -118,8 +124,9 @@ def test_the_grid_covers_peaks_at_the_loss_and_peaks_elsewhere(tiny_cells: list[
 
 def test_few_tokens_and_the_largest_rank_stay_within_3_percent(models_dir: Path) -> None:
     """Far from any sensible run: the decoded weight and the adapter's gradients outweigh the activations."""
-    for compute, targets in itertools.product(COMPUTES, TARGET_SETS):
-        cell = tiny_cell(models_dir, compute, "nf4", targets, (256, 1, 40))
+    bits: Bits = "nf4"
+    settings = [(compute, bits, targets) for compute in COMPUTES for targets in TARGET_SETS]
+    for cell in run_tiny(models_dir, settings, [(256, 1, 40)]):
         assert abs(cell.error_percent) < WORST_PERCENT, str(cell)
 
 
@@ -184,8 +191,9 @@ def test_the_embedded_models_peak_is_predicted_to_the_byte(
             steps=LAST_STEP,
         )
         lab = with_a_heavy_last_row(
-            lab.reattach(spec) if lab else open_lab(spec, compute, embedded_dir, graph=False)
+            lab.reattach(spec) if lab else open_lab(spec, compute, embedded_dir, graph=False, tried=True)
         )
+        assert isinstance(lab.adapted, AdapterGroup)
         with quick_bf16():
             cell = run_cell(lab, compute)
         assert cell.predicted.scratch == 0

@@ -82,7 +82,7 @@ def check_reloaded(run: RunFolder, base_folder: Path, models_dir: Path) -> None:
 def test_the_embedded_model_trains_on_nf4_and_plain_peft_loads_its_adapter(
     tmp_path: Path, embedded_dir: Path
 ) -> None:
-    spec = RunSpec(model=EMBEDDED_MODEL, bits="nf4-dq", steps=2, compute_dtype="fp32")
+    spec = RunSpec(model=EMBEDDED_MODEL, bits="nf4-dq", steps=2, batch=2, compute_dtype="fp32")
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
     execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never_stop)
     state = state_of(run)

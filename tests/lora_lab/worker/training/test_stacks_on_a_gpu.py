@@ -28,7 +28,7 @@ from tests.lora_lab.worker.training.test_grouped import (
     FOUR,
     GRADIENTS,
     examples_for,
-    graph_look,
+    graph_looks,
     looks_at,
     session_for,
 )
@@ -157,9 +157,8 @@ def test_a_stacks_gradients_in_bf16_are_near_those_of_fp32(models_dir: Path) -> 
     wide = session_for(specs[0], "fp32", models_dir)
     for spec, looks in zip(specs, found, strict=True):
         plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
-        for picked, look in zip(plan, looks, strict=True):
-            adapter = {name: values.cpu() for name, values in look.adapter.items()}
-            expected, _ = graph_look(wide, spec, adapter, [examples[i] for i in picked])
+        batches = [[examples[i] for i in picked] for picked in plan]
+        for look, (expected, _) in zip(looks, graph_looks(wide, spec, looks, batches), strict=True):
             assert cosine(expected, look.gradient) > GRADIENTS["bf16"]
 
 
