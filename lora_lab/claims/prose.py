@@ -7,7 +7,7 @@ from lora_lab.parameters.json_fields import parse_digits
 _NAME = r"`?(?:\w+_(?:proj|lin|attn|fc|key_value|h_to_4h|4h_to_h)|Wqkv)`?"
 """A module's name as models have it: unlike a word, it has a low line."""
 
-_NAMES = rf"(?<![\w.`]){_NAME}(?![\w.]*\w)"
+_NAMES = rf"(?<![\w.`]){_NAME}(?!\w|\.\w)"
 _AND = r"(?:, ?(?:and )?| and | ?[/+&] ?)"
 _NAME_LIST = re.compile(
     rf"\b(?:on|to|of|in|into|for|only|targets?|targeting|adapt(?:s|ed|ing)?|train(?:s|ed|ing)?):?\s+"

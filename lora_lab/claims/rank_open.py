@@ -102,7 +102,10 @@ def _find_departing(claim: Claim, tree: ModuleTree) -> tuple[tuple[Explanation, 
     if not is_stated or claim.printed.trainable is None:
         return (), ""
     opened = replace(claim, rank=None, targets_are_known=False, setting=replace(claim.setting, targets=None))
-    fitting, failing = _sort_candidates(opened, tree, heads=())
+    try:
+        fitting, failing = _sort_candidates(opened, tree, heads=())
+    except (PeftRefusal, UnsupportedCase):
+        return (), ""  # the verdict on what is stated holds without them
     found = tuple(explanation for explanation, _ in (*fitting, *failing))
     if not found:
         return (), ""
