@@ -20,6 +20,16 @@ class AccountingReading:
     name: str
     why: str
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether this is what PEFT prints today."""
+        return self.name == "exact"
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether a number can be wrong: AQLM's total is not checked."""
+        return self.name != "aqlm"
+
     def has(self, number: int) -> bool:
         return self.low <= number <= self.high
 

@@ -36,6 +36,11 @@ class AccountingFit:
         )
         return tuple(name for name, fits in checks if not fits)
 
+    @property
+    def readings(self) -> tuple[AccountingReading, AccountingReading]:
+        """What the accounting makes of the trainable count and of the total."""
+        return self.trainable, self.total
+
 
 def best_fit(claim: Claim, sizes: Sizes) -> AccountingFit:
     """Return the accounting that explains most of the printed numbers; on a tie, the simplest."""
@@ -139,4 +144,14 @@ def work_claim(claim: Claim, adaptation: Adaptation, sizes: Sizes, rank: int) ->
     lines.append(f"all: {' + '.join(parts)} = {sizes.total:,}")
     lines.append(f"share: 100 × {sizes.trainable:,} / {sizes.total:,} = "
                  f"{100 * sizes.trainable / sizes.total:.4f}")  # fmt: skip
+    return tuple(lines)
+
+
+def work_accounting(fit: AccountingFit) -> tuple[str, ...]:
+    """Return the lines that lead from PEFT's full counts to those of another accounting, with their share."""
+    lines = [reading.why for reading in fit.readings if not reading.is_exact]
+    trainable, total = fit.readings
+    if lines and total.low == total.high:
+        share = 100 * trainable.low / total.low
+        lines.append(f"share: 100 × {trainable.low:,} / {total.low:,} = {share:.4f}")
     return tuple(lines)

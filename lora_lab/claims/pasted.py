@@ -7,6 +7,7 @@ from typing import Any
 
 from lora_lab.claims.named_model import entry_named, find_model
 from lora_lab.claims.printed_line import PrintedLine, find_printed_line
+from lora_lab.claims.prose import parse_option_rank, rank_in_prose, targets_in_prose
 from lora_lab.claims.snippets import (
     Snippet,
     UnresolvedValue,
@@ -173,7 +174,7 @@ def _of_lines(text: str) -> dict[str, Any]:
         if listed := _list_option(text, name):
             raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
-    rank = parse_digits(written or _rank_in_prose(text) or "")
+    rank = parse_option_rank(written or rank_in_prose(text) or "")
     peft_type = (find_option(text, "peft_type") or "lora").rsplit(".", 1)[-1].lower()
     bias = find_option(text, "lora_bias", "bias")
     return {
@@ -206,11 +207,6 @@ def _is_true(written: str | None) -> bool:
     return (written or "").lower() == "true"
 
 
-def _rank_in_prose(text: str) -> str | None:
-    found = re.search(r"\brank(?:\s++(?:of|is|was))?\s*+[:=]?\s*+\(?r?\s*+=?\s*+(\d+)", text, re.I)
-    return found[1] if found else None
-
-
 def _targets_of_lines(text: str) -> Any:
     if _is_true(find_option(text, "lora_target_linear")) or IN_PROSE.search(text):
         return "all-linear"
@@ -222,7 +218,9 @@ def _targets_of_lines(text: str) -> Any:
         return "all-linear"
     if written is None:
         named = TARGETS_IN_PROSE.search(text)
-        written = named[1] if named else None
+        if named is None:
+            return targets_in_prose(text) or UNKNOWN
+        written = named[1]
     return as_list(written) if written and written not in ("null", "None") else UNKNOWN
 
 

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 from lora_lab.claims.accountings import Sizes, sizes_of
 from lora_lab.claims.claim import Claim
-from lora_lab.claims.fit import AccountingFit, best_fit, explain_accounting, why_not, work_claim
+from lora_lab.claims.fit import (
+    AccountingFit,
+    best_fit,
+    explain_accounting,
+    why_not,
+    work_accounting,
+    work_claim,
+)
 from lora_lab.claims.inversion import Explanation, OtherModel, find_explanations, other_models
 from lora_lab.claims.likelihood import LikelySettings, find_likely_settings
 from lora_lab.claims.verdict import Answer, ClaimVerdict
@@ -36,6 +43,8 @@ def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         explanations=settings,
         others=() if fit.trainable_fits else others_printing(claim),
         arithmetic=work_claim(claim, adaptation, sizes, rank),
+        readings=fit.readings,
+        accounting=work_accounting(fit),
     )
 
 

@@ -5,8 +5,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from lora_lab.claims.accountings import Sizes, percent_fits, sizes_of, total_readings
-from lora_lab.claims.claim import Claim
-from lora_lab.claims.fit import AccountingFit, best_fit, explain_accounting, why_not, work_claim
+from lora_lab.claims.claim import LARGEST_RANK, Claim
+from lora_lab.claims.fit import (
+    AccountingFit,
+    best_fit,
+    explain_accounting,
+    why_not,
+    work_accounting,
+    work_claim,
+)
 from lora_lab.claims.inversion import (
     ALL_RANKS,
     COMMON_RANKS,
@@ -44,17 +51,20 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
             base_parameters=base,
             explanations=tuple(explanation for explanation, _ in fitting),
             arithmetic=_arithmetic_of(claim, tree, fitting[0][0]),
+            accounting=work_accounting(fitting[0][1]),
         )
     if not failing:
         _require_all_tried(claim, tree)
         number = claim.printed.trainable
         said = "these numbers" if number is None else f"{number:,} trainable parameters"
+        departing, why_departing = _find_departing(claim, tree)
         return ClaimVerdict(
             answer="impossible",
             answer_trainable="impossible",
-            why=f"No rank up to 512 on {_open_targets(claim)} gives {said}{_half_of(claim, tree)}.",
+            why=f"{_describe_search(claim)} gives {said}{_half_of(claim, tree)}.{why_departing}",
             failing=_all_printed(claim),
             base_parameters=base,
+            explanations=departing,
             others=others_printing(claim),
         )
     explanation, fit = min(failing, key=lambda pair: len(pair[1].failing))
@@ -69,6 +79,40 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         explanations=tuple(explanation for explanation, _ in failing),
         arithmetic=_arithmetic_of(claim, tree, explanation),
     )
+
+
+def _describe_search(claim: Claim) -> str:
+    """Say which settings were tried: those that agree with what is stated."""
+    if claim.targets_are_known:
+        targets = claim.setting.targets
+        named = targets if isinstance(targets, str) else ", ".join(targets or ("PEFT's default targets",))
+        return f"No rank up to {LARGEST_RANK} on {named}"
+    if claim.is_rank_open:
+        return f"No rank up to {LARGEST_RANK} on any of this model's linear layers"
+    at_rank = "No" if claim.rank is None else f"At r = {claim.rank} no"
+    return f"{at_rank} set of this model's linear layers"
+
+
+def _find_departing(claim: Claim, tree: ModuleTree) -> tuple[tuple[Explanation, ...], str]:
+    """Find settings of this model that give the first number with another rank or other targets than stated.
+
+    Returns them, likeliest first, and a sentence about the first one.
+    """
+    is_stated = claim.targets_are_known or claim.rank is not None
+    if not is_stated or claim.printed.trainable is None:
+        return (), ""
+    opened = replace(claim, rank=None, targets_are_known=False, setting=replace(claim.setting, targets=None))
+    try:
+        fitting, failing = _sort_candidates(opened, tree, heads=())
+    except (PeftRefusal, UnsupportedCase):
+        return (), ""  # the verdict on what is stated holds without them
+    found = tuple(explanation for explanation, _ in (*fitting, *failing))
+    if not found:
+        return (), ""
+    printed = "this line" if fitting else "this trainable count"
+    *others, last = found[0].targets
+    targets = f"{', '.join(others)} and {last}" if others else last
+    return found, f" {found[0].name(targets)} prints {printed}."
 
 
 FittedExplanations = list[tuple[Explanation, AccountingFit]]
@@ -123,13 +167,6 @@ def _all_printed(claim: Claim) -> tuple[Failing, ...]:
         ("pct", None if consistent else printed.percent),
     )
     return tuple(name for name, number in numbers if number is not None)
-
-
-def _open_targets(claim: Claim) -> str:
-    if not claim.targets_are_known:
-        return "any of this model's linear layers"
-    targets = claim.setting.targets
-    return targets if isinstance(targets, str) else ", ".join(targets or ("PEFT's default targets",))
 
 
 def _why_open(claim: Claim, simplest: Explanation, fit: AccountingFit, count: int) -> str:

@@ -30,6 +30,8 @@ class CheckedClaim:
     """The record of what was stated."""
 
     verdict: ClaimVerdict
+    is_pasted: bool = False
+    """Whether it was read from a text, which may state more than was read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +64,8 @@ class ClaimService:
         with _supported():
             record = record_of_text(text)
             claim = claim_of(record, self._reader)
-            return CheckedClaim(
-                claim=claim, read=record, verdict=judge_text(text, claim, record["quantisation"])
-            )
+            verdict = judge_text(text, claim, record["quantisation"])
+            return CheckedClaim(claim=claim, read=record, verdict=verdict, is_pasted=True)
 
     def check_form(self, form: Mapping[str, str]) -> CheckedClaim:
         """Check the fields of the form. Raises LearnerError when they can't be read."""

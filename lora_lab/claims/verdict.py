@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lora_lab.claims.accountings import Sizes
+from lora_lab.claims.accountings import AccountingReading, Sizes
 from lora_lab.claims.inversion import Explanation, OtherModel
 
 Answer = Literal["possible", "impossible", "underdetermined"]
@@ -27,6 +27,11 @@ class ClaimVerdict:
 
     others: tuple[OtherModel, ...] = ()
     arithmetic: tuple[str, ...] = ()
+    readings: tuple[AccountingReading, AccountingReading] | None = None
+    """The trainable count and the total of the accounting that explains most of the line."""
+
+    accounting: tuple[str, ...] = ()
+    """How that accounting goes on from the arithmetic; empty where it counts everything once and in full."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict in the command line's contract."""

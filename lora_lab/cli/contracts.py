@@ -104,7 +104,7 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
 
 def usual_framework(record: Record, reader: ShapeReader) -> str:
     """Return the framework that flags without one ask about, the same for every model: the lab's own loop
-    where it trains such a model in such a setting, else peft in a loop of one's own.
+    where it trains such a model in such a setting, else the user's own loop with peft.
 
     A JSON line keeps its older default: the lab's own loop only for the types that it counts to the byte.
     """

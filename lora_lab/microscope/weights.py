@@ -81,8 +81,8 @@ def _left_out(question: MicroscopeQuestion) -> str:
 def _limit_of_weights(question: MicroscopeQuestion) -> str:
     if question.model == EMBEDDED_MODEL:
         return (
-            "It can't show what rounding does to untouched weights: those of this file stood on 4-bit grids "
-            "before, and the error measured here comes on top."
+            "It can't show what rounding does to untouched weights: those in this file were once rounded to "
+            "4 bits before, and the error measured here comes on top of that."
         )
     if question.model == TINY_MODEL:
         return "It can't show what training does to weights: these are random and were never trained."
@@ -112,7 +112,7 @@ def map_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             f"averages {cell}; the darkest is {100 * most:.3g} % of a standard deviation.",
             origins=(build_measured(question, found, "Mean of |W − decoded| in each cell"),),
         ),
-        limit=f"It can't show single weights: what stands out in {cell} is levelled to one colour.",
+        limit=f"It can't show single weights: what stands out in {cell} is averaged into one colour.",
     )
 
 

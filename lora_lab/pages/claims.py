@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.claims.accountings import percent_fits
+from lora_lab.claims.accountings import AccountingReading, percent_fits
 from lora_lab.claims.claim import QUANTIZATIONS, Claim
 from lora_lab.claims.service import LONGEST_TEXT, CheckedClaim, ClaimService, read_examples
 from lora_lab.pages import form_fields
@@ -89,6 +89,7 @@ def _render_verdict(checked: CheckedClaim) -> Markup:
         "lora_lab/claims/verdict.html",
         verdict=verdict,
         read=_describe_claim(checked),
+        unread=_describe_unread(checked),
         rows=_list_rows(checked),
         settings=verdict.explanations[:SETTINGS_SHOWN],
         more=verdict.explanations[SETTINGS_SHOWN:],
@@ -107,6 +108,19 @@ def _describe_claim(checked: CheckedClaim) -> list[tuple[str, str]]:
         ("Variant", ", ".join(filter(None, (setting.variant, setting.task_type)))),
         ("Base in", "16 or 32 bit" if claim.quantization == "none" else claim.quantization),
     ]
+
+
+def _describe_unread(checked: CheckedClaim) -> str:
+    """Say what was not found in a pasted text, and which words are read; empty where all was."""
+    missing, other_words = [], ""
+    if checked.claim.is_rank_open:
+        missing.append("a rank, such as r=16 or rank 16")
+    if not checked.claim.targets_are_known:
+        missing.append("target modules by name, such as q_proj and v_proj")
+        other_words = "Other words for them, such as “the query matrices”, are not read."
+    if not missing or not checked.is_pasted:
+        return ""
+    return f"Not found in the text: {', or '.join(missing)}. {other_words}".rstrip()
 
 
 def _format_rank(checked: CheckedClaim) -> str:
@@ -128,18 +142,40 @@ def _format_targets(claim: Claim) -> str:
 
 
 def _list_rows(checked: CheckedClaim) -> list[tuple[str, str, str, bool | None]]:
-    """Return the printed and the expected number of each row, and whether they agree."""
-    printed, expected, failing = checked.claim.printed, checked.verdict.expected, checked.verdict.failing
+    """Return the printed and the expected number of each row, and whether they agree.
+
+    What is expected follows the accounting that explains most of the line.
+    """
+    printed, failing = checked.claim.printed, checked.verdict.failing
+    trainable, total = checked.verdict.readings or (None, None)
     known = [
-        ("trainable", printed.trainable, expected.trainable if expected else None, "trainable params"),
-        ("all", printed.total, expected.total if expected else None, "all params"),
+        ("trainable", printed.trainable, trainable, "trainable params"),
+        ("all", printed.total, total, "all params"),
     ]
-    rows: list[tuple[str, str, str, bool | None]] = [
-        (label, _format_number(shown), _format_number(exact), None if shown is None else name not in failing)
-        for name, shown, exact, label in known
-    ]
-    share = f"{100 * expected.trainable / expected.total:.4f}" if expected else "—"
+    rows: list[tuple[str, str, str, bool | None]] = []
+    for name, shown, reading, label in known:
+        fits = None if shown is None else name not in failing
+        rows.append((label, _format_number(shown), _format_reading(reading), fits))
+    counts = _find_counts_of_share(checked)
+    share = "—" if counts is None else f"{100 * counts[0] / counts[1]:.4f}"
     return [*rows, ("trainable%", printed.percent or "—", share, _share_fits(checked))]
+
+
+def _format_reading(reading: AccountingReading | None) -> str:
+    if reading is None:
+        return "—"
+    if reading.low == reading.high:
+        return f"{reading.low:,}"
+    return f"{reading.low:,} to {reading.high:,}" if reading.is_checked else "not checked"
+
+
+def _find_counts_of_share(checked: CheckedClaim) -> tuple[int, int] | None:
+    """Return the two expected counts, None without them. A total that may be any of a range is as printed."""
+    if checked.verdict.readings is None:
+        return None
+    trainable, total = checked.verdict.readings
+    whole = total.low if total.low == total.high else checked.claim.printed.total
+    return (trainable.low, whole) if whole else None
 
 
 def _share_fits(checked: CheckedClaim) -> bool | None:
@@ -147,12 +183,13 @@ def _share_fits(checked: CheckedClaim) -> bool | None:
 
     A share of two wrong numbers agrees with them and is still wrong.
     """
-    printed, expected, failing = checked.claim.printed, checked.verdict.expected, checked.verdict.failing
+    printed, failing = checked.claim.printed, checked.verdict.failing
     if printed.percent is None:
         return None
-    if "pct" in failing or not failing or expected is None:
+    counts = _find_counts_of_share(checked)
+    if "pct" in failing or not failing or counts is None:
         return "pct" not in failing
-    return percent_fits(printed.percent, expected.trainable, expected.total)
+    return percent_fits(printed.percent, *counts)
 
 
 def _format_number(number: int | None) -> str:

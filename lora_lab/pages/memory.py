@@ -174,7 +174,6 @@ class MemoryPage:
     def _fits_part(self, fields: Mapping[str, str]) -> Markup:
         """Render the largest batch of every model in every bit width, in the form's own setting."""
         gpu_bytes = self._gpu_bytes(fields)
-        shapes = [shape for _, group in memory_form.model_groups() for shape in group]
         rows = [
             (
                 shape,
@@ -183,12 +182,14 @@ class MemoryPage:
                     for bits in BITS_SHOWN
                 ],
             )
-            for shape in shapes
+            for shape in memory_form.list_models()
             if shape.name != TINY_MODEL
         ]
         return render(
             "lora_lab/memory/fits.html",
             rows=rows,
+            none_fits=any(batch == 0 for _, batches in rows for batch in batches),
+            has_gaps=any(batch is None for _, batches in rows for batch in batches),
             bits=[BITS_LABELS[bits] for bits in BITS_SHOWN],
             gpu=self._gpu_name(fields),
             fields=fields,

@@ -98,7 +98,7 @@ def served_adapters_bytes(setting: Setting) -> int:
 
 
 def serving_bytes(setting: Setting) -> int:
-    """Compute weights, cache and adapters of a server, and the driver's share."""
+    """Compute weights, cache and adapters of a server, and CUDA's fixed share."""
     return weights_bytes(setting) + cache_bytes(setting) + CUDA_OVERHEAD_BYTES
 
 

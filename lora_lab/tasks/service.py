@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES
+from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import BuildJudgement, BuildTask, judge_code, read_builds
 from lora_lab.tasks.content import ConfigureTask, read_control_notes, tasks_by_id
@@ -166,7 +166,23 @@ def list_fixed(drawn: Drawn) -> list[str]:
     if given["method"] == "full":
         names = [name for name in names if name not in ("rank", "targets")]
     said = [f"{read_control_notes()[name].label}: {_label_of(name, given[name])}" for name in names]
-    return [*said, f"{as_bytes(CUDA_OVERHEAD_BYTES)} of the memory is the driver's"]
+    return [*said, f"{as_bytes(CUDA_OVERHEAD_BYTES)} of the memory is for CUDA's context and libraries"]
+
+
+def describe_card(drawn: Drawn) -> str:
+    """Say why a card holds another number of GB than its name; empty where no card is the limit."""
+    if all(condition.kind != "gpu" for condition in drawn.task.conditions):
+        return ""
+    if "gpu" in drawn.task.fields:
+        return (
+            "A card is named by its GiB, which are 7 % more in GB. “The card holds” says how many GB of it "
+            "PyTorch sees: these, less what the driver keeps."
+        )
+    gpu = GPUS[int(drawn.given["gpu"])]
+    return (
+        f"PyTorch sees {as_bytes(gpu.total_bytes)} of a {gpu.gb} GB card: {gpu.gb} GiB = "
+        f"{as_bytes(gpu.nominal_bytes)}, less what the driver keeps."
+    )
 
 
 def _label_of(name: str, value: str) -> str:

@@ -39,7 +39,7 @@ class FitVerdict:
     """Whether a setting fits a GPU, and what it trains."""
 
     needed_bytes: int
-    """What the allocator reserves at the peak of a step, and the driver's share."""
+    """What the allocator reserves at the peak of a step, and CUDA's fixed share."""
 
     gpu_bytes: int
     trainable: int
@@ -89,7 +89,7 @@ def count_trained(fields: Fields, shape: ModelShape) -> Count:
 
 
 def needed_bytes(fields: Fields, find: FindShape = find_shape) -> int:
-    """Compute what the GPU must have: reserved by the allocator, and the driver's share."""
+    """Compute what the GPU must have: reserved by the allocator, and CUDA's fixed share."""
     return _needed_bytes(_reserved(fields, find))
 
 
@@ -98,7 +98,7 @@ def _needed_bytes(setting: StepSetting) -> int:
 
 
 def needed_parts(fields: Fields) -> dict[str, int]:
-    """Compute the same memory by component; the driver's share is the rest."""
+    """Compute the same memory by component; CUDA's fixed share is the rest."""
     ledger = forecast_step(_reserved(fields, find_shape))
     return {label: getattr(ledger, name) for name, label in COMPONENTS}
 

@@ -47,7 +47,7 @@ def _describe_amplification(module: Module) -> Iterator[tuple[str, str]]:
     yield "‖UᵀWV‖, ΔW's directions", _format_number(seen.update if seen else None)
     yield "‖UᵀWV‖, W's own directions", _format_number(seen.own if seen else None)
     yield "‖UᵀWV‖, random directions", _format_number(seen.random if seen else None)
-    yield "the same by chance: r‖W‖ / √(d_in·d_out)", _format_number(module.random_expected)
+    yield "the same by chance, on average: r‖W‖ / √(d_in·d_out)", _format_number(module.random_expected)
     yield "‖W‖", _format_number(module.weight_norm)
     yield "‖ΔW‖", _format_number(module.norm)
     yield "amplification, ‖ΔW‖ / ‖UᵀWV‖", _format_number(module.amplification)
@@ -63,12 +63,17 @@ def amplification_finding(module: Module, place: str) -> str:
     if seen is None or factor is None:
         return f"The update of {place} is zero, so it amplifies nothing."
     count = "its one direction" if seen.directions == 1 else f"its {seen.directions} directions"
-    adds, has, own = (as_three_digits(value) for value in (module.norm, seen.update, seen.own))
-    times, by_chance = (as_two_digits(value) for value in (factor, seen.update / module.random_expected))
+    adds, has, own, drawn, expected = (
+        as_three_digits(value)
+        for value in (module.norm, seen.update, seen.own, seen.random, module.random_expected)
+    )
+    times = as_two_digits(factor)
+    beyond_random = as_two_digits(seen.update / seen.random) if seen.random else "∞"
     return (
         f"In {count}, the update of {place} has a norm of {adds} and W one of {has}, so the update is "
-        f"{times} times as large. W's norm there is {by_chance} times that in random directions. In as many "
-        f"of W's own strongest directions it is {own}."
+        f"{times} times as large. W's norm there is {beyond_random} times the {drawn} of as many random "
+        f"directions, drawn once; by chance it is {expected} on average. In as many of W's own strongest "
+        f"directions it is {own}."
     )
 
 

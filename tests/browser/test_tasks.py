@@ -62,7 +62,7 @@ def test_a_scale_is_kept_by_the_keyboard_alone_on_a_phone(visit: Visit) -> None:
     expect(page.locator("#judgement")).to_contain_text("Solved", timeout=PATIENT_MS)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert violations(page) == []
-    page.get_by_role("link", name="Another one").first.click()
+    page.get_by_role("link", name="Another task like this").first.click()
     expect(page.locator("#rank")).not_to_have_value("64")
     expect(page.get_by_role("heading", level=1)).to_have_text("A higher rank at the same scale")
 
@@ -72,10 +72,10 @@ def test_a_run_is_read_and_repaired_in_the_lab(visit: Visit) -> None:
     page.get_by_role("link", name="The loss climbs and stays up").click()
     expect(page.locator(".narrow-chart svg").first).to_be_visible()
     page.get_by_label("It learns the rows by heart.").check()
-    page.get_by_role("button", name="That is it").click()
+    page.get_by_role("button", name="Check my answer").click()
     expect(page.locator("#judgement")).to_contain_text("Not that")
     page.get_by_label("The learning rate is too high.").check()
-    page.get_by_role("button", name="That is it").click()
+    page.get_by_role("button", name="Check my answer").click()
     expect(page.locator("#judgement")).to_contain_text("Repair it")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert violations(page) == []

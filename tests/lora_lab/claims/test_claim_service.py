@@ -86,9 +86,53 @@ def test_a_share_of_two_wrong_numbers_is_not_marked_right(service: ClaimService)
 
 def test_a_share_by_another_accounting_is_right_where_the_line_is(service: ClaimService) -> None:
     halved = next(example.text for example in read_examples() if example.id == "falcon-4bit")
-    label, printed, expected, fits = _list_rows(service.check_text(halved))[-1]
-    assert (label, fits) == ("trainable%", True)
-    assert not printed.startswith(expected)  # it counts packed weights at half, and says so
+    checked = service.check_text(halved)
+    assert _list_rows(checked) == [
+        ("trainable params", "4,718,592", "4,718,592", True),
+        ("all params", "3,613,463,424", "3,613,463,424", True),
+        ("trainable%", "0.13058363808693696", "0.1306", True),
+    ]
+    html = ClaimsPage(service).act({"act": "text", "fields": {"text": [halved]}}, opened("ana"))["parts"][
+        "verdict"
+    ]
+    ending = (
+        "all: 6,921,720,704 + 4,718,592 = 6,926,439,296",
+        "share: 100 × 4,718,592 / 6,926,439,296 = 0.0681",
+        "4-bit weights were counted as stored, two to a byte:",
+        "6,926,439,296 − 6,625,951,744 / 2 = 3,613,463,424",
+        "share: 100 × 4,718,592 / 3,613,463,424 = 0.1306",
+    )
+    assert words(html).endswith(" ".join(ending))
+    assert checked.verdict.to_json()["expected"]["total"] == 6_926_439_296, "the contract's is the full count"
+
+
+@pytest.mark.parametrize(
+    ("quantization", "line", "rows"),
+    [
+        # Llama 2 7B: 6,476,005,376 weights are packed at half, or some of them stay whole
+        (
+            "4bit_partial",
+            "trainable params: 4,194,304 || all params: 5,000,000,000 || trainable%: 0.0839",
+            [("3,504,607,232 to 6,742,609,920", True), ("0.0839", True)],
+        ),
+        (
+            "aqlm",
+            "trainable params: 4,194,304 || all params: 2,000,000,000 || trainable%: 0.2097",
+            [("not checked", True), ("0.2097", True)],
+        ),
+        (
+            "4bit",
+            "trainable params: 4,194,305 || all params: 3,504,607,232 || trainable%: 0.1197",
+            [("3,504,607,232", True), ("0.1197", True)],
+        ),
+    ],
+)
+def test_the_expected_numbers_follow_the_accounting(
+    service: ClaimService, quantization: str, line: str, rows: list[tuple[str, bool]]
+) -> None:
+    form = {"model": "llama-7b", "rank": "8", "targets": "q_proj, v_proj"}
+    found = _list_rows(service.check_form(form | {"quantisation": quantization, "line": line}))
+    assert [(expected, fits) for _, _, expected, fits in found[1:]] == rows
 
 
 @pytest.mark.parametrize(

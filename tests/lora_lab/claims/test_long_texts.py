@@ -45,6 +45,12 @@ TEXTS = {
     "arguments": "LoraConfig(" + "aa=b," * 11_000 + ")",
     "suffixes": '"model": "' + "-v0" * 12_000 + "-hf" + ".1" * 9_000 + '"',
     "options": "lora_r=[" * 7_300,
+    "modules": "on q_proj" + ", v_proj" * 7_000,
+    "one module": "on " + "_proj" * 11_000 + "x",
+    "sentences about modules": "on q_proj. " * 5_000,
+    "words before modules": "on " + "the " * 14_000,
+    "spaces before modules": "on" + " " * 58_000,
+    "full stops": "r=" + "." * 58_000,
 }
 
 

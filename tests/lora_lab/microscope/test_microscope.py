@@ -227,7 +227,8 @@ def test_every_scheme_is_drawn_with_its_levels_and_its_alternative_text(bits: An
 def test_what_the_embedded_model_can_not_show_is_said() -> None:
     embedded = replace(TINY, model="smollm2-135m")
     limits = {panel.id: panel.limit for panel in build_panels(embedded, FOUND)}
-    assert "4-bit grids before" in limits["weights"]
+    assert "those in this file were once rounded to 4 bits before" in limits["weights"]
+    assert limits["map"].endswith("is averaged into one colour.")
     assert "finds" not in limits["errors"]  # before that was measured
     sweep = {"errors": {"nf4": {"64": 0.1}, "hqq4": {"32": 0.004}}, "rows": {"hqq4": 2}}
     later = {panel.id: panel.limit for panel in build_panels(embedded, FOUND | {"sweep": sweep})}

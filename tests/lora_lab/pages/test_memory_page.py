@@ -21,8 +21,9 @@ from lora_lab.pages.downloads import register
 from lora_lab.pages.memory import MemoryPage
 from lora_lab.papers.published_memory import published_memory
 from lora_lab.parameters.shapes import find_shape
+from lora_lab.spec import TINY_MODEL
 from lora_lab.views import search_entries
-from lora_lab.views.memory_form import CHOICES, DEFAULTS, fields_of, list_models, record_of
+from lora_lab.views.memory_form import CHOICES, DEFAULTS, fields_of, list_models, model_groups, record_of
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 from tests.lora_lab import run_builders
@@ -154,7 +155,7 @@ def test_the_framework_is_in_view_and_what_is_folded_opens_on_a_change(lab: Lab)
     )
 
 
-def test_the_page_says_what_a_card_counts_as_and_where_the_drivers_share_comes_from(lab: Lab) -> None:
+def test_the_page_says_what_a_card_counts_as_and_where_cudas_share_comes_from(lab: Lab) -> None:
     said = words(shown(lab, {"gpu": "24"}))
     assert "The 13.4 GB that it needs: what the allocator reserves" in said
     assert "PyTorch sees 25.4 GB of the card: 24 GiB = 25.8 GB, less what the driver keeps." in said
@@ -170,6 +171,33 @@ def test_the_table_of_models_follows_the_form(lab: Lab) -> None:
     full = words(changed(lab, act="table", bits="bf16", method="full")["parts"]["fits"])
     assert "full fine-tuning, AdamW" in full
     assert "—" in full.partition("llama-3.1-8b")[2][:40]
+
+
+def test_the_tables_legend_explains_the_signs_that_it_has(lab: Lab) -> None:
+    lora = words(changed(lab, act="table", gpu="24")["parts"]["fits"])
+    assert "“no”: not even one sequence fits." in lora
+    assert "not computed" not in lora
+    assert "—" not in lora
+    full = words(changed(lab, act="table", bits="bf16", method="full")["parts"]["fits"])
+    assert "“no”: not even one sequence fits. “—”: not computed." in full
+
+
+def test_models_are_in_order_of_size(lab: Lab) -> None:
+    groups = dict(model_groups())
+    assert list(groups) == ["1B to 73B", "over 73B", "under 1B"], "the groups are named in the menu"
+    assert sum(map(len, groups.values())) == len(list_models()), "every model, once"
+    for group in (*groups.values(), list_models()):
+        sizes = [shape.total_parameters for shape in group]
+        assert sizes == sorted(sizes)
+    table = changed(lab, act="table", gpu="24")["parts"]["fits"]
+    rows = re.findall(r'<th scope="row">([^<]+)</th>', table)
+    assert rows == [shape.name for shape in list_models() if shape.name != TINY_MODEL], (
+        "the table is ungrouped"
+    )
+
+
+def test_the_framework_of_ones_own_is_named_plainly(lab: Lab) -> None:
+    assert ">your own training loop with PEFT</option>" in shown(lab)
 
 
 def test_where_nothing_that_was_tried_fits_the_page_says_so(lab: Lab) -> None:

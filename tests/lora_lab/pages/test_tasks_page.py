@@ -95,9 +95,41 @@ def test_what_a_task_fixes_is_written_below_its_goal(ana: Reader) -> None:
     said = words(ana.opens("/tasks?id=fit-highest-rank"))
     assert "Fixed here: Framework: trl's SFTTrainer up to 0.25 · Trained: LoRA" in said
     assert "Batch, sequences at once: 1" in said
-    assert "1.40 GB of the memory is the driver's" in said
+    assert "1.40 GB of the memory is for CUDA's context and libraries" in said
     assert "Rank r: 8" not in said, "it is a control"
     assert "Fixed here" not in words(ana.opens("/tasks?id=scale-higher-rank"))
+
+
+def test_a_card_is_explained_where_its_gb_are_not_those_of_the_goal(ana: Reader) -> None:
+    said = words(ana.opens("/tasks?id=fit-highest-rank"))
+    assert "on 12 GB" in said
+    assert "at most 12.6 GB" in said
+    assert "PyTorch sees 12.6 GB of a 12 GB card: 12 GiB = 12.9 GB, less what the driver keeps." in said
+    chosen = words(ana.opens("/tasks?id=fit-smallest-card"))
+    assert "A card is named by its GiB" in chosen
+    assert "“The card holds” says how many GB of it PyTorch sees" in chosen
+    assert 'id="card"' not in ana.opens("/tasks?id=scale-higher-rank")
+
+
+def test_each_control_is_put_back_alone(ana: Reader) -> None:
+    ana.opens("/tasks?id=fit-highest-rank")
+    assert "One control at a time" not in words(
+        ana.sends("check", fields=fields(rank="8"))["parts"]["judgement"]
+    )
+    others = {"rank": "150", "loss": "chunked cross-entropy"}
+    assert "15.2 GB" in words(ana.sends("change", fields=fields(**others))["parts"]["numbers"])
+    said = words(ana.sends("check", fields=fields(**others, optimizer="adamw8bit"))["parts"]["judgement"])
+    told = "before the arrow it is back as it was given, and the others are as you set them."
+    assert f"One control at a time: {told}" in said
+    assert "15.2 GB → 11.8 GB" in said.partition("AdamW → 8-bit AdamW")[2]
+
+
+def test_buttons_say_what_they_do(ana: Reader) -> None:
+    assert ">Another task like this</a>" in ana.opens("/tasks?id=fit-highest-rank")
+    checked = ana.sends("check", fields=fields(rank="8"))["parts"]["judgement"]
+    assert ">Another task like this</a>" in checked
+    run = ana.opens("/tasks?id=run-climbs")
+    assert '<button type="submit" class="primary">Check my answer</button>' in run
 
 
 def test_a_control_says_which_parts_of_the_memory_it_moved(ana: Reader) -> None:

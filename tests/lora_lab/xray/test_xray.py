@@ -29,6 +29,7 @@ from lora_lab.xray.charts import (
 )
 from lora_lab.xray.result import (
     Module,
+    SeenDirections,
     Xray,
     directions_for,
     expected_overlap,
@@ -130,7 +131,21 @@ def test_chance_is_the_larger_dimension_over_all() -> None:
 def test_a_finding_says_what_an_update_adds_and_what_chance_would() -> None:
     said = amplification_finding(first(xray_of()), "q_proj in layer 0")
     assert "In its 4 directions, the update of q_proj in layer 0 has a norm of 4.61 and W one of 2.00" in said
-    assert "W's norm there is 0.45 times that in random directions. In as many of W's own strongest" in said
+    assert (
+        "W's norm there is 1.3 times the 1.50 of as many random directions, drawn once; by chance it is 4.42 "
+        "on average. In as many of W's own strongest directions it is 50.0."
+    ) in said
+
+
+def test_a_finding_and_its_table_give_the_same_numbers() -> None:
+    module = replace(first(xray_of()), seen=SeenDirections(directions=4, update=4.06, own=50, random=2.72))
+    rows = {name: values[0] for name, values in amplification_table([("this run", module)]).rows}
+    drawn = rows["‖UᵀWV‖, random directions"]
+    expected = rows["the same by chance, on average: r‖W‖ / √(d_in·d_out)"]
+    said = amplification_finding(module, "q_proj in layer 0")
+    assert drawn == "2.72"
+    assert f"is 1.5 times the {drawn} of as many random directions" in said, "4.06 / 2.72"
+    assert f"by chance it is {expected} on average" in said
 
 
 def test_the_table_stands_beside_the_published_one() -> None:

@@ -1,0 +1,58 @@
+"""Rank and targets that a sentence states, as `with r=16 on q_proj and v_proj.`"""
+
+import re
+
+from lora_lab.parameters.json_fields import parse_digits
+
+_NAME = r"`?(?:\w+_(?:proj|lin|attn|fc|key_value|h_to_4h|4h_to_h)|Wqkv)`?"
+"""A module's name as models have it: unlike a word, it has a low line."""
+
+_NAMES = rf"(?<![\w.`]){_NAME}(?!\w|\.\w)"
+_AND = r"(?:, ?(?:and )?| and | ?[/+&] ?)"
+_NAME_LIST = re.compile(
+    rf"\b(?:on|to|of|in|into|for|only|targets?|targeting|adapt(?:s|ed|ing)?|train(?:s|ed|ing)?):?\s+"
+    rf"(?:only\s+|the\s+|modules\s+|layers\s+|projections\s+)*({_NAMES}(?:{_AND}{_NAMES})*)",
+    re.I,
+)
+"""Names after a word that says what is done to them, `on q_proj and v_proj`."""
+
+_NEGATED = re.compile(
+    r"\b(?:not|no|never|except|without|unlike|instead|rather|than|but|exclud\w+|fr[eo]ez\w*|frozen|froze"
+    r"|skip\w*|leav\w+|left|before|later)\b|n['’]t\b",
+    re.I,
+)
+"""Words that may turn a sentence about modules around."""
+
+_SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|\n")
+
+_RANK = re.compile(r"\brank(?:\s++(?:of|is|was))?\s*+[:=]?\s*+\(?r?\s*+=?\s*+(\d+)", re.I)
+_RANK_OF_ADAPTER = re.compile(r"\brank-(\d{1,4})\s+(?:q?lora|dora|rslora|adapters?)\b", re.I)
+
+
+def rank_in_prose(text: str) -> str | None:
+    """Find the rank that a sentence states: `rank 16`, `a rank of 16`, `rank-16 LoRA`."""
+    found = _RANK.search(text) or _RANK_OF_ADAPTER.search(text)
+    return found[1] if found else None
+
+
+def parse_option_rank(written: str) -> int | None:
+    """Parse the value of `r=16`, also where a sentence ends with it."""
+    return parse_digits(written.rstrip(".;:!?`*"))
+
+
+def targets_in_prose(text: str) -> list[str] | None:
+    """Find the modules that a sentence adapts; None where none are named, or not in one way.
+
+    Every module that the text names must be in one list, in sentences that deny nothing: otherwise the names
+    may be of what was left alone, or of another run.
+    """
+    lists: set[tuple[str, ...]] = set()
+    for sentence in _SENTENCE_END.split(text):
+        named = re.findall(_NAMES, sentence)
+        if not named:
+            continue
+        found = [re.findall(_NAMES, match[1]) for match in _NAME_LIST.finditer(sentence)]
+        if len(found) != 1 or len(found[0]) != len(named) or _NEGATED.search(sentence):
+            return None
+        lists.add(tuple(name.strip("`") for name in named))
+    return list(lists.pop()) if len(lists) == 1 else None

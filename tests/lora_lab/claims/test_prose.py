@@ -1,0 +1,102 @@
+"""Rank and targets in running text: what is read, what is not, and what the verdict says was searched."""
+
+import pytest
+
+from lora_lab.claims.contract import claim_answer
+from lora_lab.claims.pasted import record_of_text
+from lora_lab.claims.service import ClaimService
+from lora_lab.cli import contracts
+from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.pages.claims import ClaimsPage
+from tests.visits import opened, words
+
+LINE = "trainable params: 3,407,872 || all params: 8,033,669,120 || trainable%: 0.0424"
+"""What r = 8 on q_proj and v_proj of Llama 3.1 8B prints: 32 x 8 x (2 x 4096 + 4096 + 1024) = 3,407,872."""
+
+BOTH = ["q_proj", "v_proj"]
+
+
+@pytest.mark.parametrize(
+    ("said", "rank", "targets"),
+    [
+        ("with r=16 on q_proj and v_proj.", 16, BOTH),
+        ("with r=16.", 16, "unknown"),
+        ("with r = 16. Then we stopped.", 16, "unknown"),
+        ("with r=16.5", "unknown", "unknown"),
+        ("and **r=16**", 16, "unknown"),
+        ("with a rank-16 LoRA on `q_proj`, `k_proj` and `v_proj`", 16, ["q_proj", "k_proj", "v_proj"]),
+        ("with a rank-1 update", "unknown", "unknown"),
+        ("with rank 16 and LoRA applied to the q_proj/v_proj layers", 16, BOTH),
+        ("with rank 16, targets: q_proj, v_proj", 16, BOTH),
+        ("with rank 16 on the query and value matrices.", 16, "unknown"),
+        ("on query_key_value. r=4", 4, ["query_key_value"]),
+        # what may be of other modules, or of another run, stays open
+        ("but not on q_proj and v_proj.", "unknown", "unknown"),
+        ("on all matrices except q_proj", "unknown", "unknown"),
+        ("on q_proj. The k_proj stayed as it was.", "unknown", "unknown"),
+        ("on q_proj. Then on k_proj.", "unknown", "unknown"),
+        ("on q_proj and v_proj instead of all", "unknown", "unknown"),
+        ("with a low_rank update on my_module", "unknown", "unknown"),
+        ("(q_proj): Linear(in_features=4096, out_features=4096)", "unknown", "unknown"),
+        ("on model.layers.0.self_attn.q_proj", "unknown", "unknown"),
+    ],
+)
+def test_rank_and_targets_of_a_sentence(said: str, rank: object, targets: object) -> None:
+    lora = record_of_text(f"We fine-tuned Llama 3.1 8B {said}\n{LINE}")["lora"]
+    assert (lora["r"], lora["target_modules"]) == (rank, targets)
+
+
+@pytest.mark.parametrize("setting", ["LoraConfig(r=4)", "lora_r: 4\ntarget_modules: [k_proj]"])
+def test_code_and_options_come_before_a_sentence(setting: str) -> None:
+    read = record_of_text(f"llama-3.1-8b\n{setting}\nWe put LoRA on q_proj and v_proj.\n{LINE}")["lora"]
+    assert read["target_modules"] in (None, ["k_proj"])
+
+
+@pytest.mark.parametrize("said", ["LoRA r=16", "rank 16 on the query and value matrices", "r=16."])
+def test_a_stated_rank_that_fits_nowhere_says_what_was_searched_and_what_prints_the_line(
+    reader: ShapeReader, said: str
+) -> None:
+    answer = contracts.answer_record({"text": f"Llama 3.1 8B, {said}\n{LINE}"}, claim_answer, reader)
+    assert answer["verdict"] == "impossible"
+    assert answer["why"] == (
+        "At r = 16 no set of this model's linear layers gives 3,407,872 trainable parameters. "
+        "r = 8 on q_proj and v_proj prints this line."
+    )
+    assert answer["explanations"][0] == {"r": 8, "target_modules": BOTH}
+
+
+def test_stated_targets_without_a_fitting_rank_name_the_targets_that_fit(reader: ShapeReader) -> None:
+    text = f"Llama 3.1 8B, target_modules: gate_proj\n{LINE}"
+    why = contracts.answer_record({"text": text}, claim_answer, reader)["why"]
+    assert why.startswith("No rank up to 512 on gate_proj gives 3,407,872 trainable parameters. ")
+    assert why.endswith("r = 8 on q_proj and v_proj prints this line.")
+
+
+def test_a_number_that_no_setting_gives_names_none(reader: ShapeReader) -> None:
+    line = "trainable params: 3,407,873 || all params: 8,033,669,121"
+    answer = contracts.answer_record({"text": f"Llama 3.1 8B, r=16\n{line}"}, claim_answer, reader)
+    assert answer["why"].endswith("gives 3,407,873 trainable parameters.")
+    assert answer["explanations"] == []
+
+
+def test_a_sentence_with_both_is_judged_as_stated(reader: ShapeReader) -> None:
+    text = f"We fine-tuned Llama 3.1 8B with r=16 on q_proj and v_proj.\n{LINE}"
+    answer = contracts.answer_record({"text": text}, claim_answer, reader)
+    assert answer["verdict"] == "impossible"
+    assert "the printed number is what r = 8 gives on the same targets" in answer["why"]
+    right = contracts.answer_record({"text": text.replace("r=16", "r=8")}, claim_answer, reader)
+    assert right["verdict"] == "possible"
+
+
+def checked(reader: ShapeReader, said: str) -> str:
+    event = {"act": "text", "fields": {"text": [f"Llama 3.1 8B, {said}\n{LINE}"]}}
+    return words(ClaimsPage(ClaimService(reader)).act(event, opened("ana"))["parts"]["verdict"])
+
+
+def test_the_page_says_what_was_not_read(reader: ShapeReader) -> None:
+    assert (
+        "Not found in the text: target modules by name, such as q_proj and v_proj. "
+        "Other words for them, such as “the query matrices”, are not read."
+    ) in checked(reader, "rank 16 on the query and value matrices")
+    assert "Not found in the text: a rank, such as r=16 or rank 16. " in checked(reader, "on q_proj, v_proj")
+    assert "Not found in the text" not in checked(reader, "r=8 on q_proj and v_proj")
