@@ -18,6 +18,7 @@ from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import RunSpec
+from lora_lab.views.held_out import trains_on_same_rows
 from lora_lab.views.outcome import next_experiment, outcome_of
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
@@ -129,6 +130,7 @@ class RunPanel:
             "figures": run_view.read_progress(state, spec, stopping=run.stop_path.exists()),
             "curves": curves,
             "zoomed": window is not None,
+            "same_rows": trains_on_same_rows(spec, state),
             "ahead": self.count_ahead(run),
             "has_adapter": run.has_adapter,
         }
@@ -141,6 +143,7 @@ class RunPanel:
             "run": run,
             "state": state,
             "spec": spec,
+            "data_label": run.data_label,
             "settings": run_view.settings_of(spec),
             "stopping": run.stop_path.exists(),
             "again": address_of(spec),
