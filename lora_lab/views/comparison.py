@@ -20,7 +20,6 @@ from study.base.units import as_bytes
 
 MOST_RUNS = 6
 ANSWERS_BESIDE = 4
-SEEDS_TO_CONCLUDE = 3
 CLOSE_LOSSES = 0.05  # nats: below it, losses are shown with a third digit
 LETTERS = "ABCDEF"
 LINE_COLOURS: tuple[Colour, ...] = ("blue", "orange", "green", "purple", "brown", "ink")
@@ -138,8 +137,8 @@ def _list_cautions(runs: Sequence[ComparedRun]) -> Iterator[str]:
     seeds = Counter(replace(item.run.spec, seed=0) for item in runs)
     if len(seeds) > 1 and min(seeds.values()) == 1:
         yield "One seed each shows no more than a hint."
-    elif len(seeds) > 1 and min(seeds.values()) < SEEDS_TO_CONCLUDE:
-        yield "Two seeds each show no more than a hint."
+    if max(seeds.values()) > 1:
+        yield "Runs that differ in their seed alone show how far luck goes."
     if few := next(filter(None, (say_too_few(item.state) for item in runs)), ""):
         yield few
     yield "Training loss, below, is of the rows that were trained on."

@@ -23,6 +23,7 @@ from lora_lab.views.outcome import next_experiment, outcome_of
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.ports.context import Visit
+from study.ports.today import LastRun
 from study.text.templates import render
 
 RUNS_SHOWN = 30
@@ -240,7 +241,7 @@ def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
     return render(f"lora_lab/lab/{name.replace('-', '_')}.html", **values)
 
 
-def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> Markup | None:
+def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> LastRun | None:
     """Render one line for the Today page: on the newest run that this learner guessed about, else on any."""
     runs = lab.runs()
     guessed = predictions.context.store.predictions.run_ids(visit.profile.id)
@@ -250,7 +251,7 @@ def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> Markup | None:
         if not state.ended or state.loss_after is None:
             continue
         guess = predictions.guess_about(visit, run.run_id)
-        return render(
+        html = render(
             "lora_lab/lab/last_run.html",
             title=run_view.title_of(run.spec),
             state=state,
@@ -260,6 +261,7 @@ def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> Markup | None:
             if guess
             else None,
         )
+        return LastRun(html=html, is_own=guess is not None)
     return None
 
 

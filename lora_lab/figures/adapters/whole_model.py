@@ -18,7 +18,17 @@ from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
-PredictStep = Callable[[int, str], Ledger]
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedStep:
+    """The memory of a training step, and what it waits for."""
+
+    ledger: Ledger
+    provisional: str = ""
+    """Why another number may replace it, as a sentence; empty for a final one."""
+
+
+PredictStep = Callable[[int, str], PredictedStep]
 """Maps a rank and target matrices to the memory of a training step."""
 
 NUMBERS_PER_WEIGHT = 4  # the weight, its gradient, and AdamW's two running averages
@@ -54,10 +64,10 @@ def state_bytes(numbers: int) -> int:
     return NUMBERS_PER_WEIGHT * BYTES_PER_NUMBER * numbers
 
 
-def predict_step(rank: int, targets: str) -> Ledger:
+def predict_step(rank: int, targets: str) -> PredictedStep:
     """Predict the memory of a training step with every row at full length, in bf16 on a CPU."""
     spec = RunSpec(rank=rank, targets=targets)
-    return predict_ledger(find_shape(spec.model), spec, upper_bound(spec), "bf16")
+    return PredictedStep(ledger=predict_ledger(find_shape(spec.model), spec, upper_bound(spec), "bf16"))
 
 
 def adapter_count(rank: int, targets: str = "all-linear") -> Count:
@@ -69,19 +79,21 @@ def build_glance_figure(predict: PredictStep = predict_step) -> Figure[GlanceSet
     """Return the figure of a newcomer's page."""
 
     def show(settings: GlanceSettings) -> FigureView:
-        return show_glance(settings, predict(settings.rank, "all-linear").total_bytes)
+        return show_glance(settings, predict(settings.rank, "all-linear"))
 
     return build_figure("lora-at-a-glance", show)
 
 
-def show_glance(settings: GlanceSettings, peak: int) -> FigureView:
-    """Build the view at one rank, for `peak` bytes at the peak of a training step."""
+def show_glance(settings: GlanceSettings, step: PredictedStep) -> FigureView:
+    """Build the view at one rank, for the memory of a training step."""
+    peak = step.ledger.total_bytes
     found = adapter_count(settings.rank)
     one = lora_to_scale.compute_numbers(lora_to_scale.MatrixSettings(rank=settings.rank))
     return FigureView(
         finding=(
             f"At rank {settings.rank}, the adapter makes up {as_percent(found.percent)} of all numbers. Only "
             f"the adapter is trained, and a training step needs about {as_bytes(peak)}."
+            f"{_say_provisional(step)}"
         ),
         numbers=(("trained", as_percent(found.percent)), ("memory", as_bytes(peak))),
         picture=lora_to_scale.draw_matrices(one),
@@ -128,8 +140,13 @@ def build_whole_figure(predict: PredictStep = predict_step) -> Figure[WholeSetti
     return build_figure("adapter-of-a-model", show)
 
 
-def show_whole(settings: WholeSettings, step: Ledger) -> FigureView:
+def _say_provisional(step: PredictedStep) -> str:
+    return f" {step.provisional}" if step.provisional else ""
+
+
+def show_whole(settings: WholeSettings, predicted: PredictedStep) -> FigureView:
     """Build the view at one setting, for the memory of a training step."""
+    step = predicted.ledger
     found = adapter_count(settings.rank, settings.targets)
     frozen = found.total - found.trainable
     full, base, kept = state_bytes(frozen), step.weights + step.constants, step.resident_bytes
@@ -138,7 +155,7 @@ def show_whole(settings: WholeSettings, step: Ledger) -> FigureView:
             f"Rank {settings.rank} trains {found.trainable:,} of {found.total:,} numbers, "
             f"{as_percent(found.percent)}. Training keeps {as_bytes(kept)}, not {as_bytes(full)}: the frozen "
             f"base in 4 bits and {as_bytes(kept - base)} for the adapter. With activations and the rest, a "
-            f"step needs {as_bytes(step.total_bytes)} at its peak."
+            f"step needs {as_bytes(step.total_bytes)} at its peak.{_say_provisional(predicted)}"
         ),
         numbers=(
             ("trained", f"{found.trainable:,}"),

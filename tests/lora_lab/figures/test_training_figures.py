@@ -173,10 +173,11 @@ def test_without_the_tokenizer_own_words_are_answered_with_what_to_do(tmp_path: 
         figure.answer({"prompt": "Mine", "answer": "Yours"})
 
 
-def predict_megabytes(rank: int, targets: str) -> Ledger:
+def predict_megabytes(rank: int, targets: str) -> whole_model.PredictedStep:
     """A step of as many megabytes as the rank: half of them for the base, none kept for the adapter."""
     nothing = {name: 0 for name, _ in COMPONENTS}
-    return Ledger(**{**nothing, "weights": rank * 500_000, "activations": rank * 500_000})
+    ledger = Ledger(**{**nothing, "weights": rank * 500_000, "activations": rank * 500_000})
+    return whole_model.PredictedStep(ledger=ledger)
 
 
 def test_both_figures_of_the_whole_model_show_the_same_step() -> None:
