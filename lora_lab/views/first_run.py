@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lora_lab.charts import run_view
-from lora_lab.figures.adapters.whole_model import PredictedStep
 from lora_lab.lab import Lab
+from lora_lab.memory.ledger import PredictedStep
 from lora_lab.predictions.judging import course_of
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview, build_preview, seconds_a_token

@@ -10,23 +10,13 @@ from lora_lab.figures.adapters import lora_to_scale
 from lora_lab.figures.components import by_component
 from lora_lab.figures.described import build_figure
 from lora_lab.figures.models import RANKS, every_model
-from lora_lab.memory.ledger import Ledger, predict_ledger, upper_bound
+from lora_lab.memory.ledger import Ledger, PredictedStep, predict_ledger, upper_bound
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import Figure, FigureTable, FigureView, computed_here
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictedStep:
-    """The memory of a training step, and what it waits for."""
-
-    ledger: Ledger
-    provisional: str = ""
-    """Why another number may replace it, as a sentence; empty for a final one."""
-
 
 PredictStep = Callable[[int, str], PredictedStep]
 """Maps a rank and target matrices to the memory of a training step."""
