@@ -135,10 +135,10 @@ def _list_cautions(runs: Sequence[ComparedRun]) -> Iterator[str]:
         yield "They are of other models or other data, so they can't be ranked."
         return
     seeds = Counter(replace(item.run.spec, seed=0) for item in runs)
-    if len(seeds) > 1 and min(seeds.values()) == 1:
-        yield "One seed each shows no more than a hint."
     if max(seeds.values()) > 1:
         yield "Runs that differ in their seed alone show how far luck goes."
+    else:
+        yield "One seed each shows no more than a hint."
     if few := next(filter(None, (say_too_few(item.state) for item in runs)), ""):
         yield few
     yield "Training loss, below, is of the rows that were trained on."

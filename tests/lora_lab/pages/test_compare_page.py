@@ -94,6 +94,7 @@ def test_held_out_losses_come_first_with_what_they_cannot_tell(ana: Visitor, lab
         ),
         ([{"seed": 0}, {"seed": 1}], "Runs that differ in their seed alone show how far luck goes."),
         ([{"rank": 1}, {"rank": 8}], "One seed each shows"),
+        ([{"rank": 1}, {"rank": 8}, {"rank": 8, "seed": 1}], "Runs that differ in their seed alone"),
         ([{"rank": 1}, {"model": "smollm2-135m"}], "They are of other models or other data"),
     ],
 )
