@@ -115,7 +115,24 @@ def _second_line(setting: GridSetting, form: str, measure: GridMeasure) -> tuple
         return (f"{len(setting.losses)} of {len(setting.cells)}",)
     if measure.name != "loss" or len(setting.losses) < 2:
         return ()
-    return (f"± {form.format((max(setting.losses) - min(setting.losses)) / 2)}",)
+    return (f"± {_format_spread((max(setting.losses) - min(setting.losses)) / 2, form)}",)
+
+
+def _format_spread(half_range: float, form: str) -> str:
+    """Format like the loss above it, with the digits that a smaller spread needs: 0.0004, not 0.00."""
+    said = form.format(half_range)
+    if half_range == 0:
+        return "0"
+    if float(said):
+        return said
+    digits = math.ceil(-math.log10(half_range))
+    return (
+        f"{half_range:.{digits}f}" if digits <= MOST_DIGITS else f"under {10**-MOST_DIGITS:.{MOST_DIGITS}f}"
+    )
+
+
+MOST_DIGITS = 6
+"""Digits of a spread after the point: the losses are means of 32-bit numbers."""
 
 
 MORE_COLUMNS: dict[str, tuple[str, ...]] = {

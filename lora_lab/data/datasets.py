@@ -91,6 +91,14 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
     (folder / "data.json").write_text(json.dumps(about), "utf-8")
 
 
+def read_label(folder: Path) -> str:
+    """Read the name of a run's data set, such as its file's; empty for a damaged one."""
+    try:
+        return str(json.loads((folder / "data.json").read_text("utf-8"))["label"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
 def load_saved(folder: Path) -> Dataset:
     """Read a run's data set. Raises LearnerError on a damaged one."""
     try:

@@ -137,6 +137,7 @@ class ComparePage:
             "charts": render(
                 "lora_lab/compare/charts.html",
                 runs=runs,
+                held_out=comparison.say_held_out(runs),
                 charts=list(comparison.render_charts(runs, narrow=narrow)),
                 addresses={
                     item.run.run_id: address_of(item.run.spec, run_id=item.run.run_id) for item in runs

@@ -119,7 +119,7 @@ FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
     ),
     "saved": ({"step": _is_whole}, {}),
     "gpu_memory": (dict.fromkeys(_GPU_BYTES, _is_whole), {}),
-    "evaluated": ({"loss_before": _is_number, "loss_after": _is_number}, {}),
+    "evaluated": ({"loss_before": _is_number, "loss_after": _is_number}, {"examples": _is_whole}),
     "finished": _ENDED,
     "stopped": _ENDED,
     "failed": ({"what": _is_text, "do_next": _is_text}, _ENDED[1]),

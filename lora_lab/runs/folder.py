@@ -71,6 +71,11 @@ class RunFolder:
         path = self.path / "spec.json"
         return _read_spec(path, path.stat().st_mtime_ns)
 
+    @property
+    def data_label(self) -> str:
+        """The name of its data set, such as the learner's file; the setting's value for a damaged one."""
+        return datasets.read_label(self.path) or self.spec.data
+
     def emit(self, kind: str, **values: Any) -> Event:
         return append_event(self.events_path, kind, **values)
 

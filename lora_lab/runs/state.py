@@ -25,6 +25,9 @@ class RunState:
     saved_step: int = 0
     loss_before: float | None = None
     loss_after: float | None = None
+    held_out_examples: int | None = None
+    """The number of examples that both losses are of; None before they are measured."""
+
     failure: Event | None = None
     queued_at: float = 0.0
     began_at: float | None = None
@@ -67,6 +70,11 @@ class RunState:
     def failure_text(self) -> str:
         """What went wrong and what to do next; empty unless it failed."""
         return f"{self.failure['what']} {self.failure['do_next']}" if self.failure else ""
+
+    @property
+    def train_examples(self) -> int | None:
+        """The number of examples that it trains on; None before it has started."""
+        return self.started.get("train_examples") if self.started else None
 
     @property
     def peak_bytes(self) -> int:
@@ -151,7 +159,12 @@ def _apply_event(state: RunState, event: Event) -> RunState:
         case "saved":
             return replace(state, saved_step=event["step"])
         case "evaluated":
-            return replace(state, loss_before=event["loss_before"], loss_after=event["loss_after"])
+            return replace(
+                state,
+                loss_before=event["loss_before"],
+                loss_after=event["loss_after"],
+                held_out_examples=event.get("examples"),
+            )
         case "finished" | "stopped" | "failed":
             return _apply_end(state, event)
     return state

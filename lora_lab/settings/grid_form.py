@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from lora_lab.settings.grid import AXES, Grid, grid_from, place_of_targets
 from lora_lab.settings.run_form import NAMES, OTHER, changed_flags, format_value
 from lora_lab.settings.urls import GRID
-from lora_lab.spec import BITS, OWN_DATA, VARIANTS, spec_from
+from lora_lab.spec import BITS, OWN_DATA, VARIANTS, RunSpec, spec_from
 from study.base.errors import LearnerError
 from study.content.declared import read_declared_list
 from study.content.yaml_reader import Fields
@@ -31,6 +31,8 @@ AXIS_LABELS = {
 }
 """The axes in the order of the form."""
 
+RATIO = "alpha_per_rank"
+SCALE_NAMES = {RATIO: "alpha / r"}
 NO_RATIO = "none"
 """In an address: one alpha for all cells, where the first preset has a ratio."""
 
@@ -73,6 +75,8 @@ def normalize_grid(grid: Grid) -> Grid:
         variants=tuple(sorted(grid.variants, key=VARIANTS.index)),
     )
     first = {field: getattr(grid, axis)[0] for axis, field in AXES.items()}
+    if grid.alpha_per_rank is not None:
+        first["alpha"] = RunSpec().alpha  # no cell uses it
     return replace(grid, base=replace(grid.base, **first))
 
 
@@ -135,16 +139,22 @@ def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
     if values.get("model") == OTHER:
         values["model"] = (form.get("model_other") or [""])[0].strip()
     lists = {axis: _split_parts(",".join(form.get(axis) or [])) for axis in AXES}
+    ratio = (form.get(RATIO) or [""])[0].strip()
+    if (form.get("scale") or [RATIO if ratio else "alpha"])[0] == RATIO:
+        values["alpha"] = str(RunSpec().alpha)
+        values[RATIO] = ratio
+    else:
+        ratio = ""
     empty = [label for axis, label in AXIS_LABELS.items() if not lists[axis]]
-    empty += [name for name, value in values.items() if not value and name != "data"]
+    empty += [SCALE_NAMES.get(name, name) for name, value in values.items() if not value and name != "data"]
     if empty:
         raise LearnerError(
             f"{', '.join(empty)}: nothing is chosen.", do_next="Give each at least one value; one is enough."
         )
-    ratio = (form.get("alpha_per_rank") or [""])[0].strip()
+    values.pop(RATIO, None)
     # Browsers don't send unticked checkboxes.
     base = spec_from({"checkpointing": "false"} | values | {"data": values.get("data") or OWN_DATA})
-    return normalize_grid(grid_from(base, lists | ({"alpha_per_rank": ratio} if ratio else {})))
+    return normalize_grid(grid_from(base, lists | ({RATIO: ratio} if ratio else {})))
 
 
 def _split_parts(text: str) -> list[str]:

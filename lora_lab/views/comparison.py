@@ -1,8 +1,9 @@
 """Several runs side by side: four overlaid charts, the settings in which they differ, and their answers."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -13,10 +14,12 @@ from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
+from lora_lab.views.held_out import say_too_few
 from study.base.units import as_bytes
 
 MOST_RUNS = 6
 ANSWERS_BESIDE = 4
+CLOSE_LOSSES = 0.05  # nats: below it, losses are shown with a third digit
 LETTERS = "ABCDEF"
 LINE_COLOURS: tuple[Colour, ...] = ("blue", "orange", "green", "purple", "brown", "ink")
 
@@ -80,6 +83,61 @@ def find_compared(lab: Lab, run_ids: Sequence[str]) -> list[ComparedRun]:
             item = ComparedRun(letter=LETTERS[at], colour=LINE_COLOURS[at], run=run, state=run.state())
             found.append(item)
     return found
+
+
+def say_held_out(runs: Sequence[ComparedRun]) -> str:
+    """Say which run ends lowest on held-out examples, and what warns of taking that for a finding.
+
+    Empty before a run's held-out loss is measured. Losses of other models or other data name no winner.
+    """
+    losses = {item.letter: (item.state.loss_before, item.state.loss_after) for item in runs}
+    measured = {
+        letter: (before, after)
+        for letter, (before, after) in losses.items()
+        if before is not None and after is not None and math.isfinite(after)
+    }
+    if not measured:
+        return ""
+    of = [item for item in runs if item.letter in measured]
+    cautions = list(_list_cautions(of)) if len(of) > 1 else list(filter(None, [say_too_few(of[0].state)]))
+    return " ".join((f"Held-out loss: {_rank_held_out(of, measured)}.", *cautions))
+
+
+def _rank_held_out(runs: Sequence[ComparedRun], losses: Mapping[str, tuple[float, float]]) -> str:
+    digits = 3 if 0 < _span(losses) < CLOSE_LOSSES else 2
+    said = {letter: f"{before:.{digits}f} → {after:.{digits}f}" for letter, (before, after) in losses.items()}
+    if len(set(said.values())) == 1:
+        return f"{next(iter(said.values()))}{' in each' if len(said) > 1 else ''}"
+    lowest = min(losses, key=lambda letter: losses[letter][1])
+    ends = {f"{after:.{digits}f}" for _, after in losses.values()}
+    if not _are_of_same_examples(runs) or len(ends) == 1:
+        return ", ".join(f"{letter} {each}" for letter, each in said.items())
+    rest = ", ".join(f"{letter} {each}" for letter, each in said.items() if letter != lowest)
+    return f"{lowest} ends lowest, {said[lowest]}; {rest}"
+
+
+def _span(losses: Mapping[str, tuple[float, float]]) -> float:
+    """Return the distance of the highest loss after training from the lowest."""
+    ends = [after for _, after in losses.values()]
+    return max(ends) - min(ends)
+
+
+def _are_of_same_examples(runs: Sequence[ComparedRun]) -> bool:
+    return len({(item.run.spec.model, item.run.spec.data) for item in runs}) == 1
+
+
+def _list_cautions(runs: Sequence[ComparedRun]) -> Iterator[str]:
+    if not _are_of_same_examples(runs):
+        yield "They are of other models or other data, so they can't be ranked."
+        return
+    seeds = Counter(replace(item.run.spec, seed=0) for item in runs)
+    if max(seeds.values()) > 1:
+        yield "Runs that differ in their seed alone show how far luck goes."
+    else:
+        yield "One seed each shows no more than a hint."
+    if few := next(filter(None, (say_too_few(item.state) for item in runs)), ""):
+        yield few
+    yield "Training loss, below, is of the rows that were trained on."
 
 
 def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[ComparisonChart]:
@@ -176,12 +234,18 @@ def _speed_title(runs: Sequence[ComparedRun]) -> str:
 def list_settings(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str], bool]]:
     """Return every setting, and the device: its name, its value in each run, and whether the runs differ."""
     columns = [
-        dict(run_view.settings_of(item.run.spec))
-        | {"data": item.run.spec.data, "device": _name_device(item.state)}
-        for item in runs
+        dict(run_view.settings_of(item.run.spec)) | {"data": data, "device": _name_device(item.state)}
+        for item, data in zip(runs, _name_data(runs), strict=True)
     ]
     rows = [(name, [column[name] for column in columns]) for name in columns[0]]
     return [(name, values, len(set(values)) > 1) for name, values in rows]
+
+
+def _name_data(runs: Sequence[ComparedRun]) -> list[str]:
+    """Name each run's data as the lab's list does; files of one name are told apart by their digest."""
+    named = [(item.run.data_label, item.run.spec.data) for item in runs]
+    files = Counter(label for label, _ in set(named))
+    return [f"{label} ({digest})" if files[label] > 1 else label for label, digest in named]
 
 
 IN_TITLE = frozenset({"model", "weights", "rank", "variant", "steps", "learning rate", "seed"})

@@ -11,6 +11,7 @@ from lora_lab.settings.grid import grid_from
 from lora_lab.settings.grid_form import address_of_grid
 from lora_lab.settings.run_form import address_of
 from lora_lab.spec import BITS_LABELS, OWN_DATA, STEPS_LIMITS, TARGET_SETS, TINY_MODEL, Bits, RunSpec
+from lora_lab.views.held_out import say_by_heart, say_too_few
 
 MUCH, SOME, SAME = 2.0, 1.2, 1.05
 """Factors of a right token's probability from which a change is called much, plain, or any at all."""
@@ -52,15 +53,17 @@ def outcome_of(spec: RunSpec, state: RunState, samples: Sequence[Mapping[str, An
             "the loop works, but what it answers means nothing.",
             answers="",
         )
-    return Outcome(
-        sentence=f"{steps} {_predicts(before - after, own=spec.data == OWN_DATA)}", answers=_answers(samples)
-    )
+    whose = "the answers on the app's cards"
+    if spec.data != OWN_DATA:
+        one = state.held_out_examples == 1
+        whose = "the answer of your held-out example" if one else "your examples' answers"
+    said = (f"{steps} {_predicts(before - after, whose)}", say_by_heart(state), say_too_few(state))
+    return Outcome(sentence=" ".join(filter(None, said)), answers=_answers(samples))
 
 
-def _predicts(fall: float, *, own: bool) -> str:
+def _predicts(fall: float, whose: str) -> str:
     """Say how much likelier a right token is: e to the fall of the loss, a mean of -log p(token)."""
     factor = math.exp(min(fall, 700.0))  # beyond it a float overflows
-    whose = "the answers on the app's cards" if own else "your examples' answers"
     if factor >= SAME:
         much = "much better" if factor >= MUCH else "better" if factor >= SOME else "a little better"
         times = f"the right one is {factor:.3g} times as likely as before."

@@ -18,9 +18,11 @@ from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import RunSpec
+from lora_lab.views.held_out import trains_on_same_rows
 from lora_lab.views.outcome import next_experiment, outcome_of
 from study.base.html import NO_HTML
 from study.ports.context import Visit
+from study.ports.today import LastRun
 from study.text.templates import render
 
 RUNS_SHOWN = 30
@@ -123,6 +125,7 @@ class RunPanel:
             "figures": run_view.read_progress(state, spec, stopping=run.stop_path.exists()),
             "curves": curves,
             "zoomed": window is not None,
+            "same_rows": trains_on_same_rows(spec, state),
             "ahead": self.count_ahead(run),
             "has_adapter": run.has_adapter,
         }
@@ -135,6 +138,7 @@ class RunPanel:
             "run": run,
             "state": state,
             "spec": spec,
+            "data_label": run.data_label,
             "settings": run_view.settings_of(spec),
             "stopping": run.stop_path.exists(),
             "again": address_of(spec),
@@ -231,7 +235,7 @@ def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
     return render(f"lora_lab/lab/{name.replace('-', '_')}.html", **values)
 
 
-def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> Markup | None:
+def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> LastRun | None:
     """Render one line for the Today page: on the newest run that this learner guessed about, else on any."""
     runs = lab.runs()
     guessed = predictions.context.store.predictions.run_ids(visit.profile.id)
@@ -241,7 +245,7 @@ def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> Markup | None:
         if not state.ended or state.loss_after is None:
             continue
         guess = predictions.guess_about(visit, run.run_id)
-        return render(
+        html = render(
             "lora_lab/lab/last_run.html",
             title=run_view.title_of(run.spec),
             state=state,
@@ -251,6 +255,7 @@ def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> Markup | None:
             if guess
             else None,
         )
+        return LastRun(html=html, is_own=guess is not None)
     return None
 
 

@@ -70,7 +70,7 @@ class TodayPage:
             open_quiz=self.ports.open_quiz(visit),
             streak=_format_streak(visit, moments),
             recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
-            last_run=(self.ports.last_run(visit) or ""),
+            last_run=self.ports.last_run(visit),
             weekdays=_list_weekdays(visit),
             lasts_until=_find_late_end(visit),
             **self._concepts(visit),

@@ -28,7 +28,7 @@ from study.ports.learn import (
 )
 from study.ports.review import AskForCards, CardActivity, ExplainActivity, QuizActivity
 from study.ports.subjects import Subjects
-from study.ports.today import CardsDue, OpenQuiz
+from study.ports.today import CardsDue, LastRun, OpenQuiz
 from study.store.logs.tasks import TaskAttempt
 
 
@@ -64,8 +64,8 @@ class Ports:
     class_grader: ClassGrader = field(init=False)
     class_cards: WriteClassCards = field(init=False)
     open_quiz: Callable[[Visit], OpenQuiz | None] = lambda _: None
-    last_run: Callable[[Visit], str | None] = lambda _: None
-    """One line about the learner's last training run, or the lab's; None or empty without one."""
+    last_run: Callable[[Visit], LastRun | None] = lambda _: None
+    """The learner's last training run, or the lab's; None without one."""
 
     tasks_about: Callable[[Visit, str], Sequence[TaskLink]] = lambda *_: ()
     """By concept."""

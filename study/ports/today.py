@@ -33,6 +33,15 @@ class CardsDue:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LastRun:
+    """One line about a training run that has ended."""
+
+    html: str
+    is_own: bool
+    """Whether this learner guessed about it; else it may be anybody's on this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpenQuiz:
     """A quiz that was begun and not ended."""
 

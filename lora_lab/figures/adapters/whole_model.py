@@ -10,7 +10,7 @@ from lora_lab.figures.adapters import lora_to_scale
 from lora_lab.figures.components import by_component
 from lora_lab.figures.described import build_figure
 from lora_lab.figures.models import RANKS, every_model
-from lora_lab.memory.ledger import Ledger, predict_ledger, upper_bound
+from lora_lab.memory.ledger import Ledger, PredictedStep, predict_ledger, upper_bound
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import trainable_state_bytes
@@ -19,7 +19,7 @@ from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
-PredictStep = Callable[[int, str], Ledger]
+PredictStep = Callable[[int, str], PredictedStep]
 """Maps a rank and target matrices to the memory of a training step."""
 
 NUMBERS_PER_WEIGHT = 4  # the weight, its gradient, and AdamW's two running averages
@@ -50,10 +50,10 @@ class WholeSettings:
     targets: str = choice_field("Adapters on", TARGETS, default="all-linear")
 
 
-def predict_step(rank: int, targets: str) -> Ledger:
+def predict_step(rank: int, targets: str) -> PredictedStep:
     """Predict the memory of a training step with every row at full length, in bf16 on a CPU."""
     spec = RunSpec(rank=rank, targets=targets)
-    return predict_ledger(find_shape(spec.model), spec, upper_bound(spec), "bf16")
+    return PredictedStep(ledger=predict_ledger(find_shape(spec.model), spec, upper_bound(spec), "bf16"))
 
 
 def adapter_count(rank: int, targets: str = "all-linear") -> Count:
@@ -65,19 +65,21 @@ def build_glance_figure(predict: PredictStep = predict_step) -> Figure[GlanceSet
     """Return the figure of a newcomer's page."""
 
     def show(settings: GlanceSettings) -> FigureView:
-        return show_glance(settings, predict(settings.rank, "all-linear").total_bytes)
+        return show_glance(settings, predict(settings.rank, "all-linear"))
 
     return build_figure("lora-at-a-glance", show)
 
 
-def show_glance(settings: GlanceSettings, peak: int) -> FigureView:
-    """Build the view at one rank, for `peak` bytes at the peak of a training step."""
+def show_glance(settings: GlanceSettings, step: PredictedStep) -> FigureView:
+    """Build the view at one rank, for the memory of a training step."""
+    peak = step.ledger.total_bytes
     found = adapter_count(settings.rank)
     one = lora_to_scale.compute_numbers(lora_to_scale.MatrixSettings(rank=settings.rank))
     return FigureView(
         finding=(
             f"At rank {settings.rank}, the adapter makes up {as_percent(found.percent)} of all numbers. Only "
             f"the adapter is trained, and a training step needs about {as_bytes(peak)}."
+            f"{_say_provisional(step)}"
         ),
         numbers=(("trained", as_percent(found.percent)), ("memory", as_bytes(peak))),
         picture=lora_to_scale.draw_matrices(one),
@@ -124,8 +126,13 @@ def build_whole_figure(predict: PredictStep = predict_step) -> Figure[WholeSetti
     return build_figure("adapter-of-a-model", show)
 
 
-def show_whole(settings: WholeSettings, step: Ledger) -> FigureView:
+def _say_provisional(step: PredictedStep) -> str:
+    return f" {step.provisional}" if step.provisional else ""
+
+
+def show_whole(settings: WholeSettings, predicted: PredictedStep) -> FigureView:
     """Build the view at one setting, for the memory of a training step."""
+    step = predicted.ledger
     found = adapter_count(settings.rank, settings.targets)
     frozen = found.total - found.trainable
     full, base, kept = trainable_state_bytes(frozen), step.weights + step.constants, step.resident_bytes
@@ -134,7 +141,7 @@ def show_whole(settings: WholeSettings, step: Ledger) -> FigureView:
             f"Rank {settings.rank} trains {found.trainable:,} of {found.total:,} numbers, "
             f"{as_percent(found.percent)}. Training keeps {as_bytes(kept)}, not {as_bytes(full)}: the frozen "
             f"base in 4 bits and {as_bytes(kept - base)} for the adapter. With activations and the rest, a "
-            f"step needs {as_bytes(step.total_bytes)} at its peak."
+            f"step needs {as_bytes(step.total_bytes)} at its peak.{_say_provisional(predicted)}"
         ),
         numbers=(
             ("trained", f"{found.trainable:,}"),

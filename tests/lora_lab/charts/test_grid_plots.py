@@ -15,7 +15,7 @@ from lora_lab.charts.grid_maps import span_losses
 from lora_lab.charts.heat_map import TileMap, choose_shade, compute_contrast, words_on
 from lora_lab.charts.pareto_front import Box, ParetoPoint, front_of
 from lora_lab.charts.seeds import LOOKS
-from lora_lab.grids.findings import compare_ends
+from lora_lab.grids.findings import compare_ends, list_findings
 from lora_lab.grids.results import GridSetting, group_by_setting
 from lora_lab.spec import BITS, Bits
 from study.plots.plot import Plot, to_csv
@@ -47,6 +47,40 @@ def test_a_map_writes_every_value_into_its_tile_with_the_spread_of_the_seeds() -
         assert f"{setting.mean_loss:.2f}" in shown
         assert f"± {(max(setting.losses) - min(setting.losses)) / 2:.2f}" in shown
     assert "783" in texts(plots(settings)["grid-memory"])
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ((4.0, 4.0008), "± 0.0004"),
+        ((4.0, 4.3), "± 0.15"),
+        ((4.0, 4.0), "± 0"),
+        ((4.0, 4.0 + 1e-8), "± under 0.000001"),
+    ],
+)
+def test_a_small_spread_of_seeds_is_not_rounded_to_nothing(losses: tuple[float, float], said: str) -> None:
+    cells = [cell(loss, rank=2, bits="nf4", seed=seed) for seed, loss in enumerate(losses)]
+    others = [cell(5 + seed / 100, rank=8, bits="nf4", seed=seed) for seed in (0, 1)]
+    plot = plots(group_by_setting([*cells, *others]))["grid-loss"]
+    assert isinstance(plot.drawing, TileMap)
+    assert plot.drawing.tiles[0][0].words[1] == said
+
+
+def test_the_title_agrees_with_the_findings_about_two_seeds() -> None:
+    """Two seeds state a difference that their wide interval leaves, and no smaller one."""
+
+    def both(low: float) -> tuple[str, str]:
+        pair = [cell(low + seed / 1000, rank=8, bits="nf4", seed=seed) for seed in (0, 1)]
+        other = [cell(4.2 + seed / 1000, rank=2, bits="nf4", seed=seed) for seed in (0, 1)]
+        cells = group_by_setting([*pair, *other])
+        return plots(cells)["grid-loss"].title, list_findings(cells)[0].text
+
+    title, finding = both(4.0)
+    assert title.endswith("lower than all others by more than seed noise")
+    assert finding.startswith("r=8 ends 0.200 ± 0.003 lower than r=2")
+    title, finding = both(4.1985)
+    assert title.endswith("but seeds can't tell any other cell from it")
+    assert finding.startswith("No difference beyond seed noise between r=2 and r=8")
 
 
 @pytest.mark.parametrize("inches", [WIDE_INCHES, NARROW_INCHES])

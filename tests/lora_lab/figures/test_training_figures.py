@@ -8,7 +8,7 @@ from lora_lab.figures import FIGURES
 from lora_lab.figures.adapters import backward_graph, forward_types, merging, whole_model
 from lora_lab.figures.recorded import read_recording
 from lora_lab.figures.training import checkpointing, paged_optimizer, trained_tokens, training_memory
-from lora_lab.memory.ledger import COMPONENTS, Ledger, code_bytes, matrix_constant_bytes
+from lora_lab.memory.ledger import COMPONENTS, Ledger, PredictedStep, code_bytes, matrix_constant_bytes
 from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
 from lora_lab.parameters.shapes import find_shape
 from study.base.errors import LearnerError
@@ -173,10 +173,11 @@ def test_without_the_tokenizer_own_words_are_answered_with_what_to_do(tmp_path: 
         figure.answer({"prompt": "Mine", "answer": "Yours"})
 
 
-def predict_megabytes(rank: int, targets: str) -> Ledger:
+def predict_megabytes(rank: int, targets: str) -> PredictedStep:
     """A step of as many megabytes as the rank: half of them for the base, none kept for the adapter."""
     nothing = {name: 0 for name, _ in COMPONENTS}
-    return Ledger(**{**nothing, "weights": rank * 500_000, "activations": rank * 500_000})
+    ledger = Ledger(**{**nothing, "weights": rank * 500_000, "activations": rank * 500_000})
+    return PredictedStep(ledger=ledger)
 
 
 def test_both_figures_of_the_whole_model_show_the_same_step() -> None:

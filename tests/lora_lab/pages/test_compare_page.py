@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from lora_lab.data.datasets import Example, split_examples
 from lora_lab.engine.chat import MOST_RUNS, shared_base
 from lora_lab.lab import Lab
 from lora_lab.pages.compare import ComparePage
-from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.views.comparison import MOST_RUNS as MOST_COMPARED
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -60,6 +61,81 @@ def test_runs_in_the_address_are_overlaid_in_four_charts_with_what_they_show(ana
     longer = run_builders.training(lab.settings.runs_dir, steps=9, after_seconds=9)
     lower = words(ana.opens(address([found[0], longer])))
     assert re.search(r"Training loss: B is lowest at 3\.[0-6]\d; A 3\.73", lower)
+
+
+def own_file(lab: Lab, losses: tuple[float, float], *, examples: int = 1, **changed: Any) -> RunFolder:
+    """A run on a learner's file with these held-out losses."""
+    lines = [Example(prompt=f"What is {number}?", answer=str(number)) for number in range(5)]
+    data = split_examples(lines, label="facts.csv")
+    spec = replace(LIGHT, data=data.digest, **changed)
+    run = create_run(lab.settings.runs_dir, spec, data, now=run_builders.NOW)
+    run.emit("queued")
+    run_builders.train(run)
+    run.emit("evaluated", loss_before=losses[0], loss_after=losses[1], examples=examples)
+    run.emit("finished", step=3)
+    return run
+
+
+def test_held_out_losses_come_first_with_what_they_cannot_tell(ana: Visitor, lab: Lab) -> None:
+    found = [own_file(lab, (3.5, 3.38), rank=1), own_file(lab, (3.5, 3.95), rank=8)]
+    html = ana.opens(address(found))
+    shown = words(html)
+    assert "Held-out loss: A ends lowest, 3.50 → 3.38; B 3.50 → 3.95. One seed each shows no more" in shown
+    assert "140 rows to train on, 1 held out: too few to conclude." in shown
+    assert html.index('id="held-out"') < html.index('id="compare-loss"')
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            [{"rank": rank, "seed": seed} for rank in (1, 8) for seed in (0, 1)],
+            "Runs that differ in their seed alone",
+        ),
+        ([{"seed": 0}, {"seed": 1}], "Runs that differ in their seed alone show how far luck goes."),
+        ([{"rank": 1}, {"rank": 8}], "One seed each shows"),
+        ([{"rank": 1}, {"rank": 8}, {"rank": 8, "seed": 1}], "Runs that differ in their seed alone"),
+        ([{"rank": 1}, {"model": "smollm2-135m"}], "They are of other models or other data"),
+    ],
+)
+def test_seeds_and_data_decide_what_held_out_losses_may_say(
+    ana: Visitor, lab: Lab, changes: list[dict[str, Any]], said: str
+) -> None:
+    shown = words(ana.opens(address(some(lab, *changes))))
+    cautions = ("One seed each", "Runs that differ", "They are of other")
+    assert [each for each in cautions if each in shown] == [each for each in cautions if said[:9] == each[:9]]
+    assert said in shown
+    assert "Held-out loss: 5.50 → 2.25 in each." in shown
+
+
+def test_close_losses_get_a_third_digit_and_a_loss_that_is_no_number_ranks_nothing(
+    ana: Visitor, lab: Lab
+) -> None:
+    found = [
+        own_file(lab, (3.5, 3.381), rank=1, examples=50),
+        own_file(lab, (3.5, 3.384), rank=8, examples=50),
+    ]
+    shown = words(ana.opens(address(found)))
+    assert "A ends lowest, 3.500 → 3.381; B 3.500 → 3.384." in shown
+    assert "too few" not in shown
+    broken = own_file(lab, (3.5, float("nan")))
+    assert "Held-out loss: 3.50 → 3.38. " in words(ana.opens(address([found[0], broken])))
+    assert 'id="held-out"' not in ana.opens(address([broken]))
+
+
+def test_data_is_shown_by_the_name_of_its_file(ana: Visitor, lab: Lab) -> None:
+    own = own_file(lab, (3.5, 3.4))
+    html = ana.opens(address([own, *some(lab, {})]))
+    assert "≠ differs: data facts.csv the app's own cards" in words(html)
+    other = create_run(
+        lab.settings.runs_dir,
+        replace(LIGHT, data="0123456789ab"),
+        split_examples([Example(prompt=str(each), answer="?") for each in range(5)], label="facts.csv"),
+        now=run_builders.NOW,
+    )
+    other.emit("queued")
+    shown = words(ana.opens(address([own, other])))
+    assert f"differs: data facts.csv ({own.spec.data}) facts.csv (0123456789ab)" in shown
 
 
 def test_a_run_that_shared_its_steps_claims_no_peak_of_its_own(ana: Visitor, lab: Lab) -> None:

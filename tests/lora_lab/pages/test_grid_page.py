@@ -58,11 +58,23 @@ def test_a_list_that_cannot_be_read_says_which_and_keeps_the_address(ana: Visito
 
 
 @pytest.mark.parametrize(
-    ("seeds", "said"), [([0], "One seed can't tell"), ([0, 1], "Two seeds can hardly tell")]
+    ("seeds", "said"), [([0], "One seed can't tell"), ([0, 1], "Two seeds can tell only a large difference")]
 )
 def test_too_few_seeds_are_named_before_the_start(ana: Visitor, seeds: list[int], said: str) -> None:
     assert said in part(ana.sends("change", tiny_grid(ranks=[2, 8], seeds=seeds)), "cost")
     assert said not in part(ana.sends("change", tiny_grid(ranks=[2, 8], seeds=[0, 1, 2])), "cost")
+
+
+def test_the_form_offers_one_choice_of_the_scale_and_the_command_holds_only_that(ana: Visitor) -> None:
+    sent = TickForm(ana.opens("/grid")).values
+    assert sent["scale"] == ["alpha_per_rank"]
+    command = part(ana.sends("change", fields=sent | {"alpha": ["64"]}), "cost")
+    assert "--alpha-per-rank 2" in command
+    assert "--alpha 64" not in command
+    chosen = ana.sends("change", fields=sent | {"scale": ["alpha"], "alpha": ["64"]})
+    assert "--alpha 64" in part(chosen, "cost")
+    assert "--alpha-per-rank" not in part(chosen, "cost")
+    assert TickForm(ana.opens(chosen["url"])).values["scale"] == ["alpha"]
 
 
 def test_a_race_of_variants_at_one_rate_is_warned_of_and_one_press_sweeps_the_rates(ana: Visitor) -> None:

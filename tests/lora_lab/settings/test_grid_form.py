@@ -138,3 +138,26 @@ def test_one_alpha_for_all_cells_outlives_an_address() -> None:
     grid = normalize_grid(replace(grid_presets()[0].grid, alpha_per_rank=None))
     query = dict(parse_qsl(urlsplit(address_of_grid(grid)).query))
     assert grid_of_address(query) == grid
+
+
+@pytest.mark.parametrize(
+    ("scale", "alphas", "flags"),
+    [("alpha", {64.0}, ["--alpha", "64"]), ("alpha_per_rank", {4.0, 16.0, 64.0}, ["--alpha-per-rank", "2"])],
+)
+def test_only_the_chosen_one_of_alpha_and_its_ratio_counts(
+    scale: str, alphas: set[float], flags: list[str]
+) -> None:
+    grid = grid_of_form(form(scale=scale, alpha="64", alpha_per_rank="2"))
+    assert {spec.alpha for spec in grid.specs()} == alphas
+    words = command_of_grid(grid).split()
+    assert [word for word in words if word.startswith("--alpha")] == flags[:1]
+    assert words[words.index(flags[0]) + 1] == flags[1]
+
+
+def test_the_chosen_scale_needs_a_number_and_the_other_needs_none() -> None:
+    with pytest.raises(LearnerError, match="alpha / r: nothing is chosen"):
+        grid_of_form(form(scale="alpha_per_rank", alpha_per_rank=" "))
+    with pytest.raises(LearnerError, match="alpha: nothing is chosen"):
+        grid_of_form(form(scale="alpha", alpha=" "))
+    assert grid_of_form(form(scale="alpha_per_rank", alpha="", alpha_per_rank="2")).alpha_per_rank == 2
+    assert grid_of_form(form(scale="alpha", alpha="8", alpha_per_rank="")).base.alpha == 8

@@ -1,18 +1,25 @@
 """The introduction's first run: shared by the learners of a server, and shown beside each one's guess."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from lora_lab.data.batches import Length, row_sizes
 from lora_lab.data.datasets import own_dataset
+from lora_lab.figures.adapters.whole_model import (
+    GlanceSettings,
+    WholeSettings,
+    build_glance_figure,
+    build_whole_figure,
+)
 from lora_lab.lab import Lab
 from lora_lab.pages.train_parts import SettingParts
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.folder import RunFolder
 from lora_lab.settings.run_form import read_presets
-from lora_lab.views.first_run import FirstRun
+from lora_lab.views.first_run import FirstRun, predict_step
 from lora_lab.views.run_panel import last_run
 from study.base.errors import LearnerError
 from study.base.units import as_duration
@@ -117,15 +124,44 @@ def test_today_prefers_the_learners_own_run_and_says_the_guess_and_the_next_step
     end(first_run.lab.run(begun), after=3.5)
     other = replace(run_builders.TINY, rank=2)
     run_builders.finished(lab.settings.runs_dir, other, after_seconds=YEARS)
-    line = words(last_run(lab, guesses, visit) or "")
+    own = last_run(lab, guesses, visit)
+    assert own is not None
+    assert own.is_own
+    line = words(own.html)
     assert "held-out loss 4.40 → 3.50" in line
     assert "you predicted a held-out loss that falls, a peak of 500 MB" in line
     assert "a peak of 500 MB. " in line
     assert "what do you expect?" in line
     stranger = find_visit(guesses.context, browser_id="b2", query={})
-    said = words(last_run(lab, guesses, stranger) or "")
-    assert "r=2" in said
-    assert "predicted" not in said
+    others = last_run(lab, guesses, stranger)
+    assert others is not None
+    assert not others.is_own
+    assert "r=2" in others.html
+    assert "predicted" not in others.html
+
+
+def test_a_step_is_called_a_first_estimate_until_a_worker_has_counted_tokens_and_seen_the_machine(
+    lab: Lab,
+) -> None:
+    glance = build_glance_figure(partial(predict_step, lab))
+    first = glance.show(GlanceSettings(rank=8))
+    assert first.finding.endswith(
+        "A first estimate, until the training worker has counted the tokens of its examples and looked at "
+        "this machine."
+    )
+    cards = own_dataset()
+    lab.home.save_lengths(
+        "smollm2-135m", cards.digest, [Length(tokens=60, answer_tokens=20)] * len(cards.train)
+    )
+    counted = glance.show(GlanceSettings(rank=8))
+    assert counted.finding.endswith("A first estimate, until the training worker has looked at this machine.")
+    assert dict(counted.numbers)["memory"] != dict(first.numbers)["memory"]
+    lab.home.write_worker_state(state="ready", text="", device={"name": "CPU", "compute_dtype": "bf16"})
+    final = glance.show(GlanceSettings(rank=8))
+    assert "estimate" not in final.finding
+    assert final.numbers == counted.numbers
+    whole = build_whole_figure(partial(predict_step, lab)).show(WholeSettings(rank=8))
+    assert dict(whole.numbers)["peak of a step"] == dict(final.numbers)["memory"]
 
 
 def test_the_estimated_time_is_that_of_the_tokens_of_all_steps_as_on_the_lab_page(
@@ -140,4 +176,4 @@ def test_the_estimated_time_is_that_of_the_tokens_of_all_steps_as_on_the_lab_pag
     expected = as_duration(trained_tokens / 80)
     assert first_run.duration() == expected
     parts = SettingParts(lab, first_run.predictions).cost(spec, may_read=False)
-    assert f"About {expected} of training, from your last runs" in words(parts["notes"])
+    assert f"About {expected} of training, from the last runs on this machine" in words(parts["notes"])

@@ -15,6 +15,7 @@ from study.learner.path import path_ids
 from study.pages.review import ReviewPage
 from study.pages.today import TodayPage
 from study.ports.context import Context, find_visit
+from study.ports.today import LastRun
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
 from study.web.frame import load_header
@@ -213,6 +214,19 @@ def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the
     for concept in list(context.concepts.by_id)[:10]:
         context.store.lessons.mark(visit.profile.id, concept, "learn", "opened", at=visit.now)
     assert quiz.operations.known_concepts(visit.profile.id) is None
+
+
+@pytest.mark.parametrize(
+    ("is_own", "said"), [(False, "Last run on this machine r=1"), (True, "Last run r=1")]
+)
+def test_a_run_that_is_not_the_learners_own_is_called_the_machines(
+    today: TodayPage, now: datetime, is_own: bool, said: str
+) -> None:
+    profile = today.context.store.profiles.of_browser("b1", now=now)
+    today.context.store.preferences.change(profile.id, tour_seen=True)
+    assert "Last run" not in words(today.load(opened("b1")))
+    today.ports.last_run = lambda _: LastRun(html="r=1", is_own=is_own)
+    assert said in words(today.load(opened("b1")))
 
 
 def test_an_exam_left_open_is_offered(today: TodayPage, cards: CardExercise, now: datetime) -> None:

@@ -1,0 +1,51 @@
+"""What a held-out loss can't say: too few examples for a verdict, rows learnt by heart, one seed."""
+
+import math
+
+from lora_lab.runs.state import RunState
+from lora_lab.spec import RunSpec
+
+FEW_EXAMPLES = 10
+"""Below this number of held-out examples, one of them moves their mean loss by a tenth or more."""
+
+FAR_BELOW = 0.25
+"""The share of the held-out loss below which a training loss counts as far below it."""
+
+CLEAR_FALL = math.log(1.2)
+"""The fall of the held-out loss, in nats, from which right tokens are 1.2 times as likely: it helped."""
+
+LAST_STEPS = 3
+
+
+def say_too_few(state: RunState) -> str:
+    """Return `4 rows to train on, 1 held out: too few to conclude.`; empty for enough held-out examples."""
+    held_out, rows = state.held_out_examples, state.train_examples
+    if held_out is None or held_out >= FEW_EXAMPLES:
+        return ""
+    trained = f"{rows:,} {'row' if rows == 1 else 'rows'} to train on, " if rows else ""
+    return f"{trained}{held_out} held out: too few to conclude."
+
+
+def say_by_heart(state: RunState) -> str:
+    """Say that the rows were learnt by heart where the training loss ends far below a held-out loss that
+    rose, or hardly fell; else return an empty text.
+    """
+    before, after = state.loss_before, state.loss_after
+    if before is None or after is None or not state.steps:
+        return ""
+    losses = [float(step["loss"]) for step in state.steps[-LAST_STEPS:] if "loss" in step]
+    if not losses or not all(map(math.isfinite, (before, after, *losses))):
+        return ""
+    if max(losses) >= FAR_BELOW * after or before - after >= CLEAR_FALL:
+        return ""
+    course = "rose" if f"{after:.2f}" > f"{before:.2f}" and after > before else "hardly changed"
+    return (
+        f"The rows were learnt by heart: the training loss fell to {losses[-1]:.2g}, while the held-out loss "
+        f"{course}, {before:.2f} → {after:.2f}."
+    )
+
+
+def trains_on_same_rows(spec: RunSpec, state: RunState) -> bool:
+    """Return whether each step trains on all rows equally often, so that no step is on other examples."""
+    rows = state.train_examples
+    return rows is not None and rows > 0 and spec.batch % rows == 0
