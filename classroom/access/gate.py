@@ -15,7 +15,7 @@ REFUSAL = "Only the teacher's computer opens this page: to take part, open the a
 
 _READ = re.compile(
     r"/join/[0-9]{6}|/class/(join|help|help/events|[0-9]{6}|[0-9]{6}/(events|state|figure|cards|cards\.apkg)"
-    r"|static/(class\.css|student\.js|help\.js|figures\.(css|js)))"
+    r"|static/(class\.css|student\.js|help\.js|join\.js|figures\.(css|js)))"
 )
 _WRITE = re.compile(r"/class/(help|[0-9]{6}/(join|answer|name|study))")
 

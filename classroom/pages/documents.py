@@ -28,6 +28,7 @@ SCRIPTS = {
     "plans.js": ("ask.js",),
     "once.js": (),
     "help.js": (),
+    "join.js": (),
 }
 """Each page's own script, with what it shares with others."""
 

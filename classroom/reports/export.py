@@ -22,7 +22,7 @@ FILES = {
     ),
     "students.csv": (_CSV, "one row per student"),
     "items.csv": (_CSV, "one row per activity or question of a quiz"),
-    "moodle.csv": (_CSV, "for Moodle's gradebook"),
+    "moodle.csv": (_CSV, "for Moodle's gradebook; an empty grade counts as 0 in “Class total”"),
     "class.json": ("application/json", "everything, for programs"),
 }
 """The media type of each file, and what it has, for the report."""

@@ -107,6 +107,7 @@ function count(state) {
 }
 
 let ticking = null;
+let upAt = null; // the end of the time that was last told
 function clock(endsAt, now) {
   clearInterval(ticking);
   const place = byId('clock');
@@ -115,7 +116,11 @@ function clock(endsAt, now) {
   const draw = () => {
     const left = endsAt ? Math.max(0, Math.ceil((endsAt - Date.now() - ahead) / 1000)) : null;
     const dot = 'alone' in place.dataset && byId('answered-line').hidden ? '' : ' · ';
-    place.textContent = left === null ? '' : `${dot}${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')} left`;
+    const words = left ? `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')} left` : 'Time is up';
+    place.textContent = left === null ? '' : `${dot}${words}`;
+    if (left !== 0 || upAt === endsAt) return;
+    upAt = endsAt;
+    byId('live').textContent = 'Time is up.';
   };
   draw();
   if (endsAt) ticking = setInterval(draw, 500);

@@ -113,7 +113,11 @@ async function addFrom(path, fields, old = null) {
   const made = document.createElement('template');
   made.innerHTML = await answer.text();
   const entry = made.content.querySelector('li');
-  if (!old) { add(entry); return {}; }
+  if (!old) {
+    add(entry);
+    entry.querySelector('[name=kept]').focus(); // the form that made it closes
+    return {};
+  }
   entry.querySelector('[name=kept]').checked = old.querySelector('[name=kept]').checked;
   old.replaceWith(entry);
   entry.querySelector('[data-change]').focus();

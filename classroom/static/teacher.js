@@ -9,6 +9,7 @@ const FIGURE_REST_MS = 250;
 follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
   after = state.after;
   count(state);
+  byId('entrance').hidden = state.ended; // nobody gets into what has ended
   if (state.html === html) waiting = '';
   else redraw(state.html);
   showFigure(state.figure);

@@ -176,7 +176,7 @@ def teacher_state(live: LiveRoom) -> State:
         **counts,
     )
     moved = {"at": live.state.position, "html": common["figure"]} if shows_figure(live) else None
-    return {**_frame(live), **counts, "html": html, "figure": moved, "say": ""}
+    return {**_frame(live), **counts, "ended": live.state.ended, "html": html, "figure": moved, "say": ""}
 
 
 def shows_figure(live: LiveRoom) -> bool:

@@ -41,6 +41,11 @@ class Scheduling:
     desired_retention: float = DESIRED_RETENTION
     maximum_interval_days: int = MAXIMUM_INTERVAL_DAYS
 
+    @property
+    def whose(self) -> str:
+        """Whose the parameters are, for texts: "with your parameters", "with the usual parameters"."""
+        return "the usual" if self.parameters == DEFAULT_PARAMETERS else "your"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:

@@ -155,6 +155,7 @@ class CardSection:
             "plan": plan,
             "aim": desired_retention,
             "percent": format_percent,
+            "whose": scheduling.whose,
             "rated": bool(self.exercise.reviews.store.cards.last_durations_ms(visit.profile.id)),
         }
 
@@ -184,7 +185,7 @@ def workload_figure(plan: StudyPlan, scheduling: Scheduling) -> Plot:
             points=(),
             measured="",
             curves=(Curve(xs=AIMS, ys=tuple(w.reviews_a_day for w in found)),),
-            computed="simulated learner whose memory follows FSRS-6 with your parameters",
+            computed=f"simulated learner whose memory follows FSRS-6 with {scheduling.whose} parameters",
             x_label="desired retention",
             y_label="ratings per day",
             x_ticks=tuple((aim, format_percent(aim)) for aim in AIMS),

@@ -83,7 +83,9 @@ def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
             points=tuple(point_of(place, each.share) for place, each in zip(places, bins, strict=True)),
             measured="recalled, with its 95 % interval (Wilson)",
             curves=(Curve(xs=places, ys=tuple(each.expected for each in bins)),),
-            computed="expected by FSRS-6 with your parameters, mean over the same reviews",
+            computed=(
+                f"expected by FSRS-6 with {history.scheduling.whose} parameters, mean over the same reviews"
+            ),
             x_label="time since the last review",
             y_label="share recalled",
             x_ticks=tuple((place, each.label) for place, each in zip(places, bins, strict=True)),

@@ -43,6 +43,7 @@ from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
+from study.web.fresh_browser import stop_asking
 from study.web.security.access import may_use_lab
 
 GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
@@ -68,7 +69,8 @@ class GridPage:
         return self._page(_grid_of(query, shown), shown, may_read=may_use_lab(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        query = dict(frame.visit_of(self._context, request, event).query)
+        visit = frame.visit_of(self._context, request, event)
+        query = dict(visit.query)
         match event.get("act"):
             case "change":
                 return self._changed(event, query, may_read=may_use_lab(request))
@@ -77,7 +79,9 @@ class GridPage:
             case "poll":
                 return self._polled(event, query)
             case "start":
-                return self._started(event, query)
+                reply = self._started(event, query)
+                stop_asking(self._context, visit)
+                return reply
             case "filter" | "sort" | "plane" as what:
                 return self._arranged(what, event, query)
             case "upload":

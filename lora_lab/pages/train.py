@@ -50,6 +50,7 @@ from study.ports.review import AskForCards
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
+from study.web.fresh_browser import stop_asking
 from study.web.security.access import role_of
 
 LEARNERS_MAY = (
@@ -239,6 +240,7 @@ class LabPage:
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         self._predictions.started(visit, guess, run)
+        stop_asking(self._context, visit)
         concept_id = origin_fields(visit.query).get(ORIGIN, "")
         if concept_id in self._context.concepts.by_id:
             self._context.store.lessons.mark(visit.profile.id, concept_id, "try", "done", at=visit.now)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from random import Random
 
 from markupsafe import Markup
@@ -25,6 +24,7 @@ from quizzes.session.class_answers import (
     store_task,
 )
 from study.base.html import NO_HTML
+from study.content.search import count_whole_words
 from study.ports.classes import ClassOption, ClassQuestion
 from study.text.markup import to_html
 from study.text.templates import render
@@ -151,23 +151,33 @@ def _option(
 
 
 def search_class_questions(bank: Bank, words: str, *, rng: Random) -> list[ClassQuestion]:
-    """The first MOST_FOUND questions whose id, kind, stem, answers and concepts have every word.
+    """The best MOST_FOUND questions whose id, kind, stem, answers and concepts have every word.
 
-    A family is one question, with numbers drawn for this search.
+    First those with most of them as whole words in the stem, then in any text. A family is one question, with
+    numbers drawn for this search.
     """
     wanted = words.casefold().split()
     if not wanted:
         return []
     seed = rng.randrange(families.VARIANTS)
-    candidates = (question for question in bank.pool(seed=seed) if _has_all(question, wanted))
-    return [_build(bank, question) for question in islice(candidates, MOST_FOUND)]
+    found = [question for question in bank.pool(seed=seed) if _has_all(question, wanted)]
+
+    def count_whole(question: Question) -> tuple[int, int]:
+        return count_whole_words(words, question.stem), count_whole_words(words, _text_of(question))
+
+    found.sort(key=count_whole, reverse=True)
+    return [_build(bank, question) for question in found[:MOST_FOUND]]
 
 
 def _has_all(question: Question, wanted: Sequence[str]) -> bool:
+    searched = _text_of(question).casefold()
+    return all(word in searched for word in wanted)
+
+
+def _text_of(question: Question) -> str:
     drawn = "numbers drawn" if question.topic == families.TOPIC else ""
     texts = (question.id, question.kind, drawn, question.stem, *question.concepts, *question.task.texts)
-    searched = " ".join(texts).casefold()
-    return all(word in searched for word in wanted)
+    return " ".join(texts)
 
 
 def class_twins(bank: Bank, question_id: str) -> list[ClassQuestion]:

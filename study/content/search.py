@@ -79,6 +79,12 @@ def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[S
     return found
 
 
+def count_whole_words(words: str, text: str) -> int:
+    """Count the words asked for that stand in a text as whole words, whatever their endings."""
+    stems = {_stem(word) for word in WORD.findall(text.casefold())}
+    return sum(_stem(word) in stems for word in WORD.findall(words.casefold()))
+
+
 def _find(entries: list[SearchEntry], wanted: list[str]) -> list[_Hit]:
     texts = [_stems(f"{entry.title} {entry.about} {entry.text}") for entry in entries]
     weights = {}

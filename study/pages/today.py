@@ -44,7 +44,7 @@ class TodayPage:
                 profile_id = form_event.read_text(event, "profile")
                 self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
                 return {"goto": "/"}
-            case "new-here":
+            case "new-here" | "not-now":
                 self.context.store.preferences.change(visit.profile.id, asked_who=True)
                 return {}
             case "know":

@@ -16,6 +16,7 @@ from sqlalchemy import (
     func,
     insert,
     not_,
+    or_,
     select,
     union_all,
     update,
@@ -68,6 +69,11 @@ _ANSWER_TIMES = union_all(  # of cards, questions and explanations, as `Store.li
 )
 
 
+_WORK = (  # what is done by hand and takes some thought: no opened page, no setting, no draft
+    t.card_reviews, t.answers, t.explain_attempts, t.predictions, t.task_attempts, t.project_entries
+)  # fmt: skip
+
+
 class Profiles(StoreLog):
     """Profiles and the browsers that use them."""
 
@@ -103,6 +109,12 @@ class Profiles(StoreLog):
             .order_by(last.desc().nulls_last(), t.profiles.c.name)
         )
         return [read_row(SeenProfile, row) for row in self._rows(wanted)]
+
+    def has_worked(self, profile_id: str) -> bool:
+        """Return whether a profile has answered, guessed, solved or written anything."""
+        work = (exists().where(of_profile(table, profile_id)) for table in _WORK)
+        with self._database.read() as connection:
+            return bool(connection.scalar(select(or_(*work))))
 
     def find(self, profile_id: str) -> Profile | None:
         with self._database.read() as connection:

@@ -18,14 +18,20 @@ class Known:
 
 def list_known(context: Context, visit: Visit) -> list[Known]:
     """List who may sit at a browser whose guest has done nothing yet, the last one here first."""
-    profile, preferences, store = visit.profile, visit.preferences, context.store
-    if profile.named or preferences.tour_seen or preferences.asked_who or store.list_answer_times(profile.id):
+    profile, preferences, profiles = visit.profile, visit.preferences, context.store.profiles
+    if profile.named or preferences.tour_seen or preferences.asked_who or profiles.has_worked(profile.id):
         return []
     return [
         Known(id=each.id, name=each.name, seen="" if each.named else _describe(visit, each))
-        for each in store.profiles.list_seen()
+        for each in profiles.list_seen()
         if each.id != profile.id
     ]
+
+
+def stop_asking(context: Context, visit: Visit) -> None:
+    """Ask this browser no more, because its learner has begun what a profile doesn't keep, such as a run."""
+    if not visit.preferences.asked_who:
+        context.store.preferences.change(visit.profile.id, asked_who=True)
 
 
 def _describe(visit: Visit, seen: SeenProfile) -> str:

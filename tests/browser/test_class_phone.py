@@ -145,3 +145,14 @@ def test_a_phone_loads_little(classroom: Classroom) -> None:
     sizes = [request.sizes() for request in finished]
     assert len(sizes) >= 4
     assert sum(each["responseBodySize"] + each["responseHeadersSize"] for each in sizes) <= 60_000
+
+
+def test_half_a_code_is_told_how_many_digits_it_needs(classroom: Classroom) -> None:
+    phone = classroom.browser(width=360, height=740)
+    phone.goto(f"{classroom.address}/class/join")
+    code = phone.get_by_label("The six digits")
+    code.fill("12")
+    phone.get_by_role("button", name="Join").click()
+    assert code.evaluate("each => each.validationMessage") == "Type the six digits on the screen."
+    code.fill("123456")
+    assert code.evaluate("each => each.checkValidity()")

@@ -119,6 +119,7 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     teacher.context.set_offline(False)
     teacher.get_by_role("button", name="Add it to the plan").click()
     expect(names).to_have_count(11)
+    expect(teacher.locator("#entries li").last.get_by_role("checkbox")).to_be_focused()
     teacher.set_viewport_size({"width": 390, "height": 800})
     assert teacher.evaluate("document.documentElement.scrollWidth") <= 390
     teacher.get_by_label("Title").fill("Mine")
@@ -148,7 +149,7 @@ def test_a_refused_plan_stays_as_it_was_and_a_typed_question_is_changed(classroo
     form.get_by_role("button", name="Add it to the plan").click()
     expect(names).to_have_text([*planned, "How many bits?"])
     teacher.get_by_role("checkbox", name=planned[0]).uncheck()
-    teacher.get_by_label("Minutes, all in all").fill("soon")
+    teacher.get_by_label("Total minutes").fill("soon")
     save, cancel = (teacher.locator(".actions > *", has_text=text) for text in ("Save as my plan", "Cancel"))
     assert save.evaluate("each => each.offsetHeight") == cancel.evaluate("each => each.offsetHeight")
     save.click()
@@ -171,7 +172,7 @@ def test_a_refused_plan_stays_as_it_was_and_a_typed_question_is_changed(classroo
     expect(names).to_have_text([*planned, "How many bits has NF4?"])
     expect(teacher.get_by_role("button", name="Change “How many bits has NF4?”")).to_be_focused()
     teacher.get_by_label("Title").fill("Refused, then saved")
-    teacher.get_by_label("Minutes, all in all").fill("10")
+    teacher.get_by_label("Total minutes").fill("10")
     save.click()
     saved = teacher.get_by_role("status").filter(has_text="“Refused, then saved” is saved")
     expect(saved).to_be_visible()
@@ -212,3 +213,30 @@ def test_the_bar_of_the_projector_leaves_room_for_an_answer(classroom: Classroom
     bar = screen.locator(".corner").bounding_box()
     assert bar is not None
     assert bar["height"] <= 120
+
+
+def test_the_second_vote_names_the_first_ones_bars_and_says_that_time_is_up(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    ana = classroom.phone()
+    teacher.get_by_text("The plan", exact=True).click()
+    step = teacher.locator("li", has_text="What LoRA is for")
+    step.get_by_role("button", name="Vote", exact=True).click()
+    vote(ana, 1)
+    label = teacher.get_by_role("columnheader", name="First vote")
+    expect(teacher.locator(".bars .figures").first).to_be_visible()
+    step.get_by_role("button", name="Second vote").click()
+    expect(teacher.get_by_text("0 of 1 answered.")).to_be_visible()
+    assert label.evaluate("each => each.offsetHeight > 10 && each.offsetWidth > 40")
+    for page in (teacher, ana):
+        expect(page.locator("#clock")).to_contain_text("left")
+        page.evaluate("clock(Date.now() + 700, Date.now())")
+        expect(page.locator("#clock")).to_contain_text("Time is up")
+        expect(page.locator("#live")).to_have_text("Time is up.")
+    teacher.once("dialog", lambda dialog: dialog.accept())
+    expect(teacher.get_by_text("Students open")).to_be_attached()
+    teacher.get_by_role("button", name="End the class").click()
+    expect(teacher.get_by_role("heading", name="The class has ended")).to_be_visible()
+    expect(teacher.get_by_text("How students get in")).to_be_hidden()
+    teacher.once("dialog", lambda dialog: dialog.accept())
+    teacher.get_by_role("button", name="Open the class again").click()
+    expect(teacher.get_by_text("How students get in")).to_be_visible()

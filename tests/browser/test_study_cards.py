@@ -238,3 +238,26 @@ def test_the_ratings_are_in_view_however_long_the_answer_is(visit: Visit, width:
     assert below
     assert bar
     assert below["y"] + below["height"] <= bar["y"], "the bar doesn't cover what has the focus"
+
+
+BELOW_TITLE = """() => {
+  const box = (what) => document.querySelector(what).getBoundingClientRect();
+  const title = box('h1');
+  return { counts: box('.head p').top - title.bottom, meter: box('.meter').top - title.top };
+}"""
+
+
+@pytest.mark.parametrize("size", ["usual", "larger"])
+def test_the_counts_of_cards_stand_below_the_title_on_a_phone(visit: Visit, size: str) -> None:
+    visitor = visit(width=390, height=844)
+    visitor.page.add_init_script(f"localStorage.setItem('text-size', '{size}')")
+    page = visitor.open("/cards?new=5")
+    before = page.evaluate(BELOW_TITLE)
+    for rating in ("1", "1"):
+        answer_by_keyboard(page, rating)
+    counts = page.locator(".head p")
+    expect(counts).to_contain_text("2 in learning")
+    after = page.evaluate(BELOW_TITLE)
+    assert after["counts"] >= 0
+    assert counts.evaluate("each => each.offsetHeight / parseFloat(getComputedStyle(each).lineHeight)") < 2.5
+    assert after["meter"] == before["meter"]  # the counts keep their room

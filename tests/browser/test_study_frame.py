@@ -99,6 +99,22 @@ def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Vi
     assert box["height"] < 100
 
 
+@pytest.mark.parametrize("path", ["/", "/learn", "/practise", "/lab", "/progress", "/class"])
+@pytest.mark.parametrize("width", [390, 700])
+def test_the_largest_letters_leave_every_place_in_view(visit: Visit, path: str, width: int) -> None:
+    visitor = visit(width=width, height=844)
+    visitor.page.add_init_script("localStorage.setItem('text-size', 'larger')")
+    page = visitor.open(path)
+    menu = page.get_by_role("navigation", name="Places")
+    for name in ("Today", "Learn", "Practise", "Lab", "Class", "You"):
+        expect(menu.get_by_role("link", name=name, exact=True)).to_be_in_viewport(ratio=1)
+    expect(menu.get_by_role("button", name="Search")).to_be_in_viewport(ratio=1)
+    assert menu.evaluate("each => each.scrollWidth <= each.clientWidth")
+    box = menu.bounding_box()
+    assert box is not None
+    assert box["height"] <= (2 if width == 390 else 3) * 51  # rows
+
+
 def test_the_whole_menu_is_in_view_on_a_desktop(visit: Visit) -> None:
     visitor = visit()
     for path in ("/", "/learn", "/memory", "/settings", "/cards", "/quiz"):

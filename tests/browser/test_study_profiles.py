@@ -71,6 +71,15 @@ def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
     expect(page.locator(".who .name")).to_be_visible()
     expect(asked).to_have_count(0)
 
+    other = visit(width=390, height=844)
+    page = other.open("/quiz")
+    asked = page.get_by_role("group", name="Who are you?")
+    asked.get_by_role("button", name="Not now").click()
+    expect(asked).to_have_count(0)
+    other.open("/learn")
+    expect(page.locator(".who .name")).to_be_attached()
+    expect(asked).to_have_count(0)
+
 
 def test_the_first_answer_moves_nothing(visit: Visit) -> None:
     page = visit().open("/settings")

@@ -330,6 +330,7 @@ def test_the_self_test_has_its_address_here_and_tests_on_a_phone(context: Contex
             assert "<svg" not in there
             assert (await student.post("/class/help")).status_code == 200
             assert (await student.get("/class/static/help.js")).status_code == 200
+            assert (await student.get("/class/static/join.js")).status_code == 200
         async with Streaming(school.site, "/class/help/events", "ana") as stream:
             assert (await stream.next())["event"] == "beat"
 

@@ -44,7 +44,7 @@ class Preferences:
     """The id of the run at the end of the introduction."""
 
     asked_who: bool = False
-    """Whether this learner has said to be new at this machine."""
+    """Whether "Who are you?" is over: answered, put off, or out of place since a run was started here."""
 
     desired_retention: float = 0.9
     """The share of due cards to aim to recall."""

@@ -32,6 +32,15 @@ def test_questions_are_found_by_all_words_in_any_order(concepts: ConceptMap) -> 
     assert ids(bank, "nf4 xyzzy") == []
 
 
+def test_questions_with_the_whole_words_in_their_text_come_first(concepts: ConceptMap) -> None:
+    bank = load_bank(concepts)
+    found = search_class_questions(bank, "rank", rng=Random(1))
+    has_word = [bool(re.search(r"\brank", question.text, re.IGNORECASE)) for question in found]
+    assert has_word[0]
+    assert has_word == sorted(has_word, reverse=True)
+    assert len(found) == MOST_FOUND
+
+
 def test_each_kind_is_found_by_its_name(concepts: ConceptMap) -> None:
     bank = load_bank(concepts)
     for kind in KINDS:

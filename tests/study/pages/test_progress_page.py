@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 import lora_lab.quantities  # noqa: F401 - content is checked against it
 from flashcards.review.presenter import CardExercise, card_exercise
+from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import StudyPlan, Workload
 from flashcards.stats.progress import CardSection
 from quizzes.session.presenter import quiz_exercise
@@ -20,6 +21,7 @@ from study.pages.progress import ProgressPage
 from study.ports.context import Context, find_visit
 from study.ports.progress import Section
 from study.ports.subjects import Subjects
+from study.store.logs.fits import ParameterFit
 from study.store.logs.quizzes import QuizAnswer
 from study.text.templates import render
 from study.web.progress_files import register
@@ -103,12 +105,35 @@ def test_minutes_at_the_learners_pace_are_counted_as_they_are_said(minutes: floa
     now = Workload(desired_retention=0.9, reviews=60, busiest_day=4, asked=0, recalled=0, days=60)
     plan = StudyPlan(cards=1, days=60, new_a_day=1)
     values = {"aim": 0.9, "now": now, "usual": now, "minutes": minutes, "plan": plan, "percent": str}
-    html = render("flashcards/stats/workload.html", rated=True, **values)
+    html = render("flashcards/stats/workload.html", rated=True, whose="your", **values)
     assert f"1 rating per day , {said} your pace" in words(html)
     assert "with your parameters" in html
-    html = render("flashcards/stats/workload.html", rated=False, **values)
+    html = render("flashcards/stats/workload.html", rated=False, whose="the usual", **values)
     assert f"1 rating per day , {said} a usual pace" in words(html)
     assert "with the usual parameters" in html
+
+
+def test_parameters_are_called_yours_only_once_they_are(
+    page: ProgressPage, studied: str, cards: CardExercise, now: datetime
+) -> None:
+    texts = [words(page.load(opened(ANA))), str(page.act(DRAW, opened(ANA)))]
+    assert all("with the usual parameters" in text for text in texts)
+    assert not any("with your parameters" in text for text in texts)
+    usual = Scheduling().parameters
+    measures = {"log_loss": 0.3, "rmse_bins": 0.1, "auc": 0.7}
+    fit = ParameterFit(
+        fitted_at=now,
+        reviews=600,
+        held_out=120,
+        parameters=(*usual[:-1], usual[-1] + 0.01),
+        before=measures,
+        after=measures,
+        kept=True,
+    )
+    cards.reviews.store.fits.append(studied, fit)
+    texts = [words(page.load(opened(ANA))), str(page.act(DRAW, opened(ANA)))]
+    assert all("with your parameters" in text for text in texts)
+    assert not any("with the usual parameters" in text for text in texts)
 
 
 @pytest.mark.parametrize(("typed", "kept"), [("12", 0.7), ("100", 0.97), ("x", 0.9)])

@@ -18,6 +18,7 @@ from study.ports.context import Context, find_visit
 from study.ports.today import LastRun
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
+from study.store.logs.tasks import TaskAttempt
 from study.web.frame import load_header
 from tests.flashcards.card_events import shown
 from tests.visits import build_event, opened, query_of, words
@@ -54,7 +55,7 @@ def test_a_fresh_browser_is_asked_once_who_it_is(
     rate_one(cards, guest.id, 3, now - timedelta(days=1))
     ana = store.profiles.add("b1", "Ana", now=now)
     store.profiles.of_browser("nobody", now=now)
-    assert asks(today) == "Who are you? I am new here Guest learner · yesterday · 1 answer Ana"
+    assert asks(today) == "Who are you? I am new here Guest learner · yesterday · 1 answer Ana Not now"
     assert asks(today, "b1") == ""
     assert today.act({"act": "switch", "profile": ana.id}, opened("b2")) == {"goto": "/"}
     assert store.profiles.of_browser("b2", now=now).id == ana.id
@@ -64,6 +65,26 @@ def test_a_fresh_browser_is_asked_once_who_it_is(
     assert asks(today, "b3") == ""
     rate_one(cards, store.profiles.of_browser("b4", now=now).id, 3, now)
     assert asks(today, "b4") == ""
+
+
+def test_who_says_not_now_is_not_asked_again(today: TodayPage, now: datetime) -> None:
+    today.context.store.profiles.add("b1", "Ana", now=now)
+    assert asks(today).endswith("Not now")
+    assert today.act({"act": "not-now"}, opened("b2")) == {}
+    assert asks(today) == ""
+
+
+def test_a_browser_that_has_guessed_or_solved_a_task_is_not_asked_who_it_is(
+    today: TodayPage, now: datetime
+) -> None:
+    store = today.context.store
+    store.profiles.add("b1", "Ana", now=now)
+    guesses, solves = (store.profiles.of_browser(each, now=now).id for each in ("b2", "b3"))
+    store.predictions.make(guesses, setting={}, guess={}, at=now)
+    attempt = TaskAttempt(task_id="t-any", seed=1, response={}, correct=False, at=now)
+    store.tasks.write(solves, attempt)
+    assert [asks(today, each) for each in ("b2", "b3")] == ["", ""]
+    assert asks(today, "b4") != ""
 
 
 def test_a_browser_elsewhere_is_not_asked_who_it_is_and_takes_no_profile(

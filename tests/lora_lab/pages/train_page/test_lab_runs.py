@@ -11,12 +11,12 @@ from lora_lab.pages.train import LabPage
 from lora_lab.settings.run_form import read_presets
 from study.base.errors import LearnerError
 from study.ports.context import Context
-from study.web.frame import Reply
+from study.web.frame import Reply, load_header
 from study.web.security.middleware import COOKIE
 from tests.lora_lab import run_builders
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import LIGHT, Visitor, all_parts, asked, fields_of, part, uploads
-from tests.visits import build_event, words
+from tests.visits import build_event, opened, words
 
 
 def test_start_puts_the_shown_setting_on_disk(ana: Visitor, lab: Lab) -> None:
@@ -26,6 +26,14 @@ def test_start_puts_the_shown_setting_on_disk(ana: Visitor, lab: Lab) -> None:
     assert reply["say"] == "Run started."
     assert f"run={run.run_id}" in reply["url"]
     assert 'data-act="stop"' in " ".join(reply["parts"].values())
+
+
+def test_who_has_started_a_run_is_not_asked_who_it_is(context: Context, ana: Visitor, lab: Lab) -> None:
+    ben = Visitor(LabPage(context, lab, ask_for_cards=asked), cookies={COOKIE: "browser-of-ben"})
+    context.store.profiles.add("browser-of-cyd", "Cyd", now=context.clock())
+    assert "Who are you?" in load_header(context, opened("browser-of-ben"))[1]
+    ben.sends("start")
+    assert load_header(context, opened("browser-of-ben"))[1] == ""
 
 
 def test_equal_runs_in_the_list_are_told_apart_by_their_time(ana: Visitor, lab: Lab) -> None:
