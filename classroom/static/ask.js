@@ -46,7 +46,10 @@ function askForm(form, send) {
     if (told.error) return;
     form.reset();
     form.elements.kind.value = kind;
-    form.closest('details').open = false;
+    const fold = form.closest('details');
+    const focused = fold.contains(document.activeElement);
+    fold.open = false;
+    if (focused) fold.querySelector('summary').focus(); // a hidden button would lose it
   });
   fit();
 }

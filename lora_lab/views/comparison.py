@@ -86,7 +86,7 @@ def find_compared(lab: Lab, run_ids: Sequence[str]) -> list[ComparedRun]:
 
 
 def say_held_out(runs: Sequence[ComparedRun]) -> str:
-    """Say which run ends lowest on held-out examples, and what warns of taking that for a finding.
+    """Say which run ends lowest on held-out examples, and what warns of a hasty finding.
 
     Empty before a run's held-out loss is measured. Losses of other models or other data name no winner.
     """

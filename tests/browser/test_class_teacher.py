@@ -20,6 +20,7 @@ def test_a_question_typed_on_the_spot_and_what_a_student_takes_home(classroom: C
     assert violations(teacher) == []
     teacher.get_by_role("button", name="Ask now").click()
     expect(screen.locator("math")).to_be_visible()
+    expect(teacher.locator("summary", has_text="Ask something now")).to_be_focused()
     vote(ana, 1)
     press_next(teacher, "Voting closed")
     teacher.get_by_text("The plan", exact=True).click()
