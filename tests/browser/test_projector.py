@@ -20,6 +20,7 @@ TEXT_PX = "element => parseFloat(getComputedStyle(element).fontSize)"
 def lead_to(teacher: Page, position: int, phase: str) -> None:
     step = teacher.locator("ol.plan li").nth(position).locator(f"[data-phase={phase}]")
     step.evaluate("step => step.click()")
+    expect(step).to_have_attribute("aria-current", "step")  # a press before that would be refused as stale
 
 
 def test_an_answer_fits_or_has_parts_that_page_down_shows_first(classroom: Classroom) -> None:

@@ -55,7 +55,7 @@ def test_a_fresh_browser_is_asked_once_who_it_is(
     rate_one(cards, guest.id, 3, now - timedelta(days=1))
     ana = store.profiles.add("b1", "Ana", now=now)
     store.profiles.of_browser("nobody", now=now)
-    assert asks(today) == "Who are you? I am new here Guest learner · yesterday · 1 answer Ana Not now"
+    assert asks(today) == "Who are you? I am new here Not now Guest learner · yesterday · 1 answer Ana"
     assert asks(today, "b1") == ""
     assert today.act({"act": "switch", "profile": ana.id}, opened("b2")) == {"goto": "/"}
     assert store.profiles.of_browser("b2", now=now).id == ana.id
@@ -69,7 +69,7 @@ def test_a_fresh_browser_is_asked_once_who_it_is(
 
 def test_who_says_not_now_is_not_asked_again(today: TodayPage, now: datetime) -> None:
     today.context.store.profiles.add("b1", "Ana", now=now)
-    assert asks(today).endswith("Not now")
+    assert "Not now" in asks(today)
     assert today.act({"act": "not-now"}, opened("b2")) == {}
     assert asks(today) == ""
 
