@@ -65,7 +65,6 @@ class ProcessSync:
     """What to tell of, by room: whether others must read it at once."""
 
     _loop: asyncio.AbstractEventLoop | None = None
-    _telling: "asyncio.Task[None] | None" = None
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -78,8 +77,7 @@ class ProcessSync:
         if is_first:
             self.notices.listen(self._from_thread, connected=lambda: self._from_thread(""))
         self._readings, self._wake = {}, asyncio.Event()
-        self._telling = loop.create_task(self._tell())
-        self._tasks = {self._telling, loop.create_task(self._look())}
+        self._tasks = {loop.create_task(self._tell()), loop.create_task(self._look())}
 
     def changed(self, live: LiveRoom, *, urgent: bool) -> None:
         """Tell the others at the next tick: something is committed, or a phone came or went.
@@ -142,7 +140,7 @@ class ProcessSync:
         if reading.soon is not None:
             reading.soon.cancel()
             reading.soon = None
-        if self._telling is None or self._telling.cancelling():
+        if any(task.cancelling() for task in self._tasks):
             return  # the loop is ending: it would never run another task
         task = asyncio.get_running_loop().create_task(self._read(live))
         self._tasks.add(task)

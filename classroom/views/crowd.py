@@ -119,7 +119,7 @@ def findings(live: LiveRoom, position: int) -> tuple[str, ...]:
 
 def _running(live: LiveRoom, position: int) -> Mapping[str, ClassCell]:
     found = live.grids.get(position)
-    return {cell.run: cell for cell in found.cells} if found else {}
+    return {cell.claim: cell for cell in found.cells} if found else {}
 
 
 def _losses(live: LiveRoom, position: int) -> Mapping[str, float]:

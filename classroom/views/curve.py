@@ -33,7 +33,7 @@ def draw_curve(losses: Sequence[float], *, steps: int, guess: float, measured: f
         said += f", from {losses[0]:.3f} to {losses[-1]:.3f}"
     said += f"; your guess {guess:.4g}" + (f"; measured {measured:.3f}" if measured is not None else "")
     return render(
-        "classroom/screen/curve.html",
+        "classroom/curve.html",
         said=said,
         width=WIDTH,
         height=HEIGHT,

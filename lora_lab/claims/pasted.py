@@ -51,9 +51,6 @@ VISION = r".*(?:visual|vision_tower|vision_model|multi_modal_projector|merger).*
 """Modules of a vision tower and its projector; LLaMA-Factory leaves them out unless told otherwise
 (src/llamafactory/model/model_utils/visual.py, patch_target_modules)."""
 
-TARGETS_IN_PROSE = re.compile(r"\btarget[_ ]modules (\w+_\w+(?:, ?\w+_\w+)*)", re.I)
-"""`target_modules q_proj, v_proj`: a name of a module has a low line, unlike a word."""
-
 MOST_SCANNED = 3_000_000
 """Characters: 50 times the longest text."""
 
@@ -217,10 +214,7 @@ def _targets_of_lines(text: str) -> Any:
     if written in ("all", "all-linear"):
         return "all-linear"
     if written is None:
-        named = TARGETS_IN_PROSE.search(text)
-        if named is None:
-            return targets_in_prose(text) or UNKNOWN
-        written = named[1]
+        return targets_in_prose(text) or UNKNOWN
     return as_list(written) if written and written not in ("null", "None") else UNKNOWN
 
 

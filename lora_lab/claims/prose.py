@@ -2,7 +2,11 @@
 
 import re
 
+from lora_lab.claims.snippets import as_list
 from lora_lab.parameters.json_fields import parse_digits
+
+_TARGET_MODULES = re.compile(r"\btarget[_ ]modules (\w+_\w+(?:, ?\w+_\w+)*)", re.I)
+"""`target_modules q_proj, v_proj`, which counts wherever it stands."""
 
 _NAME = r"`?(?:\w+_(?:proj|lin|attn|fc|key_value|h_to_4h|4h_to_h)|Wqkv)`?"
 """A module's name as models have it: unlike a word, it has a low line."""
@@ -41,18 +45,21 @@ def parse_option_rank(written: str) -> int | None:
 
 
 def targets_in_prose(text: str) -> list[str] | None:
-    """Find the modules that a sentence adapts; None where none are named, or not in one way.
+    """Find the modules after `target_modules`, or else those that a sentence adapts; None where none are
+    named, or not in one way.
 
-    Every module that the text names must be in one list, in sentences that deny nothing: otherwise the names
-    may be of what was left alone, or of another run.
+    Every module that the sentences name must be in one list, and none of them may deny anything: otherwise
+    the names may be of what was left alone, or of another run.
     """
+    if named := _TARGET_MODULES.search(text):
+        return as_list(named[1])
     lists: set[tuple[str, ...]] = set()
     for sentence in _SENTENCE_END.split(text):
-        named = re.findall(_NAMES, sentence)
-        if not named:
+        names = re.findall(_NAMES, sentence)
+        if not names:
             continue
         found = [re.findall(_NAMES, match[1]) for match in _NAME_LIST.finditer(sentence)]
-        if len(found) != 1 or len(found[0]) != len(named) or _NEGATED.search(sentence):
+        if len(found) != 1 or len(found[0]) != len(names) or _NEGATED.search(sentence):
             return None
-        lists.add(tuple(name.strip("`") for name in named))
+        lists.add(tuple(name.strip("`") for name in names))
     return list(lists.pop()) if len(lists) == 1 else None

@@ -14,6 +14,7 @@ from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.settings.grid import AXES
 from lora_lab.spec import BITS, OPTIMIZERS, VARIANTS, ComputeType, RunSpec
+from study.base.module_parser import build_module_parser
 from study.base.yaml_loader import load_yaml
 
 TYPES = {"int": int, "path": Path}
@@ -52,11 +53,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         "unshared settings": {flag: keywords for flag, keywords in settings.items() if flag not in shared},
     }
     listed = {"models": ", ".join(load_catalogue()), "schemes": ", ".join(SCHEMES)}
-    parser = argparse.ArgumentParser(
-        prog="python -m lora_lab",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("lora_lab", description)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in tables["commands"].items():
         added = commands.add_parser(name, help=command["help"])

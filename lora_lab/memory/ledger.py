@@ -79,15 +79,6 @@ COMPONENTS: tuple[tuple[str, str], ...] = (
 """Field name and label that a learner reads, bottom of the bar first."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictedStep:
-    """The memory of a training step, and what it waits for."""
-
-    ledger: Ledger
-    provisional: str = ""
-    """Why another number may replace it, as a sentence; empty for a final one."""
-
-
 def predict_ledger(
     shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, graph: bool = False
 ) -> Ledger:

@@ -9,7 +9,6 @@ from lora_lab.views.grid_report import report_variables
 from study.base.errors import LearnerError
 from study.ports.context import Context, find_visit
 from study.text.templates import render
-from study.web.downloads import not_found
 from study.web.security.middleware import browser_of
 
 
@@ -35,12 +34,9 @@ def register(site: FastAPI, context: Context, service: ProjectService) -> None:
     @site.get("/projects/{project_id}/report.html")
     def report(project_id: str, request: Request) -> Response:
         """Return the report, to open in the browser and save from there."""
-        try:
-            browser_id = browser_of(request.cookies)
-            visitor = find_visit(context, browser_id=browser_id, query=dict(request.query_params))
-            progress = service.read_progress(visitor, service.find(project_id))
-            html = project_report(service, progress, by=visitor.profile.name)
-        except LearnerError as error:
-            return not_found(str(error))
+        browser_id = browser_of(request.cookies)
+        visitor = find_visit(context, browser_id=browser_id, query=dict(request.query_params))
+        progress = service.read_progress(visitor, service.find(project_id))
+        html = project_report(service, progress, by=visitor.profile.name)
         named = {"Content-Disposition": f'inline; filename="{project_id}.html"', "Cache-Control": "no-store"}
         return Response(html, media_type="text/html; charset=utf-8", headers=named)

@@ -51,9 +51,28 @@ class Preview:
         return not self.machine_bytes or self.ledger.total_bytes < self.machine_bytes
 
     @property
+    def provisional(self) -> str:
+        """Why other numbers may replace these, as a sentence; empty for final ones."""
+        missing = []
+        if not self.row_is_known:
+            missing.append("counted the tokens of its examples")
+        if not self.compute_is_measured:
+            missing.append("looked at this machine")
+        return f"A first estimate, until the training worker has {' and '.join(missing)}." if missing else ""
+
+    @property
     def in_short(self) -> str:
         """The two cost numbers as one short text, for screen readers."""
         return f"{as_count(self.count.trainable)} trainable, {as_bytes(self.ledger.total_bytes)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedStep:
+    """The memory of a training step, and what it waits for."""
+
+    ledger: memory.Ledger
+    provisional: str = ""
+    """Why another number may replace it, as a sentence; empty for a final one."""
 
 
 def build_preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:

@@ -32,7 +32,6 @@ AXIS_LABELS = {
 """The axes in the order of the form."""
 
 RATIO = "alpha_per_rank"
-SCALE_NAMES = {RATIO: "alpha / r"}
 NO_RATIO = "none"
 """In an address: one alpha for all cells, where the first preset has a ratio."""
 
@@ -140,21 +139,19 @@ def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
         values["model"] = (form.get("model_other") or [""])[0].strip()
     lists = {axis: _split_parts(",".join(form.get(axis) or [])) for axis in AXES}
     ratio = (form.get(RATIO) or [""])[0].strip()
-    if (form.get("scale") or [RATIO if ratio else "alpha"])[0] == RATIO:
-        values["alpha"] = str(RunSpec().alpha)
-        values[RATIO] = ratio
-    else:
-        ratio = ""
+    by_ratio = (form.get("scale") or [RATIO if ratio else "alpha"])[0] == RATIO
+    if by_ratio:
+        values.pop("alpha", None)  # no cell uses it
     empty = [label for axis, label in AXIS_LABELS.items() if not lists[axis]]
-    empty += [SCALE_NAMES.get(name, name) for name, value in values.items() if not value and name != "data"]
+    empty += [name for name, value in values.items() if not value and name != "data"]
+    empty += ["alpha / r"] if by_ratio and not ratio else []
     if empty:
         raise LearnerError(
             f"{', '.join(empty)}: nothing is chosen.", do_next="Give each at least one value; one is enough."
         )
-    values.pop(RATIO, None)
     # Browsers don't send unticked checkboxes.
     base = spec_from({"checkpointing": "false"} | values | {"data": values.get("data") or OWN_DATA})
-    return normalize_grid(grid_from(base, lists | ({RATIO: ratio} if ratio else {})))
+    return normalize_grid(grid_from(base, lists | ({RATIO: ratio} if by_ratio else {})))
 
 
 def _split_parts(text: str) -> list[str]:

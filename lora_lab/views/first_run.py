@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
-from lora_lab.memory.ledger import PredictedStep
 from lora_lab.predictions.judging import course_of
 from lora_lab.predictions.run_predictions import Predictions
-from lora_lab.runs.cost_preview import Preview, build_preview, training_seconds
+from lora_lab.runs.cost_preview import PredictedStep, build_preview, training_seconds
 from lora_lab.settings.run_form import address_of, read_presets
 from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import at_rank
@@ -116,13 +115,4 @@ def predict_step(lab: Lab, rank: int, targets: str) -> PredictedStep:
     """
     spec = replace(read_presets()[0].spec, rank=rank, targets=targets)
     found = build_preview(lab.home, spec, lab.uploads.find(spec.data).digest)
-    return PredictedStep(ledger=found.ledger, provisional=_say_provisional(found))
-
-
-def _say_provisional(found: Preview) -> str:
-    missing = []
-    if not found.row_is_known:
-        missing.append("counted the tokens of its examples")
-    if not found.compute_is_measured:
-        missing.append("looked at this machine")
-    return f"A first estimate, until the training worker has {' and '.join(missing)}." if missing else ""
+    return PredictedStep(ledger=found.ledger, provisional=found.provisional)

@@ -11,8 +11,8 @@ FEW_EXAMPLES = 10
 FAR_BELOW = 0.25
 """The share of the held-out loss below which a training loss counts as far below it."""
 
-CLEAR_FALL = math.log(1.2)
-"""The fall of the held-out loss, in nats, from which right tokens are 1.2 times as likely: it helped."""
+CLEARLY_BETTER = 1.2
+"""From here on, right tokens of held-out answers are so many times as likely that training helped."""
 
 LAST_STEPS = 3
 
@@ -36,7 +36,7 @@ def say_by_heart(state: RunState) -> str:
     losses = [float(step["loss"]) for step in state.steps[-LAST_STEPS:] if "loss" in step]
     if not losses or not all(map(math.isfinite, (before, after, *losses))):
         return ""
-    if max(losses) >= FAR_BELOW * after or before - after >= CLEAR_FALL:
+    if max(losses) >= FAR_BELOW * after or before - after >= math.log(CLEARLY_BETTER):
         return ""
     course = "rose" if f"{after:.2f}" > f"{before:.2f}" and after > before else "hardly changed"
     return (

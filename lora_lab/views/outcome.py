@@ -11,10 +11,10 @@ from lora_lab.settings.grid import grid_from
 from lora_lab.settings.grid_form import address_of_grid
 from lora_lab.settings.run_form import address_of
 from lora_lab.spec import BITS_LABELS, OWN_DATA, STEPS_LIMITS, TARGET_SETS, TINY_MODEL, Bits, RunSpec
-from lora_lab.views.held_out import say_by_heart, say_too_few
+from lora_lab.views.held_out import CLEARLY_BETTER, say_by_heart, say_too_few
 
-MUCH, SOME, SAME = 2.0, 1.2, 1.05
-"""Factors of a right token's probability from which a change is called much, plain, or any at all."""
+MUCH, SAME = 2.0, 1.05
+"""Factors of a right token's probability from which a change is called much, or any at all."""
 
 SHARED_WORDS = 0.5
 """The share of the right answer's longer words from which a sample answer counts as holding it."""
@@ -65,7 +65,8 @@ def _predicts(fall: float, whose: str) -> str:
     """Say how much likelier a right token is: e to the fall of the loss, a mean of -log p(token)."""
     factor = math.exp(min(fall, 700.0))  # beyond it a float overflows
     if factor >= SAME:
-        much = "much better" if factor >= MUCH else "better" if factor >= SOME else "a little better"
+        plain = "better" if factor >= CLEARLY_BETTER else "a little better"
+        much = "much better" if factor >= MUCH else plain
         times = f"the right one is {factor:.3g} times as likely as before."
         return f"it predicts the next word of {whose} {much}: {times}"
     if factor > 1 / SAME:

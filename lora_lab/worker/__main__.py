@@ -56,6 +56,7 @@ from lora_lab.worker.training.work import shape_for
 from study.base.errors import LearnerError, first_line
 from study.base.json_lines import open_answers
 from study.base.model_files import Progress
+from study.base.module_parser import build_module_parser
 
 WARM_BITS: Bits = "nf4-dq"
 
@@ -97,11 +98,7 @@ def main() -> int:
 
 
 def _read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m lora_lab.worker",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("lora_lab.worker", __doc__)
     parser.add_argument("--home", type=Path, default=Path("."))
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--run", type=Path, help="do this run and end")

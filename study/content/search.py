@@ -81,8 +81,7 @@ def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[S
 
 def count_whole_words(words: str, text: str) -> int:
     """Count the words asked for that stand in a text as whole words, whatever their endings."""
-    stems = {_stem(word) for word in WORD.findall(text.casefold())}
-    return sum(_stem(word) in stems for word in WORD.findall(words.casefold()))
+    return sum(f" {stem} " in _stems(text) for stem in _stems(words).split())
 
 
 def _find(entries: list[SearchEntry], wanted: list[str]) -> list[_Hit]:

@@ -17,6 +17,7 @@ from study.ports.ports import Ports
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
+from study.web.fresh_browser import stop_asking
 
 GLANCE = "lora-at-a-glance"
 WEEK = timedelta(days=7)
@@ -45,7 +46,7 @@ class TodayPage:
                 self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
                 return {"goto": "/"}
             case "new-here" | "not-now":
-                self.context.store.preferences.change(visit.profile.id, asked_who=True)
+                stop_asking(self.context, visit)
                 return {}
             case "know":
                 self.context.store.preferences.change(visit.profile.id, tour_seen=True)

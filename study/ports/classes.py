@@ -219,8 +219,8 @@ class ClassCell:
     """The held-out loss after training; None until it is measured."""
 
     @property
-    def run(self) -> str:
-        """Its place as a student claims it: `row/column/seed`."""
+    def claim(self) -> str:
+        """Its place as a student claims it, `row/column/seed`."""
         return "/".join(map(str, self.place))
 
 
@@ -246,8 +246,8 @@ class ClassGridState:
 
     @property
     def losses(self) -> Mapping[str, float]:
-        """The held-out losses that are measured, by run."""
-        return {cell.run: cell.loss for cell in self.cells if cell.loss is not None}
+        """The held-out losses that are measured, by claim."""
+        return {cell.claim: cell.loss for cell in self.cells if cell.loss is not None}
 
     @property
     def ended(self) -> bool:

@@ -1,6 +1,8 @@
-"""What Today says of a learner's cards, and of a quiz that was left open."""
+"""What Today says of a learner's cards, of a quiz that was left open, and of the last run."""
 
 from dataclasses import dataclass
+
+from markupsafe import Markup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class CardsDue:
 class LastRun:
     """One line about a training run that has ended."""
 
-    html: str
+    html: Markup
     is_own: bool
     """Whether this learner guessed about it; else it may be anybody's on this machine."""
 

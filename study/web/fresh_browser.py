@@ -29,7 +29,7 @@ def list_known(context: Context, visit: Visit) -> list[Known]:
 
 
 def stop_asking(context: Context, visit: Visit) -> None:
-    """Ask this browser no more, because its learner has begun what a profile doesn't keep, such as a run."""
+    """Ask this browser no more: its learner has answered, put it off, or begun what no profile keeps."""
     if not visit.preferences.asked_who:
         context.store.preferences.change(visit.profile.id, asked_who=True)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from benchmarks.app_process import start
 from study.base.module_parser import build_module_parser
 from study.base.settings import ROOT
 from tests.browser.chromium import launch_chromium
-from tests.browser.screenshots import serve
 
 PLAN = "lab-45"
 PHONE = {"width": 390, "height": 844}
@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
-        server, address = serve(Path(data), "--class")
+        server, address = start(["app.py", "--class"], Path(data))
         browser = launch_chromium(playwright)
         try:
             Lesson(browser, address, options.out, options.students).play()

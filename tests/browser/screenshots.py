@@ -6,8 +6,6 @@
 Learn and Visualize of each, and every study mode of a few (`make screenshots ARGS=--concepts`).
 """
 
-import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.app_process import start
 from study.base.module_parser import build_module_parser
 from study.base.settings import ROOT
 from study.content.concepts import concept_address, load_concepts
@@ -178,7 +177,7 @@ def main() -> None:
         if not options.concepts:
             train(Path(data))
         pages = concept_pages() if options.concepts else PAGES
-        server, address = serve(Path(data))
+        server, address = start(["app.py"], Path(data))
         browser = launch_chromium(playwright)
         faults: list[str] = []
         try:
@@ -203,23 +202,6 @@ def train(data: Path) -> None:
     lists = ["--ranks", "2,8,32", "--bits", "nf4,bf16", "--seeds", "0,1,2"]
     command = [sys.executable, "-m", "lora_lab", "sweep", "--model", "tiny-random", "--steps", "5", *lists]
     subprocess.run([*command, "--data-folder", str(data)], cwd=ROOT, check=True)
-
-
-def serve(data: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
-    """The app on a free port."""
-    server = subprocess.Popen(
-        [sys.executable, "app.py", "--port", "0", "--data-folder", str(data), *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ,
-    )
-    assert server.stdout is not None
-    for line in server.stdout:
-        ready = re.search(r"Ready: (http://\S+)", line)
-        if ready:
-            return server, ready[1]
-    raise SystemExit("The app did not start.")
 
 
 def visit(

@@ -10,10 +10,11 @@ from lora_lab.figures.adapters import lora_to_scale
 from lora_lab.figures.components import by_component
 from lora_lab.figures.described import build_figure
 from lora_lab.figures.models import RANKS, every_model
-from lora_lab.memory.ledger import Ledger, PredictedStep, predict_ledger, upper_bound
+from lora_lab.memory.ledger import Ledger, predict_ledger, upper_bound
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import trainable_state_bytes
+from lora_lab.runs.cost_preview import PredictedStep
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field

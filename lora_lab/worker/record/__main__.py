@@ -8,7 +8,6 @@
 Each writes one file of `lora_lab/figures/data/`, which names model, machine, library versions, date and seed.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.record.training import record_training
 from lora_lab.worker.record.weights import record_weights
 from lora_lab.worker.training.packing import encode_example
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 
 
@@ -47,11 +47,7 @@ MEASURES: dict[str, Callable[[Path, Machine], dict[str, Any]]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m lora_lab.worker.record",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("lora_lab.worker.record", __doc__)
     parser.add_argument("what", choices=list(MEASURES))
     what = parser.parse_args().what
     quiet_libraries()

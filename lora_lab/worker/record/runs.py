@@ -8,7 +8,6 @@ provenance. The functions of the lab's own loop (worker/training/loop.py) do the
 they are given.
 """
 
-import argparse
 import json
 import random
 import sys
@@ -41,6 +40,7 @@ from lora_lab.worker.training.packing import (
     pack_examples,
 )
 from lora_lab.worker.training.session import ModelSession, attach_adapter, open_session
+from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 
 TRAIN, HELD_OUT = 24, 4
@@ -284,11 +284,7 @@ def _changed_share(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
 
 def main() -> int:
     """Record the runs that are named, or all."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lora_lab.worker.record.runs",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_module_parser("lora_lab.worker.record.runs", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}")
     names = parser.parse_args().names or list(RECIPES)
     if unknown := sorted(set(names) - set(RECIPES)):

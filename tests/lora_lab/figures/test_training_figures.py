@@ -8,9 +8,10 @@ from lora_lab.figures import FIGURES
 from lora_lab.figures.adapters import backward_graph, forward_types, merging, whole_model
 from lora_lab.figures.recorded import read_recording
 from lora_lab.figures.training import checkpointing, paged_optimizer, trained_tokens, training_memory
-from lora_lab.memory.ledger import COMPONENTS, Ledger, PredictedStep, code_bytes, matrix_constant_bytes
+from lora_lab.memory.ledger import COMPONENTS, Ledger, code_bytes, matrix_constant_bytes
 from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
 from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.cost_preview import PredictedStep
 from study.base.errors import LearnerError
 from study.base.units import GB, MB
 from tests.visits import words

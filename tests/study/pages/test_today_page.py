@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from markupsafe import Markup
 
 from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import CardExercise
@@ -246,7 +247,7 @@ def test_a_run_that_is_not_the_learners_own_is_called_the_machines(
     profile = today.context.store.profiles.of_browser("b1", now=now)
     today.context.store.preferences.change(profile.id, tour_seen=True)
     assert "Last run" not in words(today.load(opened("b1")))
-    today.ports.last_run = lambda _: LastRun(html="r=1", is_own=is_own)
+    today.ports.last_run = lambda _: LastRun(html=Markup("r=1"), is_own=is_own)
     assert said in words(today.load(opened("b1")))
 
 
