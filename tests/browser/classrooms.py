@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 PHONE = {"width": 360, "height": 740}
 
@@ -26,7 +27,7 @@ class Classroom:
 
     def watched(self, page: Page) -> Page:
         """Note errors and requests that leave the app."""
-        page.on("console", lambda m: self._note(m.text) if m.type in ("error", "warning") else None)
+        page.on("console", self._on_console)
         page.on("pageerror", lambda error: self._note(str(error)))
         page.on("request", lambda r: None if r.url.startswith(self.address) else self._note(r.url))
         return page
@@ -54,6 +55,10 @@ class Classroom:
         page.goto(f"{self.address}/class/{self.code}/screen")
         expect(page.locator("#now h1")).to_be_visible()
         return page
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._note(f"{message.text} ({urlsplit(message.location['url']).path})")
 
     def _note(self, text: str) -> None:
         self.problems.append(text)

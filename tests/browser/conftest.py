@@ -63,7 +63,7 @@ class Visitor:
 
     def _on_console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
-            self.problems.append(f"console: {message.text}")
+            self.problems.append(f"console: {message.text} ({urlsplit(message.location['url']).path})")
 
     def _on_crash(self, error: Any) -> None:
         self.problems.append(f"crash: {error}")

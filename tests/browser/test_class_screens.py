@@ -42,7 +42,7 @@ def test_a_refusal_goes_when_the_class_goes_on(classroom: Classroom) -> None:
     press_next(teacher, "The guesses")
     expect(ana.locator("#now")).to_contain_text("You sent no answer to this one")
     expect(ana.locator("#trouble")).to_be_hidden()
-    classroom.problems = [p for p in classroom.problems if "400" not in p]
+    classroom.problems = [p for p in classroom.problems if "status of 400" not in p]
 
 
 def test_the_teachers_page_may_be_projected_and_its_buttons_look_as_they_are(classroom: Classroom) -> None:
