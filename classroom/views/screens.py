@@ -163,7 +163,6 @@ def teacher_state(live: LiveRoom) -> State:
             }
             for student in live.students.values()
         ],
-        shown=True,
         advice=ADVICE_TEXTS[found] if found and live.state.phase == "advice" else "",
         pairs=[(named[one], named[other]) for one, other in disagreeing_pairs(list_choices(live.answers(1)))]
         if discussing and live.activity and live.activity.asked

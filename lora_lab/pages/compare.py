@@ -149,7 +149,7 @@ class ComparePage:
                 settings=comparison.list_settings(runs) if runs else [],
                 results=comparison.list_results(runs),
             ),
-            "answers": render("lora_lab/compare/answers.html", runs=runs, beside=beside, answered=answered),
+            "answers": render("lora_lab/compare/answers.html", beside=beside, answered=answered),
             "asked": render(
                 "lora_lab/compare/asked.html",
                 runs=runs,

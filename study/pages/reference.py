@@ -28,6 +28,5 @@ class ReferencePage:
             "study/reference.html",
             sections=read_reference(),
             words=read_glossary(),
-            concepts=self.context.concepts,
             lesson=LessonText(self.terms, ""),
         )

@@ -73,7 +73,7 @@ def test_a_run_is_read_and_repaired_in_the_lab(visit: Visit) -> None:
     expect(page.locator(".narrow-chart svg").first).to_be_visible()
     page.get_by_label("It learns the rows by heart.").check()
     page.get_by_role("button", name="Check my answer").click()
-    expect(page.locator("#judgement")).to_contain_text("Not that")
+    expect(page.locator("#judgement")).to_contain_text("That isn't the fault")
     page.get_by_label("The learning rate is too high.").check()
     page.get_by_role("button", name="Check my answer").click()
     expect(page.locator("#judgement")).to_contain_text("Repair it")

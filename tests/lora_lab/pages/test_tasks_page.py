@@ -229,7 +229,7 @@ def test_a_run_shows_curves_and_log_and_leads_to_its_repair(ana: Reader, context
     assert "trainable params: 2,442,240" in said
     assert "rate-high" not in html
     wrong = words(ana.sends("answer", fields={"option": ["overfit"]})["parts"]["judgement"])
-    assert "Not that" in wrong
+    assert "That isn't the fault" in wrong
     assert "Repair it" not in wrong
     right = ana.sends("answer", fields={"option": ["rate"]})["parts"]["judgement"]
     assert "Repair it" in right
