@@ -124,6 +124,7 @@ def test_without_a_finished_run_the_page_leads_to_one(ana: Visitor, lab: Lab) ->
     html = ana.opens()
     assert "There is no finished run with an adapter yet" in words(html)
     assert 'href="/lab?preset=demo"' in html
+    assert "data-poll" not in html  # a poll would be refused, and the page would show that as a fault
 
 
 def test_the_newest_finished_run_is_chosen_and_any_other_can_be(
