@@ -48,6 +48,10 @@ def test_a_page_has_its_own_title_one_heading_its_place_in_the_menu_and_nothing_
     deeper(page, path)
     assert violations_by_theme(page) == NONE_FOUND
     expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
+    if page.locator("[data-poll]").count():
+        for _ in range(2):  # the first poll's answer is shown once the second one comes
+            page.wait_for_event("requestfinished", lambda request: "/act/" in request.url)
+    expect(page.locator("[role=alert]:visible")).to_have_count(0)
 
 
 @pytest.mark.parametrize(
