@@ -225,7 +225,8 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
             got = {path.rpartition("/")[2]: (await teacher.get(path)) for path in files}
             assert set(got) == {"class.xlsx", "students.csv", "items.csv", "moodle.csv", "class.json"}
             assert "one row per student" in page.text
-            assert "for Moodle&#39;s gradebook; an empty grade counts as 0 in “Class total”" in page.text
+            told = "for Moodle&#39;s gradebook; no grade is written as - and counts as 0 in “Class total”"
+            assert told in page.text
             assert "“twin” is the similar question, “taken_out” who was taken out" in page.text
             assert re.search(r"\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d UTC", page.text)
             for name, answer in got.items():
@@ -251,6 +252,22 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
             for hidden in (student, live.students[student].device):
                 assert hidden not in got["class.json"].text
             assert (await teacher.get(f"/class/{code}/export/other.csv")).status_code == 404
+
+    played(play)
+
+
+def test_a_missing_grade_is_written_as_moodle_reads_it(school: School) -> None:
+    """Moodle makes 0 of an empty cell of a new grade item, and no grade of a hyphen."""
+
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben"):
+            await school.lead(live, "next")
+            await ana.answer(0, 1, option="right")
+        async with school.teacher() as teacher:
+            got = await teacher.get(f"/class/{live.room.code}/export/moodle.csv")
+        names = [student.name for student in live.students.values()]
+        assert list(csv.reader(io.StringIO(got.text)))[1:] == [[names[0], "100", "100"], [names[1], "-", "0"]]
 
     played(play)
 
