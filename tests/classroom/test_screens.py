@@ -177,11 +177,11 @@ def test_the_teacher_reads_who_was_close_and_the_projector_names_nobody(school: 
             await school.lead(live, "go", position=2, phase="vote")
             for each, guess in ((ana, "43"), (ben, "99"), (cyd, "41")):
                 await each.answer(2, 1, number=guess)
-            assert "Who was close" not in teacher_state(live)["html"]
+            assert "Guesses within" not in teacher_state(live)["html"]
             await school.lead(live, "next")
             names = [student.name for student in live.students.values()]
-            told = teacher_state(live)["html"]
-            assert f"Who was close (2)</summary><p>{names[2]}, {names[0]}</p>" in told  # the closest first
+            told = teacher_state(live)["html"]  # the closest first
+            assert f"Guesses within 10 % of it (2)</summary><p>{names[2]}, {names[0]}</p>" in told
             assert not any(name in screen_state(live, link="x")["html"] for name in names)
             await school.lead(live, "hide-names")
             assert "<p>Student 3, Student 1</p>" in teacher_state(live)["html"]
