@@ -1,10 +1,12 @@
 """What students take home: a page with their cards, a link to it, the Anki package, the way into the app."""
 
+from functools import lru_cache
 from hmac import compare_digest
 from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse, Response
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -69,7 +71,7 @@ class TakeHomeRoutes:
             opens_here=self._opens_here(request) and any(card.concepts for card in cards),
             key=key,
             link=link,
-            qr=qr_code(link) if cards else "",
+            qr=_qr_code(link) if cards else "",
             is_own="take" not in request.query_params,
         )
 
@@ -122,6 +124,12 @@ class TakeHomeRoutes:
             live.plan, live.events, live.state, live.answers_by(student.id), joined_at=student.joined_at
         )
         return live, student, cards
+
+
+@lru_cache(maxsize=256)
+def _qr_code(link: str) -> Markup:
+    """Kept, because drawing one takes 6 ms and a phone may ask again and again."""
+    return qr_code(link)
 
 
 def _find_by_key(live: LiveRoom, key: str) -> ClassStudent:
