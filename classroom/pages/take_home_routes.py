@@ -102,7 +102,7 @@ class TakeHomeRoutes:
             find_visit, self._context, browser_id=browser_of(request.cookies), query={}
         )
         for concepts in dict.fromkeys(card.concepts for card in cards if card.concepts):
-            await run_in_threadpool(self._ask_for_cards, visit, concepts, because=f"class-{code}")
+            await run_in_threadpool(self._ask_for_cards, visit, concepts, because="class")
         return RedirectResponse("/cards", HTTPStatus.SEE_OTHER)
 
     def _opens_here(self, request: Request) -> bool:

@@ -143,6 +143,7 @@ def test_the_apps_cards_open_where_the_app_is_reachable(context: Context, only_c
             else:
                 assert (answer.status_code, answer.headers["location"]) == (303, "/cards")
                 assert school.requested == [("concept-of-q",)]
+                assert school.reasons == ["class"]  # a deleted class leaves its code in no profile
 
     played(play)
 
