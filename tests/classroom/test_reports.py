@@ -6,6 +6,9 @@ import io
 import json
 import re
 import zipfile
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +18,9 @@ from classroom.plans.plan import Plan
 from classroom.reports.report import report
 from classroom.views.screens import screen_state
 from study.ports.context import Context
+from study.store import open_store
 from study.store.class_schema import CLASS_TABLES
-from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, PREDICT, QUESTION, TEXT, WALL
+from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, PREDICT, QUESTION, TEXT, WALL, plan_of
 from tests.classroom.rooms import School, phone, played, record_of
 
 BOM = "\ufeff"
@@ -293,6 +297,28 @@ def test_a_deleted_class_leaves_nothing_in_the_database_or_in_memory(
         assert context.store.classes.live_keys() == set()
 
     played(play)
+
+
+def test_a_deleted_class_leaves_no_byte_in_its_file(context: Context, tmp_path: Path) -> None:
+    """A row that SQLite deletes stays in the file's free pages unless it is told to overwrite it."""
+    file = tmp_path / "alone.sqlite3"
+    with closing(open_store(f"sqlite:///{file}", home=tmp_path)) as store:
+        school = School(replace(context, store=store))
+
+        async def play() -> None:
+            live = await school.start(plan_of(TEXT))
+            async with phone(school, live, "ana") as ana, school.teacher() as teacher:
+                await school.lead(live, "next")
+                await ana.answer(0, 1, text="Seventeen purple adapters.")
+                traces = [live.students[each].name.encode() for each in live.students]
+                traces += [b"Seventeen purple adapters.", live.room.id.encode()]
+                store.database.checkpoint()
+                assert all(trace in file.read_bytes() for trace in traces)
+                await teacher.post(f"/class/{live.room.code}/delete", data={"sure": "yes"})
+                store.database.checkpoint()
+                assert not any(trace in file.read_bytes() for trace in traces)
+
+        played(play)
 
 
 def test_a_student_gets_no_report(school: School) -> None:
