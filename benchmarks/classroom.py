@@ -3,7 +3,9 @@
     python -m benchmarks.classroom                    # 200 students and a plan of 20 votes; then 20 kills
     python -m benchmarks.classroom --students 50 --kills 0 --drop 0.3
     python -m benchmarks.classroom --like-classquiz   # what ClassQuiz's load-test.py does by default
+    python -m benchmarks.classroom --students 200 --kills 0 --drop 0.3 --repeat   # and a network that repeats
     python -m benchmarks.classroom --database-away 20 # nobody can write for 20 s, in the middle of a vote
+    python -m benchmarks.classroom --database-away 20 --small-disk FOLDER   # and the disk is full meanwhile
     python -m benchmarks.classroom --classes 10       # after one another: does the server's memory grow?
     python -m tests.postgres python -m benchmarks.classroom --students 1000 --workers 3 --kills 0
 
@@ -20,9 +22,10 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -61,6 +64,9 @@ class Figures:
     event_seconds: list[float] = field(default_factory=list)
     """From the teacher's step to the state on each phone."""
 
+    last_seconds: dict[tuple[int, int], float] = field(default_factory=dict)
+    """From the teacher's step to the state on the last phone, by position and round."""
+
     vote_seconds: list[float] = field(default_factory=list)
     """From the teacher's step to the last acknowledgement, one for each vote."""
 
@@ -69,6 +75,9 @@ class Figures:
 
     acknowledged: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
+    copies: Counter[str] = field(default_factory=Counter)
+    """The outcomes of answers that the network has repeated."""
+
     sent_at: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def note_answer(self, seconds: float, outcome: str, given: Mapping[str, Any]) -> None:
@@ -80,9 +89,33 @@ class Figures:
 
     def note_state(self, state: Mapping[str, Any]) -> None:
         """A phone shows a state."""
-        sent = self.sent_at.get((state["position"], state["round"]))
+        asked = (state["position"], state["round"])
+        sent = self.sent_at.get(asked)
         if sent is not None and not state["answered"]:
             self.event_seconds.append(time.monotonic() - sent)
+            self.last_seconds[asked] = max(self.last_seconds.get(asked, 0.0), self.event_seconds[-1])
+
+
+class RepeatingClient(Client):
+    """A network that delivers each answer twice at the same moment, and then the answer before it again."""
+
+    before: Any = None
+    copies: Counter[str]
+
+    async def post(self, path: str, body: Any, *, form: bool = False) -> tuple[int, Any]:
+        """Return what the first of both was answered."""
+        if not path.endswith("/answer"):
+            return await super().post(path, body, form=form)
+        again = Client(self.address, self.browser)
+        try:
+            own, *others = await asyncio.gather(super().post(path, body), again.post(path, body))
+            if self.before and self.before["id"] != body["id"]:
+                others.append(await again.post(path, self.before))
+        finally:
+            again.close()
+        self.before = body
+        self.copies.update(told["outcome"] for _, told in others)
+        return own
 
 
 def main() -> None:
@@ -96,6 +129,7 @@ def main() -> None:
     parser.add_argument(
         "--drop", type=float, default=0.0, help="share of answers after which the connection drops"
     )
+    parser.add_argument("--repeat", action="store_true", help="deliver answers twice, and old ones again")
     parser.add_argument(
         "--like-classquiz", action="store_true", help="200 students as its load test has them"
     )
@@ -105,25 +139,38 @@ def main() -> None:
         default=0.0,
         help="seconds for which nobody can write, SQLite; no kills",
     )
+    parser.add_argument(
+        "--small-disk",
+        type=Path,
+        help="with --database-away: a folder on a small disk, which is filled instead",
+    )
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
     if options.classes:
         memory_test(options.classes, options.students)
         return
     if options.database_away:
-        away_test(options.students, options.database_away)
+        away_test(options.students, options.database_away, options.small_disk)
         return
     if options.like_classquiz:
         load_test(200, workers=options.workers, votes=CLASSQUIZ_VOTES, behaviour=LIKE_CLASSQUIZ)
         return
     if options.students:
         behaviour = replace(PUNCTUAL, drop_rate=options.drop)
-        load_test(options.students, workers=options.workers, votes=options.votes, behaviour=behaviour)
+        load_test(
+            options.students,
+            workers=options.workers,
+            votes=options.votes,
+            behaviour=behaviour,
+            repeat=options.repeat,
+        )
     if options.kills:
         kill_test(options.kills)
 
 
-def load_test(count: int, *, workers: int, votes: int, behaviour: StudentBehaviour) -> None:
+def load_test(
+    count: int, *, workers: int, votes: int, behaviour: StudentBehaviour, repeat: bool = False
+) -> None:
     """A class on the whole app: join, then every vote of a plan, or the first ones."""
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
@@ -135,7 +182,7 @@ def load_test(count: int, *, workers: int, votes: int, behaviour: StudentBehavio
         servers = [each for process, _ in processes for each in family(process.pid)]
         memory_before, cpu_before = memory_of(servers), cpu_of(servers)
         (_, teacher), (_, students) = processes[0], processes[-1]
-        figures = asyncio.run(_lesson(teacher, students, count, votes, behaviour))
+        figures = asyncio.run(_lesson(teacher, students, count, votes, behaviour, repeat=repeat))
         grown, busy_seconds = memory_of(servers) - memory_before, cpu_of(servers) - cpu_before
         lost, doubled, stored = compare(url, figures)
     where = "PostgreSQL" if SERVER else "SQLite"
@@ -144,38 +191,65 @@ def load_test(count: int, *, workers: int, votes: int, behaviour: StudentBehavio
     print(f"{count} students, {played} votes, {where}, {served}: {stored} answers stored")
     print(f"  answer, ms:          {spread(figures.answer_seconds)}")
     print(f"  press to phone, ms:  {spread(figures.event_seconds)}")
+    print(f"  press to the last phone of each vote, ms: {spread(list(figures.last_seconds.values()))}")
     print(f"  back after a drop, ms: {spread(figures.back_seconds)} ({len(figures.back_seconds)} times)")
-    print(f"  lost {lost}, doubled {doubled}, outcomes {dict(figures.outcomes)}")
+    print(f"  lost {lost}, doubled {doubled}, {dict(figures.outcomes)}; of copies {dict(figures.copies)}")
     print(f"  answers per second, from press to the last: {stored / sum(figures.vote_seconds):.0f}")
     print(f"  the servers computed {1000 * busy_seconds / stored:.1f} ms per answer, without the database")
     print(f"  memory grew by {grown / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f} at the end")
 
 
-def away_test(count: int, seconds: float) -> None:
-    """Votes of a class; in the second one another process holds the database's write lock for a while."""
+def away_test(count: int, seconds: float, small_disk: Path | None) -> None:
+    """Votes of a class; in the second one another process holds the database's write lock for a while.
+
+    With `small_disk` the data folder is there, and a file fills that disk instead.
+    """
     with ExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(dir=small_disk)))
         url = f"sqlite:///{folder / 'study.sqlite3'}"
         _, address = opened.enter_context(running(["app.py", "--class", "--no-worker"], folder, url))
-        figures = asyncio.run(_away(address, folder / "study.sqlite3", count, seconds))
+        away = partial(fill_disk, folder) if small_disk else partial(hold_lock, folder / "study.sqlite3")
+        figures = asyncio.run(_away(address, away, count, seconds))
         lost, doubled, stored = compare(url, figures)
     print(f"{count} students, 3 votes, nobody can write for {seconds:.0f} s of the second: {stored} stored")
     print(f"  acknowledged {len(figures.acknowledged)}, of these lost {lost}; doubled {doubled}")
     print(f"  answer, ms: {spread(figures.answer_seconds)}; load {os.getloadavg()[0]:.1f} at the end")
 
 
-async def _away(address: str, path: Path, count: int, seconds: float) -> Figures:
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the write lock of a SQLite file."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@contextmanager
+def fill_disk(folder: Path) -> Iterator[None]:
+    """Fill the disk of a folder to its last byte."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1):
+            with suppress(OSError):
+                while file.write(bytes(size)) == size:
+                    pass
+    yield
+    filler.unlink()
+
+
+async def _away(
+    address: str, away: Callable[[], AbstractContextManager[None]], count: int, seconds: float
+) -> Figures:
     async def hold() -> None:
         while len(figures.sent_at) < 2:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.5)
         before = len(figures.acknowledged)
-        with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with away():
             during = len(figures.acknowledged)
             await asyncio.sleep(seconds)
             print(f"  acknowledged before {before}, while away {len(figures.acknowledged) - during}")
-            connection.execute("ROLLBACK")
 
     figures = Figures()
     holding = asyncio.create_task(hold())
@@ -209,6 +283,8 @@ async def _lesson(
     votes: int,
     behaviour: StudentBehaviour,
     figures: Figures | None = None,
+    *,
+    repeat: bool = False,
 ) -> Figures:
     figures, teacher = figures or Figures(), Client(teacher_address, "teacher")
     code, plan = await open_class(teacher)
@@ -225,6 +301,9 @@ async def _lesson(
         )
         for number in range(count)
     ]
+    for student in students if repeat else ():
+        student.client = client = RepeatingClient(address, student.client.browser)
+        client.copies = figures.copies
     began = time.monotonic()
     playing = [asyncio.create_task(student.play()) for student in students]
     while sum(bool(student.name) for student in students) < count:

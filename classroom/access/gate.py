@@ -12,6 +12,9 @@ from study.base.settings import APP_NAME
 from study.text.templates import render
 
 REFUSAL = "Only the teacher's computer opens this page: to take part, open the address on the screen."
+REFUSAL_ABOVE_FORM = (
+    "Only the teacher's computer opens this page: to take part, type the digits on the screen."
+)
 
 _READ = re.compile(
     r"/join/[0-9]{6}|/class/(join|help|help/events|[0-9]{6}|[0-9]{6}/(events|state|figure|cards|cards\.apkg)"
@@ -58,9 +61,15 @@ class ClassGate:
 
 
 def _refuse(scope: Scope) -> Response:
-    """403 with one sentence; for a browser with the form for the six digits, since a student may have typed
+    """403 with one sentence; for a browser above the form for the six digits, since a student may have typed
     nothing but the address."""
     if scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
         return PlainTextResponse(REFUSAL, status_code=403)
-    page = render("classroom/student/join.html", title="Join a class", app_name=APP_NAME, error="")
+    page = render(
+        "classroom/student/join.html",
+        title="Join a class",
+        app_name=APP_NAME,
+        error="",
+        refusal=REFUSAL_ABOVE_FORM,
+    )
     return HTMLResponse(page, status_code=403, headers={"Cache-Control": "no-store"})

@@ -1,9 +1,12 @@
-"""What students take home: a page with their cards, the Anki package, and the way into the app."""
+"""What students take home: a page with their cards, a link to it, the Anki package, the way into the app."""
 
+from functools import lru_cache
+from hmac import compare_digest
 from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse, Response
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -12,12 +15,14 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents
 from classroom.pages.requests import tell_trouble, too_often
-from classroom.reports.take_home import take_home
+from classroom.reports.take_home import key_of_cards, take_home
 from study.base.errors import LearnerError
 from study.ports.classes import ClassCard, WriteClassCards
 from study.ports.context import Context, find_visit
 from study.ports.review import AskForCards
+from study.store.class_records import ClassStudent
 from study.text.markup import to_html
+from study.web.device_routes import qr_code
 from study.web.downloads import file_response, not_found
 from study.web.security.middleware import browser_of
 from study.web.security.rates import Rates
@@ -53,20 +58,26 @@ class TakeHomeRoutes:
 
     async def page(self, code: str, request: Request) -> Response:
         try:
-            live, cards = await self._cards(code, request)
+            live, student, cards = await self._cards(code, request)
         except LearnerError as error:
             return documents.page("student/join", title="Join a class", status=404, error=str(error))
+        key = key_of_cards(student)
+        link = str(request.url.replace(query=f"take={key}"))
         return documents.page(
             "student/cards",
             title=f"Your cards: {live.room.title}",
             code=code,
             cards=[(to_html(card.front), to_html(card.back), to_html(card.why)) for card in cards],
             opens_here=self._opens_here(request) and any(card.concepts for card in cards),
+            key=key,
+            link=link,
+            qr=_qr_code(link) if cards else "",
+            is_own="take" not in request.query_params,
         )
 
     @tell_trouble
     async def package(self, code: str, request: Request) -> Response:
-        live, cards = await self._cards(code, request)
+        live, _, cards = await self._cards(code, request)
         if not self._asking.allows(browser_of(request.cookies)):
             return too_often()
         if not cards:
@@ -84,25 +95,45 @@ class TakeHomeRoutes:
     @tell_trouble
     async def study(self, code: str, request: Request) -> Response:
         """Make the app's cards about what was missed due in the profile of this browser, and open them."""
-        _, cards = await self._cards(code, request)
+        _, _, cards = await self._cards(code, request)
         if self._ask_for_cards is None or not self._opens_here(request):
             return not_found("The app's cards are not open to this device.")
         visit = await run_in_threadpool(
             find_visit, self._context, browser_id=browser_of(request.cookies), query={}
         )
         for concepts in dict.fromkeys(card.concepts for card in cards if card.concepts):
-            await run_in_threadpool(self._ask_for_cards, visit, concepts, because=f"class-{code}")
+            await run_in_threadpool(self._ask_for_cards, visit, concepts, because="class")
         return RedirectResponse("/cards", HTTPStatus.SEE_OTHER)
 
     def _opens_here(self, request: Request) -> bool:
         address = request.client.host if request.client else ""
         return self._ask_for_cards is not None and (not self._only_class or is_own_address(address))
 
-    async def _cards(self, code: str, request: Request) -> tuple[LiveRoom, list[ClassCard]]:
-        """Raises LearnerError for a code or a browser that the app does not know."""
+    async def _cards(self, code: str, request: Request) -> tuple[LiveRoom, ClassStudent, list[ClassCard]]:
+        """The cards of the student of this browser, or of the one whose link it has opened.
+
+        Raises LearnerError for a code, a browser or a link that the app does not know.
+        """
         live = await self._hub.find_newest(code)
-        student = await self._hub.student(live, browser_of(request.cookies))
+        key = request.query_params.get("take")
+        if key is None:
+            student = await self._hub.student(live, browser_of(request.cookies))
+        else:
+            student = _find_by_key(live, key)
         cards = take_home(
             live.plan, live.events, live.state, live.answers_by(student.id), joined_at=student.joined_at
         )
-        return live, cards
+        return live, student, cards
+
+
+@lru_cache(maxsize=256)
+def _qr_code(link: str) -> Markup:
+    """Kept, because drawing one takes 6 ms and a phone may ask again and again."""
+    return qr_code(link)
+
+
+def _find_by_key(live: LiveRoom, key: str) -> ClassStudent:
+    for student in live.students.values():
+        if compare_digest(key_of_cards(student).encode(), key.encode()):
+            return student
+    raise LearnerError("This link leads to no cards.", do_next="Open it on the phone that was in class.")

@@ -14,6 +14,10 @@ from study.base.spreadsheets import BOM, neutral
 WIDEST = 40
 """Characters of a column."""
 
+NO_GRADE = "-"
+"""As Moodle writes a missing grade itself. Of an empty cell it makes 0 where the grade item is a new one
+(`grade/import/csv/classes/load_data.php`)."""
+
 _CSV = "text/csv; charset=utf-8"
 FILES = {
     "class.xlsx": (
@@ -22,7 +26,7 @@ FILES = {
     ),
     "students.csv": (_CSV, "one row per student"),
     "items.csv": (_CSV, "one row per activity or question of a quiz"),
-    "moodle.csv": (_CSV, "for Moodle's gradebook; an empty grade counts as 0 in “Class total”"),
+    "moodle.csv": (_CSV, "for Moodle's gradebook; no grade is written as - and counts as 0 in “Class total”"),
     "class.json": ("application/json", "everything, for programs"),
 }
 """The media type of each file, and what it has, for the report."""
@@ -43,7 +47,7 @@ def export(found: Report, name: str) -> bytes:
         case "items.csv":
             return _csv(_table(ItemRow, found.items), bom=True)
         case "moodle.csv":
-            return _csv(grade_table(found), bom=False)
+            return _csv(grade_table(found), bom=False, missing=NO_GRADE)
     return json.dumps(as_json(found), ensure_ascii=False, indent=1).encode()
 
 
@@ -53,19 +57,19 @@ def _table(kind: type[Any], rows: Sequence[Any]) -> Table:
     return [names, *([getattr(row, name) for name in names] for row in rows)]
 
 
-def _csv(table: Table, *, bom: bool) -> bytes:
-    """A text that a spreadsheet would run gets an apostrophe in front.
+def _csv(table: Table, *, bom: bool, missing: str = "") -> bytes:
+    """A text that a spreadsheet would run gets an apostrophe in front; `missing` stands where no value is.
 
-    Moodle reads a BOM as a part of the first column's name.
+    Moodle reads UTF-8 and needs no BOM.
     """
     text = io.StringIO()
-    csv.writer(text).writerows([_cell(value) for value in row] for row in table)
+    csv.writer(text).writerows([_cell(value, missing) for value in row] for row in table)
     return ((BOM if bom else "") + text.getvalue()).encode()
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, missing: str) -> Any:
     if value is None:
-        return ""
+        return missing
     if isinstance(value, float):
         return f"{value:.6g}"
     return neutral(value)

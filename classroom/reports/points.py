@@ -54,9 +54,13 @@ def score_teams(points: Mapping[str, int], team_of: Mapping[str, int], teams: in
 
 
 def lead(points: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The students with the most points, at most SHOWN_AT_MOST, none without a point."""
+    """The students with the most points, at most SHOWN_AT_MOST, none without a point.
+
+    Of more students with the same points than there are places none is named.
+    """
     ordered = sorted(points.items(), key=lambda each: (-each[1], each[0]))
-    return [(student, count) for student, count in ordered if count][:SHOWN_AT_MOST]
+    beyond = max((count for _, count in ordered[SHOWN_AT_MOST:]), default=0)
+    return [(student, count) for student, count in ordered if count > beyond]
 
 
 def team_of(number: int, teams: int) -> int:

@@ -1,5 +1,6 @@
 """What a student takes home: each miss, wrong guess, idea left out and question not answered, as a card."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from classroom.activities.room import Event, RoomState
 from classroom.activities.wall import WrittenAnswer, verdict_on
 from classroom.reports.report import value_of
 from study.ports.classes import ClassCard, ClassPrompt, ClassQuestion, ConceptVerdict
-from study.store.class_records import ClassAnswer, ClassEvent
+from study.store.class_records import ClassAnswer, ClassEvent, ClassStudent
 from study.text.html_import import from_html
 
 Given = Mapping[tuple[int, int], ClassAnswer]
@@ -28,6 +29,14 @@ LEFT_OUT: Mapping[ConceptVerdict, str] = {
     "partial": "Your text said only a part of it.",
 }
 """The verdicts that make a card, and why."""
+
+
+def key_of_cards(student: ClassStudent) -> str:
+    """The key in the link that opens a student's cards in another browser: 128 bits that nobody can guess.
+
+    Nothing else of the student follows from it, and it is gone with the class.
+    """
+    return hashlib.sha256(f"take-home/{student.device}".encode()).hexdigest()[:32]
 
 
 def take_home(

@@ -145,6 +145,16 @@ def guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Gue
     return _spread(given, value, activity.guessed.unit, so_far=so_far)
 
 
+def list_close(live: LiveRoom) -> list[str]:
+    """The students whose guess was close to the value, the closest first; none until the value is shown."""
+    value = true_value(live) if is_shown(live) else None
+    if value is None:
+        return []
+    given = {student: float(answer.value["number"]) for student, answer in live.answers(1).items()}
+    close = [student for student, guess in given.items() if is_close(guess, value)]
+    return sorted(close, key=lambda student: (abs(given[student] - value), student))
+
+
 def numbers(live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int]) -> Guesses | None:
     """The numbers of the latest round of a question that asks for one."""
     if asked.value is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from classroom.activities.wall import (
     VERDICT_LABELS,
     ConceptGroups,
+    Quote,
     WrittenAnswer,
     drop_short_quotes,
     group_answers,
@@ -41,6 +42,9 @@ class WallView:
 
     answers: tuple[WallAnswer, ...]
     shown: tuple[WallAnswer, ...]
+    unjudged: tuple[Quote, ...]
+    """Of the shown answers those without a verdict on any concept."""
+
     graded: int
 
 
@@ -50,7 +54,12 @@ def wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     written = [WrittenAnswer.of(answer) for answer in given]
     overruled, quoted = live.state.overruled, live.state.quoted
     whole = group_answers(written, wanted.concepts, overruled)
-    shown = group_answers([each for each in written if each.id in quoted], wanted.concepts, overruled)
+    chosen = [each for each in written if each.id in quoted]
+    shown = group_answers(chosen, wanted.concepts, overruled)
+    judged = {
+        each.id for each in chosen for concept in wanted.concepts if verdict_on(each, concept.id, overruled)
+    }
+    unjudged = (Quote(text=each.text) for each in chosen if each.id not in judged)
     answers = tuple(_judged(each, wanted, live) for each in written)
     return WallView(
         groups=tuple(map(drop_short_quotes, shown)),
@@ -62,6 +71,7 @@ def wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
         },
         answers=answers,
         shown=tuple(each for each in answers if each.shown),
+        unjudged=tuple(quote for quote in unjudged if quote.says_enough),
         graded=sum(each.graded is not None for each in written),
     )
 

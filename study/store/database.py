@@ -338,6 +338,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")  # an answer is on disk before the next card shows
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")  # Debian builds SQLite so, others do not
 
 
 def _begin_sqlite(connection: Connection) -> None:

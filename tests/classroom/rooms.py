@@ -62,6 +62,9 @@ class School:
     requested: list[tuple[str, ...]] = field(default_factory=list)
     """The concepts whose cards were asked for."""
 
+    reasons: list[str] = field(default_factory=list)
+    """What a profile keeps as the reason."""
+
     def __post_init__(self) -> None:
         self.hub = self.new_hub(self.context)
         self.keys = Keys(log=self.context.store.classes)
@@ -95,6 +98,7 @@ class School:
 
     def _ask_for_cards(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
         self.requested.append(concepts)
+        self.reasons.append(because)
         return len(concepts)
 
     def new_hub(self, context: Context) -> Hub:

@@ -363,6 +363,7 @@ def test_who_types_the_address_alone_gets_the_form_for_the_six_digits(context: C
             refused = await student.get(path, headers={"accept": "text/html,*/*"})
             assert refused.status_code == 403
             assert 'action="/class/join"' in refused.text
+            assert refused.text.count("Only the teacher&#39;s computer opens this page: ") == 1
             assert "viewport" in refused.text
             plain = await student.get(path, headers={"accept": "application/json"})
             assert (plain.status_code, plain.text) == (403, REFUSAL)

@@ -6,6 +6,9 @@ import io
 import json
 import re
 import zipfile
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +18,9 @@ from classroom.plans.plan import Plan
 from classroom.reports.report import report
 from classroom.views.screens import screen_state
 from study.ports.context import Context
+from study.store import open_store
 from study.store.class_schema import CLASS_TABLES
-from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, PREDICT, QUESTION, TEXT, WALL
+from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, PREDICT, QUESTION, TEXT, WALL, plan_of
 from tests.classroom.rooms import School, phone, played, record_of
 
 BOM = "\ufeff"
@@ -225,7 +229,8 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
             got = {path.rpartition("/")[2]: (await teacher.get(path)) for path in files}
             assert set(got) == {"class.xlsx", "students.csv", "items.csv", "moodle.csv", "class.json"}
             assert "one row per student" in page.text
-            assert "for Moodle&#39;s gradebook; an empty grade counts as 0 in “Class total”" in page.text
+            told = "for Moodle&#39;s gradebook; no grade is written as - and counts as 0 in “Class total”"
+            assert told in page.text
             assert "“twin” is the similar question, “taken_out” who was taken out" in page.text
             assert re.search(r"\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d UTC", page.text)
             for name, answer in got.items():
@@ -255,6 +260,22 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
     played(play)
 
 
+def test_a_missing_grade_is_written_as_moodle_reads_it(school: School) -> None:
+    """Moodle makes 0 of an empty cell of a new grade item, and no grade of a hyphen."""
+
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben"):
+            await school.lead(live, "next")
+            await ana.answer(0, 1, option="right")
+        async with school.teacher() as teacher:
+            got = await teacher.get(f"/class/{live.room.code}/export/moodle.csv")
+        names = [student.name for student in live.students.values()]
+        assert list(csv.reader(io.StringIO(got.text)))[1:] == [[names[0], "100", "100"], [names[1], "-", "0"]]
+
+    played(play)
+
+
 def test_a_deleted_class_leaves_nothing_in_the_database_or_in_memory(
     school: School, context: Context
 ) -> None:
@@ -276,6 +297,28 @@ def test_a_deleted_class_leaves_nothing_in_the_database_or_in_memory(
         assert context.store.classes.live_keys() == set()
 
     played(play)
+
+
+def test_a_deleted_class_leaves_no_byte_in_its_file(context: Context, tmp_path: Path) -> None:
+    """A row that SQLite deletes stays in the file's free pages unless it is told to overwrite it."""
+    file = tmp_path / "alone.sqlite3"
+    with closing(open_store(f"sqlite:///{file}", home=tmp_path)) as store:
+        school = School(replace(context, store=store))
+
+        async def play() -> None:
+            live = await school.start(plan_of(TEXT))
+            async with phone(school, live, "ana") as ana, school.teacher() as teacher:
+                await school.lead(live, "next")
+                await ana.answer(0, 1, text="Seventeen purple adapters.")
+                traces = [live.students[each].name.encode() for each in live.students]
+                traces += [b"Seventeen purple adapters.", live.room.id.encode()]
+                store.database.checkpoint()
+                assert all(trace in file.read_bytes() for trace in traces)
+                await teacher.post(f"/class/{live.room.code}/delete", data={"sure": "yes"})
+                store.database.checkpoint()
+                assert not any(trace in file.read_bytes() for trace in traces)
+
+        played(play)
 
 
 def test_a_student_gets_no_report(school: School) -> None:

@@ -164,3 +164,26 @@ def test_the_teacher_draws_another_name_for_a_student(school: School) -> None:
             assert 'data-do="rename"' not in teacher_state(live)["html"]
 
     played(play)
+
+
+def test_the_teacher_reads_who_was_close_and_the_projector_names_nobody(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with (
+            phone(school, live, "ana") as ana,
+            phone(school, live, "ben") as ben,
+            phone(school, live, "cyd") as cyd,
+        ):
+            await school.lead(live, "go", position=2, phase="vote")
+            for each, guess in ((ana, "43"), (ben, "99"), (cyd, "41")):
+                await each.answer(2, 1, number=guess)
+            assert "Guesses within" not in teacher_state(live)["html"]
+            await school.lead(live, "next")
+            names = [student.name for student in live.students.values()]
+            told = teacher_state(live)["html"]  # the closest first
+            assert f"Guesses within 10 % of it (2)</summary><p>{names[2]}, {names[0]}</p>" in told
+            assert not any(name in screen_state(live, link="x")["html"] for name in names)
+            await school.lead(live, "hide-names")
+            assert "<p>Student 3, Student 1</p>" in teacher_state(live)["html"]
+
+    played(play)

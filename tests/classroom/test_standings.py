@@ -78,3 +78,10 @@ def test_teams_fill_in_turn_and_the_size_of_a_team_gains_nothing() -> None:
     assert lead({f"s{number}": number for number in range(9)}) == [
         ("s8", 8), ("s7", 7), ("s6", 6), ("s5", 5), ("s4", 4),
     ]  # fmt: skip
+
+
+def test_the_leaderboard_names_no_few_of_many_with_the_same_points() -> None:
+    equals = {f"s{number}": 1 for number in range(6)}
+    assert lead(equals) == []
+    assert lead({"s7": 3, "s8": 2, **equals}) == [("s7", 3), ("s8", 2)]
+    assert lead({f"s{number}": 1 for number in range(5)}) == [(f"s{number}", 1) for number in range(5)]

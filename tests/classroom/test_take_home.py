@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -142,5 +143,43 @@ def test_the_apps_cards_open_where_the_app_is_reachable(context: Context, only_c
             else:
                 assert (answer.status_code, answer.headers["location"]) == (303, "/cards")
                 assert school.requested == [("concept-of-q",)]
+                assert school.reasons == ["class"]  # a deleted class leaves its code in no profile
+
+    played(play)
+
+
+@pytest.mark.parametrize("only_class", [True, False])
+def test_a_link_opens_the_cards_in_another_browser(context: Context, only_class: bool) -> None:
+    school = School(context, only_class=only_class)
+
+    async def play() -> None:
+        live = await school.start(PLAN)
+        cards = f"/class/{live.room.code}/cards"
+        async with phone(school, live, "a") as ana, phone(school, live, "b") as ben:
+            await school.lead(live, "next")
+            await ana.answer(0, 1, option="slip")
+            await ben.answer(0, 1, option="right")
+            await school.lead(live, "go", position=0, phase="reveal")
+            page = (await ana.client.get(cards)).text
+            links = set(re.findall(rf'href="http://192\.0\.2\.1:7860({cards}\?take=[0-9a-f]{{32}})"', page))
+            assert len(links) == 1
+            assert "<svg" in page
+            [link] = links
+            assert link not in (await ben.client.get(cards)).text  # each student has one of their own
+        assert next(iter(live.students.values())).device[:32] not in link
+        async with school.client(browser="at home") as home:
+            there = (await home.get(link)).text
+            assert "1 card:" in there
+            package = link.replace("cards?", "cards.apkg?")
+            assert f'href="{package}"' in there
+            found = read_anki(File(name="cards.apkg", content=(await home.get(package)).content))
+            assert [note.values[1] for note in found.notes] == ["Right"]
+            study = link.replace("cards?", "study?")
+            assert (f'action="{study}"' in there) is not only_class
+            assert (await home.post(study)).status_code == (404 if only_class else 303)
+            assert school.requested == ([] if only_class else [("concept-of-q",)])
+            for wrong in (f"{cards}?take={'0' * 32}", f"{cards}?take=", cards):
+                assert (await home.get(wrong)).status_code == 404
+        assert len(live.students) == 2  # who opens the link is not in the class
 
     played(play)

@@ -122,7 +122,7 @@ def test_a_grader_without_its_model_says_so_and_the_teacher_judges(context: Cont
         live = await school.start(WALL_PLAN)
         await school.lead(live, "next")
         async with phone(school, live, "a") as ana:
-            said = await write(live, ana, "frozen")
+            said = await write(live, ana, "The base is frozen.")
             while not live.grading_trouble:
                 await asyncio.sleep(0.02)
             assert "Judge them yourself." in html(teacher_state(live))
@@ -132,8 +132,12 @@ def test_a_grader_without_its_model_says_so_and_the_teacher_judges(context: Cont
                 await asyncio.sleep(0.02)
             assert school.grader.tried == tried
             await school.lead(live, "next")
+            await school.lead(live, "show-quote")  # what nobody has judged is shown as well
+            unjudged = "<h2>Not judged yet</h2><blockquote>The base is frozen.</blockquote>"
+            assert unjudged in html(screen_state(live, link="x"))
             await school.lead(live, "overrule", answer=said, concept="frozen", verdict="covered")
             assert "<strong>1</strong> covered" in html(screen_state(live, link="x"))
+            assert "Not judged yet" not in html(screen_state(live, link="x"))
 
     played(play)
 
