@@ -26,7 +26,7 @@ from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.folder import delete_run, set_aside
-from lora_lab.runs.run_file import read_run_file
+from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
     OTHER,
@@ -371,6 +371,7 @@ class LabPage:
             tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
             stage=self._panel.stage_part(run, visit.query),
             upload_limit=MAX_FILE_BYTES,
+            run_limit=MAX_RUN_FILE_BYTES,
             spec=spec,
             typed=format_value,
             ready=() if visit.may_use_lab else read_presets(),
