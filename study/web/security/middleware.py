@@ -123,6 +123,9 @@ class RequestGuard:
         origin = headers.get("origin")
         if method not in ("GET", "HEAD", "OPTIONS") and origin and _netloc(origin) != host:
             return PlainTextResponse("This request comes from another site.", status_code=403)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            said = "A request has Content-Length or Transfer-Encoding."  # a proxy may have believed the other
+            return PlainTextResponse(said, status_code=400, headers={"Connection": "close"})
         length = headers.get("content-length") or "0"
         if not length.isascii() or not length.isdigit():
             return PlainTextResponse("Content-Length must be a number.", status_code=400)

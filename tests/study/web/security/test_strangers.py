@@ -102,6 +102,13 @@ def test_a_length_that_is_no_number_is_refused(length: str) -> None:
     assert ask("POST", headers={"content-length": length.encode().decode("latin-1")}).status_code == 400
 
 
+def test_a_body_whose_end_can_be_read_in_two_ways_is_refused_and_the_connection_ends() -> None:
+    """A proxy in front may read it in the other way, and take what follows for somebody else's request."""
+    answer = ask("POST", headers={"content-length": "0", "transfer-encoding": "chunked"})
+    assert answer.status_code == 400
+    assert answer.headers["connection"] == "close"
+
+
 OWN_NAME = sorted(own_names())[0]
 
 
