@@ -210,7 +210,7 @@ class Attacks:
             most = max(most, grown)
             if status >= 500 or grown > GROWN_AT_MOST_BYTES:
                 failed.append(f"{path} in pieces: {status}, {grown / 1e6:.0f} MB more memory")
-        return tried, failed, f"; 1 GB in pieces took at most {most / 1e6:.0f} MB of memory"
+        return tried, failed, f"; 1 GB in pieces needed at most {most / 1e6:.0f} MB of memory"
 
     async def _send_pieces(self, path: str) -> tuple[int, int]:
         """Send 1 GB in pieces; return the status, 0 if it was cut off, and by how much memory grew."""
@@ -240,7 +240,7 @@ class Attacks:
         return len(SMUGGLING), failed, ""
 
     async def slow_clients(self) -> tuple[int, list[str], str]:
-        """Clients that send a header a byte a second, and a page that is opened meanwhile."""
+        """Clients that send a header byte by byte, one per second, and a page that is opened meanwhile."""
         writers = []
         for _ in range(SLOW_CLIENTS):
             _, writer = await asyncio.open_connection("127.0.0.1", self.port)
