@@ -206,10 +206,10 @@ class Attacks:
                 failed.append(f"{path} of {size:,} bytes: {status}")
         for path in (*routes, "/gradio_api/upload"):
             tried += 1
-            status, grown = await self._send_pieces(path)
+            answered, grown = await self._send_pieces(path)
             most = max(most, grown)
-            if status >= 500 or grown > GROWN_AT_MOST_BYTES:
-                failed.append(f"{path} in pieces: {status}, {grown / 1e6:.0f} MB more memory")
+            if answered >= 500 or grown > GROWN_AT_MOST_BYTES:
+                failed.append(f"{path} in pieces: {answered}, {grown / 1e6:.0f} MB more memory")
         return tried, failed, f"; 1 GB in pieces needed at most {most / 1e6:.0f} MB of memory"
 
     async def _send_pieces(self, path: str) -> tuple[int, int]:

@@ -8,7 +8,6 @@ from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
@@ -50,7 +49,7 @@ class Learner:
         reply: dict[str, Any] = self.browser.post(f"/act/{island}", json={"query": "", **event}).json()
         return reply
 
-    def get(self, address: str) -> httpx.Response:
+    def get(self, address: str) -> Any:
         return self.browser.get(address)
 
     def kept(self) -> dict[str, Any]:
@@ -115,7 +114,7 @@ def test_no_press_of_one_learners_pages_reads_or_changes_anything_of_hers_elsewh
 ) -> None:
     """Every button and form that Ana sees, with the ids in them, is sent by Mallory, by a stranger too."""
     monkeypatch.setattr(events_in, "DESTROYS", set())
-    cookies = ({COOKIE: "browser-of-ana"}, {COOKIE: "browser-of-mallory"}, {})
+    cookies: tuple[dict[str, str], ...] = ({COOKIE: "browser-of-ana"}, {COOKIE: "browser-of-mallory"}, {})
     ana, mallory, stranger = (Learner(served, client(served, **each)) for each in cookies)
     shown = work(ana)
     before, tried = ana.kept(), set()

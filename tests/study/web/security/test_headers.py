@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -41,7 +41,7 @@ def learner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         )
 
 
-def answers(learner: TestClient, origin: str) -> Iterator[tuple[str, httpx.Response]]:
+def answers(learner: TestClient, origin: str) -> Iterator[tuple[str, Any]]:
     """Answers of every kind: pages, files, presses, and refusals of each guard."""
     given = {"origin": origin}
     for address in (*PAGES, *FILES):
