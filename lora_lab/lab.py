@@ -119,18 +119,20 @@ class Lab:
         except LearnerError:
             return None
 
-    def shape(self, model: str, *, may_read: bool) -> ModelShape | None:
-        """Return a model's shape; None while a worker reads it. Raises LearnerError when it can't be read,
-        and when it is not known and nobody may have it read, whether it exists or not.
+    def shape(self, model: str, *, asked_by: str) -> ModelShape | None:
+        """Return a model's shape; None while a worker reads it for the browser that asks.
+
+        Raises LearnerError when it can't be read, and when it is not known and `asked_by` is empty, because
+        whoever asks may have none read, whether it exists or not.
         """
         if known := self.known_shape(model):
             return known
-        if not may_read:
+        if not asked_by:
             raise LearnerError(
                 f"{model} is not among the models of this server.",
                 do_next="Choose one of the list, or ask the owner to add it on the Models page.",
             )
-        if self._shape_jobs.is_working(model):
+        if self._shape_jobs.is_working(model, asked_by=asked_by):
             return None
         if known := self.known_shape(model):
             return known

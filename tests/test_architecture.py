@@ -144,6 +144,21 @@ def test_a_string_becomes_html_in_one_module_only() -> None:
     assert named == []
 
 
+def test_no_module_makes_html_by_the_type_of_another_text() -> None:
+    """`type(html)(text)` is `Markup(text)` by another name."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and (
+            (isinstance(node.func, ast.Call) and getattr(node.func.func, "id", "") == "type")
+            or (isinstance(node.func, ast.Attribute) and node.func.attr == "__class__")
+        )
+    ]
+    assert found == []
+
+
 def test_only_known_writers_are_trusted_with_html() -> None:
     trusting = {str(path.relative_to(ROOT)) for path in SOURCES if imports(path, "trust_html")}
     assert trusting == TRUSTS_HTML

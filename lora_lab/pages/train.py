@@ -26,7 +26,7 @@ from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.folder import delete_run, set_aside
-from lora_lab.runs.run_file import read_run_file
+from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
     OTHER,
@@ -129,7 +129,7 @@ class LabPage:
         try:
             spec = spec_of_form(form_fields.form_of(event))
             kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
-            found = self._parts.find(spec, may_read=visit.may_use_lab)
+            found = self._parts.find(spec, asked_by=visit.reads_for)
             cost = self._parts.cost_of(spec, found, kept)
         except LearnerError as error:
             return {"parts": no_figures(problem_part(error))}
@@ -148,7 +148,7 @@ class LabPage:
         """Hide the figures so the learner can predict them, or show them again without a prediction."""
         spec = spec_of_form(form_fields.form_of(event))
         if event.get("act") == "unpredict":
-            cost = self._parts.cost(spec, may_read=visit.may_use_lab)
+            cost = self._parts.cost(spec, asked_by=visit.reads_for)
             return {"parts": cost, "url": self._address(spec, visit), "then": "draw"}
         return {"parts": self._parts.hidden(spec), "focus": "#guess-percent"}
 
@@ -157,7 +157,7 @@ class LabPage:
         kept = self._predictions.about(
             visit, self._predictions.commit(visit, spec, form_fields.read_firsts(event)), spec
         )
-        cost = self._parts.cost(spec, kept, may_read=visit.may_use_lab)
+        cost = self._parts.cost(spec, kept, asked_by=visit.reads_for)
         return {
             "parts": cost,
             "url": self._address(spec, visit),  # without the question that was just answered
@@ -249,7 +249,7 @@ class LabPage:
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(run.run_id),
                 "stage": self._panel.stage_part(run, {"run": run.run_id}),
-                **self._parts.cost(spec, may_read=visit.may_use_lab),
+                **self._parts.cost(spec, asked_by=visit.reads_for),
                 "confirm": NO_HTML,
             },
             "url": self._address(spec, visit, run.run_id),
@@ -363,7 +363,7 @@ class LabPage:
             if rival:
                 cost = self._parts.hidden(spec, rival=rival)
             else:
-                cost = self._parts.cost(spec, may_read=visit.may_use_lab)
+                cost = self._parts.cost(spec, asked_by=visit.reads_for)
         except LearnerError as error:
             cost = no_figures(problem_part(error))
         return render(
@@ -371,6 +371,7 @@ class LabPage:
             tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
             stage=self._panel.stage_part(run, visit.query),
             upload_limit=MAX_FILE_BYTES,
+            run_limit=MAX_RUN_FILE_BYTES,
             spec=spec,
             typed=format_value,
             ready=() if visit.may_use_lab else read_presets(),

@@ -27,6 +27,11 @@ def break_lines(text: str) -> Markup:
     return escape(text).replace("\n", Markup("<br>"))
 
 
+def replace_unencodable(html: Markup) -> Markup:
+    """Return HTML that can be sent as UTF-8: half a character, a lone surrogate, becomes a question mark."""
+    return Markup(html.encode("utf-8", "replace").decode())
+
+
 def trust_html(written: str) -> Markup:
     """Take the output of a writer that has escaped its values, or a file of this repository, as HTML.
 

@@ -198,9 +198,15 @@ def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str = "") 
 
 def _read_state(folder: Path) -> tuple[tuple[str, int, int], ...]:
     try:
-        entries = [
-            (entry.name, entry.stat()) for entry in os.scandir(folder) if not entry.name.startswith(".")
-        ]
-    except FileNotFoundError:
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
         return ()
-    return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in entries))
+    return tuple(sorted((entry.name, *_read_change(entry)) for entry in entries))
+
+
+def _read_change(entry: "os.DirEntry[str]") -> tuple[int, int]:
+    try:
+        stat = entry.stat()
+    except OSError:  # a link that leads nowhere, or a file that has just gone
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size

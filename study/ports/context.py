@@ -53,6 +53,11 @@ class Visit:
     """Whether this request may change what is everyone's on a server: decks and questions."""
 
     @property
+    def reads_for(self) -> str:
+        """The browser for which the Lab may read a model that it doesn't know; empty where it may not."""
+        return self.browser_id if self.may_use_lab else ""
+
+    @property
     def days(self) -> StudyDays:
         """This learner's day boundaries."""
         return self.preferences.days

@@ -6,7 +6,7 @@ send new HTML. The browser's side of the contract is written at the top of `stat
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypedDict, TypeVar
+from typing import Any, Protocol, TypedDict
 from urllib.parse import parse_qsl
 
 import gradio as gr
@@ -14,7 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 
 from study.base.errors import LearnerError
-from study.base.html import NO_HTML
+from study.base.html import NO_HTML, replace_unencodable
 from study.base.owner_log import note, note_error
 from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
@@ -191,23 +191,16 @@ def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
     return acts
 
 
-T = TypeVar("T", str, Markup)
-
-
 def _encodable(reply: Reply) -> Reply:
     """Replace what can't be sent as UTF-8: half a character, from a file that was just refused for it."""
     if "html" in reply:
-        reply["html"] = _whole(reply["html"])
+        reply["html"] = replace_unencodable(reply["html"])
     for name in ("say", "error"):
         if name in reply:
-            reply[name] = _whole(reply[name])
+            reply[name] = reply[name].encode("utf-8", "replace").decode()
     if "parts" in reply:
-        reply["parts"] = {name: _whole(html) for name, html in reply["parts"].items()}
+        reply["parts"] = {name: replace_unencodable(html) for name, html in reply["parts"].items()}
     return reply
-
-
-def _whole(text: T) -> T:
-    return type(text)(text.encode("utf-8", "replace").decode())
 
 
 def visit_of(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:

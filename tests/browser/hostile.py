@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ from sqlalchemy import JSON, String, Text, insert, select
 
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.entry import CardEntry
+from lora_lab.data.batches import Length
 from lora_lab.data.datasets import Example, build_dataset
+from lora_lab.data.lab_folder import LabHome, ReadExample
 from lora_lab.data.uploads import Uploads
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import EMBEDDED_MODEL
 from study.base.settings import Settings
 from study.base.yaml_loader import load_yaml
 from study.store import Store, open_store
@@ -203,13 +208,18 @@ STRUCTURE = {"kind", "status", "type", "model", "bits", "compute_dtype", "optimi
 
 
 def write_lab(settings: Settings, text: str) -> None:
-    """A run that ended, a comparison, a sweep and an upload, with the text in each of their words."""
+    """A run that ended, a comparison, a sweep, an upload with its tokens, an added model: in each word."""
     home = settings.home
     run_builders.finished(settings.runs_dir)
     run_builders.side_by_side(settings.runs_dir)
     sweep_builders.finished_sweep(settings)
     rows = tuple(Example(prompt=f"{text} {number}", answer=text) for number in range(8))
-    Uploads(home / "lab" / "data").adopt(build_dataset(text[:100], train=rows[:6], held_out=rows[6:]))
+    data = Uploads(home / "lab" / "data").adopt(build_dataset(text[:100], train=rows[:6], held_out=rows[6:]))
+    lab = LabHome(home)
+    lab.save_shape(replace(find_shape(EMBEDDED_MODEL), name=SHORT, hub_id=SHORT))  # as Models adds one
+    lab.save_lengths(EMBEDDED_MODEL, data.digest, [Length(tokens=9, answer_tokens=3)] * 6)
+    lab.save_read_examples(EMBEDDED_MODEL, data.digest, [ReadExample(pieces=(text, text), answer_tokens=1)])
+    lab.save_unreadable(SHORT, data.digest, text)
     for folder in (settings.runs_dir, settings.sweeps_dir):
         for path in sorted(folder.rglob("*.json*")):
             lines = (
@@ -277,6 +287,17 @@ def hostile_files(folder: Path) -> dict[str, bytes]:
             f'<questiontext format="html"><text>{xml}</text></questiontext>'
             f'<answer fraction="100"><text>{xml}</text></answer>'
             f'<answer fraction="0"><text>{xml} 2</text></answer></question></quiz>'
+        ).encode(),
+        "backup.json": json.dumps(
+            {
+                "format": "lora-study-backup",
+                "version": 1,
+                "step": 1,
+                "made_at": text,
+                "profile": text,
+                "tables": {text: [], "drafts": [{"key": text, "text": text, "saved_at": text}]},
+                "files": {text: text, "decks/hostile-too.json": text},
+            }
         ).encode(),
         "questions.csv": f'stem,option,correct\n"{plain}","{plain}",1\n'.encode(),
         "broken.yaml": f"deck: [{text}".encode(),

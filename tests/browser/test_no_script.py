@@ -1,5 +1,7 @@
 """Texts that others wrote never run as a script, whatever field they come in by and wherever they show."""
 
+import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,9 @@ from playwright.sync_api import Browser, Route, expect
 from classroom.reports.export import FILES
 from lora_lab.engine.chat import ChatQuestion
 from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.run_file import run_file
+from lora_lab.spec import EMBEDDED_MODEL
+from lora_lab.tasks.building import read_builds
 from study.base.settings import Settings
 from study.text.templates import render
 from study.web.security.middleware import COOKIE
@@ -31,6 +36,7 @@ from tests.browser.hostile import (
     hostile_home,
     runs_of,
 )
+from tests.lora_lab import run_builders
 from tests.visits import opened
 from tests.whole_app import WholeApp, whole_app
 
@@ -89,6 +95,7 @@ def addresses(settings: Settings, app: WholeApp) -> Iterator[tuple[str, str]]:
     runs = [run.run_id for run in runs_of(settings)]
     sweeps = [path.name for path in settings.sweeps_dir.iterdir()]
     questions = [f"hostile-{kind}-1" for kind in KINDS]
+    data = [{"data": path.stem, "model": EMBEDDED_MODEL} for path in (settings.home / "lab/data").iterdir()]
     told = {
         "/cards": [
             {"deck": "hostile", "new": "2"}, {"words": "x", "deck": HOSTILE}, {"cram": "x", "deck": "hostile"}
@@ -101,12 +108,17 @@ def addresses(settings: Settings, app: WholeApp) -> Iterator[tuple[str, str]]:
             {"write": "new"},
         ],
         "/explain": [{"prompt": "explain-lora"}, {"prompt": "explain-lora", "attempt": "1"}, {"own": "new"}],
-        "/lab": [{"run": run} for run in runs[:2]] + [{"data": HOSTILE, "model": HOSTILE, "name": HOSTILE}],
+        "/lab": [
+            *({"run": run} for run in runs[:2]), *data, {"data": HOSTILE, "model": HOSTILE, "name": HOSTILE},
+            {"model": SHORT},
+        ],
         "/grid": [{"sweep": sweep} for sweep in sweeps] + [{"ranks": HOSTILE}],
         "/compare": [{"runs": ",".join(runs[:2])}, {"runs": HOSTILE}],
         "/xray": [{"run": runs[0]}, {"run": HOSTILE}],
         "/projects": [{"id": project} for project in PROJECTS],
-        "/memory": [{"model": HOSTILE, "card": HOSTILE}],
+        "/memory": [{"model": HOSTILE, "card": HOSTILE}, {"model": SHORT}],
+        "/tasks": [{"id": task} for task in (*list(read_builds())[:2], HOSTILE)],
+        "/claims": [{"example": HOSTILE}],
         "/models": [{"model": HOSTILE, "back": HOSTILE}],
         "/microscope": [{"model": HOSTILE, "run": runs[0]}],
         "/concept": [{"id": "lora-rank"}, {"id": HOSTILE}],
@@ -160,6 +172,30 @@ def import_previews(app: WholeApp, tmp_path: Path, found: Collected) -> None:
 
 
 CLASS_VIEWS = ("teach", "teach/state", "screen", "screen/state", "state", "report", "cards", "")
+
+
+def lab_files(app: WholeApp, settings: Settings, tmp_path: Path, found: Collected) -> None:
+    """Data sets and runs that a browser sends to the Lab, with what is said of their problems."""
+    run = json.loads(run_file(run_builders.finished(tmp_path / "sent-runs")))
+    pairs = [{"prompt": f"{HOSTILE} {number}", "answer": HOSTILE} for number in range(8)]
+    lines = "\n".join(map(json.dumps, pairs))
+    data = run["data"] | {"label": HOSTILE, "train": pairs[:2]}
+    runs = [run | {"data": data}, *(run | {"spec": run["spec"] | {name: HOSTILE}} for name in run["spec"])]
+    sent = [
+        ("upload", "a.jsonl", lines),
+        ("upload", "a.jsonl", f"{lines}\n{HOSTILE}\n" + json.dumps({HOSTILE: HOSTILE})),
+        ("upload", "a.csv", f"{HOSTILE}\n"),
+        ("upload", "a.exe", HOSTILE),
+        ("import", "run.json", HOSTILE),
+        *(("import", "run.json", json.dumps(each)) for each in runs),
+    ]
+    for act, name, content in sent:
+        whole = b64encode(content.encode()).decode()
+        event = {"act": act, "query": "", "name": SHORT + name, "content": whole}
+        for island in ("lab", "grid") if act == "upload" else ("lab",):
+            reply = act_of(app, f"/{island}")(event, opened(BROWSER))
+            found.add_reply(f"/{island} {act} of {name}", reply)
+            found.add(f"/{island} {act} refused", reply.get("error") and str(escape(reply["error"])))
 
 
 def class_pages(app: WholeApp, found: Collected) -> None:
@@ -244,12 +280,15 @@ def test_no_payload_in_any_field_runs_where_nothing_but_the_escaping_stands(
     found = Collected()
     for path, query in addresses(settings, app):
         press_everything(app, path, query, found)
+    for path, query in addresses(settings, app):  # what the presses have left there
+        found.add(f"{path}?{query} later", app.open(path, BROWSER, **dict(parse_qsl(query))))
     with app.client(BROWSER) as client:
         for address in downloads(settings):
             answer = client.get(address, headers={"accept": "text/html"})
             if answer.headers["content-type"].startswith(("text/html", "image/svg", "application/json")):
                 found.add(address, answer.text)
     import_previews(app, tmp_path, found)
+    lab_files(app, settings, tmp_path, found)
     class_pages(app, found)
     chat_answers(found)
     showing = [where for html, where in found.pieces.items() if BAIT in html]
@@ -278,7 +317,7 @@ def test_no_payload_in_any_field_runs_where_nothing_but_the_escaping_stands(
 
 
 SHOWS_STRANGERS = {"/", "/settings", "/io", "/cards", "/browse", "/quiz", "/explain", "/lab", "/grid",
-                   "/compare", "/projects", "/memory", "/class", "chat"}  # fmt: skip
+                   "/compare", "/projects", "/memory", "/class", "/models", "/tasks", "chat"}  # fmt: skip
 """Pages that show what others wrote."""
 
 SHOWN_IN_CLASS = {f"/class/{view}" for view in ("teach", "screen", "state", "report")}

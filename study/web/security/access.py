@@ -45,6 +45,9 @@ _COMPUTED = re.compile(
 """What is computed for the one who asks, in one of the server's few threads. Uploads take as long as the
 network does, and files of pages are many and cheap."""
 
+_UNUSED_OF_GRADIO = re.compile(r"/gradio_api/(?!(run/predict|component_server)/?$)")
+"""What no page here uses: uploads, files, streams, deep links that are written to the disk, an editor."""
+
 
 def owners_only() -> LearnerError:
     """Return the error of what learners may not do; a new one, because each raise adds to its traceback."""
@@ -148,8 +151,7 @@ class RoleGate:
             return PlainTextResponse(TOO_MANY, 429, headers={"Retry-After": "2"})
         if scope["path"] == OWNER_PATH:
             return self._owners_link(connection, owner=owner)
-        uploads = scope["method"] == "POST" and scope["path"].startswith("/gradio_api/upload")
-        if uploads and not owner:  # by Gradio, which no page here uses
+        if not owner and _UNUSED_OF_GRADIO.match(scope["path"]):
             note("refused", "A learner asked for a route of the owner.")
             return PlainTextResponse(str(owners_only()), 403)
         return None

@@ -72,6 +72,7 @@ class RequestGuard:
       one of `public_names`. And `here`, whether it comes from a browser on this machine: from a loopback
       address, which a proxy here has too, and by a local name.
     - A request that changes something must come from one of our own pages (its `Origin` is our host).
+    - No other site may read an answer, and every answer says what a browser may load for it.
     - A body over the limit is refused; `larger` names paths with a limit of their own.
     - A browser gets a random id as a cookie with its first page. `Lax` rather than `Strict`: with `Strict` a
       link from a chat or a course page would arrive without it, and a learner would become a stranger.
@@ -101,7 +102,7 @@ class RequestGuard:
         refusal = self._refusal(scope, headers, name, limit_bytes)
         if refusal is not None:
             note("refused", f"{bytes(refusal.body).decode()} ({refusal.status_code})")
-            await refusal(scope, receive, send)
+            await refusal(scope, receive, _with_headers(send, None))
             return
         client = scope["client"][0] if scope.get("client") else ""
         says_so = any(each in PROXY_HEADERS or each.startswith("x-forwarded") for each in headers)
@@ -122,6 +123,9 @@ class RequestGuard:
         origin = headers.get("origin")
         if method not in ("GET", "HEAD", "OPTIONS") and origin and _netloc(origin) != host:
             return PlainTextResponse("This request comes from another site.", status_code=403)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            said = "A request has Content-Length or Transfer-Encoding."  # a proxy may have believed the other
+            return PlainTextResponse(said, status_code=400, headers={"Connection": "close"})
         length = headers.get("content-length") or "0"
         if not length.isascii() or not length.isdigit():
             return PlainTextResponse("Content-Length must be a number.", status_code=400)
@@ -179,6 +183,8 @@ def _with_headers(send: Send, cookie: str | None) -> Send:
                 headers.setdefault(HEADER, CONTENT_POLICY)
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "same-origin"
+            for name in [each for each in headers if each.startswith("access-control-")]:
+                del headers[name]  # Gradio lets every other site read its answers, with the reader's cookies
             if cookie:
                 headers.append("Set-Cookie", cookie)
         await send(message)

@@ -50,6 +50,18 @@ def test_a_preview_says_what_would_happen_and_changes_nothing(
     assert words(page.load(opened("b1"))) == words(html)
 
 
+def test_the_page_states_the_limits(page: InOutPage) -> None:
+    html = page.load(opened("b1"))
+    assert f'data-limit="{import_limits.PACKAGE_BYTES}"' in html
+    limits = (
+        "Limits: 20.0 MB per file, 64.0 MB for packages with pictures; 20,000 cards or questions; "
+        "20,000 characters in one text."
+    )
+    assert limits in words(html)
+    found = (import_limits.FILE_BYTES, import_limits.ITEMS, import_limits.TEXT_CHARACTERS)
+    assert found == (20_000_000, 20_000, 20_000)
+
+
 def test_a_file_is_read_once_however_often_the_page_opens(
     page: InOutPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from lora_lab.data.batches import Length
-from lora_lab.data.datasets import MAX_FILE_BYTES, load_saved, own_dataset
+from lora_lab.data.datasets import MAX_FILE_BYTES, MAX_PAIRS, load_saved, own_dataset
 from lora_lab.data.lab_folder import ReadExample
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.runs.run_file import run_file
+from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, run_file
 from lora_lab.settings.run_form import address_of, read_presets, spec_of_form
 from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
 from lora_lab.views import run_panel
@@ -215,6 +215,18 @@ def test_a_file_that_did_not_arrive_whole_is_said(ana: Visitor, content: str) ->
 def test_a_file_just_over_the_limit_gets_the_sentence_about_the_limit(ana: Visitor) -> None:
     refused = uploads(ana, b" " * (MAX_FILE_BYTES + 1))
     assert "2,000,001 bytes; the limit is 2,000,000" in part(refused, "data-problem")
+
+
+def test_the_page_states_its_limits_and_sends_every_file_within_them(ana: Visitor) -> None:
+    html = ana.opens("/lab")
+    sent = dict(re.findall(r'data-upload="(\w+)" data-limit="(\d+)"', html))
+    assert sent == {"upload": str(MAX_FILE_BYTES), "import": str(MAX_RUN_FILE_BYTES)}
+    shown = words(html)
+    assert f"at most {MAX_FILE_BYTES / 1e6:g} MB and {MAX_PAIRS:,} lines" in shown
+    assert f"at most {MAX_RUN_FILE_BYTES / 1e6:g} MB: the same run starts here" in shown
+    whole = b" " * MAX_RUN_FILE_BYTES
+    reply = ana.sends("import", name="run.json", content=base64.b64encode(whole).decode())
+    assert "is not JSON" in part(reply, "import-problem")  # it has been read
 
 
 def test_names_that_learners_give_are_never_markup(ana: Visitor) -> None:
