@@ -44,6 +44,7 @@ class LabClassGrids:
             seeds=len(grid.seeds),
             described=_describe(grid.base, without=shared),
             vocab=shape.vocab if shape else 0,
+            first_cell=address_of(grid.specs()[0]),
         )
 
     def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:

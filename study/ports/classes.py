@@ -192,6 +192,9 @@ class ClassGridPlan:
     vocab: int = 0
     """How many tokens the model chooses among; 0 where that isn't known."""
 
+    first_cell: str = ""
+    """The lab's form with the settings of one of its runs; whoever trains that one knows the grid's time."""
+
     @property
     def count(self) -> int:
         """The number of its runs."""
