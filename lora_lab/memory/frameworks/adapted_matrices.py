@@ -17,8 +17,9 @@ from lora_lab.parameters.adapter_config import (
 )
 from lora_lab.parameters.counts import adaptation_of
 from lora_lab.parameters.json_fields import setting_of as read_setting
+from lora_lab.parameters.name_selection import find_own_ranks, select_names
 from lora_lab.parameters.shapes import SETS, Linear, ModelShape, Role
-from lora_lab.parameters.target_matching import LAYER_NUMBER, find_own_ranks, select_names
+from lora_lab.parameters.target_matching import LAYER_NUMBER
 from lora_lab.parameters.target_syntax import as_targets
 
 Targets = str | Sequence[str] | None
@@ -89,6 +90,8 @@ def _find_in_layers(
         return Adapters(adapted=select_present(shape, names))
     setting = read_setting({"targets": names, "variant": variant, **narrowing}, targets="targets")
     adaptation = adaptation_of(shape, setting)
+    if setting.layers_pattern and adaptation != adaptation_of(shape, replace(setting, layers_pattern=())):
+        raise UnsupportedCase("layers_pattern counts in another list than that of the model's layers")
     adaptation = replace(
         adaptation, matches=tuple(match for match in adaptation.matches if not match.group.is_head)
     )

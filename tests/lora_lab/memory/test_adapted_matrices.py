@@ -8,8 +8,8 @@ from peft import AdaLoraConfig, LoraConfig, get_peft_model
 from peft.utils.error import NoMatchingPeftModuleError
 
 from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.parameters.name_selection import select_names
 from lora_lab.parameters.shapes import find_shape, load_catalogue
-from lora_lab.parameters.target_matching import select_names
 from tests.lora_lab.cli import asking
 from tests.lora_lab.families import KINDS, PEFT_WARNINGS, config_of, model_of
 
