@@ -8,6 +8,9 @@ from peft import AdaLoraConfig, LoraConfig, get_peft_model
 from peft.utils.error import NoMatchingPeftModuleError
 
 from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.memory.frameworks.adapted_matrices import find_adapters
+from lora_lab.parameters.adapter_config import UnsupportedCase
+from lora_lab.parameters.module_layout import shape_of_layout
 from lora_lab.parameters.name_selection import select_names
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from tests.lora_lab.cli import asking
@@ -56,6 +59,7 @@ TARGETS: list[tuple[str, Any, list[str]]] = [  # family, what a line says, the n
 NARROWINGS: list[dict[str, Any]] = [
     {},
     {"layers_to_transform": [1]},
+    {"layers_to_transform": [1], "layers_pattern": ["h", "layers"]},
     {"rank_pattern": {"q_proj": 2, "lm_head": 16, "c_attn": 6, "dense": 3}},
     {"exclude_modules": ["lm_head", "c_attn", "up_proj", "fc1"]},
 ]
@@ -75,6 +79,14 @@ def test_a_line_adapts_what_peft_adapts(
         assert answer["why"] == "layers that differ in their adapters are modelled in decoders alone"
     else:
         assert answer["components"]["adapters"] == FP32_BYTES * trained
+
+
+def test_a_pattern_that_counts_another_list_than_the_layers_is_not_played() -> None:
+    layout = {"layers": 2, "modules": {"experts.0.w1": [8, 8], "experts.1.w1": [8, 8]}}
+    shape = shape_of_layout({"module_layout": layout, "base_total": 1000}, None)
+    narrowing = {"layers_to_transform": [0], "layers_pattern": "layers"}  # the first number is the expert's
+    with pytest.raises(UnsupportedCase, match="counts in another list"):
+        find_adapters(shape, ["w1"], narrowing, variant="lora", rank=4)
 
 
 @pytest.mark.parametrize(
