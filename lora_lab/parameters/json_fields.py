@@ -191,12 +191,12 @@ def _read_parameters(lora: Mapping[str, Any]) -> tuple[str, ...]:
 def _read_token_rows(lora: Mapping[str, Any]) -> tuple[tuple[str | None, tuple[int, ...]], ...]:
     """Parse `trainable_token_indices`: tokens of the input embedding, or lists of them by layer.
 
-    Raises LearnerError on anything else.
+    An empty list trains nothing. Raises LearnerError on anything else.
     """
     value = lora.get("trainable_token_indices")
     if not is_set(value):
         return ()
-    by_layer = value if isinstance(value, Mapping) else {None: value}
+    by_layer: Mapping[str | None, Any] = value if isinstance(value, Mapping) else {None: value}
     for tokens in by_layer.values():
         if not isinstance(tokens, list | tuple) or any(
             isinstance(each, bool) or not isinstance(each, int) for each in tokens

@@ -9,7 +9,7 @@ Sources: peft/tuners/lora/layer.py, ParamWrapper; peft/tuners/tuners_utils.py, _
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lora_lab.parameters.adapter_config import (
@@ -51,19 +51,11 @@ class ParameterTargets:
         """
         if not self._wanted:
             return
-        adapted = {name for match in layers for name in match.names}
-        # PEFT sets fan_in_fan_out by each layer that it adapts, and refuses it here: the last one decides.
-        last_kind = [match.group.kind for match in layers if match.group.is_linear][-1:]
         for group in self._groups:
             for local, shape in _list_parameters(group):
                 names = self._select(group, local)
                 if names:
-                    self._check(group, local, names, adapted)
-                    if last_kind == ["conv1d"]:
-                        raise PeftRefusal(
-                            f"PEFT has no adapter on the parameter {names[0]} beside one on a Conv1D layer.",
-                            do_next="Name parameters alone, with target_modules: [].",
-                        )
+                    self._check(group, local, names, layers)
                     yield from self._split(group, local, names, shape)
             self._refuse_vectors(group)
 
@@ -91,9 +83,8 @@ class ParameterTargets:
         wanted = tuple(name for name in self._wanted if name.rpartition(".")[2] == local)
         return tuple(select_names(wanted, [f"{name}.{local}" for name in group.names])) if wanted else ()
 
-    def _check(
-        self, group: ModuleGroup, local: str, names: tuple[str, ...], adapted: Collection[str]
-    ) -> None:
+    def _check(self, group: ModuleGroup, local: str, names: tuple[str, ...], layers: Sequence[Match]) -> None:
+        """Raise PeftRefusal where PEFT adapts no parameter, or none beside these layers."""
         setting, path = self.setting, f"{group.path}.{local}"
         if setting.variant == "dora":
             kind = "parameter" if setting.parameters else "fused tensor"
@@ -103,6 +94,13 @@ class ParameterTargets:
         for has_field, field in ((setting.has_dropout, "lora_dropout"), (setting.lora_bias, "lora_bias")):
             if has_field:
                 raise PeftRefusal(f"PEFT has no {field} for the parameter {path}.", do_next="Leave it out.")
+        # PEFT sets fan_in_fan_out by each layer that it adapts, and refuses it here: the last one decides.
+        if [match.group.kind for match in layers if match.group.is_linear][-1:] == ["conv1d"]:
+            raise PeftRefusal(
+                f"PEFT has no adapter on the parameter {path} beside one on a Conv1D layer.",
+                do_next="Name parameters alone, with target_modules: [].",
+            )
+        adapted = {name for match in layers for name in match.names}
         inside = next((name for name in names if name.rpartition(".")[0] in adapted), None)
         if inside is not None:
             raise PeftRefusal(

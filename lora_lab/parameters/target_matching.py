@@ -342,6 +342,7 @@ class _Rules:
     def _biases(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> int:
         if self.setting.bias == "none":
             return 0
+        counted: list[tuple[int, tuple[str, ...]]]
         if self.setting.bias == "lora_only":
             adapted = {name: match.group.bias for match in matches for name in match.modules}
             counted = [(bias, (name,)) for name, bias in adapted.items()]

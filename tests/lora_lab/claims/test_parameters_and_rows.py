@@ -21,7 +21,7 @@ RECIPE: dict[str, Any] = {
     "peft_type": "LORA", "r": 8, "target_modules": "all-linear", "target_parameters": EXPERTS,
     "trainable_token_indices": None, "layers_pattern": None, "lora_dropout": 0.0,
 }  # fmt: skip
-"""An adapter_config.json of OpenAI's cookbook for gpt-oss; tests/lora_lab/parameters asks PEFT for its line."""
+"""The setting of OpenAI's cookbook for gpt-oss; tests/lora_lab/parameters asks PEFT for its line."""
 
 
 def pasted(line: str = LINE, **changed: Any) -> str:
@@ -146,13 +146,14 @@ def test_the_page_names_parameters_rows_and_layers(reader: ShapeReader) -> None:
     assert "Rows of tokens 2 of the input embedding" in of_rows
     by_name = shown(pasted(target_modules=["q_proj"], trainable_token_indices={"lm_head": [1]}))
     assert "Rows of tokens 1 of lm_head" in by_name
-    layers = {"target_modules": ["q_proj"], "layers_to_transform": [0, 1], "layers_pattern": ["h", "layers"]}
+    layers: dict[str, Any] = {
+        "target_modules": ["q_proj"],
+        "layers_to_transform": [0, 1],
+        "layers_pattern": ["h", "layers"],
+    }
     assert "In layers 0, 1 of h or layers" in shown(pasted(**layers))
-    rank_open = pasted("trainable params: 1 || all params: 20,925,816,384", target_modules=[])
-    assert (
-        "<code></code>"
-        not in page.act({"act": "text", "fields": {"text": [rank_open]}}, opened("ana"))["parts"]["verdict"]
-    )
+    rank_open = f"openai/gpt-oss-20b LoraConfig(r=rank, target_modules=[], target_parameters={EXPERTS})\n"
+    assert "r = 8 on the stated parameters" in shown(f"{rank_open}trainable params: 11,059,200")
 
 
 def test_a_name_that_means_no_parameter_is_told_beside_the_count(reader: ShapeReader) -> None:
@@ -163,5 +164,5 @@ def test_a_name_that_means_no_parameter_is_told_beside_the_count(reader: ShapeRe
 
 
 def test_what_the_page_can_not_judge_is_told_in_words(reader: ShapeReader) -> None:
-    with pytest.raises(LearnerError, match="This can't be judged: whether .* has a parameter sinks"):
+    with pytest.raises(LearnerError, match=r"This can't be judged: whether .* has a parameter sinks"):
         ClaimService(reader).check_text(pasted(target_parameters=["self_attn.sinks"]))

@@ -161,7 +161,7 @@ ENDS = ("embed_tokens", "model.embed_tokens", "lm_head", "head", "v_proj", "toke
 
 @given(
     family=st.sampled_from([UNTIED, TIED, "gpt_oss"]),
-    of=st.lists(st.integers(-66, 65), max_size=3)
+    of=st.lists(st.integers(-66, 65), min_size=1, max_size=3)
     | st.dictionaries(st.sampled_from(ENDS), st.lists(st.integers(0, 2), min_size=1, max_size=2), max_size=3),
     fields=st.fixed_dictionaries(
         {},
