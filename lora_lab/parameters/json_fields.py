@@ -17,14 +17,15 @@ VARIANT_FIELDS = ("variant", *VARIANT_FLAGS, "init_r")
 
 NARROWING = (
     "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "ensure_weight_tying",
+    "target_parameters",
 )  # fmt: skip
-"""PEFT's fields beyond the contracts that leave modules out, change their rank, or adapt one more."""
+"""PEFT's fields beyond the contracts that leave modules out, change their rank, or adapt others too."""
 
 ADDING = ("lora_bias",)
 """PEFT's fields that add to each adapter: they are counted, and no memory is predicted with them."""
 
-BESIDE_LAYERS = ("target_parameters", "trainable_token_indices")
-"""PEFT's fields that train more than the targets' layers: they too are counted, without a memory."""
+OF_TOKENS = ("trainable_token_indices",)
+"""PEFT's fields that train rows of tokens: they too are counted, and no memory is predicted with them."""
 
 WITH_PARAMETERS = ("lora_dropout", "fan_in_fan_out")
 """PEFT's fields that it refuses with an adapter on a parameter, and that change no count otherwise."""
@@ -35,7 +36,7 @@ NOT_COUNTED = (
 )  # fmt: skip
 """PEFT's fields that change what is trained and that no formula here knows."""
 
-TRAINING_FIELDS = (*NARROWING, *ADDING, *BESIDE_LAYERS, *NOT_COUNTED)
+TRAINING_FIELDS = (*NARROWING, *ADDING, *OF_TOKENS, *NOT_COUNTED)
 """All PEFT fields that change what is trained and that the contracts don't have."""
 
 
@@ -262,7 +263,7 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             do_next='Write them as ["q_proj", "v_proj"].',
         )
     refuse_fields(adapter, (*ADDING, *NOT_COUNTED))
-    for field in BESIDE_LAYERS:
+    for field in OF_TOKENS:
         if is_set(adapter.get(field)):
             raise UnsupportedCase(
                 f"no memory is predicted with {field}; the count of trainable parameters knows it"
@@ -271,5 +272,8 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def narrowing_of(adapter: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of an adapter's fields that leave modules out or change their rank."""
-    return {name: adapter[name] for name in NARROWING if is_set(adapter.get(name))}
+    """Return those of an adapter's fields that leave modules out, change their rank or adapt parameters, and
+    what PEFT refuses beside those.
+    """
+    names = (*NARROWING, *WITH_PARAMETERS) if is_set(adapter.get("target_parameters")) else NARROWING
+    return {name: adapter[name] for name in names if is_set(adapter.get(name))}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lora_lab.memory.frameworks.experts import FusedAdapter, find_fused_adapters
+from lora_lab.memory.frameworks.experts import FusedAdapter, find_fused_adapters, refuse_other_parameters
 from lora_lab.memory.frameworks.setting import LayerAdapter, TrainedVariant
 from lora_lab.parameters.adapter_config import (
     ADAPTER_VARIANTS,
@@ -54,14 +54,17 @@ def find_adapters(
 
     Raises LearnerError on targets that the model lacks; UnsupportedCase on those whose places aren't known.
     """
-    if targets is None and variant == "ia3":
+    parameters = narrowing.get("target_parameters")
+    if targets is None and parameters:
+        targets = () if shape.modules.renamed else shape.default_targets  # see target_matching.py
+    elif targets is None and variant == "ia3":
         targets = [role for role in IA3_ROLES if shape.has(role)]
     elif targets is None and not shape.default_targets:
         targets = USUAL_ROLES
     parsed = parse_targets(targets)
     names = adapted_names(shape, parsed)
     head = _find_head(shape, parsed, narrowing, rank)
-    if not names and head is None:
+    if not names and head is None and not parameters:
         raise NothingMatched(
             f"{shape.name} has no output head, or it is excluded.", do_next="Name other targets."
         )
@@ -99,8 +102,10 @@ def _find_in_layers(
         raise NothingMatched(
             f"Only the output head of {shape.name} is among the targets.", do_next="Name others too."
         )
-    by_layer = find_by_layer(shape, adaptation, rank) if narrowing else ()
-    adapted = find_linears(shape, adaptation)
+    refuse_other_parameters(shape, adaptation)
+    layers = replace(adaptation, matches=tuple(each for each in adaptation.matches if not each.parameter))
+    by_layer = find_by_layer(shape, layers, rank) if narrowing else ()
+    adapted = find_linears(shape, layers)
     fused = find_fused_adapters(adaptation, rank) if shape.fused_experts else ()
     if not adapted and not fused:
         raise UnsupportedCase(f"what an adapter on {adaptation.matches[0].group.path} saves isn't known")

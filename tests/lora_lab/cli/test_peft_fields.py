@@ -73,16 +73,24 @@ def test_no_memory_is_predicted_for_a_bias_of_an_adapter(reader: ShapeReader) ->
 
 
 @pytest.mark.parametrize(
-    "field", [{"target_parameters": ["k_proj.weight"]}, {"trainable_token_indices": [0]}], ids=str
+    ("field", "of_what"),
+    [
+        (
+            {"target_parameters": ["k_proj.weight"]},
+            "for an adapter on model.layers.*.self_attn.k_proj.weight",
+        ),
+        ({"trainable_token_indices": [0]}, "with trainable_token_indices"),
+    ],
+    ids=str,
 )
 def test_no_memory_is_predicted_for_parameters_and_rows_and_the_answer_says_what_is_known(
-    reader: ShapeReader, field: dict[str, Any]
+    reader: ShapeReader, field: dict[str, Any], of_what: str
 ) -> None:
-    [name] = field
-    why = f"no memory is predicted with {name}; the count of trainable parameters knows it"
+    why = f"no memory is predicted {of_what}; the count of trainable parameters knows it"
     for record in ({"lora": {"r": 8, **field}}, field, {"framework": "peft", "lora": {"r": 8, **field}}):
         assert weighed(reader, model="llama-2-7b", **record) == {"unsupported": True, "why": why}
-    assert weighed(reader, model="llama-2-7b", lora={name: None}) == weighed(reader, model="llama-2-7b")
+    empty = dict.fromkeys(field)
+    assert weighed(reader, model="llama-2-7b", lora=empty) == weighed(reader, model="llama-2-7b")
 
 
 def test_targets_may_have_the_name_that_peft_gives_them(reader: ShapeReader) -> None:

@@ -110,6 +110,71 @@ def test_experts_that_are_one_tensor_are_adapted_as_peft_does(
     assert answer["components"]["adapters"] == FP32_BYTES * trained
 
 
+GATE_UP, DOWN = "mlp.experts.gate_up_proj", "mlp.experts.down_proj"
+
+
+@pytest.mark.parametrize(
+    "parameters", [[GATE_UP, DOWN], [DOWN], ["experts.gate_up_proj", "nothing.x"]], ids=str
+)
+@pytest.mark.parametrize("targets", [None, [], ["q_proj"], ["q_proj", "lm_head"], "all-linear"], ids=str)
+@pytest.mark.parametrize("family", ["gpt_oss", "qwen3_moe", "mixtral"])
+def test_experts_that_are_named_as_parameters_are_adapted_as_peft_does(
+    reader: ShapeReader, family: str, targets: Any, parameters: list[str]
+) -> None:
+    trained = peft_trains(family, targets, target_parameters=parameters)
+    assert trained is not None
+    answer = weighed_tiny(reader, family, {"targets": targets, "target_parameters": parameters})
+    assert answer["components"]["adapters"] == FP32_BYTES * trained
+
+
+@pytest.mark.parametrize(
+    ("family", "lora", "record", "why"),
+    [
+        (
+            "gpt_oss",
+            {"target_parameters": [f"0.{GATE_UP}"]},
+            {},
+            "adapters in some layers, or of another rank",
+        ),
+        ("gpt_oss", {"target_parameters": [DOWN], "rank_pattern": {DOWN: 1}}, {}, "or of another rank"),
+        ("gpt_oss", {"target_parameters": ["gate_up_proj_bias"]}, {}, "experts.gate_up_proj_bias; the count"),
+        ("gpt_oss", {"target_parameters": ["embed_tokens.weight"]}, {}, "embed_tokens.weight; the count"),
+        (
+            "mixtral",
+            {"target_parameters": [DOWN]},
+            {"framework": "peft, transformers 4"},
+            "down_proj; the count",
+        ),
+        ("gpt_oss", {"target_parameters": [DOWN]}, {"framework": "unsloth"}, "what unsloth's own products"),
+        (
+            "gpt_oss",
+            {"target_parameters": [DOWN]},
+            {"framework": "litgpt"},
+            "litgpt has no target_parameters",
+        ),
+        (
+            "gpt_oss",
+            {"target_parameters": [DOWN]},
+            {"framework": "lora_lab"},
+            "loop has no target_parameters",
+        ),
+    ],
+    ids=str,
+)
+def test_no_memory_is_predicted_for_other_parameters(
+    reader: ShapeReader, family: str, lora: dict[str, Any], record: dict[str, Any], why: str
+) -> None:
+    config = config_of(family)
+    answer = weighed(reader, config=config, lora={"r": RANK, "targets": ["q_proj"], **lora}, **record)
+    assert answer["unsupported"]
+    assert why in answer["why"]
+
+
+def test_what_peft_refuses_beside_parameters_has_no_memory(reader: ShapeReader) -> None:
+    answer = weighed_tiny(reader, "gpt_oss", {"target_parameters": [DOWN], "lora_dropout": 0.1})
+    assert "PEFT has no lora_dropout for the parameter" in answer["error"]
+
+
 @pytest.mark.parametrize("variant", ["ia3", "adalora", "vera"])
 def test_an_mlp_of_experts_is_not_passed_over_where_peft_can_not_adapt_it(
     reader: ShapeReader, variant: str
