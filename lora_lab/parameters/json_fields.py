@@ -11,6 +11,9 @@ LARGEST_WHOLE = 10**9  # larger than any model, and short enough to print
 LARGEST_SIZE = 10**15
 UNKNOWN = "unknown"
 
+MOST_LAYERS_OF_TOKENS = 100
+"""Each is looked up among all modules, and few models have more than two."""
+
 VARIANT_FLAGS = ("use_dora", "use_rslora")
 VARIANT_FIELDS = ("variant", *VARIANT_FLAGS, "init_r")
 """The lab's field and PEFT's own that say which variant of LoRA is trained, and AdaLoRA's rank."""
@@ -198,6 +201,11 @@ def _read_token_rows(lora: Mapping[str, Any]) -> tuple[tuple[str | None, tuple[i
     if not is_set(value):
         return ()
     by_layer: Mapping[str | None, Any] = value if isinstance(value, Mapping) else {None: value}
+    if len(by_layer) > MOST_LAYERS_OF_TOKENS:
+        raise LearnerError(
+            f"trainable_token_indices names {len(by_layer):,} layers.",
+            do_next=f"Name {MOST_LAYERS_OF_TOKENS} at most; a model has one or two with tokens.",
+        )
     for tokens in by_layer.values():
         if not isinstance(tokens, list | tuple) or any(
             isinstance(each, bool) or not isinstance(each, int) for each in tokens

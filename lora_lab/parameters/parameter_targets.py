@@ -11,6 +11,7 @@ Sources: peft/tuners/lora/layer.py, ParamWrapper; peft/tuners/tuners_utils.py, _
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from lora_lab.parameters.adapter_config import (
     AdapterSetting,
@@ -64,19 +65,24 @@ class ParameterTargets:
 
         Raises UnsupportedCase where a module has parameters whose names aren't known here.
         """
-        found = [name for match in matches if match.parameter for name in match.names]
-        unmatched = tuple(wanted for wanted in self.setting.parameters if not select_names((wanted,), found))
-        for wanted in unmatched:
-            self._refuse_unknown(wanted)
+        found = _list_ends(name for match in matches if match.parameter for name in match.names)
+        unmatched = tuple(wanted for wanted in self.setting.parameters if wanted not in found)
+        if unmatched:
+            self._refuse_unknown(unmatched)
         return unmatched
 
     @property
     def _wanted(self) -> tuple[str, ...]:
         return (*self.setting.parameters, *self.converted)
 
-    @property
+    @cached_property
     def _groups(self) -> tuple[ModuleGroup, ...]:
         return tuple(group for group in self.tree.groups if not group.is_alias)
+
+    @cached_property
+    def _parents(self) -> frozenset[str]:
+        """The paths of all modules that have others inside them."""
+        return frozenset(group.path.rpartition(".")[0] for group in self.tree.groups)
 
     def _select(self, group: ModuleGroup, local: str) -> tuple[str, ...]:
         """Select the names of one parameter in all modules of a group."""
@@ -138,7 +144,7 @@ class ParameterTargets:
         """Raise where one of the names means a parameter of one axis, or one whose axes aren't known."""
         if not self.setting.parameters:
             return
-        for local in _list_vectors(self.tree, group):
+        for local in self._list_vectors(group):
             for name in self._select(group, local)[:1]:
                 if group.kind in ("convolution", "unknown-layer") and local == WEIGHT:
                     raise UnsupportedCase(f"an adapter on the parameter {name} is not counted")
@@ -147,16 +153,32 @@ class ParameterTargets:
                     do_next=what_parameters_it_has(self.tree) or "Name other parameters.",
                 )
 
-    def _refuse_unknown(self, wanted: str) -> None:
-        module, _, local = wanted.rpartition(".")
+    def _list_vectors(self, group: ModuleGroup) -> Iterator[str]:
+        """Yield the names of a module's parameters of another number of axes, as far as they are known."""
+        listed = dict(_list_parameters(group))
+        if group.bias and "bias" not in listed:
+            yield "bias"
+        is_other_layer = group.kind in ("convolution", "unknown-layer")
+        if is_other_layer or (_count_unlisted(group) > 0 and self._is_plain(group)):
+            yield WEIGHT
+
+    def _is_plain(self, group: ModuleGroup) -> bool:
+        """Return whether a module has nothing but one weight and a bias, as a norm has."""
+        return not group.tensors and group.path not in self._parents
+
+    def _refuse_unknown(self, unmatched: tuple[str, ...]) -> None:
+        """Raise UnsupportedCase where a name may mean one of the parameters whose names aren't listed."""
+        wanted = [(module, local) for module, _, local in (name.rpartition(".") for name in unmatched)]
         for group in self._groups:
-            is_open = group.kind == "unknown-layer" or _count_unlisted(group) > 0
-            if module:
-                is_meant = bool(select_names((module,), group.names))
-            else:
-                is_meant = group.kind == "unknown-layer" or not _is_plain(self.tree, group)
-            if is_open and is_meant:
-                raise UnsupportedCase(f"whether {group.path} has a parameter {local} isn't known here")
+            is_other_layer = group.kind == "unknown-layer"
+            if not is_other_layer and _count_unlisted(group) <= 0:
+                continue
+            ends = _list_ends(group.names)
+            if is_other_layer or not self._is_plain(group):
+                ends.add("")  # a name without its module
+            for module, local in wanted:
+                if module in ends:
+                    raise UnsupportedCase(f"whether {group.path} has a parameter {local} isn't known here")
 
 
 def what_parameters_it_has(tree: ModuleTree) -> str:
@@ -180,16 +202,6 @@ def _list_parameters(group: ModuleGroup) -> tuple[tuple[str, tuple[int, ...]], .
     return group.tensors
 
 
-def _list_vectors(tree: ModuleTree, group: ModuleGroup) -> Iterator[str]:
-    """Yield the names of a module's parameters of another number of axes, as far as they are known."""
-    listed = dict(_list_parameters(group))
-    if group.bias and "bias" not in listed:
-        yield "bias"
-    is_other_layer = group.kind in ("convolution", "unknown-layer")
-    if is_other_layer or (_count_unlisted(group) > 0 and _is_plain(tree, group)):
-        yield WEIGHT
-
-
 def _count_unlisted(group: ModuleGroup) -> int:
     """Count the numbers in a module's own parameters that neither a bias nor the listed shapes explain."""
     if group.kind not in ("other", "container"):
@@ -199,6 +211,7 @@ def _count_unlisted(group: ModuleGroup) -> int:
     return group.own + sum(size for _, size in group.tied) - listed - bias
 
 
-def _is_plain(tree: ModuleTree, group: ModuleGroup) -> bool:
-    """Return whether a module has nothing but one weight and a bias, as a norm has."""
-    return not group.tensors and not any(other.path.startswith(f"{group.path}.") for other in tree.groups)
+def _list_ends(names: Iterable[str]) -> set[str]:
+    """Return the names and all that begins at one of their parts: `a.b` and `b`."""
+    parts = (name.split(".") for name in names)
+    return {".".join(each[first:]) for each in parts for first in range(len(each))}

@@ -163,6 +163,15 @@ def test_a_name_that_means_no_parameter_is_told_beside_the_count(reader: ShapeRe
     )
 
 
+def test_names_of_fused_experts_are_looked_for_in_the_model_that_has_them(reader: ShapeReader) -> None:
+    code = (
+        "Qwen/Qwen3-30B-A3B LoraConfig(r=8, target_modules=[{}], target_parameters=['experts.down_proj'])\n"
+    )
+    answer = judged(reader, code.format("'q_proj'") + "trainable params: 1,000,000")
+    assert answer["verdict"] == "impossible"
+    assert "mlp.experts.down_proj: 48 × 8 × 128 experts × (2,048 + 768) = 138,412,032" in answer["arithmetic"]
+
+
 def test_what_the_page_can_not_judge_is_told_in_words(reader: ShapeReader) -> None:
     with pytest.raises(LearnerError, match=r"This can't be judged: whether .* has a parameter sinks"):
         ClaimService(reader).check_text(pasted(target_parameters=["self_attn.sinks"]))

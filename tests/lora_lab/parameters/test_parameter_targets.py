@@ -1,6 +1,7 @@
 """Adapters on parameters, PEFT's `target_parameters`, against PEFT itself."""
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from peft import LoraConfig, get_peft_model
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.counts import Count, adaptation_of, count_adapter
 from lora_lab.parameters.json_fields import setting_of
+from lora_lab.parameters.legacy_module_names import older_tree
 from lora_lab.parameters.shapes import find_shape
+from lora_lab.parameters.target_matching import find_adaptation
 from lora_lab.parameters.worked_count import work_count
 from lora_lab.worker.model.read_shape import build_model
 from study.base.errors import LearnerError
@@ -143,6 +146,17 @@ def test_a_name_that_means_no_parameter_is_told_in_the_worked_count() -> None:
     assert work_count(adaptation_of(shape, setting), setting, rank=4)[-1] == (
         "experts.w1: no parameter has this name, and PEFT passes over it"
     )
+
+
+def test_thousands_of_names_on_a_large_model_are_looked_up_at_once() -> None:
+    names = tuple(f"experts.{number}.none" for number in range(5000))
+    shape = find_shape("qwen3-30b-a3b")
+    begun = time.process_time()
+    fields = {"target_modules": ["q_proj"], "target_parameters": [*names, GATE_UP]}
+    setting = setting_of(fields, targets="target_modules")
+    for tree in (shape.modules, older_tree(shape) or shape.modules):
+        assert len(find_adaptation(tree, setting).unmatched) >= 5000
+    assert time.process_time() - begun < 5, "it takes half a second"
 
 
 COOKBOOK = {

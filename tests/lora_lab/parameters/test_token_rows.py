@@ -118,6 +118,11 @@ def test_tokens_that_are_not_whole_numbers_are_named(of: Any) -> None:
         counted(UNTIED, rows(of))
 
 
+def test_a_thousand_layers_are_not_looked_up() -> None:
+    with pytest.raises(LearnerError, match="names 1,000 layers"):
+        counted(UNTIED, rows({f"layer{number}": [0] for number in range(1000)}))
+
+
 @pytest.mark.parametrize(
     ("family", "fields", "said"),
     [
