@@ -164,10 +164,8 @@ def test_a_name_that_means_no_parameter_is_told_beside_the_count(reader: ShapeRe
 
 
 def test_names_of_fused_experts_are_looked_for_in_the_model_that_has_them(reader: ShapeReader) -> None:
-    code = (
-        "Qwen/Qwen3-30B-A3B LoraConfig(r=8, target_modules=[{}], target_parameters=['experts.down_proj'])\n"
-    )
-    answer = judged(reader, code.format("'q_proj'") + "trainable params: 1,000,000")
+    fields = "r=8, target_modules=['q_proj'], target_parameters=['experts.down_proj']"
+    answer = judged(reader, f"Qwen/Qwen3-30B-A3B LoraConfig({fields})\ntrainable params: 1,000,000")
     assert answer["verdict"] == "impossible"
     assert "mlp.experts.down_proj: 48 × 8 × 128 experts × (2,048 + 768) = 138,412,032" in answer["arithmetic"]
 
