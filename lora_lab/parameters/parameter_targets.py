@@ -45,13 +45,23 @@ class ParameterTargets:
     doubled: bool
     """Whether gate and up are both meant, which doubles the rank of the tensor that holds them."""
 
-    def find_matches(self, layers: Sequence[Match]) -> Iterator[Match]:
-        """Yield adapters on parameters, one kind after another. `layers` are the adapted layers.
+    def find_matches(self, layers: Sequence[Match]) -> tuple[Match, ...]:
+        """Find adapters on parameters, one kind after another. `layers` are the adapted layers.
 
         Raises PeftRefusal where PEFT raises; UnsupportedCase where a parameter's axes aren't known.
         """
-        if not self._wanted:
-            return
+        found = tuple(self._find_each(layers)) if self._wanted else ()
+        wrapped = {name for match in found if match.parameter for name in match.modules}
+        for name in wrapped:
+            outer = next((each for each in _list_outer(name) if each in wrapped), None)
+            if outer is not None:
+                raise PeftRefusal(
+                    f"PEFT adapts no parameter of {name} beside one of {outer}, which it is inside.",
+                    do_next="Choose one of them.",
+                )
+        return found
+
+    def _find_each(self, layers: Sequence[Match]) -> Iterator[Match]:
         for group in self._groups:
             for local, shape in _list_parameters(group):
                 names = self._select(group, local)
@@ -209,6 +219,13 @@ def _count_unlisted(group: ModuleGroup) -> int:
     listed = sum(math.prod(shape) for _, shape in group.tensors)
     bias = 0 if "bias" in dict(group.tensors) else group.bias
     return group.own + sum(size for _, size in group.tied) - listed - bias
+
+
+def _list_outer(name: str) -> Iterator[str]:
+    """Yield the names of all modules that a module is inside."""
+    while name:
+        name = name.rpartition(".")[0]
+        yield name
 
 
 def _list_ends(names: Iterable[str]) -> set[str]:

@@ -76,6 +76,7 @@ MATCHED: list[tuple[str, dict[str, Any]]] = [
                  "modules_to_save": ["lm_head"]}),
     ("gpt_oss", {"target_modules": ["q_proj"], "target_parameters": ["nothing.x"], "lora_dropout": 0.1}),
     ("gpt_oss", {"target_modules": ["q_proj"], "target_parameters": [GATE_UP], "use_rslora": True}),
+    ("mamba", {"target_modules": ["in_proj"], "target_parameters": ["A_log"]}),
 ]  # fmt: skip
 
 
@@ -98,6 +99,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("gpt_oss", {"target_parameters": [GATE_UP], "modules_to_save": ["experts"]}, "is an adapted layer"),
     ("gpt2", {"target_modules": ["c_attn"], "target_parameters": ["wte.weight"]}, "beside one on a Conv1D"),
     ("mamba", {"target_modules": [], "target_parameters": ["out_proj.weight"]}, "PEFT refuses out_proj here"),
+    ("mamba", {"target_modules": [], "target_parameters": ["A_log", "dt_proj.weight"]}, "which it is inside"),
 ]  # fmt: skip
 
 
@@ -105,7 +107,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 def test_what_peft_refuses_for_parameters_is_refused_with_a_reason(
     family: str, fields: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises((ValueError, TypeError, AttributeError)):
         peft_counts(family, fields)
     with pytest.raises(LearnerError, match=re.escape(said)):
         counted(family, fields)
