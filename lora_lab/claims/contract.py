@@ -86,6 +86,9 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     setting = setting_of(lora, targets="target_modules")
     saved = read_whole(model, "saved_head_params", None, least=0, most=LARGEST_SIZE)
     has_defaults = setting.targets is not None or bool(shape.model_type)  # PEFT's own are listed by type
+    layouts = (shape.modules,) if described else list_layouts(shape, model.get("module_layout"))
+    if setting.parameters:  # their names are those of fused experts, the newer ones
+        layouts = layouts[::-1]
     if described:  # its head isn't in the layout: saved_head_params counts what is trained of it
         setting, saved = replace(setting, modules_to_save=(), task_type=None), saved or 0
     return Claim(
@@ -95,7 +98,7 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
         targets_are_known=has_defaults and lora.get("target_modules") != UNKNOWN,
         quantization=record.get("quantisation") or "none",
         printed=printed_of(_read_object(record, "printed")),
-        layouts=(shape.modules,) if described else list_layouts(shape, model.get("module_layout")),
+        layouts=layouts,
         base_parameters=read_whole(model, "base_total", None, least=0, most=LARGEST_SIZE),
         saved_parameters=saved,
     )

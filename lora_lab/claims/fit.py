@@ -107,7 +107,7 @@ def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int, *, has_likelie
         return "; the printed number is exactly half: some tools halve all counts on a 4-bit base"
     of_rank = (claim.rank or 0) * (printed - sizes.saved - sizes.biases)
     setting = claim.setting
-    has_fixed = setting.rank_pattern or setting.lora_bias
+    has_fixed = setting.rank_pattern or setting.lora_bias or setting.token_rows
     grows_with_rank = setting.variant in ("lora", "rslora") and not has_fixed
     rank, rest = divmod(of_rank, sizes.adapters) if grows_with_rank and of_rank > 0 else (0, 1)
     if not rest and (rank in COMMON_RANKS or not has_likelier):

@@ -4,6 +4,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lora_lab.claims.claim import LARGEST_RANK
 from lora_lab.parameters.adapter_config import AdapterSetting, LinearCount, PeftRefusal, UnsupportedCase
@@ -39,7 +40,7 @@ class Explanation:
     def name(self, targets: str = "") -> str:
         """Name the setting for a sentence, `r = 16 on q_proj, v_proj`; `targets` may be said otherwise."""
         rank = "" if self.rank is None else f"r = {self.rank} on "
-        return f"{rank}{targets or ', '.join(self.targets)}"
+        return f"{rank}{targets or ', '.join(self.targets) or 'the stated parameters'}"
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,12 @@ def find_explanations(
     if setting.variant == "ia3":
         ranks = (None,)
     required = frozenset(setting.required_targets)
+    always = _compute_always(tree, setting)
+    if always is None:
+        return ()
     solved_sets = (
         Explanation(each, tuple(sorted(names)))
-        for each, names in _solve_sets(_list_lines(tree, setting, heads), left, ranks)
+        for each, names in _solve_sets(_list_lines(tree, setting, heads), left, ranks, always=always)
         if required <= set(names)
     )
     found = itertools.islice(solved_sets, MOST_SETTINGS)
@@ -91,6 +95,9 @@ def rank_simplicity(explanation: Explanation) -> tuple[bool, int, int, tuple[str
     return (rank not in (0, *COMMON_RANKS), len(explanation.targets), -rank, explanation.targets)
 
 
+NO_OTHERS: dict[str, Any] = {"parameters": (), "token_rows": ()}
+"""Fields of a setting that trains nothing beside the layers of its targets."""
+
 NamedLine = tuple[tuple[str, ...], LinearCount]
 """Names, and what the adapters and biases on them train, linear in the rank."""
 
@@ -99,24 +106,39 @@ def _list_lines(tree: ModuleTree, setting: AdapterSetting, heads: tuple[str, ...
     """Return each name that can be adapted with its count."""
     known: list[NamedLine] = []
     for name in (*tree.linear_names[: MOST_NAMES - len(heads)], *heads):
-        alone = replace(setting, targets=(name,), feedforward=_list_own(tree, setting, name))
+        alone = replace(setting, targets=(name,), feedforward=_list_own(tree, setting, name), **NO_OTHERS)
         line = _compute_line(tree, alone)
         if line is not None:
             known.append(((name,), line))
     return known
 
 
+def _compute_always(tree: ModuleTree, setting: AdapterSetting) -> LinearCount | None:
+    """Return what a setting trains beside any set of layers: parameters and rows of tokens that it names.
+
+    None where no layer's name is accepted beside them.
+    """
+    if not (setting.parameters or setting.token_rows):
+        return LinearCount()
+    for name in tree.linear_names:
+        named = replace(setting, targets=(name,))
+        together, alone = _compute_line(tree, named), _compute_line(tree, replace(named, **NO_OTHERS))
+        if together is not None and alone is not None:
+            return together + alone * -1
+    return None
+
+
 def _solve_sets(
-    known: list[NamedLine], number: int, ranks: Iterable[int | None]
+    known: list[NamedLine], number: int, ranks: Iterable[int | None], *, always: LinearCount
 ) -> Iterator[tuple[int | None, tuple[str, ...]]]:
-    """Yield every rank and set of names whose counts add up to `number`.
+    """Yield every rank and set of names whose counts and `always` add up to `number`.
 
     The names are halved: for each set of one half, a table knows the sets of the other that fill it up, so
     that 2^(n/2) sets are looked at for each rank instead of 2^n.
     """
     half = len(known) // 2
-    first, second = _add_up_sets(known[:half]), _add_up_sets(known[half:])
-    are_multiples = all(line.fixed == 0 for _, line in known)
+    first, second = _add_up_sets(known[:half], always), _add_up_sets(known[half:], LinearCount())
+    are_multiples = all(line.fixed == 0 for line in (always, *(line for _, line in known)))
     for rank in ranks:
         if are_multiples and rank is not None and number % rank:
             continue
@@ -129,9 +151,9 @@ def _solve_sets(
                     yield rank, others + names
 
 
-def _add_up_sets(known: list[NamedLine]) -> list[NamedLine]:
-    """Return every set of the names, the empty one too, with the sum of its counts."""
-    sets: list[NamedLine] = [((), LinearCount())]
+def _add_up_sets(known: list[NamedLine], start: LinearCount) -> list[NamedLine]:
+    """Return every set of the names, the empty one too, with the sum of `start` and its counts."""
+    sets: list[NamedLine] = [((), start)]
     for names, line in known:
         sets += [(chosen + names, total + line) for chosen, total in sets]
     return sets

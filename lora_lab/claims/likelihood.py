@@ -77,4 +77,4 @@ def _find_stated(claim: Claim, tree: ModuleTree) -> Names | None:
         matches = find_adaptation(tree, claim.setting).matches
     except (PeftRefusal, UnsupportedCase):
         return None
-    return frozenset(match.group.suffix for match in matches)
+    return frozenset(match.group.suffix for match in matches if not match.parameter)

@@ -22,6 +22,7 @@ from lora_lab.parameters.json_fields import (
     TRAINING_FIELDS,
     UNKNOWN,
     VARIANT_FLAGS,
+    WITH_PARAMETERS,
     is_set,
     parse_digits,
     read_variant,
@@ -50,6 +51,8 @@ QUANTIZED = {
 VISION = r".*(?:visual|vision_tower|vision_model|multi_modal_projector|merger).*"
 """Modules of a vision tower and its projector; LLaMA-Factory leaves them out unless told otherwise
 (src/llamafactory/model/model_utils/visual.py, patch_target_modules)."""
+
+PARAMETERS = "target_parameters"
 
 MOST_SCANNED = 3_000_000
 """Characters: 50 times the longest text."""
@@ -139,11 +142,21 @@ def _read_training_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {name: values[name] for name in TRAINING_FIELDS if is_set(values.get(name))}
     for name, value in found.items():
-        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-        unread = next((each for each in parts if isinstance(each, UnresolvedValue)), None)
+        unread = next((each for each in _list_parts(value) if isinstance(each, UnresolvedValue)), None)
         if unread is not None:
             raise UnsupportedCase(f"{name} changes what is trained, and {unread.text} can't be read")
+    if PARAMETERS in found:
+        found |= {name: _keep_known(values[name]) for name in WITH_PARAMETERS if is_set(values.get(name))}
     return found
+
+
+def _list_parts(value: Any) -> Iterator[Any]:
+    """Yield what lists and objects hold, those inside them too; any other value itself."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _list_parts(each)
+    else:
+        yield value
 
 
 def _keep_known(value: Any) -> Any:
@@ -167,13 +180,16 @@ def _read_task(value: Any) -> str | None:
 
 def _of_lines(text: str) -> dict[str, Any]:
     """Parse a setting written as YAML, flags, parts of a JSON or prose."""
-    for name in ("peft_layers_to_transform", *TRAINING_FIELDS):
+    for name in ("peft_layers_to_transform", "peft_trainable_token_indices", *TRAINING_FIELDS):
+        if name == PARAMETERS:
+            continue
         if listed := _list_option(text, name):
             raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
     rank = parse_option_rank(written or rank_in_prose(text) or "")
     peft_type = (find_option(text, "peft_type") or "lora").rsplit(".", 1)[-1].lower()
     bias = find_option(text, "lora_bias", "bias")
+    parameters = _list_option(text, f"lora_{PARAMETERS}", PARAMETERS)
     return {
         "r": UNKNOWN if rank is None else rank,
         "target_modules": _targets_of_lines(text),
@@ -187,6 +203,7 @@ def _of_lines(text: str) -> dict[str, Any]:
         "modules_to_save": _list_option(text, "lora_modules_to_save", "modules_to_save", "additional_target"),
         "bias": bias if bias in BIASES else "none",
         "feedforward_modules": _list_option(text, "feedforward_modules"),
+        **({PARAMETERS: parameters} if parameters else {}),
     }
 
 

@@ -85,12 +85,18 @@ def _describe_search(claim: Claim) -> str:
     """Say which settings were tried: those that agree with what is stated."""
     if claim.targets_are_known:
         targets = claim.setting.targets
-        named = targets if isinstance(targets, str) else ", ".join(targets or ("PEFT's default targets",))
+        named = targets if isinstance(targets, str) else ", ".join(targets or _name_untargeted(claim))
         return f"No rank up to {LARGEST_RANK} on {named}"
     if claim.is_rank_open:
         return f"No rank up to {LARGEST_RANK} on any of this model's linear layers"
     at_rank = "No" if claim.rank is None else f"At r = {claim.rank} no"
     return f"{at_rank} set of this model's linear layers"
+
+
+def _name_untargeted(claim: Claim) -> tuple[str, ...]:
+    """Name what is adapted where no layers are among the targets."""
+    is_list = claim.setting.targets is not None
+    return claim.setting.parameters if is_list else ("PEFT's default targets",)
 
 
 def _find_departing(claim: Claim, tree: ModuleTree) -> tuple[tuple[Explanation, ...], str]:
@@ -242,7 +248,7 @@ def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
     if isinstance(claim.setting.targets, tuple):
         return claim.setting.targets
     matches = find_adaptation(tree, claim.setting).matches
-    return tuple(dict.fromkeys(match.group.suffix for match in matches))
+    return tuple(dict.fromkeys(match.group.suffix for match in matches if not match.parameter))
 
 
 def _list_numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:

@@ -10,7 +10,13 @@ from lora_lab.claims.claim import QUANTIZATIONS, Claim
 from lora_lab.claims.service import LONGEST_TEXT, CheckedClaim, ClaimService, read_examples
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
-from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, HEADS, PLAIN_TASKS
+from lora_lab.parameters.adapter_config import (
+    ADAPTER_VARIANTS,
+    BIASES,
+    HEADS,
+    PLAIN_TASKS,
+    AdapterSetting,
+)
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.settings.urls import CLAIMS, LAB
 from lora_lab.views.tabs import tabs
@@ -105,6 +111,7 @@ def _describe_claim(checked: CheckedClaim) -> list[tuple[str, str]]:
         ("Model", f"{model['name']}{built_as}, {checked.verdict.base_parameters:,} parameters"),
         ("Rank", _format_rank(checked)),
         ("Targets", _format_targets(claim)),
+        *_list_narrowed(setting),
         ("Variant", ", ".join(filter(None, (setting.variant, setting.task_type)))),
         ("Base in", "16 or 32 bit" if claim.quantization == "none" else claim.quantization),
     ]
@@ -136,9 +143,23 @@ def _format_targets(claim: Claim) -> str:
     targets = claim.setting.targets
     if not claim.targets_are_known:
         return "not stated"
-    if targets is None:
+    if targets is None and not claim.setting.parameters:
         return "PEFT's default"
+    if not targets:
+        has_default = targets is None and claim.shape.modules.defaults.get("lora")
+        return "PEFT's default" if has_default else "no layers"
     return targets if isinstance(targets, str) else ", ".join(targets)
+
+
+def _list_narrowed(setting: AdapterSetting) -> list[tuple[str, str]]:
+    """Return what is adapted beside the targets' layers, and in which layers."""
+    rows = [("Parameters", ", ".join(setting.parameters))] if setting.parameters else []
+    for name, tokens in setting.token_rows:
+        rows.append(("Rows of tokens", f"{len(tokens):,} of {name or 'the input embedding'}"))
+    if setting.layers_pattern:
+        numbers = ", ".join(map(str, setting.layers))
+        rows.append(("In layers", f"{numbers} of {' or '.join(setting.layers_pattern)}"))
+    return rows
 
 
 def _list_rows(checked: CheckedClaim) -> list[tuple[str, str, str, bool | None]]:

@@ -72,6 +72,19 @@ class AdapterSetting:
     layers: tuple[int, ...] = ()
     """The layers that short names match in, all if empty: PEFT's `layers_to_transform`."""
 
+    layers_pattern: tuple[str, ...] = ()
+    """Patterns of the list that a layer's number belongs to; empty, it is the first number in a name."""
+
+    parameters: tuple[str, ...] = ()
+    """Parameters that get an adapter of their own, by the ends of their names: PEFT's `target_parameters`."""
+
+    has_dropout: bool = False
+    """Whether `lora_dropout` is set, with which PEFT adapts no parameter. Counts don't depend on it."""
+
+    token_rows: tuple[tuple[str | None, tuple[int, ...]], ...] = ()
+    """The end of a layer's name, None for the input embedding, and the tokens whose rows of it are trained:
+    PEFT's `trainable_token_indices`."""
+
     rank_pattern: tuple[tuple[str, int], ...] = ()
     """Ranks of their own: names or patterns of a name's end, the first one that matches counts."""
 
@@ -96,6 +109,11 @@ class AdapterSetting:
                 )
         if self.variant == "ia3" and self.bias != "none":
             raise PeftRefusal("IA3 has no bias setting.", do_next="Leave bias at none.")
+        if self.layers_pattern and not self.layers:
+            raise PeftRefusal(
+                "PEFT takes layers_pattern only with layers_to_transform.",
+                do_next="Name the layers, or leave layers_pattern out.",
+            )
 
     @property
     def trains_output_vector(self) -> bool:
@@ -162,6 +180,14 @@ class Match:
     own_rank: int | None = None
     """Their rank, where a rank pattern gives them another than the setting's."""
 
+    parameter: tuple[int, ...] = ()
+    """The shape of the parameter that the setting names in each of them; empty for the module itself."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The names of the modules; those of a parameter end with its own name."""
+        return tuple(name.rpartition(".")[0] for name in self.names) if self.parameter else self.names
+
 
 @dataclass(frozen=True, kw_only=True)
 class SavedModule:
@@ -171,6 +197,19 @@ class SavedModule:
     parameters: int
     frozen: int = 0
     """Parameters of a first copy that a second one replaces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRows:
+    """Rows of an embedding or of a linear layer that are trained, one for each token."""
+
+    name: str
+    rows: int
+    width: int
+
+    @property
+    def parameters(self) -> int:
+        return self.rows * self.width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,9 +225,15 @@ class Adaptation:
     """Numbers that are added without being trained: AdaLoRA's current rank of each matrix, and what is copied
     once more inside a saved module."""
 
+    rows: tuple[TrainedRows, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    """Names of parameters that the model doesn't have, and that PEFT passes over."""
+
     @property
     def adapters(self) -> LinearCount:
-        return sum((match.each * len(match.names) for match in self.matches), LinearCount())
+        """What the adapters train, and the rows of tokens, which PEFT trains by an adapter too."""
+        rows = LinearCount(0, sum(each.parameters for each in self.rows))
+        return sum((match.each * len(match.names) for match in self.matches), rows)
 
     @property
     def saved_parameters(self) -> int:

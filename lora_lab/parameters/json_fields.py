@@ -11,23 +11,35 @@ LARGEST_WHOLE = 10**9  # larger than any model, and short enough to print
 LARGEST_SIZE = 10**15
 UNKNOWN = "unknown"
 
+MOST_LAYERS_OF_TOKENS = 100
+"""Each is looked up among all modules, and few models have more than two."""
+
 VARIANT_FLAGS = ("use_dora", "use_rslora")
 VARIANT_FIELDS = ("variant", *VARIANT_FLAGS, "init_r")
 """The lab's field and PEFT's own that say which variant of LoRA is trained, and AdaLoRA's rank."""
 
-NARROWING = ("exclude_modules", "layers_to_transform", "rank_pattern", "ensure_weight_tying")
-"""PEFT's fields beyond the contracts that leave modules out, change their rank, or adapt one more."""
+NARROWING = (
+    "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "ensure_weight_tying",
+    "target_parameters",
+)  # fmt: skip
+"""PEFT's fields beyond the contracts that leave modules out, change their rank, or adapt others too."""
 
 ADDING = ("lora_bias",)
 """PEFT's fields that add to each adapter: they are counted, and no memory is predicted with them."""
 
+OF_TOKENS = ("trainable_token_indices",)
+"""PEFT's fields that train rows of tokens: they too are counted, and no memory is predicted with them."""
+
+WITH_PARAMETERS = ("lora_dropout", "fan_in_fan_out")
+"""PEFT's fields that it refuses with an adapter on a parameter, and that change no count otherwise."""
+
 NOT_COUNTED = (
-    "layers_pattern", "target_parameters", "layer_replication", "trainable_token_indices",
-    "use_qalora", "use_bdlora", "eva_config", "arrow_config", "kasa_config", "monteclora_config",
+    "layer_replication", "use_qalora", "use_bdlora", "eva_config", "arrow_config", "kasa_config",
+    "monteclora_config",
 )  # fmt: skip
 """PEFT's fields that change what is trained and that no formula here knows."""
 
-TRAINING_FIELDS = (*NARROWING, *ADDING, *NOT_COUNTED)
+TRAINING_FIELDS = (*NARROWING, *ADDING, *OF_TOKENS, *NOT_COUNTED)
 """All PEFT fields that change what is trained and that the contracts don't have."""
 
 
@@ -96,6 +108,10 @@ def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
         targets=wanted,
         excluded=read_names(lora, "exclude_modules") or (),
         layers=_read_layers(lora),
+        layers_pattern=_read_layers_pattern(lora),
+        parameters=_read_parameters(lora),
+        has_dropout=is_set(lora.get("target_parameters")) and lora.get("lora_dropout") not in (None, 0),
+        token_rows=_read_token_rows(lora),
         rank_pattern=_read_rank_pattern(lora),
         ties_weights=read_flag(lora, "ensure_weight_tying"),
         lora_bias=read_flag(lora, "lora_bias"),
@@ -149,6 +165,58 @@ def _read_layers(lora: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(layers)
 
 
+def _read_layers_pattern(lora: Mapping[str, Any]) -> tuple[str, ...]:
+    """Parse one pattern or a list of them; with an empty list of layers PEFT takes no notice of it."""
+    patterns = read_names(lora, "layers_pattern") or ()
+    if lora.get("layers_to_transform") == []:
+        return ()
+    return (patterns,) if isinstance(patterns, str) else patterns
+
+
+def _read_parameters(lora: Mapping[str, Any]) -> tuple[str, ...]:
+    """Parse `target_parameters`, each name once.
+
+    Raises LearnerError on anything but a list of names; UnsupportedCase beside a field whose effect on it
+    depends on the order in which PEFT adapts.
+    """
+    value = lora.get("target_parameters")
+    if not is_set(value):
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
+        raise LearnerError(
+            f"target_parameters must be a list of parameters' names, got {value!r}.",
+            do_next='Write it as ["mlp.experts.gate_up_proj"].',
+        )
+    if lora.get("fan_in_fan_out"):
+        raise UnsupportedCase("target_parameters beside fan_in_fan_out")
+    return tuple(dict.fromkeys(value))
+
+
+def _read_token_rows(lora: Mapping[str, Any]) -> tuple[tuple[str | None, tuple[int, ...]], ...]:
+    """Parse `trainable_token_indices`: tokens of the input embedding, or lists of them by layer.
+
+    An empty list trains nothing. Raises LearnerError on anything else.
+    """
+    value = lora.get("trainable_token_indices")
+    if not is_set(value):
+        return ()
+    by_layer: Mapping[str | None, Any] = value if isinstance(value, Mapping) else {None: value}
+    if len(by_layer) > MOST_LAYERS_OF_TOKENS:
+        raise LearnerError(
+            f"trainable_token_indices names {len(by_layer):,} layers.",
+            do_next=f"Name {MOST_LAYERS_OF_TOKENS} at most; a model has one or two with tokens.",
+        )
+    for tokens in by_layer.values():
+        if not isinstance(tokens, list | tuple) or any(
+            isinstance(each, bool) or not isinstance(each, int) for each in tokens
+        ):
+            raise LearnerError(
+                f"trainable_token_indices must hold lists of whole numbers, got {tokens!r}.",
+                do_next='Write it as [0, 1], or as {"embed_tokens": [0, 1]}.',
+            )
+    return tuple((name, tuple(tokens)) for name, tokens in by_layer.items())
+
+
 def _read_rank_pattern(lora: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
     value = lora.get("rank_pattern") or {}
     if not isinstance(value, Mapping):
@@ -182,7 +250,7 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a record's `lora` object; without one, the same fields at the top level, as in `count`.
 
     Raises LearnerError when it is not an object or its targets are not names; UnsupportedCase on a field of
-    PEFT's that changes what is trained and is not counted.
+    PEFT's that changes what is trained and is not counted, or with which no memory is predicted.
     """
     adapter = record.get("lora")
     if adapter is None:
@@ -203,9 +271,17 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             do_next='Write them as ["q_proj", "v_proj"].',
         )
     refuse_fields(adapter, (*ADDING, *NOT_COUNTED))
+    for field in OF_TOKENS:
+        if is_set(adapter.get(field)):
+            raise UnsupportedCase(
+                f"no memory is predicted with {field}; the count of trainable parameters knows it"
+            )
     return {**adapter, "variant": read_variant(adapter)}
 
 
 def narrowing_of(adapter: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of an adapter's fields that leave modules out or change their rank."""
-    return {name: adapter[name] for name in NARROWING if is_set(adapter.get(name))}
+    """Return those of an adapter's fields that leave modules out, change their rank or adapt parameters, and
+    what PEFT refuses beside those.
+    """
+    names = (*NARROWING, *WITH_PARAMETERS) if is_set(adapter.get("target_parameters")) else NARROWING
+    return {name: adapter[name] for name in names if is_set(adapter.get(name))}

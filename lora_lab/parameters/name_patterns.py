@@ -5,7 +5,8 @@ expression has to mean what it means in PEFT, which uses `re`, so it can't be gi
 no lookahead, and `regex` reads `{e<=1}` and `[[:alpha:]]` differently and compiles without a limit.
 
 `python -m lora_lab.parameters.name_patterns` is that process. It takes `{"patterns", "within", "names"}` per
-line and answers `{"first": [[name, index], ...]}` or `{"wrong": pattern, "why": ...}`.
+line and answers `{"first": [[name, index, number], ...]}` or `{"wrong": pattern, "why": ...}`; the number is
+what a group named `idx` caught.
 """
 
 import atexit
@@ -13,7 +14,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +31,8 @@ CLOCK_SECONDS = 60.0 if hasattr(signal, "setitimer") else 3.0
 """By the clock, the start of the process included, on a busy machine; on Windows, which has no timer of
 processor time, the only limit."""
 
+Matcher = Callable[[str], re.Match[str] | None]
+
 WHOLE = "{}"
 """The pattern is for a whole name."""
 
@@ -45,9 +48,21 @@ def first_matches(names: Iterable[str], patterns: Iterable[str], *, within: str 
     regular expression; MatchingRefused on one that takes longer than CPU_SECONDS, and while too many others
     are matched.
     """
+    return {name: at for name, at, _ in _find_first(names, patterns, within)}
+
+
+def find_numbers(names: Iterable[str], patterns: Iterable[str], *, within: str) -> dict[str, int]:
+    """Find the number that the first matching pattern catches in each name, as a group named `idx`.
+
+    Raises as `first_matches` does.
+    """
+    return {name: int(number) for name, _, number in _find_first(names, patterns, within)}
+
+
+def _find_first(names: Iterable[str], patterns: Iterable[str], within: str) -> list[tuple[str, int, str]]:
     patterns, names = tuple(patterns), tuple(names)
     if not patterns:
-        return {}
+        return []
     answer = _answer(patterns, within, names)
     if answer is None:
         raise MatchingRefused(
@@ -59,7 +74,8 @@ def first_matches(names: Iterable[str], patterns: Iterable[str], *, within: str 
             f"{answer['wrong']!r} isn't a regular expression ({answer['why']}).",
             do_next="Correct it, or list module names.",
         )
-    return dict(answer["first"])
+    found: list[tuple[str, int, str]] = answer["first"]
+    return found
 
 
 @lru_cache(maxsize=64)  # one press may ask the same many times, and each time may take a second
@@ -92,8 +108,14 @@ def _match(patterns: Iterable[str], within: str, names: Iterable[str]) -> dict[s
         except (re.error, RecursionError, OverflowError) as error:
             return {"wrong": whole, "why": str(error)}
         compiled.append(found.fullmatch if within == WHOLE else found.match)
-    firsts = ((name, next((at for at, match in enumerate(compiled) if match(name)), None)) for name in names)
-    return {"first": [(name, at) for name, at in firsts if at is not None]}
+    return {"first": [first for name in names if (first := _find_first_of(name, compiled))]}
+
+
+def _find_first_of(name: str, compiled: Iterable[Matcher]) -> tuple[str, int, str | None] | None:
+    for at, match in enumerate(compiled):
+        if found := match(name):
+            return name, at, found.groupdict().get("idx")
+    return None
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from lora_lab.parameters.adapter_config import NothingMatched
 from lora_lab.parameters.catalogue import names_by_id
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, tree_from_json
-from lora_lab.parameters.target_matching import select_names
+from lora_lab.parameters.name_selection import select_names
 from lora_lab.parameters.target_syntax import as_targets
 from study.base.errors import LearnerError
 

@@ -5,8 +5,9 @@ Rules and their places in PEFT: `check_target_module_exists`, `_set_trainable`,
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import NoReturn
 
 from lora_lab.parameters.adapter_config import (
     ALL_LINEAR,
@@ -23,13 +24,16 @@ from lora_lab.parameters.adapter_config import (
     UnsupportedCase,
 )
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
-from lora_lab.parameters.name_patterns import first_matches
+from lora_lab.parameters.name_patterns import find_numbers, first_matches
+from lora_lab.parameters.name_selection import find_own_ranks, is_within, select_names, split_by_rank
+from lora_lab.parameters.parameter_targets import ParameterTargets, what_parameters_it_has
+from lora_lab.parameters.token_rows import find_rows
 
 LAYER_NUMBER = re.compile(r".*?\.[^.]*\.(\d+)\.")
 """The first number in a module's name, as PEFT finds its layer where no pattern is given."""
 
-OF_A_NAME = r"(.*\.)?({})$"
-"""How PEFT completes a key of `rank_pattern`, which matches a name's last parts."""
+LAYER_OF_PATTERN = r"(?:^|.*?\.){}\.(?P<idx>\d+)\."
+"""How PEFT completes one of `layers_pattern`."""
 
 
 @lru_cache(maxsize=512)
@@ -52,20 +56,17 @@ class _Rules:
         self.groups = tuple(group for group in tree.groups if not group.is_alias)
 
     def adaptation(self) -> Adaptation:
-        if self.setting.is_narrowed and (self.family != "lora" or self.tree.renamed):
-            of_what = "fused experts" if self.tree.renamed else self.setting.variant
-            raise UnsupportedCase(f"excluded modules, single layers and a rank pattern with {of_what}")
-        if self.setting.lora_bias:
-            self._check_lora_bias()
+        self._check_setting()
         targets, feedforward = self._targets(), self._feedforward()
         parameters: tuple[str, ...] = ()
         doubled = False
         if self._is_converted():
             targets, parameters, doubled = self._fused(targets)
-        matches = [*self._modules(targets, feedforward), *self._parameters(parameters, doubled)]
+        layers = list(self._modules(targets, feedforward))
+        wanted = ParameterTargets(tree=self.tree, setting=self.setting, converted=parameters, doubled=doubled)
+        matches = [*layers, *wanted.find_matches(layers)]
         if not matches:
-            named = targets if isinstance(targets, str) else ", ".join(targets) or "nothing"
-            raise NothingMatched(f"No module of this model is named {named}.", do_next=what_it_has(self.tree))
+            self._refuse_nothing(targets)
         saved = tuple(self._saved(matches))
         if self.setting.ties_weights:
             self._refuse_tied(matches, saved)
@@ -75,7 +76,32 @@ class _Rules:
             biases=self._biases(matches, saved),
             frozen_extra=sum(module.frozen for module in saved)
             + (sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0),
+            rows=find_rows(self.tree, self.setting, matches),
+            unmatched=wanted.find_unmatched(matches),
         )
+
+    def _check_setting(self) -> None:
+        """Raise where PEFT refuses two fields together, or where their count isn't known."""
+        setting, renamed = self.setting, self.tree.renamed
+        if setting.is_narrowed and (self.family != "lora" or (renamed and not setting.parameters)):
+            of_what = "fused experts" if renamed else setting.variant
+            raise UnsupportedCase(f"excluded modules, single layers and a rank pattern with {of_what}")
+        if self.family != "lora" and (setting.parameters or setting.token_rows):
+            raise UnsupportedCase(f"target_parameters and trainable_token_indices with {setting.variant}")
+        if setting.lora_bias:
+            self._check_lora_bias()
+
+    def _refuse_nothing(self, targets: str | tuple[str, ...]) -> NoReturn:
+        named = targets if isinstance(targets, str) else ", ".join(targets) or "nothing"
+        if self.setting.layers_pattern:
+            named += f" in these layers of {' or '.join(self.setting.layers_pattern)}"
+        if self.setting.parameters:
+            raise NothingMatched(
+                f"No parameter of this model is named {', '.join(self.setting.parameters)}, and no module "
+                f"{named}.",
+                do_next=f"{what_it_has(self.tree)} {what_parameters_it_has(self.tree)}".rstrip(),
+            )
+        raise NothingMatched(f"No module of this model is named {named}.", do_next=what_it_has(self.tree))
 
     def _check_lora_bias(self) -> None:
         if self.setting.variant == "dora":
@@ -99,8 +125,12 @@ class _Rules:
                 "PEFT takes layers_to_transform only with a list of target modules.",
                 do_next="List the target modules by name.",
             )
+        if targets is None and self.setting.parameters and self._is_converted():
+            return ()  # PEFT's name conversion makes an empty list of it
         if targets is None:
             targets = self.tree.defaults.get(self.family)
+        if targets is None and self.setting.parameters:
+            return ()
         if targets is None:
             raise PeftRefusal(
                 f"PEFT has no default {self.family} targets for this model type.",
@@ -145,7 +175,7 @@ class _Rules:
 
     def _modules(self, targets: str | tuple[str, ...], feedforward: str | tuple[str, ...]) -> Iterator[Match]:
         every = [name for group in self.groups for name in group.names]
-        wanted = [name for name in self._select(targets, every) if self._is_in_layers(name, targets)]
+        wanted = self._keep_in_layers(self._select(targets, every), targets)
         scaled_at_input = set(select_names(feedforward, every, anywhere=True))
         own_ranks = find_own_ranks(every, self.setting.rank_pattern)
         kept = set(wanted)
@@ -155,7 +185,7 @@ class _Rules:
                     name for name in group.names if name in kept and (name in scaled_at_input) == at_input
                 ]
                 if here:
-                    yield from self._by_rank(group, here, self._line(group, at_input=at_input), own_ranks)
+                    yield from split_by_rank(group, here, self._line(group, at_input=at_input), own_ranks)
 
     def _select(self, targets: str | tuple[str, ...], names: Sequence[str]) -> list[str]:
         """Select the names that targets mean and that nothing excludes."""
@@ -163,22 +193,17 @@ class _Rules:
         without.update(first_matches(names, self.setting.never_adapted, within=r"(^|.*\.){}($|\..*)"))
         return [name for name in select_names(targets, names) if name not in without]
 
-    def _is_in_layers(self, name: str, targets: str | tuple[str, ...]) -> bool:
-        if not self.setting.layers or isinstance(targets, str) or name in targets:
-            return True
-        found = LAYER_NUMBER.match(name)
-        return found is not None and int(found[1]) in self.setting.layers
-
-    def _by_rank(
-        self, group: ModuleGroup, names: Iterable[str], each: LinearCount, own_ranks: Mapping[str, int]
-    ) -> Iterator[Match]:
-        """Yield the modules of one rank after another; a rank of their own makes their count a fixed one."""
-        alike_at: dict[int | None, list[str]] = {}
-        for name in names:
-            alike_at.setdefault(own_ranks.get(name), []).append(name)
-        for own, alike in alike_at.items():
-            line = each if own is None else LinearCount(0, each.at(own))
-            yield Match(group=group, names=tuple(alike), each=line, own_rank=own)
+    def _keep_in_layers(self, names: list[str], targets: str | tuple[str, ...]) -> list[str]:
+        """Keep the names in the layers that the setting lists, and those that are given in full."""
+        layers = self.setting.layers
+        if not layers or isinstance(targets, str):
+            return names
+        if self.setting.layers_pattern:
+            numbers = find_numbers(names, self.setting.layers_pattern, within=LAYER_OF_PATTERN)
+        else:
+            found = ((name, LAYER_NUMBER.match(name)) for name in names)
+            numbers = {name: int(match[1]) for name, match in found if match}
+        return [name for name in names if name in targets or numbers.get(name) in layers]
 
     def _line(self, group: ModuleGroup, *, at_input: bool) -> LinearCount:
         """Compute what the adapter of one module trains.
@@ -259,31 +284,6 @@ class _Rules:
                 for local, shape in group.tensors:
                     yield f"{name}.{local}", shape
 
-    def _parameters(self, wanted: Iterable[str], doubled: bool) -> Iterator[Match]:
-        """Yield adapters on fused tensors (experts, d_out, d_in): rank x experts columns, gate and up at
-        twice the rank.
-
-        Source: peft/tuners/lora/layer.py, ParamWrapper.
-        """
-        ends = tuple(f".{name}" for name in wanted)
-        for group in self.groups if ends else ():
-            for local, shape in group.tensors:
-                names = tuple(f"{name}.{local}" for name in group.names if f"{name}.{local}".endswith(ends))
-                if not names:
-                    continue
-                if self.setting.variant == "dora":
-                    raise PeftRefusal(
-                        f"PEFT has no DoRA for the fused tensor {group.path}.{local}.",
-                        do_next="Use LoRA, or other targets.",
-                    )
-                experts = shape[0] if len(shape) == 3 else 1
-                rank_factor = 2 if doubled and local == "gate_up_proj" else 1
-                yield Match(
-                    group=group,
-                    names=names,
-                    each=LinearCount(rank_factor * experts * (shape[-1] + shape[-2])),
-                )
-
     # ---- what else is trained
 
     def _saved(self, matches: list[Match]) -> Iterator[SavedModule]:
@@ -294,8 +294,11 @@ class _Rules:
             for name in group.names
             if ends and name.endswith(ends)
         ]
-        adapted = {name for match in matches for name in match.names}
+        adapted = {name for match in matches for name in match.modules}
+        wrapped = [name for match in matches if match.parameter for name in match.modules]
         for name, group in found:
+            if any(inner.startswith(f"{name}.") for inner in wrapped):
+                raise UnsupportedCase(f"{name} is to be saved whole, and a parameter inside it adapted")
             if group.kind == "container" or name in adapted:
                 what = "an adapted layer" if name in adapted else "a list of modules"
                 raise PeftRefusal(
@@ -331,54 +334,32 @@ class _Rules:
             raise UnsupportedCase(f"{name} is a second name of another module")
         total = 0
         for group in self.groups:
-            inside = sum(_is_within(each, name) for each in group.names)
-            outer = sum(size for owner, size in group.tied if not _is_within(owner, name))
+            inside = sum(is_within(each, name) for each in group.names)
+            outer = sum(size for owner, size in group.tied if not is_within(owner, name))
             total += inside * (group.own + outer)
         return total
 
     def _biases(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> int:
         if self.setting.bias == "none":
             return 0
+        counted: list[tuple[int, tuple[str, ...]]]
         if self.setting.bias == "lora_only":
-            counted = [(match.group.bias, match.names) for match in matches]
+            adapted = {name: match.group.bias for match in matches for name in match.modules}
+            counted = [(bias, (name,)) for name, bias in adapted.items()]
         else:
             counted = [(group.bias, group.names) for group in self.groups if not group.bias_is_tied]
         frozen = [module.name for module in saved]
         frozen += [
             owner
             for group in self.groups
-            if any(_is_within(name, each) for name in group.names for each in frozen)
+            if any(is_within(name, each) for name in group.names for each in frozen)
             for owner, _ in group.tied
         ]
         return sum(
-            bias * sum(not any(_is_within(name, each) for each in frozen) for name in names)
+            bias * sum(not any(is_within(name, each) for each in frozen) for name in names)
             for bias, names in counted
             if bias
         )
-
-
-def _is_within(name: str, module: str) -> bool:
-    return name == module or name.startswith(f"{module}.")
-
-
-def find_own_ranks(names: Iterable[str], rank_pattern: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Find the rank of each name that PEFT's `rank_pattern` gives one, by the first pattern that matches."""
-    given = tuple(rank_pattern)
-    found = first_matches(names, (pattern for pattern, _ in given), within=OF_A_NAME)
-    return {name: given[at][1] for name, at in found.items()}
-
-
-def select_names(wanted: str | tuple[str, ...], names: Sequence[str], *, anywhere: bool = False) -> list[str]:
-    """Select the names that a configuration means, as PEFT does: a string is a regular expression for the
-    whole name, names match last parts.
-
-    `anywhere` lets a suffix begin within a part, as IA3 does for its feed-forward modules. Raises
-    PeftRefusal on a string that is not a regular expression, MatchingRefused on one that takes too long.
-    """
-    if isinstance(wanted, str):
-        return list(first_matches(names, (wanted,)))
-    exact, ends = frozenset(wanted), tuple(each if anywhere else f".{each}" for each in wanted)
-    return [name for name in names if name in exact or name.endswith(ends)]
 
 
 def what_it_has(tree: ModuleTree) -> str:

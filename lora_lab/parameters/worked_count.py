@@ -1,5 +1,7 @@
 """A count worked out line by line, as a person would check it with a calculator."""
 
+import math
+
 from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, Match
 
 
@@ -10,11 +12,15 @@ def work_count(adaptation: Adaptation, setting: AdapterSetting, *, rank: int) ->
     for module in adaptation.saved:
         lines.append(f"{module.name}, trained whole: {module.parameters:,}")
         numbers.append(module.parameters)
+    for each in adaptation.rows:
+        lines.append(f"{each.name}, rows of tokens: {each.rows:,} × {each.width:,} = {each.parameters:,}")
+        numbers.append(each.parameters)
     if adaptation.biases:
         lines.append(f"biases of the model itself: {adaptation.biases:,}")
         numbers.append(adaptation.biases)
     if len(numbers) > 1:
         lines.append(f"trainable: {' + '.join(f'{number:,}' for number in numbers)} = {sum(numbers):,}")
+    lines += [f"{name}: no parameter has this name, and PEFT passes over it" for name in adaptation.unmatched]
     return tuple(lines)
 
 
@@ -27,7 +33,7 @@ def _of_match(match: Match, setting: AdapterSetting, rank: int) -> str:
 def _build_label(match: Match) -> str:
     """Return the path inside a layer, which distinguishes `attn.c_proj` from `mlp.c_proj`."""
     path = match.group.path.rsplit("*.", 1)[-1]
-    if match.group.tensors:
+    if match.group.tensors or match.parameter:
         return f"{path}.{match.names[0].rsplit('.', 1)[-1]}"
     return path
 
@@ -35,6 +41,8 @@ def _build_label(match: Match) -> str:
 def _count_each(match: Match, setting: AdapterSetting, rank: int) -> str:
     group = match.group
     rank = match.own_rank or rank
+    if match.parameter:
+        return _count_parameter(match, rank)
     if group.tensors or group.kernel > 1:
         return f"{rank} × {match.each.slope or match.each.fixed // rank:,}"
     match setting.variant:
@@ -46,3 +54,12 @@ def _count_each(match: Match, setting: AdapterSetting, rank: int) -> str:
             return f"{rank} × ({group.d_in:,} + {group.d_out:,} + 1)"
     product = f"{rank} × ({group.d_in:,} + {group.d_out:,})"
     return f"[{product} + {group.d_out:,}]" if setting.trains_output_vector else product
+
+
+def _count_parameter(match: Match, rank: int) -> str:
+    """Format `16 × 32 experts × (2,880 + 5,760)`; `2 ×` before it where gate and up each have the rank."""
+    *experts, one, other = match.parameter
+    factors = [f"{rank}", *(f"{count:,} experts" for count in experts), f"({one:,} + {other:,})"]
+    if match.own_rank is None and match.each.slope == 2 * math.prod(experts) * (one + other):
+        factors.insert(0, "2")
+    return " × ".join(factors)

@@ -105,6 +105,12 @@ NO_TRANSFORMERS: dict[str, dict[str, Any]] = {
 }
 """Without the usual fields of a configuration, or with tensors of the model's own beside its layers."""
 
+MIXTURES: dict[str, dict[str, Any]] = {
+    "gpt_oss": _GROUPED | {"head_dim": 8, "intermediate_size": 24, "num_local_experts": 4},
+    "qwen3_moe": _GROUPED | {"head_dim": 8, "num_experts": 4, "moe_intermediate_size": 16},
+}
+"""More mixtures whose experts are one tensor; PEFT knows older names of Qwen3-MoE's and none of gpt-oss's."""
+
 KINDS = {
     **dict.fromkeys(("swin", "segformer", "wav2vec2"), "encoder"),
     "bert": "encoder",
@@ -119,7 +125,7 @@ KINDS = {
 
 def config_of(family: str) -> dict[str, Any]:
     """A whole config for the shape reader."""
-    return (FAMILIES | NO_TRANSFORMERS)[family] | {"model_type": family}
+    return (FAMILIES | NO_TRANSFORMERS | MIXTURES)[family] | {"model_type": family}
 
 
 def shape_of(family: str) -> ModelShape:

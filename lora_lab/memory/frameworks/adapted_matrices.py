@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lora_lab.memory.frameworks.experts import FusedAdapter, find_fused_adapters
+from lora_lab.memory.frameworks.experts import FusedAdapter, find_fused_adapters, refuse_other_parameters
 from lora_lab.memory.frameworks.setting import LayerAdapter, TrainedVariant
 from lora_lab.parameters.adapter_config import (
     ADAPTER_VARIANTS,
@@ -17,8 +17,9 @@ from lora_lab.parameters.adapter_config import (
 )
 from lora_lab.parameters.counts import adaptation_of
 from lora_lab.parameters.json_fields import setting_of as read_setting
+from lora_lab.parameters.name_selection import find_own_ranks, select_names
 from lora_lab.parameters.shapes import SETS, Linear, ModelShape, Role
-from lora_lab.parameters.target_matching import LAYER_NUMBER, find_own_ranks, select_names
+from lora_lab.parameters.target_matching import LAYER_NUMBER
 from lora_lab.parameters.target_syntax import as_targets
 
 Targets = str | Sequence[str] | None
@@ -53,14 +54,17 @@ def find_adapters(
 
     Raises LearnerError on targets that the model lacks; UnsupportedCase on those whose places aren't known.
     """
-    if targets is None and variant == "ia3":
+    parameters = narrowing.get("target_parameters")
+    if targets is None and parameters:
+        targets = () if shape.modules.renamed else shape.default_targets  # see target_matching.py
+    elif targets is None and variant == "ia3":
         targets = [role for role in IA3_ROLES if shape.has(role)]
     elif targets is None and not shape.default_targets:
         targets = USUAL_ROLES
     parsed = parse_targets(targets)
     names = adapted_names(shape, parsed)
     head = _find_head(shape, parsed, narrowing, rank)
-    if not names and head is None:
+    if not names and head is None and not parameters:
         raise NothingMatched(
             f"{shape.name} has no output head, or it is excluded.", do_next="Name other targets."
         )
@@ -89,6 +93,8 @@ def _find_in_layers(
         return Adapters(adapted=select_present(shape, names))
     setting = read_setting({"targets": names, "variant": variant, **narrowing}, targets="targets")
     adaptation = adaptation_of(shape, setting)
+    if setting.layers_pattern and adaptation != adaptation_of(shape, replace(setting, layers_pattern=())):
+        raise UnsupportedCase("layers_pattern counts in another list than that of the model's layers")
     adaptation = replace(
         adaptation, matches=tuple(match for match in adaptation.matches if not match.group.is_head)
     )
@@ -96,8 +102,10 @@ def _find_in_layers(
         raise NothingMatched(
             f"Only the output head of {shape.name} is among the targets.", do_next="Name others too."
         )
-    by_layer = find_by_layer(shape, adaptation, rank) if narrowing else ()
-    adapted = find_linears(shape, adaptation)
+    refuse_other_parameters(shape, adaptation)
+    layers = replace(adaptation, matches=tuple(each for each in adaptation.matches if not each.parameter))
+    by_layer = find_by_layer(shape, layers, rank) if narrowing else ()
+    adapted = find_linears(shape, layers)
     fused = find_fused_adapters(adaptation, rank) if shape.fused_experts else ()
     if not adapted and not fused:
         raise UnsupportedCase(f"what an adapter on {adaptation.matches[0].group.path} saves isn't known")

@@ -109,9 +109,13 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     if not full and variant != "norms":
         if native and narrowing:
             raise UnsupportedCase(f"{framework} has no {' or '.join(narrowing)}")
+        if framework == "unsloth" and "target_parameters" in narrowing:
+            raise UnsupportedCase("what unsloth's own products with experts save is not modelled")
         targets = adapter.get("targets") or (USUAL_ROLES if native else None)
+        if "target_parameters" in narrowing:
+            targets = adapter.get("targets")
         adapters = find_adapters(shape, targets, narrowing, variant=variant, rank=rank)
-    if adapters.by_layer and towers:
+    if (adapters.by_layer or adapters.fused) and towers and narrowing:
         raise UnsupportedCase("layers that differ in their adapters are modelled in decoders alone")
     if phase == "train" and not towers:
         refuse_unplaced(shape, adapters.adapted)

@@ -14,6 +14,7 @@ from lora_lab.parameters.module_tree import ModuleGroup
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 
 GATE_UP, DOWN = "gate_up_proj", "down_proj"
+ROUTERS = ("router", "gate")
 
 EARLIER = re.compile(r"transformers[^0-9<]{0,4}(v?4\b|<=?\s*[45])")
 """A framework's text that names a release of transformers before its fifth."""
@@ -69,6 +70,29 @@ def expert_tensors(shape: ModelShape) -> tuple[tuple[int, ...], ...]:
 
 def _fused_group(shape: ModelShape) -> ModuleGroup:
     return max(shape.modules.groups, key=lambda group: any(len(sizes) == 3 for _, sizes in group.tensors))
+
+
+def refuse_other_parameters(shape: ModelShape, adaptation: Adaptation) -> None:
+    """Raise UnsupportedCase on an adapted parameter other than the experts and their router, in all layers
+    and of the setting's rank: what other ones save isn't modelled.
+    """
+    for match in adaptation.matches:
+        if not match.parameter:
+            continue
+        local = match.names[0].rpartition(".")[2]
+        is_known = (local in (GATE_UP, DOWN) and len(match.parameter) == 3) or (
+            local == "weight" and match.group.suffix in ROUTERS and bool(match.group.tensors)
+        )
+        if not is_known or not shape.fused_experts:
+            raise UnsupportedCase(
+                f"no memory is predicted for an adapter on {match.group.path}.{local}; the count of "
+                "trainable parameters knows it"
+            )
+        if len(match.names) != shape.layers or match.own_rank is not None:
+            raise UnsupportedCase(
+                "no memory is predicted for experts with adapters in some layers, or of another rank; the "
+                "count of trainable parameters knows them"
+            )
 
 
 def find_fused_adapters(adaptation: Adaptation, rank: int) -> tuple[FusedAdapter, ...]:

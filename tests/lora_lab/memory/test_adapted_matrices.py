@@ -8,8 +8,11 @@ from peft import AdaLoraConfig, LoraConfig, get_peft_model
 from peft.utils.error import NoMatchingPeftModuleError
 
 from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.memory.frameworks.adapted_matrices import find_adapters
+from lora_lab.parameters.adapter_config import UnsupportedCase
+from lora_lab.parameters.module_layout import shape_of_layout
+from lora_lab.parameters.name_selection import select_names
 from lora_lab.parameters.shapes import find_shape, load_catalogue
-from lora_lab.parameters.target_matching import select_names
 from tests.lora_lab.cli import asking
 from tests.lora_lab.families import KINDS, PEFT_WARNINGS, config_of, model_of
 
@@ -56,6 +59,7 @@ TARGETS: list[tuple[str, Any, list[str]]] = [  # family, what a line says, the n
 NARROWINGS: list[dict[str, Any]] = [
     {},
     {"layers_to_transform": [1]},
+    {"layers_to_transform": [1], "layers_pattern": ["h", "layers"]},
     {"rank_pattern": {"q_proj": 2, "lm_head": 16, "c_attn": 6, "dense": 3}},
     {"exclude_modules": ["lm_head", "c_attn", "up_proj", "fc1"]},
 ]
@@ -77,6 +81,14 @@ def test_a_line_adapts_what_peft_adapts(
         assert answer["components"]["adapters"] == FP32_BYTES * trained
 
 
+def test_a_pattern_that_counts_another_list_than_the_layers_is_not_played() -> None:
+    layout = {"layers": 2, "modules": {"experts.0.w1": [8, 8], "experts.1.w1": [8, 8]}}
+    shape = shape_of_layout({"module_layout": layout, "base_total": 1000}, None)
+    narrowing = {"layers_to_transform": [0], "layers_pattern": "layers"}  # the first number is the expert's
+    with pytest.raises(UnsupportedCase, match="counts in another list"):
+        find_adapters(shape, ["w1"], narrowing, variant="lora", rank=4)
+
+
 @pytest.mark.parametrize(
     ("family", "written", "names"),
     [
@@ -96,6 +108,71 @@ def test_experts_that_are_one_tensor_are_adapted_as_peft_does(
     assert trained is not None
     answer = weighed_tiny(reader, family, {"targets": written})
     assert answer["components"]["adapters"] == FP32_BYTES * trained
+
+
+GATE_UP, DOWN = "mlp.experts.gate_up_proj", "mlp.experts.down_proj"
+
+
+@pytest.mark.parametrize(
+    "parameters", [[GATE_UP, DOWN], [DOWN], ["experts.gate_up_proj", "nothing.x"]], ids=str
+)
+@pytest.mark.parametrize("targets", [None, [], ["q_proj"], ["q_proj", "lm_head"], "all-linear"], ids=str)
+@pytest.mark.parametrize("family", ["gpt_oss", "qwen3_moe", "mixtral"])
+def test_experts_that_are_named_as_parameters_are_adapted_as_peft_does(
+    reader: ShapeReader, family: str, targets: Any, parameters: list[str]
+) -> None:
+    trained = peft_trains(family, targets, target_parameters=parameters)
+    assert trained is not None
+    answer = weighed_tiny(reader, family, {"targets": targets, "target_parameters": parameters})
+    assert answer["components"]["adapters"] == FP32_BYTES * trained
+
+
+@pytest.mark.parametrize(
+    ("family", "lora", "record", "why"),
+    [
+        (
+            "gpt_oss",
+            {"target_parameters": [f"0.{GATE_UP}"]},
+            {},
+            "adapters in some layers, or of another rank",
+        ),
+        ("gpt_oss", {"target_parameters": [DOWN], "rank_pattern": {DOWN: 1}}, {}, "or of another rank"),
+        ("gpt_oss", {"target_parameters": ["gate_up_proj_bias"]}, {}, "experts.gate_up_proj_bias; the count"),
+        ("gpt_oss", {"target_parameters": ["embed_tokens.weight"]}, {}, "embed_tokens.weight; the count"),
+        (
+            "mixtral",
+            {"target_parameters": [DOWN]},
+            {"framework": "peft, transformers 4"},
+            "down_proj; the count",
+        ),
+        ("gpt_oss", {"target_parameters": [DOWN]}, {"framework": "unsloth"}, "what unsloth's own products"),
+        (
+            "gpt_oss",
+            {"target_parameters": [DOWN]},
+            {"framework": "litgpt"},
+            "litgpt has no target_parameters",
+        ),
+        (
+            "gpt_oss",
+            {"target_parameters": [DOWN]},
+            {"framework": "lora_lab"},
+            "loop has no target_parameters",
+        ),
+    ],
+    ids=str,
+)
+def test_no_memory_is_predicted_for_other_parameters(
+    reader: ShapeReader, family: str, lora: dict[str, Any], record: dict[str, Any], why: str
+) -> None:
+    config = config_of(family)
+    answer = weighed(reader, config=config, lora={"r": RANK, "targets": ["q_proj"], **lora}, **record)
+    assert answer["unsupported"]
+    assert why in answer["why"]
+
+
+def test_what_peft_refuses_beside_parameters_has_no_memory(reader: ShapeReader) -> None:
+    answer = weighed_tiny(reader, "gpt_oss", {"target_parameters": [DOWN], "lora_dropout": 0.1})
+    assert "PEFT has no lora_dropout for the parameter" in answer["error"]
 
 
 @pytest.mark.parametrize("variant", ["ia3", "adalora", "vera"])

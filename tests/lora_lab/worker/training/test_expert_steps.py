@@ -28,6 +28,7 @@ QWEN2 = QWEN3 | {"model_type": "qwen2_moe", "shared_expert_intermediate_size": 6
 OLMOE = SIZES | {"model_type": "olmoe", "num_experts": 8, "num_experts_per_tok": 3}
 GPT_OSS = SIZES | {"model_type": "gpt_oss", "head_dim": 32, "num_local_experts": 4, "num_experts_per_tok": 2}
 PROJECTIONS = ("q_proj", "v_proj")
+EXPERTS = {"target_parameters": ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]}
 
 # PEFT doubles the rank of gate and up together, and says so where only one of its two names matches.
 pytestmark = pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys:RuntimeWarning")
@@ -50,6 +51,21 @@ CELLS = {
     "olmoe": cell(OLMOE, targets=PROJECTIONS),
     "olmoe fp32, all linear": cell(OLMOE, base="fp32"),
     "gpt-oss": cell(GPT_OSS, eager=True),
+    "gpt-oss with its experts": cell(GPT_OSS, eager=True, targets=PROJECTIONS, narrowing=EXPERTS),
+    "gpt-oss, experts alone, recomputed": cell(
+        GPT_OSS, eager=True, targets=(), narrowing=EXPERTS, checkpointing=True
+    ),
+    "gpt-oss, one tensor": cell(
+        GPT_OSS, eager=True, targets=PROJECTIONS, narrowing={"target_parameters": ["experts.gate_up_proj"]}
+    ),
+    "gpt-oss, the router": cell(
+        GPT_OSS, eager=True, targets=PROJECTIONS, narrowing={"target_parameters": ["router.weight"]}
+    ),
+    "qwen3, experts by name": cell(QWEN3, targets=PROJECTIONS, narrowing=EXPERTS),
+    "mixtral nf4, experts by name": cell(MIXTRAL, quant="nf4", targets=PROJECTIONS, narrowing=EXPERTS),
+    "olmoe, one tensor, no layers": cell(
+        OLMOE, targets=(), narrowing={"target_parameters": ["experts.down_proj"]}
+    ),
 }
 
 
