@@ -14,6 +14,7 @@ from study.ports.classes import ClassGrids, ClassRuns
 
 LOOK_AT_RUN_SECONDS = 0.4
 LOOK_AT_GRID_SECONDS = 1.0
+LOOK_FOR_TIME_SECONDS = 3.0
 
 Append = Callable[[LiveRoom, str, Mapping[str, Any]], Awaitable[None]]
 Keep = Callable[[LiveRoom, int, Mapping[str, Any]], Awaitable[None]]
@@ -29,7 +30,7 @@ class RunWatch:
     append: Append
     keep: Keep
     _starting: set[tuple[str, int]] = field(default_factory=set)
-    _tasks: "dict[tuple[str, int], asyncio.Task[None]]" = field(default_factory=dict)
+    _tasks: "dict[tuple[str, int, str], asyncio.Task[None]]" = field(default_factory=dict)
     _deleted: set[str] = field(default_factory=set)
     """The runs and grids that the lab has no more."""
 
@@ -79,8 +80,7 @@ class RunWatch:
         """Watch every run and grid that is not measured, wherever the class is meanwhile."""
         state = live.state
         activity = live.activity
-        waits = state.phase in ("vote", "distribution") and state.position not in live.grid_seconds
-        if activity and activity.trained and waits:
+        if activity and activity.trained and _waits_for_time(live):
             self._ensure(live, state.position, self._estimate)
         for position, run_id in state.runs.items():
             if run_id in self._deleted:
@@ -97,10 +97,10 @@ class RunWatch:
             self._tasks.pop(key).cancel()
 
     def _ensure(self, live: LiveRoom, position: int, watch: Callable[[LiveRoom, int], Any]) -> None:
-        going = self._tasks.get((live.room.code, position))
+        key = live.room.code, position, watch.__name__
+        going = self._tasks.get(key)
         if going is None or going.done():
-            task = asyncio.get_running_loop().create_task(watch(live, position))
-            self._tasks[live.room.code, position] = task
+            self._tasks[key] = asyncio.get_running_loop().create_task(watch(live, position))
 
     async def _watch_run(self, live: LiveRoom, position: int) -> None:
         guessed = live.plan[position].guessed
@@ -126,11 +126,15 @@ class RunWatch:
             await self.keep(live, position, value)
 
     async def _estimate(self, live: LiveRoom, position: int) -> None:
-        """How long a grid takes, for the teacher to say before it starts."""
+        """How long a grid takes, for the teacher to say before it starts; asked again until a run tells."""
         trained = live.plan[position].trained
         assert trained is not None
-        seconds = await asyncio.to_thread(self.grids.seconds, trained.setting, trained.axes)
-        live.apply_estimate(position, seconds)
+        while live.state.position == position and _waits_for_time(live):
+            seconds = await asyncio.to_thread(self.grids.seconds, trained.setting, trained.axes)
+            if position not in live.grid_seconds or seconds is not None:
+                live.apply_estimate(position, seconds)
+            if seconds is None:
+                await asyncio.sleep(LOOK_FOR_TIME_SECONDS)
 
     async def _watch_grid(self, live: LiveRoom, position: int) -> None:
         while True:
@@ -148,3 +152,9 @@ class RunWatch:
                 await self.append(live, "grid", {"position": position, "losses": found.losses, **result})
                 return
             await asyncio.sleep(LOOK_AT_GRID_SECONDS)
+
+
+def _waits_for_time(live: LiveRoom) -> bool:
+    """Whether the teacher could still be told how long the grid that the class is at takes."""
+    position = live.state.position
+    return live.state.phase in ("vote", "distribution") and live.grid_seconds.get(position) is None

@@ -124,6 +124,7 @@ GRID_PLAN = ClassGridPlan(
     columns=("r=1", "r=8"),
     seeds=2,
     described="tiny",
+    first_cell="/lab?model=tiny",
 )
 GRID = Activity(
     kind="grid",
@@ -223,6 +224,7 @@ class Grids:
         self.losses: dict[Place, float] = {}
         self.findings: tuple[str, ...] = ()
         self.error = ""
+        self.takes_seconds: float | None = 90.0
 
     def plan(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> ClassGridPlan:
         if "ranks" not in axes:
@@ -230,7 +232,7 @@ class Grids:
         return GRID_PLAN
 
     def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
-        return 90.0
+        return self.takes_seconds
 
     def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:
         self.started.append(tuple(first))

@@ -3,11 +3,14 @@
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from classroom.live import run_watch
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
@@ -15,6 +18,7 @@ from classroom.reports.report import report
 from classroom.views.curve import draw_curve
 from classroom.views.screens import screen_state, student_state, teacher_state
 from lora_lab.lab import Lab
+from lora_lab.settings.run_form import spec_of_address
 from lora_lab.views.class_grids import LabClassGrids
 from quizzes.session.class_answers import QuizClassKinds
 from study.base.errors import LearnerError
@@ -250,6 +254,8 @@ def test_cells_of_the_lab_are_ordinary_runs_and_the_claimed_one_begins(context: 
     found = grids.plan(SETTING, AXES)
     assert (found.rows, found.columns, found.count) == (("fp32", "nf4"), ("r=1", "r=4"), 8)
     assert found.vocab == 258  # bytes and two marks
+    alone = spec_of_address(dict(parse_qsl(urlsplit(found.first_cell).query)))
+    assert (alone.model, alone.steps, alone.bits, alone.rank) == ("tiny-random", 4, "fp32", 1)
     assert grids.seconds(SETTING, AXES) is None  # nothing has been trained here
     lab.engine.pause()
     grid_id = grids.start(SETTING, AXES, [(1, 1, 1)])
@@ -310,3 +316,46 @@ def test_a_grid_that_no_phone_can_show_is_a_problem_of_the_plan(
 ) -> None:
     with pytest.raises(LearnerError, match="ranks"):
         LabClassGrids(lab=lab).plan(SETTING, axes)
+
+
+def test_the_time_of_a_grid_shows_once_a_run_tells_it(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_watch, "LOOK_FOR_TIME_SECONDS", 0.05)
+    school = School(context)
+    school.grids.takes_seconds = None
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        shown = teacher_state(live)["html"]
+        assert "How long it takes is not known" in shown
+        assert 'href="/lab?model=tiny"' in shown
+        school.grids.takes_seconds = 90.0  # the teacher has trained one cell in the lab
+        await until(lambda: "8 runs, about" in teacher_state(live)["html"])
+
+        await school.lead(live, "next")
+        await until(lambda: live.grids.get(0) is not None)
+
+    played(play)
+
+
+def test_a_grid_without_a_time_is_watched_as_soon_as_it_trains(context: Context) -> None:
+    school = School(context)
+    school.grids.takes_seconds = None
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        await until(lambda: 0 in live.grid_seconds)  # it is asked again in a few seconds
+        await school.lead(live, "next")
+        await until(lambda: live.grids.get(0) is not None, seconds=2)
+
+    played(play)
+
+
+async def until(holds: Callable[[], bool], *, seconds: float = 10) -> None:
+    """Wait until something holds; fail when it doesn't in time."""
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.02)
