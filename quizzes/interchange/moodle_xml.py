@@ -206,10 +206,7 @@ def _read_entry(element: ET.Element, topic: str) -> QuestionEntry:
 def _is_unchanged(element: ET.Element, kept: QuestionEntry) -> bool:
     """Return whether the form is still as it was written from the kept fields."""
     made = _write_question(kept)
-    try:
-        return made is not None and _canonicalize(made) == _canonicalize(element)
-    except ET.ParseError:  # a name that no XML can have: it was changed by hand
-        return False
+    return made is not None and _are_alike(made, element)
 
 
 def _read_written(kept: QuestionEntry) -> Form | None:
@@ -221,8 +218,20 @@ def _read_written(kept: QuestionEntry) -> Form | None:
         return None
 
 
-def _canonicalize(element: ET.Element) -> str:
-    return ET.canonicalize(ET.tostring(element, encoding="unicode"), strip_text=True)
+def _are_alike(one: ET.Element, other: ET.Element) -> bool:
+    """Compare names, attributes and texts; the spaces around a text are the layout of a file."""
+    return (
+        (one.tag, one.attrib) == (other.tag, other.attrib)
+        and _say_in_file(one.text) == _say_in_file(other.text)
+        and _say_in_file(one.tail) == _say_in_file(other.tail)
+        and len(one) == len(other)
+        and all(map(_are_alike, one, other))
+    )
+
+
+def _say_in_file(text: str | None) -> str:
+    """A text as a file gives it back: with the line ends that XML knows."""
+    return (text or "").replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def _read_form(element: ET.Element) -> Form:
