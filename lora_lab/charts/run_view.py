@@ -9,7 +9,7 @@ from lora_lab.charts.captions import model_name
 from lora_lab.charts.live_chart import NARROW, WIDE, Mark, Series, line_chart, loss_series
 from lora_lab.runs.state import RunState
 from lora_lab.spec import BITS_LABELS, OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, RunSpec
-from study.base.units import as_bytes
+from study.base.units import as_bytes, as_reading
 
 Window = tuple[float, float]
 ZOOM_SHARE = 0.5
@@ -61,8 +61,8 @@ def render_curves(
     loss = chart(
         loss_series("smoothed", list_points(state, "loss")),
         title="Loss on the answers, step by step",
-        y_label="thin: measured; bold, number: smoothed",
-        y_format="{:.2f}".format,
+        y_label="training loss; thin: each step, bold: smoothed",
+        y_format=as_reading,
         marks=_list_marks(state),
     )
     rate = chart(
@@ -102,7 +102,7 @@ def render_first_loss(state: RunState, spec: RunSpec) -> Markup:
         x_label="step",
         y_label="loss on training pairs, and on unseen ones",
         window=(1, max(2, spec.steps)),
-        y_format="{:.2f}".format,
+        y_format=as_reading,
         marks=_list_marks(state),
     )
 

@@ -1,7 +1,7 @@
 """The state of a run: its events folded into one value (event sourcing)."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -102,16 +102,20 @@ class RunState:
         return sum(_wall_seconds(step) for step in self.steps)
 
     @property
+    def timed_steps(self) -> Sequence[Mapping[str, Any]]:
+        """The steps that tell the speed: without the first, which warms up caches, if there are others."""
+        return self.steps[1:] or self.steps
+
+    @property
     def tokens_per_second(self) -> float:
-        """Tokens per second without the first step, which warms up caches; in a shared step, its share."""
-        timed = self.steps[1:] or self.steps
-        seconds = sum(step["seconds"] for step in timed)
-        return float(sum(step["tokens"] for step in timed) / seconds) if seconds else 0.0
+        """Tokens per second over the timed steps; in a shared step, its share."""
+        seconds = sum(step["seconds"] for step in self.timed_steps)
+        return float(sum(step["tokens"] for step in self.timed_steps) / seconds) if seconds else 0.0
 
     @property
     def seconds_per_step(self) -> float | None:
-        """The median, without the first step if there are others; None before one is done."""
-        timed = [step["seconds"] for step in self.steps[1:] or self.steps]
+        """The median of the timed steps; None before one is done."""
+        timed = [step["seconds"] for step in self.timed_steps]
         return float(statistics.median(timed)) if timed else None
 
     def seconds_left(self, total_steps: int) -> float | None:

@@ -12,7 +12,7 @@ FLAT = 0.05
 def render_charts(task: RunTask) -> list[tuple[str, Markup, Markup]]:
     """Draw a run beside the healthy one: each title with its chart, wide and narrow."""
     return [
-        _draw_chart(task, "Training loss", "thin: measured; bold, number: smoothed", "loss"),
+        _draw_chart(task, "Training loss", "training loss; thin: each step, bold: smoothed", "loss"),
         _draw_chart(task, "Held-out loss", "loss on rows that are not trained on", "held_out"),
         _draw_chart(task, "Gradient norm", "gradient norm before clipping", "grad_norm"),
         _draw_chart(task, "Learning rate", "learning rate", "learning_rate"),

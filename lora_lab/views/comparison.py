@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from markupsafe import Markup
 
@@ -15,7 +16,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
 from lora_lab.views.held_out import say_too_few
-from study.base.units import as_bytes
+from study.base.units import as_bytes, as_reading
 
 MOST_RUNS = 6
 ANSWERS_BESIDE = 4
@@ -163,10 +164,10 @@ def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[Comp
         )
         return ComparisonChart(name=name, title=title, svg=svg)
 
-    yield chart("loss", _loss_title(measured), "loss, smoothed", _read_loss, "{:.2f}".format)
+    yield chart("loss", _loss_title(measured), "loss, smoothed", _read_loss, as_reading)
     yield chart("memory", _memory_title(measured), "peak bytes of live tensors", _read_peak, as_bytes)
-    yield chart("gradient", _gradient_title(measured), "gradient norm", _read_gradient, "{:.2f}".format)
-    yield chart("speed", _speed_title(measured), "tokens/s, smoothed", _read_speed, "{:,.0f}".format)
+    yield chart("gradient", _gradient_title(measured), "gradient norm", _read_gradient, as_reading)
+    yield chart("speed", _speed_title(measured), "tokens/s so far", _read_speed, "{:,.0f}".format)
 
 
 Points = list[tuple[float, float]]
@@ -187,9 +188,14 @@ def _read_gradient(item: ComparedRun) -> Points:
 
 
 def _read_speed(item: ComparedRun) -> Points:
-    return smooth_points(
-        [(float(step["step"]), step["tokens"] / step["seconds"]) for step in item.state.steps]
-    )
+    """Return the speed over the steps so far, so that the line ends at the speed over the whole run."""
+    timed = item.state.timed_steps
+    tokens = accumulate(step["tokens"] for step in timed)
+    seconds = accumulate(step["seconds"] for step in timed)
+    return [
+        (float(step["step"]), so_far / took)
+        for step, so_far, took in zip(timed, tokens, seconds, strict=True)
+    ]
 
 
 def _loss_title(runs: Sequence[ComparedRun]) -> str:
@@ -214,9 +220,9 @@ def _memory_title(runs: Sequence[ComparedRun]) -> str:
 
 
 def _gradient_title(runs: Sequence[ComparedRun]) -> str:
-    largest = {item.letter: f"{max(y for _, y in _read_gradient(item)):.2f}" for item in runs}
-    value = max(largest.values(), key=float)
-    holders = [letter for letter, each in largest.items() if each == value]
+    norms = {item.letter: max(y for _, y in _read_gradient(item)) for item in runs}
+    value = as_reading(max(norms.values()))
+    holders = [letter for letter, norm in norms.items() if as_reading(norm) == value]
     where = "each run" if len(holders) == len(runs) > 1 else ", ".join(holders)
     return f"Gradient norm before clipping: {value} at most, in {where}"
 

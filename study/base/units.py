@@ -33,6 +33,11 @@ def as_short(number: float) -> str:
     return f"{number:.3g}"
 
 
+def as_reading(number: float) -> str:
+    """Format a measured number as `10.80`, and as `3.10M` from a thousand on: short enough for an axis."""
+    return f"{number:.2f}" if abs(number) < 999.995 else as_short(number)
+
+
 def as_three_digits(number: float) -> str:
     """Format as `0.907`, `2.10`, `164`, `1,234`, `1.20e-05`: three significant digits, whole part in full."""
     if 99.95 <= abs(number) < 1e15:  # a float beyond holds no more digits

@@ -63,6 +63,22 @@ def test_runs_in_the_address_are_overlaid_in_four_charts_with_what_they_show(ana
     assert re.search(r"Training loss: B is lowest at 3\.[0-6]\d; A 3\.73", lower)
 
 
+def test_the_speeds_line_ends_at_the_speed_of_its_title_and_huge_gradients_are_short(
+    ana: Visitor, lab: Lab
+) -> None:
+    run = run_builders.queued(lab.settings.runs_dir)
+    run_builders.emit_started(run)
+    for number, seconds in enumerate((4.0, 0.5, 0.25, 1.0), start=1):
+        run_builders.emit_step(
+            run, number, seconds=seconds, grad_norm=3_096_389.25 / number, peak_bytes=990_000
+        )
+    html = ana.opens(address([run]))
+    assert "Speed over the whole run: 69 tokens per second" in words(html)  # 120 tokens in 1.75 s
+    assert "Latest: A 69 at step 4" in html
+    assert "Gradient norm before clipping: 3.10M at most" in words(html)
+    assert re.search(r">[123](\.\d+)?M</text>", html)
+
+
 def own_file(lab: Lab, losses: tuple[float, float], *, examples: int = 1, **changed: Any) -> RunFolder:
     """A run on a learner's file with these held-out losses."""
     lines = [Example(prompt=f"What is {number}?", answer=str(number)) for number in range(5)]
