@@ -46,10 +46,12 @@ def as_three_digits(number: float) -> str:
 
 
 def as_two_digits(number: float) -> str:
-    """Format as `0.30`, `1.2`, `13`, `1.2e-05`: two significant digits, a trailing zero kept."""
-    if not 1e-3 <= abs(number) < 1e6:
-        return f"{number:.1e}" if number else "0"
-    return f"{number:.0f}" if abs(number) >= 9.95 else f"{number:#.2g}"
+    """Format as `0.30`, `1.2`, `13`, `1,234`, `19.0M`, `1.2e-05`: two significant digits or more."""
+    if number and abs(number) < 1e-3:
+        return f"{number:.1e}"
+    if abs(number) >= 1e6:
+        return as_short(number)
+    return f"{number:,.0f}" if abs(number) >= 9.95 or not number else f"{number:#.2g}"
 
 
 def as_percent(percent: float) -> str:
