@@ -214,3 +214,13 @@ def test_the_open_tab_is_in_view_on_a_phone(visit: Visit, lab_address: str, widt
         expect(current).to_have_count(2)  # the tab and its view
         for each in current.all():
             expect(each).to_be_in_viewport(ratio=1)
+
+
+def test_with_larger_text_start_stays_in_its_column_on_a_phone(visit: Visit, lab_address: str) -> None:
+    visitor = visit(address=lab_address, width=390, height=844)
+    visitor.page.add_init_script("localStorage.setItem('text-size', 'larger')")
+    page = visitor.open("/lab")
+    start, slider = page.locator("#start").bounding_box(), page.locator(".slider").first.bounding_box()
+    assert start
+    assert slider
+    assert start["x"] + start["width"] <= slider["x"] + slider["width"] + 1
