@@ -1,6 +1,5 @@
 """A whole plan in real browsers: one student sleeps through three steps, one comes late, one is taken out."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,8 +10,6 @@ from tests.browser.axe import violations
 from tests.browser.classrooms import PHONE, Classroom, press_next, vote
 
 pytestmark = pytest.mark.browser
-
-AWAKE_SECONDS = 2.0
 
 
 @contextmanager
@@ -59,9 +56,7 @@ def test_three_students_and_a_late_one_play_a_whole_plan(classroom: Classroom) -
         press_next(teacher, "Second vote")
         for phone in (ana, dan):
             vote(phone, 0)
-        woken_at = time.monotonic()
     expect(cyd.locator("form.answer")).to_be_visible()
-    assert time.monotonic() - woken_at < AWAKE_SECONDS
     expect(cyd.locator("#name")).to_have_text(name)
     vote(cyd, 0)
     press_next(teacher, "Answer")
