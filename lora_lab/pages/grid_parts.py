@@ -15,6 +15,7 @@ from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_o
 from lora_lab.grids.results import GridCell, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages.shared_parts import machine_part
+from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -93,8 +94,9 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "sweep": sweep,
         "grid": sweep.grid,
         "title": sweep_view.title_of(sweep.grid, model_name(model)),
-        "ended": sum(cell.ended for cell in cells),
-        "failed": sum(cell.status == "failed" for cell in cells),
+        "finished": sum(cell.status == "finished" for cell in cells),
+        "progress": sweep_view.say_progress(cells),
+        "stopping": _is_stopping(shown.lab, cells),
         "going": going,
         "running": next((cell for cell in cells if cell.status == "running"), None),
         "paused": engine.is_paused,
@@ -143,6 +145,13 @@ def build_token(shown: ShownGrid) -> str:
     measured = sum(cell.measured for cell in shown.cells)
     ended = sum(cell.ended for cell in shown.cells)
     return f"{shown.sweep.sweep_id}-{shown.plane}-{measured}-{ended}"
+
+
+def _is_stopping(lab: Lab, cells: Sequence[GridCell]) -> bool:
+    """Return whether all that is left of a grid was asked to stop, so that no time left can be told."""
+    runs_dir = lab.settings.runs_dir
+    left = [RunFolder(runs_dir / cell.run_id) for cell in cells if not cell.ended]
+    return bool(left) and all(run.stop_path.exists() for run in left)
 
 
 def _begins_with_first(cells: Sequence[GridCell], waiting: Sequence[str]) -> bool:

@@ -63,7 +63,7 @@ def test_a_grid_is_set_up_started_steered_and_kept(visit: Visit, grid_address: s
     page.keyboard.press("Enter")
     expect(table).to_contain_text("cancelled")
 
-    expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended", timeout=SWEEP_MS)
+    expect(page.locator("#sweep-state")).to_have_text("3 finished, 1 cancelled", timeout=SWEEP_MS)
     expect(page.locator("table.map .measured")).to_have_count(3)
     expect(page.locator("figure.plot")).to_have_count(5)
 
@@ -80,11 +80,11 @@ def test_a_refresh_and_a_second_browser_show_the_same_sweep(
     visit: Visit, grid_address: str, kept: str
 ) -> None:
     page = visit(address=grid_address).open(kept)
-    expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended")
+    expect(page.locator("#sweep-state")).to_have_text("3 finished, 1 cancelled")
     expect(page.get_by_label("Ranks r, with commas")).to_have_value("2, 8")
     expect(page.get_by_label("4-bit NF4 (nf4)", exact=True)).to_be_checked()
     page.reload()
-    expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended")
+    expect(page.locator("#sweep-state")).to_have_text("3 finished, 1 cancelled")
 
 
 def test_the_table_filters_and_sorts_and_the_address_keeps_it(
