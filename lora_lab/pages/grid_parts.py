@@ -12,7 +12,7 @@ from lora_lab.charts.grid import list_planes, plane_at
 from lora_lab.engine.queue import count_ahead
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
-from lora_lab.grids.results import GridCell, group_by_setting
+from lora_lab.grids.results import RETRYABLE, GridCell, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages.shared_parts import machine_part
 from lora_lab.runs.folder import RunFolder
@@ -98,6 +98,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "progress": sweep_view.say_progress(cells),
         "stopping": _is_stopping(shown.lab, cells),
         "going": going,
+        "has_rest": any(cell.status in RETRYABLE for cell in cells),
         "running": next((cell for cell in cells if cell.status == "running"), None),
         "paused": engine.is_paused,
         "ahead": count_ahead([cell.run_id for cell in cells], waiting, engine.current()) if going else 0,
@@ -118,6 +119,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "varied": sweep.grid.varied,
         "axes": AXES,
         "typed": format_value,
+        "retryable": RETRYABLE,
     }
     return {name: render(f"lora_lab/grid/{name.replace('-', '_')}.html", **values) for name in PARTS}
 

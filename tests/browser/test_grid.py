@@ -125,7 +125,7 @@ def test_a_cancelled_cell_is_tried_again(visit: Visit, grid_address: str, kept: 
     page = visit(address=grid_address).open(kept)
     table = page.get_by_role("region", name="Cells of the grid")
     expect(table).to_contain_text("cancelled")
-    page.get_by_role("button", name="Try cell 4 again").click()
+    page.get_by_role("button", name="Retry cell 4").click()
     expect(table).not_to_contain_text("cancelled")
     expect(page.locator("#sweep-state")).to_contain_text("3 of 4 cells done")
 

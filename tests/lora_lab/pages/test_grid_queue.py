@@ -140,6 +140,29 @@ def test_a_stopped_grid_says_how_its_cells_ended_and_is_not_shown_as_finished(
     assert 'class="push status-finished"' not in html
 
 
+def test_a_stopped_grid_goes_on_with_the_rest_at_one_press(ana: Visitor, lab: Lab, context: Context) -> None:
+    sweep = sweep_of(context.settings)
+    finished, failed, *cancelled = runs_of(context.settings, sweep)
+    finish(finished, 2.5)
+    fail(failed)
+    for run in cancelled:
+        run.emit("stopped", step=0)
+    shown = ana.opens(f"/grid?sweep={sweep.sweep_id}")
+    assert "Go on with the rest" in words(shown)
+    assert 'aria-label="Retry cell 3">Retry<' in shown
+    reply = ana.sends("retry-sweep", sweep=sweep.sweep_id)
+    assert (reply["say"], reply["focus"]) == ("7 cells queued again.", "#sweep")
+    assert lab.engine.waiting() == list(lab.sweep(sweep.sweep_id).run_ids[1:])
+    assert "1 of 8 cells done" in part(reply, "sweep-head")
+    assert "Go on with the rest" not in part(reply, "sweep-head")
+    assert ana.sends("retry-sweep", sweep=sweep.sweep_id)["say"] == "0 cells queued again."
+
+
+def test_a_finished_grid_has_no_rest(ana: Visitor, context: Context) -> None:
+    sweep = finished_sweep(context.settings)
+    assert "Go on with the rest" not in words(ana.opens(f"/grid?sweep={sweep.sweep_id}"))
+
+
 def test_a_sweep_that_goes_on_is_not_deleted_and_one_that_ended_is_with_its_runs(
     ana: Visitor, lab: Lab
 ) -> None:
