@@ -123,7 +123,7 @@ class ComparePage:
                 "run": run,
                 "state": state,
                 "title": title_of(run.spec),
-                "detail": " · ".join(filter(None, (detail_of(run.spec, state), apart))),
+                "detail": " · ".join(filter(None, (detail_of(run, state), apart))),
                 "ticked": run.run_id in chosen,
             }
             for (run, state), apart in zip(listed, tell_apart([run.spec for run, _ in listed]), strict=True)

@@ -22,6 +22,7 @@ from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.grid_form import address_of_grid, format_list, grid_presets
 from lora_lab.settings.run_form import format_value
 from lora_lab.settings.urls import sweep_address, with_origin
+from lora_lab.spec import OWN_DATA
 from lora_lab.views import sweep_view
 from lora_lab.views.sweep_view import TableChoice
 from study.base.html import NO_HTML
@@ -136,6 +137,7 @@ def render_sweeps(shown: ShownGrid) -> Markup:
         rows=rows,
         shown=chosen,
         address=sweep_address,
+        own_data=OWN_DATA,
         damaged=shown.lab.damaged_sweeps(),
     )
 

@@ -41,7 +41,7 @@ class ComparedRun:
     @property
     def detail(self) -> str:
         """What distinguishes it from others of the same title."""
-        return run_view.detail_of(self.run.spec, self.state)
+        return run_view.detail_of(self.run, self.state)
 
     @property
     def css_colour(self) -> str:

@@ -155,6 +155,17 @@ def test_runs_of_one_grid_are_told_apart_by_their_seeds(ana: Visitor, lab: Lab) 
         assert words(html).count(f"seed {seed}") >= 2, "in the list and in the legend"
 
 
+def test_a_run_on_own_data_is_told_from_one_on_the_apps_cards(ana: Visitor, lab: Lab) -> None:
+    own = some(lab, {"rank": 2})[0]
+    mine = run_builders.finished(
+        lab.settings.runs_dir, replace(own.spec, data="0123456789ab"), after_seconds=60
+    )
+    (mine.path / "data.json").write_text(json.dumps({"label": "mine.jsonl", "digest": "0123456789ab"}))
+    html = ana.opens(address([own, mine]))
+    assert len(re.findall(r'<span class="sr">Compare [^<]*· data mine.jsonl, of ', html)) == 1
+    assert len(re.findall(r'<span class="sr">Compare [^<]* · seed 0, of ', html)) == 1
+
+
 def test_the_runs_of_the_address_come_first_in_the_list_and_then_the_newest(ana: Visitor, lab: Lab) -> None:
     old, middle, new = some(lab, {"rank": 2}, {"rank": 4, "batch": 2}, {"rank": 8})
     html = ana.opens(address([old]))

@@ -44,6 +44,17 @@ def test_equal_runs_in_the_list_are_told_apart_by_their_time(ana: Visitor, lab: 
     assert len({run.started_at for run in again}) == 2
 
 
+def test_a_run_on_own_data_is_told_from_one_on_the_apps_cards(ana: Visitor, lab: Lab) -> None:
+    own = run_builders.finished(lab.settings.runs_dir)
+    mine = run_builders.finished(
+        lab.settings.runs_dir, replace(own.spec, data="0123456789ab"), after_seconds=60
+    )
+    (mine.path / "data.json").write_text('{"label": "mine.jsonl", "digest": "0123456789ab"}')
+    listed = ana.opens("/lab").partition('id="runs"')[2]
+    assert "seed 0 · data mine.jsonl</small>" in listed
+    assert listed.count("seed 0</small>") == 1
+
+
 def test_two_pages_that_start_in_the_same_moment_make_two_runs_in_one_queue(
     context: Context, lab: Lab, ana: Visitor
 ) -> None:
