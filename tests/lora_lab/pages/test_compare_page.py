@@ -17,6 +17,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests import visits
 from tests.lora_lab import run_builders
+from tests.lora_lab.sweep_builders import begin, fail, finish, runs_of, sweep_of
 from tests.visits import words
 
 LIGHT = run_builders.TINY
@@ -164,6 +165,20 @@ def test_a_run_on_own_data_is_told_from_one_on_the_apps_cards(ana: Visitor, lab:
     html = ana.opens(address([own, mine]))
     assert len(re.findall(r'<span class="sr">Compare [^<]*· data mine.jsonl, of ', html)) == 1
     assert len(re.findall(r'<span class="sr">Compare [^<]* · seed 0, of ', html)) == 1
+
+
+def test_cells_that_were_never_measured_are_not_in_the_list_unless_they_are_compared(
+    ana: Visitor, lab: Lab
+) -> None:
+    measured, failed, cancelled, running, *_ = runs_of(lab.settings, sweep_of(lab.settings))
+    finish(measured, 2.5)
+    fail(failed)
+    cancelled.emit("stopped", step=0)
+    begin(running)
+    alone = run_builders.failed(lab.settings.runs_dir, after_seconds=-60)
+    listed = re.findall(r'id="tick-(.*?)"', ana.opens("/compare"))
+    assert sorted(listed) == sorted(run.run_id for run in (measured, running, alone))
+    assert f'id="tick-{failed.run_id}"' in ana.opens(address([failed]))
 
 
 def test_the_runs_of_the_address_come_first_in_the_list_and_then_the_newest(ana: Visitor, lab: Lab) -> None:

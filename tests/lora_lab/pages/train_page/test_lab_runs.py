@@ -55,6 +55,15 @@ def test_a_run_on_own_data_is_told_from_one_on_the_apps_cards(ana: Visitor, lab:
     assert listed.count("seed 0</small>") == 1
 
 
+def test_a_run_that_never_began_is_cancelled_and_not_stopped(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.queued(lab.settings.runs_dir)
+    run.emit("stopped", step=0)
+    html = ana.opens(f"/lab?run={run.run_id}")
+    assert "Cancelled before its first step" in words(html)
+    assert "<td>cancelled</td>" in html.partition('id="runs"')[2]
+    assert "stopped" not in words(html).casefold()
+
+
 def test_two_pages_that_start_in_the_same_moment_make_two_runs_in_one_queue(
     context: Context, lab: Lab, ana: Visitor
 ) -> None:
@@ -166,7 +175,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_queue(ana: Visitor, lab: Lab) -> 
     html = " ".join(start["parts"].values())
     ana.sends("stop", run=build_event(html, "stop")["run"])
     assert lab.engine.waiting() == []
-    assert "Stopped" in words(ana.opens(start["url"]))
+    assert "Cancelled" in words(ana.opens(start["url"]))
 
 
 def test_a_running_run_shows_its_figures(ana: Visitor, lab: Lab) -> None:
