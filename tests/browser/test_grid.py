@@ -121,6 +121,12 @@ def test_the_finished_sweep_fits_a_phone_and_a_finger(visit: Visit, grid_address
     assert small == []
 
 
+def test_the_predicted_peaks_hide_no_rank_on_a_phone(visit: Visit, grid_address: str) -> None:
+    page = visit(address=grid_address, width=390, height=844).open("/grid?model=tiny-random&ranks=2,8,32")
+    region = page.get_by_role("region", name="Predicted peak by rank and bit width")
+    assert region.evaluate("region => region.scrollWidth <= region.clientWidth")
+
+
 def test_a_cancelled_cell_is_tried_again(visit: Visit, grid_address: str, kept: str) -> None:
     page = visit(address=grid_address).open(kept)
     table = page.get_by_role("region", name="Cells of the grid")

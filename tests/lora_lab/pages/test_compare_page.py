@@ -17,6 +17,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests import visits
 from tests.lora_lab import run_builders
+from tests.lora_lab.pages.lab_visits import stacked
 from tests.lora_lab.sweep_builders import begin, fail, finish, runs_of, sweep_of
 from tests.visits import words
 
@@ -179,6 +180,12 @@ def test_cells_that_were_never_measured_are_not_in_the_list_unless_they_are_comp
     listed = re.findall(r'id="tick-(.*?)"', ana.opens("/compare"))
     assert sorted(listed) == sorted(run.run_id for run in (measured, running, alone))
     assert f'id="tick-{failed.run_id}"' in ana.opens(address([failed]))
+
+
+def test_a_phone_names_every_value_of_the_list(ana: Visitor, lab: Lab) -> None:
+    some(lab, {"rank": 2})
+    columns = ["Held-out loss", "Started", "State", "Steps"]
+    assert stacked(ana.opens("/compare")) == [(["Run", *columns], columns)]
 
 
 def test_the_runs_of_the_address_come_first_in_the_list_and_then_the_newest(ana: Visitor, lab: Lab) -> None:

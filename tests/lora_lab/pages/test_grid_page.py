@@ -18,7 +18,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.grid_visits import TickForm, Visitor, fields_of
-from tests.lora_lab.pages.lab_visits import part
+from tests.lora_lab.pages.lab_visits import part, stacked
 from tests.lora_lab.sweep_builders import AXES, begin, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.visits import build_event, words
 
@@ -306,3 +306,10 @@ def test_grids_of_one_name_are_told_apart_by_their_time_and_their_data(
     listed = words(ana.opens("/grid").partition('data-part="sweeps"')[2])
     assert "on tiny-random 4 March 2026, 10:00:00 0 of 8" in listed
     assert "on tiny-random 4 March 2026, 10:01:01 · data mine.jsonl 0 of 8" in listed
+
+
+def test_a_phone_names_every_value_of_the_peaks_and_of_earlier_grids(ana: Visitor, context: Context) -> None:
+    finished_sweep(context.settings)
+    ranks, columns = ["r=2", "r=8", "r=32"], ["Finished", "Lowest held-out loss"]
+    found = stacked(ana.opens("/grid?ranks=2,8,32&model=tiny-random"))
+    assert found == [(["peak, computed", *ranks], ranks), (["Grid", *columns], columns)]

@@ -15,7 +15,16 @@ from study.web.frame import Reply, load_header
 from study.web.security.middleware import COOKIE
 from tests.lora_lab import run_builders
 from tests.lora_lab.data.pairs import PAIRS, jsonl
-from tests.lora_lab.pages.lab_visits import LIGHT, Visitor, all_parts, asked, fields_of, part, uploads
+from tests.lora_lab.pages.lab_visits import (
+    LIGHT,
+    Visitor,
+    all_parts,
+    asked,
+    fields_of,
+    part,
+    stacked,
+    uploads,
+)
 from tests.visits import build_event, opened, words
 
 
@@ -60,8 +69,14 @@ def test_a_run_that_never_began_is_cancelled_and_not_stopped(ana: Visitor, lab: 
     run.emit("stopped", step=0)
     html = ana.opens(f"/lab?run={run.run_id}")
     assert "Cancelled before its first step" in words(html)
-    assert "<td>cancelled</td>" in html.partition('id="runs"')[2]
+    assert ">cancelled</td>" in html.partition('id="runs"')[2]
     assert "stopped" not in words(html).casefold()
+
+
+def test_a_phone_names_every_value_of_the_list(ana: Visitor, lab: Lab) -> None:
+    run_builders.finished(lab.settings.runs_dir)
+    columns = ["State", "Steps", "Held-out loss", "Peak", "tokens/s"]
+    assert (["Run", *columns], columns) in stacked(ana.opens("/lab"))
 
 
 def test_two_pages_that_start_in_the_same_moment_make_two_runs_in_one_queue(
