@@ -166,7 +166,7 @@ def _build_tile(
     running = next((cell for cell in group if cell.status == "running"), None)
     if running:
         step = running.doing or f"step {running.steps_done}/{running.spec.steps}"
-        count = f"{step}, {count}" if count else step
+        count = f"{step}; {count} measured" if count else step
     if best.mean_loss is None or span is None:
         word = "running" if running else best.word
         return MapTile(words=word, detail=count, status=word.replace(" ", "-"), style="")

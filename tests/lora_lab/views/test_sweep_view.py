@@ -115,7 +115,7 @@ def test_a_tile_of_several_seeds_counts_them_and_shows_the_step_of_the_one_that_
     running = GridCell(spec=spec, run_id="x", status="running", steps_done=7)
     found = live_map([cell(2.5, seed=0), cell(2.7, seed=1), running], PLANE)
     tile = found.rows[0][1][0]
-    assert (tile.words, tile.detail) == ("2.60", "step 7/40, 2 of 3")
+    assert (tile.words, tile.detail) == ("2.60", "step 7/40; 2 of 3 measured")
 
 
 def test_a_tile_counts_the_seeds_that_are_measured_and_no_cancelled_one() -> None:
