@@ -8,7 +8,7 @@ import pytest
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine import retries
 from lora_lab.engine.local import LocalEngine
-from lora_lab.runs.folder import RunFolder, open_run
+from lora_lab.runs.folder import RunFolder, create_run, open_run
 from lora_lab.runs.sweeps import open_sweep
 from lora_lab.settings.grid import grid_from
 from lora_lab.spec import RunSpec
@@ -48,12 +48,12 @@ def test_what_a_full_disk_left_of_a_second_try_is_queued(
 ) -> None:
     sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW)
     engine.stop_sweep(sweep.sweep_id)
-    create, made = retries.create_run, []
+    made: list[RunFolder] = []
 
     def create_two(*values: Any, **more: Any) -> RunFolder:
         if len(made) == 2:
             raise OSError(28, "No space left on device")
-        made.append(create(*values, **more))
+        made.append(create_run(*values, **more))
         return made[-1]
 
     monkeypatch.setattr(retries, "create_run", create_two)
