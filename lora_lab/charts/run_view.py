@@ -7,13 +7,16 @@ from markupsafe import Markup
 
 from lora_lab.charts.captions import model_name
 from lora_lab.charts.live_chart import NARROW, WIDE, Mark, Series, line_chart, loss_series
+from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
-from lora_lab.spec import BITS_LABELS, OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, RunSpec
+from lora_lab.spec import BITS_LABELS, OPTIMIZER_LABELS, OWN_DATA, TARGET_LABELS, VARIANT_NAMES, RunSpec
 from study.base.units import as_bytes, as_reading
+from study.plots.sheet import shorten_text
 
 Window = tuple[float, float]
 ZOOM_SHARE = 0.5
 MIN_WINDOW_STEPS = 4
+DATA_POINTS = 190.0  # about 27 characters: names of files are longer than a list can take
 
 
 def title_of(spec: RunSpec) -> str:
@@ -22,11 +25,23 @@ def title_of(spec: RunSpec) -> str:
     return f"r={spec.rank}{variant} {spec.bits} on {model_name(spec.model)}"
 
 
-def detail_of(spec: RunSpec, state: RunState) -> str:
-    """Return what else distinguishes runs: `40 steps · lr 0.002 · seed 0`; `4 of 40 steps` of a short one."""
+def detail_of(run: RunFolder, state: RunState) -> str:
+    """Return what else distinguishes runs: `40 steps · lr 0.002 · seed 0`; `4 of 40 steps` of a short one.
+
+    A data set that isn't the app's own cards is named, too.
+    """
+    spec = run.spec
     cut_short = state.ended and len(state.steps) < spec.steps
     steps = f"{len(state.steps)} of {spec.steps}" if cut_short else spec.steps
-    return f"{steps} steps · lr {spec.learning_rate:g} · seed {spec.seed}"
+    data = "" if spec.data == OWN_DATA else f" · data {shorten_text(run.data_label, DATA_POINTS)}"
+    return f"{steps} steps · lr {spec.learning_rate:g} · seed {spec.seed}{data}"
+
+
+def full_name_of(run: RunFolder, state: RunState) -> str:
+    """Return the name in a list to choose from: typing `r=4` finds it, and what is cut off last is the time,
+    because only equal runs differ in nothing else.
+    """
+    return f"{title_of(run.spec)} · {detail_of(run, state)} · {run.started_at}"
 
 
 def settings_of(spec: RunSpec) -> list[tuple[str, str]]:

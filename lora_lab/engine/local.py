@@ -14,6 +14,7 @@ from lora_lab.engine.queue import Gather, RunQueue, queue_path
 from lora_lab.engine.retries import (
     await_worker,
     await_workers,
+    create_retries,
     create_retry,
     is_abandoned,
     is_left_over,
@@ -154,6 +155,17 @@ class LocalEngine:
             fresh = create_retry(self.settings, old, now=now)
             self._enqueue({fresh: marks_of(old.state())})
         return fresh
+
+    def retry_sweep(self, sweep_id: str, *, now: datetime) -> int:
+        """Queue another run for each cancelled, stopped or failed cell of a sweep; return how many."""
+        fresh: dict[RunFolder, Marks] = {}
+        with self._changed:
+            try:
+                for run, marks in create_retries(self.settings, sweep_id, now=now):
+                    fresh[run] = marks
+            finally:  # on a disk that is full by now, those that were created are queued
+                self._enqueue(fresh)
+        return len(fresh)
 
     def move(self, run_id: str, position: int) -> None:
         """Move a waiting run to a position, 0 being the next. Raises LearnerError if it isn't waiting."""

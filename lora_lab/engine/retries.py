@@ -1,6 +1,7 @@
 """Retries: another run with the same settings and data; in a sweep it replaces the earlier run."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 from lora_lab.data import datasets
@@ -46,6 +47,18 @@ def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFol
     if sweep is not None:
         sweep.with_attempt(run.run_id, fresh.run_id).save()
     return fresh
+
+
+def create_retries(settings: Settings, sweep_id: str, *, now: datetime) -> Iterator[tuple[RunFolder, Marks]]:
+    """Create a new run for each cell of a sweep that ended without being finished; yield it with its marks.
+
+    A cell whose data can no longer be read is passed over.
+    """
+    for run in _cells_left(settings, sweep_id, ()):
+        state = run.state()
+        if state.status in ("failed", "stopped"):
+            with suppress(LearnerError):
+                yield create_retry(settings, run, now=now), marks_of(state)
 
 
 def should_restart(settings: Settings, run: RunFolder) -> bool:

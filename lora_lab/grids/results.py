@@ -13,6 +13,8 @@ from lora_lab.spec import Bits, RunSpec, Variant
 
 CellStatus = Literal["waiting", "running", "finished", "stopped", "cancelled", "failed", "deleted"]
 STATUSES: tuple[CellStatus, ...] = get_args(CellStatus)
+RETRYABLE: tuple[CellStatus, ...] = ("failed", "stopped", "cancelled")
+"""A cell with one of these has ended without being finished, and another run can take its place."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
 from lora_lab.pages.shared_parts import run_link
+from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
 from lora_lab.views import comparison
@@ -113,9 +114,14 @@ class ComparePage:
         }
 
     def _rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
-        """Return every run that has measured a step, newest first, after those being compared."""
+        """Return what can be compared, newest first, after the runs that are.
+
+        That is every run with a step; an ended cell of a grid is one only with a held-out loss, because a
+        stopped grid leaves many without, which would hide the others.
+        """
         chosen = {item.run.run_id for item in runs}
-        others = ((run, run.state()) for run in self._lab.runs() if run.run_id not in chosen)
+        rest = ((run, run.state()) for run in self._lab.runs() if run.run_id not in chosen)
+        others = ((run, state) for run, state in rest if not _is_unmeasured_cell(state))
         states = chain(((item.run, item.state) for item in runs), others)
         listed = list(islice(((run, state) for run, state in states if state.steps), LISTED))
         return [
@@ -123,7 +129,7 @@ class ComparePage:
                 "run": run,
                 "state": state,
                 "title": title_of(run.spec),
-                "detail": " · ".join(filter(None, (detail_of(run.spec, state), apart))),
+                "detail": " · ".join(filter(None, (detail_of(run, state), apart))),
                 "ticked": run.run_id in chosen,
             }
             for (run, state), apart in zip(listed, tell_apart([run.spec for run, _ in listed]), strict=True)
@@ -173,6 +179,10 @@ class ComparePage:
         titles = [(run.run_id, f"{letters.get(run.run_id, '')} {title_of(run.spec)}") for run in ask.runs]
         columns = [(BASE, "Base model"), *titles]
         return render("lora_lab/compare/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
+
+
+def _is_unmeasured_cell(state: RunState) -> bool:
+    return bool(state.sweep) and state.ended and state.loss_after is None
 
 
 def _parse_ids(written: str) -> list[str]:

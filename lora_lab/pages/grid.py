@@ -95,7 +95,7 @@ class GridPage:
                 return self._deleted(event, query)
             case "set-aside":
                 return self._set_aside(query)
-            case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" as what:
+            case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" | "retry-sweep" as what:
                 return self._queued(what, event, query)
         raise form_event.unknown_act(event)
 
@@ -161,6 +161,10 @@ class GridPage:
             case "stop-sweep":
                 engine.stop_sweep(form_event.read_text(event, "sweep"))
                 said = "All waiting cells are cancelled; the one that runs stops after its step."
+            case "retry-sweep":
+                count = engine.retry_sweep(form_event.read_text(event, "sweep"), now=now)
+                said = f"{count} {'cell' if count == 1 else 'cells'} queued again."
+                return {"parts": self._parts(self._shown(query)), "say": said, "focus": "#sweep"}
             case "move":
                 said = self._moved(form_event.read_text(event, "run"), form_event.read_text(event, "by"))
             case _:

@@ -12,15 +12,17 @@ from lora_lab.charts.grid import list_planes, plane_at
 from lora_lab.engine.queue import count_ahead
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
-from lora_lab.grids.results import GridCell, group_by_setting
+from lora_lab.grids.results import RETRYABLE, GridCell, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages.shared_parts import machine_part
+from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.grid_form import address_of_grid, format_list, grid_presets
 from lora_lab.settings.run_form import format_value
 from lora_lab.settings.urls import sweep_address, with_origin
+from lora_lab.spec import OWN_DATA
 from lora_lab.views import sweep_view
 from lora_lab.views.sweep_view import TableChoice
 from study.base.html import NO_HTML
@@ -93,9 +95,11 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "sweep": sweep,
         "grid": sweep.grid,
         "title": sweep_view.title_of(sweep.grid, model_name(model)),
-        "ended": sum(cell.ended for cell in cells),
-        "failed": sum(cell.status == "failed" for cell in cells),
+        "finished": sum(cell.status == "finished" for cell in cells),
+        "progress": sweep_view.say_progress(cells),
+        "stopping": _is_stopping(shown.lab, cells),
         "going": going,
+        "has_rest": any(cell.status in RETRYABLE for cell in cells),
         "running": next((cell for cell in cells if cell.status == "running"), None),
         "paused": engine.is_paused,
         "ahead": count_ahead([cell.run_id for cell in cells], waiting, engine.current()) if going else 0,
@@ -116,6 +120,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "varied": sweep.grid.varied,
         "axes": AXES,
         "typed": format_value,
+        "retryable": RETRYABLE,
     }
     return {name: render(f"lora_lab/grid/{name.replace('-', '_')}.html", **values) for name in PARTS}
 
@@ -132,6 +137,7 @@ def render_sweeps(shown: ShownGrid) -> Markup:
         rows=rows,
         shown=chosen,
         address=sweep_address,
+        own_data=OWN_DATA,
         damaged=shown.lab.damaged_sweeps(),
     )
 
@@ -143,6 +149,13 @@ def build_token(shown: ShownGrid) -> str:
     measured = sum(cell.measured for cell in shown.cells)
     ended = sum(cell.ended for cell in shown.cells)
     return f"{shown.sweep.sweep_id}-{shown.plane}-{measured}-{ended}"
+
+
+def _is_stopping(lab: Lab, cells: Sequence[GridCell]) -> bool:
+    """Return whether all that is left of a grid was asked to stop, so that no time left can be told."""
+    runs_dir = lab.settings.runs_dir
+    left = [RunFolder(runs_dir / cell.run_id) for cell in cells if not cell.ended]
+    return bool(left) and all(run.stop_path.exists() for run in left)
 
 
 def _begins_with_first(cells: Sequence[GridCell], waiting: Sequence[str]) -> bool:

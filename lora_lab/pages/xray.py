@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.charts.run_view import detail_of, title_of
+from lora_lab.charts.run_view import full_name_of
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
 from lora_lab.pages.shared_parts import run_link
@@ -126,20 +126,13 @@ class XrayPage:
         return reply
 
     def _choices(self, status: XrayStatus | None) -> list[tuple[str, str]]:
-        """Return id and name of the runs to choose from; those in the address however old.
-
-        The title comes first, so that typing `r=4` finds a run, and then the time: a narrow list cuts the end
-        off, and equal runs differ in nothing else.
-        """
+        """Return id and name of the runs to choose from; those in the address however old."""
         if status is None:
             return []
         named = [run for run in (status.run, status.beside) if run is not None]
         listed = self._service.runs()
         older = [run for run in named if run not in listed]
-        return [
-            (run.run_id, f"{title_of(run.spec)} · {run.started_at} · {detail_of(run.spec, run.state())}")
-            for run in (*listed, *older)
-        ]
+        return [(run.run_id, full_name_of(run, run.state())) for run in (*listed, *older)]
 
 
 def _keep_untouched(reply: Reply) -> Reply:

@@ -123,13 +123,11 @@ class Predictions:
         return EndedRun(spec=run.spec, state=run.state()) if run and run.state().ended else None
 
     def rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
-        """List evaluated runs of the same model on the same data, newest first: id and title."""
+        """List evaluated runs of the same model on the same data, newest first: id and name."""
         wanted = (spec.model, spec.data)
         same = (run for run in self.lab.runs() if (run.spec.model, run.spec.data) == wanted)
         evaluated = [run for run in same if run.state().loss_after is not None]
-        return [
-            (run.run_id, f"{run_view.title_of(run.spec)}, {run.started_at}") for run in evaluated[:RIVALS]
-        ]
+        return [(run.run_id, run_view.full_name_of(run, run.state())) for run in evaluated[:RIVALS]]
 
     def form(self, spec: RunSpec, *, rival: str = "") -> Markup:
         """Render the form that replaces the figures until a guess is stored; `rival` is named first."""

@@ -38,8 +38,7 @@ class RunFolder:
     @property
     def started_at(self) -> str:
         """When it was submitted, in UTC, as `4 March 2026, 10:00:07`: the seconds tell equal runs apart."""
-        at = datetime.strptime(self.run_id[:15], "%Y%m%d-%H%M%S")
-        return f"{format_moment(at)}:{at:%S}"
+        return say_start(self.run_id)
 
     @property
     def events_path(self) -> Path:
@@ -167,6 +166,12 @@ def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime
 def time_stamp(now: datetime) -> str:
     """Return the start of a folder's name, in milliseconds: names sort by time."""
     return f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}"
+
+
+def say_start(name: str) -> str:
+    """Return the time at the start of a folder's name, in UTC, as `4 March 2026, 10:00:07`."""
+    at = datetime.strptime(name[:15], "%Y%m%d-%H%M%S")
+    return f"{format_moment(at)}:{at:%S}"
 
 
 def open_run(runs_dir: Path, run_id: str) -> RunFolder:

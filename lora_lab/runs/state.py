@@ -67,6 +67,11 @@ class RunState:
         return self.status in ENDED
 
     @property
+    def word(self) -> str:
+        """The status as pages name it: what was stopped before its first step is `cancelled`."""
+        return "cancelled" if self.status == "stopped" and not self.steps else self.status
+
+    @property
     def failure_text(self) -> str:
         """What went wrong and what to do next; empty unless it failed."""
         return f"{self.failure['what']} {self.failure['do_next']}" if self.failure else ""

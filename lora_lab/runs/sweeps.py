@@ -14,7 +14,15 @@ from typing import Any
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import write_json
 from lora_lab.runs.event_fields import is_moment
-from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run, paths_named, time_stamp
+from lora_lab.runs.folder import (
+    RunFolder,
+    create_run,
+    delete_run,
+    open_run,
+    paths_named,
+    say_start,
+    time_stamp,
+)
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -40,6 +48,11 @@ class Sweep:
     def sweep_id(self) -> str:
         """The folder's name, safe to show and to put into a URL."""
         return self.path.name
+
+    @property
+    def started_at(self) -> str:
+        """When it was submitted, in UTC, as `4 March 2026, 10:00:07`: the seconds tell equal grids apart."""
+        return say_start(self.sweep_id)
 
     @property
     def run_ids(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class ComparedRun:
     @property
     def detail(self) -> str:
         """What distinguishes it from others of the same title."""
-        return run_view.detail_of(self.run.spec, self.state)
+        return run_view.detail_of(self.run, self.state)
 
     @property
     def css_colour(self) -> str:
@@ -278,7 +278,7 @@ def tell_apart(specs: Sequence[RunSpec]) -> list[str]:
 def list_results(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
     """Return the results of the runs; they are measured, so differences are not marked."""
     return [
-        ("state", [item.state.status for item in runs]),
+        ("state", [item.state.word for item in runs]),
         ("held-out loss", [_held_out(item.state) for item in runs]),
         ("peak memory", [_describe_peak(item.state) for item in runs]),
         ("tokens/s", [f"{item.state.tokens_per_second:,.0f}" if item.state.steps else "–" for item in runs]),

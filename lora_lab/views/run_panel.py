@@ -207,7 +207,7 @@ class RunPanel:
                     "run": run,
                     "state": state,
                     "title": run_view.title_of(run.spec),
-                    "detail": f"{run.started_at} · {run_view.detail_of(run.spec, state)}",
+                    "detail": f"{run.started_at} · {run_view.detail_of(run, state)}",
                     "address": address_of(run.spec, run_id=run.run_id),
                 }
                 for run, state in zip(runs, states, strict=True)

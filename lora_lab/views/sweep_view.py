@@ -1,5 +1,6 @@
 """A sweep as its page shows it: the map that fills in, and a table with filters and sorting."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -160,12 +161,12 @@ def live_map(cells: Sequence[GridCell], plane: Plane) -> RankTable[MapTile]:
 def _build_tile(
     group: Sequence[GridCell], best: GridSetting, losses: Sequence[float], span: Span | None
 ) -> MapTile:
-    ended = sum(cell.ended for cell in group)
-    count = f"{ended} of {len(group)}" if len(group) > 1 else ""
+    measured = sum(cell.comparable for cell in group)
+    count = f"{measured} of {len(group)}" if len(group) > 1 else ""
     running = next((cell for cell in group if cell.status == "running"), None)
     if running:
         step = running.doing or f"step {running.steps_done}/{running.spec.steps}"
-        count = f"{step}, {count}" if count else step
+        count = f"{step}; {count} measured" if count else step
     if best.mean_loss is None or span is None:
         word = "running" if running else best.word
         return MapTile(words=word, detail=count, status=word.replace(" ", "-"), style="")
@@ -192,6 +193,23 @@ def peaks_of(found: GridEstimate) -> RankTable[int]:
 
 
 # ---- words
+
+
+def list_endings(cells: Sequence[GridCell]) -> str:
+    """Return how the cells that have ended did so, such as `2 finished, 6 cancelled`; empty without one."""
+    counts = Counter(cell.status for cell in cells if cell.ended)
+    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+
+
+def say_progress(cells: Sequence[GridCell]) -> str:
+    """Return `2 of 8 cells done, 4 cancelled` while cells are left, and afterwards how all of them ended."""
+    finished = sum(cell.status == "finished" for cell in cells)
+    if finished == len(cells):
+        return f"{finished} of {len(cells)} cells have ended"
+    if all(cell.ended for cell in cells):
+        return list_endings(cells)
+    others = list_endings([cell for cell in cells if cell.status != "finished"])
+    return ", ".join(filter(None, (f"{finished} of {len(cells)} cells done", others)))
 
 
 def known_before(grid: Grid, shape: ModelShape | None) -> str:

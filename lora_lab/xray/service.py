@@ -79,7 +79,7 @@ class XrayStatus:
 
     @property
     def conditions(self) -> str:
-        return f"{title_of(self.run.spec)}, {detail_of(self.run.spec, self.run.state()).replace(' · ', ', ')}"
+        return f"{title_of(self.run.spec)}, {detail_of(self.run, self.run.state()).replace(' · ', ', ')}"
 
     def plots(self) -> Iterator[Plot]:
         xray, module = self.xray, self.module

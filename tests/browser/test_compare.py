@@ -205,6 +205,14 @@ def test_compared_runs_fit_a_phone(visit: Visit, address: str, run_ids: list[str
     expect(page.locator("#compare-loss svg")).to_have_attribute("viewBox", re.compile("^0 0 358"))
 
 
+def test_the_list_of_runs_hides_no_column_on_a_phone(visit: Visit, address: str, run_ids: list[str]) -> None:
+    page = visit(address=address, width=390, height=844).open("/compare")
+    region = page.get_by_role("region", name="Runs to compare")
+    expect(region.locator(f"#tick-{run_ids[0]}")).to_be_attached()
+    expect(region).to_have_css("border-top-style", "solid")
+    assert region.evaluate("region => region.scrollWidth <= region.clientWidth")
+
+
 def test_a_tick_stays_while_the_list_of_runs_goes_on_changing(
     visit: Visit, address: str, run_ids: list[str]
 ) -> None:

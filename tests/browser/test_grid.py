@@ -63,7 +63,7 @@ def test_a_grid_is_set_up_started_steered_and_kept(visit: Visit, grid_address: s
     page.keyboard.press("Enter")
     expect(table).to_contain_text("cancelled")
 
-    expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended", timeout=SWEEP_MS)
+    expect(page.locator("#sweep-state")).to_have_text("3 finished, 1 cancelled", timeout=SWEEP_MS)
     expect(page.locator("table.map .measured")).to_have_count(3)
     expect(page.locator("figure.plot")).to_have_count(5)
 
@@ -80,11 +80,11 @@ def test_a_refresh_and_a_second_browser_show_the_same_sweep(
     visit: Visit, grid_address: str, kept: str
 ) -> None:
     page = visit(address=grid_address).open(kept)
-    expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended")
+    expect(page.locator("#sweep-state")).to_have_text("3 finished, 1 cancelled")
     expect(page.get_by_label("Ranks r, with commas")).to_have_value("2, 8")
     expect(page.get_by_label("4-bit NF4 (nf4)", exact=True)).to_be_checked()
     page.reload()
-    expect(page.locator("#sweep-state")).to_have_text("4 of 4 cells have ended")
+    expect(page.locator("#sweep-state")).to_have_text("3 finished, 1 cancelled")
 
 
 def test_the_table_filters_and_sorts_and_the_address_keeps_it(
@@ -121,11 +121,17 @@ def test_the_finished_sweep_fits_a_phone_and_a_finger(visit: Visit, grid_address
     assert small == []
 
 
+def test_the_predicted_peaks_hide_no_rank_on_a_phone(visit: Visit, grid_address: str) -> None:
+    page = visit(address=grid_address, width=390, height=844).open("/grid?model=tiny-random&ranks=2,8,32")
+    region = page.get_by_role("region", name="Predicted peak by rank and bit width")
+    assert region.evaluate("region => region.scrollWidth <= region.clientWidth")
+
+
 def test_a_cancelled_cell_is_tried_again(visit: Visit, grid_address: str, kept: str) -> None:
     page = visit(address=grid_address).open(kept)
     table = page.get_by_role("region", name="Cells of the grid")
     expect(table).to_contain_text("cancelled")
-    page.get_by_role("button", name="Try cell 4 again").click()
+    page.get_by_role("button", name="Retry cell 4").click()
     expect(table).not_to_contain_text("cancelled")
     expect(page.locator("#sweep-state")).to_contain_text("3 of 4 cells done")
 

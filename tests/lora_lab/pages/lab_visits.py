@@ -1,6 +1,7 @@
 """A browser on the Lab page, and what its form would send."""
 
 import base64
+import re
 from dataclasses import asdict
 from html.parser import HTMLParser
 from typing import Any
@@ -69,3 +70,12 @@ def all_parts(reply: Reply) -> str:
 
 def uploads(ana: Visitor, content: bytes, name: str = "mine.jsonl") -> Reply:
     return ana.sends("upload", name=name, content=base64.b64encode(content).decode())
+
+
+def stacked(html: str) -> list[tuple[list[str], list[str]]]:
+    """The visible column heads of each table that a phone shows in blocks, and the names that it shows there
+    before the values of the first row."""
+    tables = re.findall(r'<table class="[^"]*stacked[^"]*">(.*?)</table>', html, re.DOTALL)
+    heads = [re.findall(r'<th scope="col">([^<]+)</th>', table) for table in tables]
+    rows = [table.partition("<tbody>")[2].partition("</tr>")[0] for table in tables]
+    return [(head, re.findall(r'data-label="([^"]+)"', row)) for head, row in zip(heads, rows, strict=True)]

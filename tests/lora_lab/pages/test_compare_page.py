@@ -17,6 +17,8 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests import visits
 from tests.lora_lab import run_builders
+from tests.lora_lab.pages.lab_visits import stacked
+from tests.lora_lab.sweep_builders import begin, fail, finish, runs_of, sweep_of
 from tests.visits import words
 
 LIGHT = run_builders.TINY
@@ -169,6 +171,37 @@ def test_runs_of_one_grid_are_told_apart_by_their_seeds(ana: Visitor, lab: Lab) 
     html = ana.opens(address(some(lab, {"seed": 1}, {"seed": 2})))
     for seed in (1, 2):
         assert words(html).count(f"seed {seed}") >= 2, "in the list and in the legend"
+
+
+def test_a_run_on_own_data_is_told_from_one_on_the_apps_cards(ana: Visitor, lab: Lab) -> None:
+    own = some(lab, {"rank": 2})[0]
+    mine = run_builders.finished(
+        lab.settings.runs_dir, replace(own.spec, data="0123456789ab"), after_seconds=60
+    )
+    (mine.path / "data.json").write_text(json.dumps({"label": "mine.jsonl", "digest": "0123456789ab"}))
+    html = ana.opens(address([own, mine]))
+    assert len(re.findall(r'<span class="sr">Compare [^<]*· data mine.jsonl, of ', html)) == 1
+    assert len(re.findall(r'<span class="sr">Compare [^<]* · seed 0, of ', html)) == 1
+
+
+def test_cells_that_were_never_measured_are_not_in_the_list_unless_they_are_compared(
+    ana: Visitor, lab: Lab
+) -> None:
+    measured, failed, cancelled, running, *_ = runs_of(lab.settings, sweep_of(lab.settings))
+    finish(measured, 2.5)
+    fail(failed)
+    cancelled.emit("stopped", step=0)
+    begin(running)
+    alone = run_builders.failed(lab.settings.runs_dir, after_seconds=-60)
+    listed = re.findall(r'id="tick-(.*?)"', ana.opens("/compare"))
+    assert sorted(listed) == sorted(run.run_id for run in (measured, running, alone))
+    assert f'id="tick-{failed.run_id}"' in ana.opens(address([failed]))
+
+
+def test_a_phone_names_every_value_of_the_list(ana: Visitor, lab: Lab) -> None:
+    some(lab, {"rank": 2})
+    columns = ["Held-out loss", "Started", "State", "Steps"]
+    assert stacked(ana.opens("/compare")) == [(["Run", *columns], columns)]
 
 
 def test_the_runs_of_the_address_come_first_in_the_list_and_then_the_newest(ana: Visitor, lab: Lab) -> None:

@@ -11,14 +11,15 @@ from lora_lab.engine.grouping import take_cells
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.parameters.shapes import find_shape
+from lora_lab.settings.grid import grid_from
 from lora_lab.settings.grid_form import grid_of_form, grid_presets
 from lora_lab.views.sweep_view import known_before
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.grid_visits import TickForm, Visitor, fields_of
-from tests.lora_lab.pages.lab_visits import part
-from tests.lora_lab.sweep_builders import begin, finished_sweep, runs_of, sweep_of, tiny_grid
+from tests.lora_lab.pages.lab_visits import part, stacked
+from tests.lora_lab.sweep_builders import AXES, begin, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.visits import build_event, words
 
 
@@ -293,3 +294,22 @@ def test_a_sweep_that_cant_be_read_is_named_and_set_aside(ana: Visitor, context:
     assert "can't be read" not in part(ana.sends("set-aside"), "sweeps")
     assert (lab.settings.home / "set-aside" / "sweeps" / sweep.sweep_id / "sweep.json").read_text() == "null"
     assert len(lab.runs()) == len(sweep.run_ids)  # its runs can be read
+
+
+def test_grids_of_one_name_are_told_apart_by_their_time_and_their_data(
+    ana: Visitor, context: Context
+) -> None:
+    first = sweep_of(context.settings)
+    mine = grid_from(replace(first.grid.base, data="0123456789ab"), AXES)
+    second = replace(sweep_of(context.settings, mine, after_seconds=61), data_label="mine.jsonl")
+    second.save()
+    listed = words(ana.opens("/grid").partition('data-part="sweeps"')[2])
+    assert "on tiny-random 4 March 2026, 10:00:00 0 of 8" in listed
+    assert "on tiny-random 4 March 2026, 10:01:01 · data mine.jsonl 0 of 8" in listed
+
+
+def test_a_phone_names_every_value_of_the_peaks_and_of_earlier_grids(ana: Visitor, context: Context) -> None:
+    finished_sweep(context.settings)
+    ranks, columns = ["r=2", "r=8", "r=32"], ["Finished", "Lowest held-out loss"]
+    found = stacked(ana.opens("/grid?ranks=2,8,32&model=tiny-random"))
+    assert found == [(["peak, computed", *ranks], ranks), (["Grid", *columns], columns)]

@@ -10,7 +10,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.lora_lab.pages.grid_visits import TickForm, Visitor, ids
 from tests.lora_lab.pages.lab_visits import part
-from tests.lora_lab.sweep_builders import fail, finished_sweep, runs_of, sweep_of, tiny_grid
+from tests.lora_lab.sweep_builders import begin, fail, finish, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.visits import words
 
 
@@ -115,7 +115,52 @@ def test_stopping_the_sweep_cancels_all_that_waits(ana: Visitor, lab: Lab) -> No
     ana.sends("start")
     reply = ana.sends("stop-sweep", sweep=ana.asked["sweep"])
     assert lab.engine.waiting() == []
-    assert "8 of 8 cells have ended" in part(reply, "sweep-head")
+    assert "8 cancelled" in part(reply, "sweep-head")
+
+
+def test_a_stopped_grid_says_how_its_cells_ended_and_is_not_shown_as_finished(
+    ana: Visitor, context: Context
+) -> None:
+    sweep = sweep_of(context.settings)
+    *finished, stopping, waiting = runs_of(context.settings, sweep)[:4]
+    for run in finished:
+        finish(run, 2.5)
+    for run in runs_of(context.settings, sweep)[4:]:
+        run.emit("stopped", step=0)
+    for run in (stopping, waiting):
+        begin(run)
+        run.ask_to_stop()
+    shown = words(ana.opens(f"/grid?sweep={sweep.sweep_id}"))
+    assert "2 of 8 cells done, 4 cancelled · stops after its step" in shown
+    assert " left" not in shown.partition("cells done")[2].partition("Stop the grid")[0]
+    for run in (stopping, waiting):
+        run.emit("stopped", step=2)
+    html = ana.opens(f"/grid?sweep={sweep.sweep_id}")
+    assert "2 finished, 2 stopped, 4 cancelled" in words(html)
+    assert 'class="push status-finished"' not in html
+
+
+def test_a_stopped_grid_goes_on_with_the_rest_at_one_press(ana: Visitor, lab: Lab, context: Context) -> None:
+    sweep = sweep_of(context.settings)
+    finished, failed, *cancelled = runs_of(context.settings, sweep)
+    finish(finished, 2.5)
+    fail(failed)
+    for run in cancelled:
+        run.emit("stopped", step=0)
+    shown = ana.opens(f"/grid?sweep={sweep.sweep_id}")
+    assert "Go on with the rest" in words(shown)
+    assert 'aria-label="Retry cell 3">Retry<' in shown
+    reply = ana.sends("retry-sweep", sweep=sweep.sweep_id)
+    assert (reply["say"], reply["focus"]) == ("7 cells queued again.", "#sweep")
+    assert lab.engine.waiting() == list(lab.sweep(sweep.sweep_id).run_ids[1:])
+    assert "1 of 8 cells done" in part(reply, "sweep-head")
+    assert "Go on with the rest" not in part(reply, "sweep-head")
+    assert ana.sends("retry-sweep", sweep=sweep.sweep_id)["say"] == "0 cells queued again."
+
+
+def test_a_finished_grid_has_no_rest(ana: Visitor, context: Context) -> None:
+    sweep = finished_sweep(context.settings)
+    assert "Go on with the rest" not in words(ana.opens(f"/grid?sweep={sweep.sweep_id}"))
 
 
 def test_a_sweep_that_goes_on_is_not_deleted_and_one_that_ended_is_with_its_runs(

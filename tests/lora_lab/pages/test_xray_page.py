@@ -139,14 +139,16 @@ def test_the_newest_finished_run_is_chosen_and_any_other_can_be(
         assert ana.form()["run"] == [other.run_id]
 
 
-def test_equal_runs_are_told_apart_by_their_time_which_a_narrow_list_does_not_cut_off(
+def test_a_run_is_named_by_its_settings_and_equal_runs_are_told_apart_by_their_time(
     ana: Visitor, lab: Lab
 ) -> None:
     again = [runs.finished(lab.settings.runs_dir, after_seconds=seconds) for seconds in (0, 120)]
     ana.opens()
     for run in again:
         assert f'value="{run.run_id}"' in ana.html
-        assert re.search(rf">r=\d+ [^·]*· {run.started_at} · ", ana.html)
+        assert re.search(
+            rf">r=\d+ [^·<]*· [\d of]*20 steps · lr [\d.]+ · seed \d+ · {run.started_at}<", ana.html
+        )
     assert len({run.started_at for run in again}) == 2
 
 

@@ -118,6 +118,10 @@ def test_earlier_runs_of_the_model_on_the_same_data_can_be_guessed_against(
     run_builders.training(lab.settings.runs_dir, replace(LIGHT, rank=3), after_seconds=1)
     form = learner.sends("predict")["parts"]["cost"]
     assert Form(form).values["rival"] == [rival.run_id]
+    assert (
+        f">r=2 nf4-dq on tiny-random · 3 of 20 steps · lr 0.002 · seed 0 · {rival.started_at}</option>"
+        in form
+    )
     with pytest.raises(LearnerError, match="trained on other data"):
         guessing(learner, lower="this", rival=lab.runs()[0].run_id)
 

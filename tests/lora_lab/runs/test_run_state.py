@@ -177,3 +177,10 @@ def test_a_run_knows_its_sweep_its_holder_and_when_somebody_began() -> None:
 def test_a_run_that_was_cut_off_says_so(kind: str) -> None:
     assert fold_events([event(kind, step=2, cut_off=True, what="It stopped.", do_next="Go on.")]).cut_off
     assert not fold_events([event(kind, step=2)]).cut_off
+
+
+def test_what_was_stopped_before_its_first_step_is_cancelled() -> None:
+    begun = [event("queued"), event("status", text="Starting the worker", worker_pid=41)]
+    assert fold_events([*begun, event("stopped", step=0)]).word == "cancelled"
+    assert fold_events([*begun, step(1), event("stopped", step=1)]).word == "stopped"
+    assert fold_events(begun).word == "starting"

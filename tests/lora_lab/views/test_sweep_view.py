@@ -1,6 +1,7 @@
 """The sweep on its page: a map that fills in, a table that filters and sorts, and its words."""
 
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from hypothesis import given
@@ -114,7 +115,17 @@ def test_a_tile_of_several_seeds_counts_them_and_shows_the_step_of_the_one_that_
     running = GridCell(spec=spec, run_id="x", status="running", steps_done=7)
     found = live_map([cell(2.5, seed=0), cell(2.7, seed=1), running], PLANE)
     tile = found.rows[0][1][0]
-    assert (tile.words, tile.detail) == ("2.60", "step 7/40, 2 of 3")
+    assert (tile.words, tile.detail) == ("2.60", "step 7/40; 2 of 3 measured")
+
+
+def test_a_tile_counts_the_seeds_that_are_measured_and_no_cancelled_one() -> None:
+    def cancelled(**values: Any) -> GridCell:
+        return cell(None, status="cancelled", **values)
+
+    cells = [cell(5.531, rank=2, seed=0), cancelled(rank=2, seed=1)]
+    cells += [cancelled(rank=8, seed=seed) for seed in (0, 1)]
+    tiles = live_map(cells, PLANE).rows[0][1]
+    assert [(tile.words, tile.detail) for tile in tiles] == [("5.53", "1 of 2"), ("cancelled", "0 of 2")]
 
 
 def test_a_tile_names_what_a_cell_does_after_its_steps() -> None:

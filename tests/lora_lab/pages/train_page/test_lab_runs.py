@@ -15,7 +15,16 @@ from study.web.frame import Reply, load_header
 from study.web.security.middleware import COOKIE
 from tests.lora_lab import run_builders
 from tests.lora_lab.data.pairs import PAIRS, jsonl
-from tests.lora_lab.pages.lab_visits import LIGHT, Visitor, all_parts, asked, fields_of, part, uploads
+from tests.lora_lab.pages.lab_visits import (
+    LIGHT,
+    Visitor,
+    all_parts,
+    asked,
+    fields_of,
+    part,
+    stacked,
+    uploads,
+)
 from tests.visits import build_event, opened, words
 
 
@@ -42,6 +51,32 @@ def test_equal_runs_in_the_list_are_told_apart_by_their_time(ana: Visitor, lab: 
     for run in again:
         assert f'<small class="soft">{run.started_at} · ' in listed
     assert len({run.started_at for run in again}) == 2
+
+
+def test_a_run_on_own_data_is_told_from_one_on_the_apps_cards(ana: Visitor, lab: Lab) -> None:
+    own = run_builders.finished(lab.settings.runs_dir)
+    mine = run_builders.finished(
+        lab.settings.runs_dir, replace(own.spec, data="0123456789ab"), after_seconds=60
+    )
+    (mine.path / "data.json").write_text('{"label": "mine.jsonl", "digest": "0123456789ab"}')
+    listed = ana.opens("/lab").partition('id="runs"')[2]
+    assert "seed 0 · data mine.jsonl</small>" in listed
+    assert listed.count("seed 0</small>") == 1
+
+
+def test_a_run_that_never_began_is_cancelled_and_not_stopped(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.queued(lab.settings.runs_dir)
+    run.emit("stopped", step=0)
+    html = ana.opens(f"/lab?run={run.run_id}")
+    assert "Cancelled before its first step" in words(html)
+    assert ">cancelled</td>" in html.partition('id="runs"')[2]
+    assert "stopped" not in words(html).casefold()
+
+
+def test_a_phone_names_every_value_of_the_list(ana: Visitor, lab: Lab) -> None:
+    run_builders.finished(lab.settings.runs_dir)
+    columns = ["State", "Steps", "Held-out loss", "Peak", "tokens/s"]
+    assert (["Run", *columns], columns) in stacked(ana.opens("/lab"))
 
 
 def test_two_pages_that_start_in_the_same_moment_make_two_runs_in_one_queue(
@@ -155,7 +190,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_queue(ana: Visitor, lab: Lab) -> 
     html = " ".join(start["parts"].values())
     ana.sends("stop", run=build_event(html, "stop")["run"])
     assert lab.engine.waiting() == []
-    assert "Stopped" in words(ana.opens(start["url"]))
+    assert "Cancelled" in words(ana.opens(start["url"]))
 
 
 def test_a_running_run_shows_its_figures(ana: Visitor, lab: Lab) -> None:

@@ -41,6 +41,13 @@ def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(run_it: 
     assert state.loss_after < state.loss_before
 
 
+def test_what_a_run_does_is_said_in_words_that_stand_alone(run_it: RunIt) -> None:
+    """A cell of a grid shows the last one only."""
+    said = [event["text"] for event in run_it(TINY).events() if event["kind"] == "status"]
+    asking = [text for text in said if text.startswith("Asking")]
+    assert asking == [f"Asking the {which} model about held-out prompts" for which in ("base", "tuned")]
+
+
 def graph_runs(run_it: RunIt, spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many runs took PyTorch's graph for this one; it must finish either way."""
     taken: list[RunSpec] = []
