@@ -14,11 +14,12 @@ from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.grid_parts import ShownGrid, build_token, render_cost, render_sweep, render_sweeps
 from lora_lab.pages.shared_parts import (
+    FILE_ACTS,
     WORKER_ACTS,
     data_part,
+    file_act,
     is_for_another_machine,
     problem_part,
-    store_upload,
     worker_act,
     worker_part,
 )
@@ -85,8 +86,8 @@ class GridPage:
                 return reply
             case "filter" | "sort" | "plane" as what:
                 return self._arranged(what, event, query)
-            case "upload":
-                return store_upload(self._lab, event)
+            case act if act in FILE_ACTS:
+                return file_act(self._lab, event, visit)
             case "rates":
                 return self._swept_rates(event, query, asked_by=_reader_of(request))
             case act if act in WORKER_ACTS:

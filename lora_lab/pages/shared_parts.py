@@ -1,6 +1,7 @@
 """What the forms of Lab and Grid share: the parts that a poll or an upload renders again."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +15,8 @@ from lora_lab.settings.urls import LAB
 from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.io.separate_reading import stop_readings
+from study.ports.context import Visit
 from study.text.templates import render
 from study.web import form_event
 from study.web.frame import Reply
@@ -108,10 +111,22 @@ def problem_part(error: LearnerError) -> Markup:
     return render("lora_lab/shared/problem.html", error=error)
 
 
-def store_upload(lab: Lab, event: Mapping[str, Any]) -> Reply:
+FILE_ACTS = ("upload", "stop-reading")
+
+
+def file_act(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
+    """Store a file of examples, or end the reading of what this learner sent: its own answer then says so."""
+    if event["act"] == "stop-reading":
+        stop_readings(visit.profile.id)
+        return {}
+    return _store_upload(lab, event, visit)
+
+
+def _store_upload(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
     """Store a learner's examples and select them; a problem is said beside the field."""
+    read = partial(read_upload_apart, asked_by=visit.profile.id)
     try:
-        dataset = lab.uploads.add(*form_fields.file_of(event), read=read_upload_apart)
+        dataset = lab.uploads.add(*form_fields.file_of(event), read=read)
     except LearnerError as error:
         return {"parts": {"data-problem": problem_part(error)}}
     train, held_out = len(dataset.train), len(dataset.held_out)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,11 +15,12 @@ from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import (
+    FILE_ACTS,
     WORKER_ACTS,
     data_part,
+    file_act,
     is_for_another_machine,
     problem_part,
-    store_upload,
     worker_act,
     worker_part,
 )
@@ -100,10 +102,10 @@ class LabPage:
                 return self._stopped(event, visit)
             case "zoom":
                 return self._zoomed(event, visit)
-            case "upload":
-                return store_upload(self._lab, event)
+            case act if act in FILE_ACTS:
+                return file_act(self._lab, event, visit)
             case "import":
-                return self._imported(event, learner=_learner(visit, request))
+                return self._imported(event, visit, learner=_learner(visit, request))
             case "read":
                 return self._read(event)
             case "merge":
@@ -201,10 +203,11 @@ class LabPage:
             }
         }
 
-    def _imported(self, event: Mapping[str, Any], *, learner: str) -> Reply:
+    def _imported(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
+        parse = partial(parse_run_file_apart, asked_by=visit.profile.id)
         try:
             name, content = form_fields.file_of(event)
-            spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse_run_file_apart)
+            spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse)
             self._lab.home.shape(spec.model)
         except LearnerError as error:
             return {"parts": {"import-problem": problem_part(error)}}

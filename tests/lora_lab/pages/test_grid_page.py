@@ -2,6 +2,7 @@
 
 import base64
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +12,19 @@ from lora_lab.engine.grouping import take_cells
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs import separate_files
 from lora_lab.settings.grid_form import grid_of_form, grid_presets
 from lora_lab.views.sweep_view import known_before
 from study.base.errors import LearnerError
+from study.io import separate_reading
 from study.ports.context import Context
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.grid_visits import TickForm, Visitor, fields_of
 from tests.lora_lab.pages.lab_visits import part
 from tests.lora_lab.sweep_builders import begin, finished_sweep, runs_of, sweep_of, tiny_grid
+from tests.study.io import readers
 from tests.visits import build_event, words
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -293,3 +298,15 @@ def test_a_sweep_that_cant_be_read_is_named_and_set_aside(ana: Visitor, context:
     assert "can't be read" not in part(ana.sends("set-aside"), "sweeps")
     assert (lab.settings.home / "set-aside" / "sweeps" / sweep.sweep_id / "sweep.json").read_text() == "null"
     assert len(lab.runs()) == len(sweep.run_ids)  # its runs can be read
+
+
+def test_a_file_of_examples_can_be_stopped_here_too(
+    ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(separate_files, "read_upload", readers.take_time)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(ana.sends, "upload", name="mine.jsonl", content="e30=")
+        wait_for(lambda: separate_reading._readings, seconds=20)
+        assert ana.sends("stop-reading") == {}
+        assert "Reading mine.jsonl was stopped" in part(sent.result(20), "data-problem")
+    assert lab.uploads.labels() == []
