@@ -25,7 +25,6 @@ from lora_lab.pages.shared_parts import (
 )
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.runs.durations import seconds_of_all
-from lora_lab.runs.folder import set_aside
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -39,6 +38,7 @@ from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.set_aside import set_aside
 from study.base.units import as_bytes
 from study.ports.context import Context
 from study.text.templates import render

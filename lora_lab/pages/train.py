@@ -27,7 +27,7 @@ from lora_lab.pages.shared_parts import (
 from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
-from lora_lab.runs.folder import delete_run, set_aside
+from lora_lab.runs.folder import delete_run
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
@@ -47,6 +47,7 @@ from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.set_aside import set_aside
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards
 from study.text.templates import render
