@@ -195,7 +195,7 @@ class GridPage:
         }
 
     def _set_aside(self, query: Mapping[str, str]) -> Reply:
-        set_aside(self._lab.damaged_sweeps())
+        set_aside(self._lab.damaged_sweeps(), self._lab.settings.home)
         return {
             "parts": {"sweeps": render_sweeps(self._shown(query))},
             "say": "Moved to set-aside/sweeps in the data folder.",

@@ -15,6 +15,7 @@ from lora_lab.settings.urls import LAB
 from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.set_aside import set_aside
 from study.io.separate_reading import stop_readings
 from study.ports.context import Visit
 from study.text.templates import render
@@ -33,7 +34,8 @@ def data_part(lab: Lab, chosen: str) -> Markup:
     own = lab.uploads.find(OWN_DATA)
     cards = (OWN_DATA, f"{own.label} ({len(own.train)} + {len(own.held_out)} held out)")
     chosen = OWN_DATA if chosen == own.digest else chosen
-    return render("lora_lab/shared/data.html", choices=[cards, *lab.uploads.labels()], chosen=chosen)
+    labels, damaged = lab.uploads.with_damaged()
+    return render("lora_lab/shared/data.html", choices=[cards, *labels], chosen=chosen, damaged=damaged)
 
 
 def worker_part(lab: Lab) -> Markup:
@@ -111,15 +113,27 @@ def problem_part(error: LearnerError) -> Markup:
     return render("lora_lab/shared/problem.html", error=error)
 
 
-FILE_ACTS = ("upload", "stop-reading")
+FILE_ACTS = ("upload", "stop-reading", "set-aside-data")
 
 
 def file_act(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
-    """Store a file of examples, or end the reading of what this learner sent: its own answer then says so."""
-    if event["act"] == "stop-reading":
-        stop_readings(visit.profile.id)
-        return {}
+    """Store a file of examples, end the reading of one, or set aside those that can't be read."""
+    match event["act"]:
+        case "stop-reading":  # the answer to the file says that it was stopped
+            stop_readings(visit.profile.id)
+            return {}
+        case "set-aside-data":
+            return _set_aside_data(lab, event)
     return _store_upload(lab, event, visit)
+
+
+def _set_aside_data(lab: Lab, event: Mapping[str, Any]) -> Reply:
+    set_aside(lab.uploads.with_damaged()[1], lab.settings.home)
+    return {
+        "parts": {"data": data_part(lab, form_event.read_field(event, "data"))},
+        "say": "Moved to set-aside/data in the data folder.",
+        "focus": "[name=data]",
+    }
 
 
 def _store_upload(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:

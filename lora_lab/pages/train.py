@@ -350,7 +350,7 @@ class LabPage:
         }
 
     def _set_aside(self, visit: Visit) -> Reply:
-        set_aside(self._lab.runs_and_damaged()[1])
+        set_aside(self._lab.runs_and_damaged()[1], self._lab.settings.home)
         run = self._panel.run_of(visit.query)
         return {
             "parts": {"runs": self._panel.list_part(run.run_id if run else "")},

@@ -7,10 +7,10 @@ from itertools import chain, count
 from pathlib import Path
 
 
-def set_aside(damaged: Iterable[Path]) -> None:
-    """Move entries of `runs` to `set-aside/runs` beside it, of `decks` likewise; none is overwritten."""
+def set_aside(damaged: Iterable[Path], home: Path) -> None:
+    """Move entries of a folder `runs` to `set-aside/runs` in the data folder; none is overwritten."""
     for path in damaged:
-        aside = path.parent.parent / "set-aside" / path.parent.name
+        aside = home / "set-aside" / path.parent.name
         aside.mkdir(parents=True, exist_ok=True)
         names = chain([path.name], (f"{path.name}-{number}" for number in count(2)))
         with suppress(FileNotFoundError):  # pressed twice, or deleted meanwhile

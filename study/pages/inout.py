@@ -209,7 +209,7 @@ class InOutPage:
         if not visit.is_owner:
             raise owners_only()
         damaged = self._damaged()
-        set_aside(damaged)
+        set_aside(damaged, self.context.settings.home)
         folders = dict.fromkeys(f"set-aside/{path.parent.name}" for path in damaged)
         said = f"Moved to {' and '.join(folders)} in the data folder." if folders else ""  # pressed twice
         return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}

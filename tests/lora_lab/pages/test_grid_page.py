@@ -310,3 +310,18 @@ def test_a_file_of_examples_can_be_stopped_here_too(
         assert ana.sends("stop-reading") == {}
         assert "Reading mine.jsonl was stopped" in part(sent.result(20), "data-problem")
     assert lab.uploads.labels() == []
+
+
+def test_examples_that_cant_be_read_are_named_and_set_aside(ana: Visitor, lab: Lab) -> None:
+    kept = lab.uploads.add("mine.jsonl", jsonl(PAIRS)).digest
+    damaged = lab.uploads.folder / "0123456789ab.json"
+    damaged.write_text('{"label"')
+    shown = ana.opens("/grid")
+    assert "1 file can't be read: 0123456789ab.json . Set it aside" in words(shown)
+    assert "Move it to set-aside/data in the data folder?" in shown
+    assert TickForm(shown).values["data"] != ["0123456789ab"]
+    reply = ana.sends(build_event(shown, "set-aside-data")["act"])
+    assert reply["say"] == "Moved to set-aside/data in the data folder."
+    assert "can't be read" not in part(reply, "data")
+    assert lab.uploads.labels() == [(kept, "mine.jsonl")]
+    assert (lab.settings.home / "set-aside" / "data" / damaged.name).read_text() == '{"label"'
