@@ -44,7 +44,7 @@ Reader = Callable[[str, bytes], Any]
 
 
 @dataclass(eq=False, kw_only=True)
-class _Reading:
+class FileReading:
     """A file that is read, or waits for its turn while it has no process."""
 
     asked_by: str
@@ -52,7 +52,7 @@ class _Reading:
     stopped: bool = False
 
 
-_readings: list[_Reading] = []
+_readings: list[FileReading] = []
 _turns = threading.Condition()
 """Guards the readings; whoever waits for a turn is told when one ends or is stopped."""
 
@@ -62,7 +62,7 @@ def read_apart(reader: Reader, name: str, content: bytes, *, asked_by: str) -> A
 
     Raises LearnerError, the reader's own or one on limits, and when the reading is stopped.
     """
-    reading = _Reading(asked_by=asked_by)
+    reading = FileReading(asked_by=asked_by)
     try:
         process = _begin(reading, name, name_of(reader))
         return _read(process, name, content)
@@ -88,7 +88,7 @@ def stop_readings(asked_by: str) -> None:
         _turns.notify_all()
 
 
-def _begin(reading: _Reading, name: str, function: str) -> "subprocess.Popen[bytes]":
+def _begin(reading: FileReading, name: str, function: str) -> "subprocess.Popen[bytes]":
     """Start the process of a reading when fewer than AT_ONCE others have one."""
     with _turns:
         _readings.append(reading)

@@ -36,7 +36,7 @@ class FileChange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note:
+class UnfinishedNote:
     """What stands beside the files until the commit."""
 
     imported_at: datetime | Literal[""]
@@ -48,7 +48,7 @@ class Note:
     files: dict[str, FileChange]
 
 
-_NOTE = TypeAdapter(Note)
+_NOTE = TypeAdapter(UnfinishedNote)
 
 
 def list_changes(home: Path, texts: Mapping[str, str | None]) -> dict[str, FileChange]:
@@ -105,13 +105,13 @@ def restore_unfinished(store: Store, home: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _is_committed(connection: Connection, profile_id: str, note: Note) -> bool:
+def _is_committed(connection: Connection, profile_id: str, note: UnfinishedNote) -> bool:
     if note.imported_at:
         return is_recorded(connection, profile_id, note.imported_at)
     return is_undone(connection, note.undone)
 
 
-def _read_note(path: Path) -> Note | None:
+def _read_note(path: Path) -> UnfinishedNote | None:
     """Return what a note says; None when it is gone, damaged, or was cut off before any file was written."""
     try:
         return _NOTE.validate_json(path.read_bytes())

@@ -85,7 +85,8 @@ def test_a_learner_can_stop_what_is_read_for_them_and_only_that(tmp_path: Path) 
     log = OwnerLog(tmp_path)
     with ThreadPoolExecutor(2) as pool:
         anas, bens = (begun(pool, asked_by=name) for name in ("ana", "ben"))
-        processes = [reading.process for reading in separate_reading._readings]
+        with separate_reading._turns:  # both have their processes
+            processes = [reading.process for reading in separate_reading._readings]
         stop_readings("ana")
         with pytest.raises(LearnerError) as raised:
             anas.result(20)
