@@ -24,7 +24,10 @@ OWN_ISLANDS = {"today", "learn", "concept", "start", "figures", "reference", "pr
 FOR_OTHERS: dict[str, list[tuple[dict[str, Any], str]]] = {
     "settings": [({"act": "switch", "profile": "x"}, "doesn't know")],
     "today": [({"act": "switch", "profile": "x"}, "doesn't know")],
-    "inout": [({"act": "restore", "backup": "x"}, "at the machine")],
+    "inout": [
+        ({"act": "restore", "backup": "x"}, "at the machine"),
+        ({"act": "set-aside"}, "belongs to the owner"),
+    ],
     "start": [({"act": "stop", "query": "?step=6&run=x"}, "share this run")],
     "browse": [
         ({"act": "save-card", "query": "?write=new", "fields": {"front": ["a"], "back": ["b"]}}, "can write"),

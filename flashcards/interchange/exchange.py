@@ -51,6 +51,10 @@ class CardExchange:
         """List what is wrong with the files in the learner's folder of decks."""
         return self.decks.collection.problems
 
+    def own_damaged(self) -> tuple[Path, ...]:
+        """List the files in the learner's folder of decks of which nothing can be used."""
+        return self.decks.collection.damaged
+
     def reads(self, file: File) -> bool:
         """Return whether a file may hold cards: any table or text may, so other exchanges are asked first."""
         match file.extension:

@@ -44,15 +44,20 @@ class LiveDecks(LiveContent[Decks], Decks):
 def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection[Decks]:
     """Read the learner's folder of decks and merge it with the app's decks."""
     problems: list[str] = []
+    damaged: list[Path] = []
     own: dict[str, Note] = {}
     by_hand: dict[str, str] = {}
     titles = dict(app.titles)
     known = {entry.id: entry for entry in entries_of(app)}
     for path in own_files(folder, endings=ENDINGS):
+        before = len(problems)
         reading = _read_file(path, known, concepts, problems)
         title = reading.entries[0].deck if reading.entries else ""
         key = key_of_title(title, app.titles, otherwise=key_of(path))
-        for note in _read_notes(assign_ids(reading.entries), key, path.name, concepts, problems):
+        notes = list(_read_notes(assign_ids(reading.entries), key, path.name, concepts, problems))
+        if not notes and len(problems) > before:
+            damaged.append(path)
+        for note in notes:
             if note.id in own or note.id in app.notes:
                 problems.append(f"{path.name}: card {note.id} is there already, under the same id")
                 continue
@@ -62,7 +67,8 @@ def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection
         if reading.entries:
             titles.setdefault(key, title)
     cards = (*app.cards, *(card for note in own.values() for card in note.cards()))
-    return Collection(Decks(cards, titles, {**app.notes, **own}), tuple(problems), by_hand)
+    decks = Decks(cards, titles, {**app.notes, **own})
+    return Collection(decks, tuple(problems), tuple(damaged), by_hand)
 
 
 def check_entry(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:

@@ -55,8 +55,18 @@ class Uploads:
 
     def labels(self) -> list[tuple[str, str]]:
         """List digest and file name of every stored data set, newest first."""
-        found = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        return [(path.stem, str(read_json(path).get("label", path.stem))) for path in found]
+        return self.with_damaged()[0]
+
+    def with_damaged(self) -> tuple[list[tuple[str, str]], list[Path]]:
+        """List digest and file name of every data set, and all that can't be read; each newest first."""
+        labels, damaged = [], []
+        for path in sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+            stored = parse_stored(read_json(path))
+            if stored is None:
+                damaged.append(path)
+            else:
+                labels.append((path.stem, stored.label))
+        return labels, damaged
 
 
 def parse_stored(kept: Mapping[str, Any]) -> Dataset | None:

@@ -14,17 +14,17 @@ from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.grid_parts import ShownGrid, build_token, render_cost, render_sweep, render_sweeps
 from lora_lab.pages.shared_parts import (
+    FILE_ACTS,
     WORKER_ACTS,
     data_part,
+    file_act,
     is_for_another_machine,
     problem_part,
-    store_upload,
     worker_act,
     worker_part,
 )
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.runs.durations import seconds_of_all
-from lora_lab.runs.folder import set_aside
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -38,6 +38,7 @@ from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.set_aside import set_aside
 from study.base.units import as_bytes
 from study.ports.context import Context
 from study.text.templates import render
@@ -85,8 +86,8 @@ class GridPage:
                 return reply
             case "filter" | "sort" | "plane" as what:
                 return self._arranged(what, event, query)
-            case "upload":
-                return store_upload(self._lab, event)
+            case act if act in FILE_ACTS:
+                return file_act(self._lab, event, visit)
             case "rates":
                 return self._swept_rates(event, query, asked_by=_reader_of(request))
             case act if act in WORKER_ACTS:
@@ -198,7 +199,7 @@ class GridPage:
         }
 
     def _set_aside(self, query: Mapping[str, str]) -> Reply:
-        set_aside(self._lab.damaged_sweeps())
+        set_aside(self._lab.damaged_sweeps(), self._lab.settings.home)
         return {
             "parts": {"sweeps": render_sweeps(self._shown(query))},
             "say": "Moved to set-aside/sweeps in the data folder.",

@@ -1,6 +1,7 @@
 """What the forms of Lab and Grid share: the parts that a poll or an upload renders again."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +15,9 @@ from lora_lab.settings.urls import LAB
 from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.set_aside import set_aside
+from study.io.separate_reading import stop_readings
+from study.ports.context import Visit
 from study.text.templates import render
 from study.web import form_event
 from study.web.frame import Reply
@@ -30,7 +34,8 @@ def data_part(lab: Lab, chosen: str) -> Markup:
     own = lab.uploads.find(OWN_DATA)
     cards = (OWN_DATA, f"{own.label} ({len(own.train)} + {len(own.held_out)} held out)")
     chosen = OWN_DATA if chosen == own.digest else chosen
-    return render("lora_lab/shared/data.html", choices=[cards, *lab.uploads.labels()], chosen=chosen)
+    labels, damaged = lab.uploads.with_damaged()
+    return render("lora_lab/shared/data.html", choices=[cards, *labels], chosen=chosen, damaged=damaged)
 
 
 def worker_part(lab: Lab) -> Markup:
@@ -108,10 +113,34 @@ def problem_part(error: LearnerError) -> Markup:
     return render("lora_lab/shared/problem.html", error=error)
 
 
-def store_upload(lab: Lab, event: Mapping[str, Any]) -> Reply:
+FILE_ACTS = ("upload", "stop-reading", "set-aside-data")
+
+
+def file_act(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
+    """Store a file of examples, end the reading of one, or set aside those that can't be read."""
+    match event["act"]:
+        case "stop-reading":  # the answer to the file says that it was stopped
+            stop_readings(visit.profile.id)
+            return {}
+        case "set-aside-data":
+            return _set_aside_data(lab, event)
+    return _store_upload(lab, event, visit)
+
+
+def _set_aside_data(lab: Lab, event: Mapping[str, Any]) -> Reply:
+    set_aside(lab.uploads.with_damaged()[1], lab.settings.home)
+    return {
+        "parts": {"data": data_part(lab, form_event.read_field(event, "data"))},
+        "say": "Moved to set-aside/data in the data folder.",
+        "focus": "[name=data]",
+    }
+
+
+def _store_upload(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
     """Store a learner's examples and select them; a problem is said beside the field."""
+    read = partial(read_upload_apart, asked_by=visit.profile.id)
     try:
-        dataset = lab.uploads.add(*form_fields.file_of(event), read=read_upload_apart)
+        dataset = lab.uploads.add(*form_fields.file_of(event), read=read)
     except LearnerError as error:
         return {"parts": {"data-problem": problem_part(error)}}
     train, held_out = len(dataset.train), len(dataset.held_out)

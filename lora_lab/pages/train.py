@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,18 +15,19 @@ from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import (
+    FILE_ACTS,
     WORKER_ACTS,
     data_part,
+    file_act,
     is_for_another_machine,
     problem_part,
-    store_upload,
     worker_act,
     worker_part,
 )
 from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
-from lora_lab.runs.folder import delete_run, set_aside
+from lora_lab.runs.folder import delete_run
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
@@ -45,6 +47,7 @@ from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.set_aside import set_aside
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards
 from study.text.templates import render
@@ -100,10 +103,10 @@ class LabPage:
                 return self._stopped(event, visit)
             case "zoom":
                 return self._zoomed(event, visit)
-            case "upload":
-                return store_upload(self._lab, event)
+            case act if act in FILE_ACTS:
+                return file_act(self._lab, event, visit)
             case "import":
-                return self._imported(event, learner=_learner(visit, request))
+                return self._imported(event, visit, learner=_learner(visit, request))
             case "read":
                 return self._read(event)
             case "merge":
@@ -201,10 +204,11 @@ class LabPage:
             }
         }
 
-    def _imported(self, event: Mapping[str, Any], *, learner: str) -> Reply:
+    def _imported(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
+        parse = partial(parse_run_file_apart, asked_by=visit.profile.id)
         try:
             name, content = form_fields.file_of(event)
-            spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse_run_file_apart)
+            spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse)
             self._lab.home.shape(spec.model)
         except LearnerError as error:
             return {"parts": {"import-problem": problem_part(error)}}
@@ -346,7 +350,7 @@ class LabPage:
         }
 
     def _set_aside(self, visit: Visit) -> Reply:
-        set_aside(self._lab.runs_and_damaged()[1])
+        set_aside(self._lab.runs_and_damaged()[1], self._lab.settings.home)
         run = self._panel.run_of(visit.query)
         return {
             "parts": {"runs": self._panel.list_part(run.run_id if run else "")},

@@ -1,17 +1,14 @@
 """A run folder: spec.json, data-*.jsonl, events.jsonl, adapter/, samples.json, stdout.log."""
 
 import json
-import os
 import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -203,16 +200,6 @@ def paths_named(pattern: re.Pattern[str], folder: Path) -> list[Path]:
     """List the paths in a folder whose whole name matches, newest first; none where there is no folder."""
     found = folder.iterdir() if folder.is_dir() else ()
     return sorted((path for path in found if pattern.fullmatch(path.name)), reverse=True)
-
-
-def set_aside(damaged: Iterable[Path]) -> None:
-    """Move folders of `runs` to `set-aside/runs` beside it, of `sweeps` likewise; none is overwritten."""
-    for path in damaged:
-        aside = path.parent.parent / "set-aside" / path.parent.name
-        aside.mkdir(parents=True, exist_ok=True)
-        names = chain([path.name], (f"{path.name}-{number}" for number in count(2)))
-        with suppress(FileNotFoundError):  # pressed twice, or deleted meanwhile
-            path.rename(next(aside / name for name in names if not os.path.lexists(aside / name)))
 
 
 def _is_run(path: Path) -> bool:

@@ -10,14 +10,14 @@ from study.base.errors import LearnerError
 from study.io.separate_reading import read_apart
 
 
-def read_upload_apart(name: str, content: bytes) -> Dataset:
-    """Return the data set of a file. Raises LearnerError that names every bad line."""
-    return _dataset(name, read_apart(read_upload, name, content))
+def read_upload_apart(name: str, content: bytes, *, asked_by: str) -> Dataset:
+    """Return the data set of a file for a profile. Raises LearnerError that names every bad line."""
+    return _dataset(name, read_apart(read_upload, name, content, asked_by=asked_by))
 
 
-def parse_run_file_apart(name: str, content: bytes) -> ExportedRun:
-    """Return the settings and data of a run file. Raises LearnerError on anything else."""
-    found = read_apart(parse_run_file, name, content)
+def parse_run_file_apart(name: str, content: bytes, *, asked_by: str) -> ExportedRun:
+    """Return the settings and data of a run file for a profile. Raises LearnerError on anything else."""
+    found = read_apart(parse_run_file, name, content, asked_by=asked_by)
     return ExportedRun(spec=spec_from(found["spec"]), dataset=_dataset(name, found["dataset"]))
 
 

@@ -48,14 +48,19 @@ class LiveBank(LiveContent[Bank], Bank):
 def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collection[Bank]:
     """Read the learner's folder of questions and merge it with the app's bank."""
     problems: list[str] = []
+    damaged: list[Path] = []
     own: dict[str, Question] = {}
     by_hand: dict[str, str] = {}
     topics = dict(app.topics)
     for path in own_files(folder, endings=ENDINGS):
+        before = len(problems)
         reading = _read_file(path, problems)
         title = reading.entries[0].topic if reading.entries else ""
         key = key_of_title(title, app.topics, otherwise=key_of(path))
-        for question in _read_questions(assign_ids(reading.entries), key, path.name, concepts, problems):
+        questions = list(_read_questions(assign_ids(reading.entries), key, path.name, concepts, problems))
+        if not questions and len(problems) > before:
+            damaged.append(path)
+        for question in questions:
             if question.id in own or question.id in app.by_id:
                 problems.append(f"{path.name}: question {question.id} is there already, under the same id")
                 continue
@@ -65,7 +70,7 @@ def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collect
         if reading.entries:
             topics.setdefault(key, title)
     bank = Bank((*app.questions, *own.values()), topics, app.families)
-    return Collection(bank, tuple(problems), by_hand)
+    return Collection(bank, tuple(problems), tuple(damaged), by_hand)
 
 
 def check_entry(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, str]:

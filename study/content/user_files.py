@@ -50,6 +50,9 @@ class Collection(Generic[W]):
 
     whole: W
     problems: tuple[str, ...]
+    damaged: tuple[Path, ...]
+    """The learner's files that have problems and nothing that can be used."""
+
     by_hand: Mapping[str, str]
     """What is in files that the learner wrote by hand, with the file's name; imports don't change it."""
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from study.base.errors import LearnerError
@@ -154,6 +154,9 @@ class Exchange(Protocol):
 
     def own_problems(self) -> tuple[str, ...]:
         """Return the problems in the learner's own files of this kind."""
+
+    def own_damaged(self) -> tuple[Path, ...]:
+        """Return those of these files that have problems and nothing that can be used."""
 
     def reads(self, file: File) -> bool:
         """Return whether this exchange recognizes the file."""

@@ -10,7 +10,8 @@ from typing import Any
 from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.base.units import as_bytes
-from study.io.planning import AFTER_A_STOP, PlannedImport, Planner, Upload
+from study.io.planning import PlannedImport, Planner, Upload
+from study.io.reading_process import stopped_error
 
 MOST_WAITING = 20
 
@@ -85,8 +86,7 @@ class ImportJobs:
                 return
             job.stopped = True
             if not job.running:
-                said = f"Reading {job.upload.name} was stopped."
-                job.future.set_exception(LearnerError(said, do_next=AFTER_A_STOP))
+                job.future.set_exception(stopped_error(job.upload.name))
             elif not job.future.done():
                 self._planner.stop()  # within the lock: the next job must not have begun
 

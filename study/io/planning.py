@@ -17,9 +17,6 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Receives how many items of how many are checked."""
 
-AFTER_A_STOP = "Nothing was changed. Choose the file again to start over."
-"""What to do after a reading that was stopped."""
-
 REPORT_EVERY = 100  # items; about ten times a second on a slow machine
 
 _progress: ContextVar[Progress | None] = ContextVar("progress", default=None)

@@ -27,6 +27,13 @@ def memory_error(name: str, do_next: str) -> LearnerError:
     return LearnerError(f"{name} needs more memory than reading a file may use.", do_next=do_next)
 
 
+def stopped_error(name: str) -> LearnerError:
+    """Return the error of a file whose reading its learner has stopped."""
+    return LearnerError(
+        f"Reading {name} was stopped.", do_next="Nothing was changed. Choose the file again to start over."
+    )
+
+
 def raise_error(answer: dict[str, Any]) -> None:
     """Raise the LearnerError that an answer holds, if it holds one."""
     if "error" in answer:

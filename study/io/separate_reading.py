@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 from study.base.errors import LearnerError
@@ -26,45 +26,101 @@ from study.base.owner_log import note
 from study.base.settings import ROOT
 from study.base.units import as_bytes
 from study.io.process_limits import limit_cpu_time, limit_memory
-from study.io.reading_process import error_answer, find_named, memory_error, name_of, raise_error
+from study.io.reading_process import (
+    error_answer,
+    find_named,
+    memory_error,
+    name_of,
+    raise_error,
+    stopped_error,
+)
 
 AT_ONCE = 2
 WAIT_SECONDS = 10
 _SMALLER = "Choose a smaller file, or check that it is what its name says."
-_places = threading.BoundedSemaphore(AT_ONCE)
 
 Reader = Callable[[str, bytes], Any]
 """Reads a file by name and content. A function of a module, which keeps and changes nothing."""
 
 
-def read_apart(reader: Reader, name: str, content: bytes) -> Any:
-    """Return a reader's result after a round trip through JSON.
+@dataclass(eq=False, kw_only=True)
+class FileReading:
+    """A file that is read, or waits for its turn while it has no process."""
 
-    Raises LearnerError, the reader's own or one on limits.
+    asked_by: str
+    process: "subprocess.Popen[bytes] | None" = None
+    stopped: bool = False
+
+
+_readings: list[FileReading] = []
+_turns = threading.Condition()
+"""Guards the readings; whoever waits for a turn is told when one ends or is stopped."""
+
+
+def read_apart(reader: Reader, name: str, content: bytes, *, asked_by: str) -> Any:
+    """Return a reader's result after a round trip through JSON. `asked_by` is the profile that may stop it.
+
+    Raises LearnerError, the reader's own or one on limits, and when the reading is stopped.
     """
-    if not _places.acquire(timeout=WAIT_SECONDS):
-        raise LearnerError("Many files are being read at the moment.", do_next="Try again in a minute.")
+    reading = FileReading(asked_by=asked_by)
     try:
-        return _read(name_of(reader), name, content)
-    except LearnerError:
+        process = _begin(reading, name, name_of(reader))
+        return _read(process, name, content)
+    except LearnerError as error:
+        if reading.stopped:
+            raise stopped_error(name) from error
         note("import", f"A file of {as_bytes(len(content))} for the Lab was not read.")
         raise
     finally:
-        _places.release()
+        with _turns:
+            _readings.remove(reading)
+            _turns.notify_all()
 
 
-def _read(function: str, name: str, content: bytes) -> Any:
-    try:
-        done = subprocess.run(
+def stop_readings(asked_by: str) -> None:
+    """End all that is read for a profile, and what waits for its turn; `read_apart` raises LearnerError."""
+    with _turns:
+        for reading in _readings:
+            if reading.asked_by == asked_by:
+                reading.stopped = True
+                if reading.process is not None:
+                    reading.process.kill()
+        _turns.notify_all()
+
+
+def _begin(reading: FileReading, name: str, function: str) -> "subprocess.Popen[bytes]":
+    """Start the process of a reading when fewer than AT_ONCE others have one."""
+    with _turns:
+        _readings.append(reading)
+        _turns.wait_for(lambda: reading.stopped or _has_place(), timeout=WAIT_SECONDS)
+        if reading.stopped:
+            raise stopped_error(name)
+        if not _has_place():
+            raise LearnerError("Many files are being read at the moment.", do_next="Try again in a minute.")
+        reading.process = subprocess.Popen(
             [sys.executable, "-m", "study.io.separate_reading", function, str(SMALL_FILE_CPU_SECONDS)],
-            input=json.dumps(name).encode() + b"\n" + content,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=ROOT,
-            timeout=SMALL_FILE_SECONDS,
             start_new_session=True,
         )
-        answer = json.loads(done.stdout)
+        return reading.process
+
+
+def _has_place() -> bool:
+    return sum(reading.process is not None for reading in _readings) < AT_ONCE
+
+
+def _read(process: "subprocess.Popen[bytes]", name: str, content: bytes) -> Any:
+    sent = json.dumps(name).encode() + b"\n" + content
+    try:
+        with process:
+            try:
+                answers, _ = process.communicate(sent, timeout=SMALL_FILE_SECONDS)
+            finally:
+                process.kill()  # one that takes too long; an ended one doesn't mind
+        answer = json.loads(answers)
     except subprocess.TimeoutExpired as error:
         said = f"{name} takes more than {SMALL_FILE_SECONDS} s to read."
         raise LearnerError(said, do_next=_SMALLER) from error

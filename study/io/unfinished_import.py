@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection
 
 from study.base.settings import IMPORTS_FOLDER
 from study.content.user_files import compute_digest, read_own_file, replace_file, write_own_file
@@ -30,6 +33,22 @@ class FileChange:
 
     after: str
     """The digest of the text that it gets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnfinishedNote:
+    """What stands beside the files until the commit."""
+
+    imported_at: datetime | Literal[""]
+    """The moment of the import that the commit brings; empty for an undo."""
+
+    undone: int
+    """The id of the import whose undo the commit brings; 0 for an import."""
+
+    files: dict[str, FileChange]
+
+
+_NOTE = TypeAdapter(UnfinishedNote)
 
 
 def list_changes(home: Path, texts: Mapping[str, str | None]) -> dict[str, FileChange]:
@@ -74,25 +93,28 @@ def forget_changes(home: Path, profile_id: str) -> None:
 def restore_unfinished(store: Store, home: Path) -> None:
     """Restore the files of imports and undos that never were committed. Files changed since stay."""
     for path in (home / IMPORTS_FOLDER).glob(f"{PREFIX}*.json"):
+        if not path.is_file():  # a folder of that name is none of ours
+            continue
         profile_id = path.stem.removeprefix(PREFIX)
         # The lock of the writer: an import that is going on in another process is waited for.
         with store.database.write(profile_id) as connection:
             wait_for_turn(connection, AdvisoryLock.OWN_FILES)
-            kept = _read_note(path)
-            committed = kept is None or (
-                is_undone(connection, kept["undone"])
-                if kept["undone"]
-                else is_recorded(connection, profile_id, datetime.fromisoformat(kept["imported_at"]))
-            )
-            if kept is not None and not committed:
-                take_back_files(home, {name: FileChange(**each) for name, each in kept["files"].items()})
+            note = _read_note(path)
+            if note is not None and not _is_committed(connection, profile_id, note):
+                take_back_files(home, note.files)
             path.unlink(missing_ok=True)
 
 
-def _read_note(path: Path) -> Any:
-    """Return what a note says; None when it is gone, or was cut off before any file was written."""
+def _is_committed(connection: Connection, profile_id: str, note: UnfinishedNote) -> bool:
+    if note.imported_at:
+        return is_recorded(connection, profile_id, note.imported_at)
+    return is_undone(connection, note.undone)
+
+
+def _read_note(path: Path) -> UnfinishedNote | None:
+    """Return what a note says; None when it is gone, damaged, or was cut off before any file was written."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return _NOTE.validate_json(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
 

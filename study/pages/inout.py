@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from study.base import import_limits
 from study.base.errors import LearnerError
+from study.base.set_aside import set_aside
 from study.content.user_files import key_of
 from study.io.apply_import import Imports, UndoneImport
 from study.io.exchange import VERDICTS, Exchange, ImportReport
@@ -102,6 +103,8 @@ class InOutPage:
                 return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
             case "restore":
                 return self._restore(visit, event)
+            case "set-aside":
+                return self._set_aside(visit)
         raise form_event.unknown_act(event)
 
     @property
@@ -202,6 +205,19 @@ class InOutPage:
         self.context.store.database.forget_all()
         return {"goto": PATH, "say": f"The backup of {snapshot.made} is restored."}
 
+    def _set_aside(self, visit: Visit) -> Reply:
+        if not visit.is_owner:
+            raise owners_only()
+        damaged = self._damaged()
+        set_aside(damaged, self.context.settings.home)
+        folders = dict.fromkeys(f"set-aside/{path.parent.name}" for path in damaged)
+        said = f"Moved to {' and '.join(folders)} in the data folder." if folders else ""  # pressed twice
+        return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
+
+    def _damaged(self) -> list[Path]:
+        """List the own decks and question files of which nothing can be used."""
+        return [path for exchange in self.exchanges.values() for path in exchange.own_damaged()]
+
     def _waiting(self, visit: Visit) -> PendingUpload:
         waiting = self.pending.of(visit.profile.id)
         if waiting is None:
@@ -241,6 +257,7 @@ class InOutPage:
             own_problems=[
                 problem for exchange in self.exchanges.values() for problem in exchange.own_problems()
             ],
+            damaged=self._damaged() if visit.is_owner else [],
             profile=visit.profile,
             words=WORDS,
             verdicts=VERDICTS,

@@ -15,7 +15,8 @@
 //                                      a text field in it with data-after-pause: after a pause, or on leaving it
 // <input type=range data-drives="r">   a logarithmic slider for the number field with that id
 // <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64, if it has at
-//                                      most `data-limit` bytes
+//                                      most `data-limit` bytes; until the answer comes, `data-progress-in` says that it is
+//                                      read, and a button there sends act({act: data-stop}) at once
 // <input type=file data-send="/io/upload"> posts the file there as it is, then act({act: data-then-act})
 // <a href="#part">                     goes to that part of the page, with the focus
 // <button data-confirm="Really?">      asks before the press goes out
@@ -172,8 +173,19 @@ function showProgress(form) {
   Object.assign(progress, { className: 'notice', textContent: form.dataset.progress });
   progress.setAttribute('role', 'status');
   place.replaceChildren(progress);
+  if (form.dataset.stop) progress.append(' ', stopButton(form));
   shownParts.delete(place.dataset.part);
   return progress;
+}
+
+// It is the one press that goes out while another is on its way. What became of the file is said in the file's own answer.
+function stopButton(input) {
+  const button = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Stop' });
+  button.addEventListener('click', () => {
+    input.focus(); // the button goes when the answer comes
+    tell({ act: input.dataset.stop }).catch(() => {});
+  });
+  return button;
 }
 
 async function show(reply, event, control) {
@@ -528,6 +540,7 @@ async function upload(input) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   let text = '';
   for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  input.dataset.progress = `Reading ${file.name}`;
   await send({ ...input.dataset, act: input.dataset.upload, name: file.name, content: btoa(text), ...liveFields() }, input);
   input.value = '';
 }

@@ -1,9 +1,11 @@
 """The lab as a person sets it up: controls, plots and limits, on one screen and on a phone."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.axe import NONE_FOUND, violations_by_theme
 from tests.browser.conftest import StartApp, Visit
@@ -224,3 +226,29 @@ def test_with_larger_text_start_stays_in_its_column_on_a_phone(visit: Visit, lab
     assert start
     assert slider
     assert start["x"] + start["width"] <= slider["x"] + slider["width"] + 1
+
+
+def test_a_file_that_is_read_is_named_and_stop_goes_out_while_it_is_read(lab: Page, tmp_path: Path) -> None:
+    held, sent = [], []
+
+    def hold(route: Route) -> None:
+        sent.append(json.loads(route.request.post_data or "{}")["act"])
+        if sent[-1] != "upload":
+            return route.continue_()
+        held.append(route)
+
+    lab.route("**/act/lab", hold)
+    file = tmp_path / "mine.jsonl"
+    file.write_text("?")
+    lab.locator("summary", has_text="More:").click()
+    chooser = lab.get_by_label("Your own examples")
+    chooser.set_input_files(file)
+    reading = lab.locator('[data-part="data-problem"]')
+    expect(reading.get_by_role("status")).to_contain_text("Reading mine.jsonl")
+    with lab.expect_request(lambda request: "stop-reading" in (request.post_data or "")):
+        reading.get_by_role("button", name="Stop").click()
+    expect(chooser).to_be_focused()
+    held[0].continue_()
+    expect(reading.get_by_role("alert")).to_contain_text("line 1: not JSON")
+    expect(reading.get_by_role("button", name="Stop")).to_have_count(0)
+    assert sent.count("upload") == 1

@@ -77,3 +77,4 @@ def test_a_damaged_copy_counts_as_not_here(uploads: Uploads) -> None:
     (uploads.folder / f"{added.digest}.json").write_text('{"label"')
     with pytest.raises(LearnerError, match="not on this machine"):
         uploads.find(added.digest)
+    assert uploads.with_damaged() == ([], [uploads.folder / f"{added.digest}.json"])

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +12,20 @@ from lora_lab.engine.grouping import take_cells
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs import separate_files
 from lora_lab.settings.grid import grid_from
 from lora_lab.settings.grid_form import grid_of_form, grid_presets
 from lora_lab.views.sweep_view import known_before
 from study.base.errors import LearnerError
+from study.io import separate_reading
 from study.ports.context import Context
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.grid_visits import TickForm, Visitor, fields_of
 from tests.lora_lab.pages.lab_visits import part, stacked
 from tests.lora_lab.sweep_builders import AXES, begin, finished_sweep, runs_of, sweep_of, tiny_grid
+from tests.study.io import readers
 from tests.visits import build_event, words
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -313,3 +318,30 @@ def test_a_phone_names_every_value_of_the_peaks_and_of_earlier_grids(ana: Visito
     ranks, columns = ["r=2", "r=8", "r=32"], ["Finished", "Lowest held-out loss"]
     found = stacked(ana.opens("/grid?ranks=2,8,32&model=tiny-random"))
     assert found == [(["peak, computed", *ranks], ranks), (["Grid", *columns], columns)]
+
+
+def test_a_file_of_examples_can_be_stopped_here_too(
+    ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(separate_files, "read_upload", readers.take_time)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(ana.sends, "upload", name="mine.jsonl", content="e30=")
+        wait_for(lambda: separate_reading._readings, seconds=20)
+        assert ana.sends("stop-reading") == {}
+        assert "Reading mine.jsonl was stopped" in part(sent.result(20), "data-problem")
+    assert lab.uploads.labels() == []
+
+
+def test_examples_that_cant_be_read_are_named_and_set_aside(ana: Visitor, lab: Lab) -> None:
+    kept = lab.uploads.add("mine.jsonl", jsonl(PAIRS)).digest
+    damaged = lab.uploads.folder / "0123456789ab.json"
+    damaged.write_text('{"label"')
+    shown = ana.opens("/grid")
+    assert "1 file can't be read: 0123456789ab.json . Set it aside" in words(shown)
+    assert "Move it to set-aside/data in the data folder?" in shown
+    assert TickForm(shown).values["data"] != ["0123456789ab"]
+    reply = ana.sends(build_event(shown, "set-aside-data")["act"])
+    assert reply["say"] == "Moved to set-aside/data in the data folder."
+    assert "can't be read" not in part(reply, "data")
+    assert lab.uploads.labels() == [(kept, "mine.jsonl")]
+    assert (lab.settings.home / "set-aside" / "data" / damaged.name).read_text() == '{"label"'

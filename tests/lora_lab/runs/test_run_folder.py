@@ -20,10 +20,10 @@ from lora_lab.runs.folder import (
     list_runs,
     list_with_damaged,
     open_run,
-    set_aside,
 )
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
+from study.base.set_aside import set_aside
 from tests.lora_lab.spec_strategies import any_spec
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -233,7 +233,7 @@ def test_only_damaged_folders_are_set_aside_and_none_is_overwritten(runs_dir: Pa
         damaged.path.mkdir(exist_ok=True)
         (damaged.path / "spec.json").write_text(content)
         assert list_with_damaged(runs_dir)[1] == [damaged.path]
-        set_aside([*list_with_damaged(runs_dir)[1], runs_dir / "gone"])
+        set_aside([*list_with_damaged(runs_dir)[1], runs_dir / "gone"], runs_dir.parent)
     assert [kept.path for kept in list_runs(runs_dir)] == [run.path]
     aside = runs_dir.parent / "set-aside" / "runs"
     kept = [aside / f"{damaged.run_id}{again}" / "spec.json" for again in ("", "-2", "-3")]

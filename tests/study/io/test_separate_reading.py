@@ -1,8 +1,10 @@
 """A small file is read in a process of its own: what it gives, what it says, and what ends it."""
 
 import os
-import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +12,11 @@ from study.base.errors import LearnerError
 from study.base.import_limits import SMALL_FILE_CPU_SECONDS, SMALL_FILE_SECONDS
 from study.base.owner_log import OwnerLog, read_last
 from study.io import separate_reading
-from study.io.separate_reading import Reader, read_apart
+from study.io.separate_reading import Reader, stop_readings
 from tests.study.io import readers
+from tests.waiting import wait_for
 
+read_apart = partial(separate_reading.read_apart, asked_by="ana")
 NAME = 'Ana\'s "file"\n\udc80.jsonl'
 
 
@@ -59,8 +63,56 @@ def test_processor_time_is_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_more_readings_than_places_are_told_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(separate_reading, "_places", threading.BoundedSemaphore(1))
     monkeypatch.setattr(separate_reading, "WAIT_SECONDS", 0.1)
-    with separate_reading._places, pytest.raises(LearnerError, match="Many files are being read"):
-        read_apart(readers.measure, "mine.jsonl", b"")
+    with monkeypatch.context() as full:
+        full.setattr(separate_reading, "AT_ONCE", 0)
+        with pytest.raises(LearnerError, match="Many files are being read"):
+            read_apart(readers.measure, "mine.jsonl", b"")
     assert read_apart(readers.measure, "mine.jsonl", b"")["bytes"] == 0
+
+
+def begun(pool: ThreadPoolExecutor, *, asked_by: str, name: str = "mine.jsonl") -> "Future[Any]":
+    """Start a reading that takes its whole time, and wait until it is counted."""
+    count = len(separate_reading._readings)
+    reading = pool.submit(
+        separate_reading.read_apart, readers.take_time, name, b"x" * 1_000_000, asked_by=asked_by
+    )
+    wait_for(lambda: len(separate_reading._readings) > count, seconds=20)
+    return reading
+
+
+def test_a_learner_can_stop_what_is_read_for_them_and_only_that(tmp_path: Path) -> None:
+    log = OwnerLog(tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        anas, bens = (begun(pool, asked_by=name) for name in ("ana", "ben"))
+        with separate_reading._turns:  # both have their processes
+            processes = [reading.process for reading in separate_reading._readings]
+        stop_readings("ana")
+        with pytest.raises(LearnerError) as raised:
+            anas.result(20)
+        assert str(raised.value) == (
+            "Reading mine.jsonl was stopped. Nothing was changed. Choose the file again to start over."
+        )
+        assert [process is not None and process.poll() is None for process in processes] == [False, True]
+        assert not bens.done()
+        stop_readings("ben")
+        with pytest.raises(LearnerError, match="was stopped"):
+            bens.result(20)
+    log.close()
+    assert read_last(tmp_path) == []  # nothing that the owner has to look after
+    assert read_apart(readers.measure, "next.jsonl", b"12")["bytes"] == 2
+
+
+def test_a_file_that_waits_for_its_turn_can_be_stopped_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(separate_reading, "AT_ONCE", 1)
+    monkeypatch.setattr(separate_reading, "WAIT_SECONDS", 60)
+    with ThreadPoolExecutor(2) as pool:
+        bens = begun(pool, asked_by="ben")
+        waiting = begun(pool, asked_by="ana", name="second.jsonl")
+        stop_readings("ana")
+        with pytest.raises(LearnerError, match=r"Reading second\.jsonl was stopped"):
+            waiting.result(20)
+        assert not bens.done()
+        next_one = pool.submit(read_apart, readers.measure, "next.jsonl", b"12")
+        stop_readings("ben")
+        assert next_one.result(60)["bytes"] == 2

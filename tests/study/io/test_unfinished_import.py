@@ -115,8 +115,21 @@ def test_a_file_that_was_changed_since_stays_as_it_is(
     assert read_own_file(settings.home, NAME) == '{"cards": []}'
 
 
-@pytest.mark.parametrize("written", ["", '{"imported_at": "2026-', "\xff"])
-def test_a_note_that_was_cut_off_keeps_no_app_from_starting(
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        '{"imported_at": "2026-',
+        "\xff",
+        "[" * 100_000,
+        "[]",
+        "{}",
+        '{"imported_at": "today", "undone": 0, "files": {}}',
+        '{"imported_at": "", "undone": 1, "files": {"decks/mine.imported.json": null}}',
+        '{"imported_at": "", "undone": "x", "files": {}}',
+    ],
+)
+def test_a_note_that_was_cut_off_or_damaged_keeps_no_app_from_starting(
     store: Store, settings: Settings, ana: str, written: str
 ) -> None:
     write_own_file(settings.home, NAME, NEW)
@@ -125,6 +138,21 @@ def test_a_note_that_was_cut_off_keeps_no_app_from_starting(
     restore_unfinished(store, settings.home)
     assert read_own_file(settings.home, NAME) == NEW
     assert notes(settings.home) == []
+
+
+def test_a_folder_with_the_name_of_a_note_is_left_alone(
+    imports: Imports, store: Store, settings: Settings, ana: str, now: datetime
+) -> None:
+    folder = settings.home / "imports" / "unfinished-x.json"
+    (folder / "inside").mkdir(parents=True)
+    change = FileChange(before=None, after=compute_digest(NEW))
+    note_changes(settings.home, ana, {NAME: change}, imported_at=now)
+    write_own_file(settings.home, NAME, NEW)
+    restore_unfinished(store, settings.home)
+    assert read_own_file(settings.home, NAME) is None  # the note beside it is read
+    assert notes(settings.home) == [folder]
+    imports.apply(ana, plan_of(), file_name="mine.csv", now=now)
+    assert (folder / "inside").is_dir()
 
 
 def test_two_imports_planned_from_one_state_of_a_deck_do_not_overwrite_each_other(

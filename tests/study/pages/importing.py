@@ -10,13 +10,13 @@ from typing import Any
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.interchange.backup_rows import row_problem
 from flashcards.interchange.exchange import card_exchange
-from study.base.errors import LearnerError
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.import_jobs import ImportJobs
 from study.io.pending_upload import PendingUploads
-from study.io.planning import AFTER_A_STOP, DirectPlanner, PlannedImport, Planner, Progress, Upload
+from study.io.planning import DirectPlanner, PlannedImport, Planner, Progress, Upload
+from study.io.reading_process import stopped_error
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.web import frame
@@ -80,7 +80,7 @@ class SlowPlanner:
         if self.stopped:
             self.stopped = False
             self.let_go.clear()
-            raise LearnerError("Reading was stopped.", do_next=AFTER_A_STOP)
+            raise stopped_error(upload.name)
         return self._planner.plan(upload, now=now, progress=progress)
 
     def stop(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from quizzes.interchange.exchange import question_exchange
 from study.base.errors import LearnerError
 from study.pages import inout
 from study.pages.inout import InOutPage
@@ -77,6 +78,53 @@ def test_a_learner_is_not_shown_where_the_data_lie(page: InOutPage) -> None:
     home = str(page.context.settings.home)
     assert home in page.load(opened("b1"))
     assert home not in page.load(learner("b2"))
+
+
+@pytest.fixture
+def damaged(page: InOutPage) -> InOutPage:
+    """A page with an own deck and a file of questions that can't be read, and a deck with one bad card."""
+    context = page.context
+    for folder, name, text in (
+        ("decks", "torn.yaml", "deck: Torn\ncards: ["),
+        (
+            "decks",
+            "partly.yaml",
+            "deck: Partly\ncards:\n  - {front: A, back: B}\n  - {front: Only a front}\n",
+        ),
+        ("decks", "empty.yaml", "deck: Empty\ncards: []\n"),
+        ("questions", "torn.json", "5"),
+    ):
+        (context.settings.home / folder).mkdir(exist_ok=True)
+        (context.settings.home / folder / name).write_text(text)
+    questions = question_exchange(context.settings.home, context.concepts)
+    return replace(page, exchanges={**page.exchanges, "questions": questions})
+
+
+def test_own_files_that_cant_be_read_are_named_and_set_aside(damaged: InOutPage) -> None:
+    home = damaged.context.settings.home
+    shown = damaged.load(opened("b1"))
+    assert "2 files can't be read: torn.yaml , torn.json . Set them aside" in words(shown)
+    assert "Move them to set-aside/decks and set-aside/questions in the data folder?" in shown
+    done = damaged.act(build_event(shown, "set-aside"), opened("b1"))
+    assert done["say"] == "Moved to set-aside/decks and set-aside/questions in the data folder."
+    assert "can't be read" not in words(done["html"])
+    assert "partly.yaml:4 card partly-only-a-front: back must be a text" in words(done["html"])
+    assert sorted(path.name for path in (home / "decks").iterdir()) == ["empty.yaml", "partly.yaml"]
+    assert (home / "set-aside" / "decks" / "torn.yaml").read_text() == "deck: Torn\ncards: ["
+    assert (home / "set-aside" / "questions" / "torn.json").read_text() == "5"
+    assert damaged.act({"act": "set-aside"}, opened("b1"))["say"] == ""  # pressed twice
+    (home / "decks" / "torn.yaml").write_text("[")
+    again = damaged.act({"act": "set-aside"}, opened("b1"))
+    assert again["say"] == "Moved to set-aside/decks in the data folder."
+    assert (home / "set-aside" / "decks" / "torn.yaml").read_text() == "deck: Torn\ncards: ["
+
+
+def test_only_the_owner_sets_files_aside(damaged: InOutPage) -> None:
+    assert "torn.yaml" in damaged.load(learner("lea"))
+    assert "set-aside" not in damaged.load(learner("lea"))
+    with pytest.raises(LearnerError, match="belongs to the owner"):
+        damaged.act({"act": "set-aside"}, learner("lea"))
+    assert (damaged.context.settings.home / "decks" / "torn.yaml").exists()
 
 
 def test_the_list_of_backups_stays_after_a_press(page: InOutPage, now: datetime) -> None:

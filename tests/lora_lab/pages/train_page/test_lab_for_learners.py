@@ -1,6 +1,8 @@
 """The Lab page on a server for learners, and files that a browser sends to it."""
 
 import base64
+import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,10 +12,13 @@ from lora_lab.lab import Lab
 from lora_lab.runs import separate_files
 from lora_lab.settings.run_form import read_presets
 from study.base.errors import LearnerError
+from study.io import separate_reading
 from study.web.security.middleware import COOKIE
 from tests.lora_lab.data.pairs import PAIRS, jsonl
-from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor
+from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, part
+from tests.study.io import readers
 from tests.visits import words
+from tests.waiting import wait_for
 
 # ---- a server for learners
 
@@ -76,7 +81,7 @@ def test_learners_take_turns_where_the_lab_is_open_to_all(ana: Visitor, lab: Lab
 def test_a_file_is_read_in_a_process_of_its_own(
     ana: Visitor, act: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(reader: Any, name: str, content: bytes) -> Any:
+    def refuse(reader: Any, name: str, content: bytes, *, asked_by: str) -> Any:
         raise LearnerError(f"{reader.__name__} of {name}: {len(content)} bytes.", do_next="Nowhere else.")
 
     monkeypatch.setattr(separate_files, "read_apart", refuse)
@@ -86,6 +91,29 @@ def test_a_file_is_read_in_a_process_of_its_own(
 
 
 def test_what_a_reading_process_gives_is_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(separate_files, "read_apart", lambda *_: {"label": "x", "train": 5})
+    monkeypatch.setattr(separate_files, "read_apart", lambda *_, **__: {"label": "x", "train": 5})
     with pytest.raises(LearnerError, match="did not come back whole"):
-        separate_files.read_upload_apart("mine.jsonl", b"")
+        separate_files.read_upload_apart("mine.jsonl", b"", asked_by="ana")
+
+
+@pytest.mark.parametrize(
+    ("act", "reader", "answered"),
+    [("upload", "read_upload", "data-problem"), ("import", "parse_run_file", "import-problem")],
+)
+def test_a_file_is_said_to_be_read_and_can_be_stopped(
+    ana: Visitor, lab: Lab, act: str, reader: str, answered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    html = ana.opens("/lab")
+    assert re.search(
+        rf'data-upload="{act}"[^>]* data-progress-in="{answered}" data-stop="stop-reading"', html
+    )
+    assert f'data-part="{answered}"' in html
+    monkeypatch.setattr(separate_files, reader, readers.take_time)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(ana.sends, act, name="mine.jsonl", content=base64.b64encode(b"{}").decode())
+        wait_for(lambda: separate_reading._readings, seconds=20)
+        assert ana.sends("stop-reading") == {}
+        reply = sent.result(20)
+    assert "Reading mine.jsonl was stopped. Nothing was changed." in part(reply, answered)
+    assert lab.uploads.labels() == []
+    assert lab.runs() == []
