@@ -65,9 +65,9 @@ class QuizPage:
             case "here":
                 return self._show_address(visit)
             case "start":
-                return self._start(visit, self._chosen(event))
+                return self._ask_before_leaving(visit, event, self._chosen(event))
             case "again":
-                return self._start(visit, _find_named(visit))
+                return self._ask_before_leaving(visit, event, _find_named(visit))
             case "answer" | "give-up":
                 return self._answer(visit, event)
             case "hint":
@@ -146,6 +146,15 @@ class QuizPage:
             seconds_each=_read_pace(pace) if mode == "exam" else None,
             seed=form_event.read_number(seed, default=new_seed(self.context.rng), low=0, high=SEEDS - 1),
         )
+
+    def _ask_before_leaving(self, visit: Visit, event: Mapping[str, Any], choice: QuizChoice) -> Reply:
+        """Start a quiz; where an exam is open, ask first, because only the last quiz is offered again."""
+        is_exam = self.exercise.operations.is_last_an_exam(visit.profile.id)
+        left = self.exercise.open_quiz(visit) if is_exam and not event.get("anyway") else None
+        if left is None:
+            return self._start(visit, choice)
+        html = render("quizzes/quiz/leave_exam.html", exam=left)
+        return {"html": html, "step": address_of(choice), "focus": "#main"}
 
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
         record = self.exercise.operations.start(visit.profile.id, choice, now=visit.now)
