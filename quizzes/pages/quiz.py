@@ -35,7 +35,8 @@ class QuizPage:
     """The event handlers of the Quiz page.
 
     The URL has the choice and the seed, so it can be shared; the log has the answers. Opening a URL continues
-    the newest quiz that was drawn by it, or offers to start one.
+    the newest quiz that was drawn by it, or offers to start one. The page's own URL shows the result of the
+    last quiz if its time ran out, until another quiz has started.
     """
 
     place = frame.IslandPlace(elem_id="quiz", title="Quiz", path="/quiz")
@@ -53,6 +54,12 @@ class QuizPage:
             return {"html": self.writing.form(visit)}
         choice = _choice_of(visit.query)
         if choice is None:
+            # Its result would stay unseen, because the time ran out while the page was closed.
+            ended = (
+                None if visit.query else self.exercise.operations.timed_out(visit.profile.id, now=visit.now)
+            )
+            if ended:
+                return {**self._onward(visit, ended[1], ended[0]), "url": address_of(ended[0])}
             return {"html": self._chooser(visit), "focus": "#main"}
         record = self.exercise.operations.newest(visit.profile.id, choice)
         if record is None:
@@ -193,6 +200,7 @@ class QuizPage:
             weakest=most_frequent(question.concepts for question in missed),
             explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
+            address=address_of(choice),
             concepts=self.context.concepts,
         )
         return {
