@@ -2,7 +2,7 @@
 
     python -m lora_lab count --model smollm2-135m --rank 8 --targets all-linear
     python -m lora_lab claim tutorial.md
-    python -m lora_lab memory --model llama-3.1-8b --bits nf4-dq --rank 16 --batch 1 --seq-len 512
+    python -m lora_lab memory --model llama-3.1-8b --bits nf4-dq --rank 16 --batch 1 --seq-len-tokens 512
     python -m lora_lab train --rank 8 --bits nf4-dq --steps 20 --json
     python -m lora_lab sweep --ranks 1,4,8 --bits nf4-dq,int8,bf16 --steps 5 --engine local --json
     python -m lora_lab export --run FOLDER --format script > run.py

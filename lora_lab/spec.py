@@ -209,7 +209,7 @@ def _list_problems(spec: RunSpec) -> list[str]:
         ("seed", spec.seed, SEED_LIMITS),
     )
     problems = [
-        f"{name} must be {low} to {high}, got {value}."
+        f"{name} must be {low:,} to {high:,}, got {value:,}."
         for name, value, (low, high) in limits
         if not low <= value <= high
     ]

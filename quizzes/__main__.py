@@ -104,7 +104,10 @@ def export_questions(options: argparse.Namespace) -> None:
 def show_items(options: argparse.Namespace) -> None:
     """Print one question per line, hardest first: answers, facility, discrimination, and advice."""
     store = open_data_folder(options)
-    for item in statistics_of(store, load_bank(load_concepts())):
+    items = statistics_of(store, load_bank(load_concepts()))
+    if not items:
+        print("No question has ten answers yet.", file=sys.stderr)
+    for item in items:
         tells = "-" if item.discrimination is None else f"{item.discrimination:.2f}"
         advice = "; ".join(item.advice) or "nothing stands out"
         print(f"{item.question_id}\t{item.facility.trials}\t{item.facility}\t{tells}\t{advice}")

@@ -226,7 +226,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
             *((partial(device_routes.register, devices=devices),) if devices else ()),
             partial(progress_files.register, context=context, sections=sections),
             partial(transfer_routes.register, context=context, exchanges=exchanges, pending=pending),
-            partial(search_route.register, searchable=searchable),
+            partial(search_route.register, searchable=searchable, places=context.places),
         ),
         closers=(OwnerLog(home).close, context.store.close, upkeep.close, jobs.close),
     )

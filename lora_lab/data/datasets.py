@@ -142,8 +142,9 @@ def read_upload(name: str, content: bytes) -> Dataset:
     rows = _jsonl_rows(text) if suffix == ".jsonl" else _csv_rows(name, text)
     examples = checked_pairs(name, rows)
     if len(examples) < MIN_PAIRS:
+        usable = f"{len(examples)} usable {'example' if len(examples) == 1 else 'examples'}"
         raise LearnerError(
-            f"{name}: {len(examples)} usable examples; at least {MIN_PAIRS} are needed.",
+            f"{name}: {usable}; at least {MIN_PAIRS} are needed.",
             do_next=WANTED,
         )
     return split_examples(examples, label=name)

@@ -5,8 +5,9 @@ A shape is read once from the model's own code on the meta device (worker/model/
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,6 +20,10 @@ from lora_lab.parameters.target_syntax import as_targets
 from study.base.errors import LearnerError
 
 SHAPES_FILE = Path(__file__).with_name("shapes.jsonl")
+
+NEAREST_NAMES = 5
+LONGEST_COMPARED = 100
+"""Characters of a wrong name that are compared with the known ones; a long text would take seconds."""
 
 Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "gate_up", "down", "other"]
 SETS = ("q+v", "attention")
@@ -290,11 +295,19 @@ def keep_in_catalogue(shapes: Iterable[ModelShape]) -> None:
 
 
 def find_shape(name: str) -> ModelShape:
-    """Find a catalogue model by name or any of its hub ids. Raises LearnerError that lists known models."""
+    """Find a catalogue model by name or any of its hub ids. Raises LearnerError that lists the nearest."""
     models = load_catalogue()
     found = models.get(name) or models.get(names_by_id().get(name.lower(), ""))
     if found is None:
-        raise LearnerError(
-            f"{name!r} is not in the catalogue.", do_next=f"Known models: {', '.join(models)}."
-        )
+        raise LearnerError(f"{name!r} is not in the catalogue.", do_next=_list_known(name, models))
     return found
+
+
+def _list_known(name: str, models: Collection[str]) -> str:
+    """List the catalogue models whose names are nearest to a wrong one; all models if none is near."""
+    written = name.lower().rpartition("/")[2][:LONGEST_COMPARED]
+    near = get_close_matches(written, models, n=NEAREST_NAMES)
+    if not near:
+        return f"Known models: {', '.join(models)}."
+    others = len(models) - len(near)
+    return f"Known models: {', '.join(near)} and {others} others, which `--help` and the Models page list."

@@ -123,7 +123,10 @@ def _read_axis(base: RunSpec, axis: str, given: Any, problems: list[str]) -> tup
     if len(given) > MAX_CELLS:  # before each of them is read, which takes .1 ms
         problems.append(f"{axis} has {len(given):,} values; the limit is {MAX_CELLS} cells.")
         return ()
-    return _convert_values(base, field, given, problems)
+    wrong: list[str] = []
+    values = _convert_values(base, field, given, wrong)
+    problems += wrong if axis == field else [f"{axis}: {problem}" for problem in wrong]
+    return values
 
 
 def _convert_values(base: RunSpec, field: str, given: Iterable[Any], problems: list[str]) -> tuple[Any, ...]:

@@ -35,7 +35,8 @@ class QuizPage:
     """The event handlers of the Quiz page.
 
     The URL has the choice and the seed, so it can be shared; the log has the answers. Opening a URL continues
-    the newest quiz that was drawn by it, or offers to start one.
+    the newest quiz that was drawn by it, or offers to start one. The page's own URL shows the result of the
+    last quiz if its time ran out, until another quiz has started.
     """
 
     place = frame.IslandPlace(elem_id="quiz", title="Quiz", path="/quiz")
@@ -53,6 +54,12 @@ class QuizPage:
             return {"html": self.writing.form(visit)}
         choice = _choice_of(visit.query)
         if choice is None:
+            # Its result would stay unseen, because the time ran out while the page was closed.
+            ended = (
+                None if visit.query else self.exercise.operations.timed_out(visit.profile.id, now=visit.now)
+            )
+            if ended:
+                return {**self._onward(visit, ended[1], ended[0]), "url": address_of(ended[0])}
             return {"html": self._chooser(visit), "focus": "#main"}
         record = self.exercise.operations.newest(visit.profile.id, choice)
         if record is None:
@@ -65,9 +72,9 @@ class QuizPage:
             case "here":
                 return self._show_address(visit)
             case "start":
-                return self._start(visit, self._chosen(event))
+                return self._ask_before_leaving(visit, event, self._chosen(event))
             case "again":
-                return self._start(visit, _find_named(visit))
+                return self._ask_before_leaving(visit, event, _find_named(visit))
             case "answer" | "give-up":
                 return self._answer(visit, event)
             case "hint":
@@ -147,6 +154,15 @@ class QuizPage:
             seed=form_event.read_number(seed, default=new_seed(self.context.rng), low=0, high=SEEDS - 1),
         )
 
+    def _ask_before_leaving(self, visit: Visit, event: Mapping[str, Any], choice: QuizChoice) -> Reply:
+        """Start a quiz; where an exam is open, ask first, because only the last quiz is offered again."""
+        is_exam = self.exercise.operations.is_last_an_exam(visit.profile.id)
+        left = self.exercise.open_quiz(visit) if is_exam and not event.get("anyway") else None
+        if left is None:
+            return self._start(visit, choice)
+        html = render("quizzes/quiz/leave_exam.html", exam=left)
+        return {"html": html, "step": address_of(choice), "focus": "#main"}
+
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
         record = self.exercise.operations.start(visit.profile.id, choice, now=visit.now)
         return {**self._onward(visit, record, choice), "step": address_of(choice)}
@@ -184,6 +200,7 @@ class QuizPage:
             weakest=most_frequent(question.concepts for question in missed),
             explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
+            address=address_of(choice),
             concepts=self.context.concepts,
         )
         return {

@@ -86,13 +86,32 @@ class QuizOperations:
 
     def unfinished(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, Position] | None:
         """Return the last quiz that the profile chose, if it was begun and not ended."""
+        last = self._last_chosen(profile_id)
+        if last is None:
+            return None
+        choice, record = last
+        where = self.position(record, now=now)
+        return (choice, where) if where.question and (where.begun or ends_at(record)) else None
+
+    def timed_out(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, QuizRecord] | None:
+        """Return the last quiz that the profile chose, if it was begun and its time ran out."""
+        last = self._last_chosen(profile_id)
+        limit = ends_at(last[1]) if last else None
+        if last is None or limit is None or now < limit:
+            return None
+        where = self.position(last[1], now=now)
+        return last if 0 < len(where.answered) < where.total else None
+
+    def is_last_an_exam(self, profile_id: str) -> bool:
+        """Return whether the last quiz that the profile chose is an exam, ended or not."""
+        last = self._last_chosen(profile_id)
+        return last is not None and last[0].mode == "exam"
+
+    def _last_chosen(self, profile_id: str) -> tuple[QuizChoice, QuizRecord] | None:
+        """Return the last quiz that isn't one of a five-minute review, which has its own way back."""
         records = self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
-        for record, choice in ((record, choice_of(record)) for record in records):
-            if choice is None:  # of a five-minute review, which has its own way back
-                continue
-            where = self.position(record, now=now)
-            return (choice, where) if where.question and (where.begun or ends_at(record)) else None
-        return None
+        chosen = ((choice_of(record), record) for record in records)
+        return next(((choice, record) for choice, record in chosen if choice is not None), None)
 
     def record(self, profile_id: str, session_id: str) -> QuizRecord:
         """Read a quiz of this profile. Raises LearnerError when the profile doesn't have it."""

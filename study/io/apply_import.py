@@ -12,7 +12,8 @@ import yaml
 from study.base.errors import LearnerError, StaleError
 from study.base.yaml_loader import load_yaml
 from study.content.user_files import compute_digest, read_own_file, write_own_file
-from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
+from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport, gather_group
+from study.io.row_titles import OTHER, title_rows
 from study.io.unfinished_import import (
     FileChange,
     forget_changes,
@@ -160,11 +161,10 @@ def _counted(found: Iterable[MergedRow], counts: VerdictCounts) -> Iterator[Merg
 
 
 def _build_report(plan: ImportPlan, counts: VerdictCounts) -> ImportReport:
-    by_table: dict[str, list[ImportEntry]] = defaultdict(list)
+    by_title: dict[str, list[ImportEntry]] = defaultdict(list)
     for (name, verdict, why), count in counts.items():
-        by_table[name].append(ImportEntry(verdict=verdict, item="", why=why, count=count))
-    rows = tuple(
-        ImportGroup(title=name.replace("_", " ").capitalize(), entries=tuple(entries))
-        for name, entries in by_table.items()
-    )
+        by_title[title_rows(name)].append(ImportEntry(verdict=verdict, item="", why=why, count=count))
+    others = by_title.pop(OTHER, [])
+    rows = tuple(ImportGroup(title=title, entries=tuple(entries)) for title, entries in by_title.items())
+    rows += gather_group(OTHER, others)
     return ImportReport(groups=(*plan.groups, *rows), notes=plan.notes)

@@ -9,11 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from study.base.days import format_day
 from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
 from study.content.user_files import is_safe, read_own_file, read_own_files
 from study.io.backup_text import read_document, split_document, write_document
 from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group
+from study.io.row_titles import title_rows
 from study.store import Store
 from study.store.logs.preferences import preference_problem
 from study.store.rows import RowTexts, owned_tables, read_rows
@@ -74,7 +76,7 @@ class BackupExchange:
         tables, refused = self._tables(found["tables"])
         return ImportPlan(
             groups=(*gather_group(FILES_GROUP, entries), *gather_group("Not readable", refused)),
-            notes=(f"A backup of {found['profile']}, made on {found['made_at'][:10]}.",),
+            notes=(f"A backup of {found['profile']}, made on {_format_made(found['made_at'])}.",),
             files={name: found["files"][name] for name in wanted},
             files_group=FILES_GROUP,
             tables=tables,
@@ -111,7 +113,7 @@ class BackupExchange:
             usable = [text for text, problem in zip(rows.texts, problems, strict=True) if not problem]
             tables[name] = RowTexts(usable)
             refused += [
-                ImportEntry(verdict="rejected", item=name, why=problem, count=count)
+                ImportEntry(verdict="rejected", item=title_rows(name), why=problem, count=count)
                 for problem, count in Counter(filter(None, problems)).items()
             ]
         return tables, refused
@@ -151,6 +153,14 @@ def _read_backup(file: File) -> dict[str, Any]:
             do_next="Update the app, then import it again.",
         )
     return found
+
+
+def _format_made(written: str) -> str:
+    """Format the day of a backup as every page does; a damaged one as it is written."""
+    try:
+        return format_day(datetime.fromisoformat(written))
+    except ValueError:
+        return written[:10]
 
 
 def _unpack(file: File) -> bytes:

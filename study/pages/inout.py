@@ -100,7 +100,8 @@ class InOutPage:
                     visit.profile.id, form_event.read_whole(event, "import"), now=visit.now
                 )
                 said = _said_of(undone)
-                return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
+                reply = self._look_again(visit)
+                return {**reply, "html": self._page(visit, said=said), "say": said, "focus": "#said"}
             case "restore":
                 return self._restore(visit, event)
             case "set-aside":
@@ -120,6 +121,18 @@ class InOutPage:
             "say": f"Reading {waiting.name}.",
             "focus": "#reading",
         }
+
+    def _look_again(self, visit: Visit) -> Reply:
+        """Plan the pending file anew, because an undo changes what it would do; return what went wrong."""
+        self._previews.pop(visit.profile.id, None)
+        waiting = self.pending.of(visit.profile.id)
+        if waiting is None:
+            return {}
+        try:
+            self._fetched(visit, self._start(visit, waiting, {}), ANSWERS_AT_ONCE_SECONDS)
+        except LearnerError as error:
+            return {"error": str(error), "beside": "#file"}
+        return {}
 
     def _start(self, visit: Visit, waiting: PendingUpload, shown: dict[str, str]) -> ImportJob:
         upload = Upload(

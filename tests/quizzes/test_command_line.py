@@ -110,6 +110,14 @@ def test_list_names_families_and_kinds(capsys: pytest.CaptureFixture[str]) -> No
     assert {"single", "numeric", "ordering"} <= {line[3] for line in listed}
 
 
+def test_items_says_when_no_question_has_ten_answers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ana: str
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert main(["items", "--data-folder", str(tmp_path)]) == 0
+    assert capsys.readouterr() == ("", "No question has ten answers yet.\n")
+
+
 def test_items_lists_the_questions_that_have_ten_answers(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,

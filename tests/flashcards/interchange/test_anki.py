@@ -181,7 +181,7 @@ def test_a_studied_deck_is_imported_whole_and_taken_back(
     assert {group.title: group.counts["new"] for group in report.groups} == {
         "Cards": 2,
         "Card reviews": 1,
-        "Card verbs": 1,
+        "Actions on cards": 1,
     }
     reviews = Reviews(store=store, decks=exchange.decks)
     rated = {review.card_id for review in store.cards.history(ana)}

@@ -207,6 +207,7 @@ def test_too_many_and_too_few_examples_say_how_many_are_allowed() -> None:
     assert "2,001 examples; the limit is 2,000" in refused("mine.jsonl", jsonl(many)).what
     few = refused("mine.jsonl", jsonl(PAIRS[: MIN_PAIRS - 1])).what
     assert "4 usable examples; at least 5 are needed" in few
+    assert "1 usable example; at least 5 are needed" in refused("mine.csv", b"prompt,answer\na,b\n").what
     assert "0 usable examples" in refused("mine.jsonl", b"").what
 
 

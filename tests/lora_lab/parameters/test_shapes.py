@@ -1,5 +1,6 @@
 """Model shapes: read from the models' own code, kept as data, and asked by name."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -93,8 +94,22 @@ def test_a_model_is_found_by_its_hub_id_too() -> None:
     assert find_shape("HuggingFaceTB/SmolLM2-135M-Instruct") is find_shape("smollm2-135m")
 
 
-@pytest.mark.parametrize("name", ["smollm3", ""])
-def test_an_unknown_model_lists_the_known_ones(name: str) -> None:
+def test_a_mistyped_model_lists_the_nearest_known_ones() -> None:
+    with pytest.raises(LearnerError) as raised:
+        find_shape("HuggingFaceTB/SmolM2-135m")
+    said = re.fullmatch(
+        r"Known models: (.*) and (\d+) others, which `--help` and the Models page list\.",
+        raised.value.do_next,
+    )
+    assert said is not None
+    near = said[1].split(", ")
+    assert near[0] == "smollm2-135m"
+    assert len(near) <= 5
+    assert len(near) + int(said[2]) == len(load_catalogue())
+
+
+@pytest.mark.parametrize("name", ["no-such-name", ""])
+def test_a_model_like_none_lists_the_known_ones(name: str) -> None:
     with pytest.raises(LearnerError, match=r"is not in the catalogue\. Known models: tiny-random, .*gpt2"):
         find_shape(name)
 

@@ -81,7 +81,10 @@ def test_a_cell_is_named_by_rank_bits_and_what_the_grid_varies() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"ranks": "1,x,999"}, "rank must be a whole number, got 'x'. rank must be 1 to 256, got 999."),
+        (
+            {"ranks": "1,x,999"},
+            "ranks: rank must be a whole number, got 'x'. ranks: rank must be 1 to 256, got 999.",
+        ),
         ({"bits": "nf4,1bit"}, "bits must be one of"),
         ({"ranks": "4,1,4"}, "ranks names 4 more than once."),
         ({"ranks": " , "}, "ranks has no value."),

@@ -79,6 +79,10 @@ def test_an_own_prompt_that_cannot_be_graded_is_refused_in_words(
         own(page, lines)
 
 
+def test_the_form_says_how_many_concepts_are_needed(page: ExplainPage) -> None:
+    assert "Write all 4 concepts" in words(page.load(opened("b1", "own=new")))
+
+
 def test_a_withdrawn_prompt_is_off_the_list(page: ExplainPage) -> None:
     prompt_id = own(page, LINES)
     form = page.load(opened("b1", f"own={prompt_id}"))

@@ -30,7 +30,8 @@ def test_start_answer_and_next_take_no_more_statements_and_transactions_than_the
         assert sum(each.startswith("BEGIN") for each in statements) == transactions, statements
         return reply
 
-    page.load(opened("b1"))
+    with one_view():  # as the app opens a page
+        page.load(opened("b1"))
     for seed in (7, 8):
         form = {"length": ["5"], "seed": [str(seed)]}
         started = press({"act": "start", "fields": form}, statements_at_most=17, transactions=3)

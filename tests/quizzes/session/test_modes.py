@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from study.store.logs.quizzes import QuizAnswer
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields
 from tests.quizzes.pages.quizzing import build_quiz
-from tests.visits import build_event, opened, query_of, words
+from tests.visits import build_event, opened, primary, query_of, words
 
 
 @dataclass
@@ -191,6 +192,43 @@ def test_an_exam_tells_nothing_until_its_end_and_then_explains_every_answer(ana:
         assert number == 4 or (keep not in ana.html and f"Question {number + 2} of 5" in words(ana.html))
     assert "4 of 5 right." in words(ana.html)
     assert ana.html.count('<span class="label">Keep</span>') == 5
+
+
+def test_an_exam_whose_time_ran_out_elsewhere_shows_its_result_when_the_quiz_page_opens(ana: Learner) -> None:
+    ana.start("exam", length="5", pace="60")
+    ana.answer(right_fields)
+    exam = ana.query
+    ana.later(minutes=6)
+    ana.html = ana.page.load(opened("b1"))
+    assert "1 of 5 right. Time ran out; 4 questions were not answered." in words(ana.html)
+    assert f'data-address="/quiz{escape(exam)}"' in ana.html  # where "Repeat this quiz" finds it
+    assert ana.page.act({"act": "here", "query": ""}, opened("b1"))["url"] == f"/quiz{exam}"
+    another = re.search(r'href="/quiz\?(.*?)">Another quiz', ana.html)
+    assert another is not None
+    assert "Mode" in words(ana.page.load(opened("b1", another[1])))
+    ana.start("practice")
+    assert "Time ran out" not in words(ana.page.load(opened("b1")))
+
+
+def test_another_quiz_starts_over_an_open_exam_only_when_that_is_confirmed(ana: Learner) -> None:
+    ana.start("exam", length="5")
+    exam = ana.query
+    ana.answer(wrong_fields)
+    ana.start("again")
+    assert "You leave your exam: 1 of 5 answered." in words(ana.html)
+    assert primary(ana.html) == ["Go on with the exam"]
+    assert f'href="/quiz{escape(exam)}"' in ana.html
+    assert "Go on with your exam : 1 of 5 answered." in words(ana.page.load(opened("b1")))
+    ana.press("again")
+    assert "Question 1 of 1" in words(ana.html)
+
+
+def test_a_quiz_that_a_link_opens_asks_too_before_it_leaves_an_exam(ana: Learner) -> None:
+    ana.start("exam", length="5")
+    ana.query = "?topic=lora&n=5&seed=8"
+    ana.html = ana.page.load(opened("b1", ana.query[1:]))
+    ana.press("again")
+    assert "You leave your exam: 0 of 5 answered." in words(ana.html)
 
 
 def test_an_exam_ends_when_its_time_is_over_whether_or_not_the_page_is_open(ana: Learner) -> None:

@@ -178,6 +178,21 @@ def test_erasing_a_learner_empties_every_table_of_them_and_nothing_else(
         )
 
 
+def test_the_preview_of_a_backup_has_a_learners_words_and_the_date_of_every_page(
+    store: Store, ana: str, tmp_path: Path
+) -> None:
+    fill(store, ana)
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    report = restore(store, ben, tmp_path, backup_of(store, ana, tmp_path))
+    tables = {table.name.replace("_", " ").capitalize() for table in owned_tables()}
+    titles = [group.title for group in report.groups]
+    assert tables & set(titles) == {"Card reviews", "Drafts", "Predictions"}
+    assert len(titles) == len(set(titles))
+    assert titles[-1] == "Other records"
+    assert report.counts["new"] == 2 * len(owned_tables())
+    assert report.notes == ("A backup of Ana, made on 4 March 2026.",)
+
+
 def test_what_is_newer_here_is_kept_and_said(store: Store, ana: str, tmp_path: Path) -> None:
     rate(store, ana, "card", NOW)
     store.preferences.change(ana, new_cards_a_day=5)

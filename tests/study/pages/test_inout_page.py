@@ -178,6 +178,18 @@ def test_a_later_import_of_a_corrected_card_changes_it_and_undo_brings_the_old_w
     assert files_of(page.context.settings.home) == first
 
 
+def test_an_undo_looks_again_at_the_file_that_is_waiting(page: InOutPage) -> None:
+    page.act(build_event(send(page, "mine.md", DECK), "apply"), opened("b1"))
+    waiting = send(page, "mine.md", DECK)
+    assert "Cards 0 0 2 1" in words(waiting)
+    undone = page.act(build_event(waiting, "undo"), opened("b1"))["html"]
+    for html in (undone, page.load(opened("b1"))):
+        assert "Cards 2 0 0 1" in words(html)
+        assert "is here already" not in words(html)
+    done = page.act(build_event(undone, "apply"), opened("b1"))
+    assert done["say"] == "mine.md is imported: 2 new, 0 changed."
+
+
 def test_what_changed_since_the_preview_is_shown_again_instead_of_imported(page: InOutPage) -> None:
     html = send(page, "mine.md", DECK)
     (page.context.settings.decks_dir).mkdir()

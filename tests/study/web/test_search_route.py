@@ -141,3 +141,16 @@ def test_a_question_whether_a_model_fits_leads_to_will_it_fit_with_that_model_fi
 
 def test_a_search_without_a_match_says_for_what(browser: TestClient) -> None:
     assert words(find(browser, "zzzz qqq")).startswith("Nothing found for “zzzz qqq”.")
+
+
+@pytest.mark.parametrize("asked", ["", "rank"])
+def test_a_search_that_is_opened_as_a_page_has_the_frame_of_one_and_a_field(
+    browser: TestClient, asked: str
+) -> None:
+    page = browser.get("/search", params={"q": asked}, headers={"Accept": "text/html,*/*;q=0.8"}).text
+    assert page.startswith("<!doctype html>")
+    assert "<title>Search</title>" in page
+    assert '<a href="/learn"' in page
+    assert f'name="q" maxlength="120" value="{asked}"' in page
+    assert find(browser, asked).strip() in page
+    assert "<title>" not in find(browser, asked)
