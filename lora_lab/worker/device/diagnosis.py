@@ -22,6 +22,12 @@ LAST_BUILD_OF = {5: "cu126", 6: "cu126", 7: "cu126"}
 OLDEST_CAPABILITY = (5, 0)
 """The oldest compute capability with kernels in a build of PyTorch that the app can use: cu126 has them."""
 
+UNUSED = {
+    "mps": ("Apple", "PyTorch counts no peak of memory there, and every run here is measured by it"),
+    "xpu": ("Intel", "the lab has never been tried on one"),
+}
+"""GPUs that PyTorch knows and the lab doesn't use, by the name of PyTorch's module: whose, and why."""
+
 INDEX = "https://download.pytorch.org/whl/"
 SECONDS = 10
 
@@ -104,6 +110,17 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
         what=f"PyTorch (CUDA {setup.built_for}) does not see this machine's {setup.gpu}.",
         do_next="Check that `nvidia-smi` lists it and that CUDA_VISIBLE_DEVICES is not set.",
     )
+
+
+def diagnose_other() -> Notice | None:
+    """Say why a GPU is not used that PyTorch sees and that is none of CUDA's; None when there is none."""
+    for kind, (maker, why) in UNUSED.items():
+        if getattr(torch, kind).is_available():
+            return Notice(
+                what=f"This machine's GPU by {maker} is not used, because {why}.",
+                do_next="Nothing needs to be installed.",
+            )
+    return None
 
 
 def build_for(setup: Setup) -> str:
