@@ -34,6 +34,17 @@ def test_a_line_without_a_model_is_an_error(reader: ShapeReader, name: str, reco
     assert "trainable" not in answer
 
 
+def test_an_error_that_nothing_foresees_spoils_its_own_line_only(
+    reader: ShapeReader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(record: Any, reader: ShapeReader) -> dict[str, Any]:
+        raise KeyError("olmo")
+
+    answer = contracts.answer_record({"id": "x"}, broken, reader)
+    assert answer == {"id": "x", "error": "The app failed at this line (KeyError: 'olmo'). Please report it."}
+    assert "Traceback" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("rank", [0, -8, 1.5, "8", True, [], 10**400])
 def test_a_rank_that_is_none_is_an_error_with_its_id(reader: ShapeReader, rank: object) -> None:
     for answer in (
