@@ -217,6 +217,23 @@ def test_what_cannot_be_said_says_why(reader: ShapeReader, setting: dict[str, An
     assert why in answer["why"]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "today"),
+    [
+        (["query", "value"], ["q_proj", "v_proj"]),
+        (["attention.output.dense"], ["o_proj"]),
+        (["query", "intermediate.dense"], ["q_proj", "fc1"]),
+    ],
+)
+def test_names_of_earlier_releases_mean_todays_matrices_as_in_counts(
+    reader: ShapeReader, earlier: list[str], today: list[str]
+) -> None:
+    asked = {"config": config_of("vit"), "kind": "imgcls", "device": "cuda"}
+    before, now = (weighed(reader, **asked, lora={"targets": names}) for names in (earlier, today))
+    assert before == now
+    assert before["bytes"]
+
+
 SEES = config_of("llava")
 BLIP_2 = {
     "model_type": "blip-2",
