@@ -98,7 +98,13 @@ def test_a_word_where_yes_or_no_belongs_is_an_error(
 
 @pytest.mark.parametrize(
     "config",
-    [{}, {"model_type": "no-such-model"}, {"model_type": 7}, {"model_type": "llama", "hidden_size": -1}],
+    [
+        {},
+        {"model_type": "no-such-model"},
+        {"model_type": 7},
+        {"model_type": ["llama"]},
+        {"model_type": "llama", "hidden_size": -1},
+    ],
 )
 def test_a_config_that_describes_no_model_is_an_error_and_the_next_one_is_read(
     reader: ShapeReader, config: dict[str, Any]
