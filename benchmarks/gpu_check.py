@@ -41,7 +41,7 @@ from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.training.work import list_versions
-from study.base.errors import first_line
+from study.base.errors import LearnerError, first_line
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.base.units import as_bytes, as_count
@@ -52,6 +52,7 @@ COLUMNS = (
     "on the device", "tokens/s", "held-out loss",
 )  # fmt: skip
 REPORT = Path("docs") / "gpu-report.md"
+NOTHING = "No GPU was found, so there is nothing to check."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +127,14 @@ class CheckReport:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do all checks; return 0 if all passed, 1 without a GPU, 2 if one failed."""
     options = _options(arguments)
-    machine = find_machine()
+    try:
+        machine = find_machine()
+    except LearnerError as error:  # the device that LORA_STUDY_DEVICE names
+        print(f"{NOTHING} {error}")
+        return 1
     if not machine.on_gpu and not options.allow_cpu:
         why = f" {machine.notice.what} {machine.notice.do_next}" if machine.notice else ""
-        print(f"No GPU was found, so there is nothing to check.{why}")
+        print(f"{NOTHING}{why}")
         return 1
     quiet_libraries()
     spec = RunSpec(model=options.model, steps=options.steps, rank=RANK_OF_WIDTHS)

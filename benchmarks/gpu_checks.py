@@ -269,7 +269,7 @@ def beside_trainer(place: CheckMachine) -> str:
     row = one_run(place, spec)
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.trainer", "--rank", str(spec.rank)]
     command += ["--learning-rate", str(spec.learning_rate), "--steps", str(spec.steps)]
-    command += ["--compute", "fp32" if place.machine.compute_name == "fp32" else "bf16"]
+    command += ["--compute", place.machine.compute_name]
     command += ["--adapter", str(place.folder / "trainer"), *(["--gpu"] if place.machine.on_gpu else [])]
     found = json.loads(_output(command, folder=Path.cwd()).strip().splitlines()[-1])
     ours = row.state.stepping_seconds

@@ -35,10 +35,13 @@ from lora_lab.data.batches import step_plan
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.embedded_model import model_folder
 from lora_lab.spec import RunSpec
+from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.training.loop import EVALUATION_BATCH, learning_rate_at
 from lora_lab.worker.training.packing import IGNORED, Encoded, encode_example
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
+
+COMPUTE_TYPES = tuple(DTYPES)
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,13 @@ def main() -> None:
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--compute", choices=COMPUTE_TYPES, default="bf16")
     parser.add_argument("--adapter", type=Path, required=True)
     parser.add_argument("--gpu", action="store_true", help="train on the GPU")
     options = parser.parse_args()
     spec = RunSpec(rank=options.rank, learning_rate=options.learning_rate, steps=options.steps)
     folder = model_folder(load_settings().models_dir)
-    dtype = torch.bfloat16 if options.compute == "bf16" else torch.float32
+    dtype, precision = DTYPES[options.compute], precision_of(options.compute)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     base = AutoModelForCausalLM.from_pretrained(
         folder,
@@ -76,15 +79,18 @@ def main() -> None:
     )
     model = with_usual_adapter(base, spec)
     examples = [encode_example(tokenizer, example) for example in own_dataset().train]
-    timed = with_trainer(
-        model, examples, spec, pad_to=None, bf16=options.compute == "bf16", use_cpu=not options.gpu
-    )
+    timed = with_trainer(model, examples, spec, pad_to=None, **precision, use_cpu=not options.gpu)
     model.save_pretrained(options.adapter)
     before = time.process_time()
     held_out = [encode_example(tokenizer, example) for example in own_dataset().held_out]
-    loss = held_out_loss(model, held_out, bf16=options.compute == "bf16", use_cpu=not options.gpu)
+    loss = held_out_loss(model, held_out, **precision, use_cpu=not options.gpu)
     spent = {"held_out_loss": loss, "cpu_seconds_of_held_out_loss": time.process_time() - before}
     print(json.dumps(asdict(timed) | spent))
+
+
+def precision_of(compute: str) -> dict[str, bool]:
+    """Return Trainer's arguments for a number type; fp16 scales the loss, and needs a GPU."""
+    return {name: name == compute for name in ("bf16", "fp16")}
 
 
 def with_usual_adapter(base: nn.Module, spec: RunSpec) -> PeftModel:
@@ -104,6 +110,7 @@ def with_trainer(
     *,
     pad_to: int | None,
     bf16: bool,
+    fp16: bool = False,
     use_cpu: bool = True,
 ) -> Timed:
     """Train all steps with Trainer's defaults, on the lab's batches; building the Trainer is not timed."""
@@ -118,6 +125,7 @@ def with_trainer(
             learning_rate=spec.learning_rate,
             weight_decay=0.0,
             bf16=bf16,
+            fp16=fp16,
             use_cpu=use_cpu,
             logging_steps=1,
             save_strategy="no",
@@ -141,7 +149,12 @@ def with_trainer(
 
 
 def held_out_loss(
-    model: nn.Module, examples: Sequence[Encoded], *, bf16: bool, use_cpu: bool = True
+    model: nn.Module,
+    examples: Sequence[Encoded],
+    *,
+    bf16: bool,
+    fp16: bool = False,
+    use_cpu: bool = True,
 ) -> float:
     """Compute the held-out loss as Trainer does: the mean of its batches' means."""
     with tempfile.TemporaryDirectory() as folder:
@@ -149,6 +162,7 @@ def held_out_loss(
             output_dir=folder,
             per_device_eval_batch_size=EVALUATION_BATCH,
             bf16=bf16,
+            fp16=fp16,
             use_cpu=use_cpu,
             report_to="none",
             disable_tqdm=True,

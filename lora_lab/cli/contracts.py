@@ -3,6 +3,7 @@
 A case that can't be computed is answered with `{"unsupported": true, "why": ...}`, never with a guess.
 """
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, cast
@@ -36,7 +37,7 @@ from lora_lab.parameters.json_fields import (
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, first_line
 
 Record = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -62,6 +63,11 @@ def answer_record(
         return named | {"unsupported": True, "why": str(case)}
     except LearnerError as error:
         return named | {"error": str(error)}
+    except Exception as error:
+        # The outermost frame of a line: the lines after it are answered, whatever happened to this one.
+        traceback.print_exc()
+        said = f"{type(error).__name__}: {first_line(error)}"
+        return named | {"error": f"The app failed at this line ({said}). Please report it."}
 
 
 def count_answer(record: Record, reader: ShapeReader) -> Answer:

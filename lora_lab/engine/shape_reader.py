@@ -112,7 +112,7 @@ class ShapeReader:
                 do_next="Check how many layers and experts it has, or try again.",
             )
         config = request["config"]
-        is_remote = config.get("model_type") in REMOTE_TYPES or "auto_map" in config
+        is_remote = str(config.get("model_type")) in REMOTE_TYPES or "auto_map" in config
         if is_remote and "Unrecognized model" in answer.get("error", ""):
             raise RemoteCode(
                 f"{config['model_type']} brings its own code; only code that is part of transformers is run.",

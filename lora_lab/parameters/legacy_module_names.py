@@ -5,12 +5,13 @@ are the same.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, NothingMatched
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
+from lora_lab.parameters.name_selection import select_names
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_matching import find_adaptation
 
@@ -60,6 +61,18 @@ def _rename_older(tree: ModuleTree, model_type: str) -> ModuleTree:
     for now, before in RENAMED.get(model_type, ()):
         groups = [replace(group, path=re.sub(now, before, group.path)) for group in groups]
     return replace(tree, groups=tuple(groups), renamed={})
+
+
+def current_names(shape: ModelShape, earlier: Sequence[str]) -> list[str]:
+    """Return today's names of the linear layers that earlier ones mean; none where a type kept its names."""
+    found = []
+    for linear in shape.linears:
+        before = linear.name
+        for now, then in RENAMED.get(shape.model_type, ()):
+            before = re.sub(now, then, before)
+        if before != linear.name and select_names(tuple(earlier), (before,)):
+            found.append(linear.suffix)
+    return list(dict.fromkeys(found))
 
 
 def _split_fused(group: ModuleGroup, model_type: str) -> Iterator[ModuleGroup]:

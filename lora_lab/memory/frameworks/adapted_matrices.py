@@ -17,6 +17,7 @@ from lora_lab.parameters.adapter_config import (
 )
 from lora_lab.parameters.counts import adaptation_of
 from lora_lab.parameters.json_fields import setting_of as read_setting
+from lora_lab.parameters.legacy_module_names import current_names
 from lora_lab.parameters.name_selection import find_own_ranks, select_names
 from lora_lab.parameters.shapes import SETS, Linear, ModelShape, Role
 from lora_lab.parameters.target_matching import LAYER_NUMBER
@@ -61,7 +62,7 @@ def find_adapters(
         targets = [role for role in IA3_ROLES if shape.has(role)]
     elif targets is None and not shape.default_targets:
         targets = USUAL_ROLES
-    parsed = parse_targets(targets)
+    parsed = _as_today(shape, parse_targets(targets))
     names = adapted_names(shape, parsed)
     head = _find_head(shape, parsed, narrowing, rank)
     if not names and head is None and not parameters:
@@ -125,6 +126,13 @@ def _refuse_lost_experts(
 def parse_targets(written: Targets) -> Targets:
     """Parse targets: `all-linear`, a regular expression, or names; None for PEFT's default."""
     return as_targets(written) if isinstance(written, str) else written
+
+
+def _as_today(shape: ModelShape, parsed: Targets) -> Targets:
+    """Return names of earlier releases as today's, where none of them means a layer today: ViT's `query`."""
+    if parsed is None or isinstance(parsed, str) or any(map(shape.has, parsed)):
+        return parsed
+    return current_names(shape, parsed) or parsed
 
 
 def adapted_names(shape: ModelShape, parsed: Targets) -> str | tuple[str, ...]:

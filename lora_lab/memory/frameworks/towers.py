@@ -54,7 +54,8 @@ def _sees(shape: ModelShape, traits: ConfigTraits) -> bool:
 def towers_of(setting: StepSetting) -> tuple[Tower, ...]:
     """List a model's stacks in the order in which they run.
 
-    Raises UnsupportedCase when its matrices are not those of its family's layers.
+    Raises UnsupportedCase when its matrices are not those of its family's layers, or those of a language
+    model beside a vision tower are not modelled.
     """
     shape = setting.shape
     family = TOWER_FAMILIES.get(shape.model_type, ModelFamily(vision="clip_vision_model"))
@@ -69,6 +70,10 @@ def towers_of(setting: StepSetting) -> tuple[Tower, ...]:
     )
     if not towers:
         raise UnsupportedCase(f"the layers of this {shape.model_type} are not those of its published code")
+    if family.vision and {tower.kind for tower in towers} - {"vision"} != {"text"}:
+        raise UnsupportedCase(
+            f"the layers of its language model are not known beside a vision tower ({shape.model_type})"
+        )
     return towers
 
 
@@ -85,7 +90,10 @@ def _build(prefix: str, linears: list[Linear], setting: StepSetting, family: Mod
     shape, traits = setting.shape, setting.traits
     kind = _find_kind(prefix, linears, family)
     if kind == "text":
-        family = FAMILIES[ALIASES.get(traits.text_type, traits.text_type) or "llama"]
+        text_type = ALIASES.get(traits.text_type, traits.text_type) or "llama"
+        if text_type not in FAMILIES:
+            raise UnsupportedCase(f"the layers of {text_type} beside a vision tower are not known")
+        family = FAMILIES[text_type]
     elif kind == "vision" and family.vision:
         family = TOWER_FAMILIES.get(traits.vision_type or family.vision, TOWER_FAMILIES[family.vision])
     blocks = {(_find_block(linear.name), linear.role): linear for linear in linears}

@@ -1,4 +1,4 @@
-"""Why an NVIDIA card is not used: PyTorch built for the CPU, an old driver, or a card too old for the build.
+"""Why a card is not used: PyTorch built for the CPU, an old driver, a card too old or too new for the build.
 
 Without this the lab would compute on the processor and say nothing, and the card would stay idle.
 """
@@ -19,8 +19,17 @@ DRIVER_FOR_CUDA = {13: 580, 12: 525}
 LAST_BUILD_OF = {5: "cu126", 6: "cu126", 7: "cu126"}
 """The last build of PyTorch for a compute capability: CUDA 13 begins at 7.5, and the cu128 builds at 7.0."""
 
+LAST_OF_OLDER_BUILDS = 9
+"""The last major compute capability with kernels in the builds for an older driver (cu126)."""
+
 OLDEST_CAPABILITY = (5, 0)
 """The oldest compute capability with kernels in a build of PyTorch that the app can use: cu126 has them."""
+
+UNUSED = {
+    "mps": ("Apple", "PyTorch counts no peak of memory there, and every run here is measured by it"),
+    "xpu": ("Intel", "the lab has never been tried on one"),
+}
+"""GPUs that PyTorch knows and the lab doesn't use, by the name of PyTorch's module: whose, and why."""
 
 INDEX = "https://download.pytorch.org/whl/"
 SECONDS = 10
@@ -76,7 +85,7 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
             what=f"This machine's {setup.gpu} is not used: the installed PyTorch is built for the CPU.",
             do_next=_install(build_for(setup)),
         )
-    if _is_too_old(setup):
+    if _lacks_kernels(setup):
         assert setup.capability is not None
         named = _name_capability(setup.capability)
         return Notice(
@@ -93,7 +102,11 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
                 f"The driver of the {setup.gpu} is version {setup.driver}, and the installed PyTorch "
                 f"(CUDA {setup.built_for}) needs {needed} or newer."
             ),
-            do_next=f"Update the driver, or: {_install(build_for(setup))}",
+            do_next=(
+                "Update the driver."
+                if _is_newer_than_older_builds(setup)
+                else f"Update the driver, or: {_install(build_for(setup))}"
+            ),
         )
     if problem:
         return Notice(
@@ -106,11 +119,24 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
     )
 
 
+def diagnose_other() -> Notice | None:
+    """Say why a GPU is not used that PyTorch sees and that is none of CUDA's; None when there is none."""
+    for kind, (maker, why) in UNUSED.items():
+        if getattr(torch, kind).is_available():
+            return Notice(
+                what=f"This machine's GPU by {maker} is not used, because {why}.",
+                do_next="Nothing needs to be installed.",
+            )
+    return None
+
+
 def build_for(setup: Setup) -> str:
     """Choose PyTorch's build for a card and its driver, in the spelling of its index."""
     major = setup.capability[0] if setup.capability else 8
     if major in LAST_BUILD_OF and setup.capability != (7, 5):
         return LAST_BUILD_OF[major]
+    if _is_newer_than_older_builds(setup):
+        return "cu130"
     return "cu130" if not setup.driver or _major(setup.driver) >= DRIVER_FOR_CUDA[13] else "cu126"
 
 
@@ -163,11 +189,17 @@ def _find_pci_gpu(devices: Path = Path("/sys/bus/pci/devices")) -> str:
     return ""
 
 
-def _is_too_old(setup: Setup) -> bool:
+def _is_newer_than_older_builds(setup: Setup) -> bool:
+    return setup.capability is not None and setup.capability[0] > LAST_OF_OLDER_BUILDS
+
+
+def _lacks_kernels(setup: Setup) -> bool:
+    """Return whether the card is older or newer than all that the build's kernels are compiled for."""
     compiled = [int(found[1]) for name in setup.architectures if (found := re.match(r"sm_(\d+)", name))]
     if not compiled or setup.capability is None:
         return False
-    return setup.capability[0] * 10 + setup.capability[1] < min(compiled)
+    major, minor = setup.capability
+    return major * 10 + minor < min(compiled) or major > max(compiled) // 10
 
 
 def _name_capability(capability: tuple[int, int]) -> str:

@@ -13,7 +13,7 @@ import torch
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
 from lora_lab.data.machine import NumberType, name_of
 from lora_lab.spec import Compute, ComputeType
-from lora_lab.worker.device.diagnosis import Notice, diagnose, read_setup
+from lora_lab.worker.device.diagnosis import UNUSED, Notice, diagnose, diagnose_other, read_setup
 from lora_lab.worker.device.gpu import choose_kernels, free_bytes, gpu_api, on_gpu, workspace_bytes
 from lora_lab.worker.device.number_type import DTYPES, number_type_of
 from study.base.errors import LearnerError, first_line
@@ -137,7 +137,7 @@ def _find_first_device() -> tuple[torch.device, Notice | None]:
         problem = problem_with(device)
         if not problem:
             return device, None
-    return CPU, diagnose(setup, problem)
+    return CPU, diagnose(setup, problem) or diagnose_other()
 
 
 def _named_device(named: str) -> torch.device:
@@ -153,6 +153,9 @@ def _named_device(named: str) -> torch.device:
 def _try_device(named: str) -> torch.device:
     """Return a device that computes. Raises RuntimeError otherwise."""
     device = torch.device(named)
+    if device.type in UNUSED:
+        maker, why = UNUSED[device.type]
+        raise RuntimeError(f"the lab doesn't use GPUs by {maker}, because {why}")
     if on_gpu(device) and (problem := problem_with(device)):
         raise RuntimeError(problem)
     return device

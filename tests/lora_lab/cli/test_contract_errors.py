@@ -34,6 +34,17 @@ def test_a_line_without_a_model_is_an_error(reader: ShapeReader, name: str, reco
     assert "trainable" not in answer
 
 
+def test_an_error_that_nothing_foresees_spoils_its_own_line_only(
+    reader: ShapeReader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(record: Any, reader: ShapeReader) -> dict[str, Any]:
+        raise KeyError("olmo")
+
+    answer = contracts.answer_record({"id": "x"}, broken, reader)
+    assert answer == {"id": "x", "error": "The app failed at this line (KeyError: 'olmo'). Please report it."}
+    assert "Traceback" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("rank", [0, -8, 1.5, "8", True, [], 10**400])
 def test_a_rank_that_is_none_is_an_error_with_its_id(reader: ShapeReader, rank: object) -> None:
     for answer in (
@@ -87,7 +98,13 @@ def test_a_word_where_yes_or_no_belongs_is_an_error(
 
 @pytest.mark.parametrize(
     "config",
-    [{}, {"model_type": "no-such-model"}, {"model_type": 7}, {"model_type": "llama", "hidden_size": -1}],
+    [
+        {},
+        {"model_type": "no-such-model"},
+        {"model_type": 7},
+        {"model_type": ["llama"]},
+        {"model_type": "llama", "hidden_size": -1},
+    ],
 )
 def test_a_config_that_describes_no_model_is_an_error_and_the_next_one_is_read(
     reader: ShapeReader, config: dict[str, Any]

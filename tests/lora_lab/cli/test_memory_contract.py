@@ -217,6 +217,49 @@ def test_what_cannot_be_said_says_why(reader: ShapeReader, setting: dict[str, An
     assert why in answer["why"]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "today"),
+    [
+        (["query", "value"], ["q_proj", "v_proj"]),
+        (["attention.output.dense"], ["o_proj"]),
+        (["query", "intermediate.dense"], ["q_proj", "fc1"]),
+    ],
+)
+def test_names_of_earlier_releases_mean_todays_matrices_as_in_counts(
+    reader: ShapeReader, earlier: list[str], today: list[str]
+) -> None:
+    asked = {"config": config_of("vit"), "kind": "imgcls", "device": "cuda"}
+    before, now = (weighed(reader, **asked, lora={"targets": names}) for names in (earlier, today))
+    assert before == now
+    assert before["bytes"]
+
+
+SEES = config_of("llava")
+BLIP_2 = {
+    "model_type": "blip-2",
+    "text_config": config_of("opt"),
+    "vision_config": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+    "qformer_config": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "targets", "why"),
+    [
+        (SEES | {"text_config": config_of("llama") | {"model_type": "olmo"}}, "all-linear", "olmo"),
+        (SEES | {"text_config": config_of("llama") | {"model_type": "cohere2"}}, ["q_proj"], "cohere2"),
+        (SEES | {"text_config": config_of("phi")}, ".*vision_tower.*q_proj", "of its language model"),
+        (BLIP_2, ["q_proj", "v_proj"], "of its language model"),
+    ],
+)
+def test_a_language_model_beside_a_vision_tower_that_is_not_modelled_is_named(
+    reader: ShapeReader, config: dict[str, Any], targets: Any, why: str
+) -> None:
+    answer = weighed(reader, config=config, kind="vlm", device="cuda", seq_len=16, lora={"targets": targets})
+    assert answer.get("unsupported"), answer
+    assert why in answer["why"]
+
+
 def test_a_role_of_a_fused_matrix_adapts_the_whole_matrix_as_peft_would(reader: ShapeReader) -> None:
     by_role, by_name = (
         weighed(reader, config=config_of("gpt2"), framework="transformers", lora={"targets": [name]})

@@ -60,6 +60,26 @@ def test_the_line_names_the_build_that_mends_it(setup: Setup, problem: str, what
     assert build in notice.do_next
 
 
+RTX_5090 = replace(H100, gpu="GeForce RTX 5090", capability=(12, 0))
+
+
+def test_a_card_too_new_for_the_build_is_told_the_newest_one() -> None:
+    """The builds for CUDA 12.6 end at 9.0: they are the wrong advice for this card, whatever its driver."""
+    older = replace(RTX_5090, built_for="12.6", architectures=("sm_50", "sm_80", "sm_90"))
+    notice = diagnose(older, "CUDA error: no kernel image is available for execution on the device")
+    assert notice is not None
+    assert "has compute capability 12.0, and the installed PyTorch (CUDA 12.6) has no kernels" in notice.what
+    assert "whl/cu130" in notice.do_next
+    assert build_for(replace(older, driver="570.86")) == "cu130"
+
+
+def test_a_new_card_with_an_old_driver_is_told_to_update_it_and_nothing_else() -> None:
+    notice = diagnose(replace(RTX_5090, driver="570.86", usable=False))
+    assert notice is not None
+    assert "needs 580 or newer" in notice.what
+    assert notice.do_next == "Update the driver."
+
+
 def test_a_card_that_fails_otherwise_is_named_with_its_error() -> None:
     notice = diagnose(H100, "CUDA error: out of memory")
     assert notice is not None

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,6 +48,29 @@ def test_a_named_device_that_cannot_compute_is_an_error_in_words(monkeypatch: py
     find_device.cache_clear()
     assert find_device() == (CPU, None)
     find_device.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+@pytest.mark.parametrize(("named", "maker"), [("mps", "Apple"), ("xpu", "Intel")])
+def test_a_named_gpu_by_another_maker_is_refused_in_words(
+    named: str, maker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, named)
+    with pytest.raises(LearnerError, match=f"{DEVICE_VARIABLE} names {named}, .*{maker}"):
+        find_device()
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+@pytest.mark.parametrize(("module", "maker"), [(torch.mps, "Apple"), (torch.xpu, "Intel")])
+def test_a_gpu_by_another_maker_that_pytorch_sees_is_named_with_the_reason(
+    module: Any, maker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "is_available", lambda: True)
+    device, notice = find_device()
+    assert device == CPU
+    assert notice is not None
+    assert notice.what.startswith(f"This machine's GPU by {maker} is not used, because ")
+    assert notice.do_next == "Nothing needs to be installed."
 
 
 def test_only_a_device_of_this_machine_can_be_chosen(tmp_path: Path) -> None:
