@@ -309,6 +309,8 @@ def _with_words(
     found = []
     for at, (grade, passages_of_it) in enumerate(zip(grades, dividable, strict=True)):
         carrying = [p for p in passages_of_it if likely.of(p.text, at, grade.verdict) >= LEAST_LIKELY]
+        if grade.verdict == "contradicted":  # also where passages contradict only together
+            carrying = carrying or list(passages_of_it)
         spans = tuple(_carrying(p, clauses[p], text, at, grade.verdict, likely) for p in carrying)
         carried = spans or (grade.evidence if grade.verdict in MOST_WORDS else ())
         found.append(replace(grade, words=carried))
@@ -323,14 +325,20 @@ def _carrying(
     verdict: ConceptVerdict,
     likely: "_Likelihoods",
 ) -> Span:
-    """Return the words of a passage that carry a verdict; windows of it where no run of clauses does."""
+    """Return the words of a passage that carry a verdict; windows of it where no run of clauses does.
+
+    Where no window carries it alone either, it is the likeliest window for a contradiction, else the passage.
+    """
     whole = text[passage.start : passage.end]
     short = len(whole.split()) <= MOST_WORDS[verdict]
     best = best_part(((part, likely.of(part.text, at, verdict)) for part in parts), verdict=verdict)
     if best is None and not short:
         parts = windows(whole)
         likely.read([part.text for part in parts])
-        best = best_part(((part, likely.of(part.text, at, verdict)) for part in parts), verdict=verdict)
+        scored = [(part, likely.of(part.text, at, verdict)) for part in parts]
+        best = best_part(scored, verdict=verdict)
+        if best is None and verdict == "contradicted":
+            best = best_part(scored, verdict=verdict, least=0.0)
     if best is None:
         return Span(start=passage.start, end=passage.end)
     return Span(start=passage.start + best.start, end=passage.start + best.end)

@@ -76,12 +76,15 @@ def windows(passage: str) -> list[Part]:
     return _parts(passage, words, runs[: 2 * MOST_CANDIDATES])
 
 
-def best_part(parts: Iterable[tuple[Part, float]], *, verdict: ConceptVerdict) -> Part | None:
-    """Return the part that carries a verdict, given each part's likelihood of it alone; None if none does."""
+def best_part(
+    parts: Iterable[tuple[Part, float]], *, verdict: ConceptVerdict, least: float = LEAST_LIKELY
+) -> Part | None:
+    """Return the part that carries a verdict, given each part's likelihood of it alone.
+
+    None if no part is short enough and has at least the likelihood `least`.
+    """
     fitting = [
-        (part, likely)
-        for part, likely in parts
-        if likely >= LEAST_LIKELY and part.words <= MOST_WORDS[verdict]
+        (part, likely) for part, likely in parts if likely >= least and part.words <= MOST_WORDS[verdict]
     ]
     best = max((likely for _, likely in fitting), default=0.0)
     nearly = [part for part, likely in fitting if likely >= NEARLY_BEST * best]

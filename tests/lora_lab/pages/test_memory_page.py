@@ -261,7 +261,7 @@ def test_a_setting_that_does_not_fit_links_to_forms_that_do(lab: Lab) -> None:
 def test_a_setting_that_fits_says_how_long_a_text_may_be(lab: Lab) -> None:
     advice = words(changed(lab, act="draw")["parts"]["advice"])
     assert "The longest context that fits here:" in advice
-    assert "Longer, by changes that hardly affect the result Unsloth : " in advice
+    assert "Longer, with changes that hardly affect the result Unsloth : " in advice
 
 
 def test_a_gpu_that_was_found_is_chosen_unless_the_address_names_one(lab: Lab) -> None:

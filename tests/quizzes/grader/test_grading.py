@@ -101,6 +101,24 @@ def test_a_contradiction_in_a_long_clause_is_marked_in_twelve_words_at_most() ->
     assert len(words.split()) <= 12
 
 
+def needs_a_long_text(concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:
+    """As the toy, but twelve words are too few to be sure that they contradict."""
+    unsure = Scores(0.4, 0.2, 0.1, 0.3)
+    return [
+        [unsure if row.contradicted > 0.5 and len(text.split()) <= 12 else row for row in rows]
+        for text, rows in zip(texts, toy_score(concepts, texts), strict=True)
+    ]
+
+
+def test_a_contradiction_that_no_part_carries_alone_is_marked_where_it_is_most_likely() -> None:
+    answer = f"{'very ' * 15}early in the day we do not brick anything {'more and more ' * 3}here"
+    found = grade_answer(TOY, answer, needs_a_long_text, LIMITS, find_words=True).concepts[1]
+    assert found.verdict == "contradicted"
+    [span] = found.words
+    assert "not brick" in answer[span.start : span.end]
+    assert len(answer[span.start : span.end].split()) <= 12
+
+
 def test_a_rejected_statement_is_marked_as_a_whole() -> None:
     answer = "It is a myth that we say apple in the morning, before the sun is out."
     assert verdicts(answer)[0] == "contradicted"
