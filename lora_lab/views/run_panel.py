@@ -18,7 +18,7 @@ from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import RunSpec
-from lora_lab.views.held_out import trains_on_same_rows
+from lora_lab.views.held_out import did_harm, trains_on_same_rows
 from lora_lab.views.outcome import next_experiment, outcome_of
 from study.base.html import NO_HTML
 from study.ports.context import Visit
@@ -126,6 +126,7 @@ class RunPanel:
             "curves": curves,
             "zoomed": window is not None,
             "same_rows": trains_on_same_rows(spec, state),
+            "harm": state.ended and did_harm(spec, state),
             "ahead": self.count_ahead(run),
             "has_adapter": run.has_adapter,
         }
@@ -152,11 +153,13 @@ class RunPanel:
     def _outcome_part(self, run: RunFolder, state: RunState, tried: Iterable[RunSpec]) -> Markup:
         """Render what the run means, predicted against measured, and what to do next."""
         spec = run.spec
+        shape = self._lab.known_shape(spec.model)
+        vocab = shape.vocab if shape else 0
         return render(
             "lora_lab/lab/run_outcome.html",
             run=run,
             state=state,
-            outcome=outcome_of(spec, state, run.samples()) if state.ended else None,
+            outcome=outcome_of(spec, state, run.samples(), vocab=vocab) if state.ended else None,
             next=next_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
             again=address_of(spec),
             has_adapter=run.has_adapter,
