@@ -34,10 +34,17 @@ def data_part(lab: Lab, chosen: str) -> Markup:
 
 
 def worker_part(lab: Lab) -> Markup:
-    """Render the device and its number type, or the worker's progress at starting."""
+    """Render the device and its number type, or the worker's progress at starting.
+
+    A worker also starts after every run. Nothing waits for that one, so it is not shown: the page would move
+    under whoever reads a result.
+    """
+    state = lab.engine.worker_state()
+    waited_for = not state["device"] or state["total_bytes"] or lab.engine.current() or lab.engine.waiting()
     return render(
         "lora_lab/shared/worker.html",
-        state=lab.engine.worker_state(),
+        state=state,
+        waited_for=waited_for,
         device=lab.home.device(),
         kept=lab.home.number_type(),
         types=COMPUTE_TYPES,
