@@ -1,6 +1,6 @@
 """What the forms of Lab and Grid share: the parts that a poll or an upload renders again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -17,6 +17,9 @@ from study.base.html import NO_HTML
 from study.text.templates import render
 from study.web import form_event
 from study.web.frame import Reply
+
+LONGEST_NAME = 60
+"""An address may be written by anyone, so the name of a run in it is cut where it is said."""
 
 
 def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
@@ -113,6 +116,20 @@ def _number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 def problem_part(error: LearnerError) -> Markup:
     return render("lora_lab/shared/problem.html", error=error)
+
+
+def trouble_part(problems: Sequence[str], *, do_next: str) -> Markup:
+    """Render what is wrong in an address, which may be old or typed by hand; nothing without problems."""
+    return problem_part(LearnerError(" ".join(problems), do_next=do_next)) if problems else NO_HTML
+
+
+def say_gone(lab: Lab, run_ids: Iterable[str]) -> list[str]:
+    """Say of each run that an address names whether it is gone; nothing of those that are there."""
+    return [
+        f"The run {run_id[:LONGEST_NAME]} isn't here any more."
+        for run_id in dict.fromkeys(run_ids)
+        if run_id and lab.find_run(run_id) is None
+    ]
 
 
 def store_upload(lab: Lab, event: Mapping[str, Any]) -> Reply:

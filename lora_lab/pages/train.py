@@ -18,7 +18,9 @@ from lora_lab.pages.shared_parts import (
     data_part,
     is_for_another_machine,
     problem_part,
+    say_gone,
     store_upload,
+    trouble_part,
     worker_act,
     worker_part,
 )
@@ -34,6 +36,7 @@ from lora_lab.settings.run_form import (
     check_ready,
     format_value,
     missing_name,
+    read_address,
     read_presets,
     spec_of_address,
     spec_of_form,
@@ -76,7 +79,7 @@ class LabPage:
         """Render the page for the setting and run that the address names."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
-        return self._page(spec_of_address(visit.query), visit)
+        return self._page(visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self._context, request, event)
@@ -251,6 +254,7 @@ class LabPage:
                 "stage": self._panel.stage_part(run, {"run": run.run_id}),
                 **self._parts.cost(spec, asked_by=visit.reads_for),
                 "confirm": NO_HTML,
+                "trouble": NO_HTML,  # it was about the address that the run's address replaces
             },
             "url": self._address(spec, visit, run.run_id),
             "say": "Run started." if not self._panel.count_ahead(run) else "Run queued.",
@@ -356,7 +360,9 @@ class LabPage:
 
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, visit: Visit) -> Markup:
+    def _page(self, visit: Visit) -> Markup:
+        spec, problems = read_address(visit.query)
+        gone = say_gone(self._lab, [visit.query.get("run", "")])
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
@@ -369,6 +375,10 @@ class LabPage:
         return render(
             "lora_lab/lab/lab.html",
             tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
+            trouble=trouble_part(
+                gone, do_next="“Earlier runs”, at the end of this page, lists those that are."
+            )
+            + trouble_part(problems, do_next="The form has the usual value instead."),
             stage=self._panel.stage_part(run, visit.query),
             upload_limit=MAX_FILE_BYTES,
             run_limit=MAX_RUN_FILE_BYTES,

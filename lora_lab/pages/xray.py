@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lora_lab.charts.run_view import detail_of, title_of
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import run_link
+from lora_lab.pages.shared_parts import run_link, say_gone, trouble_part
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
 from lora_lab.views.setting_plots import render_plot_part
@@ -49,8 +49,10 @@ class XrayPage:
         """Render the run that the address names, or the newest."""
         query = form_fields.query_of(request)
         status = self._service.read_status(query)
+        gone = say_gone(self._service.lab, [query.get("run", ""), query.get("with", "")])
         return render(
             "lora_lab/xray/xray.html",
+            trouble=trouble_part(gone, do_next=f"Shown is {title_of(status.run.spec)}." if status else ""),
             tabs=tabs(
                 XRAY,
                 "X-ray",
