@@ -14,6 +14,7 @@ from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.predictions.run_predictions import Predictions, say_guess
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
+from lora_lab.runs.predicted_vs_measured import may_have_met_heaviest
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import MICROSCOPE
@@ -159,6 +160,8 @@ class RunPanel:
             "lora_lab/lab/run_outcome.html",
             run=run,
             state=state,
+            spec=spec,
+            met_heaviest=may_have_met_heaviest(state),
             outcome=outcome_of(spec, state, run.samples(), vocab=vocab) if state.ended else None,
             next=next_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
             again=address_of(spec),

@@ -142,6 +142,30 @@ def test_a_run_that_shared_its_steps_shows_the_peak_of_all_as_that(ana: Visitor,
     assert "Memory of 3 runs side by side" in html
 
 
+@pytest.mark.parametrize(("tokens", "said"), [(39, "had not come"), (40, "may not have come")])
+def test_a_run_that_ended_early_says_that_the_computed_peak_is_for_a_batch_to_come(
+    ana: Visitor, lab: Lab, tokens: int, said: str
+) -> None:
+    run = run_builders.queued(lab.settings.runs_dir)
+    run_builders.emit_started(run, predicted_bytes=1_005_000)
+    run_builders.emit_step(run, 1, tokens=tokens, live_bytes=700_000, peak_bytes=990_000)
+    run.emit("stopped", step=1)
+    assert (
+        "measured 990 kB, computed 1.00 MB for the heaviest of its 20 planned batches, "
+        f"which {said} when the run ended after step 1." in words(ana.opens(f"/lab?run={run.run_id}"))
+    )
+
+
+@pytest.mark.parametrize("ending", ["finished", "stopped"])
+def test_a_peak_as_computed_is_the_same_to_the_byte(ana: Visitor, lab: Lab, ending: str) -> None:
+    run = run_builders.queued(lab.settings.runs_dir)
+    run_builders.emit_started(run, predicted_bytes=990_000)
+    run_builders.emit_step(run, 1, live_bytes=700_000, peak_bytes=990_000)
+    run.emit(ending, step=1)
+    shown = words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "measured 990 kB, computed 990 kB: the same to the byte." in shown
+
+
 def test_a_failed_run_says_what_happened_and_what_to_try(ana: Visitor, lab: Lab) -> None:
     run = run_builders.failed(lab.settings.runs_dir)
     shown = words(ana.opens(f"/lab?run={run.run_id}"))
