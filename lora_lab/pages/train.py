@@ -13,6 +13,7 @@ from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
+from lora_lab.pages.ended_runs import EndedRuns
 from lora_lab.pages.shared_parts import (
     WORKER_ACTS,
     data_part,
@@ -27,7 +28,6 @@ from lora_lab.pages.shared_parts import (
 from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
-from lora_lab.runs.folder import delete_run, set_aside
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
@@ -38,7 +38,6 @@ from lora_lab.settings.run_form import (
     missing_name,
     read_address,
     read_presets,
-    spec_of_address,
     spec_of_form,
 )
 from lora_lab.settings.urls import LAB, ORIGIN, compare_address, origin_fields, with_origin
@@ -58,7 +57,7 @@ from study.web.security.access import role_of
 
 LEARNERS_MAY = (
     "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",
-    "start", "stop",
+    "start", "again", "stop",
 )  # fmt: skip
 """Beyond what changes nothing for others: to start and stop a ready experiment within one's share."""
 
@@ -74,6 +73,7 @@ class LabPage:
         self._predictions = Predictions(context=context, lab=lab, ask_for_cards=ask_for_cards)
         self._panel = RunPanel(lab, self._predictions)
         self._parts = SettingParts(lab, self._predictions)
+        self._ended = EndedRuns(context, lab, self._panel, self._parts)
 
     def load(self, request: gr.Request) -> Markup:
         """Render the page for the setting and run that the address names."""
@@ -98,6 +98,8 @@ class LabPage:
                 return self._polled(event, visit)
             case "start":
                 return self._started(event, visit, learner=_learner(visit, request))
+            case "again":
+                return self._ended.start_again(event, visit, learner=_learner(visit, request))
             case "stop":
                 self._check_stop(event, visit)
                 return self._stopped(event, visit)
@@ -110,15 +112,15 @@ class LabPage:
             case "read":
                 return self._read(event)
             case "merge":
-                return self._merged(event, visit)
+                return self._ended.merge(event, visit)
             case act if act in WORKER_ACTS:
                 return worker_act(self._lab, event)
             case "compare":
                 return {"goto": compare_address(form_event.read_fields(event, "runs"))}
             case "delete":
-                return self._deleted(event, visit)
+                return self._ended.delete(event, visit)
             case "set-aside":
-                return self._set_aside(visit)
+                return self._ended.set_damaged_aside(visit)
         raise form_event.unknown_act(event)
 
     # ---- the form and what it costs
@@ -287,16 +289,6 @@ class LabPage:
             "focus": "#run",
         }
 
-    def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._lab.run(form_event.read_text(event, "run"))
-        current = self._lab.engine.current()
-        if current and not self._lab.run(current).state().ended:
-            raise LearnerError(
-                "A run is training, and merging would slow it.", do_next="Merge when it has ended."
-            )
-        self._lab.merge(run)
-        return {"say": "Merging.", "parts": self._run_parts(event, visit)}
-
     def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._panel.run_of(visit.query)
         has_ended = form_event.read_field(event, "drawn") != self._panel.latest_ended()
@@ -328,35 +320,6 @@ class LabPage:
             query[ZOOM] = f"{window[0]:g}-{window[1]:g}"
         parts = self._panel.parts(run, replace(visit, query=query), narrow=form_fields.is_narrow(event))
         return {"parts": parts, "url": f"{LAB}?{urlencode(query)}"}
-
-    def _deleted(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._lab.run(form_event.read_text(event, "run"))
-        if not run.state().ended:
-            raise LearnerError("This run has not ended.", do_next="Stop it first.")
-        delete_run(run)
-        self._lab.forget(run.run_id)
-        query = {name: value for name, value in visit.query.items() if name != "run"}
-        shown = self._panel.run_of(query)
-        return {
-            "parts": {
-                **self._panel.parts(shown, visit, narrow=form_fields.is_narrow(event), whole=True),
-                "runs": self._panel.list_part(shown.run_id if shown else ""),
-                "stage": self._panel.stage_part(shown, query),
-            },
-            "url": with_origin(address_of(spec_of_address(query)), query),
-            "say": "Run deleted.",
-            "focus": "#runs-title",
-            "then": "draw",
-        }
-
-    def _set_aside(self, visit: Visit) -> Reply:
-        set_aside(self._lab.runs_and_damaged()[1])
-        run = self._panel.run_of(visit.query)
-        return {
-            "parts": {"runs": self._panel.list_part(run.run_id if run else "")},
-            "say": "Moved to set-aside/runs in the data folder.",
-            "focus": "#runs-title",
-        }
 
     # ---- parts of the page
 

@@ -19,7 +19,7 @@ from study.base.units import as_count
 from study.ports.context import Context
 from tests.lora_lab import run_builders
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor
-from tests.visits import words
+from tests.visits import build_event, primary, words
 
 
 def stage_of(html: str) -> str:
@@ -171,6 +171,30 @@ def test_a_failed_run_says_what_happened_and_what_to_try(ana: Visitor, lab: Lab)
     shown = words(ana.opens(f"/lab?run={run.run_id}"))
     assert "The process was killed. Start again." in shown
     assert f"/lab/runs/{run.run_id}/adapter.zip" not in shown
+
+
+def test_a_failed_run_that_may_go_well_is_started_again_by_a_button(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.failed(lab.settings.runs_dir)
+    html = str(ana.sends("poll", query=f"?run={run.run_id}")["parts"]["run-outcome"])
+    assert primary(html) == ["Start the same settings again"]
+    reply = ana.page.act(build_event(html, "again"), ana)
+    (fresh,) = lab.engine.waiting()
+    assert lab.run(fresh).spec == run.spec
+    assert f"run={fresh}" in reply["goto"]
+
+
+def test_a_failed_run_that_would_fail_again_has_no_such_button(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.training(lab.settings.runs_dir)
+    run.emit("failed", step=3, cause="non-finite", what="Not a number.", do_next="Lower the learning rate.")
+    assert 'data-act="again"' not in ana.opens(f"/lab?run={run.run_id}")
+
+
+def test_a_run_that_may_not_fit_is_not_started_again_before_it_is_confirmed(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.failed(lab.settings.runs_dir)
+    device = {**run_builders.DEVICE, "memory_bytes": 1000}
+    lab.home.write_worker_state(state="ready", device=device)
+    assert ana.sends("again", run=run.run_id)["goto"] == "/lab?model=tiny-random&steps=20"
+    assert lab.engine.waiting() == []
 
 
 def test_runs_are_listed_newest_first_and_open_again(ana: Visitor, lab: Lab) -> None:
