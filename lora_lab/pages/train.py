@@ -137,9 +137,10 @@ class LabPage:
             found = self._parts.find(spec, asked_by=visit.reads_for)
             cost = self._parts.cost_of(spec, found, kept)
         except LearnerError as error:
-            return {"parts": no_figures(problem_part(error))}
+            return {"parts": {**no_figures(problem_part(error)), "confirm": NO_HTML}}
+        too_early = found is None and form_event.read_field(event, "too_early")
         return {
-            "parts": {**cost, "confirm": NO_HTML},
+            "parts": {**cost, "confirm": _say_still_reading(spec) if too_early else NO_HTML},
             "url": self._address(spec, visit),
             "then": "draw",
             "say": found.in_short if found else "",
@@ -237,6 +238,15 @@ class LabPage:
         if not visit.may_use_lab:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
+        being_read = form_event.read_field(event, "reading")
+        if being_read and self._lab.shape(spec.model, asked_by=visit.reads_for) is None:
+            return {
+                "parts": {
+                    **no_figures(render("lora_lab/shared/reading.html", model=spec.model)),
+                    "confirm": _say_still_reading(spec),
+                },
+                "say": f"The configuration of {spec.model} is still being read.",
+            }
         self._lab.home.shape(spec.model)
         if form_event.read_field(event, "sure") != "yes" and (asked := self._asked(spec)):
             return asked
@@ -363,6 +373,11 @@ class LabPage:
             seen=self._parts.seen(spec),
             runs=self._panel.list_part(run.run_id if run else ""),
         )
+
+
+def _say_still_reading(spec: RunSpec) -> Markup:
+    """Render the answer to a press on Start before the model is known; it stays until its numbers come."""
+    return render("lora_lab/lab/still_reading.html", model=spec.model)
 
 
 def _learner(visit: Visit, request: gr.Request) -> str:
