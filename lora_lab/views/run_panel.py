@@ -184,23 +184,10 @@ class RunPanel:
         going = run is not None and stage == "setup" and not state.ended
 
         def make() -> dict[str, Markup]:
-            elsewhere = self._elsewhere(run) if run is not None and going else None
+            elsewhere = describe_going(run) if run is not None and going else None
             return {"stage": render("lora_lab/lab/stage.html", stage=stage, elsewhere=elsewhere)}
 
         return self._once(("stage", stage, run.run_id if run else ""), (going, _Same([state])), make)["stage"]
-
-    def _elsewhere(self, run: RunFolder) -> dict[str, Any]:
-        state = run.state()
-        done, steps = len(state.steps), run.spec.steps
-        trained = f"its {steps} steps" if done == steps else f"{done} of its {steps} steps"
-        return {
-            "title": run_view.title_of(run.spec),
-            "trained": trained if state.status == "finishing" else "",
-            "doing": state.doing,
-            "step": done,
-            "steps": steps,
-            "address": address_of(run.spec, run_id=run.run_id),
-        }
 
     def list_part(self, shown: str) -> Markup:
         """Render the newest runs, with the one whose id is `shown` marked."""
@@ -241,6 +228,21 @@ class _Same(list[RunState]):
 
 def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
     return render(f"lora_lab/lab/{name.replace('-', '_')}.html", **values)
+
+
+def describe_going(run: RunFolder) -> dict[str, Any]:
+    """Return what lab/going.html says of a run in progress: its title, how far it is, and its address."""
+    state = run.state()
+    done, steps = len(state.steps), run.spec.steps
+    trained = f"its {steps} steps" if done == steps else f"{done} of its {steps} steps"
+    return {
+        "title": run_view.title_of(run.spec),
+        "trained": trained if state.status == "finishing" else "",
+        "doing": state.doing,
+        "step": done,
+        "steps": steps,
+        "address": address_of(run.spec, run_id=run.run_id),
+    }
 
 
 def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> LastRun | None:

@@ -11,7 +11,7 @@ from lora_lab.xray.service import XrayService
 from study.ports.context import Context
 from tests.lora_lab import run_builders
 from tests.lora_lab.pages import lab_visits
-from tests.visits import Visitor, words
+from tests.visits import Visitor, primary, words
 
 GONE = "20260101-120000-abcd"
 
@@ -83,3 +83,26 @@ def test_the_x_ray_names_the_runs_that_are_gone(context: Context, lab: Lab, run:
     assert said in words(ana.opens(f"/xray?run={GONE}"))
     assert said in words(ana.opens(f"/xray?run={run.run_id}&with={GONE}"))
     assert "isn't here" not in words(ana.opens(f"/xray?run={run.run_id}"))
+
+
+def test_before_the_first_result_the_x_ray_names_the_run_in_progress(context: Context, lab: Lab) -> None:
+    ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
+    assert primary(ana.opens("/xray")) == ["Open the quick demo"]
+    run = run_builders.training(lab.settings.runs_dir)
+    run_builders.queued(lab.settings.runs_dir, after_seconds=5)
+    html = ana.opens("/xray")
+    assert "r=8 nf4-dq on tiny-random is training: step 3 of 20. Once it has ended" in words(html)
+    assert primary(html) == ["Watch it"]
+    assert f"run={run.run_id}" in html
+
+
+def test_the_x_ray_says_why_a_run_of_its_address_cannot_be_x_rayed(
+    context: Context, lab: Lab, run: RunFolder
+) -> None:
+    ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
+    going = run_builders.training(lab.settings.runs_dir, after_seconds=5)
+    shown = words(ana.opens(f"/xray?run={going.run_id}"))
+    assert "has not ended yet; its adapter can be X-rayed then. Shown is r=8 nf4-dq on tiny-random." in shown
+    going.emit("failed", step=3, cause="killed", what="Killed.", do_next="Start again.")
+    assert "has no adapter to X-ray. Shown is" in words(ana.opens(f"/xray?run={going.run_id}"))
+    assert "to X-ray. Shown is" not in words(ana.opens(f"/xray?run={run.run_id}"))
