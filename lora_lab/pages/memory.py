@@ -17,7 +17,7 @@ from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS, GpuModel
 from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part
+from lora_lab.pages.shared_parts import problem_part, trouble_part
 from lora_lab.papers.published_memory import published_memory
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.runs.measured_cells import measured_cells
@@ -57,7 +57,7 @@ class MemoryPage:
             "lora_lab/memory/memory.html",
             tabs=tabs(MEMORY, "Will it fit?", query),
             fields=fields,
-            trouble=_trouble(problems),
+            trouble=trouble_part(problems, do_next="The form has the usual value instead."),
             models=memory_form.model_groups(own),
             choices=memory_form.CHOICES,
             labels=memory_form.LABELS,
@@ -195,12 +195,6 @@ class MemoryPage:
             fields=fields,
             labels={name: dict(choices)[fields[name]] for name, choices in memory_form.CHOICES.items()},
         )
-
-
-def _trouble(problems: list[str]) -> Markup:
-    if not problems:
-        return NO_HTML
-    return problem_part(LearnerError(" ".join(problems), do_next="The form has the usual value instead."))
 
 
 def _refused(problem: Markup) -> dict[str, Markup]:

@@ -1,6 +1,6 @@
 """What the forms of Lab and Grid share: the parts that a poll or an upload renders again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,9 @@ from study.text.templates import render
 from study.web import form_event
 from study.web.frame import Reply
 
+LONGEST_NAME = 60
+"""An address may be written by anyone, so the name of a run in it is cut where it is said."""
+
 
 def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
     """Return name and address of the run that a view belongs to; None when there is no such run."""
@@ -39,10 +42,17 @@ def data_part(lab: Lab, chosen: str) -> Markup:
 
 
 def worker_part(lab: Lab) -> Markup:
-    """Render the device and its number type, or the worker's progress at starting."""
+    """Render the device and its number type, or the worker's progress at starting.
+
+    A worker also starts after every run. Nothing waits for that one, so it is not shown: the page would move
+    under whoever reads a result.
+    """
+    state = lab.engine.worker_state()
+    waited_for = not state["device"] or state["total_bytes"] or lab.engine.current() or lab.engine.waiting()
     return render(
         "lora_lab/shared/worker.html",
-        state=lab.engine.worker_state(),
+        state=state,
+        waited_for=waited_for,
         device=lab.home.device(),
         kept=lab.home.number_type(),
         types=COMPUTE_TYPES,
@@ -111,6 +121,20 @@ def _number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 def problem_part(error: LearnerError) -> Markup:
     return render("lora_lab/shared/problem.html", error=error)
+
+
+def trouble_part(problems: Sequence[str], *, do_next: str) -> Markup:
+    """Render what is wrong in an address, which may be old or typed by hand; nothing without problems."""
+    return problem_part(LearnerError(" ".join(problems), do_next=do_next)) if problems else NO_HTML
+
+
+def say_gone(lab: Lab, run_ids: Iterable[str]) -> list[str]:
+    """Say of each run that an address names whether it is gone; nothing of those that are there."""
+    return [
+        f"The run {run_id[:LONGEST_NAME]} isn't here any more."
+        for run_id in dict.fromkeys(run_ids)
+        if run_id and lab.find_run(run_id) is None
+    ]
 
 
 FILE_ACTS = ("upload", "stop-reading", "set-aside-data")

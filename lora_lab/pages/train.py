@@ -14,6 +14,7 @@ from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
+from lora_lab.pages.ended_runs import EndedRuns
 from lora_lab.pages.shared_parts import (
     FILE_ACTS,
     WORKER_ACTS,
@@ -21,13 +22,14 @@ from lora_lab.pages.shared_parts import (
     file_act,
     is_for_another_machine,
     problem_part,
+    say_gone,
+    trouble_part,
     worker_act,
     worker_part,
 )
 from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
-from lora_lab.runs.folder import delete_run
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
@@ -36,8 +38,8 @@ from lora_lab.settings.run_form import (
     check_ready,
     format_value,
     missing_name,
+    read_address,
     read_presets,
-    spec_of_address,
     spec_of_form,
 )
 from lora_lab.settings.urls import LAB, ORIGIN, compare_address, origin_fields, with_origin
@@ -47,7 +49,6 @@ from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.base.set_aside import set_aside
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards
 from study.text.templates import render
@@ -58,7 +59,7 @@ from study.web.security.access import role_of
 
 LEARNERS_MAY = (
     "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",
-    "start", "stop",
+    "start", "again", "stop",
 )  # fmt: skip
 """Beyond what changes nothing for others: to start and stop a ready experiment within one's share."""
 
@@ -74,12 +75,13 @@ class LabPage:
         self._predictions = Predictions(context=context, lab=lab, ask_for_cards=ask_for_cards)
         self._panel = RunPanel(lab, self._predictions)
         self._parts = SettingParts(lab, self._predictions)
+        self._ended = EndedRuns(context, lab, self._panel, self._parts)
 
     def load(self, request: gr.Request) -> Markup:
         """Render the page for the setting and run that the address names."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
-        return self._page(spec_of_address(visit.query), visit)
+        return self._page(visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self._context, request, event)
@@ -98,6 +100,8 @@ class LabPage:
                 return self._polled(event, visit)
             case "start":
                 return self._started(event, visit, learner=_learner(visit, request))
+            case "again":
+                return self._ended.start_again(event, visit, learner=_learner(visit, request))
             case "stop":
                 self._check_stop(event, visit)
                 return self._stopped(event, visit)
@@ -110,15 +114,15 @@ class LabPage:
             case "read":
                 return self._read(event)
             case "merge":
-                return self._merged(event, visit)
+                return self._ended.merge(event, visit)
             case act if act in WORKER_ACTS:
                 return worker_act(self._lab, event)
             case "compare":
                 return {"goto": compare_address(form_event.read_fields(event, "runs"))}
             case "delete":
-                return self._deleted(event, visit)
+                return self._ended.delete(event, visit)
             case "set-aside":
-                return self._set_aside(visit)
+                return self._ended.set_damaged_aside(visit)
         raise form_event.unknown_act(event)
 
     # ---- the form and what it costs
@@ -135,9 +139,10 @@ class LabPage:
             found = self._parts.find(spec, asked_by=visit.reads_for)
             cost = self._parts.cost_of(spec, found, kept)
         except LearnerError as error:
-            return {"parts": no_figures(problem_part(error))}
+            return {"parts": {**no_figures(problem_part(error)), "confirm": NO_HTML}}
+        too_early = found is None and form_event.read_field(event, "too_early")
         return {
-            "parts": {**cost, "confirm": NO_HTML},
+            "parts": {**cost, "confirm": _say_still_reading(spec) if too_early else NO_HTML},
             "url": self._address(spec, visit),
             "then": "draw",
             "say": found.in_short if found else "",
@@ -236,6 +241,15 @@ class LabPage:
         if not visit.may_use_lab:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
+        being_read = form_event.read_field(event, "reading")
+        if being_read and self._lab.shape(spec.model, asked_by=visit.reads_for) is None:
+            return {
+                "parts": {
+                    **no_figures(render("lora_lab/shared/reading.html", model=spec.model)),
+                    "confirm": _say_still_reading(spec),
+                },
+                "say": f"The configuration of {spec.model} is still being read.",
+            }
         self._lab.home.shape(spec.model)
         if form_event.read_field(event, "sure") != "yes" and (asked := self._asked(spec)):
             return asked
@@ -255,6 +269,7 @@ class LabPage:
                 "stage": self._panel.stage_part(run, {"run": run.run_id}),
                 **self._parts.cost(spec, asked_by=visit.reads_for),
                 "confirm": NO_HTML,
+                "trouble": NO_HTML,  # it was about the address that the run's address replaces
             },
             "url": self._address(spec, visit, run.run_id),
             "say": "Run started." if not self._panel.count_ahead(run) else "Run queued.",
@@ -286,16 +301,6 @@ class LabPage:
             "parts": self._run_parts(event, visit),
             "focus": "#run",
         }
-
-    def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._lab.run(form_event.read_text(event, "run"))
-        current = self._lab.engine.current()
-        if current and not self._lab.run(current).state().ended:
-            raise LearnerError(
-                "A run is training, and merging would slow it.", do_next="Merge when it has ended."
-            )
-        self._lab.merge(run)
-        return {"say": "Merging.", "parts": self._run_parts(event, visit)}
 
     def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._panel.run_of(visit.query)
@@ -329,38 +334,11 @@ class LabPage:
         parts = self._panel.parts(run, replace(visit, query=query), narrow=form_fields.is_narrow(event))
         return {"parts": parts, "url": f"{LAB}?{urlencode(query)}"}
 
-    def _deleted(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._lab.run(form_event.read_text(event, "run"))
-        if not run.state().ended:
-            raise LearnerError("This run has not ended.", do_next="Stop it first.")
-        delete_run(run)
-        self._lab.forget(run.run_id)
-        query = {name: value for name, value in visit.query.items() if name != "run"}
-        shown = self._panel.run_of(query)
-        return {
-            "parts": {
-                **self._panel.parts(shown, visit, narrow=form_fields.is_narrow(event), whole=True),
-                "runs": self._panel.list_part(shown.run_id if shown else ""),
-                "stage": self._panel.stage_part(shown, query),
-            },
-            "url": with_origin(address_of(spec_of_address(query)), query),
-            "say": "Run deleted.",
-            "focus": "#runs-title",
-            "then": "draw",
-        }
-
-    def _set_aside(self, visit: Visit) -> Reply:
-        set_aside(self._lab.runs_and_damaged()[1], self._lab.settings.home)
-        run = self._panel.run_of(visit.query)
-        return {
-            "parts": {"runs": self._panel.list_part(run.run_id if run else "")},
-            "say": "Moved to set-aside/runs in the data folder.",
-            "focus": "#runs-title",
-        }
-
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, visit: Visit) -> Markup:
+    def _page(self, visit: Visit) -> Markup:
+        spec, problems = read_address(visit.query)
+        gone = say_gone(self._lab, [visit.query.get("run", "")])
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
@@ -373,6 +351,10 @@ class LabPage:
         return render(
             "lora_lab/lab/lab.html",
             tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
+            trouble=trouble_part(
+                gone, do_next="“Earlier runs”, at the end of this page, lists those that are."
+            )
+            + trouble_part(problems, do_next="The form has the usual value instead."),
             stage=self._panel.stage_part(run, visit.query),
             upload_limit=MAX_FILE_BYTES,
             run_limit=MAX_RUN_FILE_BYTES,
@@ -394,6 +376,11 @@ class LabPage:
             seen=self._parts.seen(spec),
             runs=self._panel.list_part(run.run_id if run else ""),
         )
+
+
+def _say_still_reading(spec: RunSpec) -> Markup:
+    """Render the answer to a press on Start before the model is known; it stays until its numbers come."""
+    return render("lora_lab/lab/still_reading.html", model=spec.model)
 
 
 def _learner(visit: Visit, request: gr.Request) -> str:

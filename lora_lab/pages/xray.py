@@ -7,12 +7,13 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.charts.run_view import full_name_of
+from lora_lab.charts.run_view import full_name_of, title_of
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import run_link
+from lora_lab.pages.shared_parts import run_link, say_gone, trouble_part
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
+from lora_lab.views.run_panel import describe_going
 from lora_lab.views.setting_plots import render_plot_part
 from lora_lab.views.tabs import tabs
 from lora_lab.xray import captions as told
@@ -49,8 +50,14 @@ class XrayPage:
         """Render the run that the address names, or the newest."""
         query = form_fields.query_of(request)
         status = self._service.read_status(query)
+        named = [query.get("run", ""), query.get("with", "")]
+        gone = say_gone(self._service.lab, named)
+        problems = [*gone, *filter(None, map(self._service.why_not, named))]
+        shown = f"Shown is {title_of(status.run.spec)}." if status else ""
+        going = self._service.find_going() if status is None else None
         return render(
             "lora_lab/xray/xray.html",
+            trouble=trouble_part(problems, do_next=shown),
             tabs=tabs(
                 XRAY,
                 "X-ray",
@@ -58,6 +65,7 @@ class XrayPage:
                 back=run_link(self._service.lab, status.run.run_id if status else ""),
             ),
             status=status,
+            going=describe_going(going) if going else None,
             runs=self._choices(status),
             parts=_render_parts(status, query, narrow=False) if status else {},
         )

@@ -17,6 +17,9 @@ _CASES: Mapping[Case, Mapping[str, Any]] = load_yaml(
     Path(__file__).with_name("failures.yaml").read_text("utf-8")
 )
 
+MAY_GO_WELL: frozenset[Cause] = frozenset({"killed", "disk", "crash"})
+"""Causes from outside a run: the same settings may go well another time."""
+
 SIGKILL = getattr(signal, "SIGKILL", 9)  # Windows has no such name
 
 OUT_OF_MEMORY = (
@@ -93,13 +96,14 @@ def describe_early_end(
 ) -> Failure:
     """Describe a worker process that ended without reporting why; `last_lines` are None without a log."""
     if exit_code in (-SIGKILL, 128 + SIGKILL):
+        smaller = _list_smaller(spec)
         return Failure(
             cause="killed",
             what=(
                 f"The training process was killed from outside after step {step}; "
                 f"if nobody did that, the system probably ran out of memory. {_say_kept(saved_step)}"
             ),
-            do_next=f"Start again. If it happens again: {_list_smaller(spec)}",
+            do_next=f"Start again. If it happens again, {smaller[0].lower()}{smaller[1:]}",
         )
     if says_out_of_memory(last_lines or ""):
         return describe_out_of_memory(spec, step=step + 1, saved_step=saved_step)

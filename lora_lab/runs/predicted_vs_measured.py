@@ -6,6 +6,7 @@ from typing import Literal
 
 from lora_lab.data.batches import RowSize, row_from
 from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import RunState
 from lora_lab.spec import Compute, RunSpec
 
 
@@ -48,7 +49,7 @@ def read_measured(run: RunFolder) -> MeasuredPeak | None:
     if not state.ended or state.started is None or state.peak_bytes <= 0:
         return None
     row = row_from(state.started["row"])
-    if max(step["tokens"] for step in state.steps) < row.tokens:
+    if not may_have_met_heaviest(state):
         return None
     device = state.started["device"]
     return MeasuredPeak(
@@ -61,6 +62,16 @@ def read_measured(run: RunFolder) -> MeasuredPeak | None:
         row=row,
         steps=len(state.steps),
     )
+
+
+def may_have_met_heaviest(state: RunState) -> bool:
+    """Return whether a step had as many tokens as the heaviest row of all planned steps, which the computed
+    peak is for. A run that was stopped, or that failed, may have ended before it.
+    """
+    if state.started is None:
+        return False
+    heaviest = row_from(state.started["row"])
+    return any(step["tokens"] >= heaviest.tokens for step in state.steps)
 
 
 def select_comparable(

@@ -55,21 +55,33 @@ def check_ready(spec: RunSpec) -> None:
 
 
 def spec_of_address(query: Mapping[str, str]) -> RunSpec:
+    """Parse the setting of an address, as `read_address` does, without what was wrong in it."""
+    return read_address(query)[0]
+
+
+def read_address(query: Mapping[str, str]) -> tuple[RunSpec, list[str]]:
     """Parse the setting of an address: a preset, single fields over it, or the first preset.
 
-    An address may be typed by hand, so this never raises: an unreadable field keeps the preset's value.
+    An address may be typed by hand, so this never raises: an unreadable field keeps the preset's value. Also
+    returns what was wrong, one sentence each.
     """
-    chosen = next(
-        (preset for preset in read_presets() if preset.id == query.get("preset")), read_presets()[0]
-    )
-    values: dict[str, Any] = asdict(chosen.spec)
+    problems = []
+    chosen = next((preset for preset in read_presets() if preset.id == query.get("preset")), None)
+    if chosen is None and query.get("preset"):
+        ids = ", ".join(preset.id for preset in read_presets())
+        problems.append(f"preset={_cut(query['preset'])} can't be used: a preset must be one of {ids}.")
+    values: dict[str, Any] = asdict((chosen or read_presets()[0]).spec)
     for name in NAMES:
         if name in query:
             try:
                 values[name] = getattr(spec_from({**values, name: query[name]}), name)
-            except LearnerError:
-                continue
-    return RunSpec(**values)
+            except LearnerError as error:
+                problems.append(f"{name}={_cut(query[name])} can't be used: {_cut(error.what, 300)}")
+    return RunSpec(**values), problems
+
+
+def _cut(text: str, longest: int = 40) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def address_of(spec: RunSpec, *, run_id: str = "") -> str:

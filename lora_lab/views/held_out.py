@@ -1,9 +1,9 @@
-"""What a held-out loss can't say: too few examples for a verdict, rows learnt by heart, one seed."""
+"""What a held-out loss says and can't say: harm and guessing, too few examples, rows learnt by heart."""
 
 import math
 
 from lora_lab.runs.state import RunState
-from lora_lab.spec import RunSpec
+from lora_lab.spec import TINY_MODEL, RunSpec
 
 FEW_EXAMPLES = 10
 """Below this number of held-out examples, one of them moves their mean loss by a tenth or more."""
@@ -14,7 +14,42 @@ FAR_BELOW = 0.25
 CLEARLY_BETTER = 1.2
 """From here on, right tokens of held-out answers are so many times as likely that training helped."""
 
+SURE_RISE = 2.0
+"""A rise of the loss, in nats, that is harm on however few examples: right tokens are e^2 = 7 times rarer."""
+
+NEAR_GUESSING = 0.1
+"""The distance in nats within which a loss counts as that of guessing."""
+
 LAST_STEPS = 3
+
+
+def did_harm(spec: RunSpec, state: RunState) -> bool:
+    """Return whether the held-out loss ended clearly above the base model's. An untrained model has nothing
+    that training could harm.
+    """
+    before, after = state.loss_before, state.loss_after
+    if before is None or after is None or spec.model == TINY_MODEL or not math.isfinite(before):
+        return False
+    if not math.isfinite(after):
+        return True
+    return after - before >= (SURE_RISE if say_too_few(state) else math.log(CLEARLY_BETTER))
+
+
+def say_guessing(loss: float, vocab: int) -> str:
+    """Say that a loss is that of guessing: ln(vocab), when each of `vocab` tokens is as likely as any other.
+
+    Empty for a lower loss, and for a vocabulary that is not known (0).
+    """
+    guessing = math.log(vocab) if vocab else math.inf
+    if loss < guessing - NEAR_GUESSING:
+        return ""
+    if loss <= guessing + NEAR_GUESSING:
+        return (
+            f"That is the loss of guessing, {guessing:.2f} = ln {vocab:,}: the model has lost what it knew."
+        )
+    return (
+        f"That is above the loss of guessing, {guessing:.2f} = ln {vocab:,}: the model has lost what it knew."
+    )
 
 
 def say_too_few(state: RunState) -> str:

@@ -11,7 +11,7 @@ from lora_lab.settings.grid import grid_from
 from lora_lab.settings.grid_form import address_of_grid
 from lora_lab.settings.run_form import address_of
 from lora_lab.spec import BITS_LABELS, OWN_DATA, STEPS_LIMITS, TARGET_SETS, TINY_MODEL, Bits, RunSpec
-from lora_lab.views.held_out import CLEARLY_BETTER, say_by_heart, say_too_few
+from lora_lab.views.held_out import CLEARLY_BETTER, did_harm, say_by_heart, say_guessing, say_too_few
 
 MUCH, SAME = 2.0, 1.05
 """Factors of a right token's probability from which a change is called much, or any at all."""
@@ -41,8 +41,13 @@ class Experiment:
     address: str
 
 
-def outcome_of(spec: RunSpec, state: RunState, samples: Sequence[Mapping[str, Any]]) -> Outcome | None:
-    """Say what the run's losses and answers mean; None unless its held-out loss was measured twice."""
+def outcome_of(
+    spec: RunSpec, state: RunState, samples: Sequence[Mapping[str, Any]], *, vocab: int = 0
+) -> Outcome | None:
+    """Say what the run's losses and answers mean; None unless its held-out loss was measured twice.
+
+    `vocab` is the number of tokens that the model knows, which decides the loss of guessing; 0 if unknown.
+    """
     before, after = state.loss_before, state.loss_after
     if before is None or after is None or not (math.isfinite(before) and math.isfinite(after)):
         return None
@@ -57,7 +62,8 @@ def outcome_of(spec: RunSpec, state: RunState, samples: Sequence[Mapping[str, An
     if spec.data != OWN_DATA:
         one = state.held_out_examples == 1
         whose = "the answer of your held-out example" if one else "your examples' answers"
-    said = (f"{steps} {_predicts(before - after, whose)}", say_by_heart(state), say_too_few(state))
+    guessing = say_guessing(after, vocab) if did_harm(spec, state) else ""
+    said = (f"{steps} {_predicts(before - after, whose)}", guessing, say_by_heart(state), say_too_few(state))
     return Outcome(sentence=" ".join(filter(None, said)), answers=_answers(samples))
 
 
@@ -123,29 +129,55 @@ def next_experiment(
 ) -> Experiment | None:
     """Choose the first comparison that has not been run yet: one setting changed, all else equal.
 
-    When all have, a grid over seeds is next; None for a run that measured no held-out loss.
+    When all have, a grid over seeds is next; None for a run that measured no held-out loss. After harm the
+    learning rate comes first: nothing is learnt from another setting at a rate that is too high.
     """
     if state.loss_before is None or state.loss_after is None:
         return None
-    for changed, title, reason in _candidates(spec, worse=state.loss_after > state.loss_before):
+    harm = did_harm(spec, state)
+    too_fast = harm and spec.learning_rate > RunSpec.learning_rate
+    found = _lower_rates(spec) if harm else _slower(spec) if state.loss_after > state.loss_before else []
+    for changed, title, reason in [*found, *([] if too_fast else _candidates(spec))]:
         if changed not in tried:
             address = address_of(changed)
             expected = f"{'&' if '?' in address else '?'}expect={run_id}"
             return Experiment(
                 title=f"{title}: what do you expect?", reason=reason, address=address + expected
             )
-    return _over_seeds(spec)
+    return _over_seeds(replace(spec, learning_rate=RunSpec.learning_rate) if too_fast else spec)
 
 
-def _candidates(spec: RunSpec, *, worse: bool) -> list[tuple[RunSpec, str, str]]:
+_Candidate = tuple[RunSpec, str, str]
+"""A changed run, the title of its button, and the reason to try it."""
+
+
+def _lower_rates(spec: RunSpec) -> list[_Candidate]:
+    """Return what to try after harm: the usual learning rate, and a tenth of it, or of a lower one."""
+    usual = RunSpec.learning_rate
+    tenth = float(f"{min(spec.learning_rate, usual) / 10:.2g}")
+    rates = [(usual, "The form's usual learning rate")] if spec.learning_rate > usual else []
+    rates.append((tenth, "A tenth of the usual learning rate" if rates else "A tenth of the learning rate"))
+    return [
+        (
+            replace(spec, learning_rate=rate),
+            f"Now a learning rate of {rate:g}, same seed",
+            f"Training did harm. {name} shows whether the steps were too large.",
+        )
+        for rate, name in rates
+    ]
+
+
+def _slower(spec: RunSpec) -> list[_Candidate]:
+    slower = float(f"{spec.learning_rate / LONGER:.2g}")
+    return [(
+        replace(spec, learning_rate=slower),
+        f"Now a learning rate of {slower:g}, same seed",
+        "The held-out loss rose. A quarter of the learning rate shows whether the steps were too large.",
+    )]  # fmt: skip
+
+
+def _candidates(spec: RunSpec) -> list[_Candidate]:
     found = []
-    if worse:
-        slower = float(f"{spec.learning_rate / LONGER:.2g}")
-        found.append((
-            replace(spec, learning_rate=slower),
-            f"Now a learning rate of {slower:g}, same seed",
-            "The held-out loss rose. A quarter of the learning rate shows whether the steps were too large.",
-        ))  # fmt: skip
     rank = SMALL_RANK if spec.rank > SMALL_RANK else USUAL_RANK
     share = f"1/{spec.rank} of the" if rank == SMALL_RANK else f"{USUAL_RANK} times the"
     found.append((

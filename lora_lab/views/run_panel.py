@@ -12,13 +12,15 @@ from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.predictions.run_predictions import Predictions, say_guess
+from lora_lab.runs.failures import MAY_GO_WELL
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
+from lora_lab.runs.predicted_vs_measured import may_have_met_heaviest
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import RunSpec
-from lora_lab.views.held_out import trains_on_same_rows
+from lora_lab.views.held_out import did_harm, trains_on_same_rows
 from lora_lab.views.outcome import next_experiment, outcome_of
 from study.base.html import NO_HTML
 from study.ports.context import Visit
@@ -126,6 +128,7 @@ class RunPanel:
             "curves": curves,
             "zoomed": window is not None,
             "same_rows": trains_on_same_rows(spec, state),
+            "harm": state.ended and did_harm(spec, state),
             "ahead": self.count_ahead(run),
             "has_adapter": run.has_adapter,
         }
@@ -152,11 +155,16 @@ class RunPanel:
     def _outcome_part(self, run: RunFolder, state: RunState, tried: Iterable[RunSpec]) -> Markup:
         """Render what the run means, predicted against measured, and what to do next."""
         spec = run.spec
+        shape = self._lab.known_shape(spec.model)
+        vocab = shape.vocab if shape else 0
         return render(
             "lora_lab/lab/run_outcome.html",
             run=run,
             state=state,
-            outcome=outcome_of(spec, state, run.samples()) if state.ended else None,
+            spec=spec,
+            may_go_well=state.failure is not None and state.failure.get("cause") in MAY_GO_WELL,
+            met_heaviest=may_have_met_heaviest(state),
+            outcome=outcome_of(spec, state, run.samples(), vocab=vocab) if state.ended else None,
             next=next_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
             again=address_of(spec),
             has_adapter=run.has_adapter,
@@ -176,23 +184,10 @@ class RunPanel:
         going = run is not None and stage == "setup" and not state.ended
 
         def make() -> dict[str, Markup]:
-            elsewhere = self._elsewhere(run) if run is not None and going else None
+            elsewhere = describe_going(run) if run is not None and going else None
             return {"stage": render("lora_lab/lab/stage.html", stage=stage, elsewhere=elsewhere)}
 
         return self._once(("stage", stage, run.run_id if run else ""), (going, _Same([state])), make)["stage"]
-
-    def _elsewhere(self, run: RunFolder) -> dict[str, Any]:
-        state = run.state()
-        done, steps = len(state.steps), run.spec.steps
-        trained = f"its {steps} steps" if done == steps else f"{done} of its {steps} steps"
-        return {
-            "title": run_view.title_of(run.spec),
-            "trained": trained if state.status == "finishing" else "",
-            "doing": state.doing,
-            "step": done,
-            "steps": steps,
-            "address": address_of(run.spec, run_id=run.run_id),
-        }
 
     def list_part(self, shown: str) -> Markup:
         """Render the newest runs, with the one whose id is `shown` marked."""
@@ -233,6 +228,21 @@ class _Same(list[RunState]):
 
 def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
     return render(f"lora_lab/lab/{name.replace('-', '_')}.html", **values)
+
+
+def describe_going(run: RunFolder) -> dict[str, Any]:
+    """Return what lab/going.html says of a run in progress: its title, how far it is, and its address."""
+    state = run.state()
+    done, steps = len(state.steps), run.spec.steps
+    trained = f"its {steps} steps" if done == steps else f"{done} of its {steps} steps"
+    return {
+        "title": run_view.title_of(run.spec),
+        "trained": trained if state.status == "finishing" else "",
+        "doing": state.doing,
+        "step": done,
+        "steps": steps,
+        "address": address_of(run.spec, run_id=run.run_id),
+    }
 
 
 def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> LastRun | None:

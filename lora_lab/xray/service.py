@@ -108,6 +108,21 @@ class XrayService:
         found = (run for run in self.lab.runs() if run.state().ended and run.has_adapter)
         return [run for run, _ in zip(found, range(LISTED), strict=False)]
 
+    def find_going(self) -> RunFolder | None:
+        """Return the run in progress, else the one that has waited longest; None when none is to come."""
+        current = self.lab.find_run(self.lab.engine.current() or "")
+        to_come = [current] if current else [run for run in self.lab.runs() if not run.state().ended]
+        return to_come[-1] if to_come else None
+
+    def why_not(self, run_id: str) -> str:
+        """Say why a run can't be X-rayed; empty for one that can be, and for one that is gone."""
+        run = self.lab.find_run(run_id)
+        if run is None or self._named(run_id):
+            return ""
+        if not run.state().ended:
+            return f"The run {title_of(run.spec)} has not ended yet; its adapter can be X-rayed then."
+        return f"The run {title_of(run.spec)} has no adapter to X-ray."
+
     def read_status(self, query: Mapping[str, str]) -> XrayStatus | None:
         """Build the view of the named run, else of the newest; None without any run."""
         run = self._named(query.get("run", "")) or next(iter(self.runs()), None)

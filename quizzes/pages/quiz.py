@@ -224,7 +224,8 @@ class QuizPage:
         self, visit: Visit, *, shared: QuizChoice | None = None, done: QuestionDone | None = None
     ) -> Markup:
         operations, profile_id = self.exercise.operations, visit.profile.id
-        concept = visit.query.get("concept", "")
+        named = visit.query.get("concept", "")
+        concept = named if named in self.context.concepts.by_id else ""
         return render(
             "quizzes/quiz/choose.html",
             done=done,
@@ -241,6 +242,7 @@ class QuizPage:
             shared=shared,
             concept=concept,
             concept_name=self.context.concepts.name(concept) if concept else "",
+            unknown_concept="" if concept else named[:120],
             asked_topic=visit.query.get("topic", ""),
             open_quiz=self.exercise.open_quiz(visit),
             returning=len(operations.due(profile_id, now=visit.now)),

@@ -74,7 +74,7 @@ def test_a_killed_worker_is_a_failed_run_with_cause_and_next_action(rough_day: R
     assert f"killed from outside after step {len(state.steps)}" in state.failure["what"]
     assert "probably ran out of memory" in state.failure["what"]
     assert "your settings are kept" in state.failure["what"]
-    assert state.failure["do_next"].startswith("Start again. If it happens again: Try")
+    assert state.failure["do_next"].startswith("Start again. If it happens again, try")
 
 
 def test_the_run_after_a_killed_one_works(rough_day: RoughDay) -> None:

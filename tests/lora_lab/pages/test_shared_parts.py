@@ -77,6 +77,23 @@ def test_a_worker_that_did_not_start_is_started_again(
     assert started == [True]
 
 
+def test_a_worker_that_starts_after_a_run_is_shown_only_when_something_waits_for_it(
+    ana: Visitor[LabPage | GridPage], lab: Lab
+) -> None:
+    lab.home.write_worker_state(state="ready", device=run_builders.DEVICE)
+    ready = ana.sends("poll")["parts"]["worker"]
+    for doing in ("Starting the training worker", "Loading the model", "Warming up"):
+        lab.home.write_worker_state(state="preparing", text=doing)
+        assert "".join(ana.sends("poll")["parts"]["worker"].split()) == "".join(ready.split())
+    lab.home.write_worker_state(state="preparing", text="Downloading", done_bytes=1, total_bytes=10**7)
+    assert "Downloading" in part(ana.sends("poll"), "worker")
+
+    lab.engine.submit(LIGHT, lab.uploads.find(LIGHT.data), now=run_builders.NOW)
+
+    lab.home.write_worker_state(state="preparing", text="Warming up")
+    assert "Warming up …" in part(ana.sends("poll"), "worker")
+
+
 def test_costs_for_another_device_are_computed_anew(ana: Visitor[LabPage | GridPage], lab: Lab) -> None:
     device = {**run_builders.DEVICE, "type": "cuda", "id": "cuda:0"}
     lab.home.write_worker_state(state="ready", device=device | {"name": "Small card"})

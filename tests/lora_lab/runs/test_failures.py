@@ -146,6 +146,10 @@ def test_a_closed_app_is_said_and_offers_a_new_start() -> None:
     assert failure.do_next == "Start it again with the same settings."
 
 
+def test_what_to_try_after_a_second_kill_reads_as_one_sentence() -> None:
+    assert "Start again. If it happens again, try " in ended(-signal.SIGKILL).do_next
+
+
 def test_no_failure_scolds_or_shouts() -> None:
     everyone = [
         failures.describe_out_of_memory(HEAVY, step=1, saved_step=0),

@@ -10,8 +10,8 @@ from lora_lab.lab import Lab
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import RunState
-from lora_lab.spec import RunSpec
-from lora_lab.views.held_out import FEW_EXAMPLES, say_by_heart, say_too_few, trains_on_same_rows
+from lora_lab.spec import TINY_MODEL, RunSpec
+from lora_lab.views.held_out import FEW_EXAMPLES, did_harm, say_by_heart, say_too_few, trains_on_same_rows
 from lora_lab.views.outcome import outcome_of
 from lora_lab.views.run_panel import RunPanel
 from study.ports.context import Context, find_visit
@@ -96,3 +96,39 @@ def test_the_panel_says_which_rows_a_step_is_on_and_of_which_file(context: Conte
     cards = panel.parts(run_builders.finished(lab.settings.runs_dir), visit, narrow=False)
     assert "jumps because each step trains on different examples" in words(cards["run-curves"])
     assert "on 20 examples that were not trained on." in words(cards["run-outcome"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "examples", "harm"),
+    [
+        (4.55, 10.8, 20, True),
+        (4.0, 4.3, 20, True),
+        (4.0, 4.1, 20, False),
+        (4.0, 3.0, 20, False),
+        (4.0, float("nan"), 20, True),
+        (3.5, 3.95, 1, False),
+        (3.5, 10.8, 1, True),
+    ],
+)
+def test_a_held_out_loss_that_ends_clearly_above_the_base_models_is_harm(
+    before: float, after: float, examples: int, harm: bool
+) -> None:
+    state = RunState(loss_before=before, loss_after=after, held_out_examples=examples)
+    assert did_harm(RunSpec(), state) is harm
+    assert did_harm(RunSpec(model=TINY_MODEL), state) is False
+    assert did_harm(RunSpec(), RunState(loss_before=before)) is False
+
+
+def test_a_run_that_did_harm_is_not_praised(context: Context, lab: Lab) -> None:
+    panel = RunPanel(lab, Predictions(context=context, lab=lab, ask_for_cards=lambda *_, **__: 0))
+    visit = find_visit(context, browser_id="b1", query={})
+    run = run_builders.training(lab.settings.runs_dir, RunSpec(steps=5, learning_rate=50), steps=5)
+    run.emit("evaluated", loss_before=4.55, loss_after=10.8, examples=20)
+    run.emit("finished", step=5)
+    parts = panel.parts(run, visit, narrow=False)
+    assert "status-finished" not in parts["run-head"]
+    assert "Finished: training did harm" in words(parts["run-head"])
+    assert "jumps" not in words(parts["run-curves"])
+    assert "look at the held-out loss" in words(parts["run-curves"])
+    assert "the loss of guessing, 10.80 = ln 49,152" in words(parts["run-outcome"])
+    assert "Now a learning rate of 0.002, same seed" in words(parts["run-outcome"])

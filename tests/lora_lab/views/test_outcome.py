@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from lora_lab.runs.state import RunState
+from lora_lab.settings.run_form import spec_of_address
 from lora_lab.spec import TINY_MODEL, RunSpec, Variant
 from lora_lab.views.outcome import at_rank, holds, next_experiment, outcome_of
 from tests.lora_lab import run_builders
@@ -114,9 +116,49 @@ def test_the_next_experiment_changes_one_thing_and_was_not_run_before() -> None:
 
 
 def test_a_loss_that_rose_asks_about_the_learning_rate_first() -> None:
-    found = next_experiment(SPEC, ended(3.0, 3.4), "a-run", [SPEC])
+    found = next_experiment(SPEC, ended(3.0, 3.1), "a-run", [SPEC])
     assert found is not None
     assert "learning_rate=0.0005" in found.address
+
+
+@pytest.mark.parametrize(
+    ("rate", "offered"),
+    [(50.0, ["", "0.0002"]), (0.004, ["", "0.0002"]), (0.002, ["0.0002"]), (0.0005, ["5e-05"])],
+)
+def test_after_harm_the_usual_learning_rate_comes_next_or_a_tenth(rate: float, offered: list[str]) -> None:
+    spec = replace(SPEC, learning_rate=rate)
+    tried = [spec]
+    for rates in offered:  # an address omits the usual rate
+        found = next_experiment(spec, ended(4.55, 10.8), "a-run", tried)
+        assert found is not None
+        asked = spec_of_address(dict(parse_qsl(urlsplit(found.address).query)))
+        assert asked == replace(spec, learning_rate=float(rates or RunSpec.learning_rate))
+        assert "Training did harm." in found.reason
+        tried.append(asked)
+
+
+def test_no_other_setting_is_tried_at_a_learning_rate_that_did_harm() -> None:
+    spec = replace(SPEC, learning_rate=50)
+    tried = [replace(spec, learning_rate=rate) for rate in (50, RunSpec.learning_rate, 2e-4)]
+    found = next_experiment(spec, ended(4.55, 10.8), "a-run", tried)
+    assert found is not None
+    assert found.address.startswith("/grid?")
+    assert "learning_rate=50" not in found.address
+
+
+def test_a_loss_near_the_logarithm_of_the_vocabulary_is_said_to_be_guessing() -> None:
+    for after, said in (
+        (10.8, "That is the loss of guessing, 10.80 = ln 49,152"),
+        (14.0, "That is above the loss of guessing, 10.80 = ln 49,152"),
+        (9.0, ""),
+    ):
+        outcome = outcome_of(SPEC, ended(4.55, after), [], vocab=49_152)
+        assert outcome is not None
+        assert said in outcome.sentence
+        assert ("guessing" in outcome.sentence) is bool(said)
+    unknown = outcome_of(SPEC, ended(4.55, 10.8), [])
+    assert unknown is not None
+    assert "guessing" not in unknown.sentence
 
 
 @pytest.mark.parametrize("variant", ["lora", "rslora"])

@@ -280,3 +280,12 @@ def test_checks_with_the_same_number_are_listed_once(page: QuizPage, now: dateti
     html = page.exercise.explained(record, question, None)
     assert words(html).count("Checked, computed here: 2") == 1
     assert html.count('<details class="source computed">') == 1
+
+
+def test_a_concept_that_is_not_here_is_said_to_be_unknown(page: QuizPage) -> None:
+    shown = words(page.load(opened("b1", query="concept=nope")))
+    assert "The concept “nope” isn't here. A quiz asks about any concept instead." in shown
+    assert "Questions about nope" not in shown
+    known = words(page.load(opened("b1", query="concept=lora-rank")))
+    assert f"Questions about {page.context.concepts.name('lora-rank')}" in known
+    assert "isn't here" not in known

@@ -14,6 +14,7 @@ from lora_lab.settings.run_form import read_presets
 from study.base.errors import LearnerError
 from study.io import separate_reading
 from study.web.security.middleware import COOKIE
+from tests.lora_lab import run_builders
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, part
 from tests.study.io import readers
@@ -63,6 +64,17 @@ def test_a_learner_stops_own_runs_only(ana: Visitor, lab: Lab) -> None:
     ben.sends("stop", run=bens)
     assert lab.engine.waiting() == [owners]
     ana.sends("stop", run=owners)
+
+
+def test_a_learner_starts_a_failed_ready_experiment_again_within_the_share(ana: Visitor, lab: Lab) -> None:
+    ready = run_builders.failed(lab.settings.runs_dir, read_presets()[0].spec)
+    other = run_builders.failed(lab.settings.runs_dir, replace(LIGHT, rank=9), after_seconds=1)
+    ben = learner_on(ana)
+    ben.sends("again", run=ready.run_id)
+    (fresh,) = lab.engine.waiting()
+    assert lab.engine.learner_of(fresh)
+    with pytest.raises(LearnerError, match="only the owner trains"):
+        ben.sends("again", run=other.run_id)
 
 
 def test_learners_take_turns_where_the_lab_is_open_to_all(ana: Visitor, lab: Lab) -> None:

@@ -19,7 +19,7 @@ from study.base.units import as_count
 from study.ports.context import Context
 from tests.lora_lab import run_builders
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor
-from tests.visits import words
+from tests.visits import build_event, primary, words
 
 
 def stage_of(html: str) -> str:
@@ -142,11 +142,59 @@ def test_a_run_that_shared_its_steps_shows_the_peak_of_all_as_that(ana: Visitor,
     assert "Memory of 3 runs side by side" in html
 
 
+@pytest.mark.parametrize(("tokens", "said"), [(39, "had not come"), (40, "may not have come")])
+def test_a_run_that_ended_early_says_that_the_computed_peak_is_for_a_batch_to_come(
+    ana: Visitor, lab: Lab, tokens: int, said: str
+) -> None:
+    run = run_builders.queued(lab.settings.runs_dir)
+    run_builders.emit_started(run, predicted_bytes=1_005_000)
+    run_builders.emit_step(run, 1, tokens=tokens, live_bytes=700_000, peak_bytes=990_000)
+    run.emit("stopped", step=1)
+    assert (
+        "measured 990 kB, computed 1.00 MB for the heaviest of its 20 planned batches, "
+        f"which {said} when the run ended after step 1." in words(ana.opens(f"/lab?run={run.run_id}"))
+    )
+
+
+@pytest.mark.parametrize("ending", ["finished", "stopped"])
+def test_a_peak_as_computed_is_the_same_to_the_byte(ana: Visitor, lab: Lab, ending: str) -> None:
+    run = run_builders.queued(lab.settings.runs_dir)
+    run_builders.emit_started(run, predicted_bytes=990_000)
+    run_builders.emit_step(run, 1, live_bytes=700_000, peak_bytes=990_000)
+    run.emit(ending, step=1)
+    shown = words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "measured 990 kB, computed 990 kB: the same to the byte." in shown
+
+
 def test_a_failed_run_says_what_happened_and_what_to_try(ana: Visitor, lab: Lab) -> None:
     run = run_builders.failed(lab.settings.runs_dir)
     shown = words(ana.opens(f"/lab?run={run.run_id}"))
     assert "The process was killed. Start again." in shown
     assert f"/lab/runs/{run.run_id}/adapter.zip" not in shown
+
+
+def test_a_failed_run_that_may_go_well_is_started_again_by_a_button(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.failed(lab.settings.runs_dir)
+    html = str(ana.sends("poll", query=f"?run={run.run_id}")["parts"]["run-outcome"])
+    assert primary(html) == ["Start the same settings again"]
+    reply = ana.page.act(build_event(html, "again"), ana)
+    (fresh,) = lab.engine.waiting()
+    assert lab.run(fresh).spec == run.spec
+    assert f"run={fresh}" in reply["goto"]
+
+
+def test_a_failed_run_that_would_fail_again_has_no_such_button(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.training(lab.settings.runs_dir)
+    run.emit("failed", step=3, cause="non-finite", what="Not a number.", do_next="Lower the learning rate.")
+    assert 'data-act="again"' not in ana.opens(f"/lab?run={run.run_id}")
+
+
+def test_a_run_that_may_not_fit_is_not_started_again_before_it_is_confirmed(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.failed(lab.settings.runs_dir)
+    device = {**run_builders.DEVICE, "memory_bytes": 1000}
+    lab.home.write_worker_state(state="ready", device=device)
+    assert ana.sends("again", run=run.run_id)["goto"] == "/lab?model=tiny-random&steps=20"
+    assert lab.engine.waiting() == []
 
 
 def test_runs_are_listed_newest_first_and_open_again(ana: Visitor, lab: Lab) -> None:

@@ -6,6 +6,7 @@ from threading import Barrier
 
 import pytest
 
+from lora_lab.engine.shape_jobs import ShapeJobs
 from lora_lab.lab import Lab
 from lora_lab.pages.train import LabPage
 from lora_lab.settings.run_form import read_presets
@@ -159,6 +160,28 @@ def test_a_start_out_of_its_limits_is_said_once_where_the_cost_stands(ana: Visit
     reply = ana.sends("start", fields=fields_of(LIGHT, rank="0"))
     assert "rank must be 1 to 256, got 0" in part(reply, "cost")
     assert lab.runs() == []
+
+
+def test_a_start_while_the_model_is_being_read_is_answered(
+    ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ShapeJobs, "is_working", lambda *_, **__: True)
+    spec = replace(LIGHT, model="/tmp/nope")
+    said = "The configuration of /tmp/nope is still being read. Press Start again once its numbers are here."
+    reply = ana.sends("start", fields=fields_of(spec, reading="yes"))
+    assert part(reply, "confirm") == said
+    assert 'name="reading"' in reply["parts"]["cost"]
+    assert lab.runs() == []
+    pressed = fields_of(spec, too_early="yes")
+    assert part(ana.sends("change", fields=pressed), "confirm") == said  # each poll asks for one meanwhile
+    assert part(ana.sends("change", spec), "confirm") == ""
+
+    monkeypatch.setattr(ShapeJobs, "is_working", lambda *_, **__: False)
+
+    reply = ana.sends("change", fields=pressed)
+    assert "/tmp/nope could not be read" in part(reply, "cost")
+    assert part(reply, "confirm") == ""
+    assert part(ana.sends("change", fields=fields_of(LIGHT, too_early="yes")), "confirm") == ""
 
 
 def test_a_press_without_its_form_is_refused(ana: Visitor) -> None:

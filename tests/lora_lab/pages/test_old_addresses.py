@@ -1,0 +1,108 @@
+"""An old address, or one typed by hand, opens its page, which says in a line what of it can't be shown."""
+
+import pytest
+
+from lora_lab.lab import Lab
+from lora_lab.pages.compare import ComparePage
+from lora_lab.pages.train import LabPage
+from lora_lab.pages.xray import XrayPage
+from lora_lab.runs.folder import RunFolder
+from lora_lab.xray.service import XrayService
+from study.ports.context import Context
+from tests.lora_lab import run_builders
+from tests.lora_lab.pages import lab_visits
+from tests.visits import Visitor, primary, words
+
+GONE = "20260101-120000-abcd"
+
+
+@pytest.fixture
+def run(lab: Lab) -> RunFolder:
+    return run_builders.finished(lab.settings.runs_dir)
+
+
+@pytest.fixture
+def ana(context: Context, lab: Lab) -> lab_visits.Visitor:
+    return lab_visits.Visitor(LabPage(context, lab, ask_for_cards=lab_visits.asked))
+
+
+def test_a_run_that_was_deleted_is_said_to_be_gone(ana: lab_visits.Visitor, run: RunFolder) -> None:
+    assert f"The run {GONE} isn't here any more. “Earlier runs”" in words(ana.opens(f"/lab?run={GONE}"))
+    assert "isn't here any more" not in words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "isn't here any more" not in words(ana.opens("/lab"))
+    long = words(ana.opens(f"/lab?run={'x' * 500}"))
+    assert "x" * 60 in long
+    assert "x" * 61 not in long
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("rank=abc", ["rank=abc can't be used: rank must be a whole number, got 'abc'."]),
+        (
+            "rank=99999&bits=zzz",
+            [
+                "rank=99999 can't be used: rank must be 1 to 256, got 99999.",
+                "bits=zzz can't be used: bits must",
+            ],
+        ),
+        ("preset=nope", ["preset=nope can't be used: a preset must be one of"]),
+        ("preset=nope&rank=4", ["preset=nope can't be used"]),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_with_its_reason(
+    ana: lab_visits.Visitor, query: str, said: list[str]
+) -> None:
+    shown = words(ana.opens(f"/lab?{query}"))
+    for sentence in said:
+        assert sentence in shown
+    assert shown.count("can't be used") == len(said)
+    assert shown.count("The form has the usual value instead.") == 1
+    assert "can't be used" not in words(ana.opens("/lab?rank=4&bits=bf16&preset=instant"))
+
+
+def test_starting_a_run_takes_back_what_was_wrong_in_the_address(ana: lab_visits.Visitor) -> None:
+    ana.opens("/lab?rank=abc")
+    assert ana.sends("start")["parts"]["trouble"] == ""
+
+
+def test_compare_names_the_runs_that_are_gone(context: Context, lab: Lab, run: RunFolder) -> None:
+    second = run_builders.finished(lab.settings.runs_dir, after_seconds=9)
+    ana = Visitor(ComparePage(context, lab))
+    shown = words(ana.opens(f"/compare?runs={run.run_id},{GONE},{second.run_id}"))
+    assert f"The run {GONE} isn't here any more. The letters are those of the runs that are left." in shown
+    assert f"The run {GONE} isn't here any more. Choose others below." in words(
+        ana.opens(f"/compare?runs={GONE}")
+    )
+    assert "isn't here" not in words(ana.opens(f"/compare?runs={run.run_id},{second.run_id}"))
+
+
+def test_the_x_ray_names_the_runs_that_are_gone(context: Context, lab: Lab, run: RunFolder) -> None:
+    ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
+    said = f"The run {GONE} isn't here any more. Shown is r=8 nf4-dq on tiny-random."
+    assert said in words(ana.opens(f"/xray?run={GONE}"))
+    assert said in words(ana.opens(f"/xray?run={run.run_id}&with={GONE}"))
+    assert "isn't here" not in words(ana.opens(f"/xray?run={run.run_id}"))
+
+
+def test_before_the_first_result_the_x_ray_names_the_run_in_progress(context: Context, lab: Lab) -> None:
+    ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
+    assert primary(ana.opens("/xray")) == ["Open the quick demo"]
+    run = run_builders.training(lab.settings.runs_dir)
+    run_builders.queued(lab.settings.runs_dir, after_seconds=5)
+    html = ana.opens("/xray")
+    assert "r=8 nf4-dq on tiny-random is training: step 3 of 20. Once it has ended" in words(html)
+    assert primary(html) == ["Watch it"]
+    assert f"run={run.run_id}" in html
+
+
+def test_the_x_ray_says_why_a_run_of_its_address_cannot_be_x_rayed(
+    context: Context, lab: Lab, run: RunFolder
+) -> None:
+    ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
+    going = run_builders.training(lab.settings.runs_dir, after_seconds=5)
+    shown = words(ana.opens(f"/xray?run={going.run_id}"))
+    assert "has not ended yet; its adapter can be X-rayed then. Shown is r=8 nf4-dq on tiny-random." in shown
+    going.emit("failed", step=3, cause="killed", what="Killed.", do_next="Start again.")
+    assert "has no adapter to X-ray. Shown is" in words(ana.opens(f"/xray?run={going.run_id}"))
+    assert "to X-ray. Shown is" not in words(ana.opens(f"/xray?run={run.run_id}"))
