@@ -43,7 +43,9 @@ def test_a_document_has_the_menu_and_stands_under_learn(browser: TestClient) -> 
     assert '<a href="/">Today</a>' in html
     assert '<a href="/learn" aria-current="true">Path, map</a>' in html
     assert '<a href="/figures">Figures</a>' in html
-    assert "data-open-search" not in html, "its script isn't on this page"
+    assert "data-open-search" in html
+    [script] = re.findall(r'<script src="([^"]+)"></script>', html)
+    assert "data-open-search" in browser.get(script).text
 
 
 @pytest.mark.parametrize("path", ["nowhere.md", "../README.md", "%2e%2e/README.md", "lab.png", "guide"])
