@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from study.ports.places import Place
 from study.text.markup import link_citations
+from study.web import page_files
 from study.web.documents import register
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +27,7 @@ PLACES = (Place("Today", "/"), Place("Learn", "/learn", (("Path, map", "/learn")
 def browser() -> TestClient:
     site = FastAPI()
     register(site, places=PLACES)
+    page_files.register(site)
     return TestClient(site)
 
 
