@@ -608,6 +608,7 @@ function pressKey(name) {
   if (!wanted) return false;
   wanted.click();
   wanted.control?.focus();
+  if (wanted.control?.type === 'number') wanted.control.select(); // what is typed next replaces it
   return true;
 }
 
