@@ -31,7 +31,13 @@ def list_pages() -> Iterator[SearchEntry]:
 
 
 def list_settings() -> Iterator[SearchEntry]:
-    """List the labels in the names of runs; each leads to the form with that setting filled in."""
+    """List the number type, and the labels in the names of runs; those lead to the form filled in."""
+    yield SearchEntry(
+        kind="Settings of a run",
+        title="Number type of the lab",
+        address=LAB,
+        about="bf16 or fp32, decided once by the processor or GPU: press the device's name in the Lab.",
+    )
     usual = read_presets()[0].spec
     labels: list[tuple[str, RunSpec, str]] = [
         (bits, replace(usual, bits=bits), f"{label}: {bits_per_param(bits):.4g} bits per weight")

@@ -9,20 +9,33 @@ from study.figures.figure import Figures
 from study.ports.context import Context
 
 SETTINGS = (
-    ("Light or dark page", "/settings#look", "theme mode colours night"),
-    ("Text size", "/settings#look", "font larger smaller zoom"),
-    ("Projector view", "/settings#look", "classroom teacher large beamer"),
-    ("Keyboard shortcuts", "/settings#studying", "keys"),
-    ("New cards per day", "/settings#studying", "limit reviews session length"),
-    ("Time zone and start of the day", "/settings#studying", "hour midnight"),
-    ("Profiles: rename, switch, add, delete", "/settings", "name learner account user"),
+    ("Light or dark page", "/settings#look", "theme mode colours night same as the system"),
+    ("Text size", "/settings#look", "font letters small usual larger zoom"),
+    ("Projector view", "/settings#look", "classroom teacher large beamer type no names"),
+    ("Keyboard shortcuts", "/settings#studying", "keys single-key"),
+    ("New cards per day", "/settings#studying", "limit"),
+    ("Reviews per day, at most", "/settings#studying", "limit due"),
+    ("Order of reviews", "/settings#studying", "longest due first most likely forgotten mixed"),
+    ("Minutes that a card you are learning may come early", "/settings#studying", "learn ahead"),
+    ("Minutes per session", "/settings#studying", "length limit daily goal"),
+    ("Time zone and start of the day", "/settings#studying", "hour at which a day begins midnight"),
+    ("Desired retention: how much to remember", "/progress#memory", "forgetting FSRS workload"),
+    ("Profiles: your name, rename, switch, add a new one, delete", "/settings", "learner account user"),
     ("Backup: download and restore everything", "/io", "export import data"),
     ("Import cards and questions", "/io", "anki deck csv notes upload"),
 )
+OTHER_DEVICES = (
+    "Carry on on another device",
+    "/settings#devices",
+    "second phone QR code link remove lost phrase",
+)
+"""A setting of a server for learners."""
+
 PAGES = (
     ("Five-minute review", "/practise", "daily mixed"),
     ("Understand LoRA in five minutes", "/start", "introduction tour newcomer beginner"),
     ("Exam", "/quiz?mode=exam", "test timed"),
+    ("Your progress: mastery and statistics", "/progress", "recall charts calibration level misconceptions"),
     ("Browse cards", "/browse", "list edit flag suspend own"),
 )
 
@@ -49,7 +62,7 @@ def list_entries(context: Context, figures: Figures) -> Iterator[SearchEntry]:
             text=" ".join(word.also),
         )
     yield from _pages(context)
-    for title, address, text in SETTINGS:
+    for title, address, text in (*SETTINGS, *([OTHER_DEVICES] if context.shared else [])):
         yield SearchEntry(kind="Settings", title=title, address=address, text=text)
 
 

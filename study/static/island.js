@@ -92,7 +92,7 @@ function trouble(text, { again = null, kind = 'refused', near = null }) {
 // Before the button that was pressed or hands a form in, after a field; false where a page has no such place.
 function standBeside(box, near) {
   const control = near.matches('form') ? near.querySelector('button:not([type="button"])') : near;
-  const row = control?.closest('.actions, .trouble');
+  const row = control?.closest('.actions, .trouble, .control'); // `.control`: the row of the lab's Start
   if (control?.matches('input, textarea, select')) (control.closest('label') || control).after(box);
   else if (row) row.before(box);
   else if (control && near !== control) control.before(box);
@@ -621,6 +621,7 @@ function pressKey(name) {
   if (!wanted) return false;
   wanted.click();
   wanted.control?.focus();
+  if (wanted.control?.type === 'number') wanted.control.select(); // what is typed next replaces it
   return true;
 }
 

@@ -51,6 +51,11 @@ def build_head(styles: Sequence[Path], *, projector: bool = False) -> str:
     )
 
 
+def keep_menu_script() -> str:
+    """Return the address of the script behind the menu's search and keys, for pages without Gradio."""
+    return _keep("menu.js", read("site.js"))
+
+
 def on_load(name: str) -> str:
     """Return the `js_on_load` of an HTML component that runs one of our scripts."""
     return f"import('{_module(name)}').then((script) => script.default({SCRIPT_ARGUMENTS}));"

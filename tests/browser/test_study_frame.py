@@ -92,6 +92,23 @@ def test_pages_without_gradio_fit_a_phone_and_axe_finds_no_violation(visit: Visi
     visitor.forgive("404")
 
 
+@pytest.mark.parametrize("path", ["/class", "/docs/traps.md"])
+def test_search_and_keys_open_on_pages_that_gradio_does_not_make(visit: Visit, path: str) -> None:
+    visitor = visit(reduced_motion="reduce")
+    page = visitor.page
+    page.goto(visitor.address + path)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Keys of this page")
+    assert violations_by_theme(page) == NONE_FOUND
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Search").click()
+    page.locator("#search-words").fill("nf4")
+    expect(page.locator("#search-found")).to_contain_text("NF4")
+    assert violations_by_theme(page) == NONE_FOUND
+    page.locator("#search-found a[href='/concept?id=nf4']").first.click()
+    expect(page).to_have_url(re.compile("/concept"))
+
+
 @pytest.mark.parametrize("width", [390, 360, 320])
 def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Visit, width: int) -> None:
     page = visit(width=width, height=844).open("/explain")

@@ -1,6 +1,7 @@
 """Several learners at one machine: a guest without asking, names, switching, and no mixing."""
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -168,3 +169,31 @@ def test_a_window_that_shows_another_profile_rates_no_card_for_it(visit: Visit) 
     left.reload()
     expect(left.locator(".who .name")).to_have_text("Ben of two windows")
     expect(left.get_by_text("0 of 1 done")).to_be_visible()
+
+
+def test_a_phone_carries_on_by_the_link_of_a_qr_code_and_can_be_shut_out(
+    visit: Visit, start_app: StartApp
+) -> None:
+    address = start_app("--no-worker", "--host", "0.0.0.0")
+    computer = visit(address=address)
+    page = computer.open("/settings")
+    page.get_by_label("Your name").fill("Ana")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator(".who .name")).to_have_text("Ana")
+    page.get_by_role("button", name="Add a device").click()
+    expect(page.locator("#device-link svg, [data-part=device] svg")).to_be_visible()
+    link = urlsplit(page.locator("[data-part=device]").get_by_text("/devices/join?token=").inner_text())
+
+    phone = visit(address=address, width=390, height=844)
+    phone.page.goto(f"{address}{link.path}?{link.query}")
+    phone.page.get_by_role("button", name="Study here as Ana").click()
+    expect(phone.page).to_have_url(f"{address}/")
+    phone.open("/settings")
+    expect(phone.page.get_by_label("Your name")).to_have_value("Ana")
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    computer.open("/settings")
+    page.get_by_role("button", name="Remove device").click()
+    expect(page.get_by_role("button", name="Remove device")).to_have_count(0)
+    phone.open("/settings")
+    expect(phone.page.get_by_label("Your name")).to_have_value(re.compile("Guest learner"))

@@ -16,7 +16,8 @@ def sentence(page: Page) -> str:
 def test_the_question_is_answered_in_one_sentence_in_view(visit: Visit) -> None:
     page = visit(width=1280, height=800).open("/memory")
     expect(page.locator("#fit")).to_contain_text(
-        "12.0 GB left. It needs 13.4 GB; PyTorch sees 25.4 GB of its 25.8 GB (24 GiB). 41,943,040 trainable"
+        "Fits in 24 GB with 12.0 GB left. 41,943,040 trainable parameters (0.52 %). "
+        "It needs 13.4 GB; PyTorch sees 25.4 GB of its 25.8 GB (24 GiB)."
     )
     expect(page.locator("#fit")).to_be_in_viewport(ratio=1)
     expect(page.locator("#longest")).to_contain_text("tokens per sequence")

@@ -99,8 +99,10 @@ def draw_matrices(found: MatrixNumbers) -> Markup:
     x_a = x_b + thin + 10
     row = TOP + ROW_AT * high
     bottom = TOP + max(high, thin)
+    one = "1 number of B, times the row of A"
+    factors = one if found.rank == 1 else f"{found.rank} numbers of B, each times one row of A"
     lines = [
-        f"One row of B·A: {found.rank} numbers of B, each times one row of A.",
+        f"One row of B·A: {factors}.",
         f"Without the pair, that row would be {found.d_in:,} numbers of its own.",
     ]
     if found.rank * scale < THINNEST:

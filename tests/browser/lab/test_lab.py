@@ -49,7 +49,16 @@ def test_the_keys_work_in_a_number_box_and_escape_leaves_a_list(lab: Page) -> No
     lab.keyboard.press("Escape")
     lab.keyboard.press("r")
     expect(rank).to_be_focused()
-    expect(rank).to_have_value("68")
+    expect(rank).to_have_value("6")  # what is typed after the key replaces the 8
+
+
+def test_why_a_run_can_not_start_is_said_where_start_was_pressed(lab: Page) -> None:
+    lab.get_by_label("named …").check()
+    lab.locator("[name=targets_other]").fill("q_projj")
+    expect(lab.locator("[data-part=cost]")).to_contain_text("no linear layer named q_projj")
+    lab.locator("#start").click()
+    expect(lab.locator(".trouble + .go")).to_be_in_viewport()
+    expect(lab.locator("#start")).to_have_accessible_description(re.compile("no linear layer named q_projj"))
 
 
 def test_enter_in_a_prediction_keeps_the_guess_and_shows_the_numbers(lab: Page) -> None:

@@ -28,6 +28,11 @@ def test_at_a_rank_where_nothing_is_saved_the_figure_says_so() -> None:
     assert "no smaller than W itself" in shown.finding
 
 
+def test_one_row_at_rank_1_is_told_in_the_singular() -> None:
+    drawn = lora_to_scale.show(lora_to_scale.MatrixSettings(rank=1)).picture
+    assert "One row of B·A: 1 number of B, times the row of A." in drawn
+
+
 @given(st.sampled_from(sorted(read_matrices())), st.integers(min_value=1, max_value=575))
 @settings(max_examples=20)
 def test_a_higher_rank_never_keeps_less(matrix: str, rank: int) -> None:

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from study.ports.places import Place
 from study.text.markup import link_citations
+from study.web import page_files
 from study.web.documents import register
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +27,7 @@ PLACES = (Place("Today", "/"), Place("Learn", "/learn", (("Path, map", "/learn")
 def browser() -> TestClient:
     site = FastAPI()
     register(site, places=PLACES)
+    page_files.register(site)
     return TestClient(site)
 
 
@@ -43,7 +45,9 @@ def test_a_document_has_the_menu_and_stands_under_learn(browser: TestClient) -> 
     assert '<a href="/">Today</a>' in html
     assert '<a href="/learn" aria-current="true">Path, map</a>' in html
     assert '<a href="/figures">Figures</a>' in html
-    assert "data-open-search" not in html, "its script isn't on this page"
+    assert "data-open-search" in html
+    [script] = re.findall(r'<script src="([^"]+)"></script>', html)
+    assert "data-open-search" in browser.get(script).text
 
 
 @pytest.mark.parametrize("path", ["nowhere.md", "../README.md", "%2e%2e/README.md", "lab.png", "guide"])

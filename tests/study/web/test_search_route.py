@@ -78,6 +78,38 @@ def test_a_page_of_the_lab_is_found_by_its_name_and_by_what_it_answers(
     assert f'href="{address}"' in find(browser, asked)
 
 
+def test_each_label_of_settings_finds_its_setting(app: WholeApp, browser: TestClient) -> None:
+    named = r'<(?:legend|label)>([^<]+)|type="checkbox"[^>]*> <span>([^<]+)'
+    labels = ["".join(found).strip() for found in re.findall(named, app.open("/settings"))]
+    assert len(labels) >= 13
+    places = [re.findall(r'href="([^"#]+)', find(browser, unescape(label)))[:5] for label in labels]
+    missed = [label for label, found in zip(labels, places, strict=True) if "/settings" not in found]
+    assert missed == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "address"),
+    [
+        ("number type", "/lab"),
+        ("retention", "/progress#memory"),
+        ("mastery", "/progress"),
+        ("exam", "/quiz?mode=exam"),
+    ],
+)
+def test_what_is_set_or_shown_elsewhere_is_found(browser: TestClient, asked: str, address: str) -> None:
+    assert f'href="{address}"' in find(browser, asked)
+
+
+def test_another_device_is_found_where_devices_are_added(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("shared")
+    settings = Settings(
+        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
+    )
+    with whole_app(settings, hosts=("0.0.0.0",)) as shared:
+        for asked in ("qr", "second device", "carry on"):
+            assert 'href="/settings#devices"' in find(shared.client(), asked)
+
+
 QUESTIONS = [  # what a learner asks, and the beginnings of titles one of which must be among the first three
     ("how much memory does qlora save", "The QLoRA paper counts", "Name the three memory-saving ideas"),
     (
