@@ -13,7 +13,7 @@ from lora_lab.settings.run_form import address_of, check_ready, spec_of_address
 from lora_lab.settings.urls import with_origin
 from lora_lab.views.run_panel import RunPanel
 from study.base.errors import LearnerError
-from study.base.set_aside import set_aside
+from study.io.set_aside import set_aside
 from study.ports.context import Context, Visit
 from study.web import form_event
 from study.web.frame import Reply

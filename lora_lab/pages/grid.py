@@ -38,8 +38,8 @@ from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.base.set_aside import set_aside
 from study.base.units import as_bytes
+from study.io.set_aside import set_aside
 from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame

@@ -15,8 +15,8 @@ from lora_lab.settings.urls import LAB
 from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.base.set_aside import set_aside
 from study.io.separate_reading import stop_readings
+from study.io.set_aside import set_aside
 from study.ports.context import Visit
 from study.text.templates import render
 from study.web import form_event

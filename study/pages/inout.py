@@ -12,13 +12,13 @@ from markupsafe import Markup
 
 from study.base import import_limits
 from study.base.errors import LearnerError
-from study.base.set_aside import set_aside
 from study.content.user_files import key_of
 from study.io.apply_import import Imports, UndoneImport
 from study.io.exchange import VERDICTS, Exchange, ImportReport
 from study.io.import_jobs import ImportJob, ImportJobs
 from study.io.pending_upload import PendingUpload, PendingUploads
 from study.io.planning import PlannedImport, Upload, shared_content_error
+from study.io.set_aside import set_aside
 from study.ports.context import Context, Visit
 from study.store.database import end_reading
 from study.store.logs.imports import ImportRecord

@@ -23,7 +23,7 @@ from lora_lab.runs.folder import (
 )
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
-from study.base.set_aside import set_aside
+from study.io.set_aside import set_aside
 from tests.lora_lab.spec_strategies import any_spec
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
