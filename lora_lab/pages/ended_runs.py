@@ -1,4 +1,4 @@
-"""What the Lab page's buttons do with runs that have ended: start again, merge, delete, set aside."""
+"""What the Lab page's buttons do with ended runs: another start, merging, deleting, moving damaged ones away."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -131,7 +131,7 @@ def trouble_part(problems: Sequence[str], *, do_next: str) -> Markup:
 def say_gone(lab: Lab, run_ids: Iterable[str]) -> list[str]:
     """Say of each run that an address names whether it is gone; nothing of those that are there."""
     return [
-        f"The run {run_id[:LONGEST_NAME]} isn't here any more."
+        f"The run {run_id[:LONGEST_NAME]} is no longer here."
         for run_id in dict.fromkeys(run_ids)
         if run_id and lab.find_run(run_id) is None
     ]

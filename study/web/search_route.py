@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from study.content.search import BEST, SearchEntry, search
 from study.ports.places import Place
 from study.text.templates import render
+from study.web.page_files import keep_menu_script
 
 MOST_CHARACTERS = 120
 
@@ -28,7 +29,13 @@ def register(site: FastAPI, searchable: Sequence[Searchable], *, places: Sequenc
         if "text/html" in request.headers.get("accept", ""):  # the dialog asks without naming a type
             html = render("study/frame/search_page.html", wanted=wanted, most=MOST_CHARACTERS, found=html)
             html = render(
-                "study/frame/document.html", title="Search", path="", places=places, here=None, text=html
+                "study/frame/document.html",
+                title="Search",
+                path="",
+                places=places,
+                here=None,
+                script=keep_menu_script(),
+                text=html,
             )
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 

@@ -27,9 +27,9 @@ def ana(context: Context, lab: Lab) -> lab_visits.Visitor:
 
 
 def test_a_run_that_was_deleted_is_said_to_be_gone(ana: lab_visits.Visitor, run: RunFolder) -> None:
-    assert f"The run {GONE} isn't here any more. “Earlier runs”" in words(ana.opens(f"/lab?run={GONE}"))
-    assert "isn't here any more" not in words(ana.opens(f"/lab?run={run.run_id}"))
-    assert "isn't here any more" not in words(ana.opens("/lab"))
+    assert f"The run {GONE} is no longer here. “Earlier runs”" in words(ana.opens(f"/lab?run={GONE}"))
+    assert "is no longer here" not in words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "is no longer here" not in words(ana.opens("/lab"))
     long = words(ana.opens(f"/lab?run={'x' * 500}"))
     assert "x" * 60 in long
     assert "x" * 61 not in long
@@ -42,7 +42,7 @@ def test_a_run_that_was_deleted_is_said_to_be_gone(ana: lab_visits.Visitor, run:
         (
             "rank=99999&bits=zzz",
             [
-                "rank=99999 can't be used: rank must be 1 to 256, got 99999.",
+                "rank=99999 can't be used: rank must be 1 to 256, got 99,999.",
                 "bits=zzz can't be used: bits must",
             ],
         ),
@@ -70,8 +70,8 @@ def test_compare_names_the_runs_that_are_gone(context: Context, lab: Lab, run: R
     second = run_builders.finished(lab.settings.runs_dir, after_seconds=9)
     ana = Visitor(ComparePage(context, lab))
     shown = words(ana.opens(f"/compare?runs={run.run_id},{GONE},{second.run_id}"))
-    assert f"The run {GONE} isn't here any more. The letters are those of the runs that are left." in shown
-    assert f"The run {GONE} isn't here any more. Choose others below." in words(
+    assert f"The run {GONE} is no longer here. The letters are those of the runs that are left." in shown
+    assert f"The run {GONE} is no longer here. Choose others below." in words(
         ana.opens(f"/compare?runs={GONE}")
     )
     assert "isn't here" not in words(ana.opens(f"/compare?runs={run.run_id},{second.run_id}"))
@@ -79,7 +79,7 @@ def test_compare_names_the_runs_that_are_gone(context: Context, lab: Lab, run: R
 
 def test_the_x_ray_names_the_runs_that_are_gone(context: Context, lab: Lab, run: RunFolder) -> None:
     ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
-    said = f"The run {GONE} isn't here any more. Shown is r=8 nf4-dq on tiny-random."
+    said = f"The run {GONE} is no longer here. Shown is r=8 nf4-dq on tiny-random."
     assert said in words(ana.opens(f"/xray?run={GONE}"))
     assert said in words(ana.opens(f"/xray?run={run.run_id}&with={GONE}"))
     assert "isn't here" not in words(ana.opens(f"/xray?run={run.run_id}"))
