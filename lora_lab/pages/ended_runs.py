@@ -1,4 +1,4 @@
-"""What the Lab page's buttons do with ended runs: another start, merging, deleting, moving damaged ones away."""
+"""What the Lab page's buttons do with ended runs: another start, a merge, deleting, moving damaged ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
