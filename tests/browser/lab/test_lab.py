@@ -254,7 +254,7 @@ def test_a_file_that_is_read_is_named_and_stop_goes_out_while_it_is_read(lab: Pa
     chooser.set_input_files(file)
     reading = lab.locator('[data-part="data-problem"]')
     expect(reading.get_by_role("status")).to_contain_text("Reading mine.jsonl")
-    with lab.expect_request(lambda request: "stop-reading" in (request.post_data or "")):
+    with lab.expect_response(lambda answer: "stop-reading" in (answer.request.post_data or "")):
         reading.get_by_role("button", name="Stop").click()
     expect(chooser).to_be_focused()
     held[0].continue_()
