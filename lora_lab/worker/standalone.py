@@ -79,8 +79,6 @@ def load_model(source: str) -> Any:
     model.requires_grad_(False)
     for outer in (model.get_input_embeddings(), model.get_output_embeddings()):
         outer.to(COMPUTE_DTYPE)
-    if BITS == "bf16" and torch.float32 == COMPUTE_DTYPE:
-        model.float()  # the stored numbers, widened: plain layers multiply equal types only
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
             module.support_avx512bf16_for_cpu = False  # else one evaluation spoils all later gradients
@@ -150,6 +148,10 @@ def adapted(model: Any) -> Any:
         task_type="CAUSAL_LM",
     )
     with_adapter = get_peft_model(model, config)
+    if BITS == "bf16" and torch.float32 == COMPUTE_DTYPE:
+        # The stored numbers, widened: plain layers multiply equal types only. Not before, because PEFT draws A
+        # in the number type of the base.
+        with_adapter.float()
     if CHECKPOINTING:  # keep what enters each layer, compute the rest again in the backward pass
         model.activation_checkpointing_enable({"use_reentrant": False})
     return with_adapter

@@ -35,10 +35,10 @@ from tests.lora_lab.worker.model.test_models import folder_of
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TOLERANCE: dict[tuple[Bits, str], float] = {
-    ("bf16", "fp32"): 5e-4,  # up to 1.9e-4 after four steps on the app's cards of 2026-11-29
-    ("nf4-dq", "fp32"): 1e-4,
+    ("bf16", "fp32"): 1e-5,
+    ("nf4-dq", "fp32"): 1e-5,
     ("nf4-dq", "bf16"): 5e-3,  # the libraries round in other places
-    ("int8", "fp32"): 1e-4,
+    ("int8", "fp32"): 1e-5,
 }
 """Largest difference of a step's loss; losses are about 5."""
 
