@@ -149,8 +149,8 @@ def adapted(model: Any) -> Any:
     )
     with_adapter = get_peft_model(model, config)
     if BITS == "bf16" and torch.float32 == COMPUTE_DTYPE:
-        # The stored numbers, widened: plain layers multiply equal types only. Not before, because PEFT draws A
-        # in the number type of the base.
+        # The stored numbers, widened: plain layers multiply equal types only. Not before, because PEFT draws
+        # A in the number type of the base.
         with_adapter.float()
     if CHECKPOINTING:  # keep what enters each layer, compute the rest again in the backward pass
         model.activation_checkpointing_enable({"use_reentrant": False})
