@@ -110,14 +110,20 @@ def train_group(
 
 def _measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequence[int]]]) -> set[int]:
     """Select a group's steps to measure. Counting every operator doubles the time of a shared step, so only
-    two are measured: the first, for a learner who is watching, and of the others the one with the most
-    tokens, which has the peak.
+    three are measured at most: the first, for a learner who is watching, and of the others the one with the
+    most tokens and the one with the most answer tokens in a row. One of the two has the peak, as in
+    `lora_lab.memory.group_memory.peak_bytes`.
     """
-    tokens = [
-        sum(len(examples[i].ids) for picked in together for i in picked)
-        for together in zip(*plans, strict=True)
-    ]
-    return {1, max(range(1, len(tokens)), key=tokens.__getitem__, default=0) + 1}
+    weights = []
+    for together in zip(*plans, strict=True):
+        rows = [[examples[i] for i in picked] for picked in together]
+        tokens = sum(len(item.ids) for row in rows for item in row)
+        answers = max(sum(item.answer_tokens for item in row) for row in rows)
+        weights.append((tokens, answers))
+    later = range(1, len(weights))
+    most_tokens = max(later, key=weights.__getitem__, default=0)
+    most_answers = max(later, key=lambda step: weights[step][::-1], default=0)
+    return {1, most_tokens + 1, most_answers + 1}
 
 
 def compute_gradients(

@@ -183,9 +183,8 @@ def test_a_stacks_peak_is_predicted(
 def test_a_peak_at_the_loss_is_predicted(compute: Compute, tmp_path: Path) -> None:
     """With many tokens to choose from, it lies there: one cell's logits at a time.
 
-    The order of rows decides what is there beside the longest row of answers. All moments are counted, and
-    no order needs more than predicted. How much less some need depends on the cards: 3 % at most with
-    those of 2026-11-28, 22 % with those a day later, whose longest row has 273 answer tokens instead of 217.
+    The order of rows decides whether all moments are there in the heaviest step. They are counted, so a
+    heaviest step among the first needs up to 3 % less than predicted, and none needs more.
     """
     config = FAMILIES["llama"] | {"vocab_size": 50_000, "hidden_size": 64}
     folder = folder_of("llama", config, tmp_path / "llama", vocab_size=50_000)
@@ -193,7 +192,7 @@ def test_a_peak_at_the_loss_is_predicted(compute: Compute, tmp_path: Path) -> No
     specs = [replace(spec, model=str(folder), bits="bf16") for spec in specs_of()]
     orders = [[replace(spec, seed=spec.seed + order) for spec in specs] for order in range(4)]
     errors = [error_percent(each, compute, tmp_path, shape) for each in orders]
-    assert all(-25 < error < STACK_PERCENT for error in errors)
+    assert all(-3 < error < STACK_PERCENT for error in errors)
     assert min(map(abs, errors)) < STACK_PERCENT
 
 
