@@ -11,7 +11,7 @@ from study.base.settings import Settings
 from study.web.frame import acts_of
 from study.web.security.middleware import COOKIE
 from tests.test_roles import LISTS, client
-from tests.whole_app import WholeApp, whole_app
+from tests.whole_app import WholeApp, routes_of, whole_app
 
 GRADIO_OPENS = {"run/{api_name}", "component_server"}
 """The routes of Gradio's API that pages use."""
@@ -65,15 +65,8 @@ def asking(served: WholeApp) -> dict[str, TestClient]:
 
 def routes_of_gradio(served: WholeApp) -> set[tuple[str, str]]:
     """The methods and paths of Gradio's API, without the slash that each of them may end with."""
-    waiting: list[Any] = list(served.site.routes[-1].app.routes)  # type: ignore[attr-defined]
-    found = set()
-    while waiting:
-        route = waiting.pop()
-        if hasattr(route, "original_router"):  # what FastAPI has included
-            waiting += route.original_router.routes
-        elif route.path.startswith("/gradio_api/"):
-            found |= {(method, route.path.rstrip("/")) for method in route.methods or ()}
-    return found
+    found = routes_of(served.site)
+    return {(method, path.rstrip("/")) for method, path in found if path.startswith("/gradio_api/")}
 
 
 def test_of_gradios_own_routes_learners_reach_those_that_pages_use(

@@ -1,5 +1,6 @@
-"""Waiting for something that another process or thread does."""
+"""Waiting for something that another process, thread or task does."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -18,3 +19,10 @@ def wait_for(ask: Callable[[], T], holds: Callable[[T], object] = bool, *, secon
         assert time.monotonic() < deadline, f"still {found} after {seconds} s"
         pause.wait(LOOK_AGAIN_SECONDS)
     return found
+
+
+async def until(holds: Callable[[], object], *, seconds: float = 60) -> None:
+    """Wait until something holds; fail when it never does, on a busy machine either."""
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)

@@ -60,3 +60,16 @@ def whole_app(settings: Settings, **options: Any) -> Iterator[WholeApp]:
         yield WholeApp(site, loads)
     finally:
         site.state.close()
+
+
+def routes_of(app: Any, under: str = "") -> set[tuple[str, str]]:
+    """Every method and path of an app, of the apps mounted in it, and of the routers included in those."""
+    found: set[tuple[str, str]] = set()
+    for route in app.routes:
+        path = under + getattr(route, "path", "")
+        inner = getattr(route, "original_router", None) or getattr(route, "app", None)
+        if hasattr(inner, "routes") and not getattr(route, "methods", None):
+            found |= routes_of(inner, under + getattr(route, "path", ""))
+        for method in getattr(route, "methods", None) or ():
+            found.add((method, path))
+    return found

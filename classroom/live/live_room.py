@@ -56,7 +56,7 @@ class LiveRoom:
         self.grids: dict[int, ClassGridState] = {}
         """How far the crowd's grids are, by position; of those that were looked at since the app started."""
 
-        self.grid_seconds: dict[int, float | None] = {}
+        self.grid_seconds: dict[int, float] = {}
         """How long the crowd's grids take, by position; None where no similar run has finished here."""
 
         self.grading_trouble = ""
@@ -295,7 +295,7 @@ class LiveRoom:
             self.grading_trouble = trouble
             self._wake_teacher()
 
-    def apply_estimate(self, position: int, seconds: float | None) -> None:
+    def apply_estimate(self, position: int, seconds: float) -> None:
         self.grid_seconds[position] = seconds
         self._wake_teacher()
 

@@ -131,10 +131,10 @@ class RunWatch:
         assert trained is not None
         while live.state.position == position and _waits_for_time(live):
             seconds = await asyncio.to_thread(self.grids.seconds, trained.setting, trained.axes)
-            if position not in live.grid_seconds or seconds is not None:
-                live.apply_estimate(position, seconds)
             if seconds is None:
                 await asyncio.sleep(LOOK_FOR_TIME_SECONDS)
+            else:
+                live.apply_estimate(position, seconds)
 
     async def _watch_grid(self, live: LiveRoom, position: int) -> None:
         while True:
@@ -156,5 +156,5 @@ class RunWatch:
 
 def _waits_for_time(live: LiveRoom) -> bool:
     """Whether the teacher could still be told how long the grid that the class is at takes."""
-    position = live.state.position
-    return live.state.phase in ("vote", "distribution") and live.grid_seconds.get(position) is None
+    state = live.state
+    return state.phase in ("vote", "distribution") and state.position not in live.grid_seconds

@@ -1,14 +1,16 @@
 """Whole pages of a class, their static files, and QR codes."""
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from fastapi.responses import HTMLResponse, Response
+from markupsafe import Markup
 
 from study.base.settings import APP_NAME
 from study.text.sent_files import strip_comments
 from study.text.templates import PAGE_STYLE, render
+from study.web.device_routes import qr_code
 
 STATIC = Path(__file__).parents[1] / "static"
 STUDY_STATIC = PAGE_STYLE.parent
@@ -31,6 +33,12 @@ SCRIPTS = {
     "join.js": (),
 }
 """Each page's own script, with what it shares with others."""
+
+
+@lru_cache(maxsize=256)
+def draw_link(link: str) -> Markup:
+    """Draw the QR code of a link. Kept: one takes 6 ms, and each state of the projector has it."""
+    return qr_code(link)
 
 
 def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -17,7 +17,6 @@ from classroom.pages.requests import json_of, port_of, tell_trouble, too_often
 from classroom.views.screens import student_state
 from study.base.errors import LearnerError
 from study.store.class_records import ClassStudent
-from study.web.device_routes import qr_code
 from study.web.security.middleware import browser_of
 from study.web.security.rates import Rates
 
@@ -78,7 +77,7 @@ class StudentRoutes:
             title="When phones can't connect",
             is_phone=is_phone,
             links=links,
-            qr=qr_code(links[0]) if links else "",
+            qr=documents.draw_link(links[0]) if links else "",
         )
 
     async def reach(self) -> Response:

@@ -1,12 +1,10 @@
 """What students take home: a page with their cards, a link to it, the Anki package, the way into the app."""
 
-from functools import lru_cache
 from hmac import compare_digest
 from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse, Response
-from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -15,14 +13,13 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents
 from classroom.pages.requests import tell_trouble, too_often
-from classroom.reports.take_home import key_of_cards, take_home
+from classroom.reports.take_home import take_home, take_home_key
 from study.base.errors import LearnerError
 from study.ports.classes import ClassCard, WriteClassCards
 from study.ports.context import Context, find_visit
 from study.ports.review import AskForCards
 from study.store.class_records import ClassStudent
 from study.text.markup import to_html
-from study.web.device_routes import qr_code
 from study.web.downloads import file_response, not_found
 from study.web.security.middleware import browser_of
 from study.web.security.rates import Rates
@@ -61,18 +58,19 @@ class TakeHomeRoutes:
             live, student, cards = await self._cards(code, request)
         except LearnerError as error:
             return documents.page("student/join", title="Join a class", status=404, error=str(error))
-        key = key_of_cards(student)
-        link = str(request.url.replace(query=f"take={key}"))
+        is_own = "take" not in request.query_params
+        query = f"take={take_home_key(student)}"
+        link = str(request.url.replace(query=query)) if is_own and cards else ""
         return documents.page(
             "student/cards",
             title=f"Your cards: {live.room.title}",
             code=code,
             cards=[(to_html(card.front), to_html(card.back), to_html(card.why)) for card in cards],
             opens_here=self._opens_here(request) and any(card.concepts for card in cards),
-            key=key,
+            with_key="" if is_own else f"?{query}",
             link=link,
-            qr=_qr_code(link) if cards else "",
-            is_own="take" not in request.query_params,
+            qr=documents.draw_link(link) if link else "",
+            is_own=is_own,
         )
 
     @tell_trouble
@@ -126,14 +124,8 @@ class TakeHomeRoutes:
         return live, student, cards
 
 
-@lru_cache(maxsize=256)
-def _qr_code(link: str) -> Markup:
-    """Kept, because drawing one takes 6 ms and a phone may ask again and again."""
-    return qr_code(link)
-
-
 def _find_by_key(live: LiveRoom, key: str) -> ClassStudent:
     for student in live.students.values():
-        if compare_digest(key_of_cards(student).encode(), key.encode()):
+        if compare_digest(take_home_key(student).encode(), key.encode()):
             return student
     raise LearnerError("This link leads to no cards.", do_next="Open it on the phone that was in class.")

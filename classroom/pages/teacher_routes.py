@@ -4,13 +4,12 @@ The gate (`classroom/access/gate.py`) lets nobody else in here.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -87,7 +86,7 @@ class TeacherRoutes:
             addresses=[] if self._students_at else lan_addresses(),
             reachable=self._reachable,
             shown_link=_shown(link),
-            qr=_students_qr_code(link),
+            qr=documents.draw_link(link),
             verdicts=list(VERDICT_LABELS.items()),
             kinds=KINDS,
             figures=live.has_figures,
@@ -105,7 +104,7 @@ class TeacherRoutes:
             title=live.room.title,
             code=code,
             figures=live.has_figures,
-            qr=_students_qr_code(link),
+            qr=documents.draw_link(link),
             join_link=_where_codes_go(link),
         )
 
@@ -132,7 +131,7 @@ class TeacherRoutes:
         """With the link as it is now: the teacher may choose another address."""
         link = self._link(live, request)
         state = screen_state(live, link=_shown(link))
-        return {**state, "join": _where_codes_go(link), "qr": _students_qr_code(link)}
+        return {**state, "join": _where_codes_go(link), "qr": documents.draw_link(link)}
 
     @tell_trouble
     async def command(self, code: str, request: Request) -> Response:
@@ -199,12 +198,6 @@ class TeacherRoutes:
 def _own_link(live: LiveRoom, request: Request) -> str:
     """A class at this app: this machine's chosen address, and the port of this request."""
     return f"http://{live.room.options['address']}{port_of(request)}/class/{live.room.code}"
-
-
-@lru_cache(maxsize=32)
-def _students_qr_code(link: str) -> Markup:
-    """Kept, because each state of the projector has it."""
-    return qr_code(link)
 
 
 def _where_codes_go(link: str) -> str:

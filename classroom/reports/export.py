@@ -15,7 +15,7 @@ WIDEST = 40
 """Characters of a column."""
 
 NO_GRADE = "-"
-"""As Moodle writes a missing grade itself. Of an empty cell it makes 0 where the grade item is a new one
+"""As Moodle writes a missing grade itself. It reads an empty cell as 0 where the grade item is a new one
 (`grade/import/csv/classes/load_data.php`)."""
 
 _CSV = "text/csv; charset=utf-8"
@@ -26,7 +26,7 @@ FILES = {
     ),
     "students.csv": (_CSV, "one row per student"),
     "items.csv": (_CSV, "one row per activity or question of a quiz"),
-    "moodle.csv": (_CSV, "for Moodle's gradebook; no grade is written as - and counts as 0 in “Class total”"),
+    "moodle.csv": (_CSV, "for Moodle's gradebook; a missing grade is a - and counts as 0 in “Class total”"),
     "class.json": ("application/json", "everything, for programs"),
 }
 """The media type of each file, and what it has, for the report."""
@@ -58,7 +58,7 @@ def _table(kind: type[Any], rows: Sequence[Any]) -> Table:
 
 
 def _csv(table: Table, *, bom: bool, missing: str = "") -> bytes:
-    """A text that a spreadsheet would run gets an apostrophe in front; `missing` stands where no value is.
+    """A text that a spreadsheet would run gets an apostrophe in front; `missing` stands for no value.
 
     Moodle reads UTF-8 and needs no BOM.
     """

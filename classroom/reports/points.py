@@ -56,7 +56,7 @@ def score_teams(points: Mapping[str, int], team_of: Mapping[str, int], teams: in
 def lead(points: Mapping[str, int]) -> list[tuple[str, int]]:
     """The students with the most points, at most SHOWN_AT_MOST, none without a point.
 
-    Of more students with the same points than there are places none is named.
+    Where more students tie than there are places left, none of them is named.
     """
     ordered = sorted(points.items(), key=lambda each: (-each[1], each[0]))
     beyond = max((count for _, count in ordered[SHOWN_AT_MOST:]), default=0)

@@ -31,7 +31,7 @@ LEFT_OUT: Mapping[ConceptVerdict, str] = {
 """The verdicts that make a card, and why."""
 
 
-def key_of_cards(student: ClassStudent) -> str:
+def take_home_key(student: ClassStudent) -> str:
     """The key in the link that opens a student's cards in another browser: 128 bits that nobody can guess.
 
     Nothing else of the student follows from it, and it is gone with the class.

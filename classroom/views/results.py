@@ -145,9 +145,14 @@ def guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Gue
     return _spread(given, value, activity.guessed.unit, so_far=so_far)
 
 
-def list_close(live: LiveRoom) -> list[str]:
+def shown_value(live: LiveRoom) -> float | None:
+    """The value that was guessed at, once the class may see it."""
+    return true_value(live) if live.state.phase in ("reveal", "run") else None
+
+
+def list_close_guesses(live: LiveRoom) -> list[str]:
     """The students whose guess was close to the value, the closest first; none until the value is shown."""
-    value = true_value(live) if is_shown(live) else None
+    value = shown_value(live)
     if value is None:
         return []
     given = {student: float(answer.value["number"]) for student, answer in live.answers(1).items()}
@@ -213,7 +218,7 @@ def context(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
     if activity is None:
         return {}
     if activity.guessed is not None:
-        value = true_value(live) if state.phase in ("reveal", "run") else None
+        value = shown_value(live)
         so_far = live.run.so_far if state.phase == "run" and value is None and live.run else None
         return {"guesses": guesses(live, value, so_far=so_far)}
     asked = question_of(live)

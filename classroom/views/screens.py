@@ -167,7 +167,7 @@ def teacher_state(live: LiveRoom) -> State:
         pairs=[(named[one], named[other]) for one, other in disagreeing_pairs(list_choices(live.answers(1)))]
         if discussing and live.activity and live.activity.asked
         else [],
-        close=[named[student] for student in results.list_close(live)],
+        close=[named[student] for student in results.list_close_guesses(live)],
         following=_following(live),
         order=order_of(live.state, live.plan),
         phase_label=phase_label,

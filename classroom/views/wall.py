@@ -56,10 +56,11 @@ def wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     whole = group_answers(written, wanted.concepts, overruled)
     chosen = [each for each in written if each.id in quoted]
     shown = group_answers(chosen, wanted.concepts, overruled)
-    judged = {
-        each.id for each in chosen for concept in wanted.concepts if verdict_on(each, concept.id, overruled)
-    }
-    unjudged = (Quote(text=each.text) for each in chosen if each.id not in judged)
+    unjudged = (
+        Quote(text=each.text)
+        for each in chosen
+        if not any(verdict_on(each, concept.id, overruled) for concept in wanted.concepts)
+    )
     answers = tuple(_judged(each, wanted, live) for each in written)
     return WallView(
         groups=tuple(map(drop_short_quotes, shown)),

@@ -51,7 +51,7 @@ class CardExchange:
         """List what is wrong with the files in the learner's folder of decks."""
         return self.decks.collection.problems
 
-    def own_damaged(self) -> tuple[Path, ...]:
+    def own_damaged_files(self) -> tuple[Path, ...]:
         """List the files in the learner's folder of decks of which nothing can be used."""
         return self.decks.collection.damaged
 

@@ -56,7 +56,7 @@ class QuestionExchange:
         """List what is wrong with the files in the learner's folder of questions."""
         return self.bank.collection.problems
 
-    def own_damaged(self) -> tuple[Path, ...]:
+    def own_damaged_files(self) -> tuple[Path, ...]:
         """List the files in the learner's folder of questions of which nothing can be used."""
         return self.bank.collection.damaged
 

@@ -222,14 +222,14 @@ def _are_alike(one: ET.Element, other: ET.Element) -> bool:
     """Compare names, attributes and texts; the spaces around a text are the layout of a file."""
     return (
         (one.tag, one.attrib) == (other.tag, other.attrib)
-        and _say_in_file(one.text) == _say_in_file(other.text)
-        and _say_in_file(one.tail) == _say_in_file(other.tail)
+        and _normalize_text(one.text) == _normalize_text(other.text)
+        and _normalize_text(one.tail) == _normalize_text(other.tail)
         and len(one) == len(other)
         and all(map(_are_alike, one, other))
     )
 
 
-def _say_in_file(text: str | None) -> str:
+def _normalize_text(text: str | None) -> str:
     """A text as a file gives it back: with the line ends that XML knows."""
     return (text or "").replace("\r\n", "\n").replace("\r", "\n").strip()
 

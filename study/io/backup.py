@@ -15,7 +15,7 @@ from study.base.import_limits import PACKAGE_BYTES
 from study.content.user_files import is_safe, read_own_file, read_own_files
 from study.io.backup_text import read_document, split_document, write_document
 from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group
-from study.io.row_titles import title_rows
+from study.io.row_titles import title_of_table
 from study.store import Store
 from study.store.logs.preferences import preference_problem
 from study.store.rows import RowTexts, owned_tables, read_rows
@@ -49,7 +49,7 @@ class BackupExchange:
         """Return no problems, because the app doesn't read a backup again after the import."""
         return ()
 
-    def own_damaged(self) -> tuple[Path, ...]:
+    def own_damaged_files(self) -> tuple[Path, ...]:
         """Return no files, for the same reason."""
         return ()
 
@@ -113,7 +113,7 @@ class BackupExchange:
             usable = [text for text, problem in zip(rows.texts, problems, strict=True) if not problem]
             tables[name] = RowTexts(usable)
             refused += [
-                ImportEntry(verdict="rejected", item=title_rows(name), why=problem, count=count)
+                ImportEntry(verdict="rejected", item=title_of_table(name), why=problem, count=count)
                 for problem, count in Counter(filter(None, problems)).items()
             ]
         return tables, refused

@@ -155,7 +155,7 @@ class Exchange(Protocol):
     def own_problems(self) -> tuple[str, ...]:
         """Return the problems in the learner's own files of this kind."""
 
-    def own_damaged(self) -> tuple[Path, ...]:
+    def own_damaged_files(self) -> tuple[Path, ...]:
         """Return those of these files that have problems and nothing that can be used."""
 
     def reads(self, file: File) -> bool:

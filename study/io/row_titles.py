@@ -26,6 +26,6 @@ TITLES = {
 }
 
 
-def title_rows(table: str) -> str:
+def title_of_table(table: str) -> str:
     """Return what the rows of a table are for a learner; `OTHER` for a table that has no words of its own."""
     return TITLES.get(table, OTHER)

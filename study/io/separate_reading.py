@@ -64,7 +64,7 @@ def read_apart(reader: Reader, name: str, content: bytes, *, asked_by: str) -> A
     """
     reading = FileReading(asked_by=asked_by)
     try:
-        process = _begin(reading, name, name_of(reader))
+        process = _begin(reading, name_of(reader))
         return _read(process, name, content)
     except LearnerError as error:
         if reading.stopped:
@@ -88,14 +88,12 @@ def stop_readings(asked_by: str) -> None:
         _turns.notify_all()
 
 
-def _begin(reading: FileReading, name: str, function: str) -> "subprocess.Popen[bytes]":
+def _begin(reading: FileReading, function: str) -> "subprocess.Popen[bytes]":
     """Start the process of a reading when fewer than AT_ONCE others have one."""
     with _turns:
         _readings.append(reading)
         _turns.wait_for(lambda: reading.stopped or _has_place(), timeout=WAIT_SECONDS)
-        if reading.stopped:
-            raise stopped_error(name)
-        if not _has_place():
+        if reading.stopped or not _has_place():
             raise LearnerError("Many files are being read at the moment.", do_next="Try again in a minute.")
         reading.process = subprocess.Popen(
             [sys.executable, "-m", "study.io.separate_reading", function, str(SMALL_FILE_CPU_SECONDS)],

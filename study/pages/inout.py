@@ -229,7 +229,7 @@ class InOutPage:
 
     def _damaged(self) -> list[Path]:
         """List the own decks and question files of which nothing can be used."""
-        return [path for exchange in self.exchanges.values() for path in exchange.own_damaged()]
+        return [path for exchange in self.exchanges.values() for path in exchange.own_damaged_files()]
 
     def _waiting(self, visit: Visit) -> PendingUpload:
         waiting = self.pending.of(visit.profile.id)

@@ -15,7 +15,7 @@ from study.base.html import trust_html
 from study.ports.places import Place, find_place
 from study.text.templates import render
 from study.web.downloads import not_found
-from study.web.page_files import keep_menu_script
+from study.web.page_files import site_script_address
 
 DOCS = (Path(__file__).parents[2] / "docs").resolve()
 FONTS = Path(__file__).parents[1] / "static" / "fonts"
@@ -62,6 +62,6 @@ def _render_page(path: str, text: str, places: tuple[Place, ...]) -> Markup:
         path=path,
         places=places,
         here=find_place(places, "/learn"),
-        script=keep_menu_script(),
+        script=site_script_address(),
         text=trust_html(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
     )

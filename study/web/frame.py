@@ -91,7 +91,6 @@ def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
                     here=find_place(context.places, place.path, place.under),
                     path=place.path,
                     under=place.under,
-                    searchable=True,
                 ),
                 elem_id="menu",
                 js_on_load=page_files.read("menu.js"),

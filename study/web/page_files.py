@@ -51,9 +51,9 @@ def build_head(styles: Sequence[Path], *, projector: bool = False) -> str:
     )
 
 
-def keep_menu_script() -> str:
+def site_script_address() -> str:
     """Return the address of the script behind the menu's search and keys, for pages without Gradio."""
-    return _keep("menu.js", read("site.js"))
+    return _keep("site.js", read("site.js"))
 
 
 def on_load(name: str) -> str:

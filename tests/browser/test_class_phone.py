@@ -1,7 +1,5 @@
 """A student's phone in a class: a lost connection, kept-back streams, refusals, a second tab, few bytes."""
 
-import re
-
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
@@ -31,7 +29,7 @@ def test_an_answer_given_without_a_connection_is_sent_once_when_it_is_back(class
     expect(ana.get_by_text("Your answer is saved")).to_be_visible()
     expect(teacher.locator("#answered")).to_have_text("1")
     assert ana.evaluate(f"localStorage.getItem('class-{classroom.code}-unsent')") == "[]"
-    classroom.problems = [p for p in classroom.problems if "ERR_INTERNET_DISCONNECTED" not in p]
+    classroom.forgive("ERR_INTERNET_DISCONNECTED")
 
 
 def test_an_answer_that_waited_too_long_is_told_so(classroom: Classroom) -> None:
@@ -40,9 +38,7 @@ def test_an_answer_that_waited_too_long_is_told_so(classroom: Classroom) -> None
     ana.context.set_offline(False)
     expect(ana.locator("#trouble")).to_contain_text("does not count")
     expect(ana.locator("#now")).to_contain_text("You sent no answer to this one")
-    classroom.problems = [
-        p for p in classroom.problems if "ERR_INTERNET_DISCONNECTED" not in p and "status of 409" not in p
-    ]
+    classroom.forgive("ERR_INTERNET_DISCONNECTED", "status of 409")
 
 
 def test_an_answer_given_while_another_is_being_sent_follows_it(classroom: Classroom) -> None:
@@ -71,7 +67,7 @@ def test_an_answer_given_while_another_is_being_sent_follows_it(classroom: Class
     for phone in (ana, ben):
         expect(phone.get_by_text("Your answer is saved")).to_be_visible()
         expect(phone.locator("#trouble")).to_contain_text("does not count")  # the first one
-    classroom.problems = [p for p in classroom.problems if "status of 409" not in p]
+    classroom.forgive("status of 409")
 
 
 def test_a_phone_whose_streams_are_kept_back_asks_every_two_seconds(classroom: Classroom) -> None:
@@ -115,7 +111,7 @@ def test_a_refusal_is_told_in_words_and_goes_when_it_is_over(classroom: Classroo
     teacher.get_by_role("button", name="Delete the class").click()
     expect(ana.locator("#trouble")).to_contain_text(f"There is no class with the code {classroom.code}.")
     expect(ana.locator("#trouble")).not_to_contain_text("{")
-    classroom.problems = [p for p in classroom.problems if not re.search("ERR_FAILED|status of (429|400)", p)]
+    classroom.forgive("ERR_FAILED", "status of 429", "status of 400")
 
 
 def test_a_second_tab_is_the_same_student_and_shows_the_answer(classroom: Classroom) -> None:

@@ -42,7 +42,7 @@ def test_a_refusal_goes_when_the_class_goes_on(classroom: Classroom) -> None:
     press_next(teacher, "The guesses")
     expect(ana.locator("#now")).to_contain_text("You sent no answer to this one")
     expect(ana.locator("#trouble")).to_be_hidden()
-    classroom.problems = [p for p in classroom.problems if "status of 400" not in p]
+    classroom.forgive("status of 400")
 
 
 def test_the_teachers_page_may_be_projected_and_its_buttons_look_as_they_are(classroom: Classroom) -> None:
@@ -99,7 +99,7 @@ def test_a_phone_says_whether_it_reaches_the_class(classroom: Classroom) -> None
     teacher = classroom.browser()
     teacher.goto(f"{classroom.address}/class/help")
     expect(teacher.locator(".qr svg")).to_be_visible()
-    classroom.problems = [each for each in classroom.problems if "ERR_FAILED" not in each]
+    classroom.forgive("ERR_FAILED")
 
 
 def test_the_projector_uses_its_width_and_says_where_codes_are_typed(classroom: Classroom) -> None:

@@ -225,6 +225,8 @@ class Grids:
         self.findings: tuple[str, ...] = ()
         self.error = ""
         self.takes_seconds: float | None = 90.0
+        self.estimated = 0
+        """How often the time was asked for."""
 
     def plan(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> ClassGridPlan:
         if "ranks" not in axes:
@@ -232,6 +234,7 @@ class Grids:
         return GRID_PLAN
 
     def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
+        self.estimated += 1
         return self.takes_seconds
 
     def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:

@@ -19,6 +19,7 @@ from study.ports.context import Context
 from study.store.schema import metadata
 from study.web.security import middleware
 from tests.classroom.rooms import PHONE, School, Streaming, played
+from tests.whole_app import routes_of
 
 STUDENT_ROUTES = {
     ("GET", "/class/join"),
@@ -51,19 +52,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     site = build_app(settings, hosts=("0.0.0.0",), worker=False, only_class=True)
     yield site
     site.state.close()
-
-
-def routes_of(app: Any, under: str = "") -> set[tuple[str, str]]:
-    """Every method and path of an app, of the apps mounted in it, and of the routers included in those."""
-    found: set[tuple[str, str]] = set()
-    for route in app.routes:
-        path = under + getattr(route, "path", "")
-        inner = getattr(route, "original_router", None) or getattr(route, "app", None)
-        if hasattr(inner, "routes") and not getattr(route, "methods", None):
-            found |= routes_of(inner, under + getattr(route, "path", ""))
-        for method in getattr(route, "methods", None) or ():
-            found.add((method, path))
-    return found
 
 
 def filled(path: str) -> str:

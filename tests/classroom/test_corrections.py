@@ -12,6 +12,7 @@ from classroom.views.screens import screen_state, teacher_state
 from study.ports.context import Context
 from tests.classroom.builders import GRID, PREDICT, QUESTION, WALL, plan_of
 from tests.classroom.rooms import Phone, School, Streaming, phone, played
+from tests.waiting import until
 
 
 async def correct(one: Phone, **value: object) -> str:
@@ -94,12 +95,6 @@ def test_corrected_words_are_graded_again(school: School) -> None:
             }
 
     played(play)
-
-
-async def until(is_so: object) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():  # type: ignore[operator]
-            await asyncio.sleep(0.02)
 
 
 def test_who_is_away_is_not_in_the_room(school: School, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -25,6 +24,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.classroom.builders import GRID, TALK, Grader, Grids, Runs
 from tests.classroom.rooms import School, phone, played, record_of
+from tests.waiting import until
 
 GRID_PLAN = Plan(id="grid", title="A grid", about="For tests.", minutes=10, activities=(GRID, TALK))
 SETTING = {"model": "tiny-random", "bits": "fp32", "steps": 4, "batch": 1, "seq_len_tokens": 64}
@@ -97,10 +97,7 @@ def test_who_claims_first_is_trained_first_and_the_map_fills(context: Context) -
         async with phone(school, live, "a") as ana, phone(school, live, "b") as ben:
             await ana.answer(0, 1, cell="1/1", number="5")
             await ben.answer(0, 1, cell="0/1", number="4")
-            for _ in range(100):
-                if live.grid_seconds:
-                    break
-                await asyncio.sleep(0.02)
+            await until(lambda: live.grid_seconds)
             assert "8 runs, about" in teacher_state(live)["html"]
             await school.lead(live, "next")
             assert school.grids.started == [((1, 1, 0), (0, 1, 0))]
@@ -334,9 +331,6 @@ def test_the_time_of_a_grid_shows_once_a_run_tells_it(
         school.grids.takes_seconds = 90.0  # the teacher has trained one cell in the lab
         await until(lambda: "8 runs, about" in teacher_state(live)["html"])
 
-        await school.lead(live, "next")
-        await until(lambda: live.grids.get(0) is not None)
-
     played(play)
 
 
@@ -350,15 +344,8 @@ def test_a_grid_without_a_time_is_watched_as_soon_as_it_trains(
     async def play() -> None:
         live = await school.start(GRID_PLAN)
         await school.lead(live, "next")
-        await until(lambda: 0 in live.grid_seconds)  # it is asked again in a few seconds
+        await until(lambda: school.grids.estimated)  # it is asked again after a pause
         await school.lead(live, "next")
         await until(lambda: live.grids.get(0) is not None)
 
     played(play)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds; fail when it never does."""
-    async with asyncio.timeout(30):
-        while not holds():
-            await asyncio.sleep(0.02)

@@ -24,6 +24,7 @@ from study.ports.context import Context
 from tests.classroom.builders import PREDICT, Grader, Runs
 from tests.classroom.rooms import TEST_PLAN, School, phone, played, record_of
 from tests.lora_lab import run_builders
+from tests.waiting import until
 
 RUN_SECONDS = 240
 
@@ -219,8 +220,3 @@ def test_a_run_that_cannot_be_started_leaves_the_class_where_it_is(context: Cont
         assert live.state.phase == "distribution"
 
     played(play)
-
-
-async def until(reached: Any) -> None:
-    while not reached():
-        await asyncio.sleep(0.02)

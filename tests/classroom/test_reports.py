@@ -229,7 +229,7 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
             got = {path.rpartition("/")[2]: (await teacher.get(path)) for path in files}
             assert set(got) == {"class.xlsx", "students.csv", "items.csv", "moodle.csv", "class.json"}
             assert "one row per student" in page.text
-            told = "for Moodle&#39;s gradebook; no grade is written as - and counts as 0 in “Class total”"
+            told = "for Moodle&#39;s gradebook; a missing grade is a - and counts as 0 in “Class total”"
             assert told in page.text
             assert "“twin” is the similar question, “taken_out” who was taken out" in page.text
             assert re.search(r"\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d UTC", page.text)

@@ -27,6 +27,7 @@ from tests.classroom.builders import (
 from tests.classroom.rooms import Phone, School, phone, played
 from tests.classroom.test_comparison import COMPARE, COMPARED, RankGrids
 from tests.classroom.test_quiz import QUIZ
+from tests.waiting import until
 
 PLAN = plan_of(QUESTION, QUIZ, POLL, NUMBER, PREDICT, COMPARE, GRID, TEXT, WALL, FIGURE, TALK)
 
@@ -50,8 +51,8 @@ async def answer_all(live: LiveRoom, one: Phone, rng: Random) -> None:
     for number in activity.rounds if activity.questions else (live.state.round,):
         given = answer_to(activity, number, rng, QuizClassKinds())
         assert (await one.answer(position, number, **given)).json() == {"outcome": "stored"}
-    while activity.kind == "wall" and any(each.graded is None for each in live.answers(1).values()):
-        await asyncio.sleep(0.02)
+    if activity.kind == "wall":
+        await until(lambda: all(each.graded for each in live.answers(1).values()))
 
 
 def test_a_class_goes_on_after_a_restart_at_every_step_of_every_kind(context: Context) -> None:

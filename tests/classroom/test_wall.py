@@ -14,6 +14,7 @@ from study.ports.context import Context
 from study.store.class_transaction import ClassTransaction
 from tests.classroom.builders import TALK, TEXT, WALL, Grader
 from tests.classroom.rooms import Phone, School, phone, played
+from tests.waiting import until
 
 WALL_PLAN = Plan(id="wall", title="A wall", about="For tests.", minutes=10, activities=(WALL, TEXT, TALK))
 
@@ -26,8 +27,7 @@ async def write(live: LiveRoom, one: Phone, text: str, position: int = 0) -> str
 
 
 async def graded(live: LiveRoom, count: int) -> None:
-    while sum(answer.graded is not None for answer in live.answers(1, 0).values()) < count:
-        await asyncio.sleep(0.02)
+    await until(lambda: sum(each.graded is not None for each in live.answers(1, 0).values()) >= count)
 
 
 def html(state: dict[str, Any]) -> str:

@@ -124,7 +124,8 @@ class RequestGuard:
         if method not in ("GET", "HEAD", "OPTIONS") and origin and _netloc(origin) != host:
             return PlainTextResponse("This request comes from another site.", status_code=403)
         if "content-length" in headers and "transfer-encoding" in headers:
-            said = "A request has Content-Length or Transfer-Encoding."  # a proxy may have believed the other
+            # A proxy may have believed the other one.
+            said = "A request must not have both Content-Length and Transfer-Encoding."
             return PlainTextResponse(said, status_code=400, headers={"Connection": "close"})
         length = headers.get("content-length") or "0"
         if not length.isascii() or not length.isdigit():

@@ -152,7 +152,7 @@ def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequen
     return "\n".join(
         (
             "Everyone who can reach this machine can open the app, without a password or encryption:",
-            *(f"  {address}{_how_found(address)}" for address in shown),
+            *(f"  {address}{_note_on_name(address)}" for address in shown),
             *by_proxy,
             "They study under profiles of their own. The Lab's runs, shared decks, backups and profiles of"
             " others are yours: at this machine, or after you have opened this address, which is a password:",
@@ -161,10 +161,10 @@ def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequen
     )
 
 
-def _how_found(address: str) -> str:
+def _note_on_name(address: str) -> str:
     """Say where an address works if not everywhere: the system announces a .local name, or not."""
     name = urlsplit(address).hostname or ""
-    return "  (on networks that find .local names)" if name.endswith(".local") else ""
+    return "  (on networks that resolve .local names)" if name.endswith(".local") else ""
 
 
 def set_gradio_environment(settings: Settings) -> None:

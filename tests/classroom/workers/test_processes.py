@@ -22,7 +22,7 @@ from classroom.simulation.student import Student, StudentBehaviour
 from study.base.settings import Settings
 from tests.classroom.builders import PLAN, plan_of
 from tests.classroom.rooms import School, record_of
-from tests.classroom.workers.waiting import SECONDS, until
+from tests.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -31,6 +31,9 @@ needs_several_processes = pytest.mark.skipif(
 )
 
 ROOT = Path(__file__).parents[3]
+SECONDS = 60.0
+"""Until something must have happened: the machine may be busy."""
+
 WORKERS = 2
 STUDENTS = 24
 

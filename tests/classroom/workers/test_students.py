@@ -27,7 +27,7 @@ from tests.classroom.builders import FIGURES, GRID, PREDICT, QUESTION, plan_of
 from tests.classroom.rooms import PHONE, Phone, School, Streaming, played, record_of
 from tests.classroom.test_kinds import activity_of, answers_to, of_kind
 from tests.classroom.test_quiz import QUIZ
-from tests.classroom.workers.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.postgres
 

@@ -215,7 +215,7 @@ def test_another_quiz_starts_over_an_open_exam_only_when_that_is_confirmed(ana: 
     exam = ana.query
     ana.answer(wrong_fields)
     ana.start("again")
-    assert "You leave your exam: 1 of 5 answered." in words(ana.html)
+    assert "You are leaving your exam: 1 of 5 answered." in words(ana.html)
     assert primary(ana.html) == ["Go on with the exam"]
     assert f'href="/quiz{escape(exam)}"' in ana.html
     assert "Go on with your exam : 1 of 5 answered." in words(ana.page.load(opened("b1")))
@@ -228,7 +228,7 @@ def test_a_quiz_that_a_link_opens_asks_too_before_it_leaves_an_exam(ana: Learner
     ana.query = "?topic=lora&n=5&seed=8"
     ana.html = ana.page.load(opened("b1", ana.query[1:]))
     ana.press("again")
-    assert "You leave your exam: 0 of 5 answered." in words(ana.html)
+    assert "You are leaving your exam: 0 of 5 answered." in words(ana.html)
 
 
 def test_an_exam_ends_when_its_time_is_over_whether_or_not_the_page_is_open(ana: Learner) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +16,7 @@ from study.web.security.middleware import COOKIE
 from tests.browser import events_in
 from tests.test_roles import client
 from tests.visits import build_event
+from tests.waiting import wait_for
 from tests.whole_app import WholeApp, whole_app
 
 MARK = "what only Ana knows"
@@ -102,10 +102,13 @@ def _import_backup(ana: Learner) -> str:
 
 def _wait_for(ana: Learner, reply: dict[str, Any], wanted: str) -> str:
     """Poll until a process has read the file."""
-    while wanted not in str(reply.get("html", "")):
-        assert "error" not in reply, reply
-        Event().wait(0.3)
-        reply = ana.press("inout", {"act": "poll"})
+
+    def is_read(polled: dict[str, Any]) -> bool:
+        assert "error" not in polled, polled
+        return wanted in str(polled.get("html", ""))
+
+    if not is_read(reply):
+        reply = wait_for(lambda: ana.press("inout", {"act": "poll"}), is_read, seconds=60)
     return str(reply["html"])
 
 

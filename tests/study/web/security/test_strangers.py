@@ -36,7 +36,7 @@ def test_a_start_for_the_network_says_what_is_open_and_prints_addresses_that_wor
     assert "/owner?key=the-key" in said
     name = f"http://{socket.gethostname().lower().removesuffix('.local')}.local:7860"
     # Nothing here announces that name: it works where the system does.
-    assert f"  {name}  (on networks that find .local names)" in said.splitlines()
+    assert f"  {name}  (on networks that resolve .local names)" in said.splitlines()
     assert network_notice("192.168.1.5", 7860, "k").splitlines()[1].strip() == "http://192.168.1.5:7860"
 
 
