@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from study.base.settings import Settings
 from study.web.frame import acts_of
 from study.web.security.middleware import COOKIE
 from tests.test_roles import LISTS, client
-from tests.whole_app import WholeApp, routes_of, whole_app
+from tests.whole_app import WholeApp, routes_of, server_for_learners
 
 GRADIO_OPENS = {"run/{api_name}", "component_server"}
 """The routes of Gradio's API that pages use."""
@@ -51,10 +50,7 @@ FOR_OTHERS: dict[str, list[tuple[dict[str, Any], str]]] = {
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeApp]:
     home = tmp_path_factory.mktemp("server")
-    database = f"sqlite:///{home / 'study.sqlite3'}"
-    with whole_app(
-        Settings(home=home, database_url=database, models_dir=home / "models"), hosts=("0.0.0.0",)
-    ) as opened:
+    with server_for_learners(home) as opened:
         yield opened
 
 

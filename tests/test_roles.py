@@ -20,7 +20,7 @@ from study.base.settings import Settings
 from study.web.security.access import KEY_FILE, ServerKeys
 from study.web.security.middleware import COOKIE
 from tests.visits import build_event
-from tests.whole_app import WholeApp, whole_app
+from tests.whole_app import WholeApp, server_for_learners, whole_app
 
 HOST = "192.168.1.20:7860"
 ELSEWHERE = "192.168.1.77"
@@ -60,10 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(home: Path) -> Iterator[WholeApp]:
-    settings = Settings(
-        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
-    )
-    with whole_app(settings, hosts=("0.0.0.0",)) as served:
+    with server_for_learners(home) as served:
         yield served
 
 
@@ -371,10 +368,7 @@ def test_a_learners_address_starts_no_worker_either(
 
 
 def test_an_open_lab_reads_every_model_for_everyone(reading: list[str], tmp_path: Path) -> None:
-    settings = Settings(
-        home=tmp_path, database_url=f"sqlite:///{tmp_path / 's.sqlite3'}", models_dir=tmp_path / "models"
-    )
-    with whole_app(settings, hosts=("0.0.0.0",), open_lab=True) as served:
+    with server_for_learners(tmp_path, open_lab=True) as served:
         learner = client(served, **{COOKIE: "browser-of-lea"})
         assert "ask the owner" not in _press_with(learner, "lab", "owner/some-model")
         assert reading == ["owner/some-model"]

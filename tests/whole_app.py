@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -60,6 +61,16 @@ def whole_app(settings: Settings, **options: Any) -> Iterator[WholeApp]:
         yield WholeApp(site, loads)
     finally:
         site.state.close()
+
+
+@contextmanager
+def server_for_learners(home: Path, **options: Any) -> Iterator[WholeApp]:
+    """The app as `--host 0.0.0.0` serves it from a data folder."""
+    settings = Settings(
+        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
+    )
+    with whole_app(settings, hosts=("0.0.0.0",), **options) as served:
+        yield served
 
 
 def routes_of(app: Any, under: str = "") -> set[tuple[str, str]]:

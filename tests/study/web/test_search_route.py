@@ -11,7 +11,7 @@ from lora_lab.spec import BITS, BITS_LABELS, VARIANT_NAMES, Bits
 from study.base.settings import Settings
 from study.content.glossary import read_glossary
 from tests.visits import words
-from tests.whole_app import WholeApp, whole_app
+from tests.whole_app import WholeApp, server_for_learners, whole_app
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +102,7 @@ def test_what_is_set_or_shown_elsewhere_is_found(browser: TestClient, asked: str
 
 def test_another_device_is_found_where_devices_are_added(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("shared")
-    settings = Settings(
-        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
-    )
-    with whole_app(settings, hosts=("0.0.0.0",)) as shared:
+    with server_for_learners(home) as shared:
         for asked in ("qr", "second device", "carry on"):
             assert 'href="/settings#devices"' in find(shared.client(), asked)
 

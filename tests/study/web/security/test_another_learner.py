@@ -11,13 +11,12 @@ import pytest
 from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 
-from study.base.settings import Settings
 from study.web.security.middleware import COOKIE
 from tests.browser import events_in
 from tests.test_roles import client
 from tests.visits import build_event
 from tests.waiting import wait_for
-from tests.whole_app import WholeApp, whole_app
+from tests.whole_app import WholeApp, server_for_learners
 
 MARK = "what only Ana knows"
 PROMPT = "?prompt=explain-lora"
@@ -26,9 +25,7 @@ PROMPT = "?prompt=explain-lora"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeApp]:
     home = tmp_path_factory.mktemp("server")
-    database = f"sqlite:///{home / 'study.sqlite3'}"
-    settings = Settings(home=home, database_url=database, models_dir=home / "models")
-    with whole_app(settings, hosts=("0.0.0.0",)) as opened:
+    with server_for_learners(home) as opened:
         yield opened
 
 

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from study.base.settings import Settings
 from study.web.security.middleware import BODY_LIMIT_BYTES, COOKIE
-from tests.whole_app import whole_app
+from tests.whole_app import server_for_learners
 
 HOST = "192.168.1.20:7860"
 ELSEWHERE = "http://evil.example"
@@ -28,9 +27,7 @@ POLICY = ("default-src 'self'", "object-src 'none'", "base-uri 'self'", "frame-a
 def learner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A browser elsewhere on the network of a server for learners."""
     home: Path = tmp_path_factory.mktemp("headers")
-    database = f"sqlite:///{home / 's.sqlite3'}"
-    settings = Settings(home=home, database_url=database, models_dir=home / "models")
-    with whole_app(settings, hosts=("0.0.0.0",)) as served:
+    with server_for_learners(home) as served:
         yield TestClient(
             served.site,
             cookies={COOKIE: "browser-of-lea"},
