@@ -283,12 +283,11 @@ class Hub:
 
     async def use_address(self, live: LiveRoom, address: str) -> None:
         options = {**live.room.options, "address": address}
-
-        def changed(_: None) -> None:
-            live.room = replace(live.room, options=options)
-            live.wake_screens()
-
-        await self._write(live, lambda t: t.set_options(live.room.id, options), changed)
+        await self._write(
+            live,
+            lambda t: t.set_options(live.room.id, options),
+            lambda _: live.apply_options(options),
+        )
 
     async def add_key(self, live: LiveRoom, key: str) -> None:
         """Let the holder of a key in; only its hash is stored."""

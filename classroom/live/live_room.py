@@ -73,6 +73,9 @@ class LiveRoom:
         self.presence_changed: Callable[[], object] = lambda: None
         """Called when a phone comes or goes."""
 
+        self.replaced_here = 0
+        """How often a name or an option was replaced in this process."""
+
         self._fragments: tuple[int, dict[Hashable, str]] = (0, {})
         self._take_in_progress(record.progress)
 
@@ -224,11 +227,18 @@ class LiveRoom:
             self.by_device[student.device] = student.id
             self.wake_screens(student.id)
 
+    def apply_options(self, options: Mapping[str, Any]) -> None:
+        self.replaced_here += 1
+        self.room = replace(self.room, options=options)
+        self.wake_screens()
+
     def apply_rename(self, student_id: str, name: str) -> None:
+        self.replaced_here += 1
         self.students[student_id] = replace(self.students[student_id], name=name)
         self.wake_screens(student_id)
 
     def forgot_names(self) -> None:
+        self.replaced_here += 1
         self.students = {key: replace(student, name="") for key, student in self.students.items()}
         self.wake_screens()
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from classroom.live.live_room import LiveRoom
 from study.base.errors import StorageError
 from study.base.owner_log import note_error
+from study.store.class_records import ClassRecord
 from study.store.classes import ClassLog
 from study.store.notices import Notices
 
@@ -96,6 +97,17 @@ class ProcessSync:
             if reading.served >= mine:
                 return
             covers = reading.asked
+            found = await self._read_newest(live)
+            reading.served = covers
+            if found is None:
+                self.deleted(live)
+            else:
+                live.take_in(found)
+
+    async def _read_newest(self, live: LiveRoom) -> ClassRecord | None:
+        """Read again what was read before a name or an option was replaced here: it would come back."""
+        while True:
+            replaced = live.replaced_here
             found = await asyncio.to_thread(
                 self.log.changes,
                 live.room.id,
@@ -103,11 +115,8 @@ class ProcessSync:
                 events=len(live.events),
                 activities=len(live.plan),
             )
-            reading.served = covers
-            if found is None:
-                self.deleted(live)
-            else:
-                live.take_in(found)
+            if live.replaced_here == replaced:
+                return found
 
     def _from_thread(self, message: str) -> None:
         assert self._loop is not None

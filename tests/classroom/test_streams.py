@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from threading import Event
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +14,8 @@ from classroom.live import process_sync
 from classroom.live.process_sync import ProcessSync
 from classroom.pages import streams
 from classroom.pages.student_routes import STREAMS_AT_MOST
+from study.store.class_records import ClassRecord
+from study.store.classes import ClassLog
 from tests.classroom.rooms import School, Streaming, phone, played
 
 
@@ -100,6 +103,37 @@ def test_another_address_reaches_the_projector_with_its_code(school: School) -> 
         assert after["join"] == "192.0.2.99/class/join"
         assert f"192.0.2.99/class/{live.room.code}" in after["html"]
         assert after["qr"] != before["qr"]
+
+    played(play)
+
+
+class _Slow:
+    """A log whose readings arrive late, and a server that has no notices."""
+
+    def __init__(self, log: ClassLog) -> None:
+        self._log, self.has_read, self.may_arrive = log, Event(), Event()
+
+    def changes(self, room_id: str, **known: int) -> ClassRecord | None:
+        found = self._log.changes(room_id, **known)
+        self.has_read.set()
+        assert self.may_arrive.wait(30)
+        return found
+
+
+def test_a_reading_that_arrives_late_brings_no_old_name_or_address_back(school: School) -> None:
+    async def play() -> None:
+        live = await school.start(address="192.0.2.7")
+        student = await school.hub.join(live, "ana")
+        slow: Any = _Slow(school.hub.context.store.classes)
+        sync = ProcessSync(log=slow, notices=slow, rooms={live.room.code: live}, deleted=print)
+        reading = asyncio.create_task(sync.refresh(live))
+        assert await asyncio.to_thread(slow.has_read.wait, 30)
+        await school.hub.use_address(live, "192.0.2.99")
+        name = await school.hub.rename(live, student, None)
+        slow.may_arrive.set()
+        await reading
+        assert live.room.options["address"] == "192.0.2.99"
+        assert live.students[student.id].name == name
 
     played(play)
 
