@@ -12,21 +12,13 @@ from lora_lab.runs import owner
 from lora_lab.runs.finalize import cut_off
 from lora_lab.runs.folder import RunFolder, create_run, open_run
 from lora_lab.runs.state import RunState
-from lora_lab.runs.sweeps import Sweep, open_sweep
+from lora_lab.runs.sweeps import open_sweep, sweep_of
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 
 SETTLE_SECONDS = 60
 MAX_CUT_OFF = 2
 """A cell that was running when the app went away restarts; one that was cut off twice may be the reason."""
-
-
-def sweep_of(settings: Settings, state: RunState) -> Sweep | None:
-    """Find the sweep that a run is a cell of, unless it was deleted."""
-    try:
-        return open_sweep(settings.sweeps_dir, state.sweep)
-    except LearnerError:
-        return None
 
 
 def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
@@ -37,7 +29,7 @@ def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFol
     state = run.state()
     if not state.ended:
         raise LearnerError("That run has not ended yet.", do_next="Wait for its end, or cancel it first.")
-    sweep = sweep_of(settings, state)
+    sweep = sweep_of(settings.sweeps_dir, state)
     if sweep is not None and run.run_id not in sweep.run_ids:
         raise LearnerError(
             "Another run has already taken that one's place in its grid.", do_next="Look at that one."
@@ -64,7 +56,7 @@ def create_retries(settings: Settings, sweep_id: str, *, now: datetime) -> Itera
 def should_restart(settings: Settings, run: RunFolder) -> bool:
     """Return whether a run ended only because the app went away, and is a cell of a sweep."""
     state = run.state()
-    sweep = sweep_of(settings, state) if state.cut_off else None
+    sweep = sweep_of(settings.sweeps_dir, state) if state.cut_off else None
     if sweep is None or run.run_id not in sweep.run_ids:
         return False
     attempts = sweep.attempts[sweep.run_ids.index(run.run_id)]

@@ -23,6 +23,7 @@ from lora_lab.runs.folder import (
     say_start,
     time_stamp,
 )
+from lora_lab.runs.state import RunState
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -116,6 +117,14 @@ def open_sweep(sweeps_dir: Path, sweep_id: str) -> Sweep:
     if sweep is None:
         raise LearnerError("There is no sweep with that name.", do_next="Choose one from the list of sweeps.")
     return sweep
+
+
+def sweep_of(sweeps_dir: Path, state: RunState) -> Sweep | None:
+    """Find the sweep that a run is a cell of, unless it was deleted."""
+    try:
+        return open_sweep(sweeps_dir, state.sweep)
+    except LearnerError:
+        return None
 
 
 def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
