@@ -157,13 +157,11 @@ class LocalEngine:
 
     def retry_sweep(self, sweep_id: str, *, now: datetime) -> int:
         """Queue another run for each cancelled, stopped or failed cell of a sweep; return how many."""
-        fresh: dict[RunFolder, Marks] = {}
-        with self._changed:
-            try:
-                for run, marks in create_retries(self.settings, sweep_id, now=now):
-                    fresh[run] = marks
-            finally:  # on a disk that is full by now, those that were created are queued
-                self._enqueue(fresh)
+        with self._changed:  # no cell begins before those that it is trained side by side with
+            fresh, refused = create_retries(self.settings, sweep_id, now=now)
+            self._enqueue(fresh)
+        if refused is not None:  # a disk that is full by now
+            raise refused
         return len(fresh)
 
     def move(self, run_id: str, position: int) -> None:
