@@ -45,8 +45,6 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 from study.web.fresh_browser import stop_asking
-from study.web.security.access import may_use_lab
-from study.web.security.middleware import COOKIE
 
 GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 
@@ -68,14 +66,15 @@ class GridPage:
         """Render the page for the grid and sweep that the address names."""
         query = form_fields.query_of(request)
         shown = self._shown(query)
-        return self._page(_grid_of(query, shown), shown, asked_by=_reader_of(request))
+        visit = frame.visit_of(self._context, request)
+        return self._page(_grid_of(query, shown), shown, asked_by=visit.reads_for)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self._context, request, event)
         query = dict(visit.query)
         match event.get("act"):
             case "change":
-                return self._changed(event, query, asked_by=_reader_of(request))
+                return self._changed(event, query, asked_by=visit.reads_for)
             case "draw":
                 return self._drawn(event, query)
             case "poll":
@@ -89,7 +88,7 @@ class GridPage:
             case act if act in FILE_ACTS:
                 return file_act(self._lab, event, visit)
             case "rates":
-                return self._swept_rates(event, query, asked_by=_reader_of(request))
+                return self._swept_rates(event, query, asked_by=visit.reads_for)
             case act if act in WORKER_ACTS:
                 return worker_act(self._lab, event)
             case "delete":
@@ -305,8 +304,3 @@ def _grid_of(query: Mapping[str, str], shown: ShownGrid) -> Grid:
     if shown.sweep and "sweep" in query and not any(name in query for name in GRID_NAMES):
         return grid_form.normalize_grid(shown.sweep.grid)
     return grid_of_address(query)
-
-
-def _reader_of(request: gr.Request) -> str:
-    """Return the browser for which a model may be read; empty for one that may have none read."""
-    return (dict(request.cookies).get(COOKIE) or "without a cookie") if may_use_lab(request) else ""
