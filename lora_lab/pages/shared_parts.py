@@ -162,7 +162,7 @@ def _set_aside_data(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 def _store_upload(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
     """Store a learner's examples and select them; a problem is said beside the field."""
-    read = partial(read_upload_apart, asked_by=visit.profile.id)
+    read = partial(read_upload_apart, profile_id=visit.profile.id)
     try:
         dataset = lab.uploads.add(*form_fields.file_of(event), read=read)
     except LearnerError as error:

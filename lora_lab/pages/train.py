@@ -136,7 +136,7 @@ class LabPage:
         try:
             spec = spec_of_form(form_fields.form_of(event))
             kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
-            found = self._parts.find(spec, asked_by=visit.reads_for)
+            found = self._parts.find(spec, browser_id=visit.reads_for)
             cost = self._parts.cost_of(spec, found, kept)
         except LearnerError as error:
             return {"parts": {**no_figures(problem_part(error)), "confirm": NO_HTML}}
@@ -156,7 +156,7 @@ class LabPage:
         """Hide the figures so the learner can predict them, or show them again without a prediction."""
         spec = spec_of_form(form_fields.form_of(event))
         if event.get("act") == "unpredict":
-            cost = self._parts.cost(spec, asked_by=visit.reads_for)
+            cost = self._parts.cost(spec, browser_id=visit.reads_for)
             return {"parts": cost, "url": self._address(spec, visit), "then": "draw"}
         return {"parts": self._parts.hidden(spec), "focus": "#guess-percent"}
 
@@ -165,7 +165,7 @@ class LabPage:
         kept = self._predictions.about(
             visit, self._predictions.commit(visit, spec, form_fields.read_firsts(event)), spec
         )
-        cost = self._parts.cost(spec, kept, asked_by=visit.reads_for)
+        cost = self._parts.cost(spec, kept, browser_id=visit.reads_for)
         return {
             "parts": cost,
             "url": self._address(spec, visit),  # without the question that was just answered
@@ -210,7 +210,7 @@ class LabPage:
         }
 
     def _imported(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
-        parse = partial(parse_run_file_apart, asked_by=visit.profile.id)
+        parse = partial(parse_run_file_apart, profile_id=visit.profile.id)
         try:
             name, content = form_fields.file_of(event)
             spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse)
@@ -242,7 +242,7 @@ class LabPage:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
         being_read = form_event.read_field(event, "reading")
-        if being_read and self._lab.shape(spec.model, asked_by=visit.reads_for) is None:
+        if being_read and self._lab.shape(spec.model, browser_id=visit.reads_for) is None:
             return {
                 "parts": {
                     **no_figures(render("lora_lab/shared/reading.html", model=spec.model)),
@@ -267,7 +267,7 @@ class LabPage:
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(run.run_id),
                 "stage": self._panel.stage_part(run, {"run": run.run_id}),
-                **self._parts.cost(spec, asked_by=visit.reads_for),
+                **self._parts.cost(spec, browser_id=visit.reads_for),
                 "confirm": NO_HTML,
                 "trouble": NO_HTML,  # it was about the address that the run's address replaces
             },
@@ -345,7 +345,7 @@ class LabPage:
             if rival:
                 cost = self._parts.hidden(spec, rival=rival)
             else:
-                cost = self._parts.cost(spec, asked_by=visit.reads_for)
+                cost = self._parts.cost(spec, browser_id=visit.reads_for)
         except LearnerError as error:
             cost = no_figures(problem_part(error))
         return render(
