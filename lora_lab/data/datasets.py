@@ -97,10 +97,16 @@ def _format_lines(examples: tuple[Example, ...]) -> str:
 
 def read_label(folder: Path) -> str:
     """Read the name of a run's data set, such as its file's; empty for a damaged one."""
+    path = folder / "data.json"
     try:
-        return str(json.loads((folder / "data.json").read_text("utf-8"))["label"])
+        return _read_label(path, path.stat().st_mtime_ns)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
+
+
+@lru_cache(maxsize=4096)  # each poll names the data of the runs that it shows; what raises is not cached
+def _read_label(path: Path, _written_ns: int) -> str:
+    return str(json.loads(path.read_text("utf-8"))["label"])
 
 
 def load_saved(folder: Path) -> Dataset:
