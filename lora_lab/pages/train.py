@@ -217,7 +217,7 @@ class LabPage:
             self._lab.home.shape(spec.model)
         except LearnerError as error:
             return {"parts": {"import-problem": problem_part(error)}}
-        if self._asked(spec):  # the form shows the reason, and Start asks for confirmation
+        if self._parts.find_too_large(spec):  # the form shows the reason, and Start asks for confirmation
             return {"goto": address_of(spec)}
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         return {"goto": address_of(spec, run_id=run.run_id)}
@@ -251,8 +251,9 @@ class LabPage:
                 "say": f"The configuration of {spec.model} is still being read.",
             }
         self._lab.home.shape(spec.model)
-        if form_event.read_field(event, "sure") != "yes" and (asked := self._asked(spec)):
-            return asked
+        if form_event.read_field(event, "sure") != "yes" and (found := self._parts.find_too_large(spec)):
+            html = render("lora_lab/lab/confirm.html", found=found)
+            return {"parts": {"confirm": html}, "focus": "#confirm", "say": "This may not fit. Start anyway?"}
         guess = form_event.read_field(event, "prediction")
         if form_fields.holds_guess(event):
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
@@ -276,14 +277,6 @@ class LabPage:
             "focus": "#run",
             "then": "draw",
         }
-
-    def _asked(self, spec: RunSpec) -> Reply | None:
-        """Ask before a run that is predicted to need more memory than the machine has; None if it fits."""
-        found = self._parts.preview(spec)
-        if found is None or found.fits:
-            return None
-        html = render("lora_lab/lab/confirm.html", found=found)
-        return {"parts": {"confirm": html}, "focus": "#confirm", "say": "This may not fit. Start anyway?"}
 
     def _check_stop(self, event: Mapping[str, Any], visit: Visit) -> None:
         """Raise LearnerError when a run is not the learner's own."""

@@ -71,6 +71,13 @@ class SettingParts:
             return None
         return build_preview(self._lab.home, spec, digest)
 
+    def find_too_large(self, spec: RunSpec) -> Preview | None:
+        """Return the preview of a run that is predicted to need more memory than the machine has; None if it
+        fits, and while the model's shape is unknown.
+        """
+        found = self.preview(spec)
+        return None if found is None or found.fits else found
+
     def _list_values(self, found: Preview) -> dict[str, Any]:
         sixteen = predict_ledger(found.shape, replace(found.spec, bits="bf16"), found.row, found.compute)
         narrowest = min((min(m.d_in, m.d_out), m.suffix) for m in found.shape.select(found.spec.targets))
