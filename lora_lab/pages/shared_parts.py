@@ -128,8 +128,8 @@ def trouble_part(problems: Sequence[str], *, do_next: str) -> Markup:
     return problem_part(LearnerError(" ".join(problems), do_next=do_next)) if problems else NO_HTML
 
 
-def say_gone(lab: Lab, run_ids: Iterable[str]) -> list[str]:
-    """Say of each run that an address names whether it is gone; nothing of those that are there."""
+def list_missing_runs(lab: Lab, run_ids: Iterable[str]) -> list[str]:
+    """Return a sentence for each run that an address names and that is gone."""
     return [
         f"The run {run_id[:LONGEST_NAME]} is no longer here."
         for run_id in dict.fromkeys(run_ids)

@@ -21,8 +21,8 @@ from lora_lab.pages.shared_parts import (
     data_part,
     file_act,
     is_for_another_machine,
+    list_missing_runs,
     problem_part,
-    say_gone,
     trouble_part,
     worker_act,
     worker_part,
@@ -331,7 +331,7 @@ class LabPage:
 
     def _page(self, visit: Visit) -> Markup:
         spec, problems = read_address(visit.query)
-        gone = say_gone(self._lab, [visit.query.get("run", "")])
+        gone = list_missing_runs(self._lab, [visit.query.get("run", "")])
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
