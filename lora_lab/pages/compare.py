@@ -48,7 +48,7 @@ class ComparePage:
         named = _parse_ids(query.get("runs", ""))
         runs = find_compared(self._lab, named)
         ask = self._lab.chat.find(query.get("ask", ""))
-        left = "The letters are those of the runs that are left." if runs else "Choose others below."
+        left = "The letters now refer to the remaining runs." if runs else "Choose others below."
         return render(
             "lora_lab/compare/compare.html",
             tabs=tabs(
