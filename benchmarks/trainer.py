@@ -34,14 +34,13 @@ from transformers import (
 from lora_lab.data.batches import step_plan
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.embedded_model import model_folder
+from lora_lab.data.machine import COMPUTE_TYPES
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.training.loop import EVALUATION_BATCH, learning_rate_at
 from lora_lab.worker.training.packing import IGNORED, Encoded, encode_example
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
-
-COMPUTE_TYPES = tuple(DTYPES)
 
 
 @dataclass(frozen=True)

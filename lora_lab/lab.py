@@ -119,20 +119,20 @@ class Lab:
         except LearnerError:
             return None
 
-    def shape(self, model: str, *, asked_by: str) -> ModelShape | None:
+    def shape(self, model: str, *, browser_id: str) -> ModelShape | None:
         """Return a model's shape; None while a worker reads it for the browser that asks.
 
-        Raises LearnerError when it can't be read, and when it is not known and `asked_by` is empty, because
+        Raises LearnerError when it can't be read, and when it is not known and `browser_id` is empty, because
         whoever asks may have none read, whether it exists or not.
         """
         if known := self.known_shape(model):
             return known
-        if not asked_by:
+        if not browser_id:
             raise LearnerError(
                 f"{model} is not among the models of this server.",
                 do_next="Choose one of the list, or ask the owner to add it on the Models page.",
             )
-        if self._shape_jobs.is_working(model, asked_by=asked_by):
+        if self._shape_jobs.is_working(model, browser_id=browser_id):
             return None
         if known := self.known_shape(model):
             return known

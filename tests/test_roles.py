@@ -309,7 +309,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The models for which a worker was started."""
     asked: list[str] = []
 
-    def note(jobs: ShapeJobs, model: str, *, asked_by: str) -> bool:
+    def note(jobs: ShapeJobs, model: str, *, browser_id: str) -> bool:
         asked.append(model)
         return True
 

@@ -77,12 +77,12 @@ def find_explanations(
     if setting.variant == "ia3":
         ranks = (None,)
     required = frozenset(setting.required_targets)
-    always = _compute_always(tree, setting)
-    if always is None:
+    fixed_part = _compute_fixed_part(tree, setting)
+    if fixed_part is None:
         return ()
     solved_sets = (
         Explanation(each, tuple(sorted(names)))
-        for each, names in _solve_sets(_list_lines(tree, setting, heads), left, ranks, always=always)
+        for each, names in _solve_sets(_list_lines(tree, setting, heads), left, ranks, fixed_part=fixed_part)
         if required <= set(names)
     )
     found = itertools.islice(solved_sets, MOST_SETTINGS)
@@ -95,7 +95,7 @@ def rank_simplicity(explanation: Explanation) -> tuple[bool, int, int, tuple[str
     return (rank not in (0, *COMMON_RANKS), len(explanation.targets), -rank, explanation.targets)
 
 
-NO_OTHERS: dict[str, Any] = {"parameters": (), "token_rows": ()}
+LAYERS_ONLY: dict[str, Any] = {"parameters": (), "token_rows": ()}
 """Fields of a setting that trains nothing beside the layers of its targets."""
 
 NamedLine = tuple[tuple[str, ...], LinearCount]
@@ -106,14 +106,14 @@ def _list_lines(tree: ModuleTree, setting: AdapterSetting, heads: tuple[str, ...
     """Return each name that can be adapted with its count."""
     known: list[NamedLine] = []
     for name in (*tree.linear_names[: MOST_NAMES - len(heads)], *heads):
-        alone = replace(setting, targets=(name,), feedforward=_list_own(tree, setting, name), **NO_OTHERS)
+        alone = replace(setting, targets=(name,), feedforward=_list_own(tree, setting, name), **LAYERS_ONLY)
         line = _compute_line(tree, alone)
         if line is not None:
             known.append(((name,), line))
     return known
 
 
-def _compute_always(tree: ModuleTree, setting: AdapterSetting) -> LinearCount | None:
+def _compute_fixed_part(tree: ModuleTree, setting: AdapterSetting) -> LinearCount | None:
     """Return what a setting trains beside any set of layers: parameters and rows of tokens that it names.
 
     None where no layer's name is accepted beside them.
@@ -122,23 +122,23 @@ def _compute_always(tree: ModuleTree, setting: AdapterSetting) -> LinearCount | 
         return LinearCount()
     for name in tree.linear_names:
         named = replace(setting, targets=(name,))
-        together, alone = _compute_line(tree, named), _compute_line(tree, replace(named, **NO_OTHERS))
+        together, alone = _compute_line(tree, named), _compute_line(tree, replace(named, **LAYERS_ONLY))
         if together is not None and alone is not None:
             return together + alone * -1
     return None
 
 
 def _solve_sets(
-    known: list[NamedLine], number: int, ranks: Iterable[int | None], *, always: LinearCount
+    known: list[NamedLine], number: int, ranks: Iterable[int | None], *, fixed_part: LinearCount
 ) -> Iterator[tuple[int | None, tuple[str, ...]]]:
-    """Yield every rank and set of names whose counts and `always` add up to `number`.
+    """Yield every rank and set of names whose counts and `fixed_part` add up to `number`.
 
     The names are halved: for each set of one half, a table knows the sets of the other that fill it up, so
     that 2^(n/2) sets are looked at for each rank instead of 2^n.
     """
     half = len(known) // 2
-    first, second = _add_up_sets(known[:half], always), _add_up_sets(known[half:], LinearCount())
-    are_multiples = all(line.fixed == 0 for line in (always, *(line for _, line in known)))
+    first, second = _add_up_sets(known[:half], fixed_part), _add_up_sets(known[half:], LinearCount())
+    are_multiples = all(line.fixed == 0 for line in (fixed_part, *(line for _, line in known)))
     for rank in ranks:
         if are_multiples and rank is not None and number % rank:
             continue

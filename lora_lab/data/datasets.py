@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from study.base.errors import LearnerError
@@ -85,33 +85,47 @@ def _format_line(example: Example) -> str:
 def save_dataset(dataset: Dataset, folder: Path) -> None:
     """Write the exact text that a run is trained on next to the run."""
     for name, examples in (("train", dataset.train), ("held_out", dataset.held_out)):
-        text = "".join(_format_line(example) + "\n" for example in examples)
-        (folder / f"data-{name}.jsonl").write_text(text, "utf-8")
+        (folder / f"data-{name}.jsonl").write_text(_format_lines(examples), "utf-8")
     about = {"label": dataset.label, "digest": dataset.digest}
     (folder / "data.json").write_text(json.dumps(about), "utf-8")
 
 
+@lru_cache(maxsize=2)  # the cells of a grid are created one after the other, on the same two parts
+def _format_lines(examples: tuple[Example, ...]) -> str:
+    return "".join(_format_line(example) + "\n" for example in examples)
+
+
 def read_label(folder: Path) -> str:
     """Read the name of a run's data set, such as its file's; empty for a damaged one."""
+    path = folder / "data.json"
     try:
-        return str(json.loads((folder / "data.json").read_text("utf-8"))["label"])
+        return _read_label(path, path.stat().st_mtime_ns)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
+
+
+@lru_cache(maxsize=4096)  # each poll names the data of the runs that it shows; what raises is not cached
+def _read_label(path: Path, _written_ns: int) -> str:
+    return str(json.loads(path.read_text("utf-8"))["label"])
 
 
 def load_saved(folder: Path) -> Dataset:
     """Read a run's data set. Raises LearnerError on a damaged one."""
     try:
-        about = json.loads((folder / "data.json").read_text("utf-8"))
-        train, held_out = (
-            tuple(_example(json.loads(line)) for line in io.StringIO((folder / name).read_text("utf-8")))
-            for name in ("data-train.jsonl", "data-held_out.jsonl")
-        )
-        return Dataset(label=str(about["label"]), digest=str(about["digest"]), train=train, held_out=held_out)
+        names = ("data.json", "data-train.jsonl", "data-held_out.jsonl")
+        return _parse_saved(*((folder / name).read_text("utf-8") for name in names))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LearnerError(
             "The run's data can no longer be read.", do_next="Start a new one with the same settings."
         ) from error
+
+
+@lru_cache(maxsize=1)  # the cells of a grid, read one after the other, have the same data
+def _parse_saved(about: str, *parts: str) -> Dataset:
+    """Parse the texts of data.json and of the two parts."""
+    named = json.loads(about)
+    train, held_out = (tuple(_example(json.loads(line)) for line in io.StringIO(part)) for part in parts)
+    return Dataset(label=str(named["label"]), digest=str(named["digest"]), train=train, held_out=held_out)
 
 
 def _example(values: dict[str, str]) -> Example:

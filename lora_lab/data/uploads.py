@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +54,25 @@ class Uploads:
             )
         return found
 
-    def labels(self) -> list[tuple[str, str]]:
-        """List digest and file name of every stored data set, newest first."""
-        return self.with_damaged()[0]
-
     def with_damaged(self) -> tuple[list[tuple[str, str]], list[Path]]:
         """List digest and file name of every data set, and all that can't be read; each newest first."""
         labels, damaged = [], []
-        for path in sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
-            stored = parse_stored(read_json(path))
-            if stored is None:
+        written_ns = {path: path.stat().st_mtime_ns for path in self.folder.glob("*.json")}
+        for path in sorted(written_ns, key=written_ns.__getitem__, reverse=True):
+            try:
+                labels.append((path.stem, _read_label(path, written_ns[path])))
+            except ValueError:
                 damaged.append(path)
-            else:
-                labels.append((path.stem, stored.label))
         return labels, damaged
+
+
+@lru_cache(maxsize=1024)  # each opening of Lab and Grid lists them, and a data set has up to 2 MB
+def _read_label(path: Path, _written_ns: int) -> str:
+    """Read the file name of a stored data set. Raises ValueError, which is not cached, for a damaged one."""
+    stored = parse_stored(read_json(path))
+    if stored is None:
+        raise ValueError(f"{path.name} is damaged")
+    return stored.label
 
 
 def parse_stored(kept: Mapping[str, Any]) -> Dataset | None:

@@ -20,7 +20,6 @@ from lora_lab.engine.retries import (
     is_left_over,
     is_waiting,
     should_restart,
-    sweep_of,
     what_is_left,
 )
 from lora_lab.engine.stopping import STOP_GRACE_SECONDS, is_silent
@@ -66,7 +65,7 @@ class LocalEngine:
         self._gather = gather
         self._changed = threading.Condition(threading.RLock())
         self._queue = RunQueue(None if own_only else queue_path(settings))
-        self._table = ResultsTable(settings.runs_dir)
+        self._table = ResultsTable(settings.runs_dir, settings.sweeps_dir)
         self._paces = Paces(settings.runs_dir)
         self._left_over: list[RunFolder] = []
         self._current: tuple[RunFolder, ...] = ()
@@ -158,13 +157,11 @@ class LocalEngine:
 
     def retry_sweep(self, sweep_id: str, *, now: datetime) -> int:
         """Queue another run for each cancelled, stopped or failed cell of a sweep; return how many."""
-        fresh: dict[RunFolder, Marks] = {}
-        with self._changed:
-            try:
-                for run, marks in create_retries(self.settings, sweep_id, now=now):
-                    fresh[run] = marks
-            finally:  # on a disk that is full by now, those that were created are queued
-                self._enqueue(fresh)
+        with self._changed:  # no cell begins before those that it is trained side by side with
+            fresh, refused = create_retries(self.settings, sweep_id, now=now)
+            self._enqueue(fresh)
+        if refused is not None:  # a disk that is full by now
+            raise refused
         return len(fresh)
 
     def move(self, run_id: str, position: int) -> None:
@@ -248,7 +245,7 @@ class LocalEngine:
             self._queue.add(*runs, first=first, learner=learner)
             self._changed.notify_all()
         for run in list(runs)[:1]:
-            self._tabulate(run)
+            self._table.write_for(run)
 
     def _stop(self, runs: Sequence[RunFolder]) -> None:
         """Take the runs that wait out of the queue together, so that none of them begins meanwhile."""
@@ -266,7 +263,7 @@ class LocalEngine:
                         watched = (run, self._worker)
                         threading.Thread(target=self._end_if_silent, args=watched, daemon=True).start()
         for run in runs[:1]:
-            self._tabulate(run)
+            self._table.write_for(run)
 
     def _serve(self) -> None:
         for run in reversed(self._left_over):
@@ -282,7 +279,7 @@ class LocalEngine:
     def _restart(self, run: RunFolder) -> None:
         """Write the last event of a run that an earlier app left; in a sweep another one takes its place."""
         await_worker(run)
-        self._tabulate(run)
+        self._table.write_for(run)
         with self._changed:
             if should_restart(self.settings, run):
                 fresh = create_retry(self.settings, run, now=datetime.now(UTC))
@@ -317,7 +314,7 @@ class LocalEngine:
             for run in self._current:
                 if run.stop_path.exists():
                     run.emit("stopped", step=0)
-                    self._tabulate(run)
+                    self._table.write_for(run)
             self._current = tuple(run for run in self._current if not run.stop_path.exists())
 
     def _give_up(self, error: Exception) -> None:
@@ -377,14 +374,7 @@ class LocalEngine:
             elif worker.was_killed:
                 fail_silent_run(run, STOP_GRACE_SECONDS)
             write_terminal_event(run, exit_code or 0)
-            self._tabulate(run)
-
-    def _tabulate(self, run: RunFolder) -> None:
-        sweep = sweep_of(self.settings, run.state())
-        if sweep is not None:
-            # A full disk: the queue continues, and the next cell's end writes the table again.
-            with suppress(OSError):
-                self._table.write(sweep)
+            self._table.write_for(run)
 
     def _start_worker(self, *extra: str) -> None:
         """Start a worker. One with a waiting run loads that run's model, not the default one first."""

@@ -47,7 +47,7 @@ class RayEngine:
         self.settings = settings
         self._address = address
         self._cpus_per_run = cpus_per_run
-        self._table = ResultsTable(settings.runs_dir)
+        self._table = ResultsTable(settings.runs_dir, settings.sweeps_dir)
         self._sweep: Sweep | None = None
         self._cells: list[RunFolder] = []
         self._thread = threading.Thread(target=self._serve, name="ray-engine", daemon=True)

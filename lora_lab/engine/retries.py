@@ -1,32 +1,24 @@
 """Retries: another run with the same settings and data; in a sweep it replaces the earlier run."""
 
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from lora_lab.data import datasets
 from lora_lab.engine.marks import Marks, marks_of
 from lora_lab.engine.queue import served_by
 from lora_lab.engine.worker_process import wait_for_earlier_worker
+from lora_lab.grids.results import RETRYABLE
 from lora_lab.runs import owner
 from lora_lab.runs.finalize import cut_off
-from lora_lab.runs.folder import RunFolder, create_run, open_run
+from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run
 from lora_lab.runs.state import RunState
-from lora_lab.runs.sweeps import Sweep, open_sweep
+from lora_lab.runs.sweeps import Sweep, open_sweep, sweep_of
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 
 SETTLE_SECONDS = 60
 MAX_CUT_OFF = 2
 """A cell that was running when the app went away restarts; one that was cut off twice may be the reason."""
-
-
-def sweep_of(settings: Settings, state: RunState) -> Sweep | None:
-    """Find the sweep that a run is a cell of, unless it was deleted."""
-    try:
-        return open_sweep(settings.sweeps_dir, state.sweep)
-    except LearnerError:
-        return None
 
 
 def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
@@ -37,7 +29,7 @@ def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFol
     state = run.state()
     if not state.ended:
         raise LearnerError("That run has not ended yet.", do_next="Wait for its end, or cancel it first.")
-    sweep = sweep_of(settings, state)
+    sweep = sweep_of(settings.sweeps_dir, state)
     if sweep is not None and run.run_id not in sweep.run_ids:
         raise LearnerError(
             "Another run has already taken that one's place in its grid.", do_next="Look at that one."
@@ -45,26 +37,53 @@ def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFol
     dataset = datasets.load_saved(run.path)
     fresh = create_run(settings.runs_dir, run.spec, dataset, now=now)
     if sweep is not None:
-        sweep.with_attempt(run.run_id, fresh.run_id).save()
+        _save_attempts(sweep, {run: fresh})
     return fresh
 
 
-def create_retries(settings: Settings, sweep_id: str, *, now: datetime) -> Iterator[tuple[RunFolder, Marks]]:
-    """Create a new run for each cell of a sweep that ended without being finished; yield it with its marks.
+def create_retries(
+    settings: Settings, sweep_id: str, *, now: datetime
+) -> tuple[dict[RunFolder, Marks], OSError | None]:
+    """Create a new run, not queued yet, for each cell of a sweep that ended without being finished.
 
-    A cell whose data can no longer be read is passed over.
+    A cell whose data can no longer be read is passed over. Returns the new runs, each with its marks, and the
+    error of a disk that took no more of them. Raises OSError when that disk doesn't take the sweep either;
+    then no new run stays.
     """
-    for run in _cells_left(settings, sweep_id, ()):
-        state = run.state()
-        if state.status in ("failed", "stopped"):
-            with suppress(LearnerError):
-                yield create_retry(settings, run, now=now), marks_of(state)
+    sweep = open_sweep(settings.sweeps_dir, sweep_id)
+    replaced: dict[RunFolder, RunFolder] = {}
+    marks: dict[RunFolder, Marks] = {}
+    refused: OSError | None = None
+    for _, run in sweep.cells(settings.runs_dir):
+        if run is None or (state := run.state()).word not in RETRYABLE:
+            continue
+        try:
+            fresh = create_run(settings.runs_dir, run.spec, datasets.load_saved(run.path), now=now)
+        except LearnerError:
+            continue
+        except OSError as error:
+            refused = error
+            break
+        replaced[run], marks[fresh] = fresh, marks_of(state)
+    if replaced:
+        _save_attempts(sweep, replaced)
+    return marks, refused
+
+
+def _save_attempts(sweep: Sweep, replaced: Mapping[RunFolder, RunFolder]) -> None:
+    """Write down which new runs take the place of which cells' runs. On OSError the new runs are deleted."""
+    try:
+        sweep.with_attempts({run.run_id: fresh.run_id for run, fresh in replaced.items()}).save()
+    except OSError:
+        for fresh in replaced.values():
+            delete_run(fresh)
+        raise
 
 
 def should_restart(settings: Settings, run: RunFolder) -> bool:
     """Return whether a run ended only because the app went away, and is a cell of a sweep."""
     state = run.state()
-    sweep = sweep_of(settings, state) if state.cut_off else None
+    sweep = sweep_of(settings.sweeps_dir, state) if state.cut_off else None
     if sweep is None or run.run_id not in sweep.run_ids:
         return False
     attempts = sweep.attempts[sweep.run_ids.index(run.run_id)]

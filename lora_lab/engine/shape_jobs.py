@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 5.0
 @dataclass
 class _Job:
     asked_at: float
-    asked_by: str
+    browser_id: str
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -35,19 +35,19 @@ class ShapeJobs:
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
 
-    def is_working(self, model: str, *, asked_by: str) -> bool:
+    def is_working(self, model: str, *, browser_id: str) -> bool:
         """Return whether a model's shape is being read, or will be; the first call starts it.
 
-        `asked_by` is the browser whose page asks. False once its process has ended: then the shape exists, or
-        can't be read.
+        `browser_id` is the browser whose page asks. False once its process has ended: then the shape exists,
+        or can't be read.
         """
         with self._lock:
             now = self._now()
-            job = self._jobs.setdefault(model, _Job(asked_at=now, asked_by=asked_by))
-            job.asked_at, job.asked_by = now, asked_by
+            job = self._jobs.setdefault(model, _Job(asked_at=now, browser_id=browser_id))
+            job.asked_at, job.browser_id = now, browser_id
             self._drop([name for name, each in self._jobs.items() if now - each.asked_at > PATIENCE_SECONDS])
-            working_for = [each.asked_by for each in self._jobs.values() if each.is_running]
-            if job.process is None and len(working_for) < AT_ONCE and asked_by not in working_for:
+            working_for = [each.browser_id for each in self._jobs.values() if each.is_running]
+            if job.process is None and len(working_for) < AT_ONCE and browser_id not in working_for:
                 job.process = self._start(model)
             return job.process is None or job.is_running
 

@@ -179,11 +179,10 @@ def _build_cell(run_id: str, spec: RunSpec, state: RunState) -> GridCell:
 
 
 def _find_status(state: RunState) -> CellStatus:
-    if state.status == "queued":
+    word = state.word
+    if word == "queued":
         return "waiting"
-    if state.status == "stopped":
-        return "stopped" if state.steps else "cancelled"
-    return state.status if state.status in ("finished", "failed") else "running"
+    return word if word in ("finished", "stopped", "cancelled", "failed") else "running"
 
 
 def _read_number(value: float | None) -> float | None:

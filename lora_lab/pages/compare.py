@@ -12,7 +12,7 @@ from lora_lab.engine.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, ChatQuestion, e
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import run_link, say_gone, trouble_part
+from lora_lab.pages.shared_parts import list_missing_runs, run_link, trouble_part
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
@@ -48,13 +48,13 @@ class ComparePage:
         named = _parse_ids(query.get("runs", ""))
         runs = find_compared(self._lab, named)
         ask = self._lab.chat.find(query.get("ask", ""))
-        left = "The letters are those of the runs that are left." if runs else "Choose others below."
+        left = "The letters now refer to the remaining runs." if runs else "Choose others below."
         return render(
             "lora_lab/compare/compare.html",
             tabs=tabs(
                 COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
             ),
-            trouble=trouble_part(say_gone(self._lab, named), do_next=left),
+            trouble=trouble_part(list_missing_runs(self._lab, named), do_next=left),
             rows=self._rows(runs),
             most=comparison.MOST_RUNS,
             parts=self._parts(runs, narrow=False),
@@ -76,7 +76,8 @@ class ComparePage:
                 return self._asked(event, query, learner=visit.profile.id)
             case "stop":
                 self._lab.chat.stop(form_event.read_text(event, "ask"))
-                return {"say": "Stopping the answers.", "parts": {"chat": self._chat_of(query)}}
+                chat = self._chat_of(query, self._runs_of(query))
+                return {"say": "Stopping the answers.", "parts": {"chat": chat}}
         raise form_event.unknown_act(event)
 
     def _ticked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
@@ -95,13 +96,13 @@ class ComparePage:
         }
 
     def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        runs = find_compared(self._lab, _parse_ids(query.get("runs", "")))
+        runs = self._runs_of(query)
         going = any(not item.state.ended for item in runs)
         parts = self._parts(runs, narrow=is_narrow(event)) if going else {}
-        return {"parts": parts | {"chat": self._chat_of(query)}}
+        return {"parts": parts | {"chat": self._chat_of(query, runs)}}
 
     def _asked(self, event: Mapping[str, Any], query: Mapping[str, str], *, learner: str) -> Reply:
-        runs = find_compared(self._lab, _parse_ids(query.get("runs", "")))
+        runs = self._runs_of(query)
         ask = self._lab.chat.ask(
             shared_base([item.run for item in runs]),
             form_event.read_field(event, "prompt", limit=PROMPT_LIMIT),
@@ -171,9 +172,11 @@ class ComparePage:
             ),
         }
 
-    def _chat_of(self, query: Mapping[str, str]) -> Markup:
-        ask = self._lab.chat.find(query.get("ask", ""))
-        return self._chat_part(ask, find_compared(self._lab, _parse_ids(query.get("runs", ""))))
+    def _runs_of(self, query: Mapping[str, str]) -> list[ComparedRun]:
+        return find_compared(self._lab, _parse_ids(query.get("runs", "")))
+
+    def _chat_of(self, query: Mapping[str, str], runs: Sequence[ComparedRun]) -> Markup:
+        return self._chat_part(self._lab.chat.find(query.get("ask", "")), runs)
 
     def _chat_part(self, ask: ChatQuestion | None, runs: Sequence[ComparedRun]) -> Markup:
         if ask is None:

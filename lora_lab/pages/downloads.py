@@ -134,8 +134,8 @@ class Downloads:
         return table_response(format_csv(rows, list(rows[0])), "memory-measured")
 
     def cells(self, sweep_id: str) -> Response:
-        sweep = self._lab.sweep(sweep_id)
-        return table_response(ResultsTable(self._lab.settings.runs_dir).text(sweep), sweep_id)
+        sweep, settings = self._lab.sweep(sweep_id), self._lab.settings
+        return table_response(ResultsTable(settings.runs_dir, settings.sweeps_dir).text(sweep), sweep_id)
 
     def sweep(self, sweep_id: str) -> Response:
         """Return grid, cells and findings as JSON."""

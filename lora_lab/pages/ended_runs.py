@@ -37,8 +37,7 @@ class EndedRuns:
         old = self._lab.run(form_event.read_text(event, "run"))
         if not visit.may_use_lab:
             check_ready(old.spec)
-        found = self._parts.preview(old.spec)
-        if found is not None and not found.fits:  # the form shows the reason, and Start asks to confirm it
+        if self._parts.find_too_large(old.spec):  # the form shows the reason, and Start asks to confirm it
             return {"goto": with_origin(address_of(old.spec), visit.query)}
         now, engine = self._context.clock(), self._lab.engine
         if learner:

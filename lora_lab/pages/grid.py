@@ -45,8 +45,6 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 from study.web.fresh_browser import stop_asking
-from study.web.security.access import may_use_lab
-from study.web.security.middleware import COOKIE
 
 GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 
@@ -68,14 +66,15 @@ class GridPage:
         """Render the page for the grid and sweep that the address names."""
         query = form_fields.query_of(request)
         shown = self._shown(query)
-        return self._page(_grid_of(query, shown), shown, asked_by=_reader_of(request))
+        visit = frame.visit_of(self._context, request)
+        return self._page(_grid_of(query, shown), shown, browser_id=visit.reads_for)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self._context, request, event)
         query = dict(visit.query)
         match event.get("act"):
             case "change":
-                return self._changed(event, query, asked_by=_reader_of(request))
+                return self._changed(event, query, browser_id=visit.reads_for)
             case "draw":
                 return self._drawn(event, query)
             case "poll":
@@ -89,7 +88,7 @@ class GridPage:
             case act if act in FILE_ACTS:
                 return file_act(self._lab, event, visit)
             case "rates":
-                return self._swept_rates(event, query, asked_by=_reader_of(request))
+                return self._swept_rates(event, query, browser_id=visit.reads_for)
             case act if act in WORKER_ACTS:
                 return worker_act(self._lab, event)
             case "delete":
@@ -102,21 +101,21 @@ class GridPage:
 
     # ---- the form and what it costs
 
-    def _changed(self, event: Mapping[str, Any], query: Mapping[str, str], *, asked_by: str) -> Reply:
+    def _changed(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
         try:
             grid = grid_of_form(form_fields.form_of(event))
-            cost = render_cost(self._lab, grid, asked_by=asked_by)
+            cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
             return {"parts": {"cost": problem_part(error)}}
         return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
 
-    def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, asked_by: str) -> Reply:
+    def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
         shown = self._shown(query)
         of_sweep = shown.sweep is not None and form_event.read_field(event, "of") == "sweep"
         grid = shown.sweep.grid if shown.sweep and of_sweep else grid_of_form(form_fields.form_of(event))
         grid = grid_form.with_rate_sweep(grid)
         return {
-            "html": self._page(grid, shown, asked_by=asked_by),
+            "html": self._page(grid, shown, browser_id=browser_id),
             "url": shown.address(grid),
             "say": f"Learning rates {format_list(grid.learning_rates)}: {grid.count} cells.",
             "focus": "#learning_rates",
@@ -268,9 +267,9 @@ class GridPage:
         at_work = [sweep for sweep in sweeps if current in sweep.run_ids]
         return next(iter([*named, *at_work, *sweeps]), None)
 
-    def _page(self, grid: Grid, shown: ShownGrid, *, asked_by: str) -> Markup:
+    def _page(self, grid: Grid, shown: ShownGrid, *, browser_id: str) -> Markup:
         try:
-            cost = render_cost(self._lab, grid, asked_by=asked_by)
+            cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
             cost = problem_part(error)
         paces = self._lab.paces.newest_first()
@@ -305,8 +304,3 @@ def _grid_of(query: Mapping[str, str], shown: ShownGrid) -> Grid:
     if shown.sweep and "sweep" in query and not any(name in query for name in GRID_NAMES):
         return grid_form.normalize_grid(shown.sweep.grid)
     return grid_of_address(query)
-
-
-def _reader_of(request: gr.Request) -> str:
-    """Return the browser for which a model may be read; empty for one that may have none read."""
-    return (dict(request.cookies).get(COOKIE) or "without a cookie") if may_use_lab(request) else ""

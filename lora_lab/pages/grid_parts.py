@@ -61,9 +61,9 @@ class ShownGrid:
         return with_origin(address, self.query)
 
 
-def render_cost(lab: Lab, grid: Grid, *, asked_by: str) -> Markup:
+def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
     """Render how many cells a grid has, their time and their memory."""
-    if lab.shape(grid.base.model, asked_by=asked_by) is None:
+    if lab.shape(grid.base.model, browser_id=browser_id) is None:
         return render("lora_lab/shared/reading.html", model=grid.base.model)
     dataset = lab.uploads.find(grid.base.data)
     paces = lab.paces.newest_first()

@@ -101,7 +101,7 @@ class MicroscopePage:
     def _look(self, visit: Visit, fields: Mapping[str, str], *, guessed: bool) -> Reply:
         """Store the prediction, if any, then start the inspection."""
         question = question_of(fields)
-        shape = self._lab.shape(question.model, asked_by=visit.reads_for)
+        shape = self._lab.shape(question.model, browser_id=visit.reads_for)
         if shape is None:
             return {"parts": self._parts(visit, question)}
         question = check_question(settle_question(question, shape), shape)
@@ -154,7 +154,7 @@ class MicroscopePage:
     def _parts(self, visit: Visit, question: MicroscopeQuestion) -> dict[str, Markup]:
         """Render the choices that depend on the model, and below them the prediction form or the results."""
         try:
-            shape = self._lab.shape(question.model, asked_by=visit.reads_for)
+            shape = self._lab.shape(question.model, browser_id=visit.reads_for)
             if shape is None:
                 waits = render("lora_lab/microscope/reading.html", model=question.model)
                 return {"places": NO_HTML, "look": waits}

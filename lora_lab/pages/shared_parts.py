@@ -128,8 +128,8 @@ def trouble_part(problems: Sequence[str], *, do_next: str) -> Markup:
     return problem_part(LearnerError(" ".join(problems), do_next=do_next)) if problems else NO_HTML
 
 
-def say_gone(lab: Lab, run_ids: Iterable[str]) -> list[str]:
-    """Say of each run that an address names whether it is gone; nothing of those that are there."""
+def list_missing_runs(lab: Lab, run_ids: Iterable[str]) -> list[str]:
+    """Return a sentence for each run that an address names and that is gone."""
     return [
         f"The run {run_id[:LONGEST_NAME]} is no longer here."
         for run_id in dict.fromkeys(run_ids)
@@ -162,7 +162,7 @@ def _set_aside_data(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 def _store_upload(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
     """Store a learner's examples and select them; a problem is said beside the field."""
-    read = partial(read_upload_apart, asked_by=visit.profile.id)
+    read = partial(read_upload_apart, profile_id=visit.profile.id)
     try:
         dataset = lab.uploads.add(*form_fields.file_of(event), read=read)
     except LearnerError as error:

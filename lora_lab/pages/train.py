@@ -21,8 +21,8 @@ from lora_lab.pages.shared_parts import (
     data_part,
     file_act,
     is_for_another_machine,
+    list_missing_runs,
     problem_part,
-    say_gone,
     trouble_part,
     worker_act,
     worker_part,
@@ -136,7 +136,7 @@ class LabPage:
         try:
             spec = spec_of_form(form_fields.form_of(event))
             kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
-            found = self._parts.find(spec, asked_by=visit.reads_for)
+            found = self._parts.find(spec, browser_id=visit.reads_for)
             cost = self._parts.cost_of(spec, found, kept)
         except LearnerError as error:
             return {"parts": {**no_figures(problem_part(error)), "confirm": NO_HTML}}
@@ -156,7 +156,7 @@ class LabPage:
         """Hide the figures so the learner can predict them, or show them again without a prediction."""
         spec = spec_of_form(form_fields.form_of(event))
         if event.get("act") == "unpredict":
-            cost = self._parts.cost(spec, asked_by=visit.reads_for)
+            cost = self._parts.cost(spec, browser_id=visit.reads_for)
             return {"parts": cost, "url": self._address(spec, visit), "then": "draw"}
         return {"parts": self._parts.hidden(spec), "focus": "#guess-percent"}
 
@@ -165,7 +165,7 @@ class LabPage:
         kept = self._predictions.about(
             visit, self._predictions.commit(visit, spec, form_fields.read_firsts(event)), spec
         )
-        cost = self._parts.cost(spec, kept, asked_by=visit.reads_for)
+        cost = self._parts.cost(spec, kept, browser_id=visit.reads_for)
         return {
             "parts": cost,
             "url": self._address(spec, visit),  # without the question that was just answered
@@ -210,14 +210,14 @@ class LabPage:
         }
 
     def _imported(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
-        parse = partial(parse_run_file_apart, asked_by=visit.profile.id)
+        parse = partial(parse_run_file_apart, profile_id=visit.profile.id)
         try:
             name, content = form_fields.file_of(event)
             spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse)
             self._lab.home.shape(spec.model)
         except LearnerError as error:
             return {"parts": {"import-problem": problem_part(error)}}
-        if self._asked(spec):  # the form shows the reason, and Start asks for confirmation
+        if self._parts.find_too_large(spec):  # the form shows the reason, and Start asks for confirmation
             return {"goto": address_of(spec)}
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         return {"goto": address_of(spec, run_id=run.run_id)}
@@ -242,7 +242,7 @@ class LabPage:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
         being_read = form_event.read_field(event, "reading")
-        if being_read and self._lab.shape(spec.model, asked_by=visit.reads_for) is None:
+        if being_read and self._lab.shape(spec.model, browser_id=visit.reads_for) is None:
             return {
                 "parts": {
                     **no_figures(render("lora_lab/shared/reading.html", model=spec.model)),
@@ -251,8 +251,9 @@ class LabPage:
                 "say": f"The configuration of {spec.model} is still being read.",
             }
         self._lab.home.shape(spec.model)
-        if form_event.read_field(event, "sure") != "yes" and (asked := self._asked(spec)):
-            return asked
+        if form_event.read_field(event, "sure") != "yes" and (found := self._parts.find_too_large(spec)):
+            html = render("lora_lab/lab/confirm.html", found=found)
+            return {"parts": {"confirm": html}, "focus": "#confirm", "say": "This may not fit. Start anyway?"}
         guess = form_event.read_field(event, "prediction")
         if form_fields.holds_guess(event):
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
@@ -267,7 +268,7 @@ class LabPage:
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(run.run_id),
                 "stage": self._panel.stage_part(run, {"run": run.run_id}),
-                **self._parts.cost(spec, asked_by=visit.reads_for),
+                **self._parts.cost(spec, browser_id=visit.reads_for),
                 "confirm": NO_HTML,
                 "trouble": NO_HTML,  # it was about the address that the run's address replaces
             },
@@ -276,14 +277,6 @@ class LabPage:
             "focus": "#run",
             "then": "draw",
         }
-
-    def _asked(self, spec: RunSpec) -> Reply | None:
-        """Ask before a run that is predicted to need more memory than the machine has; None if it fits."""
-        found = self._parts.preview(spec)
-        if found is None or found.fits:
-            return None
-        html = render("lora_lab/lab/confirm.html", found=found)
-        return {"parts": {"confirm": html}, "focus": "#confirm", "say": "This may not fit. Start anyway?"}
 
     def _check_stop(self, event: Mapping[str, Any], visit: Visit) -> None:
         """Raise LearnerError when a run is not the learner's own."""
@@ -338,14 +331,14 @@ class LabPage:
 
     def _page(self, visit: Visit) -> Markup:
         spec, problems = read_address(visit.query)
-        gone = say_gone(self._lab, [visit.query.get("run", "")])
+        gone = list_missing_runs(self._lab, [visit.query.get("run", "")])
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
             if rival:
                 cost = self._parts.hidden(spec, rival=rival)
             else:
-                cost = self._parts.cost(spec, asked_by=visit.reads_for)
+                cost = self._parts.cost(spec, browser_id=visit.reads_for)
         except LearnerError as error:
             cost = no_figures(problem_part(error))
         return render(

@@ -45,9 +45,9 @@ class SettingParts:
         form = self._predictions.form(spec, rival=rival)
         return no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
 
-    def cost(self, spec: RunSpec, kept: Prediction | None = None, *, asked_by: str) -> dict[str, Markup]:
+    def cost(self, spec: RunSpec, kept: Prediction | None = None, *, browser_id: str) -> dict[str, Markup]:
         """Render what a setting costs. Raises LearnerError when its model can't be read."""
-        return self.cost_of(spec, self.find(spec, asked_by=asked_by), kept)
+        return self.cost_of(spec, self.find(spec, browser_id=browser_id), kept)
 
     def cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, Markup]:
         """Render the two numbers, what else is worth saying, and how they come about."""
@@ -60,9 +60,9 @@ class SettingParts:
             "counted": render("lora_lab/lab/cost_counted.html", **values),
         }
 
-    def find(self, spec: RunSpec, *, asked_by: str) -> Preview | None:
+    def find(self, spec: RunSpec, *, browser_id: str) -> Preview | None:
         """Return None while a worker reads the model's shape. Raises LearnerError when it can't be read."""
-        return self.preview(spec) if self._lab.shape(spec.model, asked_by=asked_by) else None
+        return self.preview(spec) if self._lab.shape(spec.model, browser_id=browser_id) else None
 
     def preview(self, spec: RunSpec) -> Preview | None:
         """Return None while the model's shape is unknown."""
@@ -70,6 +70,13 @@ class SettingParts:
         if self._lab.known_shape(spec.model) is None:
             return None
         return build_preview(self._lab.home, spec, digest)
+
+    def find_too_large(self, spec: RunSpec) -> Preview | None:
+        """Return the preview of a run that is predicted to need more memory than the machine has; None if it
+        fits, and while the model's shape is unknown.
+        """
+        found = self.preview(spec)
+        return None if found is None or found.fits else found
 
     def _list_values(self, found: Preview) -> dict[str, Any]:
         sixteen = predict_ledger(found.shape, replace(found.spec, bits="bf16"), found.row, found.compute)

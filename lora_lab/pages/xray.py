@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lora_lab.charts.run_view import full_name_of, title_of
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import run_link, say_gone, trouble_part
+from lora_lab.pages.shared_parts import list_missing_runs, run_link, trouble_part
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
 from lora_lab.views.run_panel import describe_going
@@ -51,7 +51,7 @@ class XrayPage:
         query = form_fields.query_of(request)
         status = self._service.read_status(query)
         named = [query.get("run", ""), query.get("with", "")]
-        gone = say_gone(self._service.lab, named)
+        gone = list_missing_runs(self._service.lab, named)
         problems = [*gone, *filter(None, map(self._service.why_not, named))]
         shown = f"Shown is {title_of(status.run.spec)}." if status else ""
         going = self._service.find_going() if status is None else None

@@ -17,7 +17,7 @@ _CASES: Mapping[Case, Mapping[str, Any]] = load_yaml(
     Path(__file__).with_name("failures.yaml").read_text("utf-8")
 )
 
-MAY_GO_WELL: frozenset[Cause] = frozenset({"killed", "disk", "crash"})
+TRANSIENT_CAUSES: frozenset[Cause] = frozenset({"killed", "disk", "crash"})
 """Causes from outside a run: the same settings may go well another time."""
 
 SIGKILL = getattr(signal, "SIGKILL", 9)  # Windows has no such name

@@ -10,14 +10,14 @@ from study.base.errors import LearnerError
 from study.io.separate_reading import read_apart
 
 
-def read_upload_apart(name: str, content: bytes, *, asked_by: str) -> Dataset:
+def read_upload_apart(name: str, content: bytes, *, profile_id: str) -> Dataset:
     """Return the data set of a file for a profile. Raises LearnerError that names every bad line."""
-    return _dataset(name, read_apart(read_upload, name, content, asked_by=asked_by))
+    return _dataset(name, read_apart(read_upload, name, content, profile_id=profile_id))
 
 
-def parse_run_file_apart(name: str, content: bytes, *, asked_by: str) -> ExportedRun:
+def parse_run_file_apart(name: str, content: bytes, *, profile_id: str) -> ExportedRun:
     """Return the settings and data of a run file for a profile. Raises LearnerError on anything else."""
-    found = read_apart(parse_run_file, name, content, asked_by=asked_by)
+    found = read_apart(parse_run_file, name, content, profile_id=profile_id)
     return ExportedRun(spec=spec_from(found["spec"]), dataset=_dataset(name, found["dataset"]))
 
 

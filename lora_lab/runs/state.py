@@ -9,6 +9,7 @@ from lora_lab.runs.event_fields import is_usable
 from lora_lab.runs.events import Event
 
 Status = Literal["queued", "starting", "training", "finishing", "finished", "stopped", "failed"]
+Word = Literal[Status, "cancelled"]
 ENDED: frozenset[Status] = frozenset({"finished", "stopped", "failed"})
 
 
@@ -67,7 +68,7 @@ class RunState:
         return self.status in ENDED
 
     @property
-    def word(self) -> str:
+    def word(self) -> Word:
         """The status as pages name it: what was stopped before its first step is `cancelled`."""
         return "cancelled" if self.status == "stopped" and not self.steps else self.status
 

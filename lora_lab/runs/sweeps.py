@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -23,6 +23,7 @@ from lora_lab.runs.folder import (
     say_start,
     time_stamp,
 )
+from lora_lab.runs.state import RunState
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -71,7 +72,13 @@ class Sweep:
 
     def with_attempt(self, replaced_id: str, run_id: str) -> "Sweep":
         """Return the same sweep with another run instead of a cell's run."""
-        attempts = tuple((*runs, run_id) if runs[-1] == replaced_id else runs for runs in self.attempts)
+        return self.with_attempts({replaced_id: run_id})
+
+    def with_attempts(self, fresh_ids: Mapping[str, str]) -> "Sweep":
+        """Return the same sweep with other runs instead of some cells' runs, by the ids of those."""
+        attempts = tuple(
+            (*runs, fresh_ids[runs[-1]]) if runs[-1] in fresh_ids else runs for runs in self.attempts
+        )
         return replace(self, attempts=attempts)
 
     def save(self) -> None:
@@ -116,6 +123,14 @@ def open_sweep(sweeps_dir: Path, sweep_id: str) -> Sweep:
     if sweep is None:
         raise LearnerError("There is no sweep with that name.", do_next="Choose one from the list of sweeps.")
     return sweep
+
+
+def sweep_of(sweeps_dir: Path, state: RunState) -> Sweep | None:
+    """Find the sweep that a run is a cell of, unless it was deleted."""
+    try:
+        return open_sweep(sweeps_dir, state.sweep)
+    except LearnerError:
+        return None
 
 
 def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:

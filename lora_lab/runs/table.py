@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from lora_lab.data.lab_folder import replace_text
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.summary import summarize
-from lora_lab.runs.sweeps import Sweep
+from lora_lab.runs.sweeps import Sweep, sweep_of
 from lora_lab.spec import RunSpec
 from study.base.spreadsheets import neutral
 
@@ -39,13 +40,22 @@ Row = dict[str, Any]
 class ResultsTable:
     """A writer of results tables that caches the rows of ended cells."""
 
-    def __init__(self, runs_dir: Path) -> None:
+    def __init__(self, runs_dir: Path, sweeps_dir: Path) -> None:
         self._runs_dir = runs_dir
+        self._sweeps_dir = sweeps_dir
         self._ended: dict[str, Row] = {}
 
     def write(self, sweep: Sweep) -> None:
         """Replace the sweep's table by the current results."""
         replace_text(sweep.table_path, self.text(sweep))
+
+    def write_for(self, run: RunFolder) -> None:
+        """Replace the table of the sweep that a run is a cell of; nothing for a run that is none."""
+        sweep = sweep_of(self._sweeps_dir, run.state())
+        if sweep is not None:
+            # A full disk: the queue continues, and the next cell's end writes the table again.
+            with suppress(OSError):
+                self.write(sweep)
 
     def text(self, sweep: Sweep) -> str:
         """Format the current results as CSV."""

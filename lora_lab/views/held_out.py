@@ -43,13 +43,9 @@ def say_guessing(loss: float, vocab: int) -> str:
     guessing = math.log(vocab) if vocab else math.inf
     if loss < guessing - NEAR_GUESSING:
         return ""
-    if loss <= guessing + NEAR_GUESSING:
-        return (
-            f"That is the loss of guessing, {guessing:.2f} = ln {vocab:,}: the model has lost what it knew."
-        )
-    return (
-        f"That is above the loss of guessing, {guessing:.2f} = ln {vocab:,}: the model has lost what it knew."
-    )
+    above = "above " if loss > guessing + NEAR_GUESSING else ""
+    of_guessing = f"the loss of guessing, {guessing:.2f} = ln {vocab:,}"
+    return f"That is {above}{of_guessing}: the model has lost what it knew."
 
 
 def say_too_few(state: RunState) -> str:

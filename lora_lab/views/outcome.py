@@ -157,23 +157,21 @@ def _lower_rates(spec: RunSpec) -> list[_Candidate]:
     tenth = float(f"{min(spec.learning_rate, usual) / 10:.2g}")
     rates = [(usual, "The form's usual learning rate")] if spec.learning_rate > usual else []
     rates.append((tenth, "A tenth of the usual learning rate" if rates else "A tenth of the learning rate"))
-    return [
-        (
-            replace(spec, learning_rate=rate),
-            f"Now a learning rate of {rate:g}, same seed",
-            f"Training did harm. {name} shows whether the steps were too large.",
-        )
-        for rate, name in rates
-    ]
+    return [_at_rate(spec, rate, f"Training did harm. {name}") for rate, name in rates]
 
 
 def _slower(spec: RunSpec) -> list[_Candidate]:
     slower = float(f"{spec.learning_rate / LONGER:.2g}")
-    return [(
-        replace(spec, learning_rate=slower),
-        f"Now a learning rate of {slower:g}, same seed",
-        "The held-out loss rose. A quarter of the learning rate shows whether the steps were too large.",
-    )]  # fmt: skip
+    return [_at_rate(spec, slower, "The held-out loss rose. A quarter of the learning rate")]
+
+
+def _at_rate(spec: RunSpec, rate: float, begun: str) -> _Candidate:
+    """Return a run at another learning rate. `begun` is the beginning of its reason, with the subject."""
+    return (
+        replace(spec, learning_rate=rate),
+        f"Now a learning rate of {rate:g}, same seed",
+        f"{begun} shows whether the steps were too large.",
+    )
 
 
 def _candidates(spec: RunSpec) -> list[_Candidate]:

@@ -12,7 +12,7 @@ from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.predictions.run_predictions import Predictions, say_guess
-from lora_lab.runs.failures import MAY_GO_WELL
+from lora_lab.runs.failures import TRANSIENT_CAUSES
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import may_have_met_heaviest
@@ -162,7 +162,7 @@ class RunPanel:
             run=run,
             state=state,
             spec=spec,
-            may_go_well=state.failure is not None and state.failure.get("cause") in MAY_GO_WELL,
+            may_go_well=state.failure is not None and state.failure.get("cause") in TRANSIENT_CAUSES,
             met_heaviest=may_have_met_heaviest(state),
             outcome=outcome_of(spec, state, run.samples(), vocab=vocab) if state.ended else None,
             next=next_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,

@@ -105,14 +105,18 @@ class XrayService:
 
     def runs(self) -> list[RunFolder]:
         """Return the ended runs that have an adapter, newest first."""
-        found = (run for run in self.lab.runs() if run.state().ended and run.has_adapter)
+        found = filter(_can_be_xrayed, self.lab.runs())
         return [run for run, _ in zip(found, range(LISTED), strict=False)]
 
     def find_going(self) -> RunFolder | None:
-        """Return the run in progress, else the one that has waited longest; None when none is to come."""
-        current = self.lab.find_run(self.lab.engine.current() or "")
-        to_come = [current] if current else [run for run in self.lab.runs() if not run.state().ended]
-        return to_come[-1] if to_come else None
+        """Return the run in progress, else the next of the queue, else the oldest one that a command line
+        runs; None when none is to come.
+        """
+        engine = self.lab.engine
+        for run_id in (engine.current() or "", *engine.waiting()):
+            if (run := self.lab.find_run(run_id)) is not None:
+                return run
+        return next((run for run in reversed(self.lab.runs()) if not run.state().ended), None)
 
     def why_not(self, run_id: str) -> str:
         """Say why a run can't be X-rayed; empty for one that can be, and for one that is gone."""
@@ -165,4 +169,8 @@ class XrayService:
     def _named(self, run_id: str) -> RunFolder | None:
         """Return the run with this id if it can be X-rayed, else None."""
         run = self.lab.find_run(run_id)
-        return run if run and run.state().ended and run.has_adapter else None
+        return run if run and _can_be_xrayed(run) else None
+
+
+def _can_be_xrayed(run: RunFolder) -> bool:
+    return run.state().ended and run.has_adapter

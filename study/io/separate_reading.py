@@ -47,7 +47,7 @@ Reader = Callable[[str, bytes], Any]
 class FileReading:
     """A file that is read, or waits for its turn while it has no process."""
 
-    asked_by: str
+    profile_id: str
     process: "subprocess.Popen[bytes] | None" = None
     stopped: bool = False
 
@@ -57,12 +57,12 @@ _turns = threading.Condition()
 """Guards the readings; whoever waits for a turn is told when one ends or is stopped."""
 
 
-def read_apart(reader: Reader, name: str, content: bytes, *, asked_by: str) -> Any:
-    """Return a reader's result after a round trip through JSON. `asked_by` is the profile that may stop it.
+def read_apart(reader: Reader, name: str, content: bytes, *, profile_id: str) -> Any:
+    """Return a reader's result after a round trip through JSON. `profile_id` is the profile that may stop it.
 
     Raises LearnerError, the reader's own or one on limits, and when the reading is stopped.
     """
-    reading = FileReading(asked_by=asked_by)
+    reading = FileReading(profile_id=profile_id)
     try:
         process = _begin(reading, name_of(reader))
         return _read(process, name, content)
@@ -77,11 +77,11 @@ def read_apart(reader: Reader, name: str, content: bytes, *, asked_by: str) -> A
             _turns.notify_all()
 
 
-def stop_readings(asked_by: str) -> None:
+def stop_readings(profile_id: str) -> None:
     """End all that is read for a profile, and what waits for its turn; `read_apart` raises LearnerError."""
     with _turns:
         for reading in _readings:
-            if reading.asked_by == asked_by:
+            if reading.profile_id == profile_id:
                 reading.stopped = True
                 if reading.process is not None:
                     reading.process.kill()

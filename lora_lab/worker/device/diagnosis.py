@@ -19,8 +19,8 @@ DRIVER_FOR_CUDA = {13: 580, 12: 525}
 LAST_BUILD_OF = {5: "cu126", 6: "cu126", 7: "cu126"}
 """The last build of PyTorch for a compute capability: CUDA 13 begins at 7.5, and the cu128 builds at 7.0."""
 
-LAST_OF_OLDER_BUILDS = 9
-"""The last major compute capability with kernels in the builds for an older driver (cu126)."""
+NEWEST_CAPABILITY_OF_CU126 = 9
+"""The newest major compute capability with kernels in the build for an older driver (cu126)."""
 
 OLDEST_CAPABILITY = (5, 0)
 """The oldest compute capability with kernels in a build of PyTorch that the app can use: cu126 has them."""
@@ -104,7 +104,7 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
             ),
             do_next=(
                 "Update the driver."
-                if _is_newer_than_older_builds(setup)
+                if _needs_cuda_13(setup)
                 else f"Update the driver, or: {_install(build_for(setup))}"
             ),
         )
@@ -135,7 +135,7 @@ def build_for(setup: Setup) -> str:
     major = setup.capability[0] if setup.capability else 8
     if major in LAST_BUILD_OF and setup.capability != (7, 5):
         return LAST_BUILD_OF[major]
-    if _is_newer_than_older_builds(setup):
+    if _needs_cuda_13(setup):
         return "cu130"
     return "cu130" if not setup.driver or _major(setup.driver) >= DRIVER_FOR_CUDA[13] else "cu126"
 
@@ -189,8 +189,9 @@ def _find_pci_gpu(devices: Path = Path("/sys/bus/pci/devices")) -> str:
     return ""
 
 
-def _is_newer_than_older_builds(setup: Setup) -> bool:
-    return setup.capability is not None and setup.capability[0] > LAST_OF_OLDER_BUILDS
+def _needs_cuda_13(setup: Setup) -> bool:
+    """Return whether the card is too new for cu126, the other build that is proposed here."""
+    return setup.capability is not None and setup.capability[0] > NEWEST_CAPABILITY_OF_CU126
 
 
 def _lacks_kernels(setup: Setup) -> bool:

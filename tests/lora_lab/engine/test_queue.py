@@ -355,7 +355,7 @@ def test_a_table_that_cannot_be_written_stops_nothing(
 def test_two_threads_replace_a_table_at_once(
     sweep: Sweep, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results, replace = ResultsTable(settings.runs_dir), os.replace
+    results, replace = ResultsTable(settings.runs_dir, settings.sweeps_dir), os.replace
 
     def write_meanwhile(partial: Path, path: Path) -> None:
         monkeypatch.undo()

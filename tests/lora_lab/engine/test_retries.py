@@ -8,8 +8,8 @@ import pytest
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine import retries
 from lora_lab.engine.local import LocalEngine
-from lora_lab.runs.folder import RunFolder, create_run, open_run
-from lora_lab.runs.sweeps import open_sweep
+from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
+from lora_lab.runs.sweeps import Sweep, open_sweep
 from lora_lab.settings.grid import grid_from
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
@@ -60,3 +60,33 @@ def test_what_a_full_disk_left_of_a_second_try_is_queued(
     with pytest.raises(OSError, match="No space left"):
         engine.retry_sweep(sweep.sweep_id, now=LATER)
     assert engine.waiting() == [run.run_id for run in made]
+
+
+def test_a_disk_that_takes_no_sweep_leaves_no_new_runs_behind(
+    engine: LocalEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW)
+    engine.stop_sweep(sweep.sweep_id)
+
+    def fail(sweep: Sweep) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Sweep, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        engine.retry_sweep(sweep.sweep_id, now=LATER)
+    with pytest.raises(OSError, match="No space left"):
+        engine.retry(sweep.run_ids[0], now=LATER)
+    assert {run.run_id for run in list_runs(settings.runs_dir)} == set(sweep.run_ids)
+    assert engine.waiting() == []
+
+
+def test_all_cells_of_a_second_try_are_saved_together(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading and saving a sweep of 200 cells for each of them takes a second, and polls wait."""
+    sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW)
+    engine.stop_sweep(sweep.sweep_id)
+    saved: list[Sweep] = []
+    monkeypatch.setattr(Sweep, "save", lambda sweep: saved.append(sweep))
+    engine.retry_sweep(sweep.sweep_id, now=LATER)
+    assert [[len(runs) for runs in each.attempts] for each in saved] == [[2, 2, 2, 2]]

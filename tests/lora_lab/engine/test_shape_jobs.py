@@ -53,7 +53,7 @@ def jobs(started: Started, clock: Clock) -> ShapeJobs:
 
 def test_a_name_typed_letter_by_letter_starts_one_process(jobs: ShapeJobs, started: Started) -> None:
     name = "owner/some-model"
-    assert all(jobs.is_working(name[:length], asked_by="ana") for length in range(1, len(name) + 1))
+    assert all(jobs.is_working(name[:length], browser_id="ana") for length in range(1, len(name) + 1))
     assert started.running == ["o"]
 
 
@@ -61,17 +61,17 @@ def test_one_is_read_at_a_time_for_a_browser_and_two_for_all(
     jobs: ShapeJobs, started: Started, clock: Clock
 ) -> None:
     for browser, model in (("ana", "a"), ("ana", "b"), ("ben", "c"), ("cem", "d")):
-        assert jobs.is_working(model, asked_by=browser)
+        assert jobs.is_working(model, browser_id=browser)
     assert started.running == ["a", "c"]
     assert len(started) == AT_ONCE
     started["a"].kill()
     started["a"].wait()
-    assert not jobs.is_working("a", asked_by="ana")
+    assert not jobs.is_working("a", browser_id="ana")
     for browser, model in (("ana", "b"), ("cem", "d")):
-        jobs.is_working(model, asked_by=browser)
+        jobs.is_working(model, browser_id=browser)
     assert started.running == ["c", "b"]
     clock.seconds += PATIENCE_SECONDS + 1
-    jobs.is_working("d", asked_by="cem")
+    jobs.is_working("d", browser_id="cem")
     assert started.running == ["d"]
 
 
@@ -79,23 +79,23 @@ def test_what_nobody_waits_for_any_more_is_ended_and_makes_room(
     jobs: ShapeJobs, started: Started, clock: Clock
 ) -> None:
     for model in ("a", "b", "c"):
-        jobs.is_working(model, asked_by=f"reader of {model}")
+        jobs.is_working(model, browser_id=f"reader of {model}")
     assert started.running == ["a", "b"]
     clock.seconds += PATIENCE_SECONDS
-    jobs.is_working("b", asked_by="reader of b")
+    jobs.is_working("b", browser_id="reader of b")
     clock.seconds += 1
-    assert jobs.is_working("whole", asked_by="reader of c")
+    assert jobs.is_working("whole", browser_id="reader of c")
     assert started.running == ["b", "whole"]
 
 
 def test_a_process_that_ended_has_its_say_until_it_is_forgotten(jobs: ShapeJobs, started: Started) -> None:
-    assert jobs.is_working("a", asked_by="reader of a")
+    assert jobs.is_working("a", browser_id="reader of a")
     started["a"].kill()
     started["a"].wait()
-    assert not jobs.is_working("a", asked_by="reader of a")
-    assert not jobs.is_working("a", asked_by="reader of a")
+    assert not jobs.is_working("a", browser_id="reader of a")
+    assert not jobs.is_working("a", browser_id="reader of a")
     jobs.forget("a")
-    assert jobs.is_working("a", asked_by="reader of a")
+    assert jobs.is_working("a", browser_id="reader of a")
 
 
 def test_what_a_process_has_started_itself_is_ended_with_it(clock: Clock) -> None:
@@ -107,13 +107,13 @@ def test_what_a_process_has_started_itself_is_ended_with_it(clock: Clock) -> Non
         process.stdout.readline()
         (child,) = psutil.Process(process.pid).children()
         jobs = ShapeJobs(lambda model: process, now=clock)
-        jobs.is_working("a", asked_by="reader of a")
+        jobs.is_working("a", browser_id="reader of a")
         jobs.close()
         assert psutil.wait_procs([child], timeout=10)[1] == []
 
 
 def test_closing_ends_all(jobs: ShapeJobs, started: Started) -> None:
-    jobs.is_working("a", asked_by="reader of a")
-    jobs.is_working("b", asked_by="reader of b")
+    jobs.is_working("a", browser_id="reader of a")
+    jobs.is_working("b", browser_id="reader of b")
     jobs.close()
     assert started.running == []

@@ -220,7 +220,7 @@ def test_a_learners_file_becomes_the_data_of_the_grid(ana: Visitor, lab: Lab) ->
     reply = ana.sends("upload", name="mine.jsonl", content=content)
     assert "mine.jsonl" in part(reply, "data")
     assert reply["then"] == "change"
-    digest = lab.uploads.labels()[0][0]
+    digest = lab.uploads.with_damaged()[0][0][0]
     ana.sends("start", fields=fields_of(tiny_grid()) | {"data": [digest]})
     assert lab.sweep(ana.asked["sweep"]).data_digest == digest
 
@@ -329,7 +329,7 @@ def test_a_file_of_examples_can_be_stopped_here_too(
         wait_for(lambda: separate_reading._readings, seconds=20)
         assert ana.sends("stop-reading") == {}
         assert "Reading mine.jsonl was stopped" in part(sent.result(20), "data-problem")
-    assert lab.uploads.labels() == []
+    assert lab.uploads.with_damaged()[0] == []
 
 
 def test_examples_that_cant_be_read_are_named_and_set_aside(ana: Visitor, lab: Lab) -> None:
@@ -343,5 +343,5 @@ def test_examples_that_cant_be_read_are_named_and_set_aside(ana: Visitor, lab: L
     reply = ana.sends(build_event(shown, "set-aside-data")["act"])
     assert reply["say"] == "Moved to set-aside/data in the data folder."
     assert "can't be read" not in part(reply, "data")
-    assert lab.uploads.labels() == [(kept, "mine.jsonl")]
+    assert lab.uploads.with_damaged()[0] == [(kept, "mine.jsonl")]
     assert (lab.settings.home / "set-aside" / "data" / damaged.name).read_text() == '{"label"'

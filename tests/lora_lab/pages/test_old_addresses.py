@@ -70,7 +70,7 @@ def test_compare_names_the_runs_that_are_gone(context: Context, lab: Lab, run: R
     second = run_builders.finished(lab.settings.runs_dir, after_seconds=9)
     ana = Visitor(ComparePage(context, lab))
     shown = words(ana.opens(f"/compare?runs={run.run_id},{GONE},{second.run_id}"))
-    assert f"The run {GONE} is no longer here. The letters are those of the runs that are left." in shown
+    assert f"The run {GONE} is no longer here. The letters now refer to the remaining runs." in shown
     assert f"The run {GONE} is no longer here. Choose others below." in words(
         ana.opens(f"/compare?runs={GONE}")
     )

@@ -26,7 +26,7 @@ def test_a_run_on_the_apps_cards_comes_back_as_it_was(tmp_path: Path, uploads: U
     run = run_builders.finished(tmp_path / "runs", replace(run_builders.TINY, rank=5, seed=11))
     spec, dataset = read_run_file("run.json", run_file(run).encode(), uploads)
     assert (spec, dataset) == (run.spec, own_dataset())
-    assert uploads.labels() == []
+    assert uploads.with_damaged()[0] == []
 
 
 def test_a_run_on_own_data_brings_its_examples_in_their_order(tmp_path: Path, uploads: Uploads) -> None:
@@ -41,7 +41,7 @@ def test_a_run_on_own_data_brings_its_examples_in_their_order(tmp_path: Path, up
     assert (brought.train, brought.held_out) == (mine.train, mine.held_out)
     assert elsewhere.find(spec.data) == brought
     assert read_run_file("run.json", content, elsewhere) == (spec, brought)
-    assert len(elsewhere.labels()) == 1
+    assert len(elsewhere.with_damaged()[0]) == 1
 
 
 def test_the_apps_cards_of_an_earlier_version_are_kept_beside_todays(
@@ -72,7 +72,7 @@ def test_what_is_no_run_is_refused_in_words(
     found = json.loads(run_file(run_builders.finished(tmp_path / "runs"))) | changed
     with pytest.raises(LearnerError, match=said):
         read_run_file("run.json", json.dumps(found).encode(), uploads)
-    assert uploads.labels() == []
+    assert uploads.with_damaged()[0] == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04N.", b"[1]", b"PK\x03\x04", b"[" * 100_000])

@@ -1,6 +1,7 @@
 """A run is a folder: made whole, found by its id alone; nothing outside the runs folder is opened."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -238,3 +239,19 @@ def test_only_damaged_folders_are_set_aside_and_none_is_overwritten(runs_dir: Pa
     aside = runs_dir.parent / "set-aside" / "runs"
     kept = [aside / f"{damaged.run_id}{again}" / "spec.json" for again in ("", "-2", "-3")]
     assert [path.read_text() for path in kept] == ["null", "[", "5"]
+
+
+def test_the_name_of_a_runs_data_is_read_again_only_when_its_file_changes(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each poll asks for it."""
+    assert run.data_label == own_dataset().label
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", lambda path, *_: pytest.fail(f"{path} was read"))
+        assert run.data_label == own_dataset().label
+    for at_seconds, (text, label) in enumerate(
+        [('{"label": "mine.jsonl"}', "mine.jsonl"), ("{", "app-cards")]
+    ):
+        (run.path / "data.json").write_text(text)
+        os.utime(run.path / "data.json", (at_seconds, at_seconds))
+        assert run.data_label == label

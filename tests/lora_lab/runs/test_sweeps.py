@@ -119,7 +119,7 @@ def test_the_table_shows_every_cell_as_far_as_it_is(settings: Settings, sweep: S
         sweep = sweep.with_attempt(sweep.run_ids[cell], run.run_id)
     delete_run(RunFolder(settings.runs_dir / sweep.run_ids[3]))
 
-    ResultsTable(settings.runs_dir).write(sweep)
+    ResultsTable(settings.runs_dir, settings.sweeps_dir).write(sweep)
     with sweep.table_path.open(newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
@@ -136,12 +136,14 @@ def test_the_table_shows_every_cell_as_far_as_it_is(settings: Settings, sweep: S
 def test_a_name_that_a_spreadsheet_would_evaluate_is_a_text_in_the_table(settings: Settings) -> None:
     grid = grid_from(RunSpec(model="=1+1", steps=3), {"ranks": "1,4"})
     named = create_sweep(settings.sweeps_dir, settings.runs_dir, grid, own_dataset(), now=NOW)
-    [first, *_] = csv.DictReader(io.StringIO(ResultsTable(settings.runs_dir).text(named)))
+    [first, *_] = csv.DictReader(
+        io.StringIO(ResultsTable(settings.runs_dir, settings.sweeps_dir).text(named))
+    )
     assert first["model"] == "'=1+1"
 
 
 def test_a_table_written_later_shows_what_changed_since(settings: Settings, sweep: Sweep) -> None:
-    table = ResultsTable(settings.runs_dir)
+    table = ResultsTable(settings.runs_dir, settings.sweeps_dir)
     run = run_builders.training(settings.runs_dir, GRID.specs()[0])
     sweep = sweep.with_attempt(sweep.run_ids[0], run.run_id)
     table.write(sweep)

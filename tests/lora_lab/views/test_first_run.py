@@ -175,5 +175,5 @@ def test_the_estimated_time_is_that_of_the_tokens_of_all_steps_as_on_the_lab_pag
     trained_tokens = sum(row.tokens for row in row_sizes(lengths, spec))
     expected = as_duration(trained_tokens / 80)
     assert first_run.duration() == expected
-    parts = SettingParts(lab, first_run.predictions).cost(spec, asked_by="")
+    parts = SettingParts(lab, first_run.predictions).cost(spec, browser_id="")
     assert f"About {expected} of training, from the last runs on this machine" in words(parts["notes"])

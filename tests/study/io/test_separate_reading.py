@@ -16,7 +16,7 @@ from study.io.separate_reading import Reader, stop_readings
 from tests.study.io import readers
 from tests.waiting import wait_for
 
-read_apart = partial(separate_reading.read_apart, asked_by="ana")
+read_apart = partial(separate_reading.read_apart, profile_id="ana")
 NAME = 'Ana\'s "file"\n\udc80.jsonl'
 
 
@@ -71,11 +71,11 @@ def test_more_readings_than_places_are_told_to_wait(monkeypatch: pytest.MonkeyPa
     assert read_apart(readers.measure, "mine.jsonl", b"")["bytes"] == 0
 
 
-def begun(pool: ThreadPoolExecutor, *, asked_by: str, name: str = "mine.jsonl") -> "Future[Any]":
+def begun(pool: ThreadPoolExecutor, *, profile_id: str, name: str = "mine.jsonl") -> "Future[Any]":
     """Start a reading that takes its whole time, and wait until it is counted."""
     count = len(separate_reading._readings)
     reading = pool.submit(
-        separate_reading.read_apart, readers.take_time, name, b"x" * 1_000_000, asked_by=asked_by
+        separate_reading.read_apart, readers.take_time, name, b"x" * 1_000_000, profile_id=profile_id
     )
     wait_for(lambda: len(separate_reading._readings) > count, seconds=20)
     return reading
@@ -84,7 +84,7 @@ def begun(pool: ThreadPoolExecutor, *, asked_by: str, name: str = "mine.jsonl") 
 def test_a_learner_can_stop_what_is_read_for_them_and_only_that(tmp_path: Path) -> None:
     log = OwnerLog(tmp_path)
     with ThreadPoolExecutor(2) as pool:
-        anas, bens = (begun(pool, asked_by=name) for name in ("ana", "ben"))
+        anas, bens = (begun(pool, profile_id=name) for name in ("ana", "ben"))
         with separate_reading._turns:  # both have their processes
             processes = [reading.process for reading in separate_reading._readings]
         stop_readings("ana")
@@ -107,8 +107,8 @@ def test_a_file_that_waits_for_its_turn_can_be_stopped_as_well(monkeypatch: pyte
     monkeypatch.setattr(separate_reading, "AT_ONCE", 1)
     monkeypatch.setattr(separate_reading, "WAIT_SECONDS", 60)
     with ThreadPoolExecutor(2) as pool:
-        bens = begun(pool, asked_by="ben")
-        waiting = begun(pool, asked_by="ana", name="second.jsonl")
+        bens = begun(pool, profile_id="ben")
+        waiting = begun(pool, profile_id="ana", name="second.jsonl")
         stop_readings("ana")
         with pytest.raises(LearnerError, match=r"Reading second\.jsonl was stopped"):
             waiting.result(20)

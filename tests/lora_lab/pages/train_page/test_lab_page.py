@@ -185,7 +185,7 @@ def test_plots_stay_as_they_are_while_a_field_is_wrong(ana: Visitor) -> None:
 
 def test_an_uploaded_file_is_chosen_and_counted(ana: Visitor, lab: Lab) -> None:
     reply = uploads(ana, jsonl(PAIRS))
-    [(digest, label)] = lab.uploads.labels()
+    [(digest, label)] = lab.uploads.with_damaged()[0]
     dataset = lab.uploads.find(digest)
     assert reply["say"] == (
         f"{label}: {len(dataset.train)} examples to train on, {len(dataset.held_out)} held out."
@@ -197,13 +197,13 @@ def test_an_uploaded_file_is_chosen_and_counted(ana: Visitor, lab: Lab) -> None:
 
 def test_the_command_for_an_uploaded_file_names_it(ana: Visitor, lab: Lab) -> None:
     uploads(ana, jsonl(PAIRS))
-    [(digest, _)] = lab.uploads.labels()
+    [(digest, _)] = lab.uploads.with_damaged()[0]
     assert "--data mine.jsonl" in costs(ana.sends("change", replace(LIGHT, data=digest)))
 
 
 def test_a_bad_file_names_its_lines_and_changes_nothing(ana: Visitor, lab: Lab) -> None:
     assert "line 25: not JSON" in part(uploads(ana, jsonl(PAIRS) + b"?"), "data-problem")
-    assert lab.uploads.labels() == []
+    assert lab.uploads.with_damaged()[0] == []
 
 
 @pytest.mark.parametrize("content", ["eyJ*", "eyJ", "é"])

@@ -133,7 +133,7 @@ def test_a_second_start_is_queued_and_says_so(ana: Visitor) -> None:
 
 def test_a_run_can_be_started_on_an_uploaded_file(ana: Visitor, lab: Lab) -> None:
     uploads(ana, jsonl(PAIRS))
-    [(digest, _)] = lab.uploads.labels()
+    [(digest, _)] = lab.uploads.with_damaged()[0]
     ana.sends("start", replace(LIGHT, data=digest))
     assert lab.runs()[0].spec.data == digest
     assert (lab.runs()[0].path / "data-train.jsonl").read_text("utf-8").count("\n") == len(
