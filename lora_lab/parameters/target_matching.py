@@ -96,9 +96,9 @@ class _Rules:
         if self.setting.layers_pattern:
             named += f" in these layers of {' or '.join(self.setting.layers_pattern)}"
         if self.setting.parameters:
+            beside = f", and no module {named}" if targets else ""
             raise NothingMatched(
-                f"No parameter of this model is named {', '.join(self.setting.parameters)}, and no module "
-                f"{named}.",
+                f"No parameter of this model is named {', '.join(self.setting.parameters)}{beside}.",
                 do_next=f"{what_it_has(self.tree)} {what_parameters_it_has(self.tree)}".rstrip(),
             )
         raise NothingMatched(f"No module of this model is named {named}.", do_next=what_it_has(self.tree))
