@@ -21,7 +21,7 @@ from lora_lab.parameters.adapter_config import (
     UnsupportedCase,
 )
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
-from lora_lab.parameters.name_selection import find_own_ranks, select_names, split_by_rank
+from lora_lab.parameters.name_selection import find_own_ranks, list_outer, select_names, split_by_rank
 
 GATE_UP = "gate_up_proj"
 CONVERTED_RANK = rf".*\.{GATE_UP}"
@@ -53,7 +53,7 @@ class ParameterTargets:
         found = tuple(self._find_each(layers)) if self._wanted else ()
         wrapped = {name for match in found if match.parameter for name in match.modules}
         for name in wrapped:
-            outer = next((each for each in _list_outer(name) if each in wrapped), None)
+            outer = next((each for each in list_outer(name) if each in wrapped), None)
             if outer is not None:
                 raise PeftRefusal(
                     f"PEFT adapts no parameter of {name} beside one of {outer}, which it is inside.",
@@ -219,13 +219,6 @@ def _count_unlisted(group: ModuleGroup) -> int:
     listed = sum(math.prod(shape) for _, shape in group.tensors)
     bias = 0 if "bias" in dict(group.tensors) else group.bias
     return group.own + sum(size for _, size in group.tied) - listed - bias
-
-
-def _list_outer(name: str) -> Iterator[str]:
-    """Yield the names of all modules that a module is inside."""
-    while name:
-        name = name.rpartition(".")[0]
-        yield name
 
 
 def _list_ends(names: Iterable[str]) -> set[str]:
