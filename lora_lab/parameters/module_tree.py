@@ -83,6 +83,11 @@ class ModuleGroup:
         )
 
 
+def find_path_in_layer(path: str) -> str:
+    """Return the path inside a layer, which distinguishes `attn.c_proj` from `mlp.c_proj`."""
+    return path.rsplit("*.", 1)[-1]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModuleTree:
     """A model's modules in PEFT's order, and PEFT's defaults for its type."""

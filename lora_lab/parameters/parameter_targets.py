@@ -20,7 +20,7 @@ from lora_lab.parameters.adapter_config import (
     PeftRefusal,
     UnsupportedCase,
 )
-from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, find_path_in_layer
 from lora_lab.parameters.name_selection import find_own_ranks, list_outer, select_names, split_by_rank
 
 GATE_UP = "gate_up_proj"
@@ -193,13 +193,9 @@ class ParameterTargets:
 
 def what_parameters_it_has(tree: ModuleTree) -> str:
     """Return the sentence that lists a model's parameters beside its layers; empty where it has none."""
-    found = (f"{_path_in_layer(group)}.{name}" for group in tree.groups for name, _ in group.tensors)
+    found = (f"{find_path_in_layer(group.path)}.{name}" for group in tree.groups for name, _ in group.tensors)
     listed = ", ".join(dict.fromkeys(found))
     return f"Its parameters beside layers: {listed}." if listed else ""
-
-
-def _path_in_layer(group: ModuleGroup) -> str:
-    return group.path.rsplit("*.", 1)[-1]
 
 
 def _list_parameters(group: ModuleGroup) -> tuple[tuple[str, tuple[int, ...]], ...]:
