@@ -113,6 +113,11 @@ class ModuleTree:
         """All parameters, tied ones counted once."""
         return sum(group.own * group.count for group in self.groups)
 
+    @cached_property
+    def without_aliases(self) -> tuple[ModuleGroup, ...]:
+        """All groups but those of second names, so each module occurs once."""
+        return tuple(group for group in self.groups if not group.is_alias)
+
     @property
     def linears(self) -> tuple[ModuleGroup, ...]:
         """Linear layers without the output head."""

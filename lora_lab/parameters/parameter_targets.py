@@ -62,7 +62,7 @@ class ParameterTargets:
         return found
 
     def _find_each(self, layers: Sequence[Match]) -> Iterator[Match]:
-        for group in self._groups:
+        for group in self.tree.without_aliases:
             for local, shape in _list_parameters(group):
                 names = self._select(group, local)
                 if names:
@@ -84,10 +84,6 @@ class ParameterTargets:
     @property
     def _wanted(self) -> tuple[str, ...]:
         return (*self.setting.parameters, *self.converted)
-
-    @cached_property
-    def _groups(self) -> tuple[ModuleGroup, ...]:
-        return tuple(group for group in self.tree.groups if not group.is_alias)
 
     @cached_property
     def _parents(self) -> frozenset[str]:
@@ -179,7 +175,7 @@ class ParameterTargets:
     def _refuse_unknown(self, unmatched: tuple[str, ...]) -> None:
         """Raise UnsupportedCase where a name may mean one of the parameters whose names aren't listed."""
         wanted = [(module, local) for module, _, local in (name.rpartition(".") for name in unmatched)]
-        for group in self._groups:
+        for group in self.tree.without_aliases:
             is_other_layer = group.kind == "unknown-layer"
             if not is_other_layer and _count_unlisted(group) <= 0:
                 continue

@@ -53,7 +53,7 @@ class _Rules:
         self.setting = setting
         self.family = setting.family
         self.is_converted = _is_converted(tree, setting)
-        self.groups = tuple(group for group in tree.groups if not group.is_alias)
+        self.groups = tree.without_aliases
 
     def adaptation(self) -> Adaptation:
         self._check_setting()
