@@ -138,8 +138,9 @@ class ParameterTargets:
         if self.doubled and patterns:
             patterns[CONVERTED_RANK] = TWICE
         own_ranks = find_own_ranks(names, patterns.items())
-        twice = [name for name in names if own_ranks.get(name, TWICE if is_doubled else None) == TWICE]
-        once = [name for name in names if name not in set(twice)]
+        usual = TWICE if is_doubled else None
+        twice = [name for name in names if own_ranks.get(name, usual) == TWICE]
+        once = [name for name in names if own_ranks.get(name, usual) != TWICE]
         experts = shape[0] if len(shape) == 3 else 1
         each = LinearCount(experts * (shape[-1] + shape[-2]))
         sizes = shape if self.setting.parameters else ()
