@@ -270,8 +270,8 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             f"targets must be a list of names, got {targets!r}.",
             do_next='Write them as ["q_proj", "v_proj"].',
         )
-    refuse_fields(adapter, (*ADDING, *NOT_COUNTED))
-    for field in OF_TOKENS:
+    refuse_fields(adapter, NOT_COUNTED)
+    for field in (*ADDING, *OF_TOKENS):
         if is_set(adapter.get(field)):
             raise UnsupportedCase(
                 f"no memory is predicted with {field}; the count of trainable parameters knows it"
