@@ -46,10 +46,9 @@ def judge_claim(claim: Claim) -> ClaimVerdict:
     """
     if claim.targets_are_known and not any(claim.applies_to(tree) for tree in claim.layouts):
         return judge_inapplicable(claim)
-    if claim.is_open:
-        judged = [judge_open(claim, tree) for tree in claim.layouts]
-    else:
-        judged = [judge_stated(claim, tree) for tree in claim.layouts if claim.applies_to(tree)]
+    judge = judge_open if claim.is_open else judge_stated
+    layouts = [tree for tree in claim.layouts if claim.is_open or claim.applies_to(tree)]
+    judged = [replace(judge(claim, tree), layout=tree) for tree in layouts]
     return min(judged, key=lambda verdict: len(verdict.failing))  # the first layout wins a tie
 
 

@@ -19,10 +19,10 @@ from lora_lab.claims.snippets import (
 )
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import (
+    REFUSED_WITH_PARAMETERS,
     TRAINING_FIELDS,
     UNKNOWN,
     VARIANT_FLAGS,
-    WITH_PARAMETERS,
     is_set,
     parse_digits,
     read_variant,
@@ -146,7 +146,9 @@ def _read_training_fields(values: Mapping[str, Any]) -> dict[str, Any]:
         if unread is not None:
             raise UnsupportedCase(f"{name} changes what is trained, and {unread.text} can't be read")
     if PARAMETERS in found:
-        found |= {name: _keep_known(values[name]) for name in WITH_PARAMETERS if is_set(values.get(name))}
+        found |= {
+            name: _keep_known(values[name]) for name in REFUSED_WITH_PARAMETERS if is_set(values.get(name))
+        }
     return found
 
 

@@ -27,7 +27,7 @@ from lora_lab.claims.rank_given import others_printing
 from lora_lab.claims.verdict import ClaimVerdict, Failing
 from lora_lab.parameters.adapter_config import AdapterSetting, PeftRefusal, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
-from lora_lab.parameters.target_matching import find_adaptation
+from lora_lab.parameters.target_matching import find_adaptation, find_default_targets
 
 MOST_NAMES_OF_A_SHARE = 8
 """Sets of the first names that are tried one by one where no count says what to solve for."""
@@ -61,7 +61,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         return ClaimVerdict(
             answer="impossible",
             answer_trainable="impossible",
-            why=f"{_describe_search(claim)} gives {said}{_half_of(claim, tree)}.{why_departing}",
+            why=f"{_describe_search(claim, tree)} gives {said}{_half_of(claim, tree)}.{why_departing}",
             failing=_all_printed(claim),
             base_parameters=base,
             explanations=departing,
@@ -81,11 +81,11 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     )
 
 
-def _describe_search(claim: Claim) -> str:
+def _describe_search(claim: Claim, tree: ModuleTree) -> str:
     """Say which settings were tried: those that agree with what is stated."""
     if claim.targets_are_known:
         targets = claim.setting.targets
-        named = targets if isinstance(targets, str) else ", ".join(targets or _name_untargeted(claim))
+        named = targets if isinstance(targets, str) else ", ".join(targets or _name_untargeted(claim, tree))
         return f"No rank up to {LARGEST_RANK} on {named}"
     if claim.is_rank_open:
         return f"No rank up to {LARGEST_RANK} on any of this model's linear layers"
@@ -93,10 +93,11 @@ def _describe_search(claim: Claim) -> str:
     return f"{at_rank} set of this model's linear layers"
 
 
-def _name_untargeted(claim: Claim) -> tuple[str, ...]:
+def _name_untargeted(claim: Claim, tree: ModuleTree) -> tuple[str, ...]:
     """Name what is adapted where no layers are among the targets."""
-    is_list = claim.setting.targets is not None
-    return claim.setting.parameters if is_list else ("PEFT's default targets",)
+    if claim.setting.targets is None and find_default_targets(tree, claim.setting) != ():
+        return ("PEFT's default targets",)
+    return claim.setting.parameters
 
 
 def _find_departing(claim: Claim, tree: ModuleTree) -> tuple[tuple[Explanation, ...], str]:

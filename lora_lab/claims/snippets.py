@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from lora_lab.parameters.json_fields import TRAINING_FIELDS, WITH_PARAMETERS, parse_digits
+from lora_lab.parameters.json_fields import REFUSED_WITH_PARAMETERS, TRAINING_FIELDS, parse_digits
 
 VARIANTS = {
     "LoraConfig": "lora",
@@ -49,7 +49,7 @@ MOST_ASSIGNED_CHARACTERS = 20_000
 
 FIELDS = frozenset((
     "r", "init_r", "target_modules", "use_dora", "use_rslora", "task_type", "modules_to_save", "bias",
-    "feedforward_modules", *TRAINING_FIELDS, *WITH_PARAMETERS,
+    "feedforward_modules", *TRAINING_FIELDS, *REFUSED_WITH_PARAMETERS,
 ))  # fmt: skip
 
 LONGEST_RANGE = 1000

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from lora_lab.claims.accountings import AccountingReading, Sizes
 from lora_lab.claims.inversion import Explanation, OtherModel
+from lora_lab.parameters.module_tree import ModuleTree
 
 Answer = Literal["possible", "impossible", "underdetermined"]
 Failing = Literal["trainable", "all", "pct", "config"]
@@ -20,6 +21,9 @@ class ClaimVerdict:
     failing: tuple[Failing, ...] = ()
     expected: Sizes | None = None
     """What the stated setting prints; None when it is open or can't be applied."""
+
+    layout: ModuleTree | None = None
+    """The module names by which it was judged; None where PEFT refuses the setting under all of them."""
 
     base_parameters: int = 0
     explanations: tuple[Explanation, ...] = ()

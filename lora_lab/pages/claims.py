@@ -6,7 +6,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.claims.accountings import AccountingReading, percent_fits
-from lora_lab.claims.claim import QUANTIZATIONS, Claim
+from lora_lab.claims.claim import QUANTIZATIONS
 from lora_lab.claims.service import LONGEST_TEXT, CheckedClaim, ClaimService, read_examples
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
@@ -18,6 +18,7 @@ from lora_lab.parameters.adapter_config import (
     AdapterSetting,
 )
 from lora_lab.parameters.shapes import load_catalogue
+from lora_lab.parameters.target_matching import find_default_targets
 from lora_lab.settings.urls import CLAIMS, LAB
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
@@ -110,7 +111,7 @@ def _describe_claim(checked: CheckedClaim) -> list[tuple[str, str]]:
     return [
         ("Model", f"{model['name']}{built_as}, {checked.verdict.base_parameters:,} parameters"),
         ("Rank", _format_rank(checked)),
-        ("Targets", _format_targets(claim)),
+        ("Targets", _format_targets(checked)),
         *_list_narrowed(setting),
         ("Variant", ", ".join(filter(None, (setting.variant, setting.task_type)))),
         ("Base in", "16 or 32 bit" if claim.quantization == "none" else claim.quantization),
@@ -139,15 +140,16 @@ def _format_rank(checked: CheckedClaim) -> str:
     return f"{claim.rank} (PEFT's default)" if checked.read["lora"]["r"] is None else str(claim.rank)
 
 
-def _format_targets(claim: Claim) -> str:
+def _format_targets(checked: CheckedClaim) -> str:
+    claim = checked.claim
     targets = claim.setting.targets
     if not claim.targets_are_known:
         return "not stated"
-    if targets is None and not claim.setting.parameters:
+    layout = checked.verdict.layout or claim.shape.modules
+    if targets is None and find_default_targets(layout, claim.setting) != ():
         return "PEFT's default"
     if not targets:
-        has_default = targets is None and claim.shape.modules.defaults.get("lora")
-        return "PEFT's default" if has_default else "no layers"
+        return "no layers"
     return targets if isinstance(targets, str) else ", ".join(targets)
 
 

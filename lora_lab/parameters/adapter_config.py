@@ -121,6 +121,11 @@ class AdapterSetting:
         return self.variant == "dora" or self.lora_bias
 
     @property
+    def family(self) -> str:
+        """The variant whose defaults this one takes."""
+        return FAMILY.get(self.variant, self.variant)
+
+    @property
     def default_rank(self) -> int:
         """The rank that PEFT takes when none is given."""
         return DEFAULT_RANKS.get(self.variant, LORA_RANK)

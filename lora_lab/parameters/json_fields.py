@@ -30,7 +30,7 @@ ADDING = ("lora_bias",)
 OF_TOKENS = ("trainable_token_indices",)
 """PEFT's fields that train rows of tokens: they too are counted, and no memory is predicted with them."""
 
-WITH_PARAMETERS = ("lora_dropout", "fan_in_fan_out")
+REFUSED_WITH_PARAMETERS = ("lora_dropout", "fan_in_fan_out")
 """PEFT's fields that it refuses with an adapter on a parameter, and that change no count otherwise."""
 
 NOT_COUNTED = (
@@ -270,8 +270,8 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             f"targets must be a list of names, got {targets!r}.",
             do_next='Write them as ["q_proj", "v_proj"].',
         )
-    refuse_fields(adapter, (*ADDING, *NOT_COUNTED))
-    for field in OF_TOKENS:
+    refuse_fields(adapter, NOT_COUNTED)
+    for field in (*ADDING, *OF_TOKENS):
         if is_set(adapter.get(field)):
             raise UnsupportedCase(
                 f"no memory is predicted with {field}; the count of trainable parameters knows it"
@@ -283,5 +283,5 @@ def narrowing_of(adapter: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of an adapter's fields that leave modules out, change their rank or adapt parameters, and
     what PEFT refuses beside those.
     """
-    names = (*NARROWING, *WITH_PARAMETERS) if is_set(adapter.get("target_parameters")) else NARROWING
+    names = (*NARROWING, *REFUSED_WITH_PARAMETERS) if is_set(adapter.get("target_parameters")) else NARROWING
     return {name: adapter[name] for name in names if is_set(adapter.get(name))}

@@ -58,18 +58,21 @@ def older_tree(shape: ModelShape) -> ModuleTree | None:
 @lru_cache(maxsize=64)
 def _rename_older(tree: ModuleTree, model_type: str) -> ModuleTree:
     groups = [each for group in tree.groups for each in _split_fused(group, model_type)]
-    for now, before in RENAMED.get(model_type, ()):
-        groups = [replace(group, path=re.sub(now, before, group.path)) for group in groups]
+    groups = [replace(group, path=_find_older_path(group.path, model_type)) for group in groups]
     return replace(tree, groups=tuple(groups), renamed={})
+
+
+def _find_older_path(path: str, model_type: str) -> str:
+    for now, before in RENAMED.get(model_type, ()):
+        path = re.sub(now, before, path)
+    return path
 
 
 def current_names(shape: ModelShape, earlier: Sequence[str]) -> list[str]:
     """Return today's names of the linear layers that earlier ones mean; none where a type kept its names."""
     found = []
     for linear in shape.linears:
-        before = linear.name
-        for now, then in RENAMED.get(shape.model_type, ()):
-            before = re.sub(now, then, before)
+        before = _find_older_path(linear.name, shape.model_type)
         if before != linear.name and select_names(tuple(earlier), (before,)):
             found.append(linear.suffix)
     return list(dict.fromkeys(found))

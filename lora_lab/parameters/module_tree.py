@@ -83,6 +83,11 @@ class ModuleGroup:
         )
 
 
+def find_path_in_layer(path: str) -> str:
+    """Return the path inside a layer, which distinguishes `attn.c_proj` from `mlp.c_proj`."""
+    return path.rsplit("*.", 1)[-1]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModuleTree:
     """A model's modules in PEFT's order, and PEFT's defaults for its type."""
@@ -107,6 +112,11 @@ class ModuleTree:
     def base_parameters(self) -> int:
         """All parameters, tied ones counted once."""
         return sum(group.own * group.count for group in self.groups)
+
+    @cached_property
+    def without_aliases(self) -> tuple[ModuleGroup, ...]:
+        """All groups but those of second names, so each module occurs once."""
+        return tuple(group for group in self.groups if not group.is_alias)
 
     @property
     def linears(self) -> tuple[ModuleGroup, ...]:

@@ -50,3 +50,10 @@ def split_by_rank(
 def is_within(name: str, module: str) -> bool:
     """Return whether a module is another one or inside it."""
     return name == module or name.startswith(f"{module}.")
+
+
+def list_outer(name: str) -> Iterator[str]:
+    """Yield the names of all modules that a module is inside, the model's own `""` last."""
+    while name:
+        name = name.rpartition(".")[0]
+        yield name

@@ -20,8 +20,8 @@ from lora_lab.parameters.adapter_config import (
     PeftRefusal,
     UnsupportedCase,
 )
-from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
-from lora_lab.parameters.name_selection import find_own_ranks, select_names, split_by_rank
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, find_path_in_layer
+from lora_lab.parameters.name_selection import find_own_ranks, list_outer, select_names, split_by_rank
 
 GATE_UP = "gate_up_proj"
 CONVERTED_RANK = rf".*\.{GATE_UP}"
@@ -53,7 +53,7 @@ class ParameterTargets:
         found = tuple(self._find_each(layers)) if self._wanted else ()
         wrapped = {name for match in found if match.parameter for name in match.modules}
         for name in wrapped:
-            outer = next((each for each in _list_outer(name) if each in wrapped), None)
+            outer = next((each for each in list_outer(name) if each in wrapped), None)
             if outer is not None:
                 raise PeftRefusal(
                     f"PEFT adapts no parameter of {name} beside one of {outer}, which it is inside.",
@@ -62,7 +62,7 @@ class ParameterTargets:
         return found
 
     def _find_each(self, layers: Sequence[Match]) -> Iterator[Match]:
-        for group in self._groups:
+        for group in self.tree.without_aliases:
             for local, shape in _list_parameters(group):
                 names = self._select(group, local)
                 if names:
@@ -84,10 +84,6 @@ class ParameterTargets:
     @property
     def _wanted(self) -> tuple[str, ...]:
         return (*self.setting.parameters, *self.converted)
-
-    @cached_property
-    def _groups(self) -> tuple[ModuleGroup, ...]:
-        return tuple(group for group in self.tree.groups if not group.is_alias)
 
     @cached_property
     def _parents(self) -> frozenset[str]:
@@ -142,8 +138,9 @@ class ParameterTargets:
         if self.doubled and patterns:
             patterns[CONVERTED_RANK] = TWICE
         own_ranks = find_own_ranks(names, patterns.items())
-        twice = [name for name in names if own_ranks.get(name, TWICE if is_doubled else None) == TWICE]
-        once = [name for name in names if name not in set(twice)]
+        usual = TWICE if is_doubled else None
+        twice = [name for name in names if own_ranks.get(name, usual) == TWICE]
+        once = [name for name in names if own_ranks.get(name, usual) != TWICE]
         experts = shape[0] if len(shape) == 3 else 1
         each = LinearCount(experts * (shape[-1] + shape[-2]))
         sizes = shape if self.setting.parameters else ()
@@ -179,7 +176,7 @@ class ParameterTargets:
     def _refuse_unknown(self, unmatched: tuple[str, ...]) -> None:
         """Raise UnsupportedCase where a name may mean one of the parameters whose names aren't listed."""
         wanted = [(module, local) for module, _, local in (name.rpartition(".") for name in unmatched)]
-        for group in self._groups:
+        for group in self.tree.without_aliases:
             is_other_layer = group.kind == "unknown-layer"
             if not is_other_layer and _count_unlisted(group) <= 0:
                 continue
@@ -193,13 +190,9 @@ class ParameterTargets:
 
 def what_parameters_it_has(tree: ModuleTree) -> str:
     """Return the sentence that lists a model's parameters beside its layers; empty where it has none."""
-    found = (f"{_path_in_layer(group)}.{name}" for group in tree.groups for name, _ in group.tensors)
+    found = (f"{find_path_in_layer(group.path)}.{name}" for group in tree.groups for name, _ in group.tensors)
     listed = ", ".join(dict.fromkeys(found))
     return f"Its parameters beside layers: {listed}." if listed else ""
-
-
-def _path_in_layer(group: ModuleGroup) -> str:
-    return group.path.rsplit("*.", 1)[-1]
 
 
 def _list_parameters(group: ModuleGroup) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -219,13 +212,6 @@ def _count_unlisted(group: ModuleGroup) -> int:
     listed = sum(math.prod(shape) for _, shape in group.tensors)
     bias = 0 if "bias" in dict(group.tensors) else group.bias
     return group.own + sum(size for _, size in group.tied) - listed - bias
-
-
-def _list_outer(name: str) -> Iterator[str]:
-    """Yield the names of all modules that a module is inside."""
-    while name:
-        name = name.rpartition(".")[0]
-        yield name
 
 
 def _list_ends(names: Iterable[str]) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from lora_lab.parameters.adapter_config import NothingMatched
 from lora_lab.parameters.catalogue import names_by_id
-from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, tree_from_json
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, find_path_in_layer, tree_from_json
 from lora_lab.parameters.name_selection import select_names
 from lora_lab.parameters.target_syntax import as_targets
 from study.base.errors import LearnerError
@@ -50,7 +50,7 @@ class Linear:
     @property
     def path_in_layer(self) -> str:
         """The path that distinguishes it where the suffix doesn't: `attn.c_proj` from `mlp.c_proj`."""
-        return self.name.rsplit("*.", 1)[-1]
+        return find_path_in_layer(self.name)
 
     @property
     def parameters(self) -> int:

@@ -12,7 +12,6 @@ from typing import NoReturn
 from lora_lab.parameters.adapter_config import (
     ALL_LINEAR,
     CLASSIFIERS,
-    FAMILY,
     HEADS,
     Adaptation,
     AdapterSetting,
@@ -23,7 +22,7 @@ from lora_lab.parameters.adapter_config import (
     SavedModule,
     UnsupportedCase,
 )
-from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, Names
 from lora_lab.parameters.name_patterns import find_numbers, first_matches
 from lora_lab.parameters.name_selection import find_own_ranks, is_within, select_names, split_by_rank
 from lora_lab.parameters.parameter_targets import ParameterTargets, what_parameters_it_has
@@ -52,15 +51,16 @@ class _Rules:
     def __init__(self, tree: ModuleTree, setting: AdapterSetting) -> None:
         self.tree = tree
         self.setting = setting
-        self.family = FAMILY.get(setting.variant, setting.variant)
-        self.groups = tuple(group for group in tree.groups if not group.is_alias)
+        self.family = setting.family
+        self.is_converted = _is_converted(tree, setting)
+        self.groups = tree.without_aliases
 
     def adaptation(self) -> Adaptation:
         self._check_setting()
         targets, feedforward = self._targets(), self._feedforward()
         parameters: tuple[str, ...] = ()
         doubled = False
-        if self._is_converted():
+        if self.is_converted:
             targets, parameters, doubled = self._fused(targets)
         layers = list(self._modules(targets, feedforward))
         wanted = ParameterTargets(tree=self.tree, setting=self.setting, converted=parameters, doubled=doubled)
@@ -96,9 +96,9 @@ class _Rules:
         if self.setting.layers_pattern:
             named += f" in these layers of {' or '.join(self.setting.layers_pattern)}"
         if self.setting.parameters:
+            beside = f", and no module {named}" if targets else ""
             raise NothingMatched(
-                f"No parameter of this model is named {', '.join(self.setting.parameters)}, and no module "
-                f"{named}.",
+                f"No parameter of this model is named {', '.join(self.setting.parameters)}{beside}.",
                 do_next=f"{what_it_has(self.tree)} {what_parameters_it_has(self.tree)}".rstrip(),
             )
         raise NothingMatched(f"No module of this model is named {named}.", do_next=what_it_has(self.tree))
@@ -125,23 +125,16 @@ class _Rules:
                 "PEFT takes layers_to_transform only with a list of target modules.",
                 do_next="List the target modules by name.",
             )
-        if targets is None and self.setting.parameters and self._is_converted():
-            return ()  # PEFT's name conversion makes an empty list of it
         if targets is None:
-            targets = self.tree.defaults.get(self.family)
-        if targets is None and self.setting.parameters:
-            return ()
+            targets = find_default_targets(self.tree, self.setting)
         if targets is None:
             raise PeftRefusal(
                 f"PEFT has no default {self.family} targets for this model type.",
                 do_next=f"Name some. {what_it_has(self.tree)}",
             )
-        if isinstance(targets, str) and targets.lower() == ALL_LINEAR and not self._is_converted():
+        if isinstance(targets, str) and targets.lower() == ALL_LINEAR and not self.is_converted:
             return tuple(name for group in self._all_linear() for name in group.names)
         return targets
-
-    def _is_converted(self) -> bool:
-        return self.family == "lora" and bool(self.tree.renamed)
 
     def _all_linear(self) -> Iterator[ModuleGroup]:
         head = ""
@@ -360,6 +353,24 @@ class _Rules:
             for bias, names in counted
             if bias
         )
+
+
+def find_default_targets(tree: ModuleTree, setting: AdapterSetting) -> Names | None:
+    """Return the layers that PEFT adapts where a setting names none; None where PEFT requires their names.
+
+    Beside parameters they are an empty list where the model's type has no default, and where PEFT converts
+    names of fused experts, which loses the default.
+
+    Sources: peft/tuners/lora/model.py, _prepare_adapter_config;
+    peft/utils/transformers_weight_conversion.py, _convert_peft_config_moe.
+    """
+    if setting.parameters and _is_converted(tree, setting):
+        return ()
+    return tree.defaults.get(setting.family, () if setting.parameters else None)
+
+
+def _is_converted(tree: ModuleTree, setting: AdapterSetting) -> bool:
+    return setting.family == "lora" and bool(tree.renamed)
 
 
 def what_it_has(tree: ModuleTree) -> str:

@@ -17,7 +17,7 @@ from lora_lab.parameters.adapter_config import (
     UnsupportedCase,
 )
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
-from lora_lab.parameters.name_selection import is_within
+from lora_lab.parameters.name_selection import list_outer
 
 Tokens = tuple[int, ...]
 
@@ -138,9 +138,7 @@ def _check(
 
 def _is_inside(module: str, saved: str) -> bool:
     """Return whether a module is a part of one that is saved whole, by the end of that one's name."""
-    parts = module.split(".")
-    outer = (".".join(parts[:length]) for length in range(1, len(parts)))
-    return any(each.endswith(saved) and is_within(module, each) for each in outer)
+    return any(each.endswith(saved) for each in list_outer(module))
 
 
 def _width(group: ModuleGroup) -> int:

@@ -3,6 +3,7 @@
 import math
 
 from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, Match
+from lora_lab.parameters.module_tree import find_path_in_layer
 
 
 def work_count(adaptation: Adaptation, setting: AdapterSetting, *, rank: int) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def _of_match(match: Match, setting: AdapterSetting, rank: int) -> str:
 
 def _build_label(match: Match) -> str:
     """Return the path inside a layer, which distinguishes `attn.c_proj` from `mlp.c_proj`."""
-    path = match.group.path.rsplit("*.", 1)[-1]
+    path = find_path_in_layer(match.group.path)
     if match.group.tensors or match.parameter:
         return f"{path}.{match.names[0].rsplit('.', 1)[-1]}"
     return path

@@ -20,7 +20,7 @@ from lora_lab.parameters.json_fields import setting_of as read_setting
 from lora_lab.parameters.legacy_module_names import current_names
 from lora_lab.parameters.name_selection import find_own_ranks, select_names
 from lora_lab.parameters.shapes import SETS, Linear, ModelShape, Role
-from lora_lab.parameters.target_matching import LAYER_NUMBER
+from lora_lab.parameters.target_matching import LAYER_NUMBER, find_default_targets
 from lora_lab.parameters.target_syntax import as_targets
 
 Targets = str | Sequence[str] | None
@@ -55,9 +55,12 @@ def find_adapters(
 
     Raises LearnerError on targets that the model lacks; UnsupportedCase on those whose places aren't known.
     """
+    counted = variant if variant in ADAPTER_VARIANTS else "lora"  # LoRA-FA's matrices are LoRA's
     parameters = narrowing.get("target_parameters")
     if targets is None and parameters:
-        targets = () if shape.modules.renamed else shape.default_targets  # see target_matching.py
+        targets = find_default_targets(
+            shape.modules, read_setting({"variant": counted, **narrowing}, targets="targets")
+        )
     elif targets is None and variant == "ia3":
         targets = [role for role in IA3_ROLES if shape.has(role)]
     elif targets is None and not shape.default_targets:
@@ -69,7 +72,6 @@ def find_adapters(
         raise NothingMatched(
             f"{shape.name} has no output head, or it is excluded.", do_next="Name other targets."
         )
-    counted = variant if variant in ADAPTER_VARIANTS else "lora"  # LoRA-FA's matrices are LoRA's
     if FAMILY.get(counted, counted) != "lora":
         _refuse_lost_experts(shape, targets, names, variant)
     try:

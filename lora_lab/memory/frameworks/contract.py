@@ -111,9 +111,9 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
             raise UnsupportedCase(f"{framework} has no {' or '.join(narrowing)}")
         if framework == "unsloth" and "target_parameters" in narrowing:
             raise UnsupportedCase("what unsloth's own products with experts save is not modelled")
-        targets = adapter.get("targets") or (USUAL_ROLES if native else None)
-        if "target_parameters" in narrowing:
-            targets = adapter.get("targets")
+        targets = adapter.get("targets")
+        if not targets and "target_parameters" not in narrowing:
+            targets = USUAL_ROLES if native else None
         adapters = find_adapters(shape, targets, narrowing, variant=variant, rank=rank)
     if (adapters.by_layer or adapters.fused) and towers and narrowing:
         raise UnsupportedCase("layers that differ in their adapters are modelled in decoders alone")

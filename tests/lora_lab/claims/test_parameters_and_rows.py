@@ -81,6 +81,17 @@ def test_no_layers_are_among_the_targets(reader: ShapeReader) -> None:
     assert "No rank up to 512 on 7.mlp.experts.gate_up_proj, " in other["why"]
 
 
+def test_the_search_names_what_is_adapted_where_no_targets_are_stated(reader: ShapeReader) -> None:
+    def said(model: str) -> str:
+        code = "LoraConfig(r=rank, target_parameters=['mlp.experts.gate_up_proj'])"
+        why: str = judged(reader, f"{model} {code}\ntrainable params: 1,000,001")["why"]
+        return why
+
+    assert "No rank up to 512 on mlp.experts.gate_up_proj gives" in said("Qwen/Qwen3-30B-A3B")
+    assert "No rank up to 512 on mlp.experts.gate_up_proj gives" in said("mistralai/Mixtral-8x7B-v0.1")
+    assert "No rank up to 512 on PEFT's default targets gives" in said("huggyllama/llama-7b")
+
+
 def test_rows_of_tokens_are_not_taken_for_another_rank(reader: ShapeReader) -> None:
     text = (
         "huggyllama/llama-7b LoraConfig(r=8, target_modules=['q_proj', 'v_proj'], "
@@ -154,6 +165,24 @@ def test_the_page_names_parameters_rows_and_layers(reader: ShapeReader) -> None:
     assert "In layers 0, 1 of h or layers" in shown(pasted(**layers))
     rank_open = f"openai/gpt-oss-20b LoraConfig(r=rank, target_modules=[], target_parameters={EXPERTS})\n"
     assert "r = 8 on the stated parameters" in shown(f"{rank_open}trainable params: 11,059,200")
+
+
+def test_the_page_says_whether_layers_are_adapted_where_no_targets_are_stated(reader: ShapeReader) -> None:
+    page = ClaimsPage(ClaimService(reader))
+
+    def shown(model: str, trainable: int) -> str:
+        code = "LoraConfig(r=8, target_parameters=['mlp.experts.gate_up_proj'])"
+        text = f"{model} {code}\ntrainable params: {trainable:,}"
+        return words(page.act({"act": "text", "fields": {"text": [text]}}, opened("ana"))["parts"]["verdict"])
+
+    mixtral = "mistralai/Mixtral-8x7B-v0.1"
+    on_experts = 32 * 8 * 8 * (4096 + 2 * 14336)
+    on_layers = 32 * 8 * ((4096 + 4096) + (4096 + 1024))
+    assert "Targets no layers Parameters" in shown(mixtral, on_experts)
+    # Before release 5 there was no such parameter, and PEFT's default stayed.
+    assert "Targets PEFT's default Parameters" in shown(mixtral, on_layers)
+    assert "Targets no layers Parameters" in shown("Qwen/Qwen3-30B-A3B", 1_000_001)
+    assert "Targets PEFT's default Parameters" in shown("huggyllama/llama-7b", 4_194_304)
 
 
 def test_a_name_that_means_no_parameter_is_told_beside_the_count(reader: ShapeReader) -> None:

@@ -70,6 +70,8 @@ def test_a_narrowing_field_that_can_not_be_read_is_named(
 def test_no_memory_is_predicted_for_a_bias_of_an_adapter(reader: ShapeReader) -> None:
     answer = weighed(reader, model="llama-2-7b", lora={"r": 8, "targets": ["q_proj"], "lora_bias": True})
     assert answer["unsupported"]
+    why = "no memory is predicted with lora_bias; the count of trainable parameters knows it"
+    assert answer["why"] == why
 
 
 @pytest.mark.parametrize(

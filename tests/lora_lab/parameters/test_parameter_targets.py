@@ -142,6 +142,20 @@ def test_a_refusal_lists_the_parameters_that_there_are() -> None:
     assert "Its parameters beside layers: mlp.router.weight, mlp.experts.gate_up_proj," in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ([], "No parameter of this model is named experts.foo. It has: "),
+        (["foo"], "No parameter of this model is named experts.foo, and no module foo. It has: "),
+    ],
+    ids=str,
+)
+def test_a_refusal_names_modules_only_where_some_are_targets(targets: list[str], said: str) -> None:
+    with pytest.raises(LearnerError) as refused:
+        counted("gpt_oss", {"target_modules": targets, "target_parameters": ["experts.foo"]})
+    assert str(refused.value).startswith(said)
+
+
 def test_a_name_that_means_no_parameter_is_told_in_the_worked_count() -> None:
     fields = {"target_modules": ["q_proj"], "target_parameters": ["experts.w1"]}
     shape, setting = shape_of("llama"), setting_of(fields, targets="target_modules")
