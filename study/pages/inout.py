@@ -92,7 +92,7 @@ class InOutPage:
                 return self._polled(visit)
             case "cancel":
                 self.jobs.stop(visit.profile.id)
-                self._drop(visit)
+                self._drop(visit.profile.id)
                 return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
             case "undo":
                 self._refuse_shared(visit, event)
@@ -129,9 +129,12 @@ class InOutPage:
         if waiting is None:
             return {}
         try:
-            self._fetched(visit, self._start(visit, waiting, {}), ANSWERS_AT_ONCE_SECONDS)
+            job = self._start(visit, waiting, {})
+            planned = self._take_result(job, ANSWERS_AT_ONCE_SECONDS)
         except LearnerError as error:
             return {"error": str(error), "beside": "#file"}
+        if planned is not None:
+            self._remember(job, planned.report)
         return {}
 
     def _start(self, visit: Visit, waiting: PendingUpload, shown: dict[str, str]) -> ImportJob:
@@ -158,19 +161,26 @@ class InOutPage:
 
     def _fetched(self, visit: Visit, job: ImportJob, seconds: float) -> Reply | None:
         """Return what to show of a job if it ends within so many seconds. Raises LearnerError."""
+        planned = self._take_result(job, seconds)
+        if planned is None:
+            is_read_on = self.jobs.of(visit.profile.id) is job
+            return None if is_read_on else {"html": self._page(visit)}
+        return self._apply(visit, planned, job) if job.purpose else self._preview(visit, planned, job)
+
+    def _take_result(self, job: ImportJob, seconds: float) -> PlannedImport | None:
+        """Return the plan of a job; None if it needs longer, or if its learner has sent another file.
+
+        Raises LearnerError when the file can't be imported; it doesn't wait any more then.
+        """
         end_reading()
         try:
             planned = job.result(seconds)
         except LearnerError:
-            if self._is_current(job):
-                self._drop(visit)
-                raise
-            return {"html": self._page(visit)}
-        if planned is None:
-            return None
-        if not self._is_current(job):
-            return {"html": self._page(visit)}
-        return self._apply(visit, planned, job) if job.purpose else self._preview(visit, planned, job)
+            if not self._is_current(job):
+                return None
+            self._drop(job.upload.profile_id)
+            raise
+        return planned if planned is not None and self._is_current(job) else None
 
     def _is_current(self, job: ImportJob) -> bool:
         """Forget a job that has ended; return whether the learner has sent no other file meanwhile."""
@@ -196,7 +206,7 @@ class InOutPage:
         if self.snapshots is not None and visit.is_owner and planned.report.counts["changed"]:
             self.snapshots.make("import", now=visit.now)
         report = self._imports.apply(visit.profile.id, planned.plan, file_name=job.upload.name, now=visit.now)
-        self._drop(visit)
+        self._drop(visit.profile.id)
         counts = report.counts
         said = f"{job.upload.name} is imported: {counts['new']} new, {counts['changed']} changed."
         html = self._page(visit, said=said, done_id=report.import_id)
@@ -237,9 +247,9 @@ class InOutPage:
             raise LearnerError("No file is waiting to be imported.", do_next="Choose one first.")
         return waiting
 
-    def _drop(self, visit: Visit) -> None:
-        self.pending.drop(visit.profile.id)
-        self._previews.pop(visit.profile.id, None)
+    def _drop(self, profile_id: str) -> None:
+        self.pending.drop(profile_id)
+        self._previews.pop(profile_id, None)
 
     def _page(
         self,
