@@ -18,6 +18,7 @@ from study.io.exchange import VERDICTS, Exchange, ImportReport
 from study.io.import_jobs import ImportJob, ImportJobs
 from study.io.pending_upload import PendingUpload, PendingUploads
 from study.io.planning import PlannedImport, Upload, shared_content_error
+from study.io.row_titles import count_rows
 from study.io.set_aside import set_aside
 from study.ports.context import Context, Visit
 from study.store.database import end_reading
@@ -43,16 +44,6 @@ STUDY_AT_ONCE = 20
 
 DECKS_LISTED = 5
 CARD_TABLES = {"card_reviews", "card_verbs"}
-STAYS = {
-    "quiz_sessions": ("quiz", "quizzes"),
-    "explain_attempts": ("explanation", "explanations"),
-    "predictions": ("prediction", "predictions"),
-    "preferences": ("setting", "settings"),
-    "drafts": ("draft", "drafts"),
-    "reading_places": ("place in a concept", "places in concepts"),
-}
-"""What a learner can have continued or changed since an import, by table."""
-
 WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "left out"}
 
 
@@ -339,11 +330,7 @@ def study_links(record: ImportRecord, *, new_today: int) -> list[tuple[str, str]
 def _said_of(undone: UndoneImport) -> str:
     """Say that an import is undone, and what stays and why."""
     sentences = [f"The import of {undone.record.file_name} is undone."]
-    stays = [
-        f"{number} {one if number == 1 else many}"
-        for table, (one, many) in STAYS.items()
-        if (number := undone.stays.get(table, 0))
-    ]
+    stays = count_rows(undone.stays)
     if stays:
         listed = " and ".join(filter(None, (", ".join(stays[:-1]), stays[-1])))
         sentences.append(f"What you have continued or changed since then stays: {listed}.")
