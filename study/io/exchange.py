@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from study.base.errors import LearnerError
+from study.base.html import replace_unencodable
 from study.store.row_verdicts import RowVerdict
 from study.store.rows import Tables
 
@@ -181,7 +182,7 @@ def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
 
 def shorten(text: str, *, limit: int = 90) -> str:
     """Return one line that identifies an item."""
-    line = " ".join(text.encode("utf-8", "replace").decode().split())  # half a character becomes a "?"
+    line = " ".join(replace_unencodable(text).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
