@@ -19,7 +19,7 @@ from study.content.user_files import compute_digest, read_own_file, replace_file
 from study.io.apply_import import Imports
 from study.io.exchange import File, ImportEntry, ImportGroup, ImportPlan
 from study.io.planning import plan_import
-from study.io.unfinished_import import FileChange, note_changes, restore_unfinished
+from study.io.unfinished_import import FileChange, list_changes, note_changes, restore_unfinished
 from study.store import Store
 
 NAME = "decks/mine.imported.json"
@@ -113,6 +113,18 @@ def test_a_file_that_was_changed_since_stays_as_it_is(
     write_own_file(settings.home, NAME, '{"cards": []}')
     restore_unfinished(store, settings.home)
     assert read_own_file(settings.home, NAME) == '{"cards": []}'
+
+
+def test_a_file_that_is_not_utf_8_gets_its_bytes_back(
+    store: Store, settings: Settings, ana: str, now: datetime
+) -> None:
+    latin, name = "# caf\xe9".encode("latin-1"), "decks/mine.md"
+    replace_file(settings.home / name, latin)
+    changes = list_changes(settings.home, {name: NEW})
+    note_changes(settings.home, ana, changes, imported_at=now)
+    write_own_file(settings.home, name, NEW)
+    restore_unfinished(store, settings.home)
+    assert (settings.home / name).read_bytes() == latin
 
 
 @pytest.mark.parametrize(
