@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from study.base import import_limits
 from study.base.errors import LearnerError
-from study.content.user_files import key_of
+from study.content.user_files import OwnFilesCheck, key_of
 from study.io.apply_import import Imports, UndoneImport
 from study.io.exchange import VERDICTS, Exchange, ImportReport
 from study.io.import_jobs import ImportJob, ImportJobs
@@ -222,15 +222,14 @@ class InOutPage:
     def _set_aside(self, visit: Visit) -> Reply:
         if not visit.is_owner:
             raise owners_only()
-        damaged = self._damaged()
+        damaged = [path for check in self._check_own_files() for path in check.damaged]
         set_aside(damaged, self.context.settings.home)
         folders = dict.fromkeys(f"set-aside/{path.parent.name}" for path in damaged)
         said = f"Moved to {' and '.join(folders)} in the data folder." if folders else ""  # pressed twice
         return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
 
-    def _damaged(self) -> list[Path]:
-        """List the own decks and question files of which nothing can be used."""
-        return [path for exchange in self.exchanges.values() for path in exchange.own_damaged_files()]
+    def _check_own_files(self) -> list[OwnFilesCheck]:
+        return [exchange.check_own_files() for exchange in self.exchanges.values()]
 
     def _waiting(self, visit: Visit) -> PendingUpload:
         waiting = self.pending.of(visit.profile.id)
@@ -255,6 +254,7 @@ class InOutPage:
         undoable = self._imports.store.imports.list_undoable(profile_id)
         done = next((record for record in undoable if record.id == done_id), None)
         kept = self.snapshots.listed() if self.snapshots else []
+        checks = self._check_own_files()
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(profile_id, since=begins))
         return render(
@@ -268,10 +268,8 @@ class InOutPage:
             imports=[one for one in undoable if one is not done],
             limits=import_limits,
             data_folder=str(self.context.settings.home) if visit.is_owner else "",
-            own_problems=[
-                problem for exchange in self.exchanges.values() for problem in exchange.own_problems()
-            ],
-            damaged=self._damaged() if visit.is_owner else [],
+            own_problems=[problem for check in checks for problem in check.problems],
+            damaged=[path for check in checks for path in check.damaged] if visit.is_owner else [],
             profile=visit.profile,
             words=WORDS,
             verdicts=VERDICTS,
