@@ -126,15 +126,21 @@ class RunWatch:
             await self.keep(live, position, value)
 
     async def _estimate(self, live: LiveRoom, position: int) -> None:
-        """How long a grid takes, for the teacher to say before it starts; asked again until a run tells."""
+        """How long a grid takes, for the teacher to say before it starts.
+
+        Asked again until a run tells, as long as a screen of the teacher would show it; the next screen that
+        opens has it asked again.
+        """
         trained = live.plan[position].trained
         assert trained is not None
-        while live.state.position == position and _waits_for_time(live):
+        while True:
             seconds = await asyncio.to_thread(self.grids.seconds, trained.setting, trained.axes)
-            if seconds is None:
-                await asyncio.sleep(LOOK_FOR_TIME_SECONDS)
-            else:
+            if seconds is not None:
                 live.apply_estimate(position, seconds)
+                return
+            await asyncio.sleep(LOOK_FOR_TIME_SECONDS)
+            if not (live.has_teacher and live.state.position == position and _waits_for_time(live)):
+                return
 
     async def _watch_grid(self, live: LiveRoom, position: int) -> None:
         while True:
