@@ -166,6 +166,26 @@ def test_a_reading_that_arrives_late_brings_no_old_state_of_a_run_back(school: S
     played(play)
 
 
+def test_a_reading_that_arrives_late_brings_no_deleted_class_back(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "next")
+        elsewhere = school.new_hub(school.hub.context)
+        await elsewhere.command(await elsewhere.find(live.room.code), {"do": "next"})
+        rooms = {live.room.code: live}
+        slow: Any = _Slow(school.hub.context.store.classes)
+        sync = ProcessSync(log=slow, notices=slow, rooms=rooms, deleted=print)
+        reading = asyncio.create_task(sync.refresh(live))
+        assert await asyncio.to_thread(slow.has_read.wait, 30)
+        await school.hub.delete(live)
+        del rooms[live.room.code]
+        slow.may_arrive.set()
+        await reading
+        assert live.state.ended
+
+    played(play)
+
+
 def test_staff_get_counts_in_a_few_states_not_one_for_each_vote(school: School) -> None:
     async def play() -> None:
         live = await school.start()
