@@ -113,6 +113,7 @@ def _offer_ways_out(
     def leave() -> None:
         chosen.set()
         if server is not None:
+            server.stop_accepting()  # what comes from now on waits for the app
             server.should_exit = True
 
     site = Rescue(settings, trouble, leave).site(hosts=(host,))
@@ -257,6 +258,11 @@ class _AnnouncingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, address: str, ready: str = "Ready:") -> None:
         super().__init__(config)
         self._ready = f"{ready} {address}"
+
+    def stop_accepting(self) -> None:
+        """Let no new connection in, in the loop that serves; those that are open are served on."""
+        for listener in self.servers:
+            listener.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
