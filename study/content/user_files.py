@@ -29,6 +29,9 @@ T = TypeVar("T")
 Item = TypeVar("Item", bound=HasId)
 W = TypeVar("W", bound=HasConcepts)
 
+FolderState = tuple[tuple[str, int, int], ...]
+"""The files of a folder: name, time of change in nanoseconds, size in bytes."""
+
 IMPORTED = ".imported.json"  # written by imports; a file written by hand is never overwritten by cards
 
 _SAFE = re.compile(rf"(?:{'|'.join(EXCHANGED_FOLDERS)})/[\w][\w .+-]{{0,150}}")
@@ -112,8 +115,7 @@ class LiveContent(Generic[W]):
 
         self._read = read
         self._folder = folder
-        self._seen: tuple[tuple[str, int, int], ...] | None = None
-        self._collection: Collection[W] | None = None
+        self._known: tuple[FolderState, Collection[W]] | None = None
 
     @property
     def collection(self) -> Collection[W]:
@@ -121,12 +123,10 @@ class LiveContent(Generic[W]):
 
         They are read again when a file was added, changed or removed.
         """
-        state = _read_state(self._folder)
-        found = self._collection
-        if found is None or state != self._seen:
-            found = self._read()
-            self._seen, self._collection = state, found
-        return found
+        state, known = _read_state(self._folder), self._known
+        if known is None or known[0] != state:
+            known = self._known = state, self._read()  # in one step: other threads read both
+        return known[1]
 
     @property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
@@ -242,7 +242,7 @@ def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str = "") 
     return next((key for key, known in titles.items() if known == title), named)
 
 
-def _read_state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+def _read_state(folder: Path) -> FolderState:
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
