@@ -99,7 +99,7 @@ class Imports:
             wait_for_turn(connection, AdvisoryLock.OWN_FILES)
             record = self.store.imports.find_undoable(profile_id, import_id)  # another window may undo it
             if record is None:
-                raise LearnerError("That import was undone already.", do_next="Reload the page.")
+                raise LearnerError("That import has already been undone.", do_next="Reload the page.")
             files = record.changes.get("files", {})
             _refuse_changed(self.home, files)
             gone = {

@@ -139,7 +139,7 @@ def test_what_is_no_plan_is_refused_in_words(plans: Plans, tmp_path: Path, entri
 
 def test_another_plan_is_replaced_only_when_that_is_said(plans: Plans) -> None:
     first = save_plan(plans, draft(SHORT, title="Mine"))
-    with pytest.raises(TitleTakenError, match="You have a plan named “mine!” already"):
+    with pytest.raises(TitleTakenError, match="You already have a plan named “mine!”"):
         save_plan(plans, draft(TYPED, title="mine!"))
     assert plans.find(first.id).entries == (SHORT,)
     save_plan(plans, draft(TYPED, title="mine!", replace=True))

@@ -104,7 +104,7 @@ def test_of_two_undos_at_once_the_second_is_told_so(
         wait([second], timeout=0.3)  # it waits for the first one's transaction
         may_go_on.set()
         first.result(30)
-        with pytest.raises(LearnerError, match="That import was undone already"):
+        with pytest.raises(LearnerError, match="That import has already been undone"):
             second.result(30)
 
 
