@@ -126,6 +126,7 @@ def test_minutes_that_no_clock_has_are_refused_in_words(plans: Plans, minutes: s
         ({"kind": "poll", "title": "x", "ask": "?", "options": [1, 2]},),
         ({"kind": "predict", "title": "x", "ask": "?", "unit": "%", "quantity": "final-loss", "run": [1]},),
         ({"kind": "figure", "title": "x", "figure": ["of-rank"]},),
+        (TALK | {"minutes": True},),
         (TALK | {"text": "x" * LARGEST_OWN_BYTES},),
         tuple([TALK] * (MOST_ACTIVITIES + 1)),
     ],
