@@ -129,8 +129,7 @@ def _refuse_stale(home: Path, plan: ImportPlan) -> None:
     for name, digest in plan.read_from.items():
         if compute_digest(read_own_file(home, name)) != digest:
             raise StaleError(
-                f"{name} was changed since this file was read. Nothing was imported.",
-                do_next="Import it again.",
+                f"{name} has just been changed elsewhere, so nothing was saved.", do_next="Try again."
             )
 
 
