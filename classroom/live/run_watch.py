@@ -52,15 +52,18 @@ class RunWatch:
         return True
 
     async def _has_failed(self, live: LiveRoom, position: int) -> bool:
-        """Whether what was started for an activity has ended without a result."""
-        guessed, result = live.plan[position].guessed, live.state.grids.get(position)
-        if guessed is None:
-            return result is not None and not result.losses
-        if position in live.state.measured:
-            return False
+        """Whether what was started for an activity has ended without a result, or is deleted in the lab."""
+        guessed, started = live.plan[position].guessed, live.state.runs[position]
         try:
-            state = await asyncio.to_thread(self.runs.state, live.state.runs[position], guessed.quantity)
-        except LearnerError:  # deleted in the lab
+            if guessed is None:
+                result = live.state.grids.get(position)
+                if result is None:
+                    await asyncio.to_thread(self.grids.state, started)
+                return result is not None and not result.losses
+            if position in live.state.measured:
+                return False
+            state = await asyncio.to_thread(self.runs.state, started, guessed.quantity)
+        except LearnerError:
             return True
         return state.ended and state.value is None
 

@@ -24,10 +24,10 @@ from quizzes.bank.bank import load_bank
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import class_question
 from study.base.errors import LearnerError
-from study.ports.classes import ClassRunState
+from study.ports.classes import ClassGridState, ClassRunState
 from study.ports.context import Context
 from study.store.classes import ClassLog
-from tests.classroom.builders import PREDICT, Grader, Runs
+from tests.classroom.builders import GRID, PREDICT, Grader, Grids, Runs
 from tests.classroom.rooms import TEST_PLAN, School, phone, played, record_of
 from tests.lora_lab import run_builders
 from tests.waiting import until
@@ -241,6 +241,27 @@ def test_a_run_that_is_deleted_in_the_lab_can_be_started_again(context: Context)
             await school.lead(live, "go", position=3, phase="run")
         await until(lambda: live.state.measured)
         assert live.state.runs == {3: "run-2"}
+
+    played(play)
+
+
+def test_a_grid_that_is_deleted_in_the_lab_can_be_started_again(context: Context) -> None:
+    class DeletedGrids(Grids):
+        def state(self, grid_id: str) -> ClassGridState:
+            if grid_id == "sweep-1":
+                raise LearnerError("That grid is gone.", do_next="Start another one.")
+            return super().state(grid_id)
+
+    school = School(context, grids=DeletedGrids())
+
+    async def play() -> None:
+        live = await school.start(replace(TEST_PLAN, activities=(GRID,)))
+        for _ in range(2):
+            await school.lead(live, "go", position=0, phase="run")
+        assert live.state.runs == {0: "sweep-2"}
+        await until(lambda: live.grids.get(0))  # and it is watched
+        await school.lead(live, "go", position=0, phase="run")
+        assert len(school.grids.started) == 2
 
     played(play)
 
