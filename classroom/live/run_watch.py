@@ -118,7 +118,9 @@ class RunWatch:
             state = await asyncio.to_thread(self.runs.state, run_id, guessed.quantity)
         except LearnerError:  # the screens keep what they show
             self._deleted.add(run_id)
-            return True
+            return live.state.runs[position] == run_id
+        if live.state.runs[position] != run_id:  # another one was started since
+            return False
         if state != live.run_at(position):
             live.run_moved(position, state)
             await self._keep(live, position, RUN_STATE.dump_python(state, mode="json"))
@@ -166,7 +168,9 @@ class RunWatch:
             found = await asyncio.to_thread(self.grids.state, grid_id)
         except LearnerError:
             self._deleted.add(grid_id)
-            return True
+            return live.state.runs[position] == grid_id
+        if live.state.runs[position] != grid_id:
+            return False
         if found != live.grids.get(position):
             live.grid_moved(position, found)
             await self._keep(live, position, GRID_STATE.dump_python(found, mode="json"))

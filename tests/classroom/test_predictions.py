@@ -266,6 +266,36 @@ def test_a_grid_that_is_deleted_in_the_lab_can_be_started_again(context: Context
     played(play)
 
 
+def test_what_is_read_of_a_grid_in_whose_place_another_was_started_is_left_out(context: Context) -> None:
+    has_read, may_arrive = threading.Event(), threading.Event()
+
+    class SlowGrids(Grids):
+        """Both grids have ended; what is read of the first one arrives late."""
+
+        def state(self, grid_id: str) -> ClassGridState:
+            found = super().state(grid_id)
+            loss = 9.0 if grid_id == "sweep-1" else 5.0
+            if grid_id == "sweep-1":
+                has_read.set()
+                assert may_arrive.wait(30)
+            return replace(
+                found, cells=tuple(replace(cell, doing="finished", loss=loss) for cell in found.cells)
+            )
+
+    school = School(context, grids=SlowGrids())
+
+    async def play() -> None:
+        live = await school.start(replace(TEST_PLAN, activities=(GRID,)))
+        await school.lead(live, "go", position=0, phase="run")
+        assert await asyncio.to_thread(has_read.wait, 30)
+        await school.hub._append(live, "run", {"position": 0, "run": "sweep-2"})
+        may_arrive.set()
+        await until(lambda: live.state.grids)
+        assert set(live.state.grids[0].losses.values()) == {5.0}
+
+    played(play)
+
+
 def test_a_press_that_comes_twice_shows_the_guesses_and_starts_no_run(context: Context) -> None:
     school = School(context)
 
