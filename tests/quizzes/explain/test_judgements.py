@@ -61,7 +61,7 @@ def test_a_teachers_mark_has_a_reason_decides_and_can_be_undone(page: ExplainPag
     assert "1 of 4 concepts" in words(undone)
     assert "(taken back)" in words(undone)
     stale = page.act(build_event(html, "take-back"), opened("b1"))
-    assert "already removed" in stale["error"]
+    assert "already been removed" in stale["error"]
     assert "unsure" not in TEACHER_VERDICTS
 
 
