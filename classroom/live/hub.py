@@ -324,9 +324,9 @@ class Hub:
         can = read_withdrawn(live, position)
         if live.state.position == can:  # back to where the class was, which also closes its round
             await self._go(live, previous_step(live.state, without=can), after=None)
-            if self.sync:
-                await self.sync.refresh(live)
-            can = read_withdrawn(live, position)
+        if self.sync:  # a phone of another process may have answered it a moment ago
+            await self.sync.refresh(live)
+        can = read_withdrawn(live, position)
         await self._append(live, "withdraw", {"position": can})
 
     async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: int | None) -> None:

@@ -1,10 +1,11 @@
 """What is put next comes after the current activity, and can be taken out until somebody answers it."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from classroom.activities.room import LOBBY
 from classroom.live.live_room import LiveRoom
+from classroom.live.process_sync import ProcessSync
 from classroom.reports.answer_tables import answer_table, grade_table
 from classroom.reports.report import report
 from classroom.views.screens import teacher_state
@@ -90,6 +91,30 @@ def test_it_can_be_taken_out_while_nobody_has_answered(context: Context) -> None
         assert page.count("Well then?") == page.count("asked on the spot") == 1
         again = await school.new_hub(context).find(live.room.code)
         assert again.state == live.state
+
+    played(play)
+
+
+def test_what_was_answered_at_another_process_a_moment_ago_stays_in_the_plan(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        await ask(school, live, "now")
+        elsewhere = school.new_hub(context)
+        there = await elsewhere.find(live.room.code)
+        student = await elsewhere.join(there, "ana")
+        given = {"id": "answer-of-ana", "position": FIRST, "round": 1, "option": "1"}
+        await elsewhere.answer(there, student, given)
+        rooms, nothing = {live.room.code: live}, cast(Any, None)
+        school.hub.sync = ProcessSync(
+            log=context.store.classes, notices=nothing, rooms=rooms, deleted=lambda _: None
+        )
+        await school.lead(live, "go", position=0, phase="vote")
+        assert not live.has_answers(FIRST)  # not read yet
+        refused = await school.lead(live, "withdraw", position=FIRST)
+        assert (refused.status_code, "has been answered" in refused.text) == (400, True)
+        assert FIRST not in live.state.withdrawn
 
     played(play)
 
