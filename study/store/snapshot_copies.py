@@ -58,7 +58,7 @@ def upgrade_copy(copy: Path) -> None:
 def replace_all_but_classes(copy: Path, database: Path, *, first: Callable[[], object]) -> None:
     """Replace the database's rows by those of a copy with today's tables, in one transaction.
 
-    `first` is called when nobody else can write any more, and reads what the rows are.
+    `first` is called once nobody else can write: it reads the rows as they are replaced.
     """
     with closing(sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
         connection.execute("ATTACH DATABASE ? AS copy", (str(copy),))
