@@ -14,7 +14,7 @@ from study.content.yaml_reader import Problem
 from study.ports.context import Context
 from tests.classroom.builders import FIGURES, QUESTION, TALK, Grader, Grids, Runs, find_question, plan_of
 from tests.classroom.rooms import School, phone, played, record_of
-from tests.classroom.test_kinds import GRADED, answers_to, of_kind
+from tests.classroom.views.test_kinds import GRADED, answers_to, of_kind
 
 QUESTIONS = tuple(of_kind(kind) for kind in ("single", "numeric", "ordering"))
 PLANS = Plans(find_question=find_question, runs=Runs(), grids=Grids(), grader=Grader(), figures=FIGURES)

@@ -40,7 +40,7 @@ def plans(tmp_path: Path) -> Plans:
         grids=Grids(),
         grader=Grader(),
         figures=FIGURES,
-        folder=Path(__file__).parent / "plans",
+        folder=Path(__file__).parent,
         own_folder=tmp_path / "plans",
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lora_lab.memory.frameworks.forecast import forecast_step
-from tests.lora_lab.worker.training.family_step import FamilyCell, family_setting, measure_family
+from tests.lora_lab.memory.frameworks.family_step import FamilyCell, family_setting, measure_family
 
 SIZES = {
     "hidden_size": 128,

@@ -1,6 +1,6 @@
 """A decoder layer as torchtune builds it, compiled: how many bytes it saves for the backward pass.
 
-    python -m tests.lora_lab.worker.training.compiled_layer
+    python -m tests.lora_lab.memory.frameworks.compiled_layer
 
 A process of its own, since the app's workers switch the compiler off. The backend partitions the graph as
 PyTorch's own compiler does, and then runs it without generating code.

@@ -10,7 +10,7 @@ from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.tape import Leaf
 from lora_lab.memory.frameworks.torchtune import TorchtuneStep
 from lora_lab.parameters.shapes import Linear, ModelShape, Role, find_shape
-from tests.lora_lab.worker.training.compiled_layer import (
+from tests.lora_lab.memory.frameworks.compiled_layer import (
     BATCH,
     HEAD_DIM,
     HEADS,
@@ -77,7 +77,7 @@ def played_bytes(*, lora: bool) -> int:
 def test_a_compiled_layer_saves_the_bytes_that_are_played() -> None:
     compiling = {name: value for name, value in os.environ.items() if name != "TORCHDYNAMO_DISABLE"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.lora_lab.worker.training.compiled_layer"],
+        [sys.executable, "-W", "ignore", "-m", "tests.lora_lab.memory.frameworks.compiled_layer"],
         cwd=ROOT, env=compiling, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from lora_lab.memory.frameworks.forecast import forecast_step
-from tests.lora_lab.worker.training.family_step import FamilyCell, family_setting, measure_family
-from tests.lora_lab.worker.training.usual_step import LLAMA
+from tests.lora_lab.memory.frameworks.family_step import FamilyCell, family_setting, measure_family
+from tests.lora_lab.memory.frameworks.usual_step import LLAMA
 
 NARROWINGS: dict[str, dict[str, Any]] = {
     "without the last matrix of each MLP": {"exclude_modules": ["down_proj"]},

@@ -14,7 +14,7 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
 from classroom.reports.report import report
-from classroom.views.curve import draw_curve
+from classroom.views.crowd import draw_curve
 from classroom.views.screens import screen_state, student_state, teacher_state
 from lora_lab.lab import Lab
 from lora_lab.settings.run_form import spec_of_address

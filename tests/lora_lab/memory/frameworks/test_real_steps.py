@@ -5,7 +5,7 @@ import pytest
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.transformers import TransformersStep
 from lora_lab.memory.ledger import Ledger
-from tests.lora_lab.worker.training.usual_step import LLAMA, Cell, measure, setting_of
+from tests.lora_lab.memory.frameworks.usual_step import LLAMA, Cell, measure, setting_of
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 QWEN3 = LLAMA | {"model_type": "qwen3", "head_dim": 32}

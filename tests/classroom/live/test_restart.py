@@ -11,6 +11,7 @@ from classroom.simulation.student import answer_to
 from quizzes.session.class_answers import QuizClassKinds
 from study.ports.classes import ClassGridState, Place
 from study.ports.context import Context
+from tests.classroom.activities.test_comparison import COMPARE, COMPARED, RankGrids
 from tests.classroom.builders import (
     FIGURE,
     GRID,
@@ -24,9 +25,8 @@ from tests.classroom.builders import (
     Grids,
     plan_of,
 )
+from tests.classroom.live.test_quiz import QUIZ
 from tests.classroom.rooms import Phone, School, phone, played
-from tests.classroom.test_comparison import COMPARE, COMPARED, RankGrids
-from tests.classroom.test_quiz import QUIZ
 from tests.waiting import until
 
 PLAN = plan_of(QUESTION, QUIZ, POLL, NUMBER, PREDICT, COMPARE, GRID, TEXT, WALL, FIGURE, TALK)

@@ -12,7 +12,7 @@ from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.worker.model.read_shape import find_builder, shape_of_config
 from lora_lab.worker.training.memory_meter import LiveStorages
-from tests.lora_lab.worker.training.usual_step import TYPES, Counted, quantize_linears, resident_tensors
+from tests.lora_lab.memory.frameworks.usual_step import TYPES, Counted, quantize_linears, resident_tensors
 
 Config = dict[str, Any]
 BATCH, TOKENS, RANK = 2, 64, 8
