@@ -181,6 +181,11 @@ def test_no_template_turns_the_escaping_off() -> None:
     assert get_environment().autoescape is True
 
 
+def test_each_template_lies_in_the_folder_of_its_page() -> None:
+    folders = [ROOT / package / "templates" for package in sorted(PACKAGES)]
+    assert [str(path.relative_to(ROOT)) for folder in folders for path in folder.glob("*.html")] == []
+
+
 def test_no_two_classes_share_a_name() -> None:
     places: dict[str, list[str]] = {}
     for path in SOURCES:

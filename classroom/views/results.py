@@ -1,4 +1,4 @@
-"""The results of one activity as the templates show them: bars, guesses, transitions."""
+"""The results of one activity as the templates show them: bars, guesses, transitions, teams and leaders."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import Bins, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
+from classroom.reports.points import TeamScore, count_points, lead, score_teams, team_of
 from classroom.reports.report import list_choices, value_of
 from study.ports.classes import ClassOption, ClassQuestion
 
@@ -240,3 +241,29 @@ def context(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
         "moved": None if twin else count_moves(live, asked),
         "slips": slips([listed for _, listed in shown], asked),
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standings:
+    """Teams and the leaderboard on the screen; each is empty unless the teacher has chosen it."""
+
+    teams: tuple[TeamScore, ...]
+    leaders: tuple[tuple[str, int], ...]
+    """Names with their points, the most first."""
+
+
+def rank_students(live: LiveRoom) -> Standings | None:
+    """Rank teams and students for the screen, with results and not during a vote; None if not now."""
+    options = live.room.options
+    teams, with_names = options.get("teams", 0), options.get("leaderboard", False)
+    if not (teams or with_names) or not (is_shown(live) or live.state.ended):
+        return None
+    present = {student.id: student for student in live.present}
+    answers = [answer for student in present for answer in live.answers_by(student)]
+    points = count_points(live.plan, live.events, live.state, answers)
+    by_team = {student.id: team_of(student.number, teams) for student in present.values()}
+    leaders = [(present[student].name, count) for student, count in lead(points) if present[student].name]
+    return Standings(
+        teams=tuple(score_teams(points, by_team, teams)),
+        leaders=tuple(leaders) if with_names and not live.state.names_hidden else (),
+    )

@@ -16,7 +16,6 @@ from classroom.live.live_room import LiveRoom
 from classroom.reports.points import team_of
 from classroom.reports.report import list_choices
 from classroom.views import crowd, quiz, results, wall
-from classroom.views.standings import standings
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_duration
@@ -130,7 +129,7 @@ def screen_state(live: LiveRoom, *, link: str) -> State:
         **_common(live, shown=shown, settings=live.figure_settings),
         link=link,
         shown=shown,
-        standings=standings(live),
+        standings=results.rank_students(live),
         **counts,
     )
     return {**_frame(live), **counts, "locked": live.state.locked, "html": html, "say": _said(live)}

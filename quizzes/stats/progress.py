@@ -42,7 +42,7 @@ class QuizSection:
             return NO_HTML
         items = statistics_of(self.store, self.bank)
         return render(
-            "quizzes/progress.html",
+            "quizzes/stats/progress.html",
             share=share,
             said=len(self._said(visit)),
             charts_from=CHARTS_FROM,

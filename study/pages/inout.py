@@ -154,7 +154,7 @@ class InOutPage:
             found = self._fetched(visit, job, 0)
         except LearnerError as error:
             return {"html": self._page(visit), "error": str(error), "beside": "#file"}
-        return found or {"parts": {"reading": render("study/reading.html", job=job)}}
+        return found or {"parts": {"reading": render("study/inout/reading.html", job=job)}}
 
     def _fetched(self, visit: Visit, job: ImportJob, seconds: float) -> Reply | None:
         """Return what to show of a job if it ends within so many seconds. Raises LearnerError."""
@@ -257,7 +257,7 @@ class InOutPage:
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(profile_id, since=begins))
         return render(
-            "study/inout.html",
+            "study/inout/inout.html",
             said=said,
             done=done,
             links={record.id: study_links(record, new_today=new_today) for record in undoable},

@@ -68,7 +68,9 @@ class SettingsPage:
                 return {"goto": "/"}
             case "add-device" if self.devices:
                 link = self.devices.link(visit.profile.id, *_host_of(request), now=visit.now)
-                shown = render("study/device_link.html", link=link, qr=qr_code(link), minutes=LINK_MINUTES)
+                shown = render(
+                    "study/settings/device_link.html", link=link, qr=qr_code(link), minutes=LINK_MINUTES
+                )
                 return {"parts": {"device": shown}, "say": "The link is there.", "focus": "#device-link"}
             case "remove-device" if self.devices:
                 self.devices.remove(visit.profile.id, form_event.read_text(event, "device"))
@@ -98,7 +100,7 @@ class SettingsPage:
         store, home = self.context.store, self.context.settings.home
         others = [each for each in store.profiles.all() if each.id != visit.profile.id]
         return render(
-            "study/settings.html",
+            "study/settings/settings.html",
             profile=visit.profile,
             others=others if visit.is_here else [],
             is_here=visit.is_here,

@@ -121,8 +121,8 @@ class StartPage:
         view = self.first_run.show(visit, place.run)
         if view.ended:
             return {"html": self._page(visit, place), "say": "The run has ended."}
-        outcome = render("study/start_outcome.html", view=view, said=view.guessed)
-        coming = render("study/start_next.html", view=view, cards=order_cards(place.missed))
+        outcome = render("study/start/start_outcome.html", view=view, said=view.guessed)
+        coming = render("study/start/start_next.html", view=view, cards=order_cards(place.missed))
         return {"parts": {"run": view.html, "outcome": outcome, "next": coming}}
 
     def _page(self, visit: Visit, place: IntroductionPlace) -> Markup:
@@ -131,7 +131,7 @@ class StartPage:
         view = self.first_run.show(visit, place.run) if place.run else None
         said = OUTCOMES.index(view.guessed) + 1 if view and view.guessed else place.answer
         return render(
-            "study/start.html",
+            "study/start/start.html",
             steps=steps,
             step=step,
             place=place,

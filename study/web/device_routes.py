@@ -160,4 +160,4 @@ class DeviceRoutes:
 
 def _page(values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> Response:
     shown = {"error": None, "profile": None, "token": "", "path": PATH, **values}
-    return HTMLResponse(render("study/join.html", app_name=APP_NAME, **shown), status)
+    return HTMLResponse(render("study/settings/join.html", app_name=APP_NAME, **shown), status)
