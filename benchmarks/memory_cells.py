@@ -40,7 +40,7 @@ from lora_lab.spec import (
 )
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
-from lora_lab.worker.model.load import quiet_libraries, tiny_tokenizer
+from lora_lab.worker.model.load import silence_libraries, tiny_tokenizer
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.group import attach_alone
 from lora_lab.worker.training.loop import StepResult
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", choices=MODELS, help="only this one")
     parser.add_argument("--out", type=Path, default=CELLS_FILE)
     options = parser.parse_args(arguments)
-    quiet_libraries()
+    silence_libraries()
     models_dir = load_settings().models_dir
     found = []
     for model in [options.model] if options.model else MODELS:

@@ -83,7 +83,7 @@ def port_of(request: Request) -> str:
     return f":{server[1]}" if server[1] not in (None, 80) else ""
 
 
-def too_often() -> JSONResponse:
+def refuse_rate() -> JSONResponse:
     return JSONResponse({"error": TOO_OFTEN}, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)
 
 

@@ -118,7 +118,7 @@ def count_ended(live: LiveRoom, position: int) -> int:
     return sum(cell.doing not in ("waiting", "running") for cell in cells)
 
 
-def findings(live: LiveRoom, position: int) -> tuple[str, ...]:
+def list_findings(live: LiveRoom, position: int) -> tuple[str, ...]:
     """What the seeds support; empty before the grid has ended."""
     result = live.state.grids.get(position)
     return result.findings if result else ()

@@ -138,7 +138,7 @@ def fill_gaps(text: str) -> str:
     return CLOZE.sub(lambda gap: gap["text"], text)
 
 
-def checked_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
+def clean_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
     """Return a learner's own text, cleaned. Raises LearnerError when it can't be stored."""
     cleaned = {name: texts.get(name, "").replace("\r\n", "\n").strip() for name in note.texts}
     for name, text in cleaned.items():

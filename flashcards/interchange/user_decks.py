@@ -19,7 +19,7 @@ from study.content.user_files import (
     current,
     key_of,
     key_of_title,
-    own_files,
+    list_own_files,
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
 from study.io.exchange import File
@@ -49,7 +49,7 @@ def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection
     by_hand: dict[str, str] = {}
     titles = dict(app.titles)
     known = {entry.id: entry for entry in entries_of(app)}
-    for path in own_files(folder, endings=ENDINGS):
+    for path in list_own_files(folder, endings=ENDINGS):
         before = len(problems)
         reading = _read_file(path, known, concepts, problems)
         title = reading.entries[0].deck if reading.entries else ""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flashcards.review.presenter import comes_back, count_unknown, missed_cards
+from flashcards.review.presenter import count_unknown, format_return, missed_cards
 from flashcards.review.session import CardSession
 from flashcards.review.session_time import sum_session_seconds
 from flashcards.review.snapshot import CardSnapshot
@@ -55,4 +55,4 @@ def _format_return(snapshot: CardSnapshot, choice: CardChoice) -> str:
     later = [due for card_id, due in snapshot.due_dates().items() if card_id in chosen and due > snapshot.now]
     if not later:
         return ""
-    return comes_back(snapshot, min(later))
+    return format_return(snapshot, min(later))

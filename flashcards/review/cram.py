@@ -23,7 +23,7 @@ class Cram:
     tries: int
 
 
-def started_at(run: str) -> datetime:
+def parse_start(run: str) -> datetime:
     """Parse the start of a cram from its name in the URL. Raises LearnerError when it isn't a moment."""
     with suppress(ValueError, OverflowError):  # as UTC, a moment of the year 1 may be before it
         moment = datetime.fromisoformat(run)

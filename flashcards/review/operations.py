@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flashcards.decks.deck import Decks
-from flashcards.decks.note import Card, checked_edit
-from flashcards.review.card_status import FLAGS, warned_at
-from flashcards.review.cram import Cram, answers_of, next_in_cram, started_at
+from flashcards.decks.note import Card, clean_edit
+from flashcards.review.card_status import FLAGS, find_warning
+from flashcards.review.cram import Cram, answers_of, next_in_cram, parse_start
 from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot, read_card_snapshot
 from flashcards.scheduling.backlog import spread_backlog
@@ -137,7 +137,7 @@ class Reviews:
     def lapses(self, profile_id: str, card_id: str) -> int:
         """Return how often a card was forgotten, if its last rating made it a leech; else 0."""
         found = self.store.cards.lapses(profile_id).get(card_id, [])
-        return len(found) if found and warned_at(found) == found[-1] else 0
+        return len(found) if found and find_warning(found) == found[-1] else 0
 
     def undo(self, profile_id: str, *, expected_id: int, now: datetime) -> CardOperation:
         """Undo the last operation, a rating or any other; the prior state returns, its card is shown next."""
@@ -187,7 +187,7 @@ class Reviews:
             raise LearnerError(
                 "That card is no longer in the decks.", do_next="Nothing was changed. Reload the page."
             )
-        own = checked_edit(self.decks.notes[note_id], texts)
+        own = clean_edit(self.decks.notes[note_id], texts)
         self.store.card_operations.append(
             profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id
         )
@@ -218,7 +218,7 @@ class Reviews:
 
     def cram(self, profile_id: str, run: str, *, now: datetime, wanted: CardFilter) -> Cram:
         """Return the state of a cram: the weakest cards of a filter first, new ones last."""
-        begun = started_at(run)
+        begun = parse_start(run)
         snapshot = self.snapshot(profile_id, now=now)
         cards = [
             card

@@ -7,7 +7,7 @@ from typing import Any
 
 from flashcards.decks.note import Card
 from flashcards.decks.pictures import picture_html
-from flashcards.decks.typed_answers import compare_typed, shown_back
+from flashcards.decks.typed_answers import compare_typed, render_back
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.fit_scheduler import Fitting
@@ -48,7 +48,7 @@ def read_shown(event: Mapping[str, Any]) -> ShownCard:
     )
 
 
-def shown_from(snapshot: CardSnapshot, card_id: str) -> ShownCard:
+def show_question(snapshot: CardSnapshot, card_id: str) -> ShownCard:
     """Return the state of a card that is shown now, its question first."""
     _, review_id = snapshot.memory(card_id)
     return ShownCard(card_id=card_id, expected_review_id=review_id, shown_at=snapshot.now)
@@ -81,7 +81,7 @@ class CardExercise:
 
         `below` replaces the button to flip.
         """
-        look = look or shown_from(snapshot, card.id)
+        look = look or show_question(snapshot, card.id)
         html = render("flashcards/cards/front.html", **self._common(snapshot, card, look), below=below)
         focus = "#typed" if card.typed else "#flip"
         return Fragment(html=html, say=f"Question: {to_plain(card.front)}", focus=focus)
@@ -98,7 +98,7 @@ class CardExercise:
         html = render(
             "flashcards/cards/back.html",
             **self._common(snapshot, card, look),
-            back=shown_back(card),
+            back=render_back(card),
             compared=compare_typed(card, look.typed) if card.typed else None,
             concepts=self.concepts,
             figure=self.figure_about(card.concepts),
@@ -106,7 +106,7 @@ class CardExercise:
             cram=cram,
             below=below,
         )
-        return Fragment(html=html, say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
+        return Fragment(html=html, say=f"Answer: {to_plain(render_back(card))}", focus="#answer")
 
     def card(self, snapshot: CardSnapshot, look: ShownCard) -> Card:
         """Return the card of an event. Raises StaleError when another window has rated it since."""
@@ -254,7 +254,7 @@ def missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple
 def _returns(snapshot: CardSnapshot, due: datetime | None) -> str:
     if due is None:
         return "suspended"
-    return "due now" if due <= snapshot.now else f"comes back {comes_back(snapshot, due)}"
+    return "due now" if due <= snapshot.now else f"comes back {format_return(snapshot, due)}"
 
 
 def _next_due(snapshot: CardSnapshot) -> str:
@@ -263,10 +263,10 @@ def _next_due(snapshot: CardSnapshot) -> str:
     if waiting:
         return f"{waiting} more {'card' if waiting == 1 else 'cards'} can be reviewed now."
     later = [due for due in snapshot.due_dates().values() if due > snapshot.now]
-    return f"The next card comes back {comes_back(snapshot, min(later))}." if later else ""
+    return f"The next card comes back {format_return(snapshot, min(later))}." if later else ""
 
 
-def comes_back(snapshot: CardSnapshot, due: datetime) -> str:
+def format_return(snapshot: CardSnapshot, due: datetime) -> str:
     """Format when a card comes back later: `in 10 min`, `tomorrow`, `in 8 days`."""
     days = snapshot.preferences.days.count_between(snapshot.now, due)
     if days <= 0:

@@ -60,7 +60,7 @@ def memory_by_rank(
         columns,
         free="rank",
         chosen=spec.rank,
-        title=findings.of_ranks(by_rank, spec.rank),
+        title=findings.describe_memory_by_rank(by_rank, spec.rank),
         subtitle=describe_conditions(shape, spec, row, compute, fixed=spec.bits),
         x_label="rank",
     )
@@ -81,7 +81,7 @@ def memory_by_bits(
         columns,
         free="bits",
         chosen=spec.bits,
-        title=findings.of_bits(by_bits, spec.bits),
+        title=findings.describe_memory_by_bits(by_bits, spec.bits),
         subtitle=describe_conditions(shape, spec, row, compute, fixed=f"rank {spec.rank}"),
         x_label="format, and stored bits per weight",
     )

@@ -58,7 +58,7 @@ class ParetoPoint:
         return sum(self.losses) / len(self.losses)
 
 
-def front_of(points: Sequence[ParetoPoint]) -> list[ParetoPoint]:
+def find_front(points: Sequence[ParetoPoint]) -> list[ParetoPoint]:
     """Return the points that no other beats in loss without more memory, smallest first."""
     front: list[ParetoPoint] = []
     for point in sorted(points, key=lambda point: (point.bytes, point.loss)):
@@ -79,7 +79,7 @@ class LossAgainstMemory:
         return (BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW) + FOOT_GAP + foot
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        front = front_of(self.points)
+        front = find_front(self.points)
         span = loss_span([loss for point in self.points for loss in point.losses])
         levels = loss_levels(span)
         left = EDGE + max(text_width(label) for label in levels.values()) + 8

@@ -154,7 +154,7 @@ def read_upload(name: str, content: bytes) -> Dataset:
     if suffix not in (".jsonl", ".csv"):
         raise LearnerError(f"{name} is neither .jsonl nor .csv.", do_next="Use one of these two formats.")
     rows = _jsonl_rows(text) if suffix == ".jsonl" else _csv_rows(name, text)
-    examples = checked_pairs(name, rows)
+    examples = read_pairs(name, rows)
     if len(examples) < MIN_PAIRS:
         usable = f"{len(examples)} usable {'example' if len(examples) == 1 else 'examples'}"
         raise LearnerError(
@@ -203,7 +203,7 @@ def _csv_rows(name: str, text: str) -> Iterator[Row]:
         yield reader.line_num, DamagedLine(f"not CSV ({error})")
 
 
-def checked_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list[Example]:
+def read_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list[Example]:
     """Return the examples in `rows`. Raises LearnerError that names every bad line, up to ten."""
     examples, problems = [], []
     for number, row in rows:

@@ -71,7 +71,7 @@ def create_retries(
 
 
 def _save_attempts(sweep: Sweep, replaced: Mapping[RunFolder, RunFolder]) -> None:
-    """Write down which new runs take the place of which cells' runs. On OSError the new runs are deleted."""
+    """Write down which new run replaces which cell's run. On OSError the new runs are deleted."""
     try:
         sweep.with_attempts({run.run_id: fresh.run_id for run, fresh in replaced.items()}).save()
     except OSError:
@@ -104,7 +104,7 @@ def _cut_offs(settings: Settings, run_ids: tuple[str, ...]) -> int:
     return found
 
 
-def what_is_left(
+def list_unfinished(
     settings: Settings, sweep_id: str, *, now: datetime, except_for: Collection[RunFolder] = ()
 ) -> dict[RunFolder, Marks]:
     """Return a sweep's unfinished cells: those that wait, and another run for each one that was cut off; each

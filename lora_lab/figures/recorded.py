@@ -20,7 +20,7 @@ def read_recording(what: Recording) -> dict[str, Any]:
     return values
 
 
-def measured_here(what: Recording, about: str) -> Origin:
+def describe_recording(what: Recording, about: str) -> Origin:
     """Return the origin: device, versions and date, and the command that repeats the measurement."""
     found = read_recording(what)["provenance"]
     libraries = ", ".join(f"{name} {found['versions'][name]}" for name in ("torch", "bitsandbytes", "peft"))

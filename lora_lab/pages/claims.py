@@ -20,7 +20,7 @@ from lora_lab.parameters.adapter_config import (
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.parameters.target_matching import find_default_targets
 from lora_lab.settings.urls import CLAIMS, LAB
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.text.templates import render
@@ -51,7 +51,7 @@ class ClaimsPage:
         verdict = "" if chosen is None else _render_verdict(self._service.check_text(chosen.text))
         return render(
             "lora_lab/claims/claims.html",
-            tabs=tabs(CLAIMS, "Claims", query),
+            tabs=render_tabs(CLAIMS, "Claims", query),
             examples=read_examples(),
             text="" if chosen is None else chosen.text,
             verdict=verdict,

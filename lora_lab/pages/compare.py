@@ -8,7 +8,14 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts.run_view import detail_of, title_of
-from lora_lab.engine.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, ChatQuestion, explain_left_out, shared_base
+from lora_lab.engine.chat import (
+    BASE,
+    NEW_TOKENS,
+    PROMPT_LIMIT,
+    ChatQuestion,
+    explain_left_out,
+    select_shared_base,
+)
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
@@ -18,7 +25,7 @@ from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
 from lora_lab.views import comparison
 from lora_lab.views.comparison import ComparedRun, find_compared, tell_apart
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.ports.context import Context
@@ -51,7 +58,7 @@ class ComparePage:
         left = "The letters now refer to the remaining runs." if runs else "Choose others below."
         return render(
             "lora_lab/compare/compare.html",
-            tabs=tabs(
+            tabs=render_tabs(
                 COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
             ),
             trouble=trouble_part(list_missing_runs(self._lab, named), do_next=left),
@@ -104,7 +111,7 @@ class ComparePage:
     def _asked(self, event: Mapping[str, Any], query: Mapping[str, str], *, learner: str) -> Reply:
         runs = self._runs_of(query)
         ask = self._lab.chat.ask(
-            shared_base([item.run for item in runs]),
+            select_shared_base([item.run for item in runs]),
             form_event.read_field(event, "prompt", limit=PROMPT_LIMIT),
             seed=_parse_whole(form_event.read_field(event, "seed", default="0")),
             temperature=_parse_number(form_event.read_field(event, "temperature", default="0")),
@@ -142,7 +149,7 @@ class ComparePage:
     def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:
         beside, answered = comparison.list_answers(runs)
         folders = [item.run for item in runs]
-        asked = shared_base(folders)
+        asked = select_shared_base(folders)
         return {
             "charts": render(
                 "lora_lab/compare/charts.html",

@@ -35,7 +35,7 @@ from lora_lab.spec import OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.views import setting_plots
 from lora_lab.views.options import BITS_WITH_SHORT_NAMES, model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_bytes
@@ -275,7 +275,7 @@ class GridPage:
         paces = self._lab.paces.newest_first()
         return render(
             "lora_lab/grid/grid.html",
-            tabs=tabs(GRID, "Grid", shown.query),
+            tabs=render_tabs(GRID, "Grid", shown.query),
             upload_limit=MAX_FILE_BYTES,
             grid=grid,
             base=grid.base,

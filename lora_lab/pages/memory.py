@@ -24,7 +24,7 @@ from lora_lab.runs.measured_cells import measured_cells
 from lora_lab.settings.urls import LAB, MEMORY, with_origin
 from lora_lab.spec import BITS_LABELS, TINY_MODEL, Bits
 from lora_lab.views import fit, memory_form
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import GB
@@ -55,7 +55,7 @@ class MemoryPage:
         fields, problems = memory_form.read_fields(query, {shape.name for shape in own})
         return render(
             "lora_lab/memory/memory.html",
-            tabs=tabs(MEMORY, "Will it fit?", query),
+            tabs=render_tabs(MEMORY, "Will it fit?", query),
             fields=fields,
             trouble=trouble_part(problems, do_next="The form has the usual value instead."),
             models=memory_form.model_groups(own),
@@ -146,7 +146,7 @@ class MemoryPage:
             verdict=verdict,
             gpu=gpu,
             overhead_bytes=CUDA_OVERHEAD_BYTES,
-            weights=fit.other_weights(fields, find),
+            weights=fit.compare_weights(fields, find),
             line=shlex.quote(json.dumps(record)),
         )
 
@@ -157,18 +157,18 @@ class MemoryPage:
             verdict = fit.verdict_of(fields, gpu_bytes, find)
         except (UnsupportedCase, LearnerError):
             return NO_HTML  # the verdict's place says why
-        longer = fit.lengthened(fields, gpu_bytes, find) if verdict.fits else []
-        found = [] if verdict.fits else fit.changes(fields, gpu_bytes, find)
+        longer = fit.list_longer_texts(fields, gpu_bytes, find) if verdict.fits else []
+        found = [] if verdict.fits else fit.list_changes(fields, gpu_bytes, find)
         joint = None if verdict.fits or found else fit.combine_changes(fields, gpu_bytes, find)
         return render(
             "lora_lab/memory/advice.html",
             verdict=verdict,
-            longest=fit.longest_context(fields, gpu_bytes, find) if verdict.fits else 0,
+            longest=fit.find_longest_context(fields, gpu_bytes, find) if verdict.fits else 0,
             longer=[(change, memory_form.address_of(change.fields)) for change in longer],
             changes=[(change, memory_form.address_of(change.fields)) for change in found],
             together=joint,
             together_address=memory_form.address_of(joint.fields) if joint else "",
-            smallest=GPUS.get(fit.smallest_gpu_gb(fields, find) or 0) if not verdict.fits else None,
+            smallest=GPUS.get(fit.find_smallest_gpu_gb(fields, find) or 0) if not verdict.fits else None,
         )
 
     def _fits_part(self, fields: Mapping[str, str]) -> Markup:
@@ -178,7 +178,7 @@ class MemoryPage:
             (
                 shape,
                 [
-                    fit.most_sequences({**fields, "model": shape.name, "bits": bits}, gpu_bytes)
+                    fit.find_largest_batch({**fields, "model": shape.name, "bits": bits}, gpu_bytes)
                     for bits in BITS_SHOWN
                 ],
             )

@@ -13,7 +13,7 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.settings.urls import LAB, MODELS
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.text.templates import render
 from study.web import form_event, frame
@@ -90,7 +90,7 @@ class ModelsPage:
     def _page(self, query: Mapping[str, str], *, added: str) -> Markup:
         return render(
             "lora_lab/models/models.html",
-            tabs=tabs(MODELS, "Models", query),
+            tabs=render_tabs(MODELS, "Models", query),
             own=self._home.shapes(),
             models=load_catalogue().values(),
             kinds=MODEL_KINDS,

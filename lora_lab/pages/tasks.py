@@ -172,7 +172,7 @@ class TasksPage:
             card=describe_card(drawn),
             status=self._status(visit, task),
             controls=[(control, read_control_notes()[control.field].label) for control in task.controls],
-            highest=judge.highest,
+            highest=judge.limit_control,
             log2=log2,
             numbers=_numbers_part(drawn, drawn.given),
             another=task_address(task.id, seed=judge.next_seed(task, drawn.seed)),

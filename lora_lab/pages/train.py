@@ -27,7 +27,7 @@ from lora_lab.pages.shared_parts import (
     worker_act,
     worker_part,
 )
-from lora_lab.pages.train_parts import SettingParts, no_figures
+from lora_lab.pages.train_parts import SettingParts, replace_figures
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
@@ -46,7 +46,7 @@ from lora_lab.settings.urls import LAB, ORIGIN, compare_address, origin_fields, 
 from lora_lab.spec import OPTIMIZER_LABELS, TARGET_SETS, VARIANT_LABELS, RunSpec
 from lora_lab.views.options import BITS_CHOICES, SHORT_TARGETS, model_choices
 from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.ports.context import Context, Visit
@@ -132,14 +132,14 @@ class LabPage:
             spec = spec_of_form(form_fields.form_of(event))
             return {"url": self._address(spec, visit), "then": "draw"}
         if missing := missing_name(form_fields.form_of(event)):
-            return {"parts": no_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
+            return {"parts": replace_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
         try:
             spec = spec_of_form(form_fields.form_of(event))
             kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
             found = self._parts.find(spec, browser_id=visit.reads_for)
             cost = self._parts.cost_of(spec, found, kept)
         except LearnerError as error:
-            return {"parts": {**no_figures(problem_part(error)), "confirm": NO_HTML}}
+            return {"parts": {**replace_figures(problem_part(error)), "confirm": NO_HTML}}
         too_early = found is None and form_event.read_field(event, "too_early")
         return {
             "parts": {**cost, "confirm": _say_still_reading(spec) if too_early else NO_HTML},
@@ -237,7 +237,7 @@ class LabPage:
         try:
             spec = spec_of_form(form)
         except LearnerError as error:  # said once, where the change that led to it has said it already
-            return {"parts": no_figures(problem_part(error)), "say": str(error)}
+            return {"parts": replace_figures(problem_part(error)), "say": str(error)}
         if not visit.may_use_lab:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
@@ -245,7 +245,7 @@ class LabPage:
         if being_read and self._lab.shape(spec.model, browser_id=visit.reads_for) is None:
             return {
                 "parts": {
-                    **no_figures(render("lora_lab/shared/reading.html", model=spec.model)),
+                    **replace_figures(render("lora_lab/shared/reading.html", model=spec.model)),
                     "confirm": _say_still_reading(spec),
                 },
                 "say": f"The configuration of {spec.model} is still being read.",
@@ -340,10 +340,10 @@ class LabPage:
             else:
                 cost = self._parts.cost(spec, browser_id=visit.reads_for)
         except LearnerError as error:
-            cost = no_figures(problem_part(error))
+            cost = replace_figures(problem_part(error))
         return render(
             "lora_lab/lab/lab.html",
-            tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
+            tabs=render_tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
             trouble=trouble_part(
                 gone, do_next="“Earlier runs”, at the end of this page, lists those that are."
             )

@@ -43,7 +43,7 @@ class SettingParts:
         """Render the form of a prediction instead of all that would give the answer away."""
         hidden = render("lora_lab/lab/hidden.html")
         form = self._predictions.form(spec, rival=rival)
-        return no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
+        return replace_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
 
     def cost(self, spec: RunSpec, kept: Prediction | None = None, *, browser_id: str) -> dict[str, Markup]:
         """Render what a setting costs. Raises LearnerError when its model can't be read."""
@@ -52,7 +52,7 @@ class SettingParts:
     def cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, Markup]:
         """Render the two numbers, what else is worth saying, and how they come about."""
         if found is None:
-            return no_cost(render("lora_lab/shared/reading.html", model=spec.model))
+            return replace_cost(render("lora_lab/shared/reading.html", model=spec.model))
         values = {"guess": self._predictions.kept(kept) if kept else None, **self._list_values(found)}
         return {
             "cost": render("lora_lab/lab/cost.html", **values) + machine_part(self._lab),
@@ -98,10 +98,10 @@ class SettingParts:
         }
 
     def plots_by_rank(self, found: Preview, *, narrow: bool) -> Markup:
-        return self._plots(found, setting_plots.by_rank(self._lab, found), narrow=narrow)
+        return self._plots(found, setting_plots.plot_by_rank(self._lab, found), narrow=narrow)
 
     def plots_by_bits(self, found: Preview, *, narrow: bool) -> Markup:
-        return self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
+        return self._plots(found, setting_plots.plot_by_bits(self._lab, found), narrow=narrow)
 
     def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
         parts = asdict(found.ledger)
@@ -136,11 +136,11 @@ class SettingParts:
         }
 
 
-def no_cost(instead: Markup) -> dict[str, Markup]:
+def replace_cost(instead: Markup) -> dict[str, Markup]:
     """Return the parts of the cost with something else in their place."""
     return {"cost": instead, "notes": NO_HTML, "counted": NO_HTML}
 
 
-def no_figures(instead: Markup) -> dict[str, Markup]:
+def replace_figures(instead: Markup) -> dict[str, Markup]:
     """Return the parts of a setting that has no numbers; the style sheet hides the plots of the last one."""
-    return no_cost(instead) | {"plots-more": NO_HTML}
+    return replace_cost(instead) | {"plots-more": NO_HTML}

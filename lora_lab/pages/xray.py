@@ -15,7 +15,7 @@ from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
 from lora_lab.views.run_panel import describe_going
 from lora_lab.views.setting_plots import render_plot_part
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from lora_lab.xray import captions as told
 from lora_lab.xray.charts import SIDE_WORDS, place_of, shorten_kind
 from lora_lab.xray.service import XrayService, XrayStatus
@@ -58,7 +58,7 @@ class XrayPage:
         return render(
             "lora_lab/xray/xray.html",
             trouble=trouble_part(problems, do_next=shown),
-            tabs=tabs(
+            tabs=render_tabs(
                 XRAY,
                 "X-ray",
                 query,

@@ -18,8 +18,8 @@ from lora_lab.runs.folder import (
     RunFolder,
     create_run,
     delete_run,
+    list_paths,
     open_run,
-    paths_named,
     say_start,
     time_stamp,
 )
@@ -135,7 +135,7 @@ def sweep_of(sweeps_dir: Path, state: RunState) -> Sweep | None:
 
 def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
     """Yield every sweep, newest first; damaged ones are skipped."""
-    for path in paths_named(SWEEP_ID, sweeps_dir):
+    for path in list_paths(SWEEP_ID, sweeps_dir):
         sweep = _read_sweep(path)
         if sweep is not None:
             yield sweep
@@ -143,7 +143,7 @@ def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
 
 def list_damaged_sweeps(sweeps_dir: Path) -> list[Path]:
     """List what has a sweep's name and can't be read as one, newest first."""
-    return [path for path in paths_named(SWEEP_ID, sweeps_dir) if _read_sweep(path) is None]
+    return [path for path in list_paths(SWEEP_ID, sweeps_dir) if _read_sweep(path) is None]
 
 
 def delete_sweep(sweep: Sweep, runs_dir: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from lora_lab.papers.tables import published_tables
-from lora_lab.predictions.judging import FACTOR, within_factor
+from lora_lab.predictions.judging import FACTOR, is_within_factor
 from lora_lab.spec import RANK_LIMITS, RunSpec, Variant
 from lora_lab.xray.result import Module, Overlap, RunOverlap, Xray, expected_overlap
 from study.base.errors import LearnerError
@@ -126,7 +126,7 @@ def overlap_finding(overlap: Overlap) -> str:
     )
 
 
-def same_start(one: RunSpec, other: RunSpec) -> str:
+def note_same_start(one: RunSpec, other: RunSpec) -> str:
     """Return a note if both runs started from the same A, which explains most of their overlap."""
     first, second = ((spec.model, spec.rank, spec.seed, spec.targets) for spec in (one, other))
     return (
@@ -153,7 +153,7 @@ class JudgedDirections:
     @property
     def right(self) -> bool:
         """Whether the prediction is within the factor that applies to all predictions."""
-        return bool(self.result) and within_factor(self.guess, self.result)
+        return bool(self.result) and is_within_factor(self.guess, self.result)
 
     @property
     def factor(self) -> float:

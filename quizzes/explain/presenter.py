@@ -194,7 +194,7 @@ class ExplainExercise:
             waiting=act in ("retry", "poll"),
             marking=act in ("override", "take-back"),
         )
-        return views.at_concept(fragment, prompt, self.marks.concept_of(event))
+        return views.focus_concept(fragment, prompt, self.marks.concept_of(event))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))

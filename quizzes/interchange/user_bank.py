@@ -19,7 +19,7 @@ from study.content.user_files import (
     current,
     key_of,
     key_of_title,
-    own_files,
+    list_own_files,
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
 from study.io.exchange import File
@@ -52,7 +52,7 @@ def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collect
     own: dict[str, Question] = {}
     by_hand: dict[str, str] = {}
     topics = dict(app.topics)
-    for path in own_files(folder, endings=ENDINGS):
+    for path in list_own_files(folder, endings=ENDINGS):
         before = len(problems)
         reading = _read_file(path, problems)
         title = reading.entries[0].topic if reading.entries else ""

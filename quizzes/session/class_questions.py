@@ -180,7 +180,7 @@ def _text_of(question: Question) -> str:
     return " ".join(texts)
 
 
-def class_twins(bank: Bank, question_id: str) -> list[ClassQuestion]:
+def list_class_twins(bank: Bank, question_id: str) -> list[ClassQuestion]:
     """The same question with other numbers, then those with most concepts in common."""
     asked = class_question(bank, question_id)
     if asked is None:

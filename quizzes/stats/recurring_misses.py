@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from quizzes.bank.bank import Bank
-from quizzes.bank.misconceptions import Misconception, by_slug, load_misconceptions, load_signs
+from quizzes.bank.misconceptions import Misconception, load_misconceptions, load_signs, map_misconceptions
 from study.store import Store
 from study.store.logs.cards import FORGOTTEN, CardReview
 from study.store.logs.explains import ExplainAttempt
@@ -127,5 +127,5 @@ def _behind(answer: QuizAnswer, bank: Bank) -> Iterator[Misconception]:
     if question is None:
         return
     for part in question.task.grade(answer.given).parts:
-        if part.state == "wrong" and part.misconception and (found := by_slug().get(part.id)):
+        if part.state == "wrong" and part.misconception and (found := map_misconceptions().get(part.id)):
             yield found

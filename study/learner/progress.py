@@ -174,7 +174,7 @@ class Dated(Protocol):
 D = TypeVar("D", bound=Dated)
 
 
-def by_week(items: Iterable[D], *, now: datetime, day_of: DayOf) -> dict[date, list[D]]:
+def group_by_week(items: Iterable[D], *, now: datetime, day_of: DayOf) -> dict[date, list[D]]:
     """Group what happened in the last weeks by the last day of each week that had any, oldest first."""
     today = day_of(now)
     found: dict[date, list[D]] = {}

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from study.learner import progress
 from study.learner.mastery import compute_mastery
-from study.learner.path import choose_next_concept, say_place, understood
+from study.learner.path import choose_next_concept, list_understood, say_place
 from study.pages.review import ReviewPage
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
@@ -81,7 +81,7 @@ class TodayPage:
         concepts = self.context.concepts
         known = compute_mastery(self.context.store, visit.profile.id, self.ports.subjects)
         marks = self.context.store.lessons.marks(visit.profile.id)
-        following = choose_next_concept(concepts, understood(marks, known))
+        following = choose_next_concept(concepts, list_understood(marks, known))
         return {
             "missed": [
                 (concept, found, visit.days_ago(found.last_seen), self.ports.subjects.counts(concept)[0])

@@ -48,7 +48,7 @@ TINY = {
 STORED_DTYPE: dict[Bits, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
-def quiet_libraries() -> None:
+def silence_libraries() -> None:
     """Keep the libraries' progress bars and optional-kernel notices out of the run's log."""
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

@@ -19,7 +19,7 @@ from lora_lab.figures.recorded import FOLDER
 from lora_lab.figures.training.trained_tokens import ANSWER, PROMPT
 from lora_lab.spec import EMBEDDED_MODEL
 from lora_lab.worker.device.machine import Machine, find_machine
-from lora_lab.worker.model.load import load_tokenizer, quiet_libraries
+from lora_lab.worker.model.load import load_tokenizer, silence_libraries
 from lora_lab.worker.record.merging import record_merging
 from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.record.training import record_training
@@ -50,7 +50,7 @@ def main() -> int:
     parser = build_module_parser("lora_lab.worker.record", __doc__)
     parser.add_argument("what", choices=list(MEASURES))
     what = parser.parse_args().what
-    quiet_libraries()
+    silence_libraries()
     machine = find_machine("fp32")
     measured = MEASURES[what](load_settings().models_dir, machine)
     written = {"provenance": describe_recording(f"lora_lab.worker.record {what}", machine)} | measured

@@ -15,13 +15,21 @@ from classroom.activities.number import as_number, read_number, tell_distance
 from classroom.activities.peer_instruction import (
     ADVICE_TEXTS,
     advise,
-    disagreeing_pairs,
-    popular_wrong,
-    transition,
+    compare_rounds,
+    pair_disagreeing,
+    rank_wrong_options,
 )
-from classroom.activities.room import LOBBY, RoomState, fold, next_step, open_round, previous_step, step_to
+from classroom.activities.room import (
+    LOBBY,
+    RoomState,
+    fold,
+    open_round,
+    plan_next_step,
+    plan_previous_step,
+    step_to,
+)
 from study.base.errors import LearnerError
-from study.base.typed_numbers import in_unit
+from study.base.typed_numbers import parse_in_unit
 from tests.classroom.builders import NUMBER, PLAN, POLL, PREDICT, QUESTION, TALK, Happened
 
 VOTES = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from(["right", "slip", "other"]))
@@ -32,7 +40,7 @@ def walk(*, advised: object = None) -> list[tuple[int, str | None]]:
     steps: list[tuple[int, str | None]] = []
     while True:
         try:
-            step = next_step(room, PLAN, advised=advised)  # type: ignore[arg-type]
+            step = plan_next_step(room, PLAN, advised=advised)  # type: ignore[arg-type]
         except LearnerError:
             return steps
         steps.append((step["position"], step["phase"]))
@@ -62,7 +70,7 @@ def led(*steps: tuple[int, str | None]) -> RoomState:
 
 
 def back(room: RoomState) -> tuple[int, str | None]:
-    step = previous_step(room)
+    step = plan_previous_step(room)
     return step["position"], step["phase"]
 
 
@@ -72,10 +80,10 @@ def test_back_undoes_next(advised: str | None) -> None:
     room = led(*steps)
     for before in reversed([(LOBBY, None), *steps[:-1]]):
         assert back(room) == before
-        room = fold([Happened(room.last + 1, "step", previous_step(room))], room)
+        room = fold([Happened(room.last + 1, "step", plan_previous_step(room))], room)
     for at_the_start in (room, RoomState()):
         with pytest.raises(LearnerError, match="Press Next to begin"):
-            previous_step(at_the_start)
+            plan_previous_step(at_the_start)
 
 
 def test_back_leads_to_nothing_that_the_class_has_skipped() -> None:
@@ -94,7 +102,7 @@ def test_back_after_the_end_leads_to_where_the_class_was() -> None:
 def test_back_passes_an_activity_that_was_taken_out() -> None:
     room = fold([Happened(4, "withdraw", {"position": 5})], led((0, "vote"), (5, "vote"), (1, "vote")))
     assert back(room) == (0, "vote")
-    assert previous_step(led((0, "vote"), (5, "vote")), without=5) == {"position": 0, "phase": "vote"}
+    assert plan_previous_step(led((0, "vote"), (5, "vote")), without=5) == {"position": 0, "phase": "vote"}
 
 
 def test_a_question_without_a_twin_ends_with_its_answer() -> None:
@@ -177,7 +185,7 @@ def test_one_text_means_one_number_in_the_whole_app(typed: str, unit: str) -> No
     assert abs(read_number(typed, unit=unit)) == 1500
     assert read_number(as_number(1500.0), unit=unit) == 1500
     if unit != "nats":  # a question of the app asks for units that it can convert
-        assert read_number(typed, unit=unit) == in_unit(typed, unit)
+        assert read_number(typed, unit=unit) == parse_in_unit(typed, unit)
 
 
 @pytest.mark.parametrize("typed", ["2.4", "2.4 million", "2,4M", "2400 thousand", "2.4e0"])
@@ -230,7 +238,7 @@ def test_few_votes_leave_the_choice_to_the_teacher() -> None:
 def test_the_transition_counts_those_who_voted_twice() -> None:
     first = {"a": "right", "b": "slip", "c": "slip", "d": "right", "e": "other"}
     second = {"a": "right", "b": "right", "c": "other", "d": "slip", "f": "right"}
-    found = transition(first, second, "right")
+    found = compare_rounds(first, second, "right")
     assert found.moves == {"right-right": 1, "wrong-right": 1, "right-wrong": 1, "wrong-wrong": 1}
     assert found.options["slip", "right"] == 1
     assert found.gain == 0.0  # 2 of 4 right before, 2 of 4 after
@@ -238,14 +246,14 @@ def test_the_transition_counts_those_who_voted_twice() -> None:
 
 @given(VOTES, VOTES)
 def test_a_transition_covers_exactly_the_common_voters(first: dict[str, str], second: dict[str, str]) -> None:
-    found = transition(first, second, "right")
+    found = compare_rounds(first, second, "right")
     assert found.both == len(first.keys() & second.keys()) == sum(found.options.values())
     assert found.gain is None or found.gain <= 1
 
 
 @given(VOTES)
 def test_pairs_disagree_and_name_each_student_once(chosen: dict[str, str]) -> None:
-    pairs = disagreeing_pairs(chosen)
+    pairs = pair_disagreeing(chosen)
     named = [student for pair in pairs for student in pair]
     assert len(named) == len(set(named))
     assert all(chosen[one] != chosen[other] for one, other in pairs)
@@ -254,7 +262,10 @@ def test_pairs_disagree_and_name_each_student_once(chosen: dict[str, str]) -> No
 
 
 def test_popular_wrong_options_come_in_order() -> None:
-    assert popular_wrong([("slip", 2), ("right", 5), ("other", 3), ("none", 0)], "right") == ["other", "slip"]
+    assert rank_wrong_options([("slip", 2), ("right", 5), ("other", 3), ("none", 0)], "right") == [
+        "other",
+        "slip",
+    ]
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60), st.none() | st.floats(-1e9, 1e9))

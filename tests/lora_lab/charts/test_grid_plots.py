@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lora_lab.charts.grid import grid_plots, list_planes
 from lora_lab.charts.grid_maps import span_losses
 from lora_lab.charts.heat_map import TileMap, choose_shade, compute_contrast, words_on
-from lora_lab.charts.pareto_front import Box, ParetoPoint, front_of
+from lora_lab.charts.pareto_front import Box, ParetoPoint, find_front
 from lora_lab.charts.seeds import LOOKS
 from lora_lab.grids.findings import compare_ends, list_findings
 from lora_lab.grids.results import GridSetting, group_by_setting
@@ -227,7 +227,7 @@ def test_the_front_is_what_nothing_beats_in_both() -> None:
         return ParetoPoint(label=label, bytes=size, losses=(loss,))
 
     points = [point("a", 10, 3.0), point("b", 20, 2.0), point("c", 30, 2.5), point("d", 40, 1.0)]
-    assert [each.label for each in front_of(points)] == ["a", "b", "d"]
+    assert [each.label for each in find_front(points)] == ["a", "b", "d"]
 
 
 @given(
@@ -238,7 +238,7 @@ def test_the_front_is_what_nothing_beats_in_both() -> None:
     )
 )
 def test_every_point_off_the_front_is_beaten_by_one_on_it(points: list[ParetoPoint]) -> None:
-    front = front_of(points)
+    front = find_front(points)
     for point in points:
         at_most = [each for each in front if each.bytes <= point.bytes and each.loss <= point.loss]
         assert at_most

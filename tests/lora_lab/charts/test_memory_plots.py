@@ -181,13 +181,16 @@ BY_RANK = {rank: ledger(weights=110, adapters=rank, activations=286) for rank in
     ],
 )
 def test_the_rank_title_says_whether_the_chosen_rank_costs_anything(rank: int, said: str) -> None:
-    assert findings.of_ranks(BY_RANK, rank) == said
+    assert findings.describe_memory_by_rank(BY_RANK, rank) == said
 
 
 def test_where_rank_2_already_costs_more_than_a_tenth_the_title_of_rank_1_names_what_it_takes() -> None:
     by_rank = {rank: ledger(weights=2, adapters=rank, activations=4) for rank in POWERS}
 
-    assert findings.of_ranks(by_rank, 1) == "Rank 1 takes 10.0 MB: activations and weights are 60 % of it"
+    assert (
+        findings.describe_memory_by_rank(by_rank, 1)
+        == "Rank 1 takes 10.0 MB: activations and weights are 60 % of it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,7 +213,7 @@ def test_the_bits_title_says_what_is_saved_and_what_is_left(bits: Bits, weights:
     sizes = {"bf16": 270, "nf4-dq": 105, bits: weights}
     by_bits = {name: ledger(weights=size, adapters=0, activations=330) for name, size in sizes.items()}
 
-    assert findings.of_bits(cast(dict[Bits, Ledger], by_bits), bits) == said
+    assert findings.describe_memory_by_bits(cast(dict[Bits, Ledger], by_bits), bits) == said
 
 
 def test_where_weights_are_most_of_what_is_left_the_bits_title_says_so() -> None:
@@ -220,7 +223,7 @@ def test_where_weights_are_most_of_what_is_left_the_bits_title_says_so() -> None
     }
 
     said = "int8 saves 450 MB of the 1.00 GB that bf16 takes; weights are still 82 % of the 550 MB left"
-    assert findings.of_bits(by_bits, "int8") == said
+    assert findings.describe_memory_by_bits(by_bits, "int8") == said
 
 
 def test_where_fewer_bits_save_nothing_the_title_does_not_claim_that_they_do() -> None:
@@ -229,9 +232,12 @@ def test_where_fewer_bits_save_nothing_the_title_does_not_claim_that_they_do() -
         "nf4": ledger(weights=2, adapters=0, activations=9),
     }
 
-    assert findings.of_bits(by_bits, "nf4") == "nf4 saves nothing here: 11.0 MB, against 10.0 MB in bf16"
     assert (
-        findings.of_bits(by_bits, "bf16")
+        findings.describe_memory_by_bits(by_bits, "nf4")
+        == "nf4 saves nothing here: 11.0 MB, against 10.0 MB in bf16"
+    )
+    assert (
+        findings.describe_memory_by_bits(by_bits, "bf16")
         == "In bf16, weights are 10 % of 10.0 MB: fewer bits save nothing here"
     )
 

@@ -15,7 +15,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs import separate_files
 from lora_lab.settings.grid import grid_from
 from lora_lab.settings.grid_form import grid_of_form, grid_presets
-from lora_lab.views.sweep_view import known_before
+from lora_lab.views.sweep_view import describe_exact_counts
 from study.base.errors import LearnerError
 from study.io import separate_reading
 from study.ports.context import Context
@@ -256,8 +256,8 @@ def test_what_is_exact_is_said_before_the_first_cell_has_ended(ana: Visitor) -> 
 def test_what_is_exact_is_said_of_the_variant_that_is_trained() -> None:
     grid, shape = grid_presets()[0].grid, find_shape("smollm2-135m")
     dora = replace(grid, variants=("dora",))
-    assert "r=32 trains 13 times as many parameters as r=2, 9,924,480" in known_before(dora, shape)
-    assert known_before(replace(grid, variants=("lora", "dora")), shape) == ""
+    assert "r=32 trains 13 times as many parameters as r=2, 9,924,480" in describe_exact_counts(dora, shape)
+    assert describe_exact_counts(replace(grid, variants=("lora", "dora")), shape) == ""
 
 
 def test_the_time_is_said_first(ana: Visitor) -> None:

@@ -9,7 +9,7 @@ import pytest
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import spec_of_address
 from lora_lab.spec import TINY_MODEL, RunSpec, Variant
-from lora_lab.views.outcome import at_rank, holds, next_experiment, outcome_of
+from lora_lab.views.outcome import change_rank, holds, next_experiment, outcome_of
 from tests.lora_lab import run_builders
 
 SPEC = RunSpec(steps=20)
@@ -100,7 +100,7 @@ def test_the_next_experiment_changes_one_thing_and_was_not_run_before() -> None:
         titles.append(found.title)
         tried.append(
             {
-                "rank": at_rank(SPEC, 1),
+                "rank": change_rank(SPEC, 1),
                 "bit": replace(SPEC, bits="bf16"),
                 "step": replace(SPEC, steps=80),
             }[next(word for word in ("rank", "bit", "step") if word in found.title)]
@@ -164,10 +164,10 @@ def test_a_loss_near_the_logarithm_of_the_vocabulary_is_said_to_be_guessing() ->
 @pytest.mark.parametrize("variant", ["lora", "rslora"])
 def test_another_rank_keeps_the_scale(variant: Variant) -> None:
     spec = replace(SPEC, rank=16, alpha=32, variant=variant)
-    assert at_rank(spec, 1).scaling == pytest.approx(spec.scaling)
+    assert change_rank(spec, 1).scaling == pytest.approx(spec.scaling)
 
 
 def test_named_modules_have_no_grid(tmp_path: Path) -> None:
     spec = run_builders.finished(tmp_path, replace(SPEC, targets="q_proj")).spec
-    tried = [spec, at_rank(spec, 1), replace(spec, bits="bf16"), replace(spec, steps=80)]
+    tried = [spec, change_rank(spec, 1), replace(spec, bits="bf16"), replace(spec, steps=80)]
     assert next_experiment(spec, ended(4.4, 3.5), "a-run", tried) is None

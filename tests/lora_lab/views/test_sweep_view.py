@@ -14,14 +14,14 @@ from lora_lab.settings.grid import grid_from
 from lora_lab.spec import RunSpec
 from lora_lab.views.sweep_view import (
     TableChoice,
+    announce_first_numbers,
+    describe_first_cell,
     factors_of,
-    first_measured,
     list_choices,
     list_lists,
     live_map,
     rows_of,
     title_of,
-    what_comes,
 )
 from tests.lora_lab.grid_builders import cell
 
@@ -156,13 +156,13 @@ def test_a_grid_says_what_its_size_comes_from() -> None:
 
 def test_when_the_first_numbers_come_is_said_before_the_start() -> None:
     grid = grid_from(RunSpec(), {"ranks": [2, 8], "seeds": [0, 1]})
-    assert what_comes(grid, 130).startswith(
+    assert announce_first_numbers(grid, 130).startswith(
         "First comes r=2 in nf4-dq, which takes about 2 min: its peak memory"
     )
-    assert what_comes(grid).startswith(
+    assert announce_first_numbers(grid).startswith(
         "First comes r=2 in nf4-dq: its peak memory is measured from its first step"
     )
-    assert what_comes(grid_from(RunSpec(), {})) == ""
+    assert announce_first_numbers(grid_from(RunSpec(), {})) == ""
     assert list_lists(grid) == "ranks 2, 8; bit width nf4-dq; seeds 0, 1"
 
 
@@ -175,17 +175,17 @@ def test_the_first_finished_cell_is_told_until_a_second_setting_has_finished() -
     first = replace(cell(3.71, rank=2, bits="nf4-dq", steps=10), loss_before=4.43, peak_bytes=512_000_000)
     first = replace(first, predicted_bytes=506_000_000)
     waiting = GridCell(spec=RunSpec(rank=8), run_id="y", status="waiting")
-    said = first_measured([first, waiting])
+    said = describe_first_cell([first, waiting])
     assert "r=2 in nf4-dq, took the held-out loss from 4.430 to 3.710 in 10 steps" in said
     assert "512 MB at its peak, computed 506 MB" in said
-    assert first_measured([waiting]) == ""
+    assert describe_first_cell([waiting]) == ""
     begun = replace(first, status="running", steps_done=3, loss_after=None)
-    assert first_measured([begun, waiting]) == (
+    assert describe_first_cell([begun, waiting]) == (
         "The first cell, r=2 in nf4-dq, has needed 512 MB at most so far, after 3 of 10 steps. "
         "Computed for its largest step: 506 MB."
     )
-    assert "to 3.710 in 10 steps" in first_measured(
+    assert "to 3.710 in 10 steps" in describe_first_cell(
         [replace(first, status="running", steps_done=10), waiting]
     )
     second = replace(cell(3.6, rank=8), loss_before=4.43)
-    assert first_measured([first, second]) == ""
+    assert describe_first_cell([first, second]) == ""

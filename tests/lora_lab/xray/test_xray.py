@@ -13,9 +13,9 @@ from lora_lab.xray.captions import (
     amplification_table,
     beside_note,
     judge_prediction,
+    note_same_start,
     overlap_finding,
     refuse_slip,
-    same_start,
     variant_note,
 )
 from lora_lab.xray.charts import (
@@ -237,9 +237,9 @@ def test_a_zero_update_has_no_overlap() -> None:
 
 def test_runs_that_drew_the_same_a_are_told_so() -> None:
     one = RunSpec(rank=4)
-    assert "the very same A" in same_start(one, replace(one, bits="bf16", steps=3))
+    assert "the very same A" in note_same_start(one, replace(one, bits="bf16", steps=3))
     for other in (replace(one, seed=1), replace(one, rank=8), replace(one, targets="q+v")):
-        assert same_start(one, other) == ""
+        assert note_same_start(one, other) == ""
 
 
 @pytest.mark.parametrize(("guess", "right"), [("2", True), ("2,4", True), ("1", False), ("4", False)])

@@ -7,9 +7,9 @@ import pytest
 from quizzes.stats.calibration import (
     STANDS_FOR,
     RatedAnswer,
-    by_confidence,
     calibration_figures,
     compute_brier,
+    share_by_confidence,
 )
 from study.base.days import StudyDays
 from study.plots.render import render_plot
@@ -41,7 +41,7 @@ def test_each_tap_stands_for_the_middle_of_the_range_in_which_it_pays_best() -> 
 
 def test_shares_are_counted_by_tap() -> None:
     answers = [*said("sure", True, True, False, days_ago=9), *said("guess", False)]
-    shares = by_confidence(answers)
+    shares = share_by_confidence(answers)
     assert {name: (share.hits, share.trials) for name, share in shares.items()} == {
         "guess": (0, 1),
         "sure": (2, 3),

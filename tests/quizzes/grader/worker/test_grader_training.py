@@ -8,7 +8,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from benchmarks.grader import count_confusion, report_by
-from quizzes.grader.calibration import Case, fitting_limits, fitting_temperature, rescale_scores
+from quizzes.grader.calibration import Case, fit_limits, fit_temperature, rescale_scores
 from quizzes.grader.grading import Scores, decide_verdict
 from quizzes.grader.labelled_answers import (
     BLIND,
@@ -28,7 +28,7 @@ from quizzes.grader.worker.adapters import AdaptedEncoder
 from quizzes.grader.worker.examples import (
     PARTS,
     draw_groups,
-    held_out,
+    is_held_out,
     merge_verdicts,
     mistype,
     split_epoch,
@@ -130,8 +130,8 @@ def test_a_bad_line_is_reported_with_file_and_line(tmp_path: Path) -> None:
 
 def test_minimal_contrasts_are_never_on_both_sides_of_the_split(answers: list[LabelledAnswer]) -> None:
     for part in range(PARTS):
-        kept = {one.group for one in answers if held_out(one, part=part)}
-        assert not kept & {one.group for one in answers if not held_out(one, part=part)}
+        kept = {one.group for one in answers if is_held_out(one, part=part)}
+        assert not kept & {one.group for one in answers if not is_held_out(one, part=part)}
         assert kept
 
 
@@ -202,7 +202,7 @@ def test_a_known_concept_is_read_by_its_label_and_its_number(answers: list[Label
 def test_the_limits_keep_false_statements_out_where_that_can_be_done() -> None:
     right = [Case(label="covered", scores=Scores(0.02, 0.02, 0.9, 0.06), noise=False)] * 60
     false = [Case(label="contradicted", scores=Scores(0.05, 0.05, 0.58, 0.32), noise=False)] * 40
-    limits = fitting_limits(right + false, UNCALIBRATED)
+    limits = fit_limits(right + false, UNCALIBRATED)
     assert decide_verdict(right[0].scores, limits)[0] == "covered"
     assert decide_verdict(false[0].scores, limits)[0] != "covered"
 
@@ -211,7 +211,7 @@ def test_an_overconfident_network_is_cooled_down() -> None:
     sure = Scores(0.01, 0.01, 0.97, 0.01)
     right: ConceptVerdict = "covered"
     wrong: ConceptVerdict = "missing"
-    temperature = fitting_temperature([(right, sure)] * 6 + [(wrong, sure)] * 4)
+    temperature = fit_temperature([(right, sure)] * 6 + [(wrong, sure)] * 4)
     assert temperature > 1.5
     assert rescale_scores(sure, temperature).covered < 0.85
 

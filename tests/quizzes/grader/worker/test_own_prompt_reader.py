@@ -15,7 +15,7 @@ from quizzes.grader.labelled_answers import (
 )
 from quizzes.grader.prompts import Prompt, load_prompts
 from quizzes.grader.worker.examples import (
-    held_out_prompt,
+    is_prompt_held_out,
 )
 from quizzes.grader.worker.own_rows import OwnRowBuilder, word_concept
 from quizzes.grader.worker.similarity import COSINES, FIGURES, Similarity
@@ -71,7 +71,7 @@ def test_in_place_of_a_concept_a_twin_is_covered_or_contradicted_as_it_says_the_
 
 
 def test_an_eighth_of_the_own_prompts_is_held_out_whole_and_no_tested_prompt_is_learnt_from() -> None:
-    held = [prompt_id for prompt_id in OWN if held_out_prompt(prompt_id)]
+    held = [prompt_id for prompt_id in OWN if is_prompt_held_out(prompt_id)]
     assert 8 <= len(held) <= len(OWN) / 5
     learnt = {line for prompt in OWN.values() for line in lines_of(prompt)}
     for folder in OWN_BLIND:
