@@ -128,7 +128,7 @@ def _print_shape(options: argparse.Namespace) -> int:
     if options.catalogue:
         return _read_catalogue()
     if options.config is None or not options.name:
-        raise LearnerError("A shape needs a config.json and a --name.", do_next="Or pass --catalogue.")
+        raise LearnerError("A shape needs a config.json and a --name.", do_next="Pass both, or --catalogue.")
     with closing(ShapeReader()) as reader:
         shape = reader.read(read_config(options.config), kind=options.kind)
     print(replace(shape, name=options.name, hub_id=options.hub_id, licence=options.licence).to_json())

@@ -30,7 +30,7 @@ def memory_record(options: argparse.Namespace) -> dict[str, Any]:
     if options.framework and find_framework(options.framework) is None:
         raise LearnerError(
             f"The framework {options.framework!r} is not modelled.",
-            do_next=f"Known: {', '.join(FRAMEWORKS)}.",
+            do_next=f"Name one of: {', '.join(FRAMEWORKS)}.",
         )
     adapter = {"r": options.rank, "targets": as_targets(options.targets)}
     record = {

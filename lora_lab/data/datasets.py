@@ -195,7 +195,7 @@ def _csv_rows(name: str, text: str) -> Iterator[Row]:
         if missing:
             raise LearnerError(
                 f"{name}: line 1: no column named {' or '.join(sorted(missing))}.",
-                do_next="The first line must be: prompt,answer",
+                do_next="Begin the file with the line: prompt,answer",
             )
         for row in reader:
             yield reader.line_num, row

@@ -80,7 +80,8 @@ def _check_request(runs: Sequence[RunFolder], prompt: str, seed: int, temperatur
         )
     if not low <= temperature <= high:
         raise LearnerError(
-            f"The temperature must be {low:g} to {high:g}, got {temperature:g}.", do_next="0 is greedy."
+            f"The temperature must be {low:g} to {high:g}, got {temperature:g}.",
+            do_next=f"Choose {low:g}, which is greedy, or more.",
         )
     if not SEED_LIMITS[0] <= seed <= SEED_LIMITS[1]:
         raise LearnerError(

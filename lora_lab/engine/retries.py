@@ -32,7 +32,7 @@ def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFol
     sweep = sweep_of(settings.sweeps_dir, state)
     if sweep is not None and run.run_id not in sweep.run_ids:
         raise LearnerError(
-            "Another run has already taken that one's place in its grid.", do_next="Look at that one."
+            "Another run has already taken that one's place in its grid.", do_next="Open that run instead."
         )
     dataset = datasets.load_saved(run.path)
     fresh = create_run(settings.runs_dir, run.spec, dataset, now=now)

@@ -218,5 +218,6 @@ def _parse_number(written: str) -> float:
         return float(written)
     except ValueError as error:
         raise LearnerError(
-            f"The temperature must be a number, got {written!r}.", do_next="0 is greedy."
+            f"The temperature must be a number, got {written!r}.",
+            do_next="Type 0, which is greedy, or a number such as 0.7.",
         ) from error

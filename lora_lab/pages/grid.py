@@ -175,7 +175,9 @@ class GridPage:
     def _moved(self, run_id: str, by: str) -> str:
         waiting = self._lab.engine.waiting()
         if run_id not in waiting:
-            raise LearnerError("That cell is no longer waiting.", do_next="It has begun, or was cancelled.")
+            raise LearnerError(
+                "That cell is no longer waiting.", do_next="Reload the page: it has begun, or was cancelled."
+            )
         place = max(0, waiting.index(run_id) + (-1 if by == "up" else 1))
         self._lab.engine.move(run_id, place)
         return f"Now number {self._lab.engine.waiting().index(run_id) + 1} in the queue."

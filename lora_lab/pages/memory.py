@@ -57,7 +57,9 @@ class MemoryPage:
             "lora_lab/memory/memory.html",
             tabs=render_tabs(MEMORY, "Will it fit?", query),
             fields=fields,
-            trouble=trouble_part(problems, do_next="The form has the usual value instead."),
+            trouble=trouble_part(
+                problems, do_next="Choose another value; the form has the usual one until then."
+            ),
             models=memory_form.model_groups(own),
             choices=memory_form.CHOICES,
             labels=memory_form.LABELS,

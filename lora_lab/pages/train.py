@@ -284,7 +284,7 @@ class LabPage:
         if not visit.may_use_lab and self._lab.engine.learner_of(run_id) != visit.profile.id:
             raise LearnerError(
                 "This run is not yours.",
-                do_next="You can stop a run that you started and that has not ended.",
+                do_next="Stop a run that you started yourself, while it has not ended.",
             )
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
@@ -344,10 +344,8 @@ class LabPage:
         return render(
             "lora_lab/lab/lab.html",
             tabs=render_tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
-            trouble=trouble_part(
-                gone, do_next="“Earlier runs”, at the end of this page, lists those that are."
-            )
-            + trouble_part(problems, do_next="The form has the usual value instead."),
+            trouble=trouble_part(gone, do_next="Choose one of “Earlier runs”, at the end of this page.")
+            + trouble_part(problems, do_next="Choose another value; the form has the usual one until then."),
             stage=self._panel.stage_part(run, visit.query),
             upload_limit=MAX_FILE_BYTES,
             run_limit=MAX_RUN_FILE_BYTES,

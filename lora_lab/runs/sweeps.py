@@ -70,10 +70,6 @@ class Sweep:
         for spec, run_id in zip(self.grid.specs(), self.run_ids, strict=True):
             yield spec, _open_run(runs_dir, run_id)
 
-    def with_attempt(self, replaced_id: str, run_id: str) -> "Sweep":
-        """Return the same sweep with another run instead of a cell's run."""
-        return self.with_attempts({replaced_id: run_id})
-
     def with_attempts(self, fresh_ids: Mapping[str, str]) -> "Sweep":
         """Return the same sweep with other runs instead of some cells' runs, by the ids of those."""
         attempts = tuple(

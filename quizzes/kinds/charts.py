@@ -89,9 +89,9 @@ class ReadChart:
     def texts(self) -> tuple[str, ...]:
         return self.asked.texts
 
-    def offered(self, salt: str) -> Offered:
+    def offer(self, salt: str) -> Offered:
         """Return the choices with their letters, if the answer is a choice."""
-        return self.asked.offered(salt)
+        return self.asked.offer(salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         return self.asked.read(form, offered)

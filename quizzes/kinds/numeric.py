@@ -64,7 +64,7 @@ class Numeric:
             *(f"{format_number(slip.value)} {slip.feedback}" for slip in self.slips),
         )
 
-    def offered(self, _salt: str) -> Offered:
+    def offer(self, _salt: str) -> Offered:
         """Return nothing: the answer is typed."""
         return ()
 

@@ -43,7 +43,7 @@ def store_task(question_id: str, task: FormTask) -> dict[str, Any]:
 def load_task(stored: Mapping[str, Any]) -> tuple[FormTask, Offered]:
     """Return a stored task, and its choices with their letters."""
     task: FormTask = _adapter(stored["kind"]).validate_python(stored["task"])
-    return task, task.offered(stored["salt"])
+    return task, task.offer(stored["salt"])
 
 
 @cache

@@ -74,7 +74,7 @@ def build_class_question(question: Question) -> ClassQuestion:
 
 def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> ClassQuestion:
     """Add the form, and the right answer in words."""
-    offered = task.offered(salt_of(question.id))
+    offered = task.offer(salt_of(question.id))
     answer, by_letters = describe_answer(task, task.answer), say_by_letters(task, task.answer, offered)
     options: tuple[ClassOption, ...] = ()
     if isinstance(task, Multiple | TrueFalse):

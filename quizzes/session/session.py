@@ -72,7 +72,7 @@ def draw_problems(questions: Sequence[Question], *, seed: int, length: int) -> t
 
 def offer_choices(question: Question, *, seed: int) -> Offered:
     """Return the choices with their letters, in the order this quiz shows them."""
-    return question.task.offered(f"{seed}/{question.id}")
+    return question.task.offer(f"{seed}/{question.id}")
 
 
 def find_position(

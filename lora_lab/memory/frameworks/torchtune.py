@@ -2,6 +2,7 @@
 
 A compiled layer saves what PyTorch's partitioner leaves: pointwise chains between two products are recomputed
 (tests/lora_lab/memory/frameworks/test_compiled_layer.py compiles one and finds the same bytes).
+The symbols are those of transformers.py.
 """
 
 from lora_lab.memory.frameworks.native import NativeStep

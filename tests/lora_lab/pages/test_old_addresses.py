@@ -57,7 +57,7 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_reason(
     for sentence in said:
         assert sentence in shown
     assert shown.count("can't be used") == len(said)
-    assert shown.count("The form has the usual value instead.") == 1
+    assert shown.count("Choose another value; the form has the usual one until then.") == 1
     assert "can't be used" not in words(ana.opens("/lab?rank=4&bits=bf16&preset=instant"))
 
 

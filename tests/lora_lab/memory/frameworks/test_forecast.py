@@ -168,7 +168,7 @@ def test_adamw_keeps_two_moments_and_a_step_for_each_tensor() -> None:
 
 
 def test_an_optimizer_that_is_not_known_says_which_are() -> None:
-    with pytest.raises(LearnerError, match="Known: adamw"):
+    with pytest.raises(LearnerError, match="Name one of: adamw"):
         forecast_step(setting(optimizer="galore"))
 
 
