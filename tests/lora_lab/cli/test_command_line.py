@@ -132,7 +132,8 @@ def test_a_model_that_the_lab_does_not_train_is_asked_about_in_peft(
     [
         (
             ["memory", "--framework", "nonsense"],
-            "The framework 'nonsense' is not modelled. Name one of: lora_lab, litgpt, lit-gpt, torchtune, unsloth",
+            "The framework 'nonsense' is not modelled. "
+            "Name one of: lora_lab, litgpt, lit-gpt, torchtune, unsloth",
         ),
         (
             ["memory", "--model", "gpt3-175b", "--kind", "seqcls"],
