@@ -172,7 +172,7 @@ def test_html_with_braces_is_written_in_the_source() -> None:
 
 
 def test_no_template_turns_the_escaping_off() -> None:
-    from study.text.templates import PACKAGES, get_environment
+    from study.text.templates import get_environment
 
     templates = [path for package in PACKAGES for path in (ROOT / package / "templates").rglob("*.html")]
     assert len(templates) > 100

@@ -53,7 +53,7 @@ TIMED = ("vote", "discuss", "revote", "twin")
 
 
 def student_state(live: LiveRoom, student: ClassStudent) -> State:
-    """What one phone shows. `key` changes when its form must be drawn anew."""
+    """What one phone shows. `key` changes when its form must be drawn again."""
     state = live.state
     in_quiz = bool(live.activity and live.activity.questions)
     given = None if in_quiz else live.answer_of(student.id, state.round or _last_round(live))

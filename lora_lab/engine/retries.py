@@ -46,7 +46,7 @@ def create_retries(
 ) -> tuple[dict[RunFolder, Marks], OSError | None]:
     """Create a new run, not queued yet, for each cell of a sweep that ended without being finished.
 
-    A cell whose data can no longer be read is passed over. Returns the new runs, each with its marks, and the
+    A cell whose data can no longer be read is skipped. Returns the new runs, each with its marks, and the
     error of a disk that took no more of them. Raises OSError when that disk doesn't take the sweep either;
     then no new run stays.
     """

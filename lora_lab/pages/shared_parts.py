@@ -95,7 +95,7 @@ def worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 
 def _device_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
-    """Keep the device that the learner chose. Idle workers start anew on it; a busy one finishes first."""
+    """Keep the device that the learner chose. Idle workers restart on it; a busy one finishes first."""
     lab.home.choose_device(form_event.read_text(event, "device"))
     lab.chat.end_idle_worker()
     lab.inspections.end_idle_worker()
@@ -105,7 +105,7 @@ def _device_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 
 def _number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
-    """Keep the number type that the learner chose for this machine, and compute the costs anew."""
+    """Keep the number type that the learner chose for this machine, and compute the costs again."""
     chosen = form_event.read_text(event, "type")
     if chosen not in COMPUTE_TYPES:
         raise LearnerError(

@@ -123,7 +123,7 @@ class InOutPage:
         }
 
     def _look_again(self, visit: Visit) -> Reply:
-        """Plan the pending file anew, because an undo changes what it would do; return what went wrong."""
+        """Plan the pending file again, because an undo changes what it would do; return what went wrong."""
         self._previews.pop(visit.profile.id, None)
         waiting = self.pending.of(visit.profile.id)
         if waiting is None:
