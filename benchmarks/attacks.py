@@ -8,6 +8,7 @@ A request fails when it gets a secret of the data folder or the system, an answe
 """
 
 import asyncio
+import re
 import statistics
 import tempfile
 import time
@@ -146,24 +147,23 @@ class Attacks:
             writer.close()
         return found
 
-    async def _get(self, path: str, head: str = "", *, method: str = "GET", host: str = "") -> str:
-        """Return what is wrong with the answer; empty if nothing is."""
-        line = f"{method} {path} HTTP/1.1\r\nHost: {host or f'127.0.0.1:{self.port}'}\r\n"
+    async def _ask(self, method: str, path: str, head: str = "") -> str:
+        """Return the status of the answer, or `no answer`; `, a secret` behind it where it holds one."""
+        line = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
         cookie = "Cookie: learner=browser-of-mallory\r\nConnection: close\r\n"
         found = await self._raw(f"{line}{cookie}{head}\r\n".encode("utf-8", "surrogateescape"), seconds=30)
-        status = found[9:12].decode("ascii", "replace")
-        leaked = any(mark in found for mark in (SYSTEM.encode(), MARK.encode(), self.secret))
-        if leaked or not found or status.startswith("5"):
-            return f"{path[:90]}: {status or 'no answer'}{', a secret' if leaked else ''}"
-        return "" if method == "GET" else status
+        leaks = any(mark in found for mark in (SYSTEM.encode(), MARK.encode(), self.secret))
+        status = found[9:12].decode("ascii", "replace") or "no answer"
+        return f"{status}, a secret" if leaks else status
 
     async def _all(self, addresses: Iterator[str]) -> tuple[int, list[str], str]:
         several, failed, tried = asyncio.Semaphore(8), [], 0
 
         async def one(path: str) -> None:
             async with several:
-                if wrong := await self._get(path):
-                    failed.append(wrong)
+                status = await self._ask("GET", path)
+                if not re.fullmatch("[1-4][0-9][0-9]", status):
+                    failed.append(f"{path[:90]}: {status}")
 
         async with asyncio.TaskGroup() as group:
             for path in addresses:
@@ -190,7 +190,7 @@ class Attacks:
             tried += 1
             origin = origin.replace("PORT", str(self.port))
             head = f"Origin: {origin}\r\nContent-Type: application/json\r\nContent-Length: 0\r\n"
-            status = await self._get(path, head, method="POST")
+            status = await self._ask("POST", path, head)
             if status != "403":
                 failed.append(f"Origin {origin!r}: {status}")
         return tried, failed, ""
@@ -201,7 +201,7 @@ class Attacks:
         routes = ("/act/cards", "/io/upload", "/class/open", "/devices/join")
         for path, size in product(routes, (10**8, GB, 10**15)):
             tried += 1
-            status = await self._get(path, f"Content-Length: {size}\r\n", method="POST")
+            status = await self._ask("POST", path, f"Content-Length: {size}\r\n")
             if status != "413":
                 failed.append(f"{path} of {size:,} bytes: {status}")
         for path in (*routes, "/gradio_api/upload"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import threading
 from dataclasses import dataclass, field
 
 from starlette.datastructures import QueryParams
@@ -30,13 +31,15 @@ class Keys:
 
     log: ClassLog
     _hashes: set[str] = field(init=False)
+    _one_at_a_time: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.reload()
 
     def reload(self) -> None:
         """Read them again after one was made or revoked, or a class was deleted."""
-        self._hashes = self.log.live_keys()
+        with self._one_at_a_time:  # else what was read before a revocation could be kept after it
+            self._hashes = self.log.live_keys()
 
     def holds(self, key: str) -> bool:
         return bool(key) and hash_of(key) in self._hashes

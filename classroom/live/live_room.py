@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -29,6 +29,8 @@ from study.store.class_records import (
 
 RUN_STATE = TypeAdapter(ClassRunState)
 GRID_STATE = TypeAdapter(ClassGridState)
+S = TypeVar("S", ClassGridState, ClassRunState)
+
 POLLING_SECONDS = 8.0
 """A phone whose network breaks streams asks every two seconds."""
 
@@ -55,6 +57,9 @@ class LiveRoom:
         self._runs: dict[int, ClassRunState] = {}
         self.grids: dict[int, ClassGridState] = {}
         """How far the crowd's grids are, by position; of those that were looked at since the app started."""
+
+        self._looked_at_here: set[int] = set()
+        """Whose training this process follows itself: the database has what it kept of it earlier."""
 
         self.grid_seconds: dict[int, float] = {}
         """How long the crowd's grids take, by position; None where no similar run has finished here."""
@@ -285,11 +290,12 @@ class LiveRoom:
         self._take_in_progress(changes.progress)
 
     def _take_in_progress(self, progress: Mapping[int, Mapping[str, Any]]) -> None:
-        for position, value in progress.items():
+        for position in progress.keys() - self._looked_at_here:
+            value = progress[position]
             if self.plan[position].trained is not None:
-                self.grid_moved(position, GRID_STATE.validate_python(value))
+                self._take_in_state(self.grids, position, GRID_STATE.validate_python(value))
             else:
-                self.run_moved(position, RUN_STATE.validate_python(value))
+                self._take_in_state(self._runs, position, RUN_STATE.validate_python(value))
 
     def apply_grades(self, answer: ClassAnswer, found: Mapping[str, Any]) -> None:
         of_round = self._answers.get((answer.position, answer.round), {})
@@ -315,14 +321,20 @@ class LiveRoom:
         self._wake_teacher()
 
     def grid_moved(self, position: int, state: ClassGridState) -> None:
-        if state != self.grids.get(position):
-            self.grids[position] = state
-            self._wake_screens_at(position)
+        """Take in how far a grid is that this process follows."""
+        self._looked_at_here.add(position)
+        self._take_in_state(self.grids, position, state)
 
     def run_moved(self, position: int, state: ClassRunState) -> None:
-        if state != self._runs.get(position):
-            self._runs[position] = state
-            self._wake_screens_at(position)
+        """Take in how far a run is that this process follows."""
+        self._looked_at_here.add(position)
+        self._take_in_state(self._runs, position, state)
+
+    def _take_in_state(self, known: dict[int, S], position: int, state: S) -> None:
+        if state != known.get(position):
+            known[position] = state
+            if position == self.state.position:
+                self.wake_screens()
 
     # ---- telling
 
@@ -376,11 +388,6 @@ class LiveRoom:
         for waker, watcher in self._wakers.items():
             if student_id is None or watcher in ("", student_id):
                 waker.set()
-
-    def _wake_screens_at(self, position: int) -> None:
-        """Wake every screen if the class is at an activity."""
-        if position == self.state.position:
-            self.wake_screens()
 
     def _wake_teacher(self) -> None:
         """Wake the teacher's and the projector's screens only."""

@@ -101,7 +101,7 @@ class ProcessSync:
             reading.served = covers
             if found is None:
                 self.deleted(live)
-            else:
+            elif self.rooms.get(live.room.code) is live:  # else it was deleted here meanwhile
                 live.take_in(found)
 
     async def _read_newest(self, live: LiveRoom) -> ClassRecord | None:

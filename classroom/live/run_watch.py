@@ -39,13 +39,13 @@ class RunWatch:
 
         Raises LearnerError when it can't be started.
         """
-        if position in live.state.runs and not await self._has_failed(live, position):
-            return False
         key = (live.room.code, position)
         if key in self._starting:  # the teacher clicked twice while forty folders are written
             raise LearnerError("The training is being started.", do_next="Wait a moment.")
         self._starting.add(key)
         try:
+            if position in live.state.runs and not await self._has_failed(live, position):
+                return False
             await self.append(live, "run", {"position": position, "run": await self._start(live, position)})
         finally:
             self._starting.discard(key)
@@ -103,55 +103,74 @@ class RunWatch:
             self._tasks[key] = asyncio.get_running_loop().create_task(watch(live, position))
 
     async def _watch_run(self, live: LiveRoom, position: int) -> None:
+        while not await self._look_at_run(live, position):
+            await asyncio.sleep(LOOK_AT_RUN_SECONDS)
+
+    async def _look_at_run(self, live: LiveRoom, position: int) -> bool:
+        """Take in how far a run is; return whether that was the last of it."""
         guessed = live.plan[position].guessed
         assert guessed is not None
-        while True:
-            run_id = live.state.runs[position]
-            try:
-                state = await asyncio.to_thread(self.runs.state, run_id, guessed.quantity)
-            except LearnerError:  # the screens keep what they show
-                self._deleted.add(run_id)
-                return
-            if state != live.run_at(position):
-                live.run_moved(position, state)
-                await self._keep(live, position, RUN_STATE.dump_python(state, mode="json"))
-            if state.value is not None and position not in live.state.measured:
-                await self.append(live, "measured", {"position": position, "value": state.value})
-            if state.ended:
-                return
-            await asyncio.sleep(LOOK_AT_RUN_SECONDS)
+        run_id = live.state.runs[position]
+        try:
+            state = await asyncio.to_thread(self.runs.state, run_id, guessed.quantity)
+        except LearnerError:  # the screens keep what they show
+            self._deleted.add(run_id)
+            return True
+        if state != live.run_at(position):
+            live.run_moved(position, state)
+            await self._keep(live, position, RUN_STATE.dump_python(state, mode="json"))
+        if state.value is not None and position not in live.state.measured:
+            measured = {"position": position, "value": state.value}
+            return await self._append(live, "measured", measured) and state.ended
+        return state.ended
+
+    async def _append(self, live: LiveRoom, kind: str, value: Mapping[str, Any]) -> bool:
+        """Append an event; return whether the database took it, because the next look tries again."""
+        with contextlib.suppress(NotSavedError):
+            await self.append(live, kind, value)
+            return True
+        return False
 
     async def _keep(self, live: LiveRoom, position: int, value: Mapping[str, Any]) -> None:
         with contextlib.suppress(NotSavedError):  # the next change comes in a moment
             await self.keep(live, position, value)
 
     async def _estimate(self, live: LiveRoom, position: int) -> None:
-        """How long a grid takes, for the teacher to say before it starts; asked again until a run tells."""
+        """How long a grid takes, for the teacher to say before it starts.
+
+        Asked again until a run tells, as long as a screen of the teacher would show it; the next screen that
+        opens has it asked again.
+        """
         trained = live.plan[position].trained
         assert trained is not None
-        while live.state.position == position and _waits_for_time(live):
+        while True:
             seconds = await asyncio.to_thread(self.grids.seconds, trained.setting, trained.axes)
-            if seconds is None:
-                await asyncio.sleep(LOOK_FOR_TIME_SECONDS)
-            else:
+            if seconds is not None:
                 live.apply_estimate(position, seconds)
+                return
+            await asyncio.sleep(LOOK_FOR_TIME_SECONDS)
+            if not (live.has_teacher and live.state.position == position and _waits_for_time(live)):
+                return
 
     async def _watch_grid(self, live: LiveRoom, position: int) -> None:
-        while True:
-            grid_id = live.state.runs[position]
-            try:
-                found = await asyncio.to_thread(self.grids.state, grid_id)
-            except LearnerError:
-                self._deleted.add(grid_id)
-                return
-            if found != live.grids.get(position):
-                live.grid_moved(position, found)
-                await self._keep(live, position, GRID_STATE.dump_python(found, mode="json"))
-            if found.ended:
-                result = {"findings": list(found.findings), "lowest": found.lowest}
-                await self.append(live, "grid", {"position": position, "losses": found.losses, **result})
-                return
+        while not await self._look_at_grid(live, position):
             await asyncio.sleep(LOOK_AT_GRID_SECONDS)
+
+    async def _look_at_grid(self, live: LiveRoom, position: int) -> bool:
+        """Take in how far a grid is; return whether that was the last of it."""
+        grid_id = live.state.runs[position]
+        try:
+            found = await asyncio.to_thread(self.grids.state, grid_id)
+        except LearnerError:
+            self._deleted.add(grid_id)
+            return True
+        if found != live.grids.get(position):
+            live.grid_moved(position, found)
+            await self._keep(live, position, GRID_STATE.dump_python(found, mode="json"))
+        if not found.ended:
+            return False
+        result = {"findings": list(found.findings), "lowest": found.lowest}
+        return await self._append(live, "grid", {"position": position, "losses": found.losses, **result})
 
 
 def _waits_for_time(live: LiveRoom) -> bool:

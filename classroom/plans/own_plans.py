@@ -16,6 +16,7 @@ from study.content.user_files import replace_file
 from study.content.yaml_reader import Problem
 
 MOST_OWN_PLANS = 100
+LONGEST_MINUTES_TYPED = 20  # Python reads no thousands of digits
 
 
 class PlanError(LearnerError):
@@ -57,12 +58,13 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
     """
     kept = [entry for place, entry in enumerate(draft.entries) if place not in draft.left_out]
     folder = _folder(plans)
+    minutes = draft.minutes.strip()[:LONGEST_MINUTES_TYPED]
     name = draft.plan_id.removeprefix(OWN) if draft.plan_id else _name_of(draft.title)
     path = _path(folder, name)
     content = {
         "title": " ".join(draft.title.split()),
         "about": draft.about.strip(),
-        "minutes": int(draft.minutes) if draft.minutes.strip().isdecimal() else draft.minutes,
+        "minutes": int(minutes) if minutes.isdecimal() else minutes,
         "activities": [_read_entry(entry, number) for number, entry in enumerate(kept, start=1)],
     }
     found: list[Problem] = []

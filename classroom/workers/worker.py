@@ -11,14 +11,12 @@ from typing import Any
 import uvicorn
 
 from classroom.workers.supervisor import READY
-from study.web.serving.server import FINISH_ANSWERS_SECONDS
+from study.web.serving.server import build_config
 
 
 def serve(site: Any, listening: socket.socket) -> None:
     """Serve until a stop signal or the end of the parent."""
-    server = _Worker(
-        uvicorn.Config(site, log_level="warning", timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS)
-    )
+    server = _Worker(build_config(site))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     server.run(sockets=[listening])
 

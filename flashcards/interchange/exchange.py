@@ -20,7 +20,14 @@ from flashcards.scheduling.scheduler import Memory
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, as_bytes, compute_digest, key_of_title, read_own_file
+from study.content.user_files import (
+    IMPORTED,
+    OwnFilesCheck,
+    as_bytes,
+    compute_digest,
+    key_of_title,
+    read_own_file,
+)
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
 from study.io.planning import with_progress
 from study.io.written_item import quote_item
@@ -47,13 +54,9 @@ class CardExchange:
         Format(name="md", label="Markdown", hint="One file per deck with Q: and A:, as hashcards reads it"),
     )
 
-    def own_problems(self) -> tuple[str, ...]:
-        """List what is wrong with the files in the learner's folder of decks."""
-        return self.decks.collection.problems
-
-    def own_damaged_files(self) -> tuple[Path, ...]:
-        """List the files in the learner's folder of decks of which nothing can be used."""
-        return self.decks.collection.damaged
+    def check_own_files(self) -> OwnFilesCheck:
+        """Say what is wrong with the files in the learner's folder of decks."""
+        return self.decks.collection
 
     def reads(self, file: File) -> bool:
         """Return whether a file may hold cards: any table or text may, so other exchanges are asked first."""

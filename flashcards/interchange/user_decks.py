@@ -13,9 +13,9 @@ from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
 from study.content.user_files import (
-    IMPORTED,
     Collection,
     LiveContent,
+    OwnItems,
     current,
     key_of,
     key_of_title,
@@ -43,32 +43,20 @@ class LiveDecks(LiveContent[Decks], Decks):
 
 def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection[Decks]:
     """Read the learner's folder of decks and merge it with the app's decks."""
-    problems: list[str] = []
-    damaged: list[Path] = []
-    own: dict[str, Note] = {}
-    by_hand: dict[str, str] = {}
+    own = OwnItems[Note]("card", taken=app.notes)
     titles = dict(app.titles)
     known = {entry.id: entry for entry in entries_of(app)}
     for path in list_own_files(folder, endings=ENDINGS):
-        before = len(problems)
+        problems: list[str] = []
         reading = _read_file(path, known, concepts, problems)
         title = reading.entries[0].deck if reading.entries else ""
         key = key_of_title(title, app.titles, otherwise=key_of(path))
         notes = list(_read_notes(assign_ids(reading.entries), key, path.name, concepts, problems))
-        if not notes and len(problems) > before:
-            damaged.append(path)
-        for note in notes:
-            if note.id in own or note.id in app.notes:
-                problems.append(f"{path.name}: card {note.id} is there already, under the same id")
-                continue
-            own[note.id] = note
-            if not path.name.endswith(IMPORTED):
-                by_hand[note.id] = path.name
+        own.add(path, notes, problems)
         if reading.entries:
             titles.setdefault(key, title)
-    cards = (*app.cards, *(card for note in own.values() for card in note.cards()))
-    decks = Decks(cards, titles, {**app.notes, **own})
-    return Collection(decks, tuple(problems), tuple(damaged), by_hand)
+    cards = (*app.cards, *(card for note in own.by_id.values() for card in note.cards()))
+    return own.collect(Decks(cards, titles, {**app.notes, **own.by_id}))
 
 
 def check_entry(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:

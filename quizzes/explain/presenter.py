@@ -1,7 +1,7 @@
 """The explain exercise: text box, grading, people's judgements and a second attempt."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -247,16 +247,19 @@ class ExplainExercise:
         """Queue the attempt unless it is graded; return the failure if it can't be graded."""
         if not list_unread(prompt, attempt):
             return None
-        keep = partial(self._keep, visit, prompt, attempt.id)
+        keep = partial(self._keep, visit, prompt, attempt)
         self.room.read(attempt, prompt, keep, learner=visit.profile.id, again=again)
         return self.room.trouble(attempt.id)
 
-    def _keep(self, visit: Visit, prompt: Prompt, attempt_id: int, grading: Grading) -> None:
-        """Append the verdicts to the log; after the first grading, request cards (in the grader's thread)."""
-        attempt = self.attempt(visit, prompt, attempt_id)
-        new = list_opinions(prompt, attempt, grading)
+    def _keep(self, visit: Visit, prompt: Prompt, read: ExplainAttempt, grading: Grading) -> None:
+        """Append the verdicts to the log; after the first grading, request cards (in the grader's thread).
+
+        What was added while the attempt was `read` is in no verdict yet, so it is queued next.
+        """
+        attempt = self.attempt(visit, prompt, read.id)
+        new = list_opinions(prompt, replace(attempt, replies=read.replies), grading)
         first = not any(each.by == "grader" for each in attempt.judgements)
-        self.store.explains.record(visit.profile.id, attempt_id, new, by="grader", at=visit.now)
+        self.store.explains.record(visit.profile.id, attempt.id, new, by="grader", at=visit.now)
         if first:
             self._ask_for_cards(visit, prompt, new)
 

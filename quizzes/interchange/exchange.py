@@ -22,7 +22,7 @@ from quizzes.interchange.table import write_table
 from quizzes.interchange.user_bank import LiveBank, check_entry
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, as_bytes, key_of_title, read_own_file
+from study.content.user_files import IMPORTED, OwnFilesCheck, as_bytes, key_of_title, read_own_file
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
 from study.io.planning import with_progress
 from study.store import Store
@@ -52,13 +52,9 @@ class QuestionExchange:
         Format(name="jupyterquiz", label="jupyterquiz", hint="JSON for a quiz inside a notebook"),
     )
 
-    def own_problems(self) -> tuple[str, ...]:
-        """List what is wrong with the files in the learner's folder of questions."""
-        return self.bank.collection.problems
-
-    def own_damaged_files(self) -> tuple[Path, ...]:
-        """List the files in the learner's folder of questions of which nothing can be used."""
-        return self.bank.collection.damaged
+    def check_own_files(self) -> OwnFilesCheck:
+        """Say what is wrong with the files in the learner's folder of questions."""
+        return self.bank.collection
 
     def reads(self, file: File) -> bool:
         return holds_questions(file)

@@ -13,9 +13,9 @@ from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
 from study.content.user_files import (
-    IMPORTED,
     Collection,
     LiveContent,
+    OwnItems,
     current,
     key_of,
     key_of_title,
@@ -47,30 +47,18 @@ class LiveBank(LiveContent[Bank], Bank):
 
 def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collection[Bank]:
     """Read the learner's folder of questions and merge it with the app's bank."""
-    problems: list[str] = []
-    damaged: list[Path] = []
-    own: dict[str, Question] = {}
-    by_hand: dict[str, str] = {}
+    own = OwnItems[Question]("question", taken=app.by_id)
     topics = dict(app.topics)
     for path in list_own_files(folder, endings=ENDINGS):
-        before = len(problems)
+        problems: list[str] = []
         reading = _read_file(path, problems)
         title = reading.entries[0].topic if reading.entries else ""
         key = key_of_title(title, app.topics, otherwise=key_of(path))
         questions = list(_read_questions(assign_ids(reading.entries), key, path.name, concepts, problems))
-        if not questions and len(problems) > before:
-            damaged.append(path)
-        for question in questions:
-            if question.id in own or question.id in app.by_id:
-                problems.append(f"{path.name}: question {question.id} is there already, under the same id")
-                continue
-            own[question.id] = question
-            if not path.name.endswith(IMPORTED):
-                by_hand[question.id] = path.name
+        own.add(path, questions, problems)
         if reading.entries:
             topics.setdefault(key, title)
-    bank = Bank((*app.questions, *own.values()), topics, app.families)
-    return Collection(bank, tuple(problems), tuple(damaged), by_hand)
+    return own.collect(Bank((*app.questions, *own.by_id.values()), topics, app.families))
 
 
 def check_entry(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, str]:

@@ -27,9 +27,17 @@ def break_lines(text: str) -> Markup:
     return escape(text).replace("\n", Markup("<br>"))
 
 
-def replace_unencodable(html: Markup) -> Markup:
-    """Return HTML that can be sent as UTF-8: half a character, a lone surrogate, becomes a question mark."""
-    return Markup(html.encode("utf-8", "replace").decode())
+def replace_unencodable(text: str) -> str:
+    """Return a text that can be sent and stored as UTF-8.
+
+    Half a character, a lone surrogate, becomes a question mark: JSON may hold one, UTF-8 can't.
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
+def replace_unencodable_html(html: Markup) -> Markup:
+    """Do the same to HTML, which stays HTML."""
+    return Markup(replace_unencodable(html))
 
 
 def trust_html(written: str) -> Markup:

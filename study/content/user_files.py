@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -20,8 +20,17 @@ class HasConcepts(Protocol):
         """The concepts of each card or question, by its id."""
 
 
+class HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
 T = TypeVar("T")
+Item = TypeVar("Item", bound=HasId)
 W = TypeVar("W", bound=HasConcepts)
+
+FolderState = tuple[tuple[str, int, int], ...]
+"""The files of a folder: name, time of change in nanoseconds, size in bytes."""
 
 IMPORTED = ".imported.json"  # written by imports; a file written by hand is never overwritten by cards
 
@@ -44,17 +53,54 @@ class LiveMapping(Mapping[str, T]):
         return len(self._source())
 
 
-@dataclass(frozen=True)
-class Collection(Generic[W]):
+@dataclass(frozen=True, kw_only=True)
+class OwnFilesCheck:
+    """What is wrong with the learner's own files of one kind."""
+
+    problems: tuple[str, ...] = ()
+    damaged: tuple[Path, ...] = ()
+    """Those that have problems and nothing that can be used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection(OwnFilesCheck, Generic[W]):
     """The app's and the learner's decks or questions, and what is wrong with the learner's files."""
 
     whole: W
-    problems: tuple[str, ...]
-    damaged: tuple[Path, ...]
-    """The learner's files that have problems and nothing that can be used."""
-
     by_hand: Mapping[str, str]
     """What is in files that the learner wrote by hand, with the file's name; imports don't change it."""
+
+
+class OwnItems(Generic[Item]):
+    """The cards or questions of the learner's files, while these are read one after the other."""
+
+    def __init__(self, kind: str, *, taken: Container[str]) -> None:
+        self._kind = kind
+        self._taken = taken
+        self._problems: list[str] = []
+        self._damaged: list[Path] = []
+        self._by_hand: dict[str, str] = {}
+        self.by_id: dict[str, Item] = {}
+
+    def add(self, path: Path, found: Sequence[Item], problems: Sequence[str]) -> None:
+        """Take in what can be used of a file, and what is wrong with the rest; an id counts once."""
+        if problems and not found:
+            self._damaged.append(path)
+        self._problems += problems
+        for item in found:
+            if item.id in self.by_id or item.id in self._taken:
+                self._problems.append(
+                    f"{path.name}: {self._kind} {item.id} is there already, under the same id"
+                )
+                continue
+            self.by_id[item.id] = item
+            if not path.name.endswith(IMPORTED):
+                self._by_hand[item.id] = path.name
+
+    def collect(self, whole: W) -> Collection[W]:
+        """Return the app's and the learner's items together with what is wrong with the files."""
+        problems, damaged = tuple(self._problems), tuple(self._damaged)
+        return Collection(whole=whole, problems=problems, damaged=damaged, by_hand=self._by_hand)
 
 
 class LiveContent(Generic[W]):
@@ -69,8 +115,7 @@ class LiveContent(Generic[W]):
 
         self._read = read
         self._folder = folder
-        self._seen: tuple[tuple[str, int, int], ...] | None = None
-        self._collection: Collection[W] | None = None
+        self._known: tuple[FolderState, Collection[W]] | None = None
 
     @property
     def collection(self) -> Collection[W]:
@@ -78,12 +123,10 @@ class LiveContent(Generic[W]):
 
         They are read again when a file was added, changed or removed.
         """
-        state = _read_state(self._folder)
-        found = self._collection
-        if found is None or state != self._seen:
-            found = self._read()
-            self._seen, self._collection = state, found
-        return found
+        state, known = _read_state(self._folder), self._known
+        if known is None or known[0] != state:
+            known = self._known = state, self._read()  # in one step: other threads read both
+        return known[1]
 
     @property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
@@ -199,7 +242,7 @@ def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str = "") 
     return next((key for key, known in titles.items() if known == title), named)
 
 
-def _read_state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+def _read_state(folder: Path) -> FolderState:
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):

@@ -94,13 +94,13 @@ class Imports:
 
         Raises LearnerError when it was undone already, or when a file was changed after it.
         """
-        record = self.store.imports.find_undoable(profile_id, import_id)
-        if record is None:
-            raise LearnerError("That import was undone already.", do_next="Reload the page.")
-        files = record.changes.get("files", {})
         restore_unfinished(self.store, self.home)
         with self.store.database.write(profile_id) as connection:
             wait_for_turn(connection, AdvisoryLock.OWN_FILES)
+            record = self.store.imports.find_undoable(profile_id, import_id)  # another window may undo it
+            if record is None:
+                raise LearnerError("That import was undone already.", do_next="Reload the page.")
+            files = record.changes.get("files", {})
             _refuse_changed(self.home, files)
             gone = {
                 item

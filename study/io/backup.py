@@ -12,7 +12,7 @@ from typing import Any
 from study.base.days import format_day
 from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
-from study.content.user_files import is_safe, read_own_file, read_own_files
+from study.content.user_files import OwnFilesCheck, is_safe, read_own_file, read_own_files
 from study.io.backup_text import read_document, split_document, write_document
 from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group
 from study.io.row_titles import title_of_table
@@ -45,13 +45,9 @@ class BackupExchange:
         ),
     )
 
-    def own_problems(self) -> tuple[str, ...]:
-        """Return no problems, because the app doesn't read a backup again after the import."""
-        return ()
-
-    def own_damaged_files(self) -> tuple[Path, ...]:
-        """Return no files, for the same reason."""
-        return ()
+    def check_own_files(self) -> OwnFilesCheck:
+        """Find nothing wrong, because the app doesn't read a backup again after the import."""
+        return OwnFilesCheck()
 
     def reads(self, file: File) -> bool:
         return file.extension in ("json", "gz") and FORMAT.encode() in _unpack(file)[:2000]

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from study.base.errors import LearnerError
+from study.base.html import replace_unencodable
+from study.content.user_files import OwnFilesCheck
 from study.store.row_verdicts import RowVerdict
 from study.store.rows import Tables
 
@@ -152,11 +154,8 @@ class Exchange(Protocol):
     def readable(self) -> str:
         """The formats that it reads, as words for a list in a sentence."""
 
-    def own_problems(self) -> tuple[str, ...]:
-        """Return the problems in the learner's own files of this kind."""
-
-    def own_damaged_files(self) -> tuple[Path, ...]:
-        """Return those of these files that have problems and nothing that can be used."""
+    def check_own_files(self) -> OwnFilesCheck:
+        """Return what is wrong with the learner's own files of this kind."""
 
     def reads(self, file: File) -> bool:
         """Return whether this exchange recognizes the file."""
@@ -181,7 +180,7 @@ def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
 
 def shorten(text: str, *, limit: int = 90) -> str:
     """Return one line that identifies an item."""
-    line = " ".join(text.encode("utf-8", "replace").decode().split())  # half a character becomes a "?"
+    line = " ".join(replace_unencodable(text).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

@@ -48,12 +48,16 @@ class ProcessPlanner:
         self._process: JsonLinesProcess | None = None
         self._why = ""
         self._idle: threading.Timer | None = None
+        self._uses = 0
+        """How often the process was taken: an end for idleness that was planned before counts no more."""
+
         self._closed = False
 
     def warm_up(self) -> None:
         """Start the process, so that it is ready when a file comes."""
-        with contextlib.suppress(LearnerError):
+        with self._working, contextlib.suppress(LearnerError):
             self._ready()
+            self._sleep_soon()
 
     def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> PlannedImport:
         order = {**vars(upload), "path": str(upload.path), "now": now.isoformat()}
@@ -117,6 +121,7 @@ class ProcessPlanner:
                 raise LearnerError(
                     "The app is being closed.", do_next="Start it again, then import the file."
                 )
+            self._uses += 1
             if self._idle is not None:
                 self._idle.cancel()
             if self._process is None or not self._process.is_alive:
@@ -127,12 +132,19 @@ class ProcessPlanner:
 
     def _sleep_soon(self) -> None:
         with self._lock:
-            process = self._process
-            if process is None or self._closed:
+            if self._process is None or self._closed:
                 return
-            self._idle = threading.Timer(IDLE_SECONDS, self._end, (process, "idle"))
+            self._idle = threading.Timer(IDLE_SECONDS, self._end_idle, (self._uses,))
             self._idle.daemon = True
             self._idle.start()
+
+    def _end_idle(self, uses: int) -> None:
+        with self._lock:
+            if self._uses != uses:  # taken again at this moment
+                return
+            process, self._process = self._process, None
+        if process is not None:
+            process.kill()
 
     def _end(self, process: JsonLinesProcess, why: str) -> None:
         self._why = why

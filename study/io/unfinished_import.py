@@ -7,7 +7,7 @@ them until the commit.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -77,12 +77,8 @@ def note_changes(
 ) -> None:
     """Keep what the files are, before any is written, and what the commit brings: an import or an undo."""
     if changes:
-        kept = {
-            "imported_at": imported_at.isoformat() if imported_at else "",
-            "undone": undone,
-            "files": {name: asdict(change) for name, change in changes.items()},
-        }
-        replace_file(_path(home, profile_id), json.dumps(kept).encode())
+        note = UnfinishedNote(imported_at=imported_at or "", undone=undone, files=dict(changes))
+        replace_file(_path(home, profile_id), json.dumps(_NOTE.dump_python(note, mode="json")).encode())
 
 
 def forget_changes(home: Path, profile_id: str) -> None:
@@ -114,8 +110,9 @@ def _is_committed(connection: Connection, profile_id: str, note: UnfinishedNote)
 def _read_note(path: Path) -> UnfinishedNote | None:
     """Return what a note says; None when it is gone, damaged, or was cut off before any file was written."""
     try:
-        return _NOTE.validate_json(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        # Not by pydantic's own reader: it refuses surrogates, which stand for bytes that are not UTF-8.
+        return _NOTE.validate_python(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
 
 

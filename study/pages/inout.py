@@ -12,12 +12,13 @@ from markupsafe import Markup
 
 from study.base import import_limits
 from study.base.errors import LearnerError
-from study.content.user_files import key_of
+from study.content.user_files import OwnFilesCheck, key_of
 from study.io.apply_import import Imports, UndoneImport
 from study.io.exchange import VERDICTS, Exchange, ImportReport
 from study.io.import_jobs import ImportJob, ImportJobs
 from study.io.pending_upload import PendingUpload, PendingUploads
 from study.io.planning import PlannedImport, Upload, shared_content_error
+from study.io.row_titles import count_rows
 from study.io.set_aside import set_aside
 from study.ports.context import Context, Visit
 from study.store.database import end_reading
@@ -43,16 +44,6 @@ STUDY_AT_ONCE = 20
 
 DECKS_LISTED = 5
 CARD_TABLES = {"card_reviews", "card_verbs"}
-STAYS = {
-    "quiz_sessions": ("quiz", "quizzes"),
-    "explain_attempts": ("explanation", "explanations"),
-    "predictions": ("prediction", "predictions"),
-    "preferences": ("setting", "settings"),
-    "drafts": ("draft", "drafts"),
-    "reading_places": ("place in a concept", "places in concepts"),
-}
-"""What a learner can have continued or changed since an import, by table."""
-
 WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "left out"}
 
 
@@ -92,7 +83,7 @@ class InOutPage:
                 return self._polled(visit)
             case "cancel":
                 self.jobs.stop(visit.profile.id)
-                self._drop(visit)
+                self._drop(visit.profile.id)
                 return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
             case "undo":
                 self._refuse_shared(visit, event)
@@ -129,9 +120,12 @@ class InOutPage:
         if waiting is None:
             return {}
         try:
-            self._fetched(visit, self._start(visit, waiting, {}), ANSWERS_AT_ONCE_SECONDS)
+            job = self._start(visit, waiting, {})
+            planned = self._take_result(job, ANSWERS_AT_ONCE_SECONDS)
         except LearnerError as error:
             return {"error": str(error), "beside": "#file"}
+        if planned is not None:
+            self._remember(job, planned.report)
         return {}
 
     def _start(self, visit: Visit, waiting: PendingUpload, shown: dict[str, str]) -> ImportJob:
@@ -158,19 +152,26 @@ class InOutPage:
 
     def _fetched(self, visit: Visit, job: ImportJob, seconds: float) -> Reply | None:
         """Return what to show of a job if it ends within so many seconds. Raises LearnerError."""
+        planned = self._take_result(job, seconds)
+        if planned is None:
+            is_read_on = self.jobs.of(visit.profile.id) is job
+            return None if is_read_on else {"html": self._page(visit)}
+        return self._apply(visit, planned, job) if job.purpose else self._preview(visit, planned, job)
+
+    def _take_result(self, job: ImportJob, seconds: float) -> PlannedImport | None:
+        """Return the plan of a job; None if it needs longer, or if its learner has sent another file.
+
+        Raises LearnerError when the file can't be imported; it doesn't wait any more then.
+        """
         end_reading()
         try:
             planned = job.result(seconds)
         except LearnerError:
-            if self._is_current(job):
-                self._drop(visit)
-                raise
-            return {"html": self._page(visit)}
-        if planned is None:
-            return None
-        if not self._is_current(job):
-            return {"html": self._page(visit)}
-        return self._apply(visit, planned, job) if job.purpose else self._preview(visit, planned, job)
+            if not self._is_current(job):
+                return None
+            self._drop(job.upload.profile_id)
+            raise
+        return planned if planned is not None and self._is_current(job) else None
 
     def _is_current(self, job: ImportJob) -> bool:
         """Forget a job that has ended; return whether the learner has sent no other file meanwhile."""
@@ -196,7 +197,7 @@ class InOutPage:
         if self.snapshots is not None and visit.is_owner and planned.report.counts["changed"]:
             self.snapshots.make("import", now=visit.now)
         report = self._imports.apply(visit.profile.id, planned.plan, file_name=job.upload.name, now=visit.now)
-        self._drop(visit)
+        self._drop(visit.profile.id)
         counts = report.counts
         said = f"{job.upload.name} is imported: {counts['new']} new, {counts['changed']} changed."
         html = self._page(visit, said=said, done_id=report.import_id)
@@ -221,15 +222,14 @@ class InOutPage:
     def _set_aside(self, visit: Visit) -> Reply:
         if not visit.is_owner:
             raise owners_only()
-        damaged = self._damaged()
+        damaged = [path for check in self._check_own_files() for path in check.damaged]
         set_aside(damaged, self.context.settings.home)
         folders = dict.fromkeys(f"set-aside/{path.parent.name}" for path in damaged)
         said = f"Moved to {' and '.join(folders)} in the data folder." if folders else ""  # pressed twice
         return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
 
-    def _damaged(self) -> list[Path]:
-        """List the own decks and question files of which nothing can be used."""
-        return [path for exchange in self.exchanges.values() for path in exchange.own_damaged_files()]
+    def _check_own_files(self) -> list[OwnFilesCheck]:
+        return [exchange.check_own_files() for exchange in self.exchanges.values()]
 
     def _waiting(self, visit: Visit) -> PendingUpload:
         waiting = self.pending.of(visit.profile.id)
@@ -237,9 +237,9 @@ class InOutPage:
             raise LearnerError("No file is waiting to be imported.", do_next="Choose one first.")
         return waiting
 
-    def _drop(self, visit: Visit) -> None:
-        self.pending.drop(visit.profile.id)
-        self._previews.pop(visit.profile.id, None)
+    def _drop(self, profile_id: str) -> None:
+        self.pending.drop(profile_id)
+        self._previews.pop(profile_id, None)
 
     def _page(
         self,
@@ -254,6 +254,7 @@ class InOutPage:
         undoable = self._imports.store.imports.list_undoable(profile_id)
         done = next((record for record in undoable if record.id == done_id), None)
         kept = self.snapshots.listed() if self.snapshots else []
+        checks = self._check_own_files()
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(profile_id, since=begins))
         return render(
@@ -267,10 +268,8 @@ class InOutPage:
             imports=[one for one in undoable if one is not done],
             limits=import_limits,
             data_folder=str(self.context.settings.home) if visit.is_owner else "",
-            own_problems=[
-                problem for exchange in self.exchanges.values() for problem in exchange.own_problems()
-            ],
-            damaged=self._damaged() if visit.is_owner else [],
+            own_problems=[problem for check in checks for problem in check.problems],
+            damaged=[path for check in checks for path in check.damaged] if visit.is_owner else [],
             profile=visit.profile,
             words=WORDS,
             verdicts=VERDICTS,
@@ -329,11 +328,7 @@ def study_links(record: ImportRecord, *, new_today: int) -> list[tuple[str, str]
 def _said_of(undone: UndoneImport) -> str:
     """Say that an import is undone, and what stays and why."""
     sentences = [f"The import of {undone.record.file_name} is undone."]
-    stays = [
-        f"{number} {one if number == 1 else many}"
-        for table, (one, many) in STAYS.items()
-        if (number := undone.stays.get(table, 0))
-    ]
+    stays = count_rows(undone.stays)
     if stays:
         listed = " and ".join(filter(None, (", ".join(stays[:-1]), stays[-1])))
         sentences.append(f"What you have continued or changed since then stays: {listed}.")

@@ -167,7 +167,13 @@ class ClassTransaction:
         return results
 
     def rename(self, room_id: str, student_id: str, name: str) -> None:
+        """Raises LearnerError when someone else in the room has that name, perhaps since a moment ago."""
         students = t.class_students
+        others = select(students.c.name).where(
+            students.c.room_id == room_id, students.c.id != student_id, students.c.name.is_not(None)
+        )
+        if name.lower() in {other.lower() for other in self._connection.scalars(others)}:
+            raise LearnerError("Someone in this class has that name.", do_next="Choose another one.")
         changed = {"name": name, "revision": self._revision(room_id)}
         self._connection.execute(update(students).where(students.c.id == student_id).values(**changed))
 

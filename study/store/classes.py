@@ -96,7 +96,7 @@ def _do_or_undo(
 def _read_record(
     connection: Connection, room: ClassRoom, *, revision: int = -1, events: int = 0, activities: int = 0
 ) -> ClassRecord:
-    """What is newer than the given numbers. The room was read before: newer rows may be read twice."""
+    """What is newer than the given numbers."""
 
     def of(table: Any, newer: Any, *order: Any) -> Any:
         wanted = select(table).where(table.c.room_id == room.id, newer).order_by(*order)

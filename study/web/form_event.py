@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from study.base.errors import LearnerError
+from study.base.html import replace_unencodable
 
 Default = TypeVar("Default")
 
@@ -27,7 +28,7 @@ that the request fails."""
 
 def clean(text: str) -> str:
     """What every database takes of a text: no zero byte, and no half of a character."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    return replace_unencodable(text.replace("\0", ""))
 
 
 def read_text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:

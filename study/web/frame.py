@@ -14,7 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 
 from study.base.errors import LearnerError
-from study.base.html import NO_HTML, replace_unencodable
+from study.base.html import NO_HTML, replace_unencodable, replace_unencodable_html
 from study.base.owner_log import note, note_error
 from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
@@ -193,12 +193,12 @@ def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
 def _encodable(reply: Reply) -> Reply:
     """Replace what can't be sent as UTF-8: half a character, from a file that was just refused for it."""
     if "html" in reply:
-        reply["html"] = replace_unencodable(reply["html"])
+        reply["html"] = replace_unencodable_html(reply["html"])
     for name in ("say", "error"):
         if name in reply:
-            reply[name] = reply[name].encode("utf-8", "replace").decode()
+            reply[name] = replace_unencodable(reply[name])
     if "parts" in reply:
-        reply["parts"] = {name: replace_unencodable(html) for name, html in reply["parts"].items()}
+        reply["parts"] = {name: replace_unencodable_html(html) for name, html in reply["parts"].items()}
     return reply
 
 

@@ -27,7 +27,10 @@ CHOICE_BYTES = 2_000
 
 
 class Rescue:
-    """The page and its form. `leave` is called once the app should be started again."""
+    """The page and its form. `leave` is called once the app should be started again.
+
+    From then on it must let no new connection in: the app's own answers them.
+    """
 
     def __init__(self, settings: Settings, trouble: StorageError, leave: Callable[[], None]) -> None:
         self._trouble = trouble
@@ -35,6 +38,7 @@ class Rescue:
         self._public_names = settings.public_names
         self._snapshots = snapshots_of(settings.database_url, settings.home)
         self._lock = threading.Lock()
+        self._has_left = False
 
     def site(self, hosts: tuple[str, ...]) -> Starlette:
         return Starlette(
@@ -46,8 +50,10 @@ class Rescue:
         )
 
     def choose(self, choice: str, name: str = "", *, now: datetime) -> None:
-        """Do what was chosen. Raises LearnerError when it did not work."""
+        """Do what was chosen, unless a choice has worked before. Raises LearnerError when it did not work."""
         with self._lock, translate_storage_errors():
+            if self._has_left:  # pressed twice: what was restored is not set aside again
+                return
             if choice == "aside" and self._snapshots and self._trouble.kind == "damaged":
                 self._snapshots.set_aside(now=now)
             elif choice == "restore" and self._snapshots and self._trouble.kind == "damaged":
@@ -59,6 +65,7 @@ class Rescue:
                     raise
             elif choice != "again":
                 raise LearnerError("That can't be done here.", do_next="Choose one of the buttons.")
+            self._has_left = True
 
     async def _choose(self, request: Request) -> Response:
         if not is_here(request):
@@ -71,9 +78,11 @@ class Rescue:
         except LearnerError as error:
             return self._page(can_choose=True, said=str(error), status=409)
         self._leave()
-        return RedirectResponse("/", 303)
+        return _lead_to_app()
 
     async def _show(self, request: Request) -> Response:
+        if self._has_left:  # a connection that a browser has opened ahead
+            return _lead_to_app()
         return self._page(can_choose=is_here(request))
 
     def _page(self, *, can_choose: bool, said: str = "", status: int = 503) -> Response:
@@ -86,3 +95,8 @@ class Rescue:
             can_set_aside=self._snapshots is not None and self._trouble.kind == "damaged",
         )
         return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
+
+
+def _lead_to_app() -> Response:
+    """Send the browser to the app, on a new connection: this one ends with the server that has it."""
+    return RedirectResponse("/", 303, headers={"Connection": "close"})

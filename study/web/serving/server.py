@@ -76,7 +76,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     reach = "every device that reaches this machine" if reachable else "this machine only"
     note("start", f"The app was started for {reach}.")
     try:
-        _AnnouncingServer(_config(app), address).run(sockets=[listening])
+        _AnnouncingServer(build_config(app), address).run(sockets=[listening])
     finally:
         note("stop", "The app was stopped.")
         app.state.close()
@@ -113,15 +113,17 @@ def _offer_ways_out(
     def leave() -> None:
         chosen.set()
         if server is not None:
+            server.stop_accepting()  # what comes from now on waits for the app
             server.should_exit = True
 
     site = Rescue(settings, trouble, leave).site(hosts=(host,))
-    server = _AnnouncingServer(_config(site), address, "What can be done is shown at")
+    server = _AnnouncingServer(build_config(site), address, "What can be done is shown at")
     server.run(sockets=[listening])
     return chosen.is_set()
 
 
-def _config(app: Any) -> uvicorn.Config:
+def build_config(app: Any) -> uvicorn.Config:
+    """Return how this app serves, in each of its processes."""
     # An open event stream would delay the end for ever, hence a limit.
     return uvicorn.Config(
         app,
@@ -257,6 +259,11 @@ class _AnnouncingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, address: str, ready: str = "Ready:") -> None:
         super().__init__(config)
         self._ready = f"{ready} {address}"
+
+    def stop_accepting(self) -> None:
+        """Let no new connection in, in the loop that serves; those that are open are served on."""
+        for listener in self.servers:
+            listener.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

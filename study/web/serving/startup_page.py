@@ -4,12 +4,18 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 from html import escape
 from pathlib import Path
 from string import Template
 
 REQUEST_BYTES = 65_536
 WAIT_SECONDS = 0.1
+SILENT_SECONDS = 5.0
+"""How long an accepted connection may say nothing. A browser that has connected sends its request soon, on a
+busy machine later; one that connects ahead may never send any.
+"""
+SILENT_AT_MOST = 100
 _PAGE = Template((Path(__file__).parents[2] / "static" / "startup.html").read_text("utf-8"))
 
 
@@ -25,7 +31,10 @@ class StartupPage:
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
         self._doing = "Starting"
-        self._done = threading.Event()
+        self._done, self._handed_over = threading.Event(), threading.Event()
+        self._silent_until: dict[socket.socket, float] = {}
+        """Who was let in and has not asked yet, and how long that is waited for."""
+
         self._thread = threading.Thread(target=self._serve, name="startup page", daemon=True)
 
     def __enter__(self) -> "StartupPage":
@@ -35,7 +44,7 @@ class StartupPage:
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
-        self._thread.join()
+        self._handed_over.wait()
 
     def say(self, doing: str) -> None:
         """What the page says from now on."""
@@ -45,11 +54,27 @@ class StartupPage:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listening, selectors.EVENT_READ)
             while not self._done.is_set():
-                if selector.select(WAIT_SECONDS):
-                    with contextlib.suppress(OSError):  # the browser went away
-                        connection, _ = self._listening.accept()
-                        with connection:
-                            self._answer(connection)
+                self._take_turn(selector)
+            selector.unregister(self._listening)
+            self._handed_over.set()
+            while self._silent_until:  # who was let in is answered here, while the app serves others
+                self._take_turn(selector)
+
+    def _take_turn(self, selector: selectors.BaseSelector) -> None:
+        """Let in who has come, answer who has asked, and give up on who says nothing."""
+        ready = {key.fileobj for key, _ in selector.select(WAIT_SECONDS)}
+        for connection, until in list(self._silent_until.items()):
+            is_full = len(self._silent_until) >= SILENT_AT_MOST  # the oldest one goes
+            if connection in ready or time.monotonic() > until or is_full:
+                selector.unregister(connection)
+                del self._silent_until[connection]
+                with connection, contextlib.suppress(OSError):  # the browser went away
+                    self._answer(connection)
+        if self._listening in ready:
+            with contextlib.suppress(OSError):
+                connection, _ = self._listening.accept()
+                self._silent_until[connection] = time.monotonic() + SILENT_SECONDS
+                selector.register(connection, selectors.EVENT_READ)
 
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(WAIT_SECONDS)

@@ -3,6 +3,8 @@
 import asyncio
 import re
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,7 +25,7 @@ from quizzes.session.class_answers import QuizClassKinds
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.classroom.builders import GRID, TALK, Grader, Grids, Runs
-from tests.classroom.rooms import School, phone, played, record_of
+from tests.classroom.rooms import School, Streaming, phone, played, record_of
 from tests.waiting import until
 
 GRID_PLAN = Plan(id="grid", title="A grid", about="For tests.", minutes=10, activities=(GRID, TALK))
@@ -315,6 +317,15 @@ def test_a_grid_that_no_phone_can_show_is_a_problem_of_the_plan(
         LabClassGrids(lab=lab).plan(SETTING, axes)
 
 
+@asynccontextmanager
+async def watched_by_teacher(school: School, live: LiveRoom) -> AsyncIterator[None]:
+    """The teacher's page is open."""
+    path = f"/class/{live.room.code}/teach/events"
+    async with Streaming(school.site, path, "teacher", address="127.0.0.1") as stream:
+        await stream.next()
+        yield
+
+
 def test_the_time_of_a_grid_shows_once_a_run_tells_it(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,8 +339,31 @@ def test_the_time_of_a_grid_shows_once_a_run_tells_it(
         shown = teacher_state(live)["html"]
         assert "How long it takes is not known" in shown
         assert 'href="/lab?model=tiny"' in shown
-        school.grids.takes_seconds = 90.0  # the teacher has trained one cell in the lab
-        await until(lambda: "8 runs, about" in teacher_state(live)["html"])
+        async with watched_by_teacher(school, live):
+            school.grids.takes_seconds = 90.0  # the teacher has trained one cell in the lab
+            await until(lambda: "8 runs, about" in teacher_state(live)["html"])
+
+    played(play)
+
+
+def test_the_time_of_a_grid_is_looked_for_only_while_the_teacher_watches(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_watch, "LOOK_FOR_TIME_SECONDS", 0.1)
+    school = School(context)
+    school.grids.takes_seconds = None
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        for _ in range(2):  # whoever comes back has it looked for again
+            async with watched_by_teacher(school, live):
+                begun = school.grids.estimated
+                await until(lambda before=begun: school.grids.estimated > before + 1)
+            await asyncio.sleep(0.3)
+            seen = school.grids.estimated
+            await asyncio.sleep(0.3)
+            assert school.grids.estimated == seen
 
     played(play)
 

@@ -1,5 +1,6 @@
 """Names of students: drawn or typed, hidden on request, deleted when their time is over."""
 
+import asyncio
 import threading
 from dataclasses import replace
 from datetime import datetime
@@ -26,6 +27,23 @@ def test_names_are_drawn_and_typed_where_that_is_allowed(school: School) -> None
             assert (await ana.client.post(address, json={"name": "Ana"})).status_code == 400
             other = f"/class/{typed.room.code}/name"
             assert (await ben.client.post(other, json={"name": " Ben "})).json() == {"name": "Ben"}
+
+    played(play)
+
+
+def test_of_two_who_type_the_same_name_at_once_one_gets_it(school: School) -> None:
+    async def play() -> None:
+        live = await school.start(names_typed=True)
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben") as ben:
+            address = f"/class/{live.room.code}/name"
+            tried = (
+                one.client.post(address, json={"name": name}) for one, name in ((ana, "Kim"), (ben, "kim"))
+            )
+            first, second = await asyncio.gather(*tried)
+            assert sorted((first.status_code, second.status_code)) == [200, 400]
+            told = "Someone in this class has that name. Choose another one."
+            assert told in (first.json().get("error"), second.json().get("error"))
+            assert len({each.name.lower() for each in live.students.values()}) == 2
 
     played(play)
 

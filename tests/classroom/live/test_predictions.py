@@ -1,9 +1,14 @@
 """The class predicts, one run answers: a real run of the tiny model crosses the histogram."""
 
 import asyncio
+import threading
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from classroom.live.hub import Hub
@@ -21,6 +26,7 @@ from quizzes.session.class_questions import class_question
 from study.base.errors import LearnerError
 from study.ports.classes import ClassRunState
 from study.ports.context import Context
+from study.store.classes import ClassLog
 from tests.classroom.builders import PREDICT, Grader, Runs
 from tests.classroom.rooms import TEST_PLAN, School, phone, played, record_of
 from tests.lora_lab import run_builders
@@ -119,6 +125,57 @@ def test_a_failed_run_says_so_and_another_one_can_be_started(context: Context) -
             school.runs.value = 3.0
             await until(lambda: live.state.measured)
             assert live.state.runs == {3: "run-2"}
+
+    played(play)
+
+
+def test_a_failed_run_is_started_once_by_two_who_look_at_the_same_moment(context: Context) -> None:
+    class SlowRuns(FailingRuns):
+        """The second look after the failure takes until the first one has had its effect."""
+
+        looks, is_started = count(), threading.Event()
+
+        def state(self, run_id: str, quantity: str) -> ClassRunState:
+            if run_id == "run-1" and next(self.looks) == 2:
+                assert self.is_started.wait(30)
+            return super().state(run_id, quantity)
+
+    runs = SlowRuns()
+    school = School(context, runs=runs)
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=3, phase="run")
+        await until(lambda: live.run and live.run.error)
+        assert school.hub.watch is not None
+        pressed = [asyncio.create_task(school.hub.watch.start(live, 3)) for _ in range(2)]
+        await asyncio.wait(pressed, return_when=asyncio.FIRST_COMPLETED)
+        await until(lambda: live.state.runs == {3: "run-2"})
+        runs.is_started.set()
+        await asyncio.gather(*pressed, return_exceptions=True)
+        assert len(runs.started) == 2
+
+    played(play)
+
+
+def test_what_a_run_measured_is_stored_as_soon_as_the_database_takes_it(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = []
+
+    def refuse(*_: Any) -> None:
+        refused.append(1)
+        raise OperationalError("INSERT", {}, Exception("database is locked"))
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=3, phase="run")
+        await until(lambda: live.run)
+        with monkeypatch.context() as full:
+            full.setattr(ClassLog, "transact", refuse)
+            school.runs.value = 2.1
+            await until(lambda: refused)
+        await until(lambda: live.state.measured)  # nobody has asked for anything meanwhile
 
     played(play)
 

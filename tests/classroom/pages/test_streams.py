@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from threading import Event
 from time import perf_counter
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 
 from classroom.live import process_sync
+from classroom.live.live_room import RUN_STATE
 from classroom.live.process_sync import ProcessSync
 from classroom.pages import streams
 from classroom.pages.student_routes import STREAMS_AT_MOST
 from study.store.class_records import ClassRecord
 from study.store.classes import ClassLog
 from tests.classroom.rooms import School, Streaming, phone, played
+from tests.waiting import until
 
 
 def test_one_phone_holds_only_a_few_streams(school: School) -> None:
@@ -134,6 +137,51 @@ def test_a_reading_that_arrives_late_brings_no_old_name_or_address_back(school: 
         await reading
         assert live.room.options["address"] == "192.0.2.99"
         assert live.students[student.id].name == name
+
+    played(play)
+
+
+def test_a_reading_that_arrives_late_brings_no_old_state_of_a_run_back(school: School) -> None:
+    """The process that follows a run keeps how far it is for others only."""
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=3, phase="run")
+        await until(lambda: live.run)
+        assert live.run is not None
+        early, last = live.run, replace(live.run, step=10, ended=True, error="It failed.")
+        kept: Any = RUN_STATE.dump_python(early, mode="json")
+        await school.hub.writer.do(lambda t: t.keep_progress(live.room.id, 3, kept), lambda _: None)
+        slow: Any = _Slow(school.hub.context.store.classes)
+        sync = ProcessSync(log=slow, notices=slow, rooms={live.room.code: live}, deleted=print)
+        reading = asyncio.create_task(sync.refresh(live))
+        assert await asyncio.to_thread(slow.has_read.wait, 30)
+        assert school.hub.watch is not None
+        school.hub.watch.forget(live)  # it has ended
+        live.run_moved(3, last)
+        slow.may_arrive.set()
+        await reading
+        assert live.run == last
+
+    played(play)
+
+
+def test_a_reading_that_arrives_late_brings_no_deleted_class_back(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "next")
+        elsewhere = school.new_hub(school.hub.context)
+        await elsewhere.command(await elsewhere.find(live.room.code), {"do": "next"})
+        rooms = {live.room.code: live}
+        slow: Any = _Slow(school.hub.context.store.classes)
+        sync = ProcessSync(log=slow, notices=slow, rooms=rooms, deleted=print)
+        reading = asyncio.create_task(sync.refresh(live))
+        assert await asyncio.to_thread(slow.has_read.wait, 30)
+        await school.hub.delete(live)
+        del rooms[live.room.code]
+        slow.may_arrive.set()
+        await reading
+        assert live.state.ended
 
     played(play)
 

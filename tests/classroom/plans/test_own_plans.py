@@ -106,6 +106,12 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(plans: Plans, tmp_
     assert not list(tmp_path.glob("plans/*"))
 
 
+@pytest.mark.parametrize("minutes", ["1" * 5_000, "0", "-5", " "])
+def test_minutes_that_no_clock_has_are_refused_in_words(plans: Plans, minutes: str) -> None:
+    with pytest.raises(PlanError, match="“minutes” must be a whole number of minutes, got "):
+        save_plan(plans, draft(SHORT, minutes=minutes))
+
+
 @pytest.mark.parametrize(
     "entries",
     [

@@ -144,6 +144,8 @@ def test_the_apps_cards_open_where_the_app_is_reachable(context: Context, only_c
                 assert (answer.status_code, answer.headers["location"]) == (303, "/cards")
                 assert school.requested == [("concept-of-q",)]
                 assert school.reasons == ["class"]  # a deleted class leaves its code in no profile
+            again = [await ana.client.post(f"/class/{live.room.code}/study") for _ in range(25)]
+            assert again[-1].status_code == 429  # each press is a row in the log
 
     played(play)
 

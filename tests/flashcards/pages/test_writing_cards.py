@@ -127,7 +127,7 @@ def test_the_last_card_of_a_deck_can_be_deleted_and_another_written(page: Browse
     shown = save(page)["html"]
     assert "0 cards found" in words(press(page, shown, "delete")["html"])
     assert "1 card found" in words(save(page, front="Another?")["html"])
-    assert page.writing.writer.exchange.own_problems() == ()
+    assert page.writing.writer.exchange.check_own_files().problems == ()
 
 
 def test_a_card_of_the_app_can_not_be_deleted(page: BrowsePage) -> None:

@@ -116,6 +116,18 @@ def test_unsure_asks_one_question_and_the_reply_is_read_with_the_text(
     assert 'data-submit="clarify"' not in html
 
 
+def test_a_reply_that_comes_while_another_one_is_read_is_read_next(
+    page: ExplainPage, grader: RuleGrader
+) -> None:
+    two_windows = explained(page, "We say frozen. Some few things. Some memory things.")
+    with grader.busy:
+        reading = act(page, two_windows, "clarify", fields={"reply": ["We say few."]})
+        act(page, two_windows, "clarify", nth=1, fields={"reply": ["We say memory."]})
+    html = polled(page, polled(page, reading))
+    assert grader.read[-1].endswith("We say few.\n\nWe say memory.")
+    assert "3 of 4 concepts" in words(html)
+
+
 def test_a_reply_that_is_still_unclear_is_not_asked_about_again(page: ExplainPage) -> None:
     html = polled(page, act(page, explained(page), "clarify", fields={"reply": ["The few ones."]}))
     assert "The grader still can't tell" in idea(html, 3)

@@ -239,7 +239,7 @@ def test_imported_questions_are_asked_beside_the_apps_and_own_ids_are_protected(
         (tmp_path / name).write_text(text)
     asked = exchange.bank.by_id["n"]
     assert (asked.kind, exchange.bank.topics[asked.topic]) == ("numeric", "Bits")
-    assert exchange.own_problems() == ()
+    assert exchange.check_own_files().problems == ()
     again = exchange.plan("", File(name="course.xml", content=MOODLE.encode()), now=_never())
     assert again.groups[0].counts == {"new": 0, "changed": 0, "same": 4, "rejected": 2}
     assert refused_for_an_app_question(exchange).endswith("give yours another id to keep both")
@@ -278,7 +278,7 @@ def test_problems_in_own_question_files_name_file_line_and_field(
         "  - id: two\n    stem: Which?\n    options:\n      - {text: A, correct: true}\n      - {text: B}\n"
         "    colour: red\n"
     )
-    problems = question_exchange(tmp_path, concepts).own_problems()
+    problems = question_exchange(tmp_path, concepts).check_own_files().problems
     assert problems == (
         "mine.yaml:3  question one: needs 2 to 7 options, got 1",
         "mine.yaml:7  question two: unknown field `colour`",

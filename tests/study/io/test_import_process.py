@@ -28,6 +28,7 @@ from study.io.reading_process import raise_error
 from study.store import open_store
 from study.text.html_import import convert_html
 from tests.study.io.bombs import FILES
+from tests.waiting import wait_for
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 CPU_SECONDS = 5
@@ -175,6 +176,29 @@ def _wait_for_progress(job: object, seen: threading.Event) -> None:
     while not getattr(job, "done", 0):
         threading.Event().wait(0.01)
     seen.set()
+
+
+def test_a_process_that_is_only_warmed_up_ends_when_no_file_comes(
+    planner: ProcessPlanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner.warm_up()
+    warm = planner._process
+    assert warm is not None
+    monkeypatch.setattr(import_process, "IDLE_SECONDS", 0.05)
+    planner.warm_up()
+    wait_for(lambda: not warm.is_alive, seconds=10)
+    assert planner._process is None
+
+
+def test_a_process_that_is_taken_in_the_moment_of_its_idle_end_goes_on(
+    planner: ProcessPlanner, home: Path, profile: str
+) -> None:
+    read(planner, home, profile, "deck.md", b"Q: What is r?\nA: The rank.\n")
+    ends = planner._idle
+    assert ends is not None
+    taken = planner._ready()
+    ends.function(*ends.args, **ends.kwargs)  # its time had come before it was cancelled
+    assert taken.is_alive
 
 
 def test_what_the_process_is_told_of_the_database_stands_in_no_list_of_processes(

@@ -4,22 +4,25 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.interchange.exchange import card_exchange
-from study.base.errors import StaleError
+from study.base.errors import LearnerError, StaleError
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
 from study.content.user_files import compute_digest, read_own_file, replace_file, write_own_file
+from study.io import apply_import
 from study.io.apply_import import Imports
 from study.io.exchange import File, ImportEntry, ImportGroup, ImportPlan
 from study.io.planning import plan_import
-from study.io.unfinished_import import FileChange, note_changes, restore_unfinished
+from study.io.unfinished_import import FileChange, list_changes, note_changes, restore_unfinished
 from study.store import Store
 
 NAME = "decks/mine.imported.json"
@@ -80,6 +83,31 @@ def test_a_finished_import_and_undo_leave_no_note(
     assert read_own_file(settings.home, NAME) is None
 
 
+def test_of_two_undos_at_once_the_second_is_told_so(
+    imports: Imports, settings: Settings, ana: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports.apply(ana, plan_of(), file_name="mine.csv", now=now)
+    [record] = imports.store.imports.list_undoable(ana)
+    is_under_way, may_go_on = threading.Event(), threading.Event()
+    take_back = apply_import.take_back
+
+    def take_back_slowly(*arguments: Any) -> dict[str, int]:
+        is_under_way.set()
+        assert may_go_on.wait(30)
+        return take_back(*arguments)
+
+    monkeypatch.setattr(apply_import, "take_back", take_back_slowly)
+    with ThreadPoolExecutor(2) as windows:
+        first = windows.submit(imports.undo, ana, record.id, now=now)
+        assert is_under_way.wait(30)
+        second = windows.submit(imports.undo, ana, record.id, now=now)
+        wait([second], timeout=0.3)  # it waits for the first one's transaction
+        may_go_on.set()
+        first.result(30)
+        with pytest.raises(LearnerError, match="That import was undone already"):
+            second.result(30)
+
+
 def test_an_import_that_was_committed_stays(
     imports: Imports, store: Store, settings: Settings, ana: str, now: datetime
 ) -> None:
@@ -113,6 +141,18 @@ def test_a_file_that_was_changed_since_stays_as_it_is(
     write_own_file(settings.home, NAME, '{"cards": []}')
     restore_unfinished(store, settings.home)
     assert read_own_file(settings.home, NAME) == '{"cards": []}'
+
+
+def test_a_file_that_is_not_utf_8_gets_its_bytes_back(
+    store: Store, settings: Settings, ana: str, now: datetime
+) -> None:
+    latin, name = "# caf\xe9".encode("latin-1"), "decks/mine.md"
+    replace_file(settings.home / name, latin)
+    changes = list_changes(settings.home, {name: NEW})
+    note_changes(settings.home, ana, changes, imported_at=now)
+    write_own_file(settings.home, name, NEW)
+    restore_unfinished(store, settings.home)
+    assert (settings.home / name).read_bytes() == latin
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from study.web import documents, page_files, storage_troubles
 from study.web.serving.rescue import Rescue
 
 ROOT = Path(__file__).parents[3]
+GETTING_READY = "<h1>Getting ready</h1>"
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_a_damaged_database_starts_the_app_and_its_backup_is_one_press_away(
         assert status == 503
         assert "it is damaged or not a database" in page
         assert "Restore the backup of 4 March 2026, 10:00 UTC" in page
-        text_of(f"{address}/rescue", choice="restore", name=backup.name)
+        assert GETTING_READY in text_of(f"{address}/rescue", choice="restore", name=backup.name)[1]
         assert ready(app)
         assert text_of(address)[0] == 200
     assert profiles_in(home / "study.sqlite3") >= 200
@@ -201,7 +202,7 @@ def test_a_damaged_database_without_a_backup_can_be_set_aside(home: Path) -> Non
         assert "There is no backup yet." in page
         assert text_of(f"{address}/rescue", choice="restore", name="x.zip")[0] == 409
         assert (home / "study.sqlite3").read_bytes().startswith(b"not a database")
-        text_of(f"{address}/rescue", choice="aside")
+        assert GETTING_READY in text_of(f"{address}/rescue", choice="aside")[1]
         assert ready(app)
         assert text_of(address)[0] == 200
 
@@ -225,8 +226,28 @@ def test_a_locked_database_is_opened_once_the_other_program_lets_go(
             assert "another program has locked it" in text_of(address)[1]
             other.execute("COMMIT")
             other.close()
-            text_of(f"{address}/rescue", choice="again")
+            assert GETTING_READY in text_of(f"{address}/rescue", choice="again")[1]
             assert ready(app)
+
+
+def test_a_choice_is_made_once_and_every_connection_leads_to_the_app(
+    settings: Settings, store: Store, now: datetime
+) -> None:
+    """A browser keeps connections, and opens some ahead: the page of the trouble is over on them as well."""
+    store.close()
+    backup = Snapshots(settings.home / "study.sqlite3").make("daily", now=now)
+    left: list[int] = []
+    site = Rescue(settings, StorageError("damaged"), leave=lambda: left.append(1)).site(hosts=("127.0.0.1",))
+    browser = TestClient(
+        site, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000), follow_redirects=False
+    )
+    assert browser.get("/").status_code == 503
+    form = urllib.parse.urlencode({"choice": "restore", "name": backup.name})
+    for answer in (*(browser.post("/rescue", content=form) for _ in range(2)), browser.get("/")):
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert answer.headers["connection"] == "close"
+    assert left
+    assert len(list((settings.home / "set-aside").glob("*"))) == 1
 
 
 def test_who_comes_through_a_proxy_reads_what_is_wrong_and_chooses_nothing(
@@ -255,7 +276,7 @@ def test_a_folder_that_can_not_be_written_to_is_said_in_words(home: Path) -> Non
             assert "it can&#39;t be written to" in page
             home.chmod(0o755)
             (home / "study.sqlite3").chmod(0o644)
-            text_of(f"{address}/rescue", choice="again")
+            assert GETTING_READY in text_of(f"{address}/rescue", choice="again")[1]
             assert ready(app)
     finally:
         home.chmod(0o755)

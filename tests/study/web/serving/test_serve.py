@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from study.base.addresses import is_loopback
 from study.base.errors import LearnerError
 from study.web.serving.options import read_options
-from study.web.serving.server import _config, run, take_port
+from study.web.serving.server import build_config, run, take_port
 
 ROOT = Path(__file__).parents[4]
 
@@ -113,7 +113,7 @@ def test_which_hosts_only_this_machine_reaches(host: str, expected: bool) -> Non
 def test_a_press_after_some_seconds_of_reading_uses_the_same_connection() -> None:
     listening = take_port("127.0.0.1", 0)
     port = listening.getsockname()[1]
-    server = uvicorn.Server(_config(PlainTextResponse("here")))
+    server = uvicorn.Server(build_config(PlainTextResponse("here")))
     serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     serving.start()
     connection = HTTPConnection("127.0.0.1", port, timeout=30)

@@ -3,10 +3,12 @@
 import http.client
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from study.web.serving.server import take_port
-from study.web.serving.startup_page import StartupPage
+from study.web.serving.startup_page import WAIT_SECONDS, StartupPage
+from tests.waiting import wait_for
 
 
 def get(port: int, path: str = "/") -> tuple[int, str]:
@@ -36,6 +38,18 @@ def test_a_browser_that_says_nothing_holds_nobody_up() -> None:
     port = listening.getsockname()[1]
     with StartupPage(listening), socket.create_connection(("127.0.0.1", port)):
         assert get(port)[0] == 503
+    listening.close()
+
+
+def test_who_was_let_in_is_answered_also_when_the_app_has_taken_over() -> None:
+    listening = take_port("127.0.0.1", 0)
+    with StartupPage(listening) as page:
+        slow = socket.create_connection(("127.0.0.1", listening.getsockname()[1]), timeout=10)
+        wait_for(lambda: page._silent_until, seconds=10)
+        time.sleep(3 * WAIT_SECONDS)  # a busy machine
+    with slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert slow.recv(100).startswith(b"HTTP/1.1 503")
     listening.close()
 
 
