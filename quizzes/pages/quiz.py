@@ -35,8 +35,8 @@ class QuizPage:
     """The event handlers of the Quiz page.
 
     The URL has the choice and the seed, so it can be shared; the log has the answers. Opening a URL continues
-    the newest quiz that was drawn by it, or offers to start one. The page's own URL shows the result of the
-    last quiz if its time ran out, until another quiz has started.
+    the newest quiz that was drawn by it, or offers to start one. The page's own URL has the form to choose a
+    quiz; above it stands a link to the last quiz, if that is still open or its time ran out.
     """
 
     place = frame.IslandPlace(elem_id="quiz", title="Quiz", path="/quiz")
@@ -54,12 +54,6 @@ class QuizPage:
             return {"html": self.writing.form(visit)}
         choice = _choice_of(visit.query)
         if choice is None:
-            # Its result would stay unseen, because the time ran out while the page was closed.
-            ended = (
-                None if visit.query else self.exercise.operations.timed_out(visit.profile.id, now=visit.now)
-            )
-            if ended:
-                return {**self._onward(visit, ended[1], ended[0]), "url": address_of(ended[0])}
             return {"html": self._chooser(visit), "focus": "#main"}
         record = self.exercise.operations.newest(visit.profile.id, choice)
         if record is None:
@@ -245,6 +239,7 @@ class QuizPage:
             unknown_concept="" if concept else named[:120],
             asked_topic=visit.query.get("topic", ""),
             open_quiz=self.exercise.open_quiz(visit),
+            timed_out=self.exercise.find_timed_out(visit),
             returning=len(operations.due(profile_id, now=visit.now)),
             badges=operations.badges(profile_id, now=visit.now),
             shared_count=len(operations.choose_questions(profile_id, shared, now=visit.now)) if shared else 0,

@@ -93,14 +93,14 @@ class QuizOperations:
         where = self.position(record, now=now)
         return (choice, where) if where.question and (where.begun or ends_at(record)) else None
 
-    def timed_out(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, QuizRecord] | None:
-        """Return the last quiz that the profile chose, if it was begun and its time ran out."""
+    def timed_out(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, QuizRecord, datetime] | None:
+        """Return the last quiz that the profile chose, with when its time ran out, if it was begun."""
         last = self._last_chosen(profile_id)
         limit = ends_at(last[1]) if last else None
         if last is None or limit is None or now < limit:
             return None
         where = self.position(last[1], now=now)
-        return last if 0 < len(where.answered) < where.total else None
+        return (*last, limit) if 0 < len(where.answered) < where.total else None
 
     def is_last_an_exam(self, profile_id: str) -> bool:
         """Return whether the last quiz that the profile chose is an exam, ended or not."""
