@@ -87,6 +87,12 @@ def test_each_label_of_settings_finds_its_setting(app: WholeApp, browser: TestCl
     assert missed == []
 
 
+def test_a_question_is_found_at_an_address_that_asks_it(app: WholeApp, browser: TestClient) -> None:
+    html = find(browser, "What is LoRA trying to achieve when you fine-tune a large model?")
+    assert 'href="/quiz?question=q-lora-goal"' in html
+    assert "What is LoRA trying to achieve" in words(app.open("/quiz", question="q-lora-goal"))
+
+
 @pytest.mark.parametrize(
     ("asked", "address"),
     [
