@@ -73,7 +73,7 @@ def test_looking_a_question_up_hides_neither_an_open_quiz_nor_an_open_exam(page:
 
 def test_a_question_that_is_gone_is_said_to_be_gone(page: QuizPage) -> None:
     shown = words(page.load(opened("b1", "question=nope")))
-    assert "That question isn't here any more. Choose a quiz instead." in shown
+    assert "That question is no longer here. Choose a quiz instead." in shown
     assert "Mode" in shown
     assert "The quiz of this link has no questions." in words(
         page.load(opened("b1", "question=nope&n=1&seed=3"))

@@ -109,8 +109,8 @@ def test_what_is_set_or_shown_elsewhere_is_found(browser: TestClient, asked: str
 def test_another_device_is_found_where_devices_are_added(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("shared")
     with server_for_learners(home) as shared:
-        for asked in ("qr", "second device", "carry on"):
-            assert 'href="/settings#devices"' in find(shared.client(), asked)
+        for asked in ("qr", "second device", "carry on", "continue"):
+            assert 'href="/settings#devices">Continue on another device' in find(shared.client(), asked)
 
 
 QUESTIONS = [  # what a learner asks, and the beginnings of titles one of which must be among the first three
