@@ -92,6 +92,7 @@ class MemoryPage:
                 "advice": render("lora_lab/memory/advice_coming.html"),
                 **self._answer_parts(fields),
                 **marks,
+                "trouble": NO_HTML,  # it was about the address that this form's address replaces
             },
             "url": with_origin(memory_form.address_of(fields), frame.query_of(event)),
             "then": "draw",
