@@ -117,9 +117,8 @@ def list_recurring(context: Context, ports: Ports, bank: LiveBank, visit: Visit)
 
 
 def _search_entry(question: Question) -> SearchEntry:
-    concepts = question.concepts
     return SearchEntry(
         kind="Questions",
         title=to_plain(question.stem),
-        address=f"/quiz?{urlencode({'concept': concepts[0]})}" if concepts else "/quiz",
+        address=f"/quiz?{urlencode({'question': question.id})}",
     )

@@ -95,7 +95,7 @@ class TakeHomeRoutes:
         """Make the app's cards about what was missed due in the profile of this browser, and open them."""
         _, _, cards = await self._cards(code, request)
         if not self._asking.allows(browser_of(request.cookies)):
-            return too_often()
+            return refuse_rate()
         if self._ask_for_cards is None or not self._opens_here(request):
             return not_found("The app's cards are not open to this device.")
         visit = await run_in_threadpool(

@@ -75,7 +75,11 @@ class ComparePage:
         visit = frame.visit_of(self._context, request, event)
         query = dict(visit.query)
         match event.get("act"):
-            case "tick" | "draw":
+            case "tick":
+                reply = self._ticked(event, query)
+                # It was about the address that the ticked runs' address replaces.
+                return {**reply, "parts": {**reply["parts"], "trouble": NO_HTML}}
+            case "draw":
                 return self._ticked(event, query)
             case "poll":
                 return self._polled(event, query)

@@ -24,7 +24,7 @@ from lora_lab.pages.shared_parts import (
     worker_part,
 )
 from lora_lab.parameters.json_fields import parse_digits
-from lora_lab.runs.durations import seconds_of_all
+from lora_lab.runs.durations import time_of_all
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -283,7 +283,7 @@ class GridPage:
             base=grid.base,
             typed=format_value,
             listed=format_list,
-            presets=[(preset, seconds_of_all(preset.grid.specs(), paces)) for preset in grid_presets()],
+            presets=[(preset, time_of_all(preset.grid.specs(), paces)) for preset in grid_presets()],
             models=model_choices(grid.base.model),
             other=OTHER,
             bits=BITS_WITH_SHORT_NAMES,

@@ -2,12 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lora_lab.charts.run_view import title_of
 from lora_lab.data.machine import is_gpu
@@ -58,11 +58,12 @@ class MemoryPage:
             tabs=render_tabs(MEMORY, "Will it fit?", query),
             fields=fields,
             trouble=trouble_part(
-                problems, do_next="Choose another value; the form has the usual one until then."
+                [*problems.values()], do_next="Choose another value; the form has the usual one until then."
             ),
             models=memory_form.model_groups(own),
             choices=memory_form.CHOICES,
             labels=memory_form.LABELS,
+            largest=memory_form.LARGEST,
             more_is_open=any(fields[name] != memory_form.DEFAULTS[name] for name in memory_form.MORE),
             gpus=GPUS.values(),
             found_bytes=found_bytes,
@@ -76,12 +77,12 @@ class MemoryPage:
         """Handle a changed control: the verdict at once, then advice (`draw`), then the table (`table`)."""
         if event.get("act") not in ("change", "draw", "table"):
             raise form_event.unknown_act(event)
-        try:
-            given = form_fields.read_firsts(event, limit=200)
-            own = {shape.name for shape in self._lab.home.shapes()}
-            fields = memory_form.fields_of({name: text.strip() for name, text in given.items()}, own)
-        except LearnerError as error:
-            return {"parts": _refused(problem_part(error)) | {"advice": NO_HTML}}
+        given = form_fields.read_firsts(event, limit=200)
+        own = {shape.name for shape in self._lab.home.shapes()}
+        fields, problems = memory_form.read_fields({name: text.strip() for name, text in given.items()}, own)
+        marks = _mark_fields(problems)
+        if problems:
+            return {"parts": {**_refused(_name_wrong_fields(problems)), "advice": NO_HTML, **marks}}
         match event["act"]:
             case "draw":
                 return {"parts": {"advice": self._advice_part(fields)}, "then": "table"}
@@ -89,7 +90,12 @@ class MemoryPage:
                 return {"parts": {"fits": self._fits_part(fields)}}
         return {
             # The advice is that of the setting before, until the browser has asked for this one's.
-            "parts": {"advice": render("lora_lab/memory/advice_coming.html"), **self._answer_parts(fields)},
+            "parts": {
+                "advice": render("lora_lab/memory/advice_coming.html"),
+                **self._answer_parts(fields),
+                **marks,
+                "trouble": NO_HTML,  # it was about the address that this form's address replaces
+            },
             "url": with_origin(memory_form.address_of(fields), frame.query_of(event)),
             "then": "draw",
         }
@@ -197,6 +203,21 @@ class MemoryPage:
             fields=fields,
             labels={name: dict(choices)[fields[name]] for name, choices in memory_form.CHOICES.items()},
         )
+
+
+def _mark_fields(problems: Mapping[str, str]) -> dict[str, Markup]:
+    """Render the place beside each field: what is wrong with it, or nothing."""
+    return {f"{name}-problem": escape(problems.get(name, "")) for name in memory_form.JUDGED}
+
+
+def _name_wrong_fields(problems: Iterable[str]) -> Markup:
+    named = [f"“{memory_form.JUDGED[name]}”" for name in problems]
+    needs = "need corrections" if len(named) > 1 else "needs a correction"
+    return problem_part(
+        LearnerError(
+            f"{' and '.join(named)} {needs}.", do_next="What is wrong stands beside each marked field."
+        )
+    )
 
 
 def _refused(problem: Markup) -> dict[str, Markup]:

@@ -50,14 +50,10 @@ class XrayPage:
         """Render the run that the address names, or the newest."""
         query = form_fields.query_of(request)
         status = self._service.read_status(query)
-        named = [query.get("run", ""), query.get("with", "")]
-        gone = list_missing_runs(self._service.lab, named)
-        problems = [*gone, *filter(None, map(self._service.why_not, named))]
-        shown = f"Shown is {title_of(status.run.spec)}." if status else ""
         going = self._service.find_going() if status is None else None
         return render(
             "lora_lab/xray/xray.html",
-            trouble=trouble_part(problems, do_next=shown),
+            trouble=self._trouble_of(query, status),
             tabs=render_tabs(
                 XRAY,
                 "X-ray",
@@ -67,7 +63,25 @@ class XrayPage:
             status=status,
             going=describe_going(going) if going else None,
             runs=self._choices(status),
+            second=self._second_part(query, status) if status else NO_HTML,
             parts=_render_parts(status, query, narrow=False) if status else {},
+        )
+
+    def _trouble_of(self, query: Mapping[str, str], status: XrayStatus | None) -> Markup:
+        """Render which of the named runs are gone or can't be X-rayed; nothing if all can be."""
+        named = [query.get("run", ""), query.get("with", "")]
+        gone = list_missing_runs(self._service.lab, named)
+        problems = [*gone, *filter(None, map(self._service.why_not, named))]
+        shown = f"Shown is {title_of(status.run.spec)}." if status else ""
+        return trouble_part(problems, do_next=shown)
+
+    def _second_part(self, query: Mapping[str, str], status: XrayStatus) -> Markup:
+        """Render the choice of the second run, which says so where the first run was chosen again."""
+        return render(
+            "lora_lab/xray/second.html",
+            status=status,
+            runs=self._choices(status),
+            is_same=_names_one_run_twice(query, status),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -102,10 +116,13 @@ class XrayPage:
             query["guess"] = ""  # it belonged to another run
         if status.xray and status.pair_look is None:
             self._service.compare(status, learner=visit.profile.id)
+        second, trouble = self._second_part(query, status), self._trouble_of(query, status)
+        if _names_one_run_twice(query, status):
+            query["with"] = ""
         reply = self._again(query, visit, narrow=narrow)
         if before is not None and (before.run, before.beside) == (status.run, status.beside):
-            return _keep_untouched(reply)
-        return reply
+            reply = _keep_untouched(reply)
+        return {**reply, "parts": {**reply["parts"], "second": second, "trouble": trouble}}
 
     def _again(self, query: Mapping[str, str], visit: Visit, *, narrow: bool) -> Reply:
         status = self._service.read_status(query)
@@ -141,6 +158,10 @@ class XrayPage:
         listed = self._service.runs()
         older = [run for run in named if run not in listed]
         return [(run.run_id, full_name_of(run, run.state())) for run in (*listed, *older)]
+
+
+def _names_one_run_twice(query: Mapping[str, str], status: XrayStatus) -> bool:
+    return query.get("with", "") == status.run.run_id
 
 
 def _keep_untouched(reply: Reply) -> Reply:

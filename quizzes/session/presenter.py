@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from markupsafe import Markup
@@ -33,6 +34,21 @@ SURE: tuple[tuple[Confidence, str], ...] = (("guess", "A guess"), ("think", "I t
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimedOutQuiz:
+    """A quiz whose time ran out before all of its questions were answered."""
+
+    name: str
+    """What it is called in a sentence: an exam, or a challenge."""
+
+    address: str
+    """Where its result is."""
+
+    ended_on: date
+    right: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuizExercise:
     """The quiz exercise (ask, grade, explain) on which the Quiz page and the five-minute review are built."""
 
@@ -58,6 +74,22 @@ class QuizExercise:
             answered=len(position.answered),
             total=position.total,
             has_clock=find_pace(choice) > 0,
+        )
+
+    def find_timed_out(self, visit: Visit) -> TimedOutQuiz | None:
+        """Return the quiz that the learner chose last, if it was begun and its time ran out."""
+        found = self.operations.timed_out(visit.profile.id, now=visit.now)
+        if found is None:
+            return None
+        choice, record, ended_at = found
+        position = self.operations.position(record, now=visit.now)
+        days = self.operations.store.preferences.read(visit.profile.id).days
+        return TimedOutQuiz(
+            name="exam" if choice.mode == "exam" else "challenge",
+            address=address_of(choice),
+            ended_on=days.day(ended_at),
+            right=position.right,
+            total=position.total,
         )
 
     def question(self, visit: Visit, record: QuizRecord, position: Position) -> Fragment:

@@ -136,6 +136,18 @@ def test_the_largest_letters_leave_every_place_in_view(visit: Visit, path: str, 
     assert box["height"] <= (2 if width == 390 else 3) * 51  # rows
 
 
+def test_a_phone_begins_the_labs_inner_pages_where_the_heading_begins(visit: Visit) -> None:
+    for path in ("/lab", "/grid", "/memory", "/claims", "/microscope", "/xray"):
+        page = visit(width=390, height=844).open(path)
+        views = page.locator(".sections .views")
+        expect(views).to_be_visible()
+        heading, row = page.locator("h1").bounding_box(), views.bounding_box()
+        assert heading
+        assert row
+        assert abs(heading["x"] - row["x"]) < 1, path
+        assert heading["y"] < row["y"], path
+
+
 def test_the_whole_menu_is_in_view_on_a_desktop(visit: Visit) -> None:
     visitor = visit()
     for path in ("/", "/learn", "/memory", "/settings", "/cards", "/quiz"):

@@ -52,6 +52,25 @@ def test_the_whole_grid_is_counted_and_its_memory_computed_before_it_starts(ana:
     assert re.search(r"nf4 [\d.]+ MB [\d.]+ MB [\d.]+ MB", cost)
 
 
+def test_every_preset_says_its_time_or_what_will_tell_it(ana: Visitor, context: Context) -> None:
+    chips = re.compile(r'<a class="chip" href="/grid\?preset=([^"]+)".*?<span class="badge">(.*?)</span>')
+    tells = "The first cell in each format gives its time while the grid runs."
+    html = ana.opens("/grid")
+    assert dict(chips.findall(html))["instant"] == "4 cells, no time yet"
+    assert tells in words(html)
+    finished_sweep(context.settings, grid_from(grid_presets()[0].grid.base, {"ranks": "8"}))
+    html = ana.opens("/grid?preset=what-do-bits-cost")
+    said = dict(chips.findall(html))
+    assert re.fullmatch(r"about \d+ (s|min)", said["first"])
+    assert re.fullmatch(r"over \d+ (s|min)", said["what-do-bits-cost"])
+    assert tells in words(html)
+    cost = words(html)
+    assert "not known yet for 12 of the cells: no similar run has finished on this machine in " in cost
+    [formats] = re.findall(r"similar run has finished on this machine in ([\w, -]+)\.", cost)
+    assert set(formats.split(", ")) == {"nf4", "fp4", "int8", "bf16"}
+    assert f"The first cell in each of {formats} gives its estimate while the grid runs" in cost
+
+
 def test_time_comes_from_runs_that_have_finished_here(ana: Visitor, context: Context) -> None:
     finished_sweep(context.settings)
     assert "one cell after the other, by what similar runs took here" in part(ana.sends("change"), "cost")
