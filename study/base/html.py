@@ -9,6 +9,8 @@ from typing import LiteralString
 
 from markupsafe import Markup, escape
 
+from study.base.surrogates import replace_unencodable
+
 NO_HTML = Markup("")
 
 
@@ -25,14 +27,6 @@ def join_html(pieces: Iterable[str]) -> Markup:
 def break_lines(text: str) -> Markup:
     """Escape a text and keep its line breaks."""
     return escape(text).replace("\n", Markup("<br>"))
-
-
-def replace_unencodable(text: str) -> str:
-    """Return a text that can be sent and stored as UTF-8.
-
-    Half a character, a lone surrogate, becomes a question mark: JSON may hold one, UTF-8 can't.
-    """
-    return text.encode("utf-8", "replace").decode()
 
 
 def replace_unencodable_html(html: Markup) -> Markup:

@@ -14,9 +14,10 @@ from markupsafe import Markup
 from starlette.requests import Request
 
 from study.base.errors import LearnerError
-from study.base.html import NO_HTML, replace_unencodable, replace_unencodable_html
+from study.base.html import NO_HTML, replace_unencodable_html
 from study.base.owner_log import note, note_error
 from study.base.settings import APP_NAME
+from study.base.surrogates import replace_unencodable
 from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
 from study.store.database import one_view

@@ -358,8 +358,12 @@ def test_the_time_of_a_grid_is_looked_for_only_while_the_teacher_watches(
         await school.lead(live, "next")
         for _ in range(2):  # whoever comes back has it looked for again
             async with watched_by_teacher(school, live):
-                begun = school.grids.estimated
-                await until(lambda before=begun: school.grids.estimated > before + 1)
+                enough = school.grids.estimated + 2
+
+                def has_looked(enough: int = enough) -> bool:
+                    return school.grids.estimated >= enough
+
+                await until(has_looked)
             await asyncio.sleep(0.3)
             seen = school.grids.estimated
             await asyncio.sleep(0.3)

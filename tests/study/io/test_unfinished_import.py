@@ -23,7 +23,7 @@ from study.io.apply_import import Imports
 from study.io.exchange import File, ImportEntry, ImportGroup, ImportPlan
 from study.io.planning import plan_import
 from study.io.unfinished_import import FileChange, list_changes, note_changes, restore_unfinished
-from study.store import Store
+from study.store import Store, merge
 
 NAME = "decks/mine.imported.json"
 NEW = '{"cards": [{"id": "one"}]}'
@@ -89,7 +89,7 @@ def test_of_two_undos_at_once_the_second_is_told_so(
     imports.apply(ana, plan_of(), file_name="mine.csv", now=now)
     [record] = imports.store.imports.list_undoable(ana)
     is_under_way, may_go_on = threading.Event(), threading.Event()
-    take_back = apply_import.take_back
+    take_back = merge.take_back
 
     def take_back_slowly(*arguments: Any) -> dict[str, int]:
         is_under_way.set()
