@@ -33,7 +33,7 @@ class StartupPage:
         self._doing = "Starting"
         self._done, self._handed_over = threading.Event(), threading.Event()
         self._silent_until: dict[socket.socket, float] = {}
-        """Who was let in and has not asked yet, and how long that is waited for."""
+        """Connections that have asked nothing yet, and until when they may."""
 
         self._thread = threading.Thread(target=self._serve, name="startup page", daemon=True)
 
@@ -57,7 +57,7 @@ class StartupPage:
                 self._take_turn(selector)
             selector.unregister(self._listening)
             self._handed_over.set()
-            while self._silent_until:  # who was let in is answered here, while the app serves others
+            while self._silent_until:  # answered here, while the app serves new connections
                 self._take_turn(selector)
 
     def _take_turn(self, selector: selectors.BaseSelector) -> None:
