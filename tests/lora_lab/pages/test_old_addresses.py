@@ -29,7 +29,8 @@ def ana(context: Context, lab: Lab) -> lab_visits.Visitor:
 
 
 def test_a_run_that_was_deleted_is_said_to_be_gone(ana: lab_visits.Visitor, run: RunFolder) -> None:
-    assert f"The run {GONE} is no longer here. Choose one of “Earlier runs”" in words(ana.opens(f"/lab?run={GONE}"))
+    shown = words(ana.opens(f"/lab?run={GONE}"))
+    assert f"The run {GONE} is no longer here. Choose one of “Earlier runs”" in shown
     assert "is no longer here" not in words(ana.opens(f"/lab?run={run.run_id}"))
     assert "is no longer here" not in words(ana.opens("/lab"))
     long = words(ana.opens(f"/lab?run={'x' * 500}"))
