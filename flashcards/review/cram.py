@@ -40,7 +40,7 @@ def answers_of(run: str, operations: Iterable[CardOperation]) -> list[CramAnswer
     ]
 
 
-def next_in_cram(cards: list[Card], answers: list[CramAnswer], *, first: str | None = None) -> Cram:
+def choose_next_in_cram(cards: list[Card], answers: list[CramAnswer], *, first: str | None = None) -> Cram:
     """Return unasked cards in their order, then unknown ones, oldest miss first, until all are known.
 
     `first` is a card whose answer was just undone.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card, clean_edit
 from flashcards.review.card_status import FLAGS, find_warning
-from flashcards.review.cram import Cram, answers_of, next_in_cram, parse_start
+from flashcards.review.cram import Cram, answers_of, choose_next_in_cram, parse_start
 from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot, read_card_snapshot
 from flashcards.scheduling.backlog import spread_backlog
@@ -235,7 +235,7 @@ class Reviews:
         answers = answers_of(run, self.store.card_operations.live(profile_id, ["cram"], since=begun))
         undone = self.store.card_operations.just_undone(profile_id)
         first = undone.subject if undone else None
-        return next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
+        return choose_next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
 
     def answer_cram(
         self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime

@@ -19,7 +19,7 @@ from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
 from study.content.confusable import load_confusable
 from study.figures.figure import FigureAbout, no_figure
-from study.learner.progress import count_recalled, typical_seconds
+from study.learner.progress import compute_typical_seconds, count_recalled
 from study.ports.context import Context, Visit
 from study.ports.review import Ending, Fragment, Missed, Steps
 from study.ports.today import CardsDue
@@ -149,7 +149,7 @@ class CardExercise:
 
     def seconds_each(self, visit: Visit) -> float:
         durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
-        pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
+        pace = compute_typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
     def _common(self, snapshot: CardSnapshot, card: Card, look: ShownCard) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class CardExercise:
         ]
         return Ending(
             summary=f"{', '.join(part for part in parts if part)}.",
-            missed=missed_cards(snapshot, reviews),
+            missed=list_missed_cards(snapshot, reviews),
             next_due=_next_due(snapshot),
         )
 
@@ -233,7 +233,7 @@ def count_unknown(reviews: Iterable[CardReview]) -> int:
     return sum(review.new and review.rating == FORGOTTEN for review in reviews)
 
 
-def missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
+def list_missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
     """Return each card with a rating of Again among these reviews, in their order, and when it comes back.
 
     A card that was recalled later in the same session counts as missed too.

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lora_lab.charts.run_view import full_name_of, title_of
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import list_missing_runs, run_link, trouble_part
+from lora_lab.pages.shared_parts import list_missing_runs, render_trouble, run_link
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
 from lora_lab.views.run_panel import describe_going
@@ -57,7 +57,7 @@ class XrayPage:
         going = self._service.find_going() if status is None else None
         return render(
             "lora_lab/xray/xray.html",
-            trouble=trouble_part(problems, do_next=shown),
+            trouble=render_trouble(problems, do_next=shown),
             tabs=render_tabs(
                 XRAY,
                 "X-ray",
@@ -177,7 +177,7 @@ def _render_parts(status: XrayStatus, query: Mapping[str, str], *, narrow: bool)
         "place": place_of(module),
         "query": urlencode({"run": status.run.run_id} | place),
         "sides": SIDE_WORDS,
-        "table": told.amplification_table(_list_columns(status)),
+        "table": told.tabulate_amplification(_list_columns(status)),
     }
     return parts | {name: render(f"lora_lab/xray/{name}.html", **values) for name in PARTS[1:]}
 

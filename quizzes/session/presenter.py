@@ -16,7 +16,7 @@ from quizzes.session.session import Position, draw_questions, offer_choices
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, no_figure
-from study.learner.progress import typical_seconds
+from study.learner.progress import compute_typical_seconds
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
 from study.ports.subjects import Subjects
@@ -207,7 +207,7 @@ class QuizExercise:
 
     def seconds_each(self, visit: Visit) -> float:
         history = self.operations.store.quizzes.history(visit.profile.id)
-        return typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
+        return compute_typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
 
     def count_returning(self, visit: Visit) -> int:
         """Count the confident errors that come back today."""

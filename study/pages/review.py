@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
-from study.learner.progress import most_frequent
+from study.learner.progress import find_most_frequent
 from study.ports.context import Context, Visit
 from study.ports.review import CardActivity, ExplainActivity, Fragment, QuizActivity, ReviewActivity, Steps
 from study.store.logs.five_minute_reviews import FiveMinuteReview
@@ -164,7 +164,7 @@ class ReviewPage:
             concept=self.context.concepts.by_id.get(run.concept),
             endings=endings,
             missed=missed,
-            weakest=most_frequent(each.concepts for each in missed),
+            weakest=find_most_frequent(each.concepts for each in missed),
             waiting=self.cards.count_planned(visit, seconds=CARD_SECONDS),
             concepts=self.context.concepts,
             undo=self.cards.find_undoable(visit, since=run.started_at),
