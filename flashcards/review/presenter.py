@@ -169,21 +169,22 @@ class CardExercise:
         fits = max(1, round(seconds / self.seconds_each(visit)))
         return min(self.session(visit, concept).counts.left, fits)
 
-    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
+    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
         """Count the ratings since the review began; it is done early when no card is left."""
-        done = len(self._in_run(visit, run))
+        done = len(self._in_review(visit, review))
         return Steps(
-            done=done, total=run.cards if self.session(visit, run.concept).card else min(done, run.cards)
+            done=done,
+            total=review.cards if self.session(visit, review.concept).card else min(done, review.cards),
         )
 
-    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
+    def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         snapshot = self.snapshot(visit)
-        card = snapshot.session(wanted=CardFilter(concept=run.concept)).card
+        card = snapshot.session(wanted=CardFilter(concept=review.concept)).card
         if card is None:
             raise LearnerError("No card is waiting now.", do_next="Reload the page to go on.")
         return self.front(snapshot, card)
 
-    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
         match event.get("act"):
             case "flip":
                 return self.back(visit, self.snapshot(visit), read_shown(event))
@@ -193,10 +194,10 @@ class CardExercise:
                 self.undo(visit, event)
         return None
 
-    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
-        reviews, snapshot = self._in_run(visit, run), self.snapshot(visit)
+    def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
+        reviews, snapshot = self._in_review(visit, review), self.snapshot(visit)
         remembered, asked = count_recalled(reviews)
-        cards = {review.card_id for review in reviews}
+        cards = {rated.card_id for rated in reviews}
         unknown = count_unknown(reviews)
         parts = [
             f"{len(cards)} {'card' if len(cards) == 1 else 'cards'} rated",
@@ -209,8 +210,8 @@ class CardExercise:
             next_due=_next_due(snapshot),
         )
 
-    def _in_run(self, visit: Visit, run: FiveMinuteReview) -> list[CardReview]:
-        return self.reviews.store.cards.history(visit.profile.id, since=run.started_at)
+    def _in_review(self, visit: Visit, review: FiveMinuteReview) -> list[CardReview]:
+        return self.reviews.store.cards.history(visit.profile.id, since=review.started_at)
 
 
 def card_exercise(

@@ -243,15 +243,15 @@ class QuizExercise:
         ]
         return tuple(question.id for question in ordered[:length])
 
-    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
-        position = self._position(visit, run)
+    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
+        position = self._position(visit, review)
         return Steps(done=len(position.answered), total=position.total)
 
-    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
-        record = self.operations.record(visit.profile.id, run.quiz_session_id)
+    def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
+        record = self.operations.record(visit.profile.id, review.quiz_session_id)
         return self.question(visit, record, self.operations.position(record, now=visit.now))
 
-    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
         """Handle an answer, or go on to the next question."""
         match event.get("act"):
             case "answer":
@@ -260,8 +260,8 @@ class QuizExercise:
                 return self.give_up(visit, event, alone=False)
         return None
 
-    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
-        position = self._position(visit, run)
+    def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
+        position = self._position(visit, review)
         return Ending(
             summary=f"{position.right} of {len(position.answered)} questions right.",
             missed=self.list_missed(visit, position),
@@ -286,8 +286,8 @@ class QuizExercise:
             for question in wrong
         )
 
-    def _position(self, visit: Visit, run: FiveMinuteReview) -> Position:
-        record = self.operations.record(visit.profile.id, run.quiz_session_id)
+    def _position(self, visit: Visit, review: FiveMinuteReview) -> Position:
+        record = self.operations.record(visit.profile.id, review.quiz_session_id)
         return self.operations.position(record, now=visit.now)
 
 
