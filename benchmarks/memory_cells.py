@@ -40,7 +40,7 @@ from lora_lab.spec import (
 )
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
-from lora_lab.worker.model.load import silence_libraries, tiny_tokenizer
+from lora_lab.worker.model.load import build_tiny_tokenizer, silence_libraries
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.group import attach_alone
 from lora_lab.worker.training.loop import StepResult
@@ -180,7 +180,7 @@ def grouped_folder(models_dir: Path) -> str:
     if not (folder / "config.json").exists():
         torch.manual_seed(0)
         LlamaForCausalLM(LlamaConfig(**GROUPED)).to(torch.bfloat16).save_pretrained(folder)
-        tiny_tokenizer().save_pretrained(folder)
+        build_tiny_tokenizer().save_pretrained(folder)
     return str(folder)
 
 

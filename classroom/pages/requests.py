@@ -52,7 +52,7 @@ async def fields_of(request: Request, *, at_most: int = LONGEST_BODY_BYTES) -> l
     return [(clean(name), clean(value)) for name, value in sent]
 
 
-def trouble(error: LearnerError) -> JSONResponse:
+def answer_trouble(error: LearnerError) -> JSONResponse:
     status = HTTPStatus.BAD_REQUEST
     if isinstance(error, NotSavedError):
         status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -72,7 +72,7 @@ def tell_trouble(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitab
         try:
             return await route(*given, **named)
         except LearnerError as error:
-            return trouble(error)
+            return answer_trouble(error)
 
     return told
 

@@ -14,7 +14,7 @@ from classroom.live.live_room import LiveRoom
 from classroom.live.writer import NotSavedError
 from classroom.pages import documents, streams
 from classroom.pages.requests import json_of, port_of, refuse_rate, tell_trouble
-from classroom.views.screens import student_state
+from classroom.views.screens import build_student_state
 from study.base.errors import LearnerError
 from study.store.class_records import ClassStudent
 from study.web.security.middleware import browser_of
@@ -121,7 +121,7 @@ class StudentRoutes:
             raise NotSavedError(do_next=KEPT) from error
         if recorded.outcome == "late":
             told = LATE if recorded.answer is None else LATE_CHANGE
-            told_with = {"outcome": "late", "error": told, "state": student_state(live, student)}
+            told_with = {"outcome": "late", "error": told, "state": build_student_state(live, student)}
             return JSONResponse(told_with, HTTPStatus.CONFLICT)
         return JSONResponse({"outcome": recorded.outcome})
 
@@ -151,7 +151,7 @@ class StudentRoutes:
         return streams.one_state(partial(self._state, live, student.id))
 
     def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:
-        return student_state(live, live.students[student_id])
+        return build_student_state(live, live.students[student_id])
 
     async def _student(
         self, code: str, request: Request, *, newest: bool = False

@@ -57,7 +57,7 @@ class OwnCell:
     curve: Markup
 
 
-def heat_map(live: LiveRoom, grid: CrowdGrid, position: int) -> list[list[MapCell]]:
+def build_heat_map(live: LiveRoom, grid: CrowdGrid, position: int) -> list[list[MapCell]]:
     """The rows of the map; the runs' losses come from the lab, or from the log once the grid has ended."""
     losses, running = _losses(live, position), _running(live, position)
     claimed = live.reservations(position)
@@ -88,7 +88,7 @@ def seed_rows(live: LiveRoom, grid: RunGrid, position: int) -> list[tuple[str, l
     return list_seeds(grid, _losses(live, position), lambda run: _progress([run], running))
 
 
-def own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | None:
+def build_own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | None:
     """A student's own run; None for a student without one."""
     answer = live.answer_of(student_id, 1)
     if answer is None or not answer.claim:

@@ -44,7 +44,7 @@ def own_questions(live: LiveRoom, activity: Activity, student_id: str) -> list[O
 
 
 def count_questions(live: LiveRoom, activity: Activity, *, singles: bool) -> list[QuizQuestion]:
-    """How far the class is with each question; `singles` as in `bars`."""
+    """How far the class is with each question; `singles` as in `count_bars`."""
     given = {number: live.answers(number) for number in activity.rounds}
     at = Counter(
         next((number for number, answers in given.items() if student.id not in answers), None)

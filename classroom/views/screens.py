@@ -52,7 +52,7 @@ KIND_LABELS: Mapping[str, Mapping[str, str]] = {
 TIMED = ("vote", "discuss", "revote", "twin")
 
 
-def student_state(live: LiveRoom, student: ClassStudent) -> State:
+def build_student_state(live: LiveRoom, student: ClassStudent) -> State:
     """What one phone shows. `key` changes when its form must be drawn again."""
     state = live.state
     in_quiz = bool(live.activity and live.activity.questions)
@@ -106,7 +106,7 @@ def _own(
         questions = quiz.own_questions(live, activity, student.id)
         return {"own": questions}, f"/{[each.given and each.given.id for each in questions]}"
     if activity.crowd is not None:
-        cell = crowd.own_cell(live, activity.crowd, student.id)
+        cell = crowd.build_own_cell(live, activity.crowd, student.id)
         free = crowd.free_places(live, activity.crowd, claimed=given.claim if given else None)
         if not shown:
             return {"cell": cell, "free": free}, f"/{cell and cell.label}{sorted(free.items())}"
@@ -135,7 +135,7 @@ def screen_state(live: LiveRoom, *, link: str) -> State:
     return {**_frame(live), **counts, "locked": live.state.locked, "html": html, "say": _said(live)}
 
 
-def teacher_state(live: LiveRoom) -> State:
+def build_teacher_state(live: LiveRoom) -> State:
     """What the teacher sees: the hidden histogram, the advice, every student and the next step."""
     online = live.online()
     answered = quiz.list_students_done(live)
@@ -232,7 +232,9 @@ def _common(
         "task": activity.html_asked if activity else "",
         "crowd": activity.crowd if activity else None,
         "trained": activity.trained if activity else None,
-        "map": crowd.heat_map(live, activity.crowd, state.position) if activity and activity.crowd else None,
+        "map": crowd.build_heat_map(live, activity.crowd, state.position)
+        if activity and activity.crowd
+        else None,
         "seeds": crowd.seed_rows(live, activity.compared, state.position)
         if activity and activity.compared and not student
         else None,
@@ -242,7 +244,9 @@ def _common(
         "figure": _whole_figure(live, settings),
         "asked_about": _asked_about(live),
         "slider": activity.figure.slider if activity and activity.figure else "",
-        "wall": wall.wall_view(live, activity.wanted) if shown and activity and activity.wanted else None,
+        "wall": wall.build_wall_view(live, activity.wanted)
+        if shown and activity and activity.wanted
+        else None,
         "round": state.round,
         "results": results.build_results(live, singles=singles) if shown else {},
         "quiz": quiz.count_questions(live, activity, singles=singles)

@@ -11,7 +11,7 @@ from flashcards.interchange.anki_templates import back_of, fill_template, typed_
 from flashcards.interchange.anki_write import DECK_PREFIX, OUR_TYPES, guid_of
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags
 from study.io.exchange import File, ImportEntry, shorten
-from study.text.html_import import convert_html, images_in
+from study.text.html_import import convert_html, list_images
 
 SOURCE = "imported from Anki"
 SUSPENDED = -1  # the queue number of suspended cards
@@ -133,7 +133,7 @@ def _shorten_note(note: AnkiNote) -> str:
 
 
 def _why_empty(note: AnkiNote) -> str:
-    media = any(images_in(value) for value in note.values)
+    media = any(list_images(value) for value in note.values)
     return "a side has only a picture or a sound, which stay in Anki" if media else "a side is empty"
 
 

@@ -23,7 +23,7 @@ from study.content.user_files import (
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
 from study.io.exchange import File
-from study.text.markup import formula_problems_in
+from study.text.markup import find_formula_problems_in
 
 OPTIONAL = ("why",)
 
@@ -77,7 +77,7 @@ def check_entry(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]
     notes = list(_read_notes([entry], "deck", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]
     shown = [(card.front, card.back, card.why) for note in notes for card in note.cards()]
-    return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(shown))))
+    return entry, "; ".join((*reasons, *dict.fromkeys(find_formula_problems_in(shown))))
 
 
 def _read_file(

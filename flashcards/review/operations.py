@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card, clean_edit
 from flashcards.review.card_status import FLAGS, find_warning
-from flashcards.review.cram import Cram, answers_of, next_in_cram, parse_start
+from flashcards.review.cram import Cram, answers_of, choose_next_in_cram, parse_start
 from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot, read_card_snapshot
 from flashcards.scheduling.backlog import spread_backlog
@@ -216,9 +216,9 @@ class Reviews:
 
     # ---- cramming ----
 
-    def cram(self, profile_id: str, run: str, *, now: datetime, wanted: CardFilter) -> Cram:
+    def cram(self, profile_id: str, cram_id: str, *, now: datetime, wanted: CardFilter) -> Cram:
         """Return the state of a cram: the weakest cards of a filter first, new ones last."""
-        begun = parse_start(run)
+        begun = parse_start(cram_id)
         snapshot = self.snapshot(profile_id, now=now)
         cards = [
             card
@@ -232,17 +232,17 @@ class Reviews:
                 return 2.0  # never seen: after every retrievability
             return compute_retrievability(memory, now=begun, scheduling=snapshot.scheduling)
 
-        answers = answers_of(run, self.store.card_operations.live(profile_id, ["cram"], since=begun))
+        answers = answers_of(cram_id, self.store.card_operations.live(profile_id, ["cram"], since=begun))
         undone = self.store.card_operations.just_undone(profile_id)
         first = undone.subject if undone else None
-        return next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
+        return choose_next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
 
     def answer_cram(
-        self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
+        self, profile_id: str, cram_id: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
     ) -> None:
         """Record an answer of a cram, apart from all ratings."""
         self._known(card_id, profile_id, now)
-        value = {"run": run, "known": known, "duration_ms": to_milliseconds(now - shown_at)}
+        value = {"run": cram_id, "known": known, "duration_ms": to_milliseconds(now - shown_at)}
         self.store.card_operations.append(profile_id, "cram", card_id, value=value, at=now)
 
     # ---- cards requested by a missed question ----

@@ -19,7 +19,7 @@ from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
 from study.content.confusable import load_confusable
 from study.figures.figure import FigureAbout, no_figure
-from study.learner.progress import count_recalled, typical_seconds
+from study.learner.progress import compute_typical_seconds, count_recalled
 from study.ports.context import Context, Visit
 from study.ports.review import Ending, Fragment, Missed, Steps
 from study.ports.today import CardsDue
@@ -149,7 +149,7 @@ class CardExercise:
 
     def seconds_each(self, visit: Visit) -> float:
         durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
-        pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
+        pace = compute_typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
     def _common(self, snapshot: CardSnapshot, card: Card, look: ShownCard) -> dict[str, Any]:
@@ -169,21 +169,22 @@ class CardExercise:
         fits = max(1, round(seconds / self.seconds_each(visit)))
         return min(self.session(visit, concept).counts.left, fits)
 
-    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
+    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
         """Count the ratings since the review began; it is done early when no card is left."""
-        done = len(self._in_run(visit, run))
+        done = len(self._in_review(visit, review))
         return Steps(
-            done=done, total=run.cards if self.session(visit, run.concept).card else min(done, run.cards)
+            done=done,
+            total=review.cards if self.session(visit, review.concept).card else min(done, review.cards),
         )
 
-    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
+    def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         snapshot = self.snapshot(visit)
-        card = snapshot.session(wanted=CardFilter(concept=run.concept)).card
+        card = snapshot.session(wanted=CardFilter(concept=review.concept)).card
         if card is None:
             raise LearnerError("No card is waiting now.", do_next="Reload the page to go on.")
         return self.front(snapshot, card)
 
-    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
         match event.get("act"):
             case "flip":
                 return self.back(visit, self.snapshot(visit), read_shown(event))
@@ -193,10 +194,10 @@ class CardExercise:
                 self.undo(visit, event)
         return None
 
-    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
-        reviews, snapshot = self._in_run(visit, run), self.snapshot(visit)
+    def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
+        reviews, snapshot = self._in_review(visit, review), self.snapshot(visit)
         remembered, asked = count_recalled(reviews)
-        cards = {review.card_id for review in reviews}
+        cards = {rated.card_id for rated in reviews}
         unknown = count_unknown(reviews)
         parts = [
             f"{len(cards)} {'card' if len(cards) == 1 else 'cards'} rated",
@@ -205,12 +206,12 @@ class CardExercise:
         ]
         return Ending(
             summary=f"{', '.join(part for part in parts if part)}.",
-            missed=missed_cards(snapshot, reviews),
+            missed=list_missed_cards(snapshot, reviews),
             next_due=_next_due(snapshot),
         )
 
-    def _in_run(self, visit: Visit, run: FiveMinuteReview) -> list[CardReview]:
-        return self.reviews.store.cards.history(visit.profile.id, since=run.started_at)
+    def _in_review(self, visit: Visit, review: FiveMinuteReview) -> list[CardReview]:
+        return self.reviews.store.cards.history(visit.profile.id, since=review.started_at)
 
 
 def card_exercise(
@@ -233,7 +234,7 @@ def count_unknown(reviews: Iterable[CardReview]) -> int:
     return sum(review.new and review.rating == FORGOTTEN for review in reviews)
 
 
-def missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
+def list_missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
     """Return each card with a rating of Again among these reviews, in their order, and when it comes back.
 
     A card that was recalled later in the same session counts as missed too.

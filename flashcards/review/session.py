@@ -106,7 +106,7 @@ class CardSession:
         return self.done + self.counts.left
 
 
-def next_card(
+def choose_next_card(
     cards: Iterable[Card], log: Log, *, now: datetime, rules: StudyRules, wanted: CardFilter | None = None
 ) -> CardSession:
     """Return the session at this moment.

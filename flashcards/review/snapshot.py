@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card
 from flashcards.review.card_status import STATUS_OPERATIONS, CardStatus, replay_operations
-from flashcards.review.session import CardFilter, CardSession, Log, StudyRules, next_card, select_phase
+from flashcards.review.session import CardFilter, CardSession, Log, StudyRules, choose_next_card, select_phase
 from flashcards.review.session_time import sum_session_seconds
 from flashcards.scheduling.backlog import Backlog, count_fitting
 from flashcards.scheduling.scheduler import Memory, Scheduling
@@ -57,7 +57,7 @@ class CardSnapshot:
 
     def session(self, *, wanted: CardFilter | None = None, extra: RuleOverrides | None = None) -> CardSession:
         rules = self.rules(extra or RuleOverrides())
-        return next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
+        return choose_next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
 
     def memory(self, card_id: str) -> tuple[Memory | None, int]:
         """Return a card's memory state and the id of its last review (0 for a new card)."""

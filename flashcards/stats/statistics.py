@@ -52,11 +52,11 @@ class CardHistory:
         )
 
 
-def reviews_by_day(history: CardHistory) -> dict[date, int]:
+def count_reviews_by_day(history: CardHistory) -> dict[date, int]:
     return dict(Counter(history.day_of(review.reviewed_at) for review in history.reviews))
 
 
-def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
+def sum_minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
     """Return the minutes spent on cards on each of the last days, today last."""
     spent: dict[date, float] = {history.today - timedelta(days=back): 0.0 for back in reversed(range(days))}
     for review in history.reviews:
@@ -88,7 +88,7 @@ def recall_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...
     return dict(sorted(_compute_shares(outcomes).items(), key=lambda entry: entry[1].value))
 
 
-def minutes_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+def sum_minutes_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
     """Return the minutes spent by deck or concept, longest first; a card about two counts half for each."""
     spent: dict[str, float] = defaultdict(float)
     for review in history.reviews:
@@ -98,7 +98,7 @@ def minutes_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ..
     return dict(sorted(spent.items(), key=lambda entry: -entry[1]))
 
 
-def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
+def count_due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
     """Count the cards due on each of the coming days, today first; overdue cards count for today."""
     due = {history.today + timedelta(days=ahead): 0 for ahead in range(days)}
     for moment in history.due_dates.values():

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from lora_lab.charts.grid_maps import MEASURES, heat_map
+from lora_lab.charts.grid_maps import MEASURES, draw_heat_map
 from lora_lab.charts.grid_view import GridPlane, build_namer, view_plane
 from lora_lab.charts.pareto_front import LossAgainstMemory, ParetoPoint, find_front
 from lora_lab.charts.seeds import SeedLine, SeedLines
@@ -27,13 +27,13 @@ def plane_at(settings: Iterable[GridSetting], number: int) -> Plane:
     return found[number] if 0 <= number < len(found) else found[0]
 
 
-def grid_plots(settings: Sequence[GridSetting], plane: Plane) -> Iterator[Plot]:
+def draw_grid_plots(settings: Sequence[GridSetting], plane: Plane) -> Iterator[Plot]:
     """Yield the plots for which enough cells have finished; loss against memory covers all planes."""
     here = [setting for setting in settings if (setting.levels.targets, setting.levels.variant) == plane]
     view = view_plane(here)
     for measure in MEASURES:
         if measure.known(view):
-            yield heat_map(view, measure)
+            yield draw_heat_map(view, measure)
     whole = view_plane(settings)
     if any(_has_both(setting) for setting in whole.settings):
         yield _loss_against_memory(whole)

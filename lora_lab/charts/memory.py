@@ -48,7 +48,7 @@ class Column:
         )
 
 
-def memory_by_rank(
+def plot_memory_by_rank(
     shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[MeasuredPeak]
 ) -> Plot:
     """Plot peak memory for ranks 1 to 256 at the chosen bit width; `measured` runs differ in rank only."""
@@ -66,7 +66,7 @@ def memory_by_rank(
     )
 
 
-def memory_by_bits(
+def plot_memory_by_bits(
     shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[MeasuredPeak]
 ) -> Plot:
     """Plot peak memory for each way to store the weights; `measured` runs differ in bits only."""

@@ -9,7 +9,7 @@ from lora_lab.charts.grid_view import loss_levels, loss_span
 from lora_lab.charts.lines import BLUE
 from study.base.units import GB, MB
 from study.plots.area import Area, Span
-from study.plots.axis import nice_ticks
+from study.plots.axis import choose_ticks
 from study.plots.sheet import (
     EDGE,
     INK,
@@ -104,7 +104,7 @@ class LossAgainstMemory:
     def _memory_scale(self, area: Area) -> None:
         unit, size = ("GB", GB) if area.across[1] >= GB else ("MB", MB)
         about = 3 if area.sheet.narrow else 5
-        ticks = nice_ticks(max(0, area.across[0] / size), area.across[1] / size, about=about)
+        ticks = choose_ticks(max(0, area.across[0] / size), area.across[1] / size, about=about)
         area.draw_labels_below([(tick * size, f"{tick:,.6g}") for tick in ticks], first=())
         middle = (area.left + area.right) / 2
         area.sheet.text(middle, area.bottom + BELOW, f"peak memory, {unit}", align="center", soft=True)

@@ -22,7 +22,7 @@ from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_count, as_percent
 
 
-def memory_record(options: argparse.Namespace) -> dict[str, Any]:
+def build_memory_record(options: argparse.Namespace) -> dict[str, Any]:
     """Build a record of the contract from the flags; fields that are left out get their defaults.
 
     Raises LearnerError on a framework that is not modelled.
@@ -68,7 +68,7 @@ def _assumed_text(record: Mapping[str, Any]) -> str:
     return f"Assumed: {'; '.join(said)}."
 
 
-def memory_text(record: Mapping[str, Any], answer: Mapping[str, Any], bits: Bits) -> str:
+def format_memory(record: Mapping[str, Any], answer: Mapping[str, Any], bits: Bits) -> str:
     """Format what is assumed, the peak and its components for a person."""
     lines = [
         _assumed_text(record),

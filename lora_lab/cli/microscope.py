@@ -24,7 +24,7 @@ from study.base.errors import LearnerError
 from study.base.settings import load_settings
 
 
-def microscope_text(options: argparse.Namespace, say: Write) -> str:
+def format_microscope(options: argparse.Namespace, say: Write) -> str:
     """Run the inspection and format its findings. Raises LearnerError when it fails."""
     settings = load_settings(home=options.data_folder)
     with closing(Lab(settings, LocalEngine(settings, warm=False))) as lab:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from study.base.errors import LearnerError
 from study.base.import_limits import limit_csv_fields
-from study.content.training_pairs import own_pairs
+from study.content.training_pairs import read_own_pairs
 
 MAX_FILE_BYTES = 2_000_000
 MAX_PAIRS = 2_000
@@ -44,7 +44,7 @@ class Dataset:
 @cache
 def own_dataset() -> Dataset:
     """Build the data set of the app's own cards (front and back) and questions with their right answers."""
-    examples = [Example(prompt=prompt, answer=answer) for prompt, answer in own_pairs()]
+    examples = [Example(prompt=prompt, answer=answer) for prompt, answer in read_own_pairs()]
     return split_examples(examples, label="the app's own cards")
 
 

@@ -9,7 +9,7 @@ from lora_lab.claims.accountings import AccountingReading, percent_fits
 from lora_lab.claims.claim import QUANTIZATIONS
 from lora_lab.claims.service import LONGEST_TEXT, CheckedClaim, ClaimService, read_examples
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part
+from lora_lab.pages.shared_parts import render_problem
 from lora_lab.parameters.adapter_config import (
     ADAPTER_VARIANTS,
     BIASES,
@@ -70,7 +70,7 @@ class ClaimsPage:
             if event.get("act") not in FORMS:
                 raise
             return {
-                "parts": NO_PROBLEM | {"verdict": NO_HTML, f"{event['act']}-problem": problem_part(error)}
+                "parts": NO_PROBLEM | {"verdict": NO_HTML, f"{event['act']}-problem": render_problem(error)}
             }
         return {
             "parts": NO_PROBLEM | {"verdict": _render_verdict(checked)},

@@ -19,7 +19,7 @@ from lora_lab.engine.chat import (
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import list_missing_runs, run_link, trouble_part
+from lora_lab.pages.shared_parts import list_missing_runs, render_trouble, run_link
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
@@ -61,7 +61,7 @@ class ComparePage:
             tabs=render_tabs(
                 COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
             ),
-            trouble=trouble_part(list_missing_runs(self._lab, named), do_next=left),
+            trouble=render_trouble(list_missing_runs(self._lab, named), do_next=left),
             rows=self._rows(runs),
             most=comparison.MOST_RUNS,
             parts=self._parts(runs, narrow=False),

@@ -14,7 +14,7 @@ from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
 from lora_lab.grids.results import RETRYABLE, GridCell, group_by_setting
 from lora_lab.lab import Lab
-from lora_lab.pages.shared_parts import machine_part
+from lora_lab.pages.shared_parts import render_machine
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
@@ -79,7 +79,7 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
         one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
         rates=format_list(grid_form.rates_around(grid)),
         command=grid_form.command_of_grid(grid, data_file=dataset.label),
-    ) + machine_part(lab)
+    ) + render_machine(lab)
 
 
 def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
@@ -104,7 +104,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "paused": engine.is_paused,
         "ahead": count_ahead([cell.run_id for cell in cells], waiting, engine.current()) if going else 0,
         "seconds_left": engine.seconds_left(now=now) if going else None,
-        "map": sweep_view.live_map(cells, plane_at(settings, shown.plane)),
+        "map": sweep_view.render_live_map(cells, plane_at(settings, shown.plane)),
         "planes": list_planes(settings),
         "plane": shown.plane,
         "findings": list_findings(settings),

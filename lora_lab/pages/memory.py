@@ -17,10 +17,10 @@ from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS, GpuModel
 from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part, trouble_part
-from lora_lab.papers.published_memory import published_memory
+from lora_lab.pages.shared_parts import render_problem, render_trouble
+from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.runs.measured_cells import measured_cells
+from lora_lab.runs.measured_cells import read_measured_cells
 from lora_lab.settings.urls import LAB, MEMORY, with_origin
 from lora_lab.spec import BITS_LABELS, TINY_MODEL, Bits
 from lora_lab.views import fit, memory_form
@@ -57,7 +57,7 @@ class MemoryPage:
             "lora_lab/memory/memory.html",
             tabs=render_tabs(MEMORY, "Will it fit?", query),
             fields=fields,
-            trouble=trouble_part(
+            trouble=render_trouble(
                 [*problems.values()], do_next="Choose another value; the form has the usual one until then."
             ),
             models=memory_form.model_groups(own),
@@ -68,9 +68,9 @@ class MemoryPage:
             gpus=GPUS.values(),
             found_bytes=found_bytes,
             parts=self._answer_parts(fields),
-            published=published_memory(),
+            published=read_published_memory(),
             measured=[(run, title_of(run.spec)) for run in self._lab.measured()],
-            cells=render("lora_lab/memory/cells.html", found=measured_cells()),
+            cells=render("lora_lab/memory/cells.html", found=read_measured_cells()),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -127,9 +127,9 @@ class MemoryPage:
             ledger = self._ledger_part(fields, verdict, gpu)
         except UnsupportedCase as case:
             error = LearnerError(f"This is not computed: {case}.", do_next="Change the setting.")
-            return _refused(problem_part(error))
+            return _refused(render_problem(error))
         except LearnerError as error:
-            return _refused(problem_part(error))
+            return _refused(render_problem(error))
         said = render(
             "lora_lab/memory/verdict.html",
             verdict=verdict,
@@ -213,7 +213,7 @@ def _mark_fields(problems: Mapping[str, str]) -> dict[str, Markup]:
 def _name_wrong_fields(problems: Iterable[str]) -> Markup:
     named = [f"“{memory_form.JUDGED[name]}”" for name in problems]
     needs = "need corrections" if len(named) > 1 else "needs a correction"
-    return problem_part(
+    return render_problem(
         LearnerError(
             f"{' and '.join(named)} {needs}.", do_next="What is wrong stands beside each marked field."
         )

@@ -26,7 +26,7 @@ from lora_lab.microscope.query import (
     settle_question,
 )
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part, run_link
+from lora_lab.pages.shared_parts import render_problem, run_link
 from lora_lab.predictions.microscope_service import MicroscopePredictions
 from lora_lab.settings.run_form import OTHER
 from lora_lab.settings.urls import LAB, MICROSCOPE, with_origin
@@ -171,7 +171,7 @@ class MicroscopePage:
             found = render("lora_lab/microscope/found.html", parts=self._polled(visit))
             return {"places": places, "look": found}
         except LearnerError as error:
-            return {"look": problem_part(error)}
+            return {"look": render_problem(error)}
 
     def _polled(self, visit: Visit) -> dict[str, Markup]:
         """Render what changes during the measurement, one part per panel."""

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader, parse_config
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part
+from lora_lab.pages.shared_parts import render_problem
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.settings.urls import LAB, MODELS
 from lora_lab.views.tabs import render_tabs
@@ -59,7 +59,7 @@ class ModelsPage:
                 )
             )
         except LearnerError as error:
-            return {"parts": {"add-problem": problem_part(error)}}
+            return {"parts": {"add-problem": render_problem(error)}}
         self._home.save_shape(shape)
         say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."
         return {"html": self._page(frame.query_of(event), added=shape.name), "say": say, "focus": "#added"}

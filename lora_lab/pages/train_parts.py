@@ -11,7 +11,7 @@ from lora_lab.lab import Lab
 from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from lora_lab.memory.preset_size import preset_size_gb
-from lora_lab.pages.shared_parts import machine_part
+from lora_lab.pages.shared_parts import render_machine
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview, build_preview, training_seconds
 from lora_lab.settings.run_form import Preset, address_of, command_of, read_presets
@@ -55,7 +55,7 @@ class SettingParts:
             return replace_cost(render("lora_lab/shared/reading.html", model=spec.model))
         values = {"guess": self._predictions.kept(kept) if kept else None, **self._list_values(found)}
         return {
-            "cost": render("lora_lab/lab/cost.html", **values) + machine_part(self._lab),
+            "cost": render("lora_lab/lab/cost.html", **values) + render_machine(self._lab),
             "notes": render("lora_lab/lab/cost_notes.html", **values),
             "counted": render("lora_lab/lab/cost_counted.html", **values),
         }

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lora_lab.charts.run_view import full_name_of, title_of
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import list_missing_runs, run_link, trouble_part
+from lora_lab.pages.shared_parts import list_missing_runs, render_trouble, run_link
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
 from lora_lab.views.run_panel import describe_going
@@ -73,7 +73,7 @@ class XrayPage:
         gone = list_missing_runs(self._service.lab, named)
         problems = [*gone, *filter(None, map(self._service.why_not, named))]
         shown = f"Shown is {title_of(status.run.spec)}." if status else ""
-        return trouble_part(problems, do_next=shown)
+        return render_trouble(problems, do_next=shown)
 
     def _second_part(self, query: Mapping[str, str], status: XrayStatus) -> Markup:
         """Render the choice of the second run, which says so where the first run was chosen again."""
@@ -198,7 +198,7 @@ def _render_parts(status: XrayStatus, query: Mapping[str, str], *, narrow: bool)
         "place": place_of(module),
         "query": urlencode({"run": status.run.run_id} | place),
         "sides": SIDE_WORDS,
-        "table": told.amplification_table(_list_columns(status)),
+        "table": told.tabulate_amplification(_list_columns(status)),
     }
     return parts | {name: render(f"lora_lab/xray/{name}.html", **values) for name in PARTS[1:]}
 

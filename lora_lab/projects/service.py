@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from urllib.parse import urlencode
 
-from lora_lab.charts.live_chart import Series, line_chart
+from lora_lab.charts.live_chart import Series, draw_line_chart
 from lora_lab.charts.run_view import list_points
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.results import GridCell
@@ -224,7 +224,7 @@ def draw_loss_curves(lab: Lab, cells: Sequence[GridCell]) -> ComparisonChart | N
         return None
     title = _write_title(drawn)
     steps = max(2, *(cell.spec.steps for cell in begun))
-    svg = line_chart(
+    svg = draw_line_chart(
         drawn, title=title, x_label="step", y_label="training loss, one line per learning rate",
         window=(1, steps), y_format="{:.2f}".format,
     )  # fmt: skip

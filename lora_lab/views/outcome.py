@@ -124,7 +124,7 @@ def _words(text: str) -> frozenset[str]:
 # ---- the next experiment
 
 
-def next_experiment(
+def suggest_experiment(
     spec: RunSpec, state: RunState, run_id: str, tried: Collection[RunSpec]
 ) -> Experiment | None:
     """Choose the first comparison that has not been run yet: one setting changed, all else equal.

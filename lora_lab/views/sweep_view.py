@@ -136,7 +136,7 @@ class RankTable(Generic[T]):
     rows: tuple[tuple[str, tuple[T, ...]], ...]
 
 
-def live_map(cells: Sequence[GridCell], plane: Plane) -> RankTable[MapTile]:
+def render_live_map(cells: Sequence[GridCell], plane: Plane) -> RankTable[MapTile]:
     """Build the map of held-out losses as they arrive, of one target set and variant."""
     here = [cell for cell in cells if (cell.spec.targets, cell.spec.variant) == plane]
     best = {

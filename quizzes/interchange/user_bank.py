@@ -23,7 +23,7 @@ from study.content.user_files import (
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
 from study.io.exchange import File
-from study.text.markup import formula_problems_in
+from study.text.markup import find_formula_problems_in
 
 OPTIONAL = ("keep", "feedback", "hint")
 
@@ -78,7 +78,7 @@ def check_entry(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEnt
         return entry, "; ".join(lengths)
     questions = list(_read_questions([entry], "topic", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]
-    return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(questions))))
+    return entry, "; ".join((*reasons, *dict.fromkeys(find_formula_problems_in(questions))))
 
 
 def _list_texts(value: object, name: str = "text") -> Iterator[tuple[str, str]]:

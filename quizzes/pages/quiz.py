@@ -13,12 +13,12 @@ from quizzes.session.modes import EXAM_PACES, MODES, RULES, Mode
 from quizzes.session.operations import new_seed
 from quizzes.session.presenter import QuizExercise
 from quizzes.session.quiz_options import QuizChoice, address_of, choice_of, ends_at, rules_of
-from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, by_concept
+from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, group_by_concept
 from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
 from study.base.import_limits import ID_CHARACTERS
 from study.content.yaml_reader import LEVELS
-from study.learner.progress import most_frequent
+from study.learner.progress import find_most_frequent
 from study.ports.context import Context, Visit
 from study.ports.review import Fragment
 from study.store.json_columns import LONGEST_QUIZ, SLOWEST_PACE
@@ -207,10 +207,10 @@ class QuizPage:
             time_over=limit is not None and visit.now >= limit and len(answered) < position.total,
             not_reached=position.total - len(answered),
             badge=operations.has_badge(record, now=visit.now),
-            scores=by_concept(bank, answered.values()),
+            scores=group_by_concept(bank, answered.values()),
             missed=missed,
             comes_back={e.question_id: f"{e.due_on:%A}" for e in operations.list_returning(visit.profile.id)},
-            weakest=most_frequent(question.concepts for question in missed),
+            weakest=find_most_frequent(question.concepts for question in missed),
             explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
             address=address_of(choice),

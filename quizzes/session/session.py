@@ -102,7 +102,7 @@ def find_position(
     )
 
 
-def by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
+def group_by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
     """Return the score of each concept that was asked about, weakest first."""
     results: dict[str, list[bool]] = {}
     for answer in answers:

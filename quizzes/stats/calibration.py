@@ -41,7 +41,7 @@ def compute_brier(said: Sequence[RatedAnswer]) -> float:
     return fmean((STANDS_FOR[each.confidence] - each.correct) ** 2 for each in said)
 
 
-def calibration_figures(said: Sequence[RatedAnswer], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
+def plot_calibration(said: Sequence[RatedAnswer], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
     """Yield calibration from `CHARTS_FROM` answers on, and the Brier score over time from two weeks on."""
     if len(said) < CHARTS_FROM:
         return

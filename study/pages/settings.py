@@ -20,7 +20,7 @@ from study.store.logs.preferences import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.text.templates import render
 from study.web import form_event, frame
-from study.web.device_routes import LINK_MINUTES, Devices, qr_code
+from study.web.device_routes import LINK_MINUTES, Devices, draw_qr_code
 from study.web.frame import Reply
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
@@ -69,7 +69,7 @@ class SettingsPage:
             case "add-device" if self.devices:
                 link = self.devices.link(visit.profile.id, *_host_of(request), now=visit.now)
                 shown = render(
-                    "study/settings/device_link.html", link=link, qr=qr_code(link), minutes=LINK_MINUTES
+                    "study/settings/device_link.html", link=link, qr=draw_qr_code(link), minutes=LINK_MINUTES
                 )
                 return {"parts": {"device": shown}, "say": "The link is there.", "focus": "#device-link"}
             case "remove-device" if self.devices:

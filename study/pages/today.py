@@ -103,7 +103,7 @@ def _format_greeting(visit: Visit) -> str:
 def _format_streak(visit: Visit, moments: Sequence[datetime]) -> str:
     """Say how many study days in a row were used; a single one only if it is the very first."""
     today = visit.days.day(visit.now)
-    streak = progress.streak_days(moments, today=today, days=visit.days)
+    streak = progress.count_streak_days(moments, today=today, days=visit.days)
     if streak > 1:
         return f"{streak} days in a row"
     return "First day" if moments and all(visit.days.day(moment) == today for moment in moments) else ""

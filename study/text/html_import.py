@@ -67,7 +67,7 @@ def normalize_html(text: str) -> str:
     return to_html(convert_html(to_html(text)))
 
 
-def images_in(html: str) -> list[str]:
+def list_images(html: str) -> list[str]:
     """The files that some HTML shows or plays."""
     return re.findall(r"<img[^>]*\bsrc=[\"']?([^\"'>]+)", html, re.IGNORECASE) + re.findall(
         r"\[sound:([^\]]+)\]", html

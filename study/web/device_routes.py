@@ -41,7 +41,7 @@ def link_expired() -> LearnerError:
     )
 
 
-def qr_code(link: str) -> Markup:
+def draw_qr_code(link: str) -> Markup:
     """A link as an SVG image; screen readers get the link as text beside it."""
     made = io.BytesIO()
     segno.make(link, error="m").save(

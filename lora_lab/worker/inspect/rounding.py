@@ -98,7 +98,7 @@ def absmax_of(blocks: Tensor) -> Tensor:
     return blocks.abs().amax(dim=1)
 
 
-def double_quantized(weight: Tensor, block: int) -> tuple[Tensor, Tensor]:
+def quantize_twice(weight: Tensor, block: int) -> tuple[Tensor, Tensor]:
     """Return block constants (blocks,) in 32 bits, and their values (blocks,) after their own quantization.
 
     As in the library: minus their mean, 8-bit codes, an fp32 constant per 256.

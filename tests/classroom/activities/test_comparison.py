@@ -14,7 +14,7 @@ from classroom.activities.crowd_grid import RunGrid
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan, Plans
 from classroom.reports.report import report
-from classroom.views.screens import screen_state, student_state, teacher_state
+from classroom.views.screens import build_student_state, build_teacher_state, screen_state
 from flashcards.interchange.anki_file import read_anki
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
@@ -92,7 +92,7 @@ def test_a_class_votes_and_the_runs_decide(context: Context) -> None:
             assert (await ana.answer(0, 1, option="1")).json()["outcome"] == "stored"
             assert (await ben.answer(0, 1, option="0")).json()["outcome"] == "stored"
             assert (await ben.answer(0, 1, option="7")).status_code == 400
-            assert "6 runs, about" in teacher_state(live)["html"]
+            assert "6 runs, about" in build_teacher_state(live)["html"]
             await school.lead(live, "next")
             for html in (screen_state(live, link="x")["html"], (await ana.state())["html"]):
                 assert "50 %" in html
@@ -127,9 +127,11 @@ def test_a_class_votes_and_the_runs_decide(context: Context) -> None:
             [note] = read_anki(File(name="cards.apkg", content=answer.content)).notes
             assert note.values[:2] == ("Which ends lower?", "r=64")
             assert FINDING in note.values[2]
-        drawn = student_state(live, live.present[0])["key"]
+        drawn = build_student_state(live, live.present[0])["key"]
         live.state = replace(live.state, grids={})
-        assert student_state(live, live.present[0])["key"] != drawn  # a phone draws the result when it comes
+        assert (
+            build_student_state(live, live.present[0])["key"] != drawn
+        )  # a phone draws the result when it comes
         async with school.teacher() as teacher:
             page = (await teacher.get(f"/class/{live.room.code}/report")).text
         assert "Held-out loss in nats, seed down, rank across." in page
@@ -169,7 +171,7 @@ def test_what_the_seeds_leave_open_is_an_answer_and_a_failure_is_none(
             assert ("✓ Right: your answer" in (await ana.state())["html"]) == bool(right)
             assert "✗" not in (await ana.state())["html"]
         assert ("✓" in screen_state(live, link="x")["html"]) == bool(right)
-        assert error in teacher_state(live)["html"]
+        assert error in build_teacher_state(live)["html"]
 
     played(play)
 

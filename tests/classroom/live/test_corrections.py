@@ -8,7 +8,7 @@ import pytest
 
 from classroom.live import live_room
 from classroom.live.live_room import LiveRoom
-from classroom.views.screens import screen_state, teacher_state
+from classroom.views.screens import build_teacher_state, screen_state
 from study.ports.context import Context
 from tests.classroom.builders import GRID, PREDICT, QUESTION, WALL, plan_of
 from tests.classroom.rooms import Phone, School, Streaming, phone, played
@@ -39,7 +39,7 @@ def test_the_last_answer_of_a_round_counts_once(school: School, context: Context
             assert live.revision > before
             assert (await ana.state())["key"] != shown["key"]
             assert votes(live) == ["right", "right"]
-            assert teacher_state(live)["answered"] == 2
+            assert build_teacher_state(live)["answered"] == 2
             again = await school.new_hub(context).find(live.room.code)
             assert (votes(again), again.revision) == (["right", "right"], live.revision)
 
@@ -107,7 +107,7 @@ def test_who_is_away_is_not_in_the_room(school: School, monkeypatch: pytest.Monk
             await ana.answer(0, 1, option="right")
             async with Streaming(school.site, f"/class/{live.room.code}/events", "ben") as stream:
                 await stream.next()
-                counts = teacher_state(live)
+                counts = build_teacher_state(live)
                 assert (counts["in_room"], counts["away"]) == (1, 2)
                 assert "1 of 2 answered" in counts["html"]  # ben, and ana who has answered and left
                 await ana.state()  # a phone that asks now and then is here

@@ -17,7 +17,7 @@ from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
 from classroom.reports.report import report
 from classroom.views.crowd import draw_curve
-from classroom.views.screens import screen_state, student_state, teacher_state
+from classroom.views.screens import build_student_state, build_teacher_state, screen_state
 from lora_lab.lab import Lab
 from lora_lab.settings.run_form import spec_of_address
 from lora_lab.views.class_grids import LabClassGrids
@@ -100,7 +100,7 @@ def test_who_claims_first_is_trained_first_and_the_map_fills(context: Context) -
             await ana.answer(0, 1, cell="1/1", number="5")
             await ben.answer(0, 1, cell="0/1", number="4")
             await until(lambda: live.grid_seconds)
-            assert "8 runs, about" in teacher_state(live)["html"]
+            assert "8 runs, about" in build_teacher_state(live)["html"]
             await school.lead(live, "next")
             assert school.grids.started == [((1, 1, 0), (0, 1, 0))]
             await school.lead(live, "back")
@@ -118,7 +118,7 @@ def test_who_claims_first_is_trained_first_and_the_map_fills(context: Context) -
             assert "5.125 (1 of 2)</span>" in shown
             assert "step 2 of 20</span>" in shown
             assert "Lighter is lower" in shown
-            own = student_state(live, live.students[live.reservations()["1/1/0"]])["html"]
+            own = build_student_state(live, live.students[live.reservations()["1/1/0"]])["html"]
             assert "<svg" in own
             assert "Measured:" in own
             assert "within 10 %" in own
@@ -240,7 +240,7 @@ def test_a_grid_that_failed_says_why_and_can_be_started_again(context: Context) 
         await school.lead(live, "next")
         while not live.state.grids:
             await asyncio.sleep(0.05)
-        assert "Set the length to 36." in teacher_state(live)["html"]
+        assert "Set the length to 36." in build_teacher_state(live)["html"]
         await school.lead(live, "go", position=0, phase="run")
         assert len(school.grids.started) == 2
         assert live.state.runs == {0: "sweep-2"}
@@ -292,7 +292,7 @@ def test_a_real_grid_of_the_tiny_model_fills_the_map(context: Context, lab: Lab)
         assert set(result.losses) == {"0/0/0", "0/1/0", "1/0/0", "1/1/0"}
         assert result.findings == ()  # one seed supports nothing
         assert "These seeds don't show whether" in screen_state(live, link="x")["html"]
-        assert f"{result.losses['1/1/0']:.3f}" in student_state(live, student)["html"]
+        assert f"{result.losses['1/1/0']:.3f}" in build_student_state(live, student)["html"]
 
     asyncio.run(asyncio.wait_for(play(), 240))
     assert grids.seconds(SETTING, axes) is not None  # now such runs have finished here
@@ -336,12 +336,12 @@ def test_the_time_of_a_grid_shows_once_a_run_tells_it(
     async def play() -> None:
         live = await school.start(GRID_PLAN)
         await school.lead(live, "next")
-        shown = teacher_state(live)["html"]
+        shown = build_teacher_state(live)["html"]
         assert "How long it takes is not known" in shown
         assert 'href="/lab?model=tiny"' in shown
         async with watched_by_teacher(school, live):
             school.grids.takes_seconds = 90.0  # the teacher has trained one cell in the lab
-            await until(lambda: "8 runs, about" in teacher_state(live)["html"])
+            await until(lambda: "8 runs, about" in build_teacher_state(live)["html"])
 
     played(play)
 

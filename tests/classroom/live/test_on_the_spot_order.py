@@ -7,7 +7,7 @@ from classroom.activities.room import LOBBY
 from classroom.live.live_room import LiveRoom
 from classroom.reports.answer_tables import answer_table, grade_table
 from classroom.reports.report import report
-from classroom.views.screens import teacher_state
+from classroom.views.screens import build_teacher_state
 from study.ports.context import Context
 from tests.classroom.builders import PLAN
 from tests.classroom.rooms import School, phone, played, record_of
@@ -66,9 +66,9 @@ def test_it_can_be_taken_out_while_nobody_has_answered(context: Context) -> None
         live = await school.start()
         await school.lead(live, "go", position=0, phase="advice")
         await ask(school, live, "next")
-        assert "Take it out" in teacher_state(live)["html"]
+        assert "Take it out" in build_teacher_state(live)["html"]
         assert (await school.lead(live, "withdraw", position=FIRST)).status_code == 200
-        assert "Well then?" not in teacher_state(live)["html"]
+        assert "Well then?" not in build_teacher_state(live)["html"]
         await ask(school, live, "now")
         assert (await school.lead(live, "withdraw", position=SECOND)).status_code == 200
         assert at(live) == (0, "advice")  # where the class was before
@@ -82,7 +82,7 @@ def test_it_can_be_taken_out_while_nobody_has_answered(context: Context) -> None
             await ana.answer(THIRD, 1, option="1")
         refused = await school.lead(live, "withdraw", position=THIRD)
         assert (refused.status_code, "stays" in refused.text) == (400, True)
-        assert "Take it out" not in teacher_state(live)["html"]
+        assert "Take it out" not in build_teacher_state(live)["html"]
         for wrong in (0, -1, 99, "x", None):
             assert (await school.lead(live, "withdraw", position=wrong)).status_code == 400
         async with school.teacher() as teacher:
@@ -106,7 +106,7 @@ def test_the_report_counts_activities_as_the_plan_does(context: Context) -> None
             await ana.answer(0, 1, option="right", confidence="sure")
             await ask(school, live, "now")
             await ana.answer(FIRST, 1, option="1")
-            plan = teacher_state(live)["html"].partition('<ol class="plan">')[2].partition("</ol>")[0]
+            plan = build_teacher_state(live)["html"].partition('<ol class="plan">')[2].partition("</ol>")[0]
             titles = re.findall(r"<li><strong>(.+?)</strong>", plan)
             assert titles[1] == "Well then?"
             page = (await teacher.get(f"/class/{code}/report")).text
@@ -132,7 +132,7 @@ def test_next_stands_in_its_place_at_the_end_of_the_plan(context: Context) -> No
     async def play() -> None:
         live = await school.start()
         await school.lead(live, "go", position=len(PLAN) - 1, phase="show")
-        html = teacher_state(live)["html"]
+        html = build_teacher_state(live)["html"]
         assert html.index('data-do="back"') < html.index("disabled>This is the end of the plan</button>")
 
     played(play)
@@ -144,13 +144,13 @@ def test_the_teachers_page_says_that_the_projector_is_blank(context: Context) ->
     async def play() -> None:
         live = await school.start()
         await school.lead(live, "blank")
-        assert "The projector is blank." in teacher_state(live)["html"]
+        assert "The projector is blank." in build_teacher_state(live)["html"]
         await school.lead(live, "unblank")
-        assert "The projector is blank." not in teacher_state(live)["html"]
+        assert "The projector is blank." not in build_teacher_state(live)["html"]
         await school.lead(live, "blank")
         async with school.teacher() as teacher:  # a screen that is opened anew shows the class
             await teacher.get(f"/class/{live.room.code}/screen")
-        assert "The projector is blank." not in teacher_state(live)["html"]
+        assert "The projector is blank." not in build_teacher_state(live)["html"]
 
     played(play)
 
@@ -161,9 +161,9 @@ def test_the_teacher_sees_the_reasons_of_all_options_with_the_answer(context: Co
     async def play() -> None:
         live = await school.start()
         await school.lead(live, "go", position=0, phase="vote")
-        assert "That is a slip." not in teacher_state(live)["html"]
+        assert "That is a slip." not in build_teacher_state(live)["html"]
         await school.lead(live, "go", position=0, phase="reveal")
-        html = teacher_state(live)["html"]
+        html = build_teacher_state(live)["html"]
         for text in ("a slip:", "That is a slip.", "another slip:", "No.", "Yes.", "Keep this."):
             assert text in html
 

@@ -15,7 +15,7 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plans
 from classroom.reports.report import report
-from classroom.views.screens import screen_state, student_state
+from classroom.views.screens import build_student_state, screen_state
 from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
@@ -75,7 +75,7 @@ def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Co
     shown = screen_state(live, link="x")["html"]
     assert 'class="truth"' in shown
     assert f"{measured:.4g} %" in shown
-    assert f"{measured:.4g} %" in student_state(live, next(iter(live.students.values())))["html"]
+    assert f"{measured:.4g} %" in build_student_state(live, next(iter(live.students.values())))["html"]
 
 
 def test_each_quantity_is_read_from_the_run(lab: Lab) -> None:

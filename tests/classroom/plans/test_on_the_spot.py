@@ -6,7 +6,7 @@ import pytest
 
 from classroom.activities.room import LOBBY
 from classroom.plans.on_the_spot import entry_of, read_activity
-from classroom.views.screens import screen_state, teacher_state
+from classroom.views.screens import build_teacher_state, screen_state
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.classroom.builders import PLAN
@@ -88,7 +88,7 @@ def test_the_class_goes_to_it_at_once_and_next_leads_on_in_the_plan(context: Con
         await school.lead(live, "next")
         assert live.state.position == 2
         await school.lead(live, "go", position=len(PLAN) - 1, phase="show")
-        assert 'data-do="next"' not in teacher_state(live)["html"]  # what was typed comes after no plan
+        assert 'data-do="next"' not in build_teacher_state(live)["html"]  # what was typed comes after no plan
         await school.lead(live, "end")
         assert (await ask(code, QUESTION)).status_code == 400
         assert live.state.position != LOBBY

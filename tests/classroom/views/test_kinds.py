@@ -16,7 +16,7 @@ from classroom.reports.answer_tables import answer_table, grade_table
 from classroom.reports.report import report
 from classroom.simulation.student import answer_to
 from classroom.views.results import OPEN_KINDS
-from classroom.views.screens import screen_state, teacher_state
+from classroom.views.screens import build_teacher_state, screen_state
 from quizzes.bank.bank import Bank, load_bank
 from quizzes.kinds import KINDS, QuestionKind
 from quizzes.kinds.question import Question
@@ -231,9 +231,9 @@ def test_the_teachers_page_folds_an_open_questions_answers_until_the_reveal(
         await school.lead(live, "next")
         async with phone(school, live, "one") as one:
             assert (await one.answer(0, 1, **answers_to(asked, right=True))).status_code == 200
-        before = teacher_state(live)["html"]
+        before = build_teacher_state(live)["html"]
         await school.lead(live, "go", position=0, phase="reveal")
-        return before, teacher_state(live)["html"]
+        return before, build_teacher_state(live)["html"]
 
     before, after = played(play)
     seen, folded, _ = re.split(r"(<details data-keep=\"right-.*?</details>)", before, flags=re.DOTALL)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from classroom.activities.activity import ShownFigure
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
-from classroom.views.screens import screen_state, teacher_state
+from classroom.views.screens import build_teacher_state, screen_state
 from study.ports.context import Context
 from tests.classroom.builders import FIGURE, TALK
 from tests.classroom.rooms import School, phone, played
@@ -27,7 +27,7 @@ def test_every_screen_follows_the_teachers_figure(context: Context) -> None:
             assert (await ana.state())["figure"] == {"rank": "32"}
             assert "At rank 32." in (await ana.state())["html"]
             assert "At rank 32." in screen_state(live, link="x")["html"]
-            assert "At rank 32." in teacher_state(live)["figure"]["html"]
+            assert "At rank 32." in build_teacher_state(live)["figure"]["html"]
             refused = await school.lead(live, "figure", settings={"rank": "65"})
             assert (refused.status_code, "65" in refused.text) == (400, True)
             path = f"/class/{live.room.code}/figure"

@@ -5,7 +5,7 @@ import json
 import re
 
 from classroom.reports.take_home import take_home
-from classroom.views.screens import screen_state, student_state, teacher_state
+from classroom.views.screens import build_student_state, build_teacher_state, screen_state
 from tests.classroom.rooms import School, phone, played
 
 
@@ -30,7 +30,7 @@ def test_a_poll_promises_votes_and_no_answer(school: School) -> None:
     async def play() -> None:
         live = await school.start()
         await school.lead(live, "go", position=1, phase="vote")
-        assert "Next: The votes" in teacher_state(live)["html"]
+        assert "Next: The votes" in build_teacher_state(live)["html"]
         await school.lead(live, "next")
         assert "A poll · The votes" in screen_state(live, link="x")["html"]
 
@@ -41,17 +41,17 @@ def test_a_value_that_is_known_beforehand_is_folded_away_while_the_class_guesses
     async def play() -> None:
         live = await school.start()
         await school.lead(live, "go", position=2, phase="vote")
-        assert "No guesses yet." in teacher_state(live)["html"]
+        assert "No guesses yet." in build_teacher_state(live)["html"]
         async with phone(school, live, "ana") as ana:
             await ana.answer(2, 1, number="44")
-        html = teacher_state(live)["html"]
+        html = build_teacher_state(live)["html"]
         folded = "<summary>Show the right answer</summary>"
         assert re.findall(r"<details [^>]*>(.*?)</details>", html)[0].startswith(folded)
         assert "40 MB" not in html.partition(folded)[0]
         assert "44" in html.partition(folded)[0]
         assert 'class="truth"' not in html  # the line in the histogram
         await school.lead(live, "next")
-        html = teacher_state(live)["html"]
+        html = build_teacher_state(live)["html"]
         assert folded not in html
         assert "The value: <strong" in html
         assert 'class="truth"' in html
@@ -67,11 +67,11 @@ def test_a_question_that_names_its_activity_is_shown_once(school: School) -> Non
         live = await school.start()
         async with school.teacher() as teacher, phone(school, live, "ana") as ana:
             await teacher.post(f"/class/{live.room.code}/ask", json=form | {"when": "next"})
-            assert f"Next: {ask} · vote" in teacher_state(live)["html"]
+            assert f"Next: {ask} · vote" in build_teacher_state(live)["html"]
             await school.lead(live, "next")
             for phase in ("vote", "reveal"):
                 await school.lead(live, "go", position=live.state.position, phase=phase)
-                lead, screen = teacher_state(live)["html"], screen_state(live, link="x")["html"]
+                lead, screen = build_teacher_state(live)["html"], screen_state(live, link="x")["html"]
                 student = (await ana.state())["html"]
                 shown = (lead.partition("<summary>The plan")[0], screen, student)
                 assert [html.count(ask) for html in shown] == [1, 1, 1]
@@ -99,7 +99,7 @@ def test_an_ended_class_is_opened_again_by_that_button_only(school: School) -> N
         live = await school.start()
         await school.lead(live, "next")
         await school.lead(live, "end")
-        shown = teacher_state(live)["html"]
+        shown = build_teacher_state(live)["html"]
         assert re.findall('data-do="(next|back|end|lock|unlock|reopen)"', shown) == ["reopen"]
         assert 'data-do="reopen" data-ask="Open the class again for everyone?"' in shown
         refused = await school.lead(live, "back")  # a clicker, pressed once more
@@ -134,9 +134,9 @@ def test_a_run_shows_what_it_has_come_to_and_why_it_ends_there(school: School) -
         school.runs.value = 15.0
         while not live.state.measured:
             await asyncio.sleep(0.02)
-        shown, phone_shows = screen_state(live, link="x")["html"], student_state(live, student)["html"]
+        shown, phone_shows = screen_state(live, link="x")["html"], build_student_state(live, student)["html"]
         assert "so-far" not in shown
-        for html in (shown, phone_shows, teacher_state(live)["html"]):
+        for html in (shown, phone_shows, build_teacher_state(live)["html"]):
             assert "A and B are small." in html
             assert "(Counting)" in html
         [card] = [
@@ -155,13 +155,13 @@ def test_the_teacher_draws_another_name_for_a_student(school: School) -> None:
         async with phone(school, live, "ana") as ana:
             before = (await ana.state())["name"]
             student = next(iter(live.students))
-            assert f'data-do="rename" data-student="{student}"' in teacher_state(live)["html"]
+            assert f'data-do="rename" data-student="{student}"' in build_teacher_state(live)["html"]
             assert (await school.lead(live, "rename", student=student)).status_code == 200
             assert (await ana.state())["name"] not in (before, "")
             refused = await school.lead(live, "rename", student="nobody")
             assert "not in this class" in refused.json()["error"]
             await school.hub.forget_names(live)
-            assert 'data-do="rename"' not in teacher_state(live)["html"]
+            assert 'data-do="rename"' not in build_teacher_state(live)["html"]
 
     played(play)
 
@@ -177,13 +177,13 @@ def test_the_teacher_reads_who_was_close_and_the_projector_names_nobody(school: 
             await school.lead(live, "go", position=2, phase="vote")
             for each, guess in ((ana, "43"), (ben, "99"), (cyd, "41")):
                 await each.answer(2, 1, number=guess)
-            assert "Guesses within" not in teacher_state(live)["html"]
+            assert "Guesses within" not in build_teacher_state(live)["html"]
             await school.lead(live, "next")
             names = [student.name for student in live.students.values()]
-            told = teacher_state(live)["html"]  # the closest first
+            told = build_teacher_state(live)["html"]  # the closest first
             assert f"Guesses within 10 % of it (2)</summary><p>{names[2]}, {names[0]}</p>" in told
             assert not any(name in screen_state(live, link="x")["html"] for name in names)
             await school.lead(live, "hide-names")
-            assert "<p>Student 3, Student 1</p>" in teacher_state(live)["html"]
+            assert "<p>Student 3, Student 1</p>" in build_teacher_state(live)["html"]
 
     played(play)

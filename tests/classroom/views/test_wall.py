@@ -9,7 +9,7 @@ import pytest
 
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
-from classroom.views.screens import screen_state, student_state, teacher_state
+from classroom.views.screens import build_student_state, build_teacher_state, screen_state
 from study.ports.context import Context
 from study.store.class_transaction import ClassTransaction
 from tests.classroom.builders import TALK, TEXT, WALL, Grader
@@ -83,7 +83,7 @@ def test_the_teacher_overrules_a_verdict(context: Context) -> None:
             order = {"answer": said, "concept": "frozen", "verdict": "covered"}
             assert (await school.lead(live, "overrule", **order)).status_code == 200
             assert "<strong>1</strong> covered" in html(screen_state(live, link="x"))
-            assert "Frozen base: covered (by you)" in html(teacher_state(live))
+            assert "Frozen base: covered (by you)" in html(build_teacher_state(live))
             assert "covered" in html(await ana.state())
             for wrong in ({"verdict": "splendid"}, {"concept": "else"}, {"answer": "else"}):
                 assert (await school.lead(live, "overrule", **order | wrong)).status_code == 400
@@ -105,7 +105,7 @@ def test_what_a_restart_left_ungraded_is_graded_when_the_class_is_opened_again(c
         async with phone(school, live, "a") as ana:
             await write(live, ana, "frozen")
         assert school.grader.read == []
-        assert "not judged" in html(teacher_state(live))
+        assert "not judged" in html(build_teacher_state(live))
         school.grader.is_on = True
         again = await school.new_hub(context).find(live.room.code)
         await graded(again, 1)
@@ -125,7 +125,7 @@ def test_a_grader_without_its_model_says_so_and_the_teacher_judges(context: Cont
             said = await write(live, ana, "The base is frozen.")
             while not live.grading_trouble:
                 await asyncio.sleep(0.02)
-            assert "Judge them yourself." in html(teacher_state(live))
+            assert "Judge them yourself." in html(build_teacher_state(live))
             tried = school.grader.tried
             for _ in range(5):  # every request of the class looks for answers to grade
                 await ana.state()
@@ -180,7 +180,7 @@ def test_a_text_is_escaped_limited_and_needs_words(context: Context) -> None:
             await school.lead(live, "show-quote")
             assert "&lt;b&gt;bold" in html(screen_state(live, link="x"))
             student = next(iter(live.students.values()))
-            assert "&lt;b&gt;bold" in html(student_state(live, student))
+            assert "&lt;b&gt;bold" in html(build_student_state(live, student))
             assert school.grader.read == []  # a short text has no concepts
 
     played(play)
@@ -229,6 +229,6 @@ def test_the_wall_quotes_whole_sentences_and_nothing_of_two_words(context: Conte
             assert "<blockquote>I think all of it is frozen then!</blockquote>" in shown
             assert "<blockquote>frozen pair</blockquote>" not in shown
             assert "<strong>2</strong> covered" in shown  # counted, not quoted
-            assert "frozen pair" in html(teacher_state(live))
+            assert "frozen pair" in html(build_teacher_state(live))
 
     played(play)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashcards.review.cram import CramAnswer, next_in_cram, parse_start
+from flashcards.review.cram import CramAnswer, choose_next_in_cram, parse_start
 from flashcards.review.urls import choice_of
 from flashcards.scheduling.backlog import Backlog, count_fitting, spread_backlog
 from study.base.days import StudyDays
@@ -41,7 +41,7 @@ def test_a_cram_asks_each_card_then_the_misses_until_all_are_known() -> None:
     cards, asked = [card(name) for name in "abc"], ""
     answers: list[CramAnswer] = []
     known = iter([True, False, False, True, False, True])
-    while (found := next_in_cram(cards, answers)).card:
+    while (found := choose_next_in_cram(cards, answers)).card:
         asked += found.card.id
         answers.append((found.card.id, next(known)))
     assert asked == "abcbcc"
@@ -50,7 +50,7 @@ def test_a_cram_asks_each_card_then_the_misses_until_all_are_known() -> None:
 
 def test_a_card_whose_answer_was_taken_back_is_asked_again_at_once() -> None:
     cards = [card(name) for name in "abc"]
-    found = next_in_cram(cards, [("a", True)], first="c")
+    found = choose_next_in_cram(cards, [("a", True)], first="c")
     assert found.card is cards[2]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from lora_lab.charts import findings
-from lora_lab.charts.memory import memory_by_bits, memory_by_rank
+from lora_lab.charts.memory import plot_memory_by_bits, plot_memory_by_rank
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.ledger import COMPONENTS, Ledger, predict_ledger
 from lora_lab.parameters.shapes import find_shape
@@ -38,7 +38,7 @@ def test_the_rank_table_holds_the_ledger_of_every_bar_to_the_byte(
 ) -> None:
     shape = find_shape(spec.model)
 
-    plot = memory_by_rank(shape, spec, row, compute, [])
+    plot = plot_memory_by_rank(shape, spec, row, compute, [])
 
     for rank, line in zip(sorted({*POWERS, spec.rank}), plot.rows, strict=True):
         ledger = predict_ledger(shape, replace(spec, rank=rank), row, compute)
@@ -55,7 +55,7 @@ def test_the_rank_table_holds_the_ledger_of_every_bar_to_the_byte(
 def test_the_bits_table_holds_the_total_of_every_bar_to_the_byte(spec: RunSpec, compute: Compute) -> None:
     shape = find_shape(spec.model)
 
-    plot = memory_by_bits(shape, spec, ROW, compute, [])
+    plot = plot_memory_by_bits(shape, spec, ROW, compute, [])
 
     expected: tuple[Bits, ...] = ("fp32", *DRAWN_BITS) if spec.bits == "fp32" else DRAWN_BITS
     assert column(plot, "weights stored as") == list(expected)
@@ -102,7 +102,7 @@ def test_two_runs_on_one_bar_have_a_row_each_and_equal_ones_share_one() -> None:
 def test_runs_in_another_number_type_are_not_drawn() -> None:
     spec = RunSpec(rank=8)
 
-    plot = memory_by_rank(find_shape(spec.model), spec, ROW, "fp32", [measured(spec)])
+    plot = plot_memory_by_rank(find_shape(spec.model), spec, ROW, "fp32", [measured(spec)])
 
     assert "measured on" not in plot.header
 
@@ -123,8 +123,8 @@ def test_every_number_in_a_memory_title_follows_from_the_table(
     shape = find_shape(spec.model)
 
     for plot in (
-        memory_by_rank(shape, spec, row, compute, []),
-        memory_by_bits(shape, spec, row, compute, []),
+        plot_memory_by_rank(shape, spec, row, compute, []),
+        plot_memory_by_bits(shape, spec, row, compute, []),
     ):
         totals = [round(float(str(total)) * MB) for total in column(plot, "computed total (MB)")]
         sizes = {as_bytes(total) for total in totals}

@@ -14,12 +14,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from lora_lab.cli.contracts import memory_answer
+from lora_lab.cli.contracts import answer_memory
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.lab import Lab
 from lora_lab.pages.downloads import register
 from lora_lab.pages.memory import MemoryPage
-from lora_lab.papers.published_memory import published_memory
+from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TINY_MODEL
 from lora_lab.views import search_entries
@@ -51,14 +51,14 @@ def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> 
         "machine measured",
     ):
         assert heading in text
-    for row in published_memory():
+    for row in read_published_memory():
         assert row.id in text
         assert f"{row.error_percent:+.1f} %" in text
 
 
 def test_what_is_shown_is_what_the_command_line_answers(lab: Lab) -> None:
     fields = fields_of({"model": "llama-2-7b", "bits": "nf4", "seq_len": "777", "framework": "litgpt"})
-    answer = memory_answer(record_of(fields), ShapeReader())
+    answer = answer_memory(record_of(fields), ShapeReader())
     part = changed(lab, **fields)["parts"]["ledger"]
     assert as_bytes(answer["bytes"]) in words(part)
     assert all(as_bytes(size) in words(part) for size in answer["components"].values() if size)
@@ -237,7 +237,7 @@ def test_an_unknown_press_is_answered_in_words(lab: Lab) -> None:
 
 def test_published_rows_download_as_csv(lab: Lab) -> None:
     rows = downloaded(lab, "/lab/memory/published.csv")
-    assert [row["id"] for row in rows] == [row.id for row in published_memory()]
+    assert [row["id"] for row in rows] == [row.id for row in read_published_memory()]
     assert json.loads(rows[0]["setting"])["model"] == "llama-3.2-3b"
 
 

@@ -16,13 +16,13 @@ from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.stored_matrices import as_stored
 from lora_lab.memory.ledger import constant_bytes
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, optimizer_bytes, trained_tensors
-from lora_lab.papers.published_memory import PublishedMemory, published_memory
+from lora_lab.papers.published_memory import PublishedMemory, read_published_memory
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from study.base.errors import LearnerError
 from study.base.units import GB
 from tests.golden.memory import FULL_FINETUNING_65B
 
-PUBLISHED = published_memory()
+PUBLISHED = read_published_memory()
 ROWS = {row.id: row for row in PUBLISHED}
 NARROW_TO_WIDE = ("nf4-dq", "nf4", "int8", "bf16")
 MODELS = sorted(

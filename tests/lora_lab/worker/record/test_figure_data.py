@@ -15,7 +15,7 @@ from lora_lab.figures.training.trained_tokens import ANSWER, PROMPT
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL
-from lora_lab.worker.model.load import load_model, load_tokenizer, prepare_embedded, tiny_tokenizer
+from lora_lab.worker.model.load import build_tiny_tokenizer, load_model, load_tokenizer, prepare_embedded
 from lora_lab.worker.model.quantization import copy_weight, linears_of
 from lora_lab.worker.record import merging
 from lora_lab.worker.record.training import Timeline
@@ -71,7 +71,7 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
     layers = dict(linears_of(plain))
     base = {name: copy_weight(layer) for name, layer in layers.items()}
     update = {name: 0.01 * torch.randn(weight.shape, generator=rng) for name, weight in base.items()}
-    held_out = [encode_example(tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
+    held_out = [encode_example(build_tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
     found = merging.MergeMeasurement(plain, layers, base, held_out).of(update)["ways"]
     assert found["fp32"]["weight_error_over_update"] == 0
     assert found["fp32"]["logit_error"] < 1e-5 < found["bf16"]["logit_error"] < found["nf4"]["logit_error"]
