@@ -52,15 +52,18 @@ class RunWatch:
         return True
 
     async def _has_failed(self, live: LiveRoom, position: int) -> bool:
-        """Whether what was started for an activity has ended without a result."""
-        guessed, result = live.plan[position].guessed, live.state.grids.get(position)
-        if guessed is None:
-            return result is not None and not result.losses
-        if position in live.state.measured:
-            return False
+        """Whether what was started for an activity has ended without a result, or is deleted in the lab."""
+        guessed, started = live.plan[position].guessed, live.state.runs[position]
         try:
-            state = await asyncio.to_thread(self.runs.state, live.state.runs[position], guessed.quantity)
-        except LearnerError:  # deleted in the lab
+            if guessed is None:
+                result = live.state.grids.get(position)
+                if result is None:
+                    await asyncio.to_thread(self.grids.state, started)
+                return result is not None and not result.losses
+            if position in live.state.measured:
+                return False
+            state = await asyncio.to_thread(self.runs.state, started, guessed.quantity)
+        except LearnerError:
             return True
         return state.ended and state.value is None
 
@@ -115,7 +118,9 @@ class RunWatch:
             state = await asyncio.to_thread(self.runs.state, run_id, guessed.quantity)
         except LearnerError:  # the screens keep what they show
             self._deleted.add(run_id)
-            return True
+            return live.state.runs[position] == run_id
+        if live.state.runs[position] != run_id:  # another one was started since
+            return False
         if state != live.run_at(position):
             live.run_moved(position, state)
             await self._keep(live, position, RUN_STATE.dump_python(state, mode="json"))
@@ -163,7 +168,9 @@ class RunWatch:
             found = await asyncio.to_thread(self.grids.state, grid_id)
         except LearnerError:
             self._deleted.add(grid_id)
-            return True
+            return live.state.runs[position] == grid_id
+        if live.state.runs[position] != grid_id:
+            return False
         if found != live.grids.get(position):
             live.grid_moved(position, found)
             await self._keep(live, position, GRID_STATE.dump_python(found, mode="json"))

@@ -92,5 +92,5 @@ async def _body(request: Request, at_most: int = LONGEST_BODY_BYTES) -> bytes:
     async for piece in request.stream():
         body += piece
         if len(body) > at_most:
-            raise LearnerError("That is too long.", do_next="Send less.")
+            raise LearnerError("That is too long.", do_next="Shorten it, then send it again.")
     return body

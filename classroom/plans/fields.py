@@ -73,7 +73,7 @@ def _read_guess(fields: Fields, value: float | None) -> Guessed:
 def read_minutes(fields: Fields, name: str) -> int:
     """A number of minutes; anything else is a problem of the file."""
     value = fields.raw(name)
-    if not isinstance(value, int) or not 0 < value <= LONGEST_MINUTES:
+    if type(value) is not int or not 0 < value <= LONGEST_MINUTES:  # True is an int, too
         fields.note(f"`{name}` must be a whole number of minutes, got {value!r}")
         return 0
     return value

@@ -74,7 +74,7 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
         raise PlanError([tell_problem(f"{problem.item}: {problem.text}") for problem in found])
     if not draft.plan_id and path.exists() and not draft.replace:
         raise TitleTakenError(
-            f"You have a plan named “{plan.title}” already.",
+            f"You already have a plan named “{plan.title}”.",
             do_next="Give this one another title, or tick “Replace my plan of this title”.",
         )
     if not path.exists() and len(list(folder.glob("*.yaml"))) >= MOST_OWN_PLANS:

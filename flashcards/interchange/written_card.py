@@ -37,7 +37,7 @@ class CardWriter:
         """Return what is wrong with each text, as a sentence; one that is right is left out."""
         found = {name: _find_problem(name, typed[name]) for name in TEXTS}
         if not found["front"] and self._has_front(profile_id, typed["front"]):
-            found["front"] = "You have a card with this front already. Change the front, or edit that card."
+            found["front"] = "You already have a card with this front. Change the front, or edit that card."
         return {name: problem for name, problem in found.items() if problem}
 
     def write(

@@ -5,9 +5,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from flashcards.review.operations import card_is_gone
 from flashcards.review.presenter import CardExercise
 from flashcards.review.snapshot import CardSnapshot
-from study.base.errors import LearnerError
 from study.ports.context import Visit
 from study.text.templates import render
 from study.web import form_event
@@ -18,7 +18,7 @@ def edit_form(snapshot: CardSnapshot, card_id: str, *, carried: str) -> Markup:
     card = snapshot.decks.by_id.get(card_id)
     note = snapshot.decks.notes.get(card.note_id) if card else None
     if note is None:
-        raise LearnerError("That card is no longer in the decks.", do_next="Reload the page.")
+        raise card_is_gone()
     last = snapshot.status.edits.get(note.id)
     return render(
         "flashcards/browse/edit.html",

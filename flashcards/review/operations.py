@@ -28,7 +28,7 @@ from study.content.confusable import Lookalikes
 from study.ports.today import CardsDue
 from study.store import Store
 from study.store.logs.card_operations import CardOperation
-from study.store.logs.cards import CardReview, LatestReview
+from study.store.logs.cards import CardReview, LatestReview, rated_elsewhere
 
 PREVIEW_LASTS = timedelta(hours=12)
 FORECAST_DAYS = 7
@@ -111,10 +111,7 @@ class Reviews:
             raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")
         review = self.store.cards.latest(profile_id).get(shown.card_id)
         if (review.id if review else 0) != shown.expected_review_id:
-            raise StaleError(
-                "That card was rated in another window already.",
-                do_next="Nothing was changed; here is the next one.",
-            )
+            raise rated_elsewhere()
         last = Memory.from_json(review.after).last_review if review else now - PREVIEW_LASTS
         if not max(now - PREVIEW_LASTS, last) <= shown.flipped_at <= now:
             raise StaleError(
@@ -184,9 +181,7 @@ class Reviews:
     ) -> None:
         """Override the deck's text with the learner's. Ids and schedules stay."""
         if note_id not in self.decks.notes:
-            raise LearnerError(
-                "That card is no longer in the decks.", do_next="Nothing was changed. Reload the page."
-            )
+            raise card_is_gone()
         own = clean_edit(self.decks.notes[note_id], texts)
         self.store.card_operations.append(
             profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id
@@ -263,12 +258,17 @@ class Reviews:
 
     def _known(self, card_id: str, profile_id: str, now: datetime) -> None:
         if card_id not in self.decks.by_id and card_id not in self.snapshot(profile_id, now=now).decks.by_id:
-            raise LearnerError(
-                "That card is no longer in the decks.", do_next="Nothing was changed. Reload the page."
-            )
+            raise card_is_gone()
 
     def _days(self, profile_id: str) -> StudyDays:
         return self.store.preferences.read(profile_id).days
+
+
+def card_is_gone() -> LearnerError:
+    """Return the error of an event on a card or note that the decks have no more."""
+    return LearnerError(
+        "That card is no longer in the decks.", do_next="Nothing was changed. Reload the page."
+    )
 
 
 def _by_day(due_dates: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:

@@ -11,11 +11,11 @@ from flashcards.decks.typed_answers import compare_typed, render_back
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.fit_scheduler import Fitting
-from flashcards.review.operations import Reviews, ShownCard
+from flashcards.review.operations import Reviews, ShownCard, card_is_gone
 from flashcards.review.session import CardFilter, CardSession
 from flashcards.review.snapshot import CardSnapshot
 from study.base import units
-from study.base.errors import LearnerError, StaleError
+from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.confusable import load_confusable
 from study.figures.figure import FigureAbout, no_figure
@@ -23,7 +23,7 @@ from study.learner.progress import compute_typical_seconds, count_recalled
 from study.ports.context import Context, Visit
 from study.ports.review import Ending, Fragment, Missed, Steps
 from study.ports.today import CardsDue
-from study.store.logs.cards import FORGOTTEN, CardReview
+from study.store.logs.cards import FORGOTTEN, CardReview, rated_elsewhere
 from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.text.markup import to_html, to_plain
 from study.text.templates import render
@@ -112,11 +112,9 @@ class CardExercise:
         """Return the card of an event. Raises StaleError when another window has rated it since."""
         card = snapshot.decks.by_id.get(look.card_id)
         if card is None:
-            raise LearnerError("That card is no longer in the decks.", do_next="Reload the page.")
+            raise card_is_gone()
         if snapshot.memory(card.id)[1] != look.expected_review_id:
-            raise StaleError(
-                "That card was rated in another window already.", do_next="Here is the next one."
-            )
+            raise rated_elsewhere()
         return card
 
     def rate(self, visit: Visit, event: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ class Marks:
         if not text:
             raise LearnerError("The reply is empty.", do_next="Answer in a sentence, or leave it unsure.")
         if any(reply.concept_id == concept_id for reply in attempt.replies):
-            raise LearnerError("You answered this one already.", do_next="Write it again to say more.")
+            raise LearnerError("You have already answered this one.", do_next="Write it again to say more.")
         self.log.reply(visit.profile.id, attempt.id, concept_id, text, at=visit.now)
 
     def _override(

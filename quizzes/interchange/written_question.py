@@ -50,7 +50,7 @@ class QuestionWriter:
                 found[option] = "This answer is there twice."
             given.add(typed[option])
         if not found["stem"] and self._has_stem(typed["stem"]):
-            found["stem"] = "You have written this question already. Change its words."
+            found["stem"] = "You have already written this question. Change its words."
         return {name: found[name] for name in TEXTS if found[name]}
 
     def write(

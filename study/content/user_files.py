@@ -90,7 +90,7 @@ class OwnItems(Generic[Item]):
         for item in found:
             if item.id in self.by_id or item.id in self._taken:
                 self._problems.append(
-                    f"{path.name}: {self._kind} {item.id} is there already, under the same id"
+                    f"{path.name}: {self._kind} {item.id} is already there under the same id"
                 )
                 continue
             self.by_id[item.id] = item

@@ -99,7 +99,7 @@ class Imports:
             wait_for_turn(connection, AdvisoryLock.OWN_FILES)
             record = self.store.imports.find_undoable(profile_id, import_id)  # another window may undo it
             if record is None:
-                raise LearnerError("That import was undone already.", do_next="Reload the page.")
+                raise LearnerError("That import has already been undone.", do_next="Reload the page.")
             files = record.changes.get("files", {})
             _refuse_changed(self.home, files)
             gone = {
@@ -129,8 +129,7 @@ def _refuse_stale(home: Path, plan: ImportPlan) -> None:
     for name, digest in plan.read_from.items():
         if compute_digest(read_own_file(home, name)) != digest:
             raise StaleError(
-                f"{name} was changed since this file was read. Nothing was imported.",
-                do_next="Import it again.",
+                f"{name} has just been changed elsewhere, so nothing was saved.", do_next="Try again."
             )
 
 

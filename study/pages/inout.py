@@ -161,7 +161,7 @@ class InOutPage:
     def _take_result(self, job: ImportJob, seconds: float) -> PlannedImport | None:
         """Return the plan of a job; None if it needs longer, or if its learner has sent another file.
 
-        Raises LearnerError when the file can't be imported, and lets go of it.
+        Raises LearnerError when the file can't be imported, and drops the file.
         """
         end_reading()
         try:

@@ -113,7 +113,7 @@ class ClassTransaction:
         last = self._connection.scalar(select(func.max(events.number)).where(events.room_id == room_id)) or 0
         if after is not None and last != after:
             raise LearnerError(
-                "The class has gone on meanwhile.", do_next="Look at where it is now, then choose again."
+                "The class has moved on.", do_next="Look at where it is now, then choose again."
             )
         return last
 
@@ -122,8 +122,7 @@ class ClassTransaction:
     ) -> ClassEvent:
         """Append an event after the one that the teacher saw last, so that two clicks on Next make one step.
 
-        None appends it wherever the room is. Raises LearnerError when the room has gone on meanwhile, or is
-        deleted.
+        None appends it wherever the room is. Raises LearnerError when the room has moved on, or is deleted.
         """
         last = self.check_last(room_id, after)
         self._steps.pop(room_id, None)

@@ -251,7 +251,7 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
     )
     if connection.scalar(same):
         raise LearnerError(
-            f"There is a profile called {cleaned} already.", do_next="Switch to it, or choose another name."
+            f"There is already a profile called {cleaned}.", do_next="Switch to it, or choose another name."
         )
     return cleaned
 

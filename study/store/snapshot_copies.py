@@ -55,11 +55,15 @@ def upgrade_copy(copy: Path) -> None:
         database.close()
 
 
-def replace_all_but_classes(copy: Path, database: Path) -> None:
-    """Replace the database's rows by those of a copy with today's tables, in one transaction."""
+def replace_all_but_classes(copy: Path, database: Path, *, first: Callable[[], object]) -> None:
+    """Replace the database's rows by those of a copy with today's tables, in one transaction.
+
+    `first` is called when nobody else can write any more, and reads what the rows are.
+    """
     with closing(sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
         connection.execute("ATTACH DATABASE ? AS copy", (str(copy),))
         connection.execute("BEGIN IMMEDIATE")
+        first()
         for name in sorted(set(_tables(connection, "copy")) - OF_CLASSES):
             # The order of columns depends on the version that made a table.
             columns = ", ".join(

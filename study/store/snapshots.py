@@ -15,6 +15,7 @@ import zlib
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -68,7 +69,7 @@ class Snapshots:
         self._database = database
         self._home = home or database.parent
         self.folder = self._home / "backups"
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.problem = ""
         """Why the last automatic backup was not made, for the owner; empty when it was."""
 
@@ -128,10 +129,12 @@ class Snapshots:
             try:
                 leave_out_classes(copy)
                 _upgrade(snapshot, copy)
-                if is_there:
-                    self.make("restore", now=now)
                 with self._lock:
-                    (replace_all_but_classes if is_there else copy_database)(copy, self._database)
+                    if is_there:  # what is written after the backup of the present would be lost
+                        make = partial(self.make, "restore", now=now)
+                        replace_all_but_classes(copy, self._database, first=make)
+                    else:
+                        copy_database(copy, self._database)
                     self._replace_own_files(Path(folder))
             except (OSError, sqlite3.Error, DBAPIError) as error:
                 raise _told(error) from error

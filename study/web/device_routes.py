@@ -36,7 +36,7 @@ LONGEST_FORM_BYTES = 4_096
 def link_expired() -> LearnerError:
     """Return the error of a link that leads to no profile."""
     return LearnerError(
-        "This link is too old, or was used already.",
+        "This link is too old, or has already been used.",
         do_next="Make a new one on the first device, under Settings.",
     )
 
@@ -115,7 +115,7 @@ class Devices:
             if name_of(browser_id) == name:
                 self.context.store.profiles.forget_browser(browser_id)
                 return
-        raise LearnerError("That device was removed already.", do_next="Reload the page.")
+        raise LearnerError("That device has already been removed.", do_next="Reload the page.")
 
 
 def name_of(browser_id: str) -> str:

@@ -111,7 +111,7 @@ def test_a_second_window_cannot_rate_the_same_card_again(visit: Visit) -> None:
     page.get_by_role("button", name="Easy").click()
     expect(page.locator("#answer")).to_have_count(0)
     other.get_by_role("button", name="Again").click()
-    expect(other.get_by_role("alert")).to_contain_text("rated in another window already")
+    expect(other.get_by_role("alert")).to_contain_text("already been rated in another window")
     expect(other.locator("#question")).to_have_text(question(page))
 
 

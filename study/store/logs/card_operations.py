@@ -52,7 +52,7 @@ class CardOperationLog(StoreLog):
                 last = _find_last(connection, profile_id, *same)
                 if (last.id if last else 0) != expected_id:
                     raise StaleError(
-                        "Another window changed this meanwhile.",
+                        "Another window has changed this in the meantime.",
                         do_next="Copy what you wrote, reload the page and look at it again.",
                     )
             return record_operation(connection, profile_id, name, subject, value=value, at=at)
@@ -65,7 +65,8 @@ class CardOperationLog(StoreLog):
                 raise LearnerError("There is nothing to undo.", do_next="Rate a card first.")
             if last.id != expected_id:
                 raise StaleError(
-                    "Another window did something meanwhile.", do_next="Press undo again to take that back."
+                    "Another window has done something in the meantime.",
+                    do_next="Press undo again to take that back.",
                 )
             connection.execute(insert(t.verb_undos).values(verb_id=last.id, undone_at=undone_at))
             if last.review_id is not None:

@@ -21,6 +21,14 @@ REPEATED = "review"  # the phase of a card that had been learnt
 _select_live = partial(select_live, t.review_undos.c.review_id)
 
 
+def rated_elsewhere() -> StaleError:
+    """Return the error of an event on a card that was rated or undone since it was shown."""
+    return StaleError(
+        "That card has already been rated in another window.",
+        do_next="Nothing was changed; here is the next one.",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class CardReview:
     """One rating of one card. `new` means: the learner had not seen the card before."""
@@ -83,10 +91,7 @@ class CardLog(StoreLog):
         amend = made.amend()
         with self._database.write(profile_id, amend=amend) as connection:
             if _last_live_id(connection, profile_id, card_id) != expected_review_id:
-                raise StaleError(
-                    "That card was rated in another window already.",
-                    do_next="Nothing was changed; here is the next one.",
-                )
+                raise rated_elsewhere()
             if _was_rated_after(connection, profile_id, reviewed_at):  # the clock was put back
                 amend.clear()
             made.review_id = connection.execute(

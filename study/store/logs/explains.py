@@ -178,7 +178,7 @@ class ExplainLog(StoreLog):
                 )
         except IntegrityError as error:
             raise StaleError(
-                "That mark was already removed.", do_next="Reload the page to see how it stands."
+                "That mark has already been removed.", do_next="Reload the page to see how it stands."
             ) from error
 
     def counted(self, profile_id: str) -> list[CountedVerdict]:

@@ -68,6 +68,14 @@ class QuizRecord:
     started_at: datetime
 
 
+def answered_elsewhere() -> StaleError:
+    """Return the error of an attempt that was made since its question was shown."""
+    return StaleError(
+        "That question has already been answered in another window.",
+        do_next="Your first answer counts; go on from here.",
+    )
+
+
 class QuizLog(StoreLog):
     """Quiz sessions and answers, appended, never changed."""
 
@@ -129,10 +137,7 @@ class QuizLog(StoreLog):
             with self._database.write(owner_of(t.quiz_sessions, session_id)) as connection:
                 connection.execute(into.values(values))
         except IntegrityError as error:
-            raise StaleError(
-                "That question was answered in another window already.",
-                do_next="Your first answer counts; go on from here.",
-            ) from error
+            raise answered_elsewhere() from error
 
     def answers(self, session_id: str) -> list[QuizAnswer]:
         """All attempts of a session: first ones in the order given, then second ones."""

@@ -33,7 +33,7 @@ class StartupPage:
         self._doing = "Starting"
         self._done, self._handed_over = threading.Event(), threading.Event()
         self._silent_until: dict[socket.socket, float] = {}
-        """Connections that have asked nothing yet, and until when they may."""
+        """Connections that have sent nothing yet, and until when each may stay so."""
 
         self._thread = threading.Thread(target=self._serve, name="startup page", daemon=True)
 
@@ -57,7 +57,7 @@ class StartupPage:
                 self._take_turn(selector)
             selector.unregister(self._listening)
             self._handed_over.set()
-            while self._silent_until:  # answered here, while the app serves new connections
+            while self._silent_until:  # an accepted connection is answered here, while the app serves others
                 self._take_turn(selector)
 
     def _take_turn(self, selector: selectors.BaseSelector) -> None:

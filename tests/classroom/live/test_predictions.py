@@ -24,10 +24,10 @@ from quizzes.bank.bank import load_bank
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import class_question
 from study.base.errors import LearnerError
-from study.ports.classes import ClassRunState
+from study.ports.classes import ClassGridState, ClassRunState
 from study.ports.context import Context
 from study.store.classes import ClassLog
-from tests.classroom.builders import PREDICT, Grader, Runs
+from tests.classroom.builders import GRID, PREDICT, Grader, Grids, Runs
 from tests.classroom.rooms import TEST_PLAN, School, phone, played, record_of
 from tests.lora_lab import run_builders
 from tests.waiting import until
@@ -241,6 +241,57 @@ def test_a_run_that_is_deleted_in_the_lab_can_be_started_again(context: Context)
             await school.lead(live, "go", position=3, phase="run")
         await until(lambda: live.state.measured)
         assert live.state.runs == {3: "run-2"}
+
+    played(play)
+
+
+def test_a_grid_that_is_deleted_in_the_lab_can_be_started_again(context: Context) -> None:
+    class DeletedGrids(Grids):
+        def state(self, grid_id: str) -> ClassGridState:
+            if grid_id == "sweep-1":
+                raise LearnerError("That grid is gone.", do_next="Start another one.")
+            return super().state(grid_id)
+
+    school = School(context, grids=DeletedGrids())
+
+    async def play() -> None:
+        live = await school.start(replace(TEST_PLAN, activities=(GRID,)))
+        for _ in range(2):
+            await school.lead(live, "go", position=0, phase="run")
+        assert live.state.runs == {0: "sweep-2"}
+        await until(lambda: live.grids.get(0))  # and it is watched
+        await school.lead(live, "go", position=0, phase="run")
+        assert len(school.grids.started) == 2
+
+    played(play)
+
+
+def test_what_is_read_of_a_grid_in_whose_place_another_was_started_is_left_out(context: Context) -> None:
+    has_read, may_arrive = threading.Event(), threading.Event()
+
+    class SlowGrids(Grids):
+        """Both grids have ended; what is read of the first one arrives late."""
+
+        def state(self, grid_id: str) -> ClassGridState:
+            found = super().state(grid_id)
+            loss = 9.0 if grid_id == "sweep-1" else 5.0
+            if grid_id == "sweep-1":
+                has_read.set()
+                assert may_arrive.wait(30)
+            return replace(
+                found, cells=tuple(replace(cell, doing="finished", loss=loss) for cell in found.cells)
+            )
+
+    school = School(context, grids=SlowGrids())
+
+    async def play() -> None:
+        live = await school.start(replace(TEST_PLAN, activities=(GRID,)))
+        await school.lead(live, "go", position=0, phase="run")
+        assert await asyncio.to_thread(has_read.wait, 30)
+        await school.hub._append(live, "run", {"position": 0, "run": "sweep-2"})
+        may_arrive.set()
+        await until(lambda: live.state.grids)
+        assert set(live.state.grids[0].losses.values()) == {5.0}
 
     played(play)
 

@@ -126,6 +126,7 @@ def test_minutes_that_no_clock_has_are_refused_in_words(plans: Plans, minutes: s
         ({"kind": "poll", "title": "x", "ask": "?", "options": [1, 2]},),
         ({"kind": "predict", "title": "x", "ask": "?", "unit": "%", "quantity": "final-loss", "run": [1]},),
         ({"kind": "figure", "title": "x", "figure": ["of-rank"]},),
+        (TALK | {"minutes": True},),
         (TALK | {"text": "x" * LARGEST_OWN_BYTES},),
         tuple([TALK] * (MOST_ACTIVITIES + 1)),
     ],
@@ -139,7 +140,7 @@ def test_what_is_no_plan_is_refused_in_words(plans: Plans, tmp_path: Path, entri
 
 def test_another_plan_is_replaced_only_when_that_is_said(plans: Plans) -> None:
     first = save_plan(plans, draft(SHORT, title="Mine"))
-    with pytest.raises(TitleTakenError, match="You have a plan named “mine!” already"):
+    with pytest.raises(TitleTakenError, match="You already have a plan named “mine!”"):
         save_plan(plans, draft(TYPED, title="mine!"))
     assert plans.find(first.id).entries == (SHORT,)
     save_plan(plans, draft(TYPED, title="mine!", replace=True))

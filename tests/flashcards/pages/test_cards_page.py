@@ -158,7 +158,7 @@ def test_a_card_rated_in_another_window_gives_the_next_one_and_says_so(page: Car
     back = flip(page, first)
     page.act(build_event(back, "rate", nth=2), opened("b1"))
     stale = page.act(build_event(back, "rate", nth=0), opened("b1"))
-    assert "rated in another window already" in stale["error"]
+    assert "already been rated in another window" in stale["error"]
     assert build_event(stale["html"], "flip")["card"] != build_event(first, "flip")["card"]
     flipped_late = page.act(build_event(first, "flip"), opened("b1"))
     assert "another window" in flipped_late["error"]

@@ -170,7 +170,7 @@ def test_the_same_front_is_refused_also_when_the_answer_differs(page: BrowsePage
     save(page)
     refused = save(page, back="Another answer.")
     assert refused["error"] == (
-        "You have a card with this front already. Change the front, or edit that card."
+        "You already have a card with this front. Change the front, or edit that card."
     )
     assert refused["beside"] == "#card-front"
 

@@ -131,7 +131,7 @@ def test_a_reply_that_comes_while_another_one_is_read_is_read_next(
 def test_a_reply_that_is_still_unclear_is_not_asked_about_again(page: ExplainPage) -> None:
     html = polled(page, act(page, explained(page), "clarify", fields={"reply": ["The few ones."]}))
     assert "The grader still can't tell" in idea(html, 3)
-    with pytest.raises(Exception, match="answered this one already"):
+    with pytest.raises(Exception, match="already answered this one"):
         act(page, explained(page), "clarify", fields={"reply": [" again"]}, attempt="1")
 
 

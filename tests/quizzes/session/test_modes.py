@@ -165,7 +165,7 @@ def test_the_second_attempt_is_still_open_after_a_reload_but_not_for_a_form_from
     assert build_event(ana.html, "answer")["attempt"] == "2"
     form_from_before["fields"] = right_fields(ana.question, seed=7)
     stale = ana.page.act(form_from_before, opened("b1"))
-    assert "answered in another window already" in stale["error"]
+    assert "already been answered in another window" in stale["error"]
     assert [answer.attempt for answer in ana.log] == [1]
 
 

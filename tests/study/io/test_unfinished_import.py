@@ -104,7 +104,7 @@ def test_of_two_undos_at_once_the_second_is_told_so(
         wait([second], timeout=0.3)  # it waits for the first one's transaction
         may_go_on.set()
         first.result(30)
-        with pytest.raises(LearnerError, match="That import was undone already"):
+        with pytest.raises(LearnerError, match="That import has already been undone"):
             second.result(30)
 
 
@@ -200,7 +200,7 @@ def test_two_imports_planned_from_one_state_of_a_deck_do_not_overwrite_each_othe
 ) -> None:
     first, second = (replace(plan_of(), read_from={NAME: compute_digest(None)}) for _ in range(2))
     imports.apply(ana, first, file_name="mine.csv", now=now)
-    with pytest.raises(StaleError, match=r"mine\.imported\.json was changed since this file was read"):
+    with pytest.raises(StaleError, match=r"mine\.imported\.json has just been changed elsewhere"):
         imports.apply(ana, replace(second, files={NAME: "{}"}), file_name="other.csv", now=now)
     assert read_own_file(settings.home, NAME) == NEW
     [record] = imports.store.imports.list_undoable(ana)

@@ -150,9 +150,9 @@ def test_cards_in_a_text_file_are_read_as_in_markdown(page: InOutPage) -> None:
         (
             "mine.md",
             DECK,
-            "What can be read in it is here already; the rest is left out for the reasons above.",
+            "What can be read in it is already here; the rest is left out for the reasons above.",
         ),
-        ("mine.md", b"Q: What is the rank of B A?\nA: At most r.\n", "All of it is here already."),
+        ("mine.md", b"Q: What is the rank of B A?\nA: At most r.\n", "All of it is already here."),
         ("a.csv", b"front,back\nOne,\n", "Nothing in it can be imported, for the reasons above."),
     ],
 )
@@ -185,7 +185,7 @@ def test_an_undo_looks_again_at_the_file_that_is_waiting(page: InOutPage) -> Non
     undone = page.act(build_event(waiting, "undo"), opened("b1"))["html"]
     for html in (undone, page.load(opened("b1"))):
         assert "Cards 2 0 0 1" in words(html)
-        assert "is here already" not in words(html)
+        assert "is already here" not in words(html)
     done = page.act(build_event(undone, "apply"), opened("b1"))
     assert done["say"] == "mine.md is imported: 2 new, 0 changed."
 

@@ -129,5 +129,8 @@ def test_a_deck_that_changed_while_an_import_was_under_way_is_not_overwritten(
     folder.mkdir(exist_ok=True)
     (folder / "mine.imported.json").write_text('{"cards": []}')
     reply = page.act({"act": "poll"}, opened("b1"))
-    assert "decks/mine.imported.json was changed since this file was read" in reply["error"]
+    assert (
+        "decks/mine.imported.json has just been changed elsewhere, so nothing was saved. Try again."
+        in reply["error"]
+    )
     assert (folder / "mine.imported.json").read_text() == '{"cards": []}'

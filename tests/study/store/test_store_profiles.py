@@ -81,7 +81,7 @@ def test_a_guest_who_imported_a_file_is_kept_and_can_take_it_back(
 
 def test_a_name_is_taken_once_whatever_its_case(store: Store, now: datetime, ana: str) -> None:
     guest = store.profiles.of_browser("b2", now=now)
-    with pytest.raises(LearnerError, match="There is a profile called ANA already"):
+    with pytest.raises(LearnerError, match="There is already a profile called ANA"):
         store.profiles.rename(guest.id, "  ANA ")
     store.profiles.rename(ana, "ana")
     assert store.profiles.of_browser("browser-of-ana", now=now).name == "ana"

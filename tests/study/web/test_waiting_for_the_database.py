@@ -93,7 +93,7 @@ def test_a_link_whose_press_failed_works_at_the_next_one(
             devices.join(token, "phone", now=now)
     devices.join(token, "phone", now=now)
     assert devices.context.store.profiles.of_browser("phone", now=now).id == ana
-    with pytest.raises(LearnerError, match="used already"):
+    with pytest.raises(LearnerError, match="already been used"):
         devices.join(token, "another phone", now=now)
 
 

@@ -76,7 +76,7 @@ def test_undo_takes_back_only_what_the_page_showed_as_last(store: Store, ana: st
     first = store.card_operations.last(ana)
     assert first is not None
     rate(store, ana, "b", at=now)
-    with pytest.raises(StaleError, match="Another window did something"):
+    with pytest.raises(StaleError, match="Another window has done something in the meantime"):
         store.card_operations.undo(ana, expected_id=first.id, undone_at=now)
     assert len(store.cards.history(ana)) == 2
 
@@ -108,7 +108,7 @@ def test_a_verb_that_another_window_has_done_meanwhile_is_refused(
     store: Store, ana: str, now: datetime
 ) -> None:
     first = store.card_operations.append(ana, "edit", "a", value={"front": "x"}, at=now, expected_id=0)
-    with pytest.raises(StaleError, match="Another window changed this"):
+    with pytest.raises(StaleError, match="Another window has changed this in the meantime"):
         store.card_operations.append(ana, "edit", "a", value={"front": "y"}, at=now, expected_id=0)
     store.card_operations.append(ana, "edit", "a", value=None, at=now, expected_id=first)
 
