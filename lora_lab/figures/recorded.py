@@ -8,7 +8,7 @@ from typing import Any, Literal
 from study.figures.figure import Origin
 
 FOLDER = Path(__file__).with_name("data")
-Recording = Literal["weights", "training", "merging", "tokens"]
+Recording = Literal["weights", "training", "merging", "tokens", "first-steps"]
 
 ROUNDED_BEFORE = "The embedded model's file holds 4-bit weights (Q4_1), so these were rounded once before."
 

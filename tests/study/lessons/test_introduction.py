@@ -1,6 +1,7 @@
 """The introduction's data: its numbers hold, its figures exist, and every phrase sets what its figure has."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,7 @@ from study.content.evidence import check_claims
 from study.figures.controls import controls_of, settings_from
 from study.lessons.introduction import IntroductionStep, order_cards, read_introduction
 from study.lessons.lesson import LESSONS_DIR, Lesson, read_lesson
+from study.pages.start import IntroductionPlace
 from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers
 
 WITH_A_FIGURE = [step for step in read_introduction() if step.figure]
@@ -64,6 +66,8 @@ def test_a_step_is_short(step: IntroductionStep) -> None:
 @pytest.mark.parametrize("step", WITH_A_FIGURE, ids=lambda step: step.id)
 def test_a_step_and_its_phrases_set_what_the_figure_has(step: IntroductionStep) -> None:
     figure = FIGURES[step.figure]
+    of_the_page = {field.name for field in fields(IntroductionPlace)}  # one address holds both
+    assert of_the_page.isdisjoint(name for name, _ in controls_of(figure.settings))
     controls = dict(controls_of(figure.settings))
     phrases = [figure_setting(match) for match in PLACEHOLDER.finditer(step.text)]
     asked = [dict(step.settings), *(dict(parse_qsl(each.settings)) for each in phrases if each)]
