@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import draw_box, draw_hatched, draw_words, render_drawing
 from lora_lab.charts.svg import format_number, render_element
-from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here, read_recording
+from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording, read_recording
 from study.base.html import join_html
 from study.base.units import as_percent
 from study.figures.controls import slider_field
@@ -58,7 +58,7 @@ def show(settings: FirstStepsSettings) -> FigureView:
             f"product is {share} of W's size."
         ),
         origins=(
-            measured_here(
+            describe_recording(
                 "first-steps",
                 f"{kept['matrix']} of layer {kept['layer']} of SmolLM2-135M-Instruct in {kept['bits']}, rank "
                 f"{rank}, alpha {alpha:g}, all linear layers, batch {kept['batch']}, learning rate "

@@ -83,15 +83,16 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
 def test_an_adapter_is_measured_against_its_matrix_and_against_its_first_a() -> None:
     torch.manual_seed(0)
     base, a = torch.randn(48, 48), torch.randn(2, 48)
-    parts = {
-        "base_layer": nn.Linear(48, 48, bias=False),
-        "lora_A": nn.ModuleDict({"default": nn.Linear(48, 2, bias=False)}),
-        "lora_B": nn.ModuleDict({"default": nn.Linear(2, 48, bias=False)}),
-    }
-    first_a, first_b = parts["lora_A"]["default"], parts["lora_B"]["default"]
-    for layer, weight in ((parts["base_layer"], base), (first_a, a), (first_b, torch.zeros(48, 2))):
+    base_layer, first_a, first_b = (nn.Linear(*size, bias=False) for size in ((48, 48), (48, 2), (2, 48)))
+    for layer, weight in ((base_layer, base), (first_a, a), (first_b, torch.zeros(48, 2))):
         layer.weight.data.copy_(weight)
-    measured = first_steps.MeasuredAdapter(SimpleNamespace(**parts, scaling={"default": 2.0}))
+    adapted = SimpleNamespace(
+        base_layer=base_layer,
+        lora_A=nn.ModuleDict({"default": first_a}),
+        lora_B=nn.ModuleDict({"default": first_b}),
+        scaling={"default": 2.0},
+    )
+    measured = first_steps.MeasuredAdapter(adapted)
     start = measured.measure(0)
     assert (start["update_over_base"], start["a_moved"], start["b_norm"]) == (0, 0, 0)
     assert (len(start["b"]), len(start["b"][0]), len(start["a"]), len(start["a"][0])) == (24, 2, 2, 24)
