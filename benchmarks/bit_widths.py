@@ -27,7 +27,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
-from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.training.group import attach_alone
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import cut_to, encode_example
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--out", type=Path, default=PAGE)
     options = parser.parse_args(arguments)
-    quiet_libraries()
+    silence_libraries()
     machine = find_machine()
     rows = []
     for bits in sorted(BITS, key=bits_per_param, reverse=True):

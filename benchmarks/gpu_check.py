@@ -39,7 +39,7 @@ from benchmarks.gpu_checks import (
 )
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
-from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.training.work import list_versions
 from study.base.errors import LearnerError, first_line
 from study.base.module_parser import build_module_parser
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         why = f" {machine.notice.what} {machine.notice.do_next}" if machine.notice else ""
         print(f"{NOTHING}{why}")
         return 1
-    quiet_libraries()
+    silence_libraries()
     spec = RunSpec(model=options.model, steps=options.steps, rank=RANK_OF_WIDTHS)
     report = CheckReport(machine, spec, options.out)
     with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,7 @@ from lora_lab.spec import BITS, EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.device.gpu import empty_cache, live_bytes, workspace_bytes
 from lora_lab.worker.device.machine import Machine
-from lora_lab.worker.model.load import tiny_tokenizer
+from lora_lab.worker.model.load import build_tiny_tokenizer
 from lora_lab.worker.training.merge import merge_run
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.run import execute_group, execute_run
@@ -250,7 +250,7 @@ def large_model(place: CheckMachine) -> str:
         model = LlamaForCausalLM(config).to(torch.bfloat16)
     numbers = sum(parameter.numel() for parameter in model.parameters())
     model.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    build_tiny_tokenizer().save_pretrained(folder)
     del model
     gc.collect()
     # Every example is longer than that in bytes, so all rows are equal, the first step's too.

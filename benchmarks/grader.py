@@ -41,7 +41,7 @@ from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report
 from quizzes.grader.minilm import fetch_minilm
 from quizzes.grader.prompts import Prompt, load_prompts, own_prompt
 from quizzes.grader.weights import WEIGHTS, Weights, list_adapters, read_weights
-from quizzes.grader.worker.examples import held_out, held_out_prompt
+from quizzes.grader.worker.examples import is_held_out, is_prompt_held_out
 from quizzes.grader.worker.fit_limits import build_scorer
 from quizzes.grader.worker.network import build_network
 from quizzes.grader.worker.reader import Reader, load_reader
@@ -109,7 +109,7 @@ def main() -> None:
 def _prompts(source: str) -> Mapping[str, Prompt]:
     if source == "own-held-out":
         own = load_own_prompts(OWN_TRAINING)
-        return {prompt_id: prompt for prompt_id, prompt in own.items() if held_out_prompt(prompt_id)}
+        return {prompt_id: prompt for prompt_id, prompt in own.items() if is_prompt_held_out(prompt_id)}
     folders = {folder.name: folder for folder in OWN_BLIND}
     return load_own_prompts(folders[source]) if source in folders else load_prompts(load_concepts())
 
@@ -122,7 +122,7 @@ def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]
         return load_answers(written, folder=folders[source])
     if source == "held-out":
         part = json.loads(list_adapters()[0].with_suffix(".json").read_text("utf-8"))["recipe"]["part"]
-        return [answer for answer in load_answers(prompts) if held_out(answer, part=part)]
+        return [answer for answer in load_answers(prompts) if is_held_out(answer, part=part)]
     return [_from_json(json.loads(line), prompts) for line in Path(source).read_text("utf-8").splitlines()]
 
 

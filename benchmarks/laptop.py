@@ -24,7 +24,7 @@ from benchmarks.training import CPU, SPEC, LabRun, PaddedStep, Setting
 from lora_lab.data.batches import step_plan
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
-from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.training.loop import CLIP_NORM
 from lora_lab.worker.training.work import list_versions
 from study.base.module_parser import build_module_parser
@@ -68,7 +68,7 @@ def main() -> None:
         # The libraries read these when they are loaded, so a new process has to start.
         command = [sys.executable, "-m", "benchmarks.laptop", *sys.argv[1:]]
         raise SystemExit(subprocess.run(command, env=os.environ | AVX2).returncode)
-    quiet_libraries()
+    silence_libraries()
     setting = Setting(find_machine().compute_name)
     print(f"The lab computes in {setting.machine.compute_name} here. {setting.headline()}")
     in_bf16 = setting.on(Machine(device=CPU, compute_dtype=torch.bfloat16))

@@ -40,7 +40,7 @@ from lora_lab.spec import (
 )
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
-from lora_lab.worker.model.load import quiet_libraries, tiny_tokenizer
+from lora_lab.worker.model.load import build_tiny_tokenizer, silence_libraries
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.group import attach_alone
 from lora_lab.worker.training.loop import StepResult
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", choices=MODELS, help="only this one")
     parser.add_argument("--out", type=Path, default=CELLS_FILE)
     options = parser.parse_args(arguments)
-    quiet_libraries()
+    silence_libraries()
     models_dir = load_settings().models_dir
     found = []
     for model in [options.model] if options.model else MODELS:
@@ -180,7 +180,7 @@ def grouped_folder(models_dir: Path) -> str:
     if not (folder / "config.json").exists():
         torch.manual_seed(0)
         LlamaForCausalLM(LlamaConfig(**GROUPED)).to(torch.bfloat16).save_pretrained(folder)
-        tiny_tokenizer().save_pretrained(folder)
+        build_tiny_tokenizer().save_pretrained(folder)
     return str(folder)
 
 

@@ -30,7 +30,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.device.machine import CORES, Machine
-from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
+from lora_lab.worker.model.load import load_model, load_tokenizer, silence_libraries
 from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult
@@ -75,7 +75,7 @@ class Variant:
 def main() -> None:
     """Print the tables, then one JSON line with everything."""
     options = _options()
-    quiet_libraries()
+    silence_libraries()
     setting = Setting(options.compute)
     variants = setting.variants(metered=options.metered, graph_only=options.graph)
     print(setting.headline())  # after loading, which decides the number of threads for all variants

@@ -24,11 +24,11 @@ from typing import Any
 from lora_lab.claims.contract import claim_answer
 from lora_lab.cli import contracts
 from lora_lab.cli.arguments import (
+    build_memory_record,
     claim_record,
     claim_text,
     count_text,
-    memory_record,
-    memory_text,
+    format_memory,
     read_config,
 )
 from lora_lab.cli.options import build_parser
@@ -45,7 +45,7 @@ from lora_lab.runs.run_file import run_file
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 
-ANSWERS = {"count": contracts.count_answer, "memory": contracts.memory_answer, "claim": claim_answer}
+ANSWERS = {"count": contracts.count_answer, "memory": contracts.answer_memory, "claim": claim_answer}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,9 +76,9 @@ def _answer_one(options: argparse.Namespace) -> int:
         elif options.command == "claim":
             print(claim_text(claim_answer(_read_claim(options), reader)))
         else:
-            record = memory_record(options)
+            record = build_memory_record(options)
             record["framework"] = record["framework"] or contracts.usual_framework(record, reader)
-            print(memory_text(record, contracts.memory_answer(record, reader), options.bits))
+            print(format_memory(record, contracts.answer_memory(record, reader), options.bits))
     return 0
 
 
@@ -128,7 +128,7 @@ def _print_shape(options: argparse.Namespace) -> int:
     if options.catalogue:
         return _read_catalogue()
     if options.config is None or not options.name:
-        raise LearnerError("A shape needs a config.json and a --name.", do_next="Or pass --catalogue.")
+        raise LearnerError("A shape needs a config.json and a --name.", do_next="Pass both, or --catalogue.")
     with closing(ShapeReader()) as reader:
         shape = reader.read(read_config(options.config), kind=options.kind)
     print(replace(shape, name=options.name, hub_id=options.hub_id, licence=options.licence).to_json())
@@ -152,16 +152,16 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _run_xray(options: argparse.Namespace) -> int:
-    from lora_lab.cli.xray import xray_text  # imports matplotlib, which takes a second
+    from lora_lab.cli.xray import format_xray  # imports matplotlib, which takes a second
 
-    print(xray_text(options, say))
+    print(format_xray(options, say))
     return 0
 
 
 def _run_microscope(options: argparse.Namespace) -> int:
-    from lora_lab.cli.microscope import microscope_text  # imports matplotlib, which takes a second
+    from lora_lab.cli.microscope import format_microscope  # imports matplotlib, which takes a second
 
-    print(microscope_text(options, say))
+    print(format_microscope(options, say))
     return 0
 
 

@@ -169,7 +169,7 @@ def spec_from(values: Mapping[str, Any]) -> RunSpec:
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise LearnerError(
-            f"Unknown setting: {', '.join(unknown)}.", do_next=f"Known settings: {', '.join(known)}."
+            f"Unknown setting: {', '.join(unknown)}.", do_next=f"Use only: {', '.join(known)}."
         )
     converted = {name: _convert_value(value, known[name]) for name, value in values.items()}
     problems = [

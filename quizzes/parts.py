@@ -18,7 +18,7 @@ from quizzes.pages.quiz import QuizPage
 from quizzes.pages.writing import ADDRESS, QuestionWriting
 from quizzes.session.challenge import Challenges
 from quizzes.session.class_answers import QuizClassKinds
-from quizzes.session.class_questions import class_question, class_twins, search_class_questions
+from quizzes.session.class_questions import class_question, list_class_twins, search_class_questions
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
 from quizzes.stats.recurring_misses import recurring_of
@@ -65,7 +65,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
     ports.class_kinds = QuizClassKinds()
     ports.class_question = partial(class_question, bank)
-    ports.class_twins = partial(class_twins, bank)
+    ports.class_twins = partial(list_class_twins, bank)
     ports.search_class_questions = partial(search_class_questions, bank, rng=context.rng)
     ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=client)
     ports.misconception = find_misconception
@@ -117,9 +117,8 @@ def list_recurring(context: Context, ports: Ports, bank: LiveBank, visit: Visit)
 
 
 def _search_entry(question: Question) -> SearchEntry:
-    concepts = question.concepts
     return SearchEntry(
         kind="Questions",
         title=to_plain(question.stem),
-        address=f"/quiz?{urlencode({'concept': concepts[0]})}" if concepts else "/quiz",
+        address=f"/quiz?{urlencode({'question': question.id})}",
     )

@@ -172,13 +172,18 @@ def test_html_with_braces_is_written_in_the_source() -> None:
 
 
 def test_no_template_turns_the_escaping_off() -> None:
-    from study.text.templates import PACKAGES, get_environment
+    from study.text.templates import get_environment
 
     templates = [path for package in PACKAGES for path in (ROOT / package / "templates").rglob("*.html")]
     assert len(templates) > 100
     switches = re.compile(r"\|\s*safe\b|autoescape|\bMarkup\b|unescape")
     assert [path.name for path in templates if switches.search(path.read_text("utf-8"))] == []
     assert get_environment().autoescape is True
+
+
+def test_each_template_lies_in_the_folder_of_its_page() -> None:
+    folders = [ROOT / package / "templates" for package in sorted(PACKAGES)]
+    assert [str(path.relative_to(ROOT)) for folder in folders for path in folder.glob("*.html")] == []
 
 
 def test_no_two_classes_share_a_name() -> None:

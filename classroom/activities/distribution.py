@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from study.plots.axis import nice_step
+from study.plots.axis import choose_step
 
 BINS_AT_MOST = 12
 RESOLUTION = 1e-9
@@ -47,7 +47,7 @@ def spread_guesses(guesses: Sequence[float], *, value: float | None = None) -> B
     if span <= RESOLUTION * max(abs(low), abs(high)) or span < RESOLUTION:  # edges are rounded to 12 places
         span = abs(high) if abs(high) > RESOLUTION else 1.0
     # The smallest of 1, 2, 5 times a power of ten that needs at most BINS_AT_MOST - 1 steps.
-    step = nice_step(span / (BINS_AT_MOST - 1), steps=(1.0, 2.0, 5.0, 10.0), at_least=1 - 1e-9)
+    step = choose_step(span / (BINS_AT_MOST - 1), steps=(1.0, 2.0, 5.0, 10.0), at_least=1 - 1e-9)
     first = math.floor(low / step)
     count = max(1, math.floor(high / step) - first + 1)
     counts = [0] * count

@@ -6,7 +6,7 @@ from typing import Any
 
 from classroom.activities.distribution import is_close
 from study.base.errors import FieldError, LearnerError
-from study.base.typed_numbers import in_unit, is_known_unit
+from study.base.typed_numbers import is_known_unit, parse_in_unit
 
 LARGEST_GUESS = 1e15
 LIMITS = {
@@ -33,7 +33,7 @@ def read_number(written: Any, *, unit: str = "", quantity: str = "") -> float:
     if not is_known_unit(unit) and text.casefold().endswith(unit.casefold()):
         text = text[: -len(unit)]
     try:
-        number = in_unit(text, unit)
+        number = parse_in_unit(text, unit)
     except LearnerError as error:
         raise FieldError("number", error.what, do_next=error.do_next) from error
     if abs(number) > LARGEST_GUESS:

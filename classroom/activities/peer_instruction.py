@@ -71,7 +71,7 @@ class Transition:
         return None if before == 1 else (after - before) / (1 - before)
 
 
-def transition(first: Mapping[str, str], second: Mapping[str, str], right: str) -> Transition:
+def compare_rounds(first: Mapping[str, str], second: Mapping[str, str], right: str) -> Transition:
     """Compare two rounds; each maps a student to an option."""
     moves: dict[Move, int] = {"right-right": 0, "wrong-right": 0, "right-wrong": 0, "wrong-wrong": 0}
     options: Counter[tuple[str, str]] = Counter()
@@ -90,7 +90,7 @@ def transition(first: Mapping[str, str], second: Mapping[str, str], right: str) 
     return Transition(moves=moves, options=dict(options))
 
 
-def disagreeing_pairs(votes: Mapping[str, str]) -> list[tuple[str, str]]:
+def pair_disagreeing(votes: Mapping[str, str]) -> list[tuple[str, str]]:
     """Pair students who chose different options, so that as many as possible have a partner.
 
     The two largest groups give one student each until one group alone is left.
@@ -104,7 +104,7 @@ def disagreeing_pairs(votes: Mapping[str, str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def popular_wrong(counts: Sequence[tuple[str, int]], right: str) -> list[str]:
+def rank_wrong_options(counts: Sequence[tuple[str, int]], right: str) -> list[str]:
     """The wrong options that anyone chose, the most popular first."""
     return [
         option for option, count in sorted(counts, key=lambda pair: -pair[1]) if count and option != right

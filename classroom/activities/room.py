@@ -162,7 +162,9 @@ def open_in_quiz(step: Mapping[str, Any] | None, *, round_number: int) -> tuple[
     return position, round_number if is_open else 0
 
 
-def next_step(room: RoomState, plan: Sequence[Activity], *, advised: Phase | None = None) -> dict[str, Any]:
+def plan_next_step(
+    room: RoomState, plan: Sequence[Activity], *, advised: Phase | None = None
+) -> dict[str, Any]:
     """The step after this one; `advised` is the phase that the first vote suggests.
 
     Raises LearnerError at the end of the plan.
@@ -184,7 +186,7 @@ def next_step(room: RoomState, plan: Sequence[Activity], *, advised: Phase | Non
     raise LearnerError("This is the end of the plan.", do_next="End the class, or go back to an activity.")
 
 
-def previous_step(room: RoomState, *, without: int | None = None) -> dict[str, Any]:
+def plan_previous_step(room: RoomState, *, without: int | None = None) -> dict[str, Any]:
     """The step from which the class came to this one; after the end, the last one.
 
     With `without`, the one from which it came to the activity at that position. Never one that was skipped:

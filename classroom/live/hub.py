@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from classroom.access.keys import hash_of
 from classroom.activities import names
 from classroom.activities.activity import Activity
-from classroom.activities.room import add_on_the_spot, next_step, previous_step, step_to
+from classroom.activities.room import add_on_the_spot, plan_next_step, plan_previous_step, step_to
 from classroom.live.advice import find_advised_phase
 from classroom.live.answer_grading import AnswerGrading
 from classroom.live.live_room import LiveRoom
@@ -242,14 +242,14 @@ class Hub:
         match order.get("do"):
             case "next":
                 await self._step(
-                    live, next_step(live.state, live.plan, advised=find_advised_phase(live)), after=after
+                    live, plan_next_step(live.state, live.plan, advised=find_advised_phase(live)), after=after
                 )
             case "back" if live.state.ended:  # a clicker's button, pressed once too often
                 raise LearnerError(
                     "This class has ended.", do_next="Open it again on the teacher's page to go back."
                 )
             case "back" | "reopen":
-                await self._go(live, previous_step(live.state), after=after)
+                await self._go(live, plan_previous_step(live.state), after=after)
             case "go":
                 await self._step(live, read_step(live, order), after=after)
             case "lock" | "unlock" as what:
@@ -323,7 +323,7 @@ class Hub:
         """Take an activity made on the spot out of the plan. Raises LearnerError once it has an answer."""
         can = read_withdrawn(live, position)
         if live.state.position == can:  # back to where the class was, which also closes its round
-            await self._go(live, previous_step(live.state, without=can), after=None)
+            await self._go(live, plan_previous_step(live.state, without=can), after=None)
         if self.sync:  # a phone of another process may have answered it a moment ago
             await self.sync.refresh(live)
         can = read_withdrawn(live, position)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from study.base.settings import APP_NAME
 from study.text.sent_files import strip_comments
 from study.text.templates import PAGE_STYLE, render
-from study.web.device_routes import qr_code
+from study.web.device_routes import draw_qr_code
 
 STATIC = Path(__file__).parents[1] / "static"
 STUDY_STATIC = PAGE_STYLE.parent
@@ -38,7 +38,7 @@ SCRIPTS = {
 @lru_cache(maxsize=256)
 def draw_link(link: str) -> Markup:
     """Draw the QR code of a link. Kept: one takes 6 ms, and each state of the projector has it."""
-    return qr_code(link)
+    return draw_qr_code(link)
 
 
 def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:

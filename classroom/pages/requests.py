@@ -52,7 +52,7 @@ async def fields_of(request: Request, *, at_most: int = LONGEST_BODY_BYTES) -> l
     return [(clean(name), clean(value)) for name, value in sent]
 
 
-def trouble(error: LearnerError) -> JSONResponse:
+def answer_trouble(error: LearnerError) -> JSONResponse:
     status = HTTPStatus.BAD_REQUEST
     if isinstance(error, NotSavedError):
         status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -72,7 +72,7 @@ def tell_trouble(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitab
         try:
             return await route(*given, **named)
         except LearnerError as error:
-            return trouble(error)
+            return answer_trouble(error)
 
     return told
 
@@ -83,7 +83,7 @@ def port_of(request: Request) -> str:
     return f":{server[1]}" if server[1] not in (None, 80) else ""
 
 
-def too_often() -> JSONResponse:
+def refuse_rate() -> JSONResponse:
     return JSONResponse({"error": TOO_OFTEN}, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)
 
 

@@ -13,8 +13,8 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.live.writer import NotSavedError
 from classroom.pages import documents, streams
-from classroom.pages.requests import json_of, port_of, tell_trouble, too_often
-from classroom.views.screens import student_state
+from classroom.pages.requests import json_of, port_of, refuse_rate, tell_trouble
+from classroom.views.screens import build_student_state
 from study.base.errors import LearnerError
 from study.store.class_records import ClassStudent
 from study.web.security.middleware import browser_of
@@ -103,9 +103,9 @@ class StudentRoutes:
         address = request.client.host if request.client else ""
         is_new = live.device_of(browser) not in live.by_device
         if is_new and not is_own_address(address) and not self._joining.allows(address):
-            return too_often()
+            return refuse_rate()
         if not self._asking.allows(browser):
-            return too_often()
+            return refuse_rate()
         student = await self._hub.join(live, browser)
         return JSONResponse({"name": student.name, "names_typed": live.room.options["names_typed"]})
 
@@ -114,14 +114,14 @@ class StudentRoutes:
         """Store an answer. 200 comes after the commit; 409 says that it came too late."""
         live, student = await self._student(code, request)
         if not self._asking.allows(student.device):
-            return too_often()
+            return refuse_rate()
         try:
             recorded = await self._hub.answer(live, student, await json_of(request))
         except NotSavedError as error:
             raise NotSavedError(do_next=KEPT) from error
         if recorded.outcome == "late":
             told = LATE if recorded.answer is None else LATE_CHANGE
-            told_with = {"outcome": "late", "error": told, "state": student_state(live, student)}
+            told_with = {"outcome": "late", "error": told, "state": build_student_state(live, student)}
             return JSONResponse(told_with, HTTPStatus.CONFLICT)
         return JSONResponse({"outcome": recorded.outcome})
 
@@ -129,7 +129,7 @@ class StudentRoutes:
     async def name(self, code: str, request: Request) -> Response:
         live, student = await self._student(code, request)
         if not self._asking.allows(student.device):
-            return too_often()
+            return refuse_rate()
         wanted = await json_of(request)
         typed = None if wanted.get("draw") else str(wanted.get("name", ""))
         return JSONResponse({"name": await self._hub.rename(live, student, typed)})
@@ -139,19 +139,19 @@ class StudentRoutes:
         """The stream of this student's states, from the newest on: the phone may have shown it elsewhere."""
         live, student = await self._student(code, request, newest=True)
         if live.streams_of(student.id) >= STREAMS_AT_MOST or not self._reading.allows(student.device):
-            return too_often()
+            return refuse_rate()
         return streams.stream(live, partial(self._state, live, student.id), request, student_id=student.id)
 
     @tell_trouble
     async def state(self, code: str, request: Request) -> Response:
         live, student = await self._student(code, request, newest=True)
         if not self._reading.allows(student.device):
-            return too_often()
+            return refuse_rate()
         live.apply_poll(student.id)
         return streams.one_state(partial(self._state, live, student.id))
 
     def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:
-        return student_state(live, live.students[student_id])
+        return build_student_state(live, live.students[student_id])
 
     async def _student(
         self, code: str, request: Request, *, newest: bool = False

@@ -12,7 +12,7 @@ from classroom.access.addresses import is_own_address
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents
-from classroom.pages.requests import tell_trouble, too_often
+from classroom.pages.requests import refuse_rate, tell_trouble
 from classroom.reports.take_home import take_home, take_home_key
 from study.base.errors import LearnerError
 from study.ports.classes import ClassCard, WriteClassCards
@@ -77,7 +77,7 @@ class TakeHomeRoutes:
     async def package(self, code: str, request: Request) -> Response:
         live, _, cards = await self._cards(code, request)
         if not self._asking.allows(browser_of(request.cookies)):
-            return too_often()
+            return refuse_rate()
         if not cards:
             return not_found("There are no cards for you in this class.")
         day = f"{live.room.opened_at:%Y-%m-%d}"
@@ -95,7 +95,7 @@ class TakeHomeRoutes:
         """Make the app's cards about what was missed due in the profile of this browser, and open them."""
         _, _, cards = await self._cards(code, request)
         if not self._asking.allows(browser_of(request.cookies)):
-            return too_often()
+            return refuse_rate()
         if self._ask_for_cards is None or not self._opens_here(request):
             return not_found("The app's cards are not open to this device.")
         visit = await run_in_threadpool(

@@ -24,9 +24,9 @@ from classroom.pages.requests import form_of, json_of, port_of, tell_trouble
 from classroom.pages.start_routes import StartRoutes, known_address, show_trouble
 from classroom.plans.on_the_spot import KINDS, read_activity, read_typed_minutes
 from classroom.plans.plan import Plans
-from classroom.views.screens import screen_state, teacher_state
+from classroom.views.screens import build_teacher_state, screen_state
 from study.ports.context import Context
-from study.web.device_routes import qr_code
+from study.web.device_routes import draw_qr_code
 
 KEY_SECONDS = 12 * 3600
 
@@ -91,7 +91,7 @@ class TeacherRoutes:
             kinds=KINDS,
             figures=live.has_figures,
             key_link=key_link,
-            key_qr=qr_code(key_link) if key else "",
+            key_qr=draw_qr_code(key_link) if key else "",
         )
 
     @show_trouble
@@ -111,11 +111,11 @@ class TeacherRoutes:
     @tell_trouble
     async def teach_events(self, code: str, request: Request) -> Response:
         live = await self._hub.find(code)
-        return streams.stream(live, partial(teacher_state, live), request)
+        return streams.stream(live, partial(build_teacher_state, live), request)
 
     @tell_trouble
     async def teach_state(self, code: str) -> Response:
-        return streams.one_state(partial(teacher_state, await self._hub.find(code)))
+        return streams.one_state(partial(build_teacher_state, await self._hub.find(code)))
 
     @tell_trouble
     async def screen_events(self, code: str, request: Request) -> Response:

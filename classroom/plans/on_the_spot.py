@@ -8,7 +8,7 @@ from classroom.activities.activity import KIND_NAMES, Activity, Guessed, name_of
 from classroom.activities.number import read_number
 from study.base.errors import FieldError, LearnerError
 from study.ports.classes import ClassOption, ClassPrompt, ClassQuestion
-from study.text.markup import formula_problems, to_html
+from study.text.markup import find_formula_problems, to_html
 
 KINDS: Mapping[str, str] = {
     "question": "Question with one right option",
@@ -119,5 +119,5 @@ def _guessed(form: Mapping[str, str], ask: str) -> Guessed:
 
 
 def _check_formulas(field: str, text: str) -> None:
-    for problem in formula_problems(text):
+    for problem in find_formula_problems(text):
         raise FieldError(field, f"In “{text[:40]}” {problem}.", do_next="Correct the formula, then ask.")

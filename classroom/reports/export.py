@@ -9,7 +9,7 @@ from typing import Any
 
 from classroom.reports.answer_tables import Table, answer_table, grade_table
 from classroom.reports.report import ItemRow, Report, StudentRow, as_json
-from study.base.spreadsheets import BOM, neutral
+from study.base.spreadsheets import BOM, neutralize
 
 WIDEST = 40
 """Characters of a column."""
@@ -72,7 +72,7 @@ def _cell(value: Any, missing: str) -> Any:
         return missing
     if isinstance(value, float):
         return f"{value:.6g}"
-    return neutral(value)
+    return neutralize(value)
 
 
 def write_workbook(tables: Mapping[str, Table]) -> bytes:
@@ -90,7 +90,7 @@ def write_workbook(tables: Mapping[str, Table]) -> bytes:
                 for column, value in enumerate(row):
                     if value is not None:
                         # As in a CSV: a sheet saved as one has the same cells.
-                        sheet.write(at, column, neutral(value), bold if at == 0 else None)
+                        sheet.write(at, column, neutralize(value), bold if at == 0 else None)
             for column in range(len(rows[0])):
                 widest = max(len(str(row[column])) for row in rows)
                 sheet.set_column(column, column, min(WIDEST, widest + 2))

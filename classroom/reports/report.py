@@ -12,13 +12,13 @@ from classroom.activities.activity import ROUNDS, Activity, activity_from, key_o
 from classroom.activities.comparison import mark_measured, measured_option
 from classroom.activities.distribution import is_close
 from classroom.activities.number import as_number, with_unit
-from classroom.activities.peer_instruction import transition
+from classroom.activities.peer_instruction import compare_rounds
 from classroom.activities.room import RoomState, fold, order_of
 from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, WrittenAnswer, group_answers
 from study.base.confidence_intervals import correlate
 from study.store.class_records import ClassAnswer, ClassRecord
 from study.store.logs.quizzes import CONFIDENCES
-from study.text.html_import import from_html
+from study.text.html_import import convert_html
 from study.text.markup import to_plain
 
 FEWEST_FOR_DISCRIMINATION = 10
@@ -232,7 +232,7 @@ def _item(part: _Part, parts: Sequence[_Part], room: RoomState, *, number: int) 
     said = [CONFIDENCES.index(answer.confidence) for answer in first.values() if answer.confidence]
     moved = None
     if activity.asked is not None and activity.asked.right:
-        moved = transition(list_choices(first), list_choices(second), activity.asked.right)
+        moved = compare_rounds(list_choices(first), list_choices(second), activity.asked.right)
     return ItemRow(
         position=number,
         kind=activity.kind,
@@ -270,7 +270,7 @@ def _text_asked(activity: Activity) -> str:
 
 
 def _plain(html: Markup) -> str:
-    return to_plain(from_html(html))
+    return to_plain(convert_html(html))
 
 
 def _summary(

@@ -14,7 +14,7 @@ from classroom.activities.wall import WrittenAnswer, verdict_on
 from classroom.reports.report import value_of
 from study.ports.classes import ClassCard, ClassPrompt, ClassQuestion, ConceptVerdict
 from study.store.class_records import ClassAnswer, ClassEvent, ClassStudent
-from study.text.html_import import from_html
+from study.text.html_import import convert_html
 
 Given = Mapping[tuple[int, int], ClassAnswer]
 """One student's answers by (position, round)."""
@@ -98,8 +98,8 @@ def _of_question(position: int, asked: ClassQuestion, answer: ClassAnswer | None
         why = [f"You answered: {answer.value['words']}", answer.value["why"]]
     elif answer is not None:
         chosen = next(option for option in asked.options if option.id == answer.value["option"])
-        why = [chosen.feedback_text or from_html(chosen.feedback)]
-    why.append(asked.keep_text or from_html(asked.keep))
+        why = [chosen.feedback_text or convert_html(chosen.feedback)]
+    why.append(asked.keep_text or convert_html(asked.keep))
     yield ClassCard(
         id=f"{position + 1}-{asked.id}",
         front=_front(asked),
@@ -111,8 +111,8 @@ def _of_question(position: int, asked: ClassQuestion, answer: ClassAnswer | None
 
 def _front(asked: ClassQuestion) -> str:
     """The question, with what it says apart from its stem where that is needed to answer it."""
-    said = asked.text or from_html(asked.html)
-    items = [from_html(piece) for piece in (asked.figure, asked.listed) if piece]
+    said = asked.text or convert_html(asked.html)
+    items = [convert_html(piece) for piece in (asked.figure, asked.listed) if piece]
     if asked.kind in ("multiple", "find-the-error"):
         items += [option.text for option in asked.options]
     return "\n".join([said, *items])
@@ -124,7 +124,7 @@ def _back(asked: ClassQuestion) -> str:
         return asked.answer_text
     if asked.kind == "find-the-error":
         return f"{right.text}\n{right.feedback_text}"
-    return right.text or from_html(right.html)
+    return right.text or convert_html(right.html)
 
 
 def _of_guess(
@@ -137,7 +137,7 @@ def _of_guess(
     crowd = activity.crowd
     cell = crowd.label(answer.claim or "") if crowd and answer else ""
     asked = activity.task.text if activity.task else ""
-    front = asked or from_html(activity.html_asked)
+    front = asked or convert_html(activity.html_asked)
     said = UNANSWERED if guess is None else f"You guessed {with_unit(guess, activity.unit)}."
     yield ClassCard(
         id=f"{position + 1}-guess",
@@ -165,7 +165,7 @@ def _of_text(
     for concept in wanted.concepts:
         verdict = verdict_on(written, concept.id, room.overruled) if written else None
         if written is None or verdict in LEFT_OUT:
-            asked = wanted.text or from_html(wanted.html)
+            asked = wanted.text or convert_html(wanted.html)
             said = UNANSWERED if written is None or verdict is None else LEFT_OUT[verdict]
             yield ClassCard(
                 id=f"{position + 1}-{concept.id}",

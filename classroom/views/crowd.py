@@ -1,6 +1,6 @@
-"""The crowd's grid as the templates show it: a heat map with initials, and one student's own cell."""
+"""The crowd's grid as the templates show it: a heat map with initials, one student's cell and loss curve."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -9,12 +9,19 @@ from markupsafe import Markup
 from classroom.activities.comparison import list_seeds
 from classroom.activities.crowd_grid import CrowdGrid, RunGrid, select_losses
 from classroom.live.live_room import LiveRoom
-from classroom.views.curve import draw_curve
 from study.base.html import NO_HTML
 from study.ports.classes import ClassCell
+from study.text.templates import render
 
 DARKEST = 0.35
 """Opacity of the highest loss, so that the text above stays readable. Lighter is lower, as in the lab."""
+
+
+WIDTH, HEIGHT = 320, 150  # of a loss curve for a phone: an SVG of a kilobyte
+NARROWEST = 0.1
+"""Nats between the ends of the axis, so that they differ as they are written."""
+
+LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +57,7 @@ class OwnCell:
     curve: Markup
 
 
-def heat_map(live: LiveRoom, grid: CrowdGrid, position: int) -> list[list[MapCell]]:
+def build_heat_map(live: LiveRoom, grid: CrowdGrid, position: int) -> list[list[MapCell]]:
     """The rows of the map; the runs' losses come from the lab, or from the log once the grid has ended."""
     losses, running = _losses(live, position), _running(live, position)
     claimed = live.reservations(position)
@@ -81,7 +88,7 @@ def seed_rows(live: LiveRoom, grid: RunGrid, position: int) -> list[tuple[str, l
     return list_seeds(grid, _losses(live, position), lambda run: _progress([run], running))
 
 
-def own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | None:
+def build_own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | None:
     """A student's own run; None for a student without one."""
     answer = live.answer_of(student_id, 1)
     if answer is None or not answer.claim:
@@ -111,7 +118,7 @@ def count_ended(live: LiveRoom, position: int) -> int:
     return sum(cell.doing not in ("waiting", "running") for cell in cells)
 
 
-def findings(live: LiveRoom, position: int) -> tuple[str, ...]:
+def list_findings(live: LiveRoom, position: int) -> tuple[str, ...]:
     """What the seeds support; empty before the grid has ended."""
     result = live.state.grids.get(position)
     return result.findings if result else ()
@@ -151,3 +158,40 @@ def _initials(live: LiveRoom, student_id: str) -> str:
     student = live.students[student_id]
     words = [] if live.state.names_hidden else student.name.split()
     return "".join(word[0] for word in words[:2]).upper() or str(student.number)
+
+
+def draw_curve(losses: Sequence[float], *, steps: int, guess: float, measured: float | None = None) -> Markup:
+    """Draw the training loss over the steps, the guess as a dashed line, and the measured loss as a dot."""
+    values = [*losses, guess, *([measured] if measured is not None else [])]
+    low, high = min(values), max(values)
+    if high - low < NARROWEST:  # a guess alone, before the first step
+        low, high = low - NARROWEST / 2, high + NARROWEST / 2
+    span = high - low
+
+    def x(step: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * step / max(1, steps)
+
+    def y(value: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / span
+
+    points = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in enumerate(losses, start=1))
+    said = f"Training loss, step {len(losses)} of {steps}"
+    if losses:
+        said += f", from {losses[0]:.3f} to {losses[-1]:.3f}"
+    said += f"; your guess {guess:.4g}" + (f"; measured {measured:.3f}" if measured is not None else "")
+    return render(
+        "classroom/student/curve.html",
+        said=said,
+        width=WIDTH,
+        height=HEIGHT,
+        left=LEFT,
+        top=TOP,
+        right=WIDTH - RIGHT,
+        bottom=HEIGHT - BOTTOM,
+        points=points if len(losses) > 1 else "",
+        guess_y=f"{y(guess):.1f}",
+        dot=None if measured is None else (f"{x(steps):.1f}", f"{y(measured):.1f}"),
+        high=f"{high:.2f}",
+        low=f"{low:.2f}",
+        steps=steps,
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from classroom.activities.activity import Activity
 from classroom.live.live_room import LiveRoom
-from classroom.views.results import Bar, Guesses, bars, numbers
+from classroom.views.results import Bar, Guesses, count_bars, spread_numbers
 from study.ports.classes import ClassQuestion
 from study.store.class_records import ClassAnswer
 
@@ -44,7 +44,7 @@ def own_questions(live: LiveRoom, activity: Activity, student_id: str) -> list[O
 
 
 def count_questions(live: LiveRoom, activity: Activity, *, singles: bool) -> list[QuizQuestion]:
-    """How far the class is with each question; `singles` as in `bars`."""
+    """How far the class is with each question; `singles` as in `count_bars`."""
     given = {number: live.answers(number) for number in activity.rounds}
     at = Counter(
         next((number for number, answers in given.items() if student.id not in answers), None)
@@ -57,14 +57,14 @@ def count_questions(live: LiveRoom, activity: Activity, *, singles: bool) -> lis
             waiting=at[number],
             answered=len(given[number]),
             right=sum(bool(activity.is_correct(number, a.value)) for a in given[number].values()),
-            latest=bars(live, asked, number, singles=singles),
-            numbers=numbers(live, asked, [number]),
+            latest=count_bars(live, asked, number, singles=singles),
+            numbers=spread_numbers(live, asked, [number]),
         )
         for number, asked in enumerate(activity.questions, start=1)
     ]
 
 
-def students_done(live: LiveRoom) -> set[str]:
+def list_students_done(live: LiveRoom) -> set[str]:
     """The students who have answered what the class is at: of a quiz, all of it."""
     if not live.state.round:
         return set()

@@ -1,4 +1,4 @@
-"""The results of one activity as the templates show them: bars, guesses, transitions."""
+"""The results of one activity as the templates show them: bars, guesses, transitions, teams and leaders."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,9 @@ from markupsafe import Markup, escape
 from classroom.activities.activity import chosen_in, key_of
 from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import Bins, is_close, spread_guesses
-from classroom.activities.peer_instruction import Transition, popular_wrong, transition
+from classroom.activities.peer_instruction import Transition, compare_rounds, rank_wrong_options
 from classroom.live.live_room import LiveRoom
+from classroom.reports.points import TeamScore, count_points, lead, score_teams, team_of
 from classroom.reports.report import list_choices, value_of
 from study.ports.classes import ClassOption, ClassQuestion
 
@@ -68,7 +69,7 @@ class Guesses:
         return max((count for _, _, count in self.columns), default=1) or 1
 
 
-def bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singles: bool) -> list[Bar]:
+def count_bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singles: bool) -> list[Bar]:
     """Votes of a round by option; answers to an open question by what they say, the same in each round.
 
     `singles`: list what one student alone has typed.
@@ -122,21 +123,21 @@ def _frequent(
 
 def count_moves(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
     """How votes moved between the two rounds of a question; None when nobody voted twice."""
-    found = transition(list_choices(live.answers(1)), list_choices(live.answers(2)), asked.right)
+    found = compare_rounds(list_choices(live.answers(1)), list_choices(live.answers(2)), asked.right)
     return found if found.both else None
 
 
-def slips(rounds: Sequence[list[Bar]], asked: ClassQuestion) -> list[Bar]:
+def list_chosen_mistakes(rounds: Sequence[list[Bar]], asked: ClassQuestion) -> list[Bar]:
     """The wrong options that were chosen in either round, the one with most votes in a round first.
 
     After a good discussion nobody chooses them, and the class still learns why they were chosen.
     """
     by_id = {bar.id: bar for listed in rounds for bar in listed if not bar.correct}
     most = {option: max(bar.votes for each in rounds for bar in each if bar.id == option) for option in by_id}
-    return [by_id[option] for option in popular_wrong(list(most.items()), asked.right)]
+    return [by_id[option] for option in rank_wrong_options(list(most.items()), asked.right)]
 
 
-def guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Guesses:
+def spread_class_guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Guesses:
     """The guesses of the current activity, and what may be shown of the value, or of it so far."""
     activity = live.activity
     assert activity is not None
@@ -145,14 +146,14 @@ def guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Gue
     return _spread(given, value, activity.guessed.unit, so_far=so_far)
 
 
-def shown_value(live: LiveRoom) -> float | None:
+def show_value(live: LiveRoom) -> float | None:
     """The value that was guessed at, once the class may see it."""
-    return true_value(live) if live.state.phase in ("reveal", "run") else None
+    return find_value(live) if live.state.phase in ("reveal", "run") else None
 
 
 def list_close_guesses(live: LiveRoom) -> list[str]:
     """The students whose guess was close to the value, the closest first; none until the value is shown."""
-    value = shown_value(live)
+    value = show_value(live)
     if value is None:
         return []
     given = {student: float(answer.value["number"]) for student, answer in live.answers(1).items()}
@@ -160,7 +161,7 @@ def list_close_guesses(live: LiveRoom) -> list[str]:
     return sorted(close, key=lambda student: (abs(given[student] - value), student))
 
 
-def numbers(live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int]) -> Guesses | None:
+def spread_numbers(live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int]) -> Guesses | None:
     """The numbers of the latest round of a question that asks for one."""
     if asked.value is None:
         return None
@@ -192,7 +193,7 @@ def _spread(
     )
 
 
-def true_value(live: LiveRoom) -> float | None:
+def find_value(live: LiveRoom) -> float | None:
     """What was guessed: known beforehand, or measured by the run; None until it is."""
     return value_of(live.state, live.activity, live.state.position) if live.activity else None
 
@@ -212,31 +213,57 @@ def question_of(live: LiveRoom) -> ClassQuestion | None:
     return mark_measured(asked, live.activity.compared, live.state.grids.get(live.state.position))
 
 
-def context(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
+def build_results(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
     """The results that the current phase may show, by the names that the templates use."""
     activity, state = live.activity, live.state
     if activity is None:
         return {}
     if activity.guessed is not None:
-        value = shown_value(live)
+        value = show_value(live)
         so_far = live.run.so_far if state.phase == "run" and value is None and live.run else None
-        return {"guesses": guesses(live, value, so_far=so_far)}
+        return {"guesses": spread_class_guesses(live, value, so_far=so_far)}
     asked = question_of(live)
     if asked is None:
         return {}
     twin = asked is activity.twin
     rounds = [(3, "")] if twin else [(1, "First vote"), (2, "Second vote")]
     shown = [
-        (label, bars(live, asked, number, singles=singles))
+        (label, count_bars(live, asked, number, singles=singles))
         for number, label in rounds
         if live.answers(number)
     ]
-    latest = shown[-1][1] if shown else bars(live, asked, rounds[0][0], singles=singles)
+    latest = shown[-1][1] if shown else count_bars(live, asked, rounds[0][0], singles=singles)
     return {
         "asked": asked,
         "rounds": shown,
         "latest": latest,
-        "numbers": numbers(live, asked, [number for number, _ in rounds]),
+        "numbers": spread_numbers(live, asked, [number for number, _ in rounds]),
         "moved": None if twin else count_moves(live, asked),
-        "slips": slips([listed for _, listed in shown], asked),
+        "slips": list_chosen_mistakes([listed for _, listed in shown], asked),
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standings:
+    """Teams and the leaderboard on the screen; each is empty unless the teacher has chosen it."""
+
+    teams: tuple[TeamScore, ...]
+    leaders: tuple[tuple[str, int], ...]
+    """Names with their points, the most first."""
+
+
+def rank_students(live: LiveRoom) -> Standings | None:
+    """Rank teams and students for the screen, with results and not during a vote; None if not now."""
+    options = live.room.options
+    teams, with_names = options.get("teams", 0), options.get("leaderboard", False)
+    if not (teams or with_names) or not (is_shown(live) or live.state.ended):
+        return None
+    present = {student.id: student for student in live.present}
+    answers = [answer for student in present for answer in live.answers_by(student)]
+    points = count_points(live.plan, live.events, live.state, answers)
+    by_team = {student.id: team_of(student.number, teams) for student in present.values()}
+    leaders = [(present[student].name, count) for student, count in lead(points) if present[student].name]
+    return Standings(
+        teams=tuple(score_teams(points, by_team, teams)),
+        leaders=tuple(leaders) if with_names and not live.state.names_hidden else (),
+    )

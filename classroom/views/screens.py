@@ -8,15 +8,14 @@ from markupsafe import Markup
 
 from classroom.activities.activity import chosen_in
 from classroom.activities.number import UNIT_MEANINGS, as_number, tell_distance
-from classroom.activities.peer_instruction import ADVICE_TEXTS, disagreeing_pairs
-from classroom.activities.room import LOBBY, next_step, order_of
+from classroom.activities.peer_instruction import ADVICE_TEXTS, pair_disagreeing
+from classroom.activities.room import LOBBY, order_of, plan_next_step
 from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.advice import advise_on_first_vote, find_advised_phase
 from classroom.live.live_room import LiveRoom
 from classroom.reports.points import team_of
 from classroom.reports.report import list_choices
 from classroom.views import crowd, quiz, results, wall
-from classroom.views.standings import standings
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_duration
@@ -53,8 +52,8 @@ KIND_LABELS: Mapping[str, Mapping[str, str]] = {
 TIMED = ("vote", "discuss", "revote", "twin")
 
 
-def student_state(live: LiveRoom, student: ClassStudent) -> State:
-    """What one phone shows. `key` changes when its form must be drawn anew."""
+def build_student_state(live: LiveRoom, student: ClassStudent) -> State:
+    """What one phone shows. `key` changes when its form must be drawn again."""
     state = live.state
     in_quiz = bool(live.activity and live.activity.questions)
     given = None if in_quiz else live.answer_of(student.id, state.round or _last_round(live))
@@ -72,7 +71,7 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
             kicked=kicked,
             given=given,
             shown=shown,
-            value=results.true_value(live) if shown else None,
+            value=results.find_value(live) if shown else None,
         )
 
     # Most phones show the same few fragments: two hundred of them cost a handful of renderings a step.
@@ -107,12 +106,12 @@ def _own(
         questions = quiz.own_questions(live, activity, student.id)
         return {"own": questions}, f"/{[each.given and each.given.id for each in questions]}"
     if activity.crowd is not None:
-        cell = crowd.own_cell(live, activity.crowd, student.id)
+        cell = crowd.build_own_cell(live, activity.crowd, student.id)
         free = crowd.free_places(live, activity.crowd, claimed=given.claim if given else None)
         if not shown:
             return {"cell": cell, "free": free}, f"/{cell and cell.label}{sorted(free.items())}"
         moving = cell and (cell.label, len(cell.curve), cell.doing, cell.loss)
-        return {"cell": cell}, f"/{moving}{crowd.findings(live, live.state.position)}"
+        return {"cell": cell}, f"/{moving}{crowd.list_findings(live, live.state.position)}"
     if activity.compared is not None:
         position = live.state.position
         return {}, f"/{crowd.count_ended(live, position)}{position in live.state.grids}"
@@ -124,22 +123,22 @@ def _own(
 
 def screen_state(live: LiveRoom, *, link: str) -> State:
     """What the projector shows; it names nobody."""
-    shown, counts = results.is_shown(live), _counts(live, quiz.students_done(live))
+    shown, counts = results.is_shown(live), _counts(live, quiz.list_students_done(live))
     html = render(
         "classroom/screen/screen_now.html",
         **_common(live, shown=shown, settings=live.figure_settings),
         link=link,
         shown=shown,
-        standings=standings(live),
+        standings=results.rank_students(live),
         **counts,
     )
     return {**_frame(live), **counts, "locked": live.state.locked, "html": html, "say": _said(live)}
 
 
-def teacher_state(live: LiveRoom) -> State:
+def build_teacher_state(live: LiveRoom) -> State:
     """What the teacher sees: the hidden histogram, the advice, every student and the next step."""
     online = live.online()
-    answered = quiz.students_done(live)
+    answered = quiz.list_students_done(live)
     counts = _counts(live, answered)
     found = advise_on_first_vote(live)
     hidden = live.state.names_hidden
@@ -164,7 +163,7 @@ def teacher_state(live: LiveRoom) -> State:
             for student in live.students.values()
         ],
         advice=ADVICE_TEXTS[found] if found and live.state.phase == "advice" else "",
-        pairs=[(named[one], named[other]) for one, other in disagreeing_pairs(list_choices(live.answers(1)))]
+        pairs=[(named[one], named[other]) for one, other in pair_disagreeing(list_choices(live.answers(1)))]
         if discussing and live.activity and live.activity.asked
         else [],
         close=[named[student] for student in results.list_close_guesses(live)],
@@ -233,19 +232,23 @@ def _common(
         "task": activity.html_asked if activity else "",
         "crowd": activity.crowd if activity else None,
         "trained": activity.trained if activity else None,
-        "map": crowd.heat_map(live, activity.crowd, state.position) if activity and activity.crowd else None,
+        "map": crowd.build_heat_map(live, activity.crowd, state.position)
+        if activity and activity.crowd
+        else None,
         "seeds": crowd.seed_rows(live, activity.compared, state.position)
         if activity and activity.compared and not student
         else None,
         "ended_cells": crowd.count_ended(live, state.position),
-        "findings": crowd.findings(live, state.position),
+        "findings": crowd.list_findings(live, state.position),
         "wanted": activity.wanted if activity else None,
         "figure": _whole_figure(live, settings),
         "asked_about": _asked_about(live),
         "slider": activity.figure.slider if activity and activity.figure else "",
-        "wall": wall.wall_view(live, activity.wanted) if shown and activity and activity.wanted else None,
+        "wall": wall.build_wall_view(live, activity.wanted)
+        if shown and activity and activity.wanted
+        else None,
         "round": state.round,
-        "results": results.context(live, singles=singles) if shown else {},
+        "results": results.build_results(live, singles=singles) if shown else {},
         "quiz": quiz.count_questions(live, activity, singles=singles)
         if activity and activity.questions and not student
         else [],
@@ -305,7 +308,7 @@ def _last_round(live: LiveRoom) -> int:
 def _following(live: LiveRoom) -> str:
     """The next step in words; empty at the end of the plan."""
     try:
-        step = next_step(live.state, live.plan, advised=find_advised_phase(live))
+        step = plan_next_step(live.state, live.plan, advised=find_advised_phase(live))
     except LearnerError:
         return ""
     coming = live.plan[step["position"]]

@@ -48,7 +48,7 @@ class WallView:
     graded: int
 
 
-def wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
+def build_wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     """The answers in the order of their ids, which says nothing about who wrote them."""
     given = sorted(live.answers(1).values(), key=lambda answer: answer.id)
     written = [WrittenAnswer.of(answer) for answer in given]

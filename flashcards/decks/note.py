@@ -21,7 +21,7 @@ from study.base.checks import Quantity
 from study.base.errors import LearnerError
 from study.content.evidence import Evidence
 from study.content.yaml_reader import Level
-from study.text.markup import formula_problems_in
+from study.text.markup import find_formula_problems_in
 
 NoteKind = Literal["basic", "reversed", "cloze", "typed", "numeric", "image"]
 KINDS: tuple[NoteKind, ...] = get_args(NoteKind)
@@ -138,7 +138,7 @@ def fill_gaps(text: str) -> str:
     return CLOZE.sub(lambda gap: gap["text"], text)
 
 
-def checked_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
+def clean_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
     """Return a learner's own text, cleaned. Raises LearnerError when it can't be stored."""
     cleaned = {name: texts.get(name, "").replace("\r\n", "\n").strip() for name in note.texts}
     for name, text in cleaned.items():
@@ -153,7 +153,7 @@ def checked_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
             "The text has no gap.", do_next="Mark what to recall, as in {{c1::low rank}}, with a number each."
         )
     for card in note.edited(cleaned).cards():
-        for problem in formula_problems_in((card.front, card.back, card.why)):
+        for problem in find_formula_problems_in((card.front, card.back, card.why)):
             raise LearnerError(
                 f"{problem[0].upper()}{problem[1:]}.", do_next="Correct it, or put it into `backticks`."
             )

@@ -13,7 +13,7 @@ from typing import Literal
 from flashcards.decks.note import ANSWER_PLACE, Card, CardNumber
 from study.base.checks import evaluate, scale_of
 from study.base.errors import LearnerError
-from study.base.typed_numbers import in_unit, is_known_unit, read_number, unit_size
+from study.base.typed_numbers import is_known_unit, parse_in_unit, read_number, unit_size
 from study.text.markup import to_plain
 
 Change = Literal["same", "missing", "extra"]
@@ -34,7 +34,7 @@ class ComparedAnswer:
     """The diff, in order: in both, only in the right answer, only in the typed one."""
 
 
-def shown_back(card: Card) -> str:
+def render_back(card: Card) -> str:
     """Return the back of a card as it is shown, with its number computed now, if it has one."""
     return card.back.replace(ANSWER_PLACE, right_number(card.number)) if card.number else card.back
 
@@ -90,7 +90,7 @@ def _read_in_unit(typed: str, unit: str) -> float | None:
     for end in range(len(words), 0, -1):
         text = " ".join(words[:end])
         with suppress(LearnerError):
-            return in_unit(text, unit) if unit and is_known_unit(unit) else read_number(text).value
+            return parse_in_unit(text, unit) if unit and is_known_unit(unit) else read_number(text).value
     return None
 
 

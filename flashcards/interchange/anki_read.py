@@ -11,7 +11,7 @@ from flashcards.interchange.anki_templates import back_of, fill_template, typed_
 from flashcards.interchange.anki_write import DECK_PREFIX, OUR_TYPES, guid_of
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags
 from study.io.exchange import File, ImportEntry, shorten
-from study.text.html_import import from_html, images_in
+from study.text.html_import import convert_html, list_images
 
 SOURCE = "imported from Anki"
 SUSPENDED = -1  # the queue number of suspended cards
@@ -82,9 +82,9 @@ def _read_entries(
     if ours and named:
         return [(_read_own_type(named, fields, note_id), first)]
     if note.type.cloze:
-        rest = [from_html(value) for value in note.values[1:]]
+        rest = [convert_html(value) for value in note.values[1:]]
         why = "\n".join(part for part in rest if part)
-        text = from_html(note.values[0])
+        text = convert_html(note.values[0])
         return [(CardEntry(deck="", id=note_id, kind="cloze", text=text, why=why, source=SOURCE), first)]
     made = [(_read_rendered(note, fields, card, note_id), card) for card in note.cards]
     if len(made) == 2 and _is_mirror(made[0][0], made[1][0]):
@@ -95,9 +95,9 @@ def _read_entries(
 def _read_own_type(kind: str, fields: Mapping[str, str], note_id: str) -> CardEntry:
     """Convert a note of one of our own types: every field has its name."""
     text: dict[str, Any] = {
-        name.lower(): from_html(value) for name, value in fields.items() if name not in ("Id", "Accept")
+        name.lower(): convert_html(value) for name, value in fields.items() if name not in ("Id", "Accept")
     }
-    accept = tuple(from_html(fields.get("Accept", "")).splitlines())
+    accept = tuple(convert_html(fields.get("Accept", "")).splitlines())
     return CardEntry(deck="", id=note_id, kind=kind, accept=accept, **text)
 
 
@@ -105,12 +105,12 @@ def _read_rendered(note: AnkiNote, fields: Mapping[str, str], card: AnkiCard, no
     """Convert a card of any note type, as its template renders it."""
     template = note.type.templates[min(max(card.number, 0), len(note.type.templates) - 1)]
     typed = typed_field(template.question)
-    back = from_html(fields.get(typed, "")) if typed else from_html(back_of(template.answer, fields))
+    back = convert_html(fields.get(typed, "")) if typed else convert_html(back_of(template.answer, fields))
     return CardEntry(
         deck="",
         id=card_id_of(note_id, "basic", card.number),
         kind="typed" if typed else "basic",
-        front=from_html(fill_template(template.question, fields)),
+        front=convert_html(fill_template(template.question, fields)),
         back=back,
         source=SOURCE,
     )
@@ -129,11 +129,11 @@ def _read_histories(note: AnkiNote, note_id: str, kind: str, created_at: int) ->
 
 def _shorten_note(note: AnkiNote) -> str:
     first = next((value for value in note.values if value.strip()), "an empty note")
-    return shorten(from_html(first) or first)
+    return shorten(convert_html(first) or first)
 
 
 def _why_empty(note: AnkiNote) -> str:
-    media = any(images_in(value) for value in note.values)
+    media = any(list_images(value) for value in note.values)
     return "a side has only a picture or a sound, which stay in Anki" if media else "a side is empty"
 
 

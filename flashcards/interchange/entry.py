@@ -10,7 +10,7 @@ from flashcards.decks.typed_answers import right_number
 from study.content.user_files import number_ids
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import ImportEntry
-from study.text.html_import import normal_html
+from study.text.html_import import normalize_html
 
 OWN = "your own card"  # the source of a card that names none
 PREFIX = "lora"
@@ -64,7 +64,7 @@ class CardEntry:
 
     def shows(self, name: str) -> str:
         """Return a text to compare, as normalized HTML, because some formats keep only HTML."""
-        return normal_html(getattr(self, name))
+        return normalize_html(getattr(self, name))
 
     def says(self) -> tuple[Any, ...]:
         """Return the content to compare."""

@@ -41,9 +41,7 @@ def _read_file(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable
             return read_schema(file)
         case "zip":
             return _read_zip(file, known=known, concepts=concepts)
-    raise LearnerError(
-        f"{file.name} is not a kind of file that holds cards.", do_next=f"Cards come as {READABLE}."
-    )
+    raise LearnerError(f"{file.name} is not a kind of file that holds cards.", do_next=f"Choose {READABLE}.")
 
 
 def _read_zip(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:

@@ -19,7 +19,7 @@ from study.base.errors import LearnerError
 from study.base.import_limits import check_items, limit_csv_fields
 from study.base.spreadsheets import decode_table, is_formula, row_error
 from study.io.exchange import File, ImportEntry, shorten
-from study.text.html_import import escape_plain, from_html, to_html
+from study.text.html_import import convert_html, escape_plain, to_html
 
 COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind", "Accept")
 _HEADER = {"separator": "Comma", "html": "true", "notetype": "Basic", "guid column": "1", "deck column": "2",
@@ -76,19 +76,19 @@ def read_csv(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[s
             why = f"{file.name}:{line}  the {'back' if entry.front else 'front'} is empty"
             rejected.append(ImportEntry(verdict="rejected", item=shorten(entry.front or entry.back), why=why))
             continue
-        guid = from_html(cells.get("guid", ""))
+        guid = convert_html(cells.get("guid", ""))
         entry_id = entry.id or ours.get(guid) or (id_of_guid(guid) if guid else "")
-        tags = from_html(cells.get("tags", "")).split() + header.get("tags", "").split()
+        tags = convert_html(cells.get("tags", "")).split() + header.get("tags", "").split()
         entries.append(replace(entry, id=entry_id, **read_tags(tags, concepts)))
     return CardReading(entries=tuple(entries), rejected=tuple(rejected))
 
 
 def _read_entry(cells: Mapping[str, str], *, html: bool, line: int, deck: str) -> CardEntry:
-    read = from_html if html else escape_plain
+    read = convert_html if html else escape_plain
     text = {name: read(cells.get(name, "")) for name in ("front", "back", "why", "source")}
     cloze = cells.get("kind") == "cloze"
     return CardEntry(
-        deck=(from_html(cells.get("deck", "")) or deck).removeprefix(DECK_PREFIX),
+        deck=(convert_html(cells.get("deck", "")) or deck).removeprefix(DECK_PREFIX),
         id=cells.get("id", "").strip(),
         kind=cells.get("kind", "").strip() or "basic",
         text=text["front"] if cloze else "",

@@ -19,11 +19,11 @@ from study.content.user_files import (
     current,
     key_of,
     key_of_title,
-    own_files,
+    list_own_files,
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
 from study.io.exchange import File
-from study.text.markup import formula_problems_in
+from study.text.markup import find_formula_problems_in
 
 OPTIONAL = ("why",)
 
@@ -46,7 +46,7 @@ def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection
     own = OwnItems[Note]("card", taken=app.notes)
     titles = dict(app.titles)
     known = {entry.id: entry for entry in entries_of(app)}
-    for path in own_files(folder, endings=ENDINGS):
+    for path in list_own_files(folder, endings=ENDINGS):
         problems: list[str] = []
         reading = _read_file(path, known, concepts, problems)
         title = reading.entries[0].deck if reading.entries else ""
@@ -77,7 +77,7 @@ def check_entry(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]
     notes = list(_read_notes([entry], "deck", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]
     shown = [(card.front, card.back, card.why) for note in notes for card in note.cards()]
-    return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(shown))))
+    return entry, "; ".join((*reasons, *dict.fromkeys(find_formula_problems_in(shown))))
 
 
 def _read_file(

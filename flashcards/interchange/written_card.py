@@ -13,7 +13,7 @@ from study.io.apply_import import Imports
 from study.io.exchange import File
 from study.io.planning import shared_content_error
 from study.io.written_item import add_written, find_free_id, find_text_problem, quote_item
-from study.text.html_import import normal_html
+from study.text.html_import import normalize_html
 
 DECK = "Your own cards"
 REQUIRED = ("front", "back")
@@ -75,7 +75,7 @@ class CardWriter:
         return self.imports.apply(profile_id, plan, file_name=called, now=now).import_id
 
     def _has_front(self, profile_id: str, front: str) -> bool:
-        shown = normal_html(front)
+        shown = normalize_html(front)
         written = (card for card in self.exchange.list_known(profile_id) if card.deck == DECK)
         return any(card.shows("front") == shown for card in written)
 

@@ -9,7 +9,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from flashcards.decks.pictures import picture_html
-from flashcards.decks.typed_answers import shown_back
+from flashcards.decks.typed_answers import render_back
 from flashcards.interchange.written_card import DECK
 from flashcards.pages.editing import edit_form, save_edit
 from flashcards.pages.writing import ADDRESS, CardWriting
@@ -18,7 +18,7 @@ from flashcards.review.presenter import CardExercise, format_interval
 from flashcards.review.search import STATES, FoundCard, Search, find_cards
 from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot
-from flashcards.review.urls import FILTERS, build_url, filter_of, how_to, list_filters
+from flashcards.review.urls import FILTERS, build_mode_query, build_url, filter_of, list_filters
 from study.base.html import format_html
 from study.content.yaml_reader import LEVELS
 from study.ports.context import Context, Visit
@@ -103,7 +103,7 @@ class BrowsePage:
                 opened = card_id if event.get("act") == "look" else ""
                 return self._reply(visit, BrowseState(search=view.search, open=opened))
             case "cram":
-                how = how_to("cram", new_today=0, now=visit.now)
+                how = build_mode_query("cram", new_today=0, now=visit.now)
                 return {"goto": build_url(list_filters(view.search.wanted), **how)}
             case "write":
                 return self._write(visit)
@@ -133,7 +133,7 @@ class BrowsePage:
             return {"error": " ".join(problems.values()), "beside": f"#card-{next(iter(problems))}"}
         card_id, import_id = self.writing.write(visit, typed)
         own = CardFilter(deck=self.writing.writer.deck)
-        how = how_to("new", new_today=self.exercise.snapshot(visit).log.new_today, now=visit.now)
+        how = build_mode_query("new", new_today=self.exercise.snapshot(visit).log.new_today, now=visit.now)
         said = f"Saved as a new card of the deck “{DECK}”."
         done = CardDone(
             said=said, import_id=import_id, card=card_id, study=build_url(list_filters(own), **how)
@@ -209,7 +209,7 @@ class BrowsePage:
         carried = format_html('data-card="{}"', card.id)
         return {
             "title": snapshot.decks.titles.get(card.deck, card.deck),
-            "back": shown_back(card),
+            "back": render_back(card),
             "picture": picture_html(card.picture) if card.picture else "",
             "form": edit_form(snapshot, card.id, carried=carried) if view.editing else "",
             "own": card.own,

@@ -14,10 +14,10 @@ from flashcards.pages.writing import ADDRESS
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.cram import Cram
 from flashcards.review.operations import ShownCard
-from flashcards.review.presenter import CardExercise, read_shown, shown_from
+from flashcards.review.presenter import CardExercise, read_shown, show_question
 from flashcards.review.session import CardSession
 from flashcards.review.snapshot import CardSnapshot
-from flashcards.review.urls import HOWS, CardChoice, build_url, choice_of, how_to
+from flashcards.review.urls import HOWS, CardChoice, build_mode_query, build_url, choice_of
 from flashcards.scheduling.backlog import LONGEST_DAYS
 from study.base.errors import StaleError
 from study.base.html import NO_HTML
@@ -120,7 +120,7 @@ class CardsPage:
         if not lapses:
             return self._next(visit, said=said)
         snapshot = self.exercise.snapshot(visit)
-        carried = render_carried(shown_from(snapshot, card_id))
+        carried = render_carried(show_question(snapshot, card_id))
         card = snapshot.decks.by_id[card_id]
         notice = render("flashcards/cards/leech.html", card=card, lapses=lapses, carried=carried)
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
@@ -168,7 +168,7 @@ class CardsPage:
             return {"goto": f"/browse?{urlencode({'words': form_event.read_field(event, 'words')})}"}
         chosen = {name: form_event.read_field(event, name) for name in ("deck", "level", "tag", "concept")}
         new_today = self.exercise.snapshot(visit).log.new_today
-        how = how_to(form_event.read_field(event, "how"), new_today=new_today, now=visit.now)
+        how = build_mode_query(form_event.read_field(event, "how"), new_today=new_today, now=visit.now)
         return {"goto": build_url(chosen, **how)}
 
     # ---- rendering ----
@@ -185,7 +185,7 @@ class CardsPage:
         if not notice and not cram:
             notice = self._offer(visit, snapshot, choice)
         fragment = self.exercise.front(snapshot, card)
-        look = shown_from(snapshot, card.id)
+        look = show_question(snapshot, card.id)
         return self._show(visit, snapshot, fragment, look=look, said=said, notice=notice, session=session)
 
     def _show(

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flashcards.review.presenter import comes_back, count_unknown, missed_cards
+from flashcards.review.presenter import count_unknown, format_return, list_missed_cards
 from flashcards.review.session import CardSession
 from flashcards.review.session_time import sum_session_seconds
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import MORE_NEW, CardChoice, build_url
-from study.learner.progress import count_recalled, most_frequent
+from study.learner.progress import count_recalled, find_most_frequent
 
 
 def finish_values(
@@ -19,7 +19,7 @@ def finish_values(
     hidden, seen = snapshot.log.hidden, snapshot.log.memories
     unseen = [card for card in matching if card.id not in seen and card.id not in hidden]
     rated = {review.card_id for review in today if review.card_id in by_id}
-    missed = missed_cards(snapshot, today)
+    missed = list_missed_cards(snapshot, today)
     remembered, asked = count_recalled(today)
     new, reviewed = sum(review.new for review in today), snapshot.log.reviews_today
     beyond = max(0, session.waiting - session.counts.review) if not time_up else 0
@@ -34,7 +34,7 @@ def finish_values(
         "unknown": count_unknown(today),
         "learnt": sorted({concept for card_id in rated for concept in by_id[card_id].concepts}),
         "missed": missed,
-        "weakest": most_frequent(each.concepts for each in missed),
+        "weakest": find_most_frequent(each.concepts for each in missed),
         "next_due": _format_return(snapshot, choice),
         "time_up": time_up,
         "minutes": choice.extra.minutes or minutes,
@@ -55,4 +55,4 @@ def _format_return(snapshot: CardSnapshot, choice: CardChoice) -> str:
     later = [due for card_id, due in snapshot.due_dates().items() if card_id in chosen and due > snapshot.now]
     if not later:
         return ""
-    return comes_back(snapshot, min(later))
+    return format_return(snapshot, min(later))

@@ -85,7 +85,7 @@ def replay_operations(
     )
 
 
-def warned_at(lapses: list[int]) -> int | None:
+def find_warning(lapses: list[int]) -> int | None:
     """Return the operation of the last leech warning: the card's 8th lapse, its 12th, its 16th ..."""
     if len(lapses) < LEECH_LAPSES:
         return None
@@ -95,7 +95,7 @@ def warned_at(lapses: list[int]) -> int | None:
 
 def _is_off(card_id: str, on_or_off: Mapping[str, CardOperation], lapses: Mapping[str, list[int]]) -> bool:
     operation = on_or_off.get(card_id)
-    warned = warned_at(lapses.get(card_id, []))
+    warned = find_warning(lapses.get(card_id, []))
     if operation is None:
         return bool(warned)  # 0 came with an import: where it was suspended, the import says so
     return operation.name == "suspend" or (warned is not None and warned > operation.id)

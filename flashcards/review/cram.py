@@ -23,24 +23,24 @@ class Cram:
     tries: int
 
 
-def started_at(run: str) -> datetime:
+def parse_start(cram_id: str) -> datetime:
     """Parse the start of a cram from its name in the URL. Raises LearnerError when it isn't a moment."""
     with suppress(ValueError, OverflowError):  # as UTC, a moment of the year 1 may be before it
-        moment = datetime.fromisoformat(run)
+        moment = datetime.fromisoformat(cram_id)
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
     raise LearnerError("There is no cram session at this address.", do_next="Start one from the Cards page.")
 
 
-def answers_of(run: str, operations: Iterable[CardOperation]) -> list[CramAnswer]:
+def answers_of(cram_id: str, operations: Iterable[CardOperation]) -> list[CramAnswer]:
     return [
         (operation.subject, operation.value["known"])
         for operation in operations
-        if operation.value["run"] == run
+        if operation.value["run"] == cram_id
     ]
 
 
-def next_in_cram(cards: list[Card], answers: list[CramAnswer], *, first: str | None = None) -> Cram:
+def choose_next_in_cram(cards: list[Card], answers: list[CramAnswer], *, first: str | None = None) -> Cram:
     """Return unasked cards in their order, then unknown ones, oldest miss first, until all are known.
 
     `first` is a card whose answer was just undone.

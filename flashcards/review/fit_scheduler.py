@@ -12,7 +12,7 @@ from typing import Any
 
 from flashcards.review.operations import Reviews
 from flashcards.scheduling.metrics import Measures, is_better
-from flashcards.scheduling.replay import after_a_day
+from flashcards.scheduling.replay import select_spaced
 from study.base.settings import ROOT
 from study.store.logs.cards import CardReview
 from study.store.logs.fits import ParameterFit
@@ -74,7 +74,7 @@ class Fitting:
     def state(self, profile_id: str) -> FitState:
         fits = self._reviews.store.fits
         return FitState(
-            have=sum(1 for _ in after_a_day(self._history(profile_id))),
+            have=sum(1 for _ in select_spaced(self._history(profile_id))),
             newest=fits.newest(profile_id),
             kept=fits.newest(profile_id, kept=True),
             running=profile_id in self._asked,

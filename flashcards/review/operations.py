@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flashcards.decks.deck import Decks
-from flashcards.decks.note import Card, checked_edit
-from flashcards.review.card_status import FLAGS, warned_at
-from flashcards.review.cram import Cram, answers_of, next_in_cram, started_at
+from flashcards.decks.note import Card, clean_edit
+from flashcards.review.card_status import FLAGS, find_warning
+from flashcards.review.cram import Cram, answers_of, choose_next_in_cram, parse_start
 from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot, read_card_snapshot
 from flashcards.scheduling.backlog import spread_backlog
@@ -134,7 +134,7 @@ class Reviews:
     def lapses(self, profile_id: str, card_id: str) -> int:
         """Return how often a card was forgotten, if its last rating made it a leech; else 0."""
         found = self.store.cards.lapses(profile_id).get(card_id, [])
-        return len(found) if found and warned_at(found) == found[-1] else 0
+        return len(found) if found and find_warning(found) == found[-1] else 0
 
     def undo(self, profile_id: str, *, expected_id: int, now: datetime) -> CardOperation:
         """Undo the last operation, a rating or any other; the prior state returns, its card is shown next."""
@@ -182,7 +182,7 @@ class Reviews:
         """Override the deck's text with the learner's. Ids and schedules stay."""
         if note_id not in self.decks.notes:
             raise card_is_gone()
-        own = checked_edit(self.decks.notes[note_id], texts)
+        own = clean_edit(self.decks.notes[note_id], texts)
         self.store.card_operations.append(
             profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id
         )
@@ -211,9 +211,9 @@ class Reviews:
 
     # ---- cramming ----
 
-    def cram(self, profile_id: str, run: str, *, now: datetime, wanted: CardFilter) -> Cram:
+    def cram(self, profile_id: str, cram_id: str, *, now: datetime, wanted: CardFilter) -> Cram:
         """Return the state of a cram: the weakest cards of a filter first, new ones last."""
-        begun = started_at(run)
+        begun = parse_start(cram_id)
         snapshot = self.snapshot(profile_id, now=now)
         cards = [
             card
@@ -227,17 +227,17 @@ class Reviews:
                 return 2.0  # never seen: after every retrievability
             return compute_retrievability(memory, now=begun, scheduling=snapshot.scheduling)
 
-        answers = answers_of(run, self.store.card_operations.live(profile_id, ["cram"], since=begun))
+        answers = answers_of(cram_id, self.store.card_operations.live(profile_id, ["cram"], since=begun))
         undone = self.store.card_operations.just_undone(profile_id)
         first = undone.subject if undone else None
-        return next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
+        return choose_next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
 
     def answer_cram(
-        self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
+        self, profile_id: str, cram_id: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
     ) -> None:
         """Record an answer of a cram, apart from all ratings."""
         self._known(card_id, profile_id, now)
-        value = {"run": run, "known": known, "duration_ms": to_milliseconds(now - shown_at)}
+        value = {"run": cram_id, "known": known, "duration_ms": to_milliseconds(now - shown_at)}
         self.store.card_operations.append(profile_id, "cram", card_id, value=value, at=now)
 
     # ---- cards requested by a missed question ----

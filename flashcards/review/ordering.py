@@ -12,7 +12,7 @@ from study.store.logs.preferences import CardOrder
 LOOK_AHEAD = 10  # how far down the queue to search for a lookalike; the order hardly changes
 
 
-def in_order(
+def order_cards(
     cards: Iterable[Card],
     memories: Mapping[str, Memory],
     order: CardOrder,
@@ -47,7 +47,7 @@ def interleave(cards: list[Card], last: Card | None, lookalikes: Lookalikes) -> 
     return cards
 
 
-def one_of_each_note(
+def drop_siblings(
     queues: Iterable[list[Card]], *, seen: Collection[str], cards: Iterable[Card]
 ) -> list[list[Card]]:
     """Return the queues, earlier ones first, without cards whose sibling is shown today.

@@ -7,7 +7,7 @@ from typing import Any
 
 from flashcards.decks.note import Card
 from flashcards.decks.pictures import picture_html
-from flashcards.decks.typed_answers import compare_typed, shown_back
+from flashcards.decks.typed_answers import compare_typed, render_back
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.fit_scheduler import Fitting
@@ -19,7 +19,7 @@ from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.confusable import load_confusable
 from study.figures.figure import FigureAbout, no_figure
-from study.learner.progress import count_recalled, typical_seconds
+from study.learner.progress import compute_typical_seconds, count_recalled
 from study.ports.context import Context, Visit
 from study.ports.review import Ending, Fragment, Missed, Steps
 from study.ports.today import CardsDue
@@ -48,7 +48,7 @@ def read_shown(event: Mapping[str, Any]) -> ShownCard:
     )
 
 
-def shown_from(snapshot: CardSnapshot, card_id: str) -> ShownCard:
+def show_question(snapshot: CardSnapshot, card_id: str) -> ShownCard:
     """Return the state of a card that is shown now, its question first."""
     _, review_id = snapshot.memory(card_id)
     return ShownCard(card_id=card_id, expected_review_id=review_id, shown_at=snapshot.now)
@@ -81,7 +81,7 @@ class CardExercise:
 
         `below` replaces the button to flip.
         """
-        look = look or shown_from(snapshot, card.id)
+        look = look or show_question(snapshot, card.id)
         html = render("flashcards/cards/front.html", **self._common(snapshot, card, look), below=below)
         focus = "#typed" if card.typed else "#flip"
         return Fragment(html=html, say=f"Question: {to_plain(card.front)}", focus=focus)
@@ -98,7 +98,7 @@ class CardExercise:
         html = render(
             "flashcards/cards/back.html",
             **self._common(snapshot, card, look),
-            back=shown_back(card),
+            back=render_back(card),
             compared=compare_typed(card, look.typed) if card.typed else None,
             concepts=self.concepts,
             figure=self.figure_about(card.concepts),
@@ -106,7 +106,7 @@ class CardExercise:
             cram=cram,
             below=below,
         )
-        return Fragment(html=html, say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
+        return Fragment(html=html, say=f"Answer: {to_plain(render_back(card))}", focus="#answer")
 
     def card(self, snapshot: CardSnapshot, look: ShownCard) -> Card:
         """Return the card of an event. Raises StaleError when another window has rated it since."""
@@ -147,7 +147,7 @@ class CardExercise:
 
     def seconds_each(self, visit: Visit) -> float:
         durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
-        pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
+        pace = compute_typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
     def _common(self, snapshot: CardSnapshot, card: Card, look: ShownCard) -> dict[str, Any]:
@@ -167,21 +167,22 @@ class CardExercise:
         fits = max(1, round(seconds / self.seconds_each(visit)))
         return min(self.session(visit, concept).counts.left, fits)
 
-    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
+    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
         """Count the ratings since the review began; it is done early when no card is left."""
-        done = len(self._in_run(visit, run))
+        done = len(self._in_review(visit, review))
         return Steps(
-            done=done, total=run.cards if self.session(visit, run.concept).card else min(done, run.cards)
+            done=done,
+            total=review.cards if self.session(visit, review.concept).card else min(done, review.cards),
         )
 
-    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
+    def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         snapshot = self.snapshot(visit)
-        card = snapshot.session(wanted=CardFilter(concept=run.concept)).card
+        card = snapshot.session(wanted=CardFilter(concept=review.concept)).card
         if card is None:
             raise LearnerError("No card is waiting now.", do_next="Reload the page to go on.")
         return self.front(snapshot, card)
 
-    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
         match event.get("act"):
             case "flip":
                 return self.back(visit, self.snapshot(visit), read_shown(event))
@@ -191,10 +192,10 @@ class CardExercise:
                 self.undo(visit, event)
         return None
 
-    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
-        reviews, snapshot = self._in_run(visit, run), self.snapshot(visit)
+    def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
+        reviews, snapshot = self._in_review(visit, review), self.snapshot(visit)
         remembered, asked = count_recalled(reviews)
-        cards = {review.card_id for review in reviews}
+        cards = {rated.card_id for rated in reviews}
         unknown = count_unknown(reviews)
         parts = [
             f"{len(cards)} {'card' if len(cards) == 1 else 'cards'} rated",
@@ -203,12 +204,12 @@ class CardExercise:
         ]
         return Ending(
             summary=f"{', '.join(part for part in parts if part)}.",
-            missed=missed_cards(snapshot, reviews),
+            missed=list_missed_cards(snapshot, reviews),
             next_due=_next_due(snapshot),
         )
 
-    def _in_run(self, visit: Visit, run: FiveMinuteReview) -> list[CardReview]:
-        return self.reviews.store.cards.history(visit.profile.id, since=run.started_at)
+    def _in_review(self, visit: Visit, review: FiveMinuteReview) -> list[CardReview]:
+        return self.reviews.store.cards.history(visit.profile.id, since=review.started_at)
 
 
 def card_exercise(
@@ -231,7 +232,7 @@ def count_unknown(reviews: Iterable[CardReview]) -> int:
     return sum(review.new and review.rating == FORGOTTEN for review in reviews)
 
 
-def missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
+def list_missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
     """Return each card with a rating of Again among these reviews, in their order, and when it comes back.
 
     A card that was recalled later in the same session counts as missed too.
@@ -252,7 +253,7 @@ def missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple
 def _returns(snapshot: CardSnapshot, due: datetime | None) -> str:
     if due is None:
         return "suspended"
-    return "due now" if due <= snapshot.now else f"comes back {comes_back(snapshot, due)}"
+    return "due now" if due <= snapshot.now else f"comes back {format_return(snapshot, due)}"
 
 
 def _next_due(snapshot: CardSnapshot) -> str:
@@ -261,10 +262,10 @@ def _next_due(snapshot: CardSnapshot) -> str:
     if waiting:
         return f"{waiting} more {'card' if waiting == 1 else 'cards'} can be reviewed now."
     later = [due for due in snapshot.due_dates().values() if due > snapshot.now]
-    return f"The next card comes back {comes_back(snapshot, min(later))}." if later else ""
+    return f"The next card comes back {format_return(snapshot, min(later))}." if later else ""
 
 
-def comes_back(snapshot: CardSnapshot, due: datetime) -> str:
+def format_return(snapshot: CardSnapshot, due: datetime) -> str:
     """Format when a card comes back later: `in 10 min`, `tomorrow`, `in 8 days`."""
     days = snapshot.preferences.days.count_between(snapshot.now, due)
     if days <= 0:

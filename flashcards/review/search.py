@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from flashcards.decks.note import Card
-from flashcards.decks.typed_answers import shown_back
+from flashcards.decks.typed_answers import render_back
 from flashcards.review.card_status import CardStatus
 from flashcards.review.session import CardFilter, Log
 from flashcards.scheduling.scheduler import Memory
@@ -82,5 +82,5 @@ def _is_due(memory: Memory | None, now: datetime, day_ends: datetime) -> bool:
 
 
 def _join_texts(card: Card) -> str:
-    parts = (card.id, card.front, shown_back(card), card.why, *card.tags)
+    parts = (card.id, card.front, render_back(card), card.why, *card.tags)
     return to_plain("\n".join(parts)).casefold()

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from flashcards.decks.note import Card
-from flashcards.review.ordering import in_order, interleave, one_of_each_note
+from flashcards.review.ordering import drop_siblings, interleave, order_cards
 from flashcards.scheduling.scheduler import LEARNING_STEPS, Memory, Scheduling
 from study.content.confusable import Lookalikes
 from study.content.yaml_reader import LEVELS
@@ -106,7 +106,7 @@ class CardSession:
         return self.done + self.counts.left
 
 
-def next_card(
+def choose_next_card(
     cards: Iterable[Card], log: Log, *, now: datetime, rules: StudyRules, wanted: CardFilter | None = None
 ) -> CardSession:
     """Return the session at this moment.
@@ -141,12 +141,16 @@ def _build_queues(
 ) -> tuple[dict[Queue, list[Card]], int]:
     """Return the waiting cards by queue, and how many reviews wait in all. "ahead" includes "learning"."""
     shown = [card for card in cards if card.id not in log.hidden]
-    ahead = in_phase(shown, log, learning=True, until=now + rules.learn_ahead)
+    ahead = select_phase(shown, log, learning=True, until=now + rules.learn_ahead)
     ahead.sort(key=lambda card: log.memories[card.id].due)
     due = [card for card in ahead if log.memories[card.id].due <= now]
     asked = [card for card in shown if card.id in log.requested and card not in ahead]
-    reviews = in_order(
-        [c for c in in_phase(shown, log, learning=False, until=rules.day_ends) if c.id not in log.requested],
+    reviews = order_cards(
+        [
+            c
+            for c in select_phase(shown, log, learning=False, until=rules.day_ends)
+            if c.id not in log.requested
+        ],
         log.memories,
         rules.order,
         now=now,
@@ -156,7 +160,7 @@ def _build_queues(
     fresh = [card for card in shown if card.id not in log.memories and card.id not in log.requested]
     fresh.sort(key=place_of_new)
     undone = [card for card in shown if card.id == log.just_undone]
-    undone, due, asked, reviews, fresh, ahead = one_of_each_note(
+    undone, due, asked, reviews, fresh, ahead = drop_siblings(
         [undone, due, asked, reviews, fresh, ahead], seen=log.rated_today, cards=cards
     )
     # Requested cards come first and count for today's limits, so their places are taken from the start.
@@ -189,7 +193,7 @@ def _new_is_behind(queues: Mapping[Queue, list[Card]], log: Log) -> bool:
     return log.new_today * review_total < log.reviews_today * new_total
 
 
-def in_phase(cards: Iterable[Card], log: Log, *, learning: bool, until: datetime) -> list[Card]:
+def select_phase(cards: Iterable[Card], log: Log, *, learning: bool, until: datetime) -> list[Card]:
     """Return the cards that are due by then: those still being learnt, or reviews."""
     known = [(card, log.memories[card.id]) for card in cards if card.id in log.memories]
     return [card for card, memory in known if (memory.phase != "review") is learning and memory.due <= until]

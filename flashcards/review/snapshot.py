@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card
 from flashcards.review.card_status import STATUS_OPERATIONS, CardStatus, replay_operations
-from flashcards.review.session import CardFilter, CardSession, Log, StudyRules, in_phase, next_card
+from flashcards.review.session import CardFilter, CardSession, Log, StudyRules, choose_next_card, select_phase
 from flashcards.review.session_time import sum_session_seconds
 from flashcards.scheduling.backlog import Backlog, count_fitting
 from flashcards.scheduling.scheduler import Memory, Scheduling
@@ -57,7 +57,7 @@ class CardSnapshot:
 
     def session(self, *, wanted: CardFilter | None = None, extra: RuleOverrides | None = None) -> CardSession:
         rules = self.rules(extra or RuleOverrides())
-        return next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
+        return choose_next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
 
     def memory(self, card_id: str) -> tuple[Memory | None, int]:
         """Return a card's memory state and the id of its last review (0 for a new card)."""
@@ -72,7 +72,7 @@ class CardSnapshot:
     def waiting(self, wanted: CardFilter) -> list[Card]:
         """List all reviews that are due today and not hidden, regardless of limits, siblings included."""
         shown = [c for c in self.decks.cards if wanted.matches(c) and c.id not in self.log.hidden]
-        return in_phase(shown, self.log, learning=False, until=self.preferences.days.end(self.now))
+        return select_phase(shown, self.log, learning=False, until=self.preferences.days.end(self.now))
 
     def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: RuleOverrides) -> Backlog:
         """Count the reviews that wait and those that fit."""

@@ -61,7 +61,7 @@ def build_url(filters: Mapping[str, str], **more: str) -> str:
     return f"/cards?{query}" if query else "/cards"
 
 
-def how_to(how: str, *, new_today: int, now: datetime) -> dict[str, str]:
+def build_mode_query(how: str, *, new_today: int, now: datetime) -> dict[str, str]:
     """Return the query fields that a mode of study adds to the URL."""
     match how:
         case "new":

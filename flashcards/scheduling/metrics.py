@@ -27,10 +27,12 @@ class Measures:
 def compute_metrics(recalls: Sequence[Recall]) -> Measures:
     """Compute all three metrics. `recalls` must not be empty."""
     pairs = [(recall.predicted, recall.recalled) for recall in recalls]
-    return Measures(log_loss=log_loss(pairs), rmse_bins=rmse_bins(recalls), auc=compute_auc(pairs))
+    return Measures(
+        log_loss=compute_log_loss(pairs), rmse_bins=compute_rmse_bins(recalls), auc=compute_auc(pairs)
+    )
 
 
-def log_loss(pairs: Sequence[tuple[float, bool]]) -> float:
+def compute_log_loss(pairs: Sequence[tuple[float, bool]]) -> float:
     """Return the mean log loss in nats: 0 is perfect, ln 2 = 0.693 is a coin toss."""
     clipped = ((min(max(predicted, SMALLEST), 1 - SMALLEST), happened) for predicted, happened in pairs)
     return -sum(math.log(chance if happened else 1 - chance) for chance, happened in clipped) / len(pairs)
@@ -47,7 +49,7 @@ def compute_auc(pairs: Sequence[tuple[float, bool]]) -> float | None:
     return beaten_twice / 2 / (len(recalled) * len(forgotten))
 
 
-def rmse_bins(recalls: Iterable[Recall]) -> float:
+def compute_rmse_bins(recalls: Iterable[Recall]) -> float:
     """Return the root mean square of "share recalled minus mean prediction" over bins of similar reviews.
 
     The bins are the FSRS benchmark's: by elapsed days, number of the review and lapses, each on a log scale

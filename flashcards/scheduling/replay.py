@@ -57,7 +57,7 @@ def replay_recalls(reviews: Iterable[CardReview], scheduling: Scheduling) -> lis
     return found
 
 
-def after_a_day(reviews: Iterable[CardReview]) -> Iterator[CardReview]:
+def select_spaced(reviews: Iterable[CardReview]) -> Iterator[CardReview]:
     """Yield the reviews at least a day after the card's previous one: all that FSRS learns from."""
     last: dict[str, datetime] = {}
     for review in reviews:

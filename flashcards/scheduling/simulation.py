@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from random import Random
 
-from flashcards.scheduling.replay import after_a_day
+from flashcards.scheduling.replay import select_spaced
 from flashcards.scheduling.scheduler import Memory, Rating, Scheduling, apply_rating, compute_retrievability
 from study.learner.progress import REMEMBERED
 from study.store.logs.cards import CardReview
@@ -123,7 +123,7 @@ def _draw_rating(card: _Card, learner: Learner, rng: Random, now: datetime) -> R
 def simulate_workload(plan: StudyPlan, scheduling: Scheduling, *, learner: Learner | None = None) -> Workload:
     """Simulate a plan's workload. Without a learner, the true memory is what the scheduler believes."""
     reviews = list(simulate_study(plan, scheduling, learner=learner or Learner(memory=scheduling)))
-    tests = list(after_a_day(reviews))
+    tests = list(select_spaced(reviews))
     return Workload(
         desired_retention=scheduling.desired_retention,
         reviews=len(reviews),

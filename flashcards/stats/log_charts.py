@@ -7,14 +7,14 @@ from statistics import median
 
 from flashcards.decks.deck import Decks
 from flashcards.scheduling.scheduler import RATING_NAMES, RATINGS
-from flashcards.stats.recall_charts import forgetting_curve, recall_by_week_figure, subject_figures
+from flashcards.stats.recall_charts import plot_forgetting_curve, recall_by_week_figure, subject_figures
 from flashcards.stats.statistics import (
     CardHistory,
     count_buttons,
-    due_by_day,
-    minutes_by_day,
+    count_due_by_day,
+    count_reviews_by_day,
     recall_now,
-    reviews_by_day,
+    sum_minutes_by_day,
 )
 from study.base.days import short_date
 from study.content.concepts import ConceptMap
@@ -30,12 +30,12 @@ def card_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, *, sc
     """Yield every chart of a history that has a review; `scope` names the cards."""
     yield chart_calendar(history, scope)
     yield from recall_by_week_figure(history, scope)
-    yield from forgetting_curve(history, scope)
+    yield from plot_forgetting_curve(history, scope)
     if history.memories:
         yield chart_forecast(history, scope)
         yield chart_stability(history, scope)
         yield chart_difficulty(history, scope)
-        yield retrievability_now(history, scope)
+        yield compute_retrievability_now(history, scope)
     yield from answer_buttons(history, scope)
     yield time_spent(history, scope)
     yield from subject_figures(history, decks, concepts, scope)
@@ -43,7 +43,7 @@ def card_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, *, sc
 
 def chart_calendar(history: CardHistory, scope: str) -> Plot:
     """Return the calendar heat map of ratings per day, half a year back."""
-    counts = reviews_by_day(history)
+    counts = count_reviews_by_day(history)
     since = history.today - timedelta(days=MONTH - 1)
     recent = [count for day, count in counts.items() if day >= since]
     kept = {day: n for day, n in counts.items() if (history.today - day).days < 7 * WEEKS_WIDE}
@@ -66,7 +66,7 @@ def chart_calendar(history: CardHistory, scope: str) -> Plot:
 
 def chart_forecast(history: CardHistory, scope: str) -> Plot:
     """Return the forecast of cards due on each of the coming days."""
-    due = due_by_day(history, days=MONTH)
+    due = count_due_by_day(history, days=MONTH)
     total, most = sum(due.values()), max(due, key=due.__getitem__)
     if total:
         when = _format_day(most, history.today)
@@ -116,7 +116,7 @@ def chart_difficulty(history: CardHistory, scope: str) -> Plot:
     )  # fmt: skip
 
 
-def retrievability_now(history: CardHistory, scope: str) -> Plot:
+def compute_retrievability_now(history: CardHistory, scope: str) -> Plot:
     """Return the histogram of retrievability (the chance of recall now), in percent."""
     values = recall_now(history)
     title = f"Asked now, you would recall about {sum(values):.0f} of {_count_values(values)}"
@@ -158,7 +158,7 @@ def answer_buttons(history: CardHistory, scope: str) -> Iterator[Plot]:
 
 
 def time_spent(history: CardHistory, scope: str) -> Plot:
-    spent = minutes_by_day(history, days=MONTH)
+    spent = sum_minutes_by_day(history, days=MONTH)
     total, days = sum(spent.values()), sum(minutes > 0 for minutes in spent.values())
     title = f"You spent {_format_minutes(total)} at the cards in the last {MONTH} days"
     title += f", {_format_minutes(total / days)} on each of {days} days" if days else ""

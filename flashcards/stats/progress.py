@@ -62,7 +62,7 @@ class CardSection:
         history = self._history(visit)
         if len(history.reviews) < CHARTS_FROM:
             return
-        yield workload_figure(_read_plan(visit), history.scheduling)
+        yield plot_workload(_read_plan(visit), history.scheduling)
         part, scope = self._part(history, visit.query.get("scope", ""))
         if part.reviews:
             decks = self.exercise.reviews.decks
@@ -164,7 +164,7 @@ class CardSection:
         return {"fit": state, "measures": MEASURES, "needed": NEEDED, "number": _format_measure}
 
 
-def workload_figure(plan: StudyPlan, scheduling: Scheduling) -> Plot:
+def plot_workload(plan: StudyPlan, scheduling: Scheduling) -> Plot:
     """Return the chart of ratings per day by desired retention."""
     found = [simulate_workload(plan, replace(scheduling, desired_retention=aim)) for aim in AIMS]
     least, most = found[AIMS.index(0.8)], found[AIMS.index(0.95)]

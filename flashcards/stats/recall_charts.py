@@ -6,9 +6,9 @@ from flashcards.decks.deck import Decks
 from flashcards.stats.statistics import (
     CardHistory,
     compute_forgetting,
-    minutes_by_subject,
     recall_by_subject,
     recall_by_week,
+    sum_minutes_by_subject,
 )
 from study.base.confidence_intervals import Share, format_percent
 from study.base.days import short_date
@@ -55,7 +55,7 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
     )
 
 
-def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
+def plot_forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
     """Yield the forgetting curve: recall by elapsed time, next to FSRS's predictions for the same reviews."""
     bins = compute_forgetting(history)
     if not bins:
@@ -100,8 +100,10 @@ def subject_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, sc
     by_concept = {concepts.name(key): share for key, share in recall_by_subject(history, of_concept).items()}
     yield from _recall_rows("retention-by-deck", "deck", recall_by_subject(history, of_deck), target, scope)
     yield from _recall_rows("retention-by-concept", "concept", by_concept, target, scope)
-    spent = {concepts.name(key): minutes for key, minutes in minutes_by_subject(history, of_concept).items()}
-    yield from _time_rows("time-by-deck", "deck", minutes_by_subject(history, of_deck), scope)
+    spent = {
+        concepts.name(key): minutes for key, minutes in sum_minutes_by_subject(history, of_concept).items()
+    }
+    yield from _time_rows("time-by-deck", "deck", sum_minutes_by_subject(history, of_deck), scope)
     yield from _time_rows("time-by-concept", "concept", spent, scope)
 
 

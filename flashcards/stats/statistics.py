@@ -8,10 +8,10 @@ from functools import cached_property
 from statistics import fmean
 from typing import TypeVar
 
-from flashcards.scheduling.replay import Recall, after_a_day, replay_recalls
+from flashcards.scheduling.replay import Recall, replay_recalls, select_spaced
 from flashcards.scheduling.scheduler import Memory, Scheduling, compute_retrievability
 from study.base.confidence_intervals import Share, share_of
-from study.learner.progress import REMEMBERED, WEEKS, DayOf, by_week
+from study.learner.progress import REMEMBERED, WEEKS, DayOf, group_by_week
 from study.store.logs.cards import CardReview
 
 Subject = TypeVar("Subject", date, str)
@@ -52,11 +52,11 @@ class CardHistory:
         )
 
 
-def reviews_by_day(history: CardHistory) -> dict[date, int]:
+def count_reviews_by_day(history: CardHistory) -> dict[date, int]:
     return dict(Counter(history.day_of(review.reviewed_at) for review in history.reviews))
 
 
-def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
+def sum_minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
     """Return the minutes spent on cards on each of the last days, today last."""
     spent: dict[date, float] = {history.today - timedelta(days=back): 0.0 for back in reversed(range(days))}
     for review in history.reviews:
@@ -68,14 +68,14 @@ def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
 
 def recall_by_week(history: CardHistory) -> dict[date, Share]:
     """Return the share recalled in each of the last weeks that had a review, by the week's last day."""
-    weeks = by_week(history.recalls, now=history.now, day_of=history.day_of)
+    weeks = group_by_week(history.recalls, now=history.now, day_of=history.day_of)
     return _compute_shares({day: [recall.recalled for recall in found] for day, found in weeks.items()})
 
 
 def recall_lately(history: CardHistory) -> Share | None:
     """Return the share recalled over these weeks; it needs no predictions, so the log isn't replayed."""
     since = history.today - timedelta(days=7 * WEEKS)
-    recent = (r for r in after_a_day(history.reviews) if history.day_of(r.reviewed_at) > since)
+    recent = (r for r in select_spaced(history.reviews) if history.day_of(r.reviewed_at) > since)
     return share_of([review.rating >= REMEMBERED for review in recent])
 
 
@@ -88,7 +88,7 @@ def recall_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...
     return dict(sorted(_compute_shares(outcomes).items(), key=lambda entry: entry[1].value))
 
 
-def minutes_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+def sum_minutes_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
     """Return the minutes spent by deck or concept, longest first; a card about two counts half for each."""
     spent: dict[str, float] = defaultdict(float)
     for review in history.reviews:
@@ -98,7 +98,7 @@ def minutes_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ..
     return dict(sorted(spent.items(), key=lambda entry: -entry[1]))
 
 
-def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
+def count_due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
     """Count the cards due on each of the coming days, today first; overdue cards count for today."""
     due = {history.today + timedelta(days=ahead): 0 for ahead in range(days)}
     for moment in history.due_dates.values():

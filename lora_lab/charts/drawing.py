@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from lora_lab.charts.svg import format_number, path_data, render_element
 from study.base.html import NO_HTML, join_html
-from study.plots.axis import nice_span, nice_ticks
+from study.plots.axis import choose_span, choose_ticks
 
 WIDTH = 400.0
 TEXT_SIZE = 13
@@ -120,7 +120,7 @@ class Scale:
     def ticks(self, about: int = 5) -> tuple[float, ...]:
         """Return round values; on a logarithmic scale the powers of ten."""
         if not self.log:
-            return nice_ticks(self.low, self.high, about=about)
+            return choose_ticks(self.low, self.high, about=about)
         powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
         return tuple(10.0**power for power in powers)
 
@@ -175,7 +175,7 @@ def build_chart(
     y_format: Callable[[float], str] = format_plain,
 ) -> ChartFrame:
     """Build a chart as wide as the drawing and `height` units high with its labels."""
-    low, high = y_span if y_log else nice_span(*y_span, about=4)
+    low, high = y_span if y_log else choose_span(*y_span, about=4)
     return ChartFrame(
         x=Scale(low=x_span[0], high=x_span[1], start=left, end=WIDTH - right, log=x_log),
         y=Scale(low=low, high=high, start=height - 40, end=30, log=y_log),

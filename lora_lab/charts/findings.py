@@ -11,7 +11,7 @@ BARELY_PERCENT = 10.0  # growth over rank 1 that a title calls "barely"
 NAMES = {**dict(COMPONENTS), "logits": "logits"}
 
 
-def of_ranks(by_rank: Mapping[int, Ledger], rank: int) -> str:
+def describe_memory_by_rank(by_rank: Mapping[int, Ledger], rank: int) -> str:
     """Return the title of memory by rank: whether the chosen rank costs a notable amount."""
     here, first = by_rank[rank], by_rank[min(by_rank)]
     total = as_bytes(here.total_bytes)
@@ -32,7 +32,7 @@ def of_ranks(by_rank: Mapping[int, Ledger], rank: int) -> str:
     )
 
 
-def of_bits(by_bits: Mapping[Bits, Ledger], bits: Bits) -> str:
+def describe_memory_by_bits(by_bits: Mapping[Bits, Ledger], bits: Bits) -> str:
     """Return the title of memory by bit width: what fewer bits save, and what they can't."""
     here, sixteen = by_bits[bits], by_bits["bf16"]
     total, stored = here.total_bytes, here.weights + here.constants

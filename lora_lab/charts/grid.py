@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from lora_lab.charts.grid_maps import MEASURES, heat_map
+from lora_lab.charts.grid_maps import MEASURES, draw_heat_map
 from lora_lab.charts.grid_view import GridPlane, build_namer, view_plane
-from lora_lab.charts.pareto_front import LossAgainstMemory, ParetoPoint, front_of
+from lora_lab.charts.pareto_front import LossAgainstMemory, ParetoPoint, find_front
 from lora_lab.charts.seeds import SeedLine, SeedLines
-from lora_lab.grids.findings import list_findings, rank_headline
+from lora_lab.grids.findings import choose_rank_headline, list_findings
 from lora_lab.grids.results import GridSetting
 from lora_lab.spec import BITS, Variant
 from study.base.units import MB, as_bytes
@@ -27,13 +27,13 @@ def plane_at(settings: Iterable[GridSetting], number: int) -> Plane:
     return found[number] if 0 <= number < len(found) else found[0]
 
 
-def grid_plots(settings: Sequence[GridSetting], plane: Plane) -> Iterator[Plot]:
+def draw_grid_plots(settings: Sequence[GridSetting], plane: Plane) -> Iterator[Plot]:
     """Yield the plots for which enough cells have finished; loss against memory covers all planes."""
     here = [setting for setting in settings if (setting.levels.targets, setting.levels.variant) == plane]
     view = view_plane(here)
     for measure in MEASURES:
         if measure.known(view):
-            yield heat_map(view, measure)
+            yield draw_heat_map(view, measure)
     whole = view_plane(settings)
     if any(_has_both(setting) for setting in whole.settings):
         yield _loss_against_memory(whole)
@@ -49,7 +49,7 @@ def _loss_against_memory(view: GridPlane) -> Plot:
     done = [setting for setting in view.settings if _has_both(setting)]
     words = build_namer(done)
     points = [ParetoPoint(label=words(a.levels), bytes=a.peak_bytes or 0, losses=a.losses) for a in done]
-    front = front_of(points)
+    front = find_front(points)
     said = "; ".join(f"{point.label} {as_bytes(point.bytes)}, loss {point.loss:.2f}" for point in front)
     return Plot(
         name="grid-front",
@@ -120,7 +120,7 @@ def _loss_by_rank(view: GridPlane) -> Plot:
             lines.append(SeedLine(label=bits, ranks=ranks, losses=losses))
     return Plot(
         name="grid-ranks",
-        title=view.qualify(rank_headline(list_findings(view.settings))),
+        title=view.qualify(choose_rank_headline(list_findings(view.settings))),
         subtitle=view.conditions,
         header=("weights stored as", "rank", "seed", "held-out loss"),
         rows=tuple(

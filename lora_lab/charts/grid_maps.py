@@ -58,7 +58,7 @@ class GridMeasure:
         return [value for setting in view.settings if (value := self.value(setting)) is not None]
 
 
-def heat_map(view: GridPlane, measure: GridMeasure) -> Plot:
+def draw_heat_map(view: GridPlane, measure: GridMeasure) -> Plot:
     """Plot a heat map with ranks across and bit widths down."""
     settings = {(setting.levels.bits, setting.levels.rank): setting for setting in view.settings}
     bits = [each for each in BITS if any(key[0] == each for key in settings)]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lora_lab.charts.captions import model_name
-from lora_lab.grids.results import GridLevels, GridSetting, at_best_rate, list_rates
+from lora_lab.grids.results import GridLevels, GridSetting, list_rates, select_best_rates
 from lora_lab.spec import TARGET_LABELS
 from study.plots.area import Span
-from study.plots.axis import nice_ticks
+from study.plots.axis import choose_ticks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ def view_plane(settings: Sequence[GridSetting]) -> GridPlane:
     """Take each setting at its best rate, and count the cells behind them."""
     cells = [cell for setting in settings for cell in setting.cells]
     return GridPlane(
-        settings=tuple(at_best_rate(settings)),
+        settings=tuple(select_best_rates(settings)),
         conditions=grid_conditions(settings),
         measured=sum(cell.measured for cell in cells),
         total=len(cells),
@@ -108,7 +108,7 @@ def loss_span(values: Sequence[float]) -> Span:
 
 def loss_levels(span: Span) -> dict[float, str]:
     """Return round losses inside the range and their labels, with enough digits to distinguish them."""
-    ticks = nice_ticks(*span, about=4)
+    ticks = choose_ticks(*span, about=4)
     for digits in range(1, 7):
         labels = {tick: f"{tick:.{digits}f}" for tick in ticks}
         if all(abs(float(label) - tick) < 1e-9 for tick, label in labels.items()):

@@ -1,6 +1,6 @@
 """Live charts: what a training run has measured so far, as an SVG string that is rendered at every poll.
 
-    line_chart(
+    draw_line_chart(
         loss_series("loss", [(1, 4.61), (2, 4.20)]),
         title="Loss", x_label="step", y_label="loss", window=(1, 60), y_format="{:.2f}".format,
     )
@@ -91,7 +91,7 @@ def thin_points(points: Sequence[Point], *, limit: int = MAX_POINTS) -> list[Poi
     return [*kept, points[-1]][-max(1, limit) :]
 
 
-def line_chart(
+def draw_line_chart(
     series: Sequence[Series],
     *,
     title: str,

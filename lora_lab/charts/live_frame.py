@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import PAPER, SOFT, Point, draw_beside, draw_words
 from lora_lab.charts.svg import path_data, render_element
 from study.base.html import NO_HTML, join_html
-from study.plots.axis import nice_span, nice_ticks, spread_labels
+from study.plots.axis import choose_span, choose_ticks, spread_labels
 
 Colour = Literal["ink", "blue", "orange", "green", "purple", "brown"]
 Format = Callable[[float], str]
@@ -93,7 +93,7 @@ class Frame:
 
     def _x_ticks(self) -> tuple[float, ...]:
         """Return whole numbers if the range has any, because half a step has no meaning."""
-        ticks = nice_ticks(*self.x_span, about=4 if self.narrow else 7)
+        ticks = choose_ticks(*self.x_span, about=4 if self.narrow else 7)
         return tuple(tick for tick in ticks if tick == int(tick)) or ticks
 
     def line(self, pieces: Sequence[Sequence[Point]], colour: Colour, *, dashed: bool, faint: bool) -> Markup:
@@ -192,8 +192,8 @@ def _choose_y_ticks(low: float, high: float, y_format: Format) -> tuple[Point, t
     """Return range and labelled ticks; fewer ticks when a label would be rounded, or two would be equal."""
     choices = []
     for about, finer in ((4, 0), (3, 0), (3, 1), (2, 0), (2, 1), (1, 0)):
-        span = nice_span(low, high, about=about)
-        ticks = tuple((value, y_format(value)) for value in nice_ticks(*span, about=about + finer))
+        span = choose_span(low, high, about=about)
+        ticks = tuple((value, y_format(value)) for value in choose_ticks(*span, about=about + finer))
         choices.append((span, ticks))
     apart = [one for one in choices if len({label for _, label in one[1]}) == len(one[1])]
     exact = [one for one in apart if all(_is_exact(*tick) for tick in one[1])]

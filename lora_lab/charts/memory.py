@@ -48,7 +48,7 @@ class Column:
         )
 
 
-def memory_by_rank(
+def plot_memory_by_rank(
     shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[MeasuredPeak]
 ) -> Plot:
     """Plot peak memory for ranks 1 to 256 at the chosen bit width; `measured` runs differ in rank only."""
@@ -60,13 +60,13 @@ def memory_by_rank(
         columns,
         free="rank",
         chosen=spec.rank,
-        title=findings.of_ranks(by_rank, spec.rank),
+        title=findings.describe_memory_by_rank(by_rank, spec.rank),
         subtitle=describe_conditions(shape, spec, row, compute, fixed=spec.bits),
         x_label="rank",
     )
 
 
-def memory_by_bits(
+def plot_memory_by_bits(
     shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[MeasuredPeak]
 ) -> Plot:
     """Plot peak memory for each way to store the weights; `measured` runs differ in bits only."""
@@ -81,7 +81,7 @@ def memory_by_bits(
         columns,
         free="bits",
         chosen=spec.bits,
-        title=findings.of_bits(by_bits, spec.bits),
+        title=findings.describe_memory_by_bits(by_bits, spec.bits),
         subtitle=describe_conditions(shape, spec, row, compute, fixed=f"rank {spec.rank}"),
         x_label="format, and stored bits per weight",
     )

@@ -18,7 +18,7 @@ LINE_LABELS: dict[str, str] = {"q+v": "q + v", "attention": "attention", "all-li
 TYPED_LABEL = "the typed names"
 
 
-def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
+def plot_parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
     """Plot exact counts for ranks 1 to 256. Raises LearnerError when the model lacks the chosen matrices."""
     chosen = _count(shape, spec)
     ranks = tuple(sorted({*DRAWN_RANKS, spec.rank}))

@@ -9,7 +9,7 @@ from lora_lab.charts.grid_view import loss_levels, loss_span
 from lora_lab.charts.lines import BLUE
 from study.base.units import GB, MB
 from study.plots.area import Area, Span
-from study.plots.axis import nice_ticks
+from study.plots.axis import choose_ticks
 from study.plots.sheet import (
     EDGE,
     INK,
@@ -58,7 +58,7 @@ class ParetoPoint:
         return sum(self.losses) / len(self.losses)
 
 
-def front_of(points: Sequence[ParetoPoint]) -> list[ParetoPoint]:
+def find_front(points: Sequence[ParetoPoint]) -> list[ParetoPoint]:
     """Return the points that no other beats in loss without more memory, smallest first."""
     front: list[ParetoPoint] = []
     for point in sorted(points, key=lambda point: (point.bytes, point.loss)):
@@ -79,7 +79,7 @@ class LossAgainstMemory:
         return (BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW) + FOOT_GAP + foot
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        front = front_of(self.points)
+        front = find_front(self.points)
         span = loss_span([loss for point in self.points for loss in point.losses])
         levels = loss_levels(span)
         left = EDGE + max(text_width(label) for label in levels.values()) + 8
@@ -104,7 +104,7 @@ class LossAgainstMemory:
     def _memory_scale(self, area: Area) -> None:
         unit, size = ("GB", GB) if area.across[1] >= GB else ("MB", MB)
         about = 3 if area.sheet.narrow else 5
-        ticks = nice_ticks(max(0, area.across[0] / size), area.across[1] / size, about=about)
+        ticks = choose_ticks(max(0, area.across[0] / size), area.across[1] / size, about=about)
         area.draw_labels_below([(tick * size, f"{tick:,.6g}") for tick in ticks], first=())
         middle = (area.left + area.right) / 2
         area.sheet.text(middle, area.bottom + BELOW, f"peak memory, {unit}", align="center", soft=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lora_lab.papers.tables import PlottedPart, PublishedTable
 from study.plots.area import Area
-from study.plots.axis import nice_span, nice_ticks, spread_labels
+from study.plots.axis import choose_span, choose_ticks, spread_labels
 from study.plots.plot import Cell, Plot
 from study.plots.sheet import (
     EDGE,
@@ -65,8 +65,8 @@ class Diamonds:
     def draw(self, sheet: Sheet, top: float) -> None:
         drawn = self.drawn
         values = [v for _, line in drawn.series for v in line if v is not None]
-        low, high = nice_span(min(values), max(values), about=4)
-        ticks = nice_ticks(low, high, about=4)
+        low, high = choose_span(min(values), max(values), about=4)
+        ticks = choose_ticks(low, high, about=4)
         left = EDGE + max(text_width(f"{tick:g}") for tick in ticks) + 8
         names = max(text_width(name) for name, _ in drawn.series)
         right, bottom = sheet.width - EDGE - (names + 14 if names else 4), sheet.height - BELOW

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lora_lab.charts.captions import model_name
-from lora_lab.charts.live_chart import NARROW, WIDE, Mark, Series, line_chart, loss_series
+from lora_lab.charts.live_chart import NARROW, WIDE, Mark, Series, draw_line_chart, loss_series
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.spec import BITS_LABELS, OPTIMIZER_LABELS, OWN_DATA, TARGET_LABELS, VARIANT_NAMES, RunSpec
@@ -72,7 +72,7 @@ def render_curves(
 ) -> dict[str, Markup]:
     """Render loss, memory and learning rate over the steps, on axes that are fixed from the start."""
     shown = window or (1, max(2, spec.steps))
-    chart = partial(line_chart, x_label="step", window=shown, width=NARROW if narrow else WIDE)
+    chart = partial(draw_line_chart, x_label="step", window=shown, width=NARROW if narrow else WIDE)
     loss = chart(
         loss_series("smoothed", list_points(state, "loss")),
         title="Loss on the answers, step by step",
@@ -104,7 +104,7 @@ def render_first_loss(state: RunState, spec: RunSpec) -> Markup:
         ("unseen, before", 1.0, state.loss_before),
         ("unseen, after", float(len(state.steps)), state.loss_after),
     )
-    return line_chart(
+    return draw_line_chart(
         [
             Series(label="training loss", points=list_points(state, "loss"), colour="blue"),
             *(

@@ -11,7 +11,7 @@ from typing import Any
 from lora_lab.memory.ledger import Ledger
 from study.base.units import GB, MB, as_bytes
 from study.plots.area import Area
-from study.plots.axis import nice_ticks
+from study.plots.axis import choose_ticks
 from study.plots.sheet import FAINT, INK, PAPER, TEXT_LEADING, Sheet, choose_fitting, text_width
 
 BAR_WIDTH = 0.74  # share of the distance between two bars
@@ -76,7 +76,7 @@ class BytesScale:
     def ticks(self) -> dict[float, str]:
         """Return round values in bytes and their labels; only the highest names the unit."""
         unit, size = ("GB", GB) if self.limit_bytes >= GB else ("MB", MB)
-        values = nice_ticks(0, HIGHEST_TICK * self.limit_bytes / size, about=TICKS)
+        values = choose_ticks(0, HIGHEST_TICK * self.limit_bytes / size, about=TICKS)
         labels = [f"{value:,.6g}" for value in values]
         labels[-1] += f" {unit}"
         return {value * size: label for value, label in zip(values, labels, strict=True)}

@@ -14,7 +14,7 @@ from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import RemoteCode, ShapeReader
 from lora_lab.parameters.adapter_config import KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_rank, read_whole, setting_of
-from lora_lab.parameters.legacy_module_names import older_tree
+from lora_lab.parameters.legacy_module_names import build_older_tree
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.shapes import ModelShape
@@ -105,7 +105,7 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
 
 def list_layouts(shape: ModelShape, wanted: object) -> tuple[ModuleTree, ...]:
     """Return the module trees with today's and earlier names; most claims predate the fused experts."""
-    now, older = shape.modules, older_tree(shape)
+    now, older = shape.modules, build_older_tree(shape)
     if older is None:
         return (now,)
     if wanted is None:

@@ -42,7 +42,7 @@ class AccountingFit:
         return self.trainable, self.total
 
 
-def best_fit(claim: Claim, sizes: Sizes) -> AccountingFit:
+def find_best_fit(claim: Claim, sizes: Sizes) -> AccountingFit:
     """Return the accounting that explains most of the printed numbers; on a tie, the simplest."""
     fits = [
         _fit_numbers(claim, trainable, total)
@@ -73,7 +73,7 @@ def explain_accounting(claim: Claim, fit: AccountingFit) -> str:
     return ", and ".join(parts) or "the share is right"
 
 
-def why_not(claim: Claim, sizes: Sizes, fit: AccountingFit, *, has_likelier: bool = False) -> str:
+def explain_misfit(claim: Claim, sizes: Sizes, fit: AccountingFit, *, has_likelier: bool = False) -> str:
     """Explain why the setting does not print the failing numbers.
 
     `has_likelier`: other targets at the claimed rank print the first number, which explains it better than

@@ -188,7 +188,7 @@ def _solve_ranks(line: LinearCount, number: int, stated: int | None, *, variant:
         yield rank
 
 
-def other_models(number: int, *, besides: ModelShape) -> tuple[OtherModel, ...]:
+def find_other_models(number: int, *, besides: ModelShape) -> tuple[OtherModel, ...]:
     """Find common settings on other catalogue models that train `number` parameters."""
     found = []
     for shape in load_catalogue().values():

@@ -115,7 +115,7 @@ def entry_named(written: str) -> CatalogueEntry | None:
 
 
 def _is_anothers(written: str, entry: CatalogueEntry) -> bool:
-    """Return whether the name is of somebody else's model of a type that many have trained anew."""
+    """Return whether the name is of somebody else's model, of a type that many have trained from scratch."""
     owner, _, rest = written.strip().lower().partition("/")
     is_path = "/" in rest or owner in ("", ".", "..")
     if entry.config["model_type"] not in GENERIC_TYPES or not rest or is_path:

@@ -6,13 +6,13 @@ from lora_lab.claims.accountings import Sizes, sizes_of
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.fit import (
     AccountingFit,
-    best_fit,
     explain_accounting,
-    why_not,
+    explain_misfit,
+    find_best_fit,
     work_accounting,
     work_claim,
 )
-from lora_lab.claims.inversion import Explanation, OtherModel, find_explanations, other_models
+from lora_lab.claims.inversion import Explanation, OtherModel, find_explanations, find_other_models
 from lora_lab.claims.likelihood import LikelySettings, find_likely_settings
 from lora_lab.claims.verdict import Answer, ClaimVerdict
 from lora_lab.parameters.adapter_config import PeftRefusal
@@ -25,12 +25,12 @@ def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     adaptation = find_adaptation(tree, claim.setting)
     rank = claim.rank or 0  # IA3 has none
     sizes = sizes_of(claim, tree, adaptation, rank)
-    fit = best_fit(claim, sizes)
+    fit = find_best_fit(claim, sizes)
     possible = not fit.failing
     likely = find_likely_settings(claim, tree)
     settings = likely.order(_list_settings(claim, tree, sizes))
     likelier = None if fit.trainable_fits else _find_likelier(claim, tree, likely, settings)
-    why = why_not(claim, sizes, fit, has_likelier=likelier is not None)
+    why = explain_misfit(claim, sizes, fit, has_likelier=likelier is not None)
     if likelier is not None:
         why += f" {_describe_likelier(likely, settings, *likelier)}"
     return ClaimVerdict(
@@ -41,7 +41,7 @@ def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         expected=sizes,
         base_parameters=sizes.base,
         explanations=settings,
-        others=() if fit.trainable_fits else others_printing(claim),
+        others=() if fit.trainable_fits else find_others_printing(claim),
         arithmetic=work_claim(claim, adaptation, sizes, rank),
         readings=fit.readings,
         accounting=work_accounting(fit),
@@ -79,7 +79,7 @@ def _find_likelier(
     for each in settings:
         if likely.is_likely(each) and each.rank == likely.rank and each.target_set != likely.stated:
             adaptation = find_adaptation(tree, replace(claim.setting, targets=each.targets))
-            fit = best_fit(claim, sizes_of(claim, tree, adaptation, each.rank or 0))
+            fit = find_best_fit(claim, sizes_of(claim, tree, adaptation, each.rank or 0))
             return None if "trainable" in fit.failing else (each, fit)
     return None
 
@@ -112,11 +112,11 @@ def judge_inapplicable(claim: Claim) -> ClaimVerdict:
         failing=("config",),
         base_parameters=base,
         explanations=found,
-        others=others_printing(claim),
+        others=find_others_printing(claim),
     )
 
 
-def others_printing(claim: Claim) -> tuple[OtherModel, ...]:
+def find_others_printing(claim: Claim) -> tuple[OtherModel, ...]:
     """Find common settings on other models that print the claim's first number."""
     number = claim.printed.trainable
-    return () if number is None else other_models(number, besides=claim.shape)
+    return () if number is None else find_other_models(number, besides=claim.shape)

@@ -8,9 +8,9 @@ from lora_lab.claims.accountings import Sizes, percent_fits, sizes_of, total_rea
 from lora_lab.claims.claim import LARGEST_RANK, Claim
 from lora_lab.claims.fit import (
     AccountingFit,
-    best_fit,
     explain_accounting,
-    why_not,
+    explain_misfit,
+    find_best_fit,
     work_accounting,
     work_claim,
 )
@@ -23,7 +23,7 @@ from lora_lab.claims.inversion import (
     rank_simplicity,
 )
 from lora_lab.claims.likelihood import find_likely_settings
-from lora_lab.claims.rank_given import others_printing
+from lora_lab.claims.rank_given import find_others_printing
 from lora_lab.claims.verdict import ClaimVerdict, Failing
 from lora_lab.parameters.adapter_config import AdapterSetting, PeftRefusal, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
@@ -65,7 +65,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
             failing=_all_printed(claim),
             base_parameters=base,
             explanations=departing,
-            others=others_printing(claim),
+            others=find_others_printing(claim),
         )
     explanation, fit = min(failing, key=lambda pair: len(pair[1].failing))
     sizes = _sizes_of_explanation(claim, tree, explanation)
@@ -73,7 +73,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         answer="impossible",
         answer_trainable="underdetermined",
         why=f"Settings with this trainable count exist, but not with the rest of the line. With "
-        f"{explanation.name()}: {why_not(claim, sizes, fit)}",
+        f"{explanation.name()}: {explain_misfit(claim, sizes, fit)}",
         failing=fit.failing,
         base_parameters=base,
         explanations=tuple(explanation for explanation, _ in failing),
@@ -133,7 +133,7 @@ def _sort_candidates(
     failing: FittedExplanations = []
     candidates = _list_candidates(claim, tree, heads)
     for explanation in find_likely_settings(claim, tree).order(candidates):
-        fit = best_fit(claim, _sizes_of_explanation(claim, tree, explanation))
+        fit = find_best_fit(claim, _sizes_of_explanation(claim, tree, explanation))
         (failing if fit.failing else fitting).append((explanation, fit))
     return fitting, failing
 
@@ -239,7 +239,7 @@ def _fits(claim: Claim, tree: ModuleTree, explanation: Explanation) -> bool:
         sizes = _sizes_of_explanation(claim, tree, explanation)
     except (PeftRefusal, UnsupportedCase):
         return False
-    return not best_fit(claim, sizes).failing
+    return not find_best_fit(claim, sizes).failing
 
 
 def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:

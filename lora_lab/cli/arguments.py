@@ -22,7 +22,7 @@ from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_count, as_percent
 
 
-def memory_record(options: argparse.Namespace) -> dict[str, Any]:
+def build_memory_record(options: argparse.Namespace) -> dict[str, Any]:
     """Build a record of the contract from the flags; fields that are left out get their defaults.
 
     Raises LearnerError on a framework that is not modelled.
@@ -30,7 +30,7 @@ def memory_record(options: argparse.Namespace) -> dict[str, Any]:
     if options.framework and find_framework(options.framework) is None:
         raise LearnerError(
             f"The framework {options.framework!r} is not modelled.",
-            do_next=f"Known: {', '.join(FRAMEWORKS)}.",
+            do_next=f"Name one of: {', '.join(FRAMEWORKS)}.",
         )
     adapter = {"r": options.rank, "targets": as_targets(options.targets)}
     record = {
@@ -68,7 +68,7 @@ def _assumed_text(record: Mapping[str, Any]) -> str:
     return f"Assumed: {'; '.join(said)}."
 
 
-def memory_text(record: Mapping[str, Any], answer: Mapping[str, Any], bits: Bits) -> str:
+def format_memory(record: Mapping[str, Any], answer: Mapping[str, Any], bits: Bits) -> str:
     """Format what is assumed, the peak and its components for a person."""
     lines = [
         _assumed_text(record),

@@ -79,7 +79,7 @@ def count_answer(record: Record, reader: ShapeReader) -> Answer:
     return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
 
 
-def memory_answer(record: Record, reader: ShapeReader) -> Answer:
+def answer_memory(record: Record, reader: ShapeReader) -> Answer:
     """Answer with peak bytes and components, for the lab's own loop or the framework of the record."""
     for field in ("gradient_checkpointing", "double_quant"):
         read_flag(record, field)

@@ -24,7 +24,7 @@ from study.base.errors import LearnerError
 from study.base.settings import load_settings
 
 
-def microscope_text(options: argparse.Namespace, say: Write) -> str:
+def format_microscope(options: argparse.Namespace, say: Write) -> str:
     """Run the inspection and format its findings. Raises LearnerError when it fails."""
     settings = load_settings(home=options.data_folder)
     with closing(Lab(settings, LocalEngine(settings, warm=False))) as lab:
@@ -51,7 +51,7 @@ def _build_question(options: argparse.Namespace, shape: ModelShape) -> Microscop
     if question.layer != options.layer or (options.matrix and question.matrix != options.matrix):
         raise LearnerError(
             f"{options.model} has no {options.matrix or 'matrix'} in layer {options.layer}.",
-            do_next=f"It has {shape.layers} layers, from 0.",
+            do_next=f"Choose a layer from 0 to {shape.layers - 1}, and one of its matrices.",
         )
     return check_question(question, shape)
 

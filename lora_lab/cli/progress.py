@@ -82,7 +82,7 @@ class _Cell:
         self._write(f"{self._name}: {line}")
 
 
-def cells_as_they_end(sweep: Sweep, runs_dir: Path, write: Write) -> Iterator[RunFolder]:
+def watch_cells(sweep: Sweep, runs_dir: Path, write: Write) -> Iterator[RunFolder]:
     """Print progress of the cells, and yield each ended cell in the grid's order, up to the last one.
 
     A cell is yielded before anything is printed of the cells after it.

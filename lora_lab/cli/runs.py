@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lora_lab.cli.options import SHARED_FLAGS
-from lora_lab.cli.progress import Watcher, cells_as_they_end
+from lora_lab.cli.progress import Watcher, watch_cells
 from lora_lab.data.datasets import Dataset, own_dataset, read_upload
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.grouping import take_cells
@@ -70,7 +70,7 @@ def run_sweep(options: argparse.Namespace) -> int:
     engine.start()
     failed = False
     try:
-        for run in cells_as_they_end(sweep, settings.runs_dir, say):
+        for run in watch_cells(sweep, settings.runs_dir, say):
             summary = summarize(run) | {"spec": asdict(run.spec), "table": str(sweep.table_path)}
             failed = failed or "error" in summary
             print(json.dumps(summary) if options.json else _cell_line(sweep, run, summary), flush=True)

@@ -9,14 +9,14 @@ from lora_lab.cli.progress import Write
 from lora_lab.cli.runs import open_run_at
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
-from lora_lab.xray.captions import amplification_finding, overlap_finding, variant_note
+from lora_lab.xray.captions import describe_amplification, describe_overlap, note_variant
 from lora_lab.xray.charts import place_of
 from lora_lab.xray.result import KIND, order_of
 from lora_lab.xray.service import XrayStatus
 from study.base.settings import load_settings
 
 
-def xray_text(options: argparse.Namespace, say: Write) -> str:
+def format_xray(options: argparse.Namespace, say: Write) -> str:
     """Run the inspections and format their findings. Raises LearnerError when one fails."""
     settings = load_settings(home=options.data_folder)
     run, beside = open_run_at(options.run), open_run_at(options.beside) if options.beside else None
@@ -45,8 +45,8 @@ def _list_lines(status: XrayStatus) -> Iterator[str]:
     for plot in status.plots():
         yield plot.title
     if status.overlap:
-        yield overlap_finding(status.overlap)
-    yield amplification_finding(module, place_of(module))
-    note = variant_note(status.xray, module, status.run.spec.variant)
+        yield describe_overlap(status.overlap)
+    yield describe_amplification(module, place_of(module))
+    note = note_variant(status.xray, module, status.run.spec.variant)
     if note:
         yield note

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from study.base.errors import LearnerError
 from study.base.import_limits import limit_csv_fields
-from study.content.training_pairs import own_pairs
+from study.content.training_pairs import read_own_pairs
 
 MAX_FILE_BYTES = 2_000_000
 MAX_PAIRS = 2_000
@@ -44,7 +44,7 @@ class Dataset:
 @cache
 def own_dataset() -> Dataset:
     """Build the data set of the app's own cards (front and back) and questions with their right answers."""
-    examples = [Example(prompt=prompt, answer=answer) for prompt, answer in own_pairs()]
+    examples = [Example(prompt=prompt, answer=answer) for prompt, answer in read_own_pairs()]
     return split_examples(examples, label="the app's own cards")
 
 
@@ -154,7 +154,7 @@ def read_upload(name: str, content: bytes) -> Dataset:
     if suffix not in (".jsonl", ".csv"):
         raise LearnerError(f"{name} is neither .jsonl nor .csv.", do_next="Use one of these two formats.")
     rows = _jsonl_rows(text) if suffix == ".jsonl" else _csv_rows(name, text)
-    examples = checked_pairs(name, rows)
+    examples = read_pairs(name, rows)
     if len(examples) < MIN_PAIRS:
         usable = f"{len(examples)} usable {'example' if len(examples) == 1 else 'examples'}"
         raise LearnerError(
@@ -195,7 +195,7 @@ def _csv_rows(name: str, text: str) -> Iterator[Row]:
         if missing:
             raise LearnerError(
                 f"{name}: line 1: no column named {' or '.join(sorted(missing))}.",
-                do_next="The first line must be: prompt,answer",
+                do_next="Begin the file with the line: prompt,answer",
             )
         for row in reader:
             yield reader.line_num, row
@@ -203,7 +203,7 @@ def _csv_rows(name: str, text: str) -> Iterator[Row]:
         yield reader.line_num, DamagedLine(f"not CSV ({error})")
 
 
-def checked_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list[Example]:
+def read_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list[Example]:
     """Return the examples in `rows`. Raises LearnerError that names every bad line, up to ten."""
     examples, problems = [], []
     for number, row in rows:

@@ -80,7 +80,8 @@ def _check_request(runs: Sequence[RunFolder], prompt: str, seed: int, temperatur
         )
     if not low <= temperature <= high:
         raise LearnerError(
-            f"The temperature must be {low:g} to {high:g}, got {temperature:g}.", do_next="0 is greedy."
+            f"The temperature must be {low:g} to {high:g}, got {temperature:g}.",
+            do_next=f"Choose {low:g}, which is greedy, or more.",
         )
     if not SEED_LIMITS[0] <= seed <= SEED_LIMITS[1]:
         raise LearnerError(
@@ -88,7 +89,7 @@ def _check_request(runs: Sequence[RunFolder], prompt: str, seed: int, temperatur
         )
 
 
-def shared_base(runs: Sequence[RunFolder]) -> list[RunFolder]:
+def select_shared_base(runs: Sequence[RunFolder]) -> list[RunFolder]:
     """Select up to four runs that can be asked together: with an adapter, and one base and bits."""
     able = [run for run in runs if run.has_adapter]
     same = [run for run in able if (run.spec.model, run.spec.bits) == (able[0].spec.model, able[0].spec.bits)]
@@ -96,7 +97,7 @@ def shared_base(runs: Sequence[RunFolder]) -> list[RunFolder]:
 
 
 def explain_left_out(run: RunFolder, runs: Sequence[RunFolder]) -> str:
-    """Say why a run isn't among those of `runs` that `shared_base` selects."""
+    """Say why a run isn't among those of `runs` that `select_shared_base` selects."""
     if not run.has_adapter:
         return "no adapter"
     first = next(each for each in runs if each.has_adapter).spec

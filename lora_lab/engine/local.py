@@ -19,8 +19,8 @@ from lora_lab.engine.retries import (
     is_abandoned,
     is_left_over,
     is_waiting,
+    list_unfinished,
     should_restart,
-    what_is_left,
 )
 from lora_lab.engine.stopping import STOP_GRACE_SECONDS, is_silent
 from lora_lab.engine.worker_process import ENDED_EARLY, WorkerProcess
@@ -136,7 +136,7 @@ class LocalEngine:
         """
         await_workers(self.settings, sweep_id, except_for=self._list_own())
         with self._changed:
-            self._enqueue(what_is_left(self.settings, sweep_id, now=now, except_for=self._list_own()))
+            self._enqueue(list_unfinished(self.settings, sweep_id, now=now, except_for=self._list_own()))
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
     def stop(self, run_id: str) -> None:

@@ -21,7 +21,7 @@ from ray import tune
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
 from lora_lab.engine.ray_capacity import Capacity, Demand, predicted_peaks
-from lora_lab.engine.retries import await_workers, what_is_left
+from lora_lab.engine.retries import await_workers, list_unfinished
 from lora_lab.engine.worker_process import WorkerProcess
 from lora_lab.runs import failures, owner
 from lora_lab.runs.failures import Failure
@@ -58,7 +58,7 @@ class RayEngine:
 
     def resume_sweep(self, sweep_id: str, *, now: datetime) -> Sweep:
         await_workers(self.settings, sweep_id)
-        left = what_is_left(self.settings, sweep_id, now=now)
+        left = list_unfinished(self.settings, sweep_id, now=now)
         return self._hold(open_sweep(self.settings.sweeps_dir, sweep_id), [*left])
 
     def start(self) -> None:

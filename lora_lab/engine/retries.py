@@ -32,7 +32,7 @@ def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFol
     sweep = sweep_of(settings.sweeps_dir, state)
     if sweep is not None and run.run_id not in sweep.run_ids:
         raise LearnerError(
-            "Another run has already taken that one's place in its grid.", do_next="Look at that one."
+            "Another run has already taken that one's place in its grid.", do_next="Open that run instead."
         )
     dataset = datasets.load_saved(run.path)
     fresh = create_run(settings.runs_dir, run.spec, dataset, now=now)
@@ -46,7 +46,7 @@ def create_retries(
 ) -> tuple[dict[RunFolder, Marks], OSError | None]:
     """Create a new run, not queued yet, for each cell of a sweep that ended without being finished.
 
-    A cell whose data can no longer be read is passed over. Returns the new runs, each with its marks, and the
+    A cell whose data can no longer be read is skipped. Returns the new runs, each with its marks, and the
     error of a disk that took no more of them. Raises OSError when that disk doesn't take the sweep either;
     then no new run stays.
     """
@@ -71,7 +71,7 @@ def create_retries(
 
 
 def _save_attempts(sweep: Sweep, replaced: Mapping[RunFolder, RunFolder]) -> None:
-    """Write down which new runs take the place of which cells' runs. On OSError the new runs are deleted."""
+    """Write down which new run replaces which cell's run. On OSError the new runs are deleted."""
     try:
         sweep.with_attempts({run.run_id: fresh.run_id for run, fresh in replaced.items()}).save()
     except OSError:
@@ -104,7 +104,7 @@ def _cut_offs(settings: Settings, run_ids: tuple[str, ...]) -> int:
     return found
 
 
-def what_is_left(
+def list_unfinished(
     settings: Settings, sweep_id: str, *, now: datetime, except_for: Collection[RunFolder] = ()
 ) -> dict[RunFolder, Marks]:
     """Return a sweep's unfinished cells: those that wait, and another run for each one that was cut off; each

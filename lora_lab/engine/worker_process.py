@@ -22,7 +22,7 @@ ENDED_EARLY = {
 """The state of a worker that could not write its own."""
 
 LOG_BYTES = 1_000_000
-"""The size from which on worker.log begins anew: the errors of many starts."""
+"""The size at which worker.log is emptied: the errors of many starts."""
 
 DONE = b"done\n"
 """The worker's answer to a job, on its standard output."""
@@ -123,7 +123,7 @@ def kill_worker(process: "subprocess.Popen[bytes]") -> None:
 
 
 def open_log(home: Path) -> int:
-    """Open worker.log, which all workers append to and which begins anew when it is long; where it can't be
+    """Open worker.log, which all workers append to and which is emptied when it is long; where it can't be
     written, the worker runs without one.
     """
     path = home / "worker.log"

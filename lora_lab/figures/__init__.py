@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lora_lab.figures.adapters import (
     backward_graph,
+    first_steps,
     forward_types,
     lora_to_scale,
     merging,
@@ -48,6 +49,7 @@ def build_figures(
         build_figure("lora-to-scale", lora_to_scale.show),
         build_figure("singular-values", singular_values.show),
         build_figure("scaling-over-ranks", scaling_over_ranks.show),
+        build_figure("first-steps", first_steps.show),
         build_figure("number-lines", number_lines.show),
         build_figure("block-step-by-step", block_steps.show),
         build_figure("block-size", block_size.show),

@@ -41,7 +41,7 @@ def _shorten_name(name: str) -> str:
     return {"quantization constants": "constants", "logits and loss": "logits, loss"}.get(name, name)
 
 
-def by_component(ledgers: Sequence[Ledger]) -> tuple[tuple[str, ...], ...]:
+def tabulate_components(ledgers: Sequence[Ledger]) -> tuple[tuple[str, ...], ...]:
     """Build table rows: a component and its bytes in each ledger."""
     rows = [
         (name, *(as_bytes(getattr(one, field)) for one in ledgers))

@@ -22,13 +22,13 @@ RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 assert set(ROLES) <= set(get_args(Role))
 
 
-def every_model() -> list[tuple[str, str]]:
+def list_all_models() -> list[tuple[str, str]]:
     """Return every model of the catalogue with its size, smallest first."""
     return [_name_model(shape) for shape in load_catalogue().values()]
 
 
 @cache
-def usual_models() -> list[tuple[str, str]]:
+def list_usual_models() -> list[tuple[str, str]]:
     """Return the models whose layers consist of the seven matrices that the figures draw."""
     return [_name_model(shape) for shape in load_catalogue().values() if _is_usual(shape)]
 

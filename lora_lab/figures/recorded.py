@@ -8,7 +8,7 @@ from typing import Any, Literal
 from study.figures.figure import Origin
 
 FOLDER = Path(__file__).with_name("data")
-Recording = Literal["weights", "training", "merging", "tokens"]
+Recording = Literal["weights", "training", "merging", "tokens", "first-steps"]
 
 ROUNDED_BEFORE = "The embedded model's file holds 4-bit weights (Q4_1), so these were rounded once before."
 
@@ -20,7 +20,7 @@ def read_recording(what: Recording) -> dict[str, Any]:
     return values
 
 
-def measured_here(what: Recording, about: str) -> Origin:
+def describe_recording(what: Recording, about: str) -> Origin:
     """Return the origin: device, versions and date, and the command that repeats the measurement."""
     found = read_recording(what)["provenance"]
     libraries = ", ".join(f"{name} {found['versions'][name]}" for name in ("torch", "bitsandbytes", "peft"))

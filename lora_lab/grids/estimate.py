@@ -10,7 +10,7 @@ from lora_lab.memory import ledger as memory
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.cost_preview import compute_of, heaviest_row_of
-from lora_lab.runs.durations import Pace, seconds_of, sum_known
+from lora_lab.runs.durations import Pace, TimeEstimate, estimate_time, seconds_of
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import Compute, RunSpec
 from study.base.units import as_bytes, as_duration
@@ -51,9 +51,14 @@ class GridEstimate:
         return not self.machine_bytes or self.largest.ledger.total_bytes < self.machine_bytes
 
     @property
+    def time(self) -> TimeEstimate:
+        """The time of the whole grid, one cell after the other."""
+        return estimate_time((cell.spec, cell.seconds) for cell in self.cells)
+
+    @property
     def seconds(self) -> float | None:
-        """The time of the whole grid, one cell after the other; None while any cell's time is unknown."""
-        return sum_known(cell.seconds for cell in self.cells)
+        """The same in seconds; None while any cell's time is unknown."""
+        return self.time.seconds
 
     @property
     def without_pace(self) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lora_lab.grids.results import GridLevels, GridSetting, at_best_rate, list_rates
+from lora_lab.grids.results import GridLevels, GridSetting, list_rates, select_best_rates
 from lora_lab.grids.welch_test import Comparison, SeedVerdict, compare_groups
 from lora_lab.settings.grid import place_of_targets
 from lora_lab.spec import BITS, VARIANTS
@@ -81,7 +81,7 @@ def list_findings(settings: Iterable[GridSetting]) -> list[GridFinding]:
     Rows of one axis with the same claim share a sentence, unless they differ.
     """
     tried = list(settings)
-    best = [setting for setting in at_best_rate(tried) if setting.losses]
+    best = [setting for setting in select_best_rates(tried) if setting.losses]
     rate = _say_rate(best) if len(list_rates(tried)) > 1 else ""
     return [
         replace(finding, rate=rate)
@@ -95,7 +95,7 @@ def list_rate_findings(settings: Iterable[GridSetting]) -> list[GridFinding]:
     tried = [setting for setting in settings if setting.losses]
     if not tried:
         return []
-    lowest = min(at_best_rate(tried), key=_mean).levels
+    lowest = min(select_best_rates(tried), key=_mean).levels
     row = [
         setting for setting in tried if replace(setting.levels, learning_rate=lowest.learning_rate) == lowest
     ]
@@ -300,19 +300,19 @@ def variants_share_one_rate(settings: Sequence[GridSetting]) -> bool:
     return len({setting.levels.variant for setting in settings}) > 1 and len(list_rates(settings)) == 1
 
 
-def at_the_edge(settings: Sequence[GridSetting]) -> list[GridSetting]:
+def find_edge_rates(settings: Sequence[GridSetting]) -> list[GridSetting]:
     """Return settings whose best rate is the lowest or highest tried: the real best may be beyond it."""
     tried = list_rates(settings)
     if len(tried) < 2:
         return []
     return [
         setting
-        for setting in at_best_rate(settings)
+        for setting in select_best_rates(settings)
         if setting.losses and setting.levels.learning_rate in (tried[0], tried[-1])
     ]
 
 
-def rank_headline(found: Sequence[GridFinding]) -> str:
+def choose_rank_headline(found: Sequence[GridFinding]) -> str:
     """Return the strongest finding about ranks, as a title."""
     about = [each for each in found if each.axis == "rank"]
     order: tuple[SeedVerdict, ...] = ("differ", "noise", "unknown")

@@ -207,7 +207,7 @@ def group_by_setting(cells: Iterable[GridCell]) -> list[GridSetting]:
     return [GridSetting(levels=levels, cells=tuple(group)) for levels, group in found.items()]
 
 
-def at_best_rate(settings: Iterable[GridSetting]) -> list[GridSetting]:
+def select_best_rates(settings: Iterable[GridSetting]) -> list[GridSetting]:
     """Return each bit width, rank, target set and variant once, at the rate with the lowest mean loss.
 
     Rates that finished on more seeds are preferred to those on fewer, because one lucky seed is not a mean.

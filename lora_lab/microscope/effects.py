@@ -17,7 +17,7 @@ from lora_lab.microscope.query import OUTLIER_STDS, SIDES, MicroscopeQuestion
 from study.figures.figure import FigureTable, FigureView, computed_here
 
 
-def outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
+def render_outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of weights far from the rest, and their effect on their blocks."""
     out = found["outliers"]
     numbers = found["matrix"]["d_out"] * found["matrix"]["d_in"]
@@ -84,7 +84,7 @@ def outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     )
 
 
-def double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
+def render_double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of double quantization's effect on the constants, and through them on the weights."""
     double = found["double"]
     block = double["block"]
@@ -122,7 +122,7 @@ def double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     )
 
 
-def output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
+def render_output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of the output's relative error on real hidden states."""
     output = found["output"]
     groups = [
@@ -167,7 +167,7 @@ def output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     )
 
 
-def losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
+def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of held-out losses with one matrix rounded, and with all of them rounded."""
     losses = found["losses"]
     base = losses["base"]

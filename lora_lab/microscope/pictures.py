@@ -68,7 +68,7 @@ def render_histogram(name: str, found: Mapping[str, Any], *, in_codes: bool) -> 
     )
 
 
-def error_map(name: str, cells: Sequence[Sequence[float]], most: float, d_out: int, d_in: int) -> Markup:
+def draw_error_map(name: str, cells: Sequence[Sequence[float]], most: float, d_out: int, d_in: int) -> Markup:
     """Render |W - decoded| over rows and columns, in equal steps from 0 to `most`; adjacent cells of one
     colour are one rectangle.
     """
@@ -106,7 +106,7 @@ def _heat_step(value: float, most: float) -> int:
     return min(STEPS - 1, int(STEPS * value / most)) if most else 0
 
 
-def heat_legend(most: float) -> Markup:
+def draw_heat_legend(most: float) -> Markup:
     """Render the colours and the limits of their steps, in percent of a standard deviation."""
     width = (WIDTH - 40) / STEPS
     boxes = join_html(
@@ -206,10 +206,10 @@ def _draw_ring(place: tuple[float, float], *, side: Side) -> Markup:
 
 def _list_points(bits: str, by_size: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """Return stored bits and error in percent by block size; a scheme without blocks has one point."""
-    return {size: (stored_bits(bits, size), 100 * error) for size, error in by_size.items()}
+    return {size: (draw_stored_bits(bits, size), 100 * error) for size, error in by_size.items()}
 
 
-def stored_bits(bits: str, size: str) -> float:
+def draw_stored_bits(bits: str, size: str) -> float:
     """Compute bits per weight of a scheme; `size` is the block size as text, as in the results."""
     return bits_per_param(cast(Bits, bits), block_size=int(size))
 

@@ -15,7 +15,7 @@ def signal_to_noise_db(error: float) -> float:
     return -20 * math.log10(error) if error else math.inf
 
 
-def weights_panel(question: MicroscopeQuestion, found: Found) -> Panel:
+def render_weights_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the histograms of scaled weights with their quantization levels."""
     matrix = found["matrix"]
     errors = {side: found[side]["error"] for side in SIDES}
@@ -89,7 +89,7 @@ def _limit_of_weights(question: MicroscopeQuestion) -> str:
     return "A small error here says nothing yet about the model's answers: see the last two panels."
 
 
-def map_panel(question: MicroscopeQuestion, found: Found) -> Panel:
+def render_map_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the map of the error over rows and columns of the matrix."""
     maps = {side: found[side]["map"] for side in SIDES}
     d_out, d_in = found["matrix"]["d_out"], found["matrix"]["d_in"]
@@ -97,7 +97,9 @@ def map_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     worst = {side: 100 * max(max(row) for row in maps[side]) for side in SIDES}
     most = max(max(map(max, cells)) for cells in maps.values())
     usual = {side: 100 * _compute_mean(maps[side]) for side in SIDES}
-    drawn = [pictures.error_map(question.side(side).name, maps[side], most, d_out, d_in) for side in SIDES]
+    drawn = [
+        pictures.draw_error_map(question.side(side).name, maps[side], most, d_out, d_in) for side in SIDES
+    ]
     said = describe_both(
         question, {side: f"{usual[side]:.3g} on average and {worst[side]:.3g} at most" for side in SIDES}
     )
@@ -107,7 +109,7 @@ def map_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         shown=FigureView(
             finding=f"In percent of a standard deviation, cells of {cell} are off by {said}.",
             numbers=(),
-            picture=pictures.render_pair(*drawn) + pictures.heat_legend(most),
+            picture=pictures.render_pair(*drawn) + pictures.draw_heat_legend(most),
             alt=f"Two maps of the mean absolute error over rows and columns, darker for more. A cell "
             f"averages {cell}; the darkest is {100 * most:.3g} % of a standard deviation.",
             origins=(build_measured(question, found, "Mean of |W − decoded| in each cell"),),
@@ -121,7 +123,7 @@ def _compute_mean(cells: list[list[float]]) -> float:
     return sum(values) / len(values)
 
 
-def errors_panel(question: MicroscopeQuestion, found: Found) -> Panel:
+def render_errors_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the errors of every scheme and block size on this matrix."""
     sweep, rows = found["sweep"]["errors"], found["sweep"]["rows"]
     d_out, d_in = found["matrix"]["d_out"], found["matrix"]["d_in"]
@@ -130,7 +132,7 @@ def errors_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         (error, bits, size)
         for bits, by_size in sweep.items()
         for size, error in by_size.items()
-        if pictures.stored_bits(bits, size) <= budget
+        if pictures.draw_stored_bits(bits, size) <= budget
     ]
     error, bits, size = min(within)
     name = NAMES[bits] + (f" in blocks of {int(size):,}" if bits != "int8" else "")
@@ -141,7 +143,7 @@ def errors_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         title="Error by scheme and block size",
         shown=FigureView(
             finding=f"With no more than {budget:.4g} bits per weight, {name} has the smallest error on this "
-            f"matrix: {format_percent(error)}, in {pictures.stored_bits(bits, size):.4g} bits.{waits}",
+            f"matrix: {format_percent(error)}, in {pictures.draw_stored_bits(bits, size):.4g} bits.{waits}",
             numbers=(),
             picture=pictures.render_errors(question, sweep, d_in),
             alt="Relative error against stored bits, a line for each scheme and a point for each block size: "
@@ -154,7 +156,7 @@ def errors_panel(question: MicroscopeQuestion, found: Found) -> Panel:
                     (
                         NAMES[bits] + _mark_chosen(question, bits, size),
                         f"{int(size):,}",
-                        f"{pictures.stored_bits(bits, size):.4g}",
+                        f"{pictures.draw_stored_bits(bits, size):.4g}",
                         format_percent(error),
                     )
                     for bits, by_size in sweep.items()

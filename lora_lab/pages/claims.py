@@ -9,7 +9,7 @@ from lora_lab.claims.accountings import AccountingReading, percent_fits
 from lora_lab.claims.claim import QUANTIZATIONS
 from lora_lab.claims.service import LONGEST_TEXT, CheckedClaim, ClaimService, read_examples
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part
+from lora_lab.pages.shared_parts import render_problem
 from lora_lab.parameters.adapter_config import (
     ADAPTER_VARIANTS,
     BIASES,
@@ -20,7 +20,7 @@ from lora_lab.parameters.adapter_config import (
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.parameters.target_matching import find_default_targets
 from lora_lab.settings.urls import CLAIMS, LAB
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.text.templates import render
@@ -51,7 +51,7 @@ class ClaimsPage:
         verdict = "" if chosen is None else _render_verdict(self._service.check_text(chosen.text))
         return render(
             "lora_lab/claims/claims.html",
-            tabs=tabs(CLAIMS, "Claims", query),
+            tabs=render_tabs(CLAIMS, "Claims", query),
             examples=read_examples(),
             text="" if chosen is None else chosen.text,
             verdict=verdict,
@@ -70,7 +70,7 @@ class ClaimsPage:
             if event.get("act") not in FORMS:
                 raise
             return {
-                "parts": NO_PROBLEM | {"verdict": NO_HTML, f"{event['act']}-problem": problem_part(error)}
+                "parts": NO_PROBLEM | {"verdict": NO_HTML, f"{event['act']}-problem": render_problem(error)}
             }
         return {
             "parts": NO_PROBLEM | {"verdict": _render_verdict(checked)},

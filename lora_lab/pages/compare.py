@@ -8,17 +8,24 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts.run_view import detail_of, title_of
-from lora_lab.engine.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, ChatQuestion, explain_left_out, shared_base
+from lora_lab.engine.chat import (
+    BASE,
+    NEW_TOKENS,
+    PROMPT_LIMIT,
+    ChatQuestion,
+    explain_left_out,
+    select_shared_base,
+)
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import list_missing_runs, run_link, trouble_part
+from lora_lab.pages.shared_parts import list_missing_runs, render_trouble, run_link
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
 from lora_lab.views import comparison
 from lora_lab.views.comparison import ComparedRun, find_compared, tell_apart
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.ports.context import Context
@@ -51,10 +58,10 @@ class ComparePage:
         left = "The letters now refer to the remaining runs." if runs else "Choose others below."
         return render(
             "lora_lab/compare/compare.html",
-            tabs=tabs(
+            tabs=render_tabs(
                 COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
             ),
-            trouble=trouble_part(list_missing_runs(self._lab, named), do_next=left),
+            trouble=render_trouble(list_missing_runs(self._lab, named), do_next=left),
             rows=self._rows(runs),
             most=comparison.MOST_RUNS,
             parts=self._parts(runs, narrow=False),
@@ -68,7 +75,11 @@ class ComparePage:
         visit = frame.visit_of(self._context, request, event)
         query = dict(visit.query)
         match event.get("act"):
-            case "tick" | "draw":
+            case "tick":
+                reply = self._ticked(event, query)
+                # It was about the address that the ticked runs' address replaces.
+                return {**reply, "parts": {**reply["parts"], "trouble": NO_HTML}}
+            case "draw":
                 return self._ticked(event, query)
             case "poll":
                 return self._polled(event, query)
@@ -104,7 +115,7 @@ class ComparePage:
     def _asked(self, event: Mapping[str, Any], query: Mapping[str, str], *, learner: str) -> Reply:
         runs = self._runs_of(query)
         ask = self._lab.chat.ask(
-            shared_base([item.run for item in runs]),
+            select_shared_base([item.run for item in runs]),
             form_event.read_field(event, "prompt", limit=PROMPT_LIMIT),
             seed=_parse_whole(form_event.read_field(event, "seed", default="0")),
             temperature=_parse_number(form_event.read_field(event, "temperature", default="0")),
@@ -142,7 +153,7 @@ class ComparePage:
     def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:
         beside, answered = comparison.list_answers(runs)
         folders = [item.run for item in runs]
-        asked = shared_base(folders)
+        asked = select_shared_base(folders)
         return {
             "charts": render(
                 "lora_lab/compare/charts.html",
@@ -211,5 +222,6 @@ def _parse_number(written: str) -> float:
         return float(written)
     except ValueError as error:
         raise LearnerError(
-            f"The temperature must be a number, got {written!r}.", do_next="0 is greedy."
+            f"The temperature must be a number, got {written!r}.",
+            do_next="Type 0, which is greedy, or a number such as 0.7.",
         ) from error

@@ -7,10 +7,10 @@ import zipfile
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
-from lora_lab.charts.grid import grid_plots, plane_at
+from lora_lab.charts.grid import draw_grid_plots, plane_at
 from lora_lab.grids.results import group_by_setting
 from lora_lab.lab import Lab
-from lora_lab.papers.published_memory import published_memory
+from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.runs.cost_preview import build_preview
 from lora_lab.runs.export_script import script_of
 from lora_lab.runs.merged_model import Merged
@@ -18,7 +18,7 @@ from lora_lab.runs.run_file import run_file
 from lora_lab.runs.table import ResultsTable, format_csv
 from lora_lab.settings.run_form import spec_of_address
 from lora_lab.views.grid_report import render_report, sweep_json
-from lora_lab.views.model_card import adapter_files, merged_card
+from lora_lab.views.model_card import adapter_files, write_merged_card
 from lora_lab.views.setting_plots import plots_of
 from lora_lab.xray.service import XrayService
 from study.base.errors import LearnerError
@@ -82,7 +82,7 @@ class Downloads:
         if merged.state["state"] != "done":
             return not_found("This run has not been merged yet. Press Merge into one model on the Lab page.")
         headers = attachment_headers(f"merged-{run_id}.zip")
-        card = merged_card(merged.run, self._lab.home)
+        card = write_merged_card(merged.run, self._lab.home)
         return StreamingResponse(merged.zipped(card), media_type="application/zip", headers=headers)
 
     def run(self, run_id: str) -> Response:
@@ -110,7 +110,7 @@ class Downloads:
                 "source": row.source,
                 "setting": json.dumps(row.record),
             }
-            for row in published_memory()
+            for row in read_published_memory()
         ]
         return table_response(format_csv(rows, list(rows[0])), "memory-published")
 
@@ -154,7 +154,9 @@ class Downloads:
         """Return a plot of a sweep, for one of its pairs of target set and variant."""
         try:
             settings = group_by_setting(self._lab.cells(self._lab.sweep(sweep_id)))
-            plot = next(plot for plot in grid_plots(settings, plane_at(settings, plane)) if plot.name == name)
+            plot = next(
+                plot for plot in draw_grid_plots(settings, plane_at(settings, plane)) if plot.name == name
+            )
         except StopIteration:
             return not_found(f"There is no plot named {name}, or no cell has finished yet.")
         return plot_response(plot, ending, f"{name}-{sweep_id}")

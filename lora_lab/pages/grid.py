@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.charts.grid import grid_plots, plane_at
+from lora_lab.charts.grid import draw_grid_plots, plane_at
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.results import group_by_setting
@@ -16,15 +16,15 @@ from lora_lab.pages.grid_parts import ShownGrid, build_token, render_cost, rende
 from lora_lab.pages.shared_parts import (
     FILE_ACTS,
     WORKER_ACTS,
-    data_part,
-    file_act,
+    handle_file_act,
+    handle_worker_act,
     is_for_another_machine,
-    problem_part,
-    worker_act,
-    worker_part,
+    render_data,
+    render_problem,
+    render_worker,
 )
 from lora_lab.parameters.json_fields import parse_digits
-from lora_lab.runs.durations import seconds_of_all
+from lora_lab.runs.durations import time_of_all
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -35,7 +35,7 @@ from lora_lab.spec import OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.views import setting_plots
 from lora_lab.views.options import BITS_WITH_SHORT_NAMES, model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_bytes
@@ -86,11 +86,11 @@ class GridPage:
             case "filter" | "sort" | "plane" as what:
                 return self._arranged(what, event, query)
             case act if act in FILE_ACTS:
-                return file_act(self._lab, event, visit)
+                return handle_file_act(self._lab, event, visit)
             case "rates":
                 return self._swept_rates(event, query, browser_id=visit.reads_for)
             case act if act in WORKER_ACTS:
-                return worker_act(self._lab, event)
+                return handle_worker_act(self._lab, event)
             case "delete":
                 return self._deleted(event, query)
             case "set-aside":
@@ -106,7 +106,7 @@ class GridPage:
             grid = grid_of_form(form_fields.form_of(event))
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
-            return {"parts": {"cost": problem_part(error)}}
+            return {"parts": {"cost": render_problem(error)}}
         return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
 
     def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
@@ -175,7 +175,9 @@ class GridPage:
     def _moved(self, run_id: str, by: str) -> str:
         waiting = self._lab.engine.waiting()
         if run_id not in waiting:
-            raise LearnerError("That cell is no longer waiting.", do_next="It has begun, or was cancelled.")
+            raise LearnerError(
+                "That cell is no longer waiting.", do_next="Reload the page: it has begun, or was cancelled."
+            )
         place = max(0, waiting.index(run_id) + (-1 if by == "up" else 1))
         self._lab.engine.move(run_id, place)
         return f"Now number {self._lab.engine.waiting().index(run_id) + 1} in the queue."
@@ -209,7 +211,7 @@ class GridPage:
 
     def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
-        parts = self._parts(shown) | {"worker": worker_part(self._lab), "sweeps": render_sweeps(shown)}
+        parts = self._parts(shown) | {"worker": render_worker(self._lab), "sweeps": render_sweeps(shown)}
         reply: Reply = {"parts": parts}
         reading, paces = (form_event.read_field(event, name) for name in ("reading", "paces"))
         has_new_pace = paces and paces != str(len(self._lab.paces.newest_first()))
@@ -223,7 +225,7 @@ class GridPage:
         shown = self._shown(query)
         narrow = form_fields.is_narrow(event)
         settings = group_by_setting(shown.cells)
-        plots = list(grid_plots(settings, plane_at(settings, shown.plane))) if settings else []
+        plots = list(draw_grid_plots(settings, plane_at(settings, shown.plane))) if settings else []
         html = render(
             "lora_lab/grid/plots.html",
             plots=[(plot, setting_plots.render_plot_part(plot, narrow=narrow)) for plot in plots],
@@ -271,17 +273,17 @@ class GridPage:
         try:
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
-            cost = problem_part(error)
+            cost = render_problem(error)
         paces = self._lab.paces.newest_first()
         return render(
             "lora_lab/grid/grid.html",
-            tabs=tabs(GRID, "Grid", shown.query),
+            tabs=render_tabs(GRID, "Grid", shown.query),
             upload_limit=MAX_FILE_BYTES,
             grid=grid,
             base=grid.base,
             typed=format_value,
             listed=format_list,
-            presets=[(preset, seconds_of_all(preset.grid.specs(), paces)) for preset in grid_presets()],
+            presets=[(preset, time_of_all(preset.grid.specs(), paces)) for preset in grid_presets()],
             models=model_choices(grid.base.model),
             other=OTHER,
             bits=BITS_WITH_SHORT_NAMES,
@@ -289,8 +291,8 @@ class GridPage:
             variants=VARIANTS,
             optimizers=OPTIMIZERS,
             cost=cost,
-            data=data_part(self._lab, grid.base.data),
-            worker=worker_part(self._lab),
+            data=render_data(self._lab, grid.base.data),
+            worker=render_worker(self._lab),
             parts=self._parts(shown),
             sweeps=render_sweeps(shown),
         )

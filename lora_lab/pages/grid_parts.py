@@ -11,10 +11,10 @@ from lora_lab.charts.captions import model_name
 from lora_lab.charts.grid import list_planes, plane_at
 from lora_lab.engine.queue import count_ahead
 from lora_lab.grids.estimate import estimate_here
-from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
+from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
 from lora_lab.grids.results import RETRYABLE, GridCell, group_by_setting
 from lora_lab.lab import Lab
-from lora_lab.pages.shared_parts import machine_part
+from lora_lab.pages.shared_parts import render_machine
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
@@ -75,11 +75,11 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
         found=found,
         paces=len(paces),
         peaks=sweep_view.peaks_of(found),
-        coming=sweep_view.what_comes(grid, found.cells[0].seconds),
+        coming=sweep_view.announce_first_numbers(grid, found.cells[0].seconds),
         one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
         rates=format_list(grid_form.rates_around(grid)),
         command=grid_form.command_of_grid(grid, data_file=dataset.label),
-    ) + machine_part(lab)
+    ) + render_machine(lab)
 
 
 def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
@@ -104,15 +104,15 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "paused": engine.is_paused,
         "ahead": count_ahead([cell.run_id for cell in cells], waiting, engine.current()) if going else 0,
         "seconds_left": engine.seconds_left(now=now) if going else None,
-        "map": sweep_view.live_map(cells, plane_at(settings, shown.plane)),
+        "map": sweep_view.render_live_map(cells, plane_at(settings, shown.plane)),
         "planes": list_planes(settings),
         "plane": shown.plane,
         "findings": list_findings(settings),
-        "known": sweep_view.known_before(sweep.grid, shown.lab.known_shape(model)) if going else "",
-        "first": sweep_view.first_measured(cells) if going else "",
-        "coming": sweep_view.what_comes(sweep.grid) if _begins_with_first(cells, waiting) else "",
+        "known": sweep_view.describe_exact_counts(sweep.grid, shown.lab.known_shape(model)) if going else "",
+        "first": sweep_view.describe_first_cell(cells) if going else "",
+        "coming": sweep_view.announce_first_numbers(sweep.grid) if _begins_with_first(cells, waiting) else "",
         "one_rate": variants_share_one_rate(settings),
-        "edge": at_the_edge(settings),
+        "edge": find_edge_rates(settings),
         "choices": sweep_view.list_choices(cells),
         "choice": shown.choice,
         "rows": sweep_view.rows_of(cells, waiting, shown.choice),

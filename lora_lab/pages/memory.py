@@ -2,12 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lora_lab.charts.run_view import title_of
 from lora_lab.data.machine import is_gpu
@@ -17,14 +17,14 @@ from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS, GpuModel
 from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part, trouble_part
-from lora_lab.papers.published_memory import published_memory
+from lora_lab.pages.shared_parts import render_problem, render_trouble
+from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.runs.measured_cells import measured_cells
+from lora_lab.runs.measured_cells import read_measured_cells
 from lora_lab.settings.urls import LAB, MEMORY, with_origin
 from lora_lab.spec import BITS_LABELS, TINY_MODEL, Bits
 from lora_lab.views import fit, memory_form
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import GB
@@ -55,31 +55,34 @@ class MemoryPage:
         fields, problems = memory_form.read_fields(query, {shape.name for shape in own})
         return render(
             "lora_lab/memory/memory.html",
-            tabs=tabs(MEMORY, "Will it fit?", query),
+            tabs=render_tabs(MEMORY, "Will it fit?", query),
             fields=fields,
-            trouble=trouble_part(problems, do_next="The form has the usual value instead."),
+            trouble=render_trouble(
+                [*problems.values()], do_next="Choose another value; the form has the usual one until then."
+            ),
             models=memory_form.model_groups(own),
             choices=memory_form.CHOICES,
             labels=memory_form.LABELS,
+            largest=memory_form.LARGEST,
             more_is_open=any(fields[name] != memory_form.DEFAULTS[name] for name in memory_form.MORE),
             gpus=GPUS.values(),
             found_bytes=found_bytes,
             parts=self._answer_parts(fields),
-            published=published_memory(),
+            published=read_published_memory(),
             measured=[(run, title_of(run.spec)) for run in self._lab.measured()],
-            cells=render("lora_lab/memory/cells.html", found=measured_cells()),
+            cells=render("lora_lab/memory/cells.html", found=read_measured_cells()),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a changed control: the verdict at once, then advice (`draw`), then the table (`table`)."""
         if event.get("act") not in ("change", "draw", "table"):
             raise form_event.unknown_act(event)
-        try:
-            given = form_fields.read_firsts(event, limit=200)
-            own = {shape.name for shape in self._lab.home.shapes()}
-            fields = memory_form.fields_of({name: text.strip() for name, text in given.items()}, own)
-        except LearnerError as error:
-            return {"parts": _refused(problem_part(error)) | {"advice": NO_HTML}}
+        given = form_fields.read_firsts(event, limit=200)
+        own = {shape.name for shape in self._lab.home.shapes()}
+        fields, problems = memory_form.read_fields({name: text.strip() for name, text in given.items()}, own)
+        marks = _mark_fields(problems)
+        if problems:
+            return {"parts": {**_refused(_name_wrong_fields(problems)), "advice": NO_HTML, **marks}}
         match event["act"]:
             case "draw":
                 return {"parts": {"advice": self._advice_part(fields)}, "then": "table"}
@@ -87,7 +90,12 @@ class MemoryPage:
                 return {"parts": {"fits": self._fits_part(fields)}}
         return {
             # The advice is that of the setting before, until the browser has asked for this one's.
-            "parts": {"advice": render("lora_lab/memory/advice_coming.html"), **self._answer_parts(fields)},
+            "parts": {
+                "advice": render("lora_lab/memory/advice_coming.html"),
+                **self._answer_parts(fields),
+                **marks,
+                "trouble": NO_HTML,  # it was about the address that this form's address replaces
+            },
             "url": with_origin(memory_form.address_of(fields), frame.query_of(event)),
             "then": "draw",
         }
@@ -119,9 +127,9 @@ class MemoryPage:
             ledger = self._ledger_part(fields, verdict, gpu)
         except UnsupportedCase as case:
             error = LearnerError(f"This is not computed: {case}.", do_next="Change the setting.")
-            return _refused(problem_part(error))
+            return _refused(render_problem(error))
         except LearnerError as error:
-            return _refused(problem_part(error))
+            return _refused(render_problem(error))
         said = render(
             "lora_lab/memory/verdict.html",
             verdict=verdict,
@@ -146,7 +154,7 @@ class MemoryPage:
             verdict=verdict,
             gpu=gpu,
             overhead_bytes=CUDA_OVERHEAD_BYTES,
-            weights=fit.other_weights(fields, find),
+            weights=fit.compare_weights(fields, find),
             line=shlex.quote(json.dumps(record)),
         )
 
@@ -157,18 +165,18 @@ class MemoryPage:
             verdict = fit.verdict_of(fields, gpu_bytes, find)
         except (UnsupportedCase, LearnerError):
             return NO_HTML  # the verdict's place says why
-        longer = fit.lengthened(fields, gpu_bytes, find) if verdict.fits else []
-        found = [] if verdict.fits else fit.changes(fields, gpu_bytes, find)
+        longer = fit.list_longer_texts(fields, gpu_bytes, find) if verdict.fits else []
+        found = [] if verdict.fits else fit.list_changes(fields, gpu_bytes, find)
         joint = None if verdict.fits or found else fit.combine_changes(fields, gpu_bytes, find)
         return render(
             "lora_lab/memory/advice.html",
             verdict=verdict,
-            longest=fit.longest_context(fields, gpu_bytes, find) if verdict.fits else 0,
+            longest=fit.find_longest_context(fields, gpu_bytes, find) if verdict.fits else 0,
             longer=[(change, memory_form.address_of(change.fields)) for change in longer],
             changes=[(change, memory_form.address_of(change.fields)) for change in found],
             together=joint,
             together_address=memory_form.address_of(joint.fields) if joint else "",
-            smallest=GPUS.get(fit.smallest_gpu_gb(fields, find) or 0) if not verdict.fits else None,
+            smallest=GPUS.get(fit.find_smallest_gpu_gb(fields, find) or 0) if not verdict.fits else None,
         )
 
     def _fits_part(self, fields: Mapping[str, str]) -> Markup:
@@ -178,7 +186,7 @@ class MemoryPage:
             (
                 shape,
                 [
-                    fit.most_sequences({**fields, "model": shape.name, "bits": bits}, gpu_bytes)
+                    fit.find_largest_batch({**fields, "model": shape.name, "bits": bits}, gpu_bytes)
                     for bits in BITS_SHOWN
                 ],
             )
@@ -195,6 +203,21 @@ class MemoryPage:
             fields=fields,
             labels={name: dict(choices)[fields[name]] for name, choices in memory_form.CHOICES.items()},
         )
+
+
+def _mark_fields(problems: Mapping[str, str]) -> dict[str, Markup]:
+    """Render the place beside each field: what is wrong with it, or nothing."""
+    return {f"{name}-problem": escape(problems.get(name, "")) for name in memory_form.JUDGED}
+
+
+def _name_wrong_fields(problems: Iterable[str]) -> Markup:
+    named = [f"“{memory_form.JUDGED[name]}”" for name in problems]
+    needs = "need corrections" if len(named) > 1 else "needs a correction"
+    return render_problem(
+        LearnerError(
+            f"{' and '.join(named)} {needs}.", do_next="What is wrong stands beside each marked field."
+        )
+    )
 
 
 def _refused(problem: Markup) -> dict[str, Markup]:

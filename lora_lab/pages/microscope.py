@@ -26,12 +26,12 @@ from lora_lab.microscope.query import (
     settle_question,
 )
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part, run_link
+from lora_lab.pages.shared_parts import render_problem, run_link
 from lora_lab.predictions.microscope_service import MicroscopePredictions
 from lora_lab.settings.run_form import OTHER
 from lora_lab.settings.urls import LAB, MICROSCOPE, with_origin
 from lora_lab.views.options import model_choices
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.ports.context import Context, Visit
@@ -64,7 +64,7 @@ class MicroscopePage:
         question = question_of(visit.query)
         return render(
             "lora_lab/microscope/microscope.html",
-            tabs=tabs(
+            tabs=render_tabs(
                 MICROSCOPE, "Microscope", visit.query, back=run_link(self._lab, visit.query.get("run", ""))
             ),
             models=model_choices(question.model),
@@ -171,7 +171,7 @@ class MicroscopePage:
             found = render("lora_lab/microscope/found.html", parts=self._polled(visit))
             return {"places": places, "look": found}
         except LearnerError as error:
-            return {"look": problem_part(error)}
+            return {"look": render_problem(error)}
 
     def _polled(self, visit: Visit) -> dict[str, Markup]:
         """Render what changes during the measurement, one part per panel."""

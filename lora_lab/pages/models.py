@@ -10,10 +10,10 @@ from markupsafe import Markup
 from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader, parse_config
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part
+from lora_lab.pages.shared_parts import render_problem
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.settings.urls import LAB, MODELS
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.text.templates import render
 from study.web import form_event, frame
@@ -59,7 +59,7 @@ class ModelsPage:
                 )
             )
         except LearnerError as error:
-            return {"parts": {"add-problem": problem_part(error)}}
+            return {"parts": {"add-problem": render_problem(error)}}
         self._home.save_shape(shape)
         say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."
         return {"html": self._page(frame.query_of(event), added=shape.name), "say": say, "focus": "#added"}
@@ -90,7 +90,7 @@ class ModelsPage:
     def _page(self, query: Mapping[str, str], *, added: str) -> Markup:
         return render(
             "lora_lab/models/models.html",
-            tabs=tabs(MODELS, "Models", query),
+            tabs=render_tabs(MODELS, "Models", query),
             own=self._home.shapes(),
             models=load_catalogue().values(),
             kinds=MODEL_KINDS,

@@ -7,10 +7,10 @@ from markupsafe import Markup
 
 from lora_lab.charts.published_scores import plot_published
 from lora_lab.pages import form_fields
-from lora_lab.papers.tables import Agreement, published_tables
+from lora_lab.papers.tables import Agreement, read_published_tables
 from lora_lab.settings.urls import LAB, PAPERS
 from lora_lab.views.setting_plots import render_plot_part
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.text.templates import render
 from study.web import frame
 
@@ -23,10 +23,10 @@ class PapersPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render all tables; they are the same for every learner."""
-        tables = published_tables()
+        tables = read_published_tables()
         return render(
             "lora_lab/models/papers.html",
-            tabs=tabs(PAPERS, "Published numbers", form_fields.query_of(request)),
+            tabs=render_tabs(PAPERS, "Published numbers", form_fields.query_of(request)),
             tables=tables,
             plots={table.id: plot_published(table) for table in tables if table.drawn},
             drawn=render_plot_part,

@@ -32,7 +32,7 @@ def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
     return (title_of(run.spec), f"{LAB}?run={run.run_id}") if run else None
 
 
-def data_part(lab: Lab, chosen: str) -> Markup:
+def render_data(lab: Lab, chosen: str) -> Markup:
     """Render the list of data sets: the app's cards, then the learner's uploads, newest first."""
     own = lab.uploads.find(OWN_DATA)
     cards = (OWN_DATA, f"{own.label} ({len(own.train)} + {len(own.held_out)} held out)")
@@ -41,7 +41,7 @@ def data_part(lab: Lab, chosen: str) -> Markup:
     return render("lora_lab/shared/data.html", choices=[cards, *labels], chosen=chosen, damaged=damaged)
 
 
-def worker_part(lab: Lab) -> Markup:
+def render_worker(lab: Lab) -> Markup:
     """Render the device and its number type, or the worker's progress at starting.
 
     A worker also starts after every run. Nothing waits for that one, so it is not shown: the page would move
@@ -61,7 +61,7 @@ def worker_part(lab: Lab) -> Markup:
     )
 
 
-def machine_part(lab: Lab) -> Markup:
+def render_machine(lab: Lab) -> Markup:
     """Render what the costs beside it were computed for."""
     return render("lora_lab/shared/machine.html", machine=_name_machine(lab))
 
@@ -83,7 +83,7 @@ def _name_machine(lab: Lab) -> str:
 WORKER_ACTS = ("retry-model", "device", "number-type")
 
 
-def worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
+def handle_worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
     """Do what a button of the worker's part asks for."""
     match event["act"]:
         case "device":
@@ -91,21 +91,21 @@ def worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
         case "number-type":
             return _number_type_chosen(lab, event)
     lab.engine.retry_model()
-    return {"say": "Trying again.", "parts": {"worker": worker_part(lab)}}
+    return {"say": "Trying again.", "parts": {"worker": render_worker(lab)}}
 
 
 def _device_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
-    """Keep the device that the learner chose. Idle workers start anew on it; a busy one finishes first."""
+    """Keep the device that the learner chose. Idle workers restart on it; a busy one finishes first."""
     lab.home.choose_device(form_event.read_text(event, "device"))
     lab.chat.end_idle_worker()
     lab.inspections.end_idle_worker()
     if lab.engine.is_warm:
         lab.engine.retry_model()
-    return {"say": "New runs will use it.", "parts": {"worker": worker_part(lab)}}
+    return {"say": "New runs will use it.", "parts": {"worker": render_worker(lab)}}
 
 
 def _number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
-    """Keep the number type that the learner chose for this machine, and compute the costs anew."""
+    """Keep the number type that the learner chose for this machine, and compute the costs again."""
     chosen = form_event.read_text(event, "type")
     if chosen not in COMPUTE_TYPES:
         raise LearnerError(
@@ -113,19 +113,19 @@ def _number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
         )
     kept = lab.home.choose_number_type(chosen)
     return {
-        "parts": {"worker": worker_part(lab)},
+        "parts": {"worker": render_worker(lab)},
         "say": f"Runs compute in {kept.compute} from now on.",
         "then": "change",
     }
 
 
-def problem_part(error: LearnerError) -> Markup:
+def render_problem(error: LearnerError) -> Markup:
     return render("lora_lab/shared/problem.html", error=error)
 
 
-def trouble_part(problems: Sequence[str], *, do_next: str) -> Markup:
+def render_trouble(problems: Sequence[str], *, do_next: str) -> Markup:
     """Render what is wrong in an address, which may be old or typed by hand; nothing without problems."""
-    return problem_part(LearnerError(" ".join(problems), do_next=do_next)) if problems else NO_HTML
+    return render_problem(LearnerError(" ".join(problems), do_next=do_next)) if problems else NO_HTML
 
 
 def list_missing_runs(lab: Lab, run_ids: Iterable[str]) -> list[str]:
@@ -140,7 +140,7 @@ def list_missing_runs(lab: Lab, run_ids: Iterable[str]) -> list[str]:
 FILE_ACTS = ("upload", "stop-reading", "set-aside-data")
 
 
-def file_act(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
+def handle_file_act(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
     """Store a file of examples, end the reading of one, or set aside those that can't be read."""
     match event["act"]:
         case "stop-reading":  # the answer to the file says that it was stopped
@@ -154,7 +154,7 @@ def file_act(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
 def _set_aside_data(lab: Lab, event: Mapping[str, Any]) -> Reply:
     set_aside(lab.uploads.with_damaged()[1], lab.settings.home)
     return {
-        "parts": {"data": data_part(lab, form_event.read_field(event, "data"))},
+        "parts": {"data": render_data(lab, form_event.read_field(event, "data"))},
         "say": "Moved to set-aside/data in the data folder.",
         "focus": "[name=data]",
     }
@@ -166,10 +166,10 @@ def _store_upload(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
     try:
         dataset = lab.uploads.add(*form_fields.file_of(event), read=read)
     except LearnerError as error:
-        return {"parts": {"data-problem": problem_part(error)}}
+        return {"parts": {"data-problem": render_problem(error)}}
     train, held_out = len(dataset.train), len(dataset.held_out)
     return {
-        "parts": {"data": data_part(lab, dataset.digest), "data-problem": NO_HTML},
+        "parts": {"data": render_data(lab, dataset.digest), "data-problem": NO_HTML},
         "say": f"{dataset.label}: {train} examples to train on, {held_out} held out.",
         "then": "change",
     }

@@ -8,7 +8,7 @@ import gradio as gr
 from markupsafe import Markup, escape
 
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import problem_part
+from lora_lab.pages.shared_parts import render_problem
 from lora_lab.settings.run_form import address_of
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import LONGEST_CODE, BuildTask, read_builds
@@ -87,7 +87,7 @@ class TasksPage:
                     else self._checked(visit, drawn, setting)
                 )
             except LearnerError as error:
-                return {"parts": {"numbers": problem_part(error), "judgement": NO_HTML}}
+                return {"parts": {"numbers": render_problem(error), "judgement": NO_HTML}}
         raise form_event.unknown_act(event)
 
     def _drawn(self, visit: Visit) -> Drawn:
@@ -172,7 +172,7 @@ class TasksPage:
             card=describe_card(drawn),
             status=self._status(visit, task),
             controls=[(control, read_control_notes()[control.field].label) for control in task.controls],
-            highest=judge.highest,
+            highest=judge.limit_control,
             log2=log2,
             numbers=_numbers_part(drawn, drawn.given),
             another=task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
@@ -233,7 +233,7 @@ class TasksPage:
         try:
             found = self.service.check_code(visit, task, code)
         except LearnerError as error:
-            return {"parts": {"judgement": problem_part(error)}, "focus": "#judgement"}
+            return {"parts": {"judgement": render_problem(error)}, "focus": "#judgement"}
         parts = self._judgement_parts(
             visit, task, "lora_lab/tasks/task_built.html", found.misconception, found=found
         )

@@ -18,16 +18,16 @@ from lora_lab.pages.ended_runs import EndedRuns
 from lora_lab.pages.shared_parts import (
     FILE_ACTS,
     WORKER_ACTS,
-    data_part,
-    file_act,
+    handle_file_act,
+    handle_worker_act,
     is_for_another_machine,
     list_missing_runs,
-    problem_part,
-    trouble_part,
-    worker_act,
-    worker_part,
+    render_data,
+    render_problem,
+    render_trouble,
+    render_worker,
 )
-from lora_lab.pages.train_parts import SettingParts, no_figures
+from lora_lab.pages.train_parts import SettingParts, replace_figures
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
@@ -46,7 +46,7 @@ from lora_lab.settings.urls import LAB, ORIGIN, compare_address, origin_fields, 
 from lora_lab.spec import OPTIMIZER_LABELS, TARGET_SETS, VARIANT_LABELS, RunSpec
 from lora_lab.views.options import BITS_CHOICES, SHORT_TARGETS, model_choices
 from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.ports.context import Context, Visit
@@ -108,7 +108,7 @@ class LabPage:
             case "zoom":
                 return self._zoomed(event, visit)
             case act if act in FILE_ACTS:
-                return file_act(self._lab, event, visit)
+                return handle_file_act(self._lab, event, visit)
             case "import":
                 return self._imported(event, visit, learner=_learner(visit, request))
             case "read":
@@ -116,7 +116,7 @@ class LabPage:
             case "merge":
                 return self._ended.merge(event, visit)
             case act if act in WORKER_ACTS:
-                return worker_act(self._lab, event)
+                return handle_worker_act(self._lab, event)
             case "compare":
                 return {"goto": compare_address(form_event.read_fields(event, "runs"))}
             case "delete":
@@ -132,14 +132,14 @@ class LabPage:
             spec = spec_of_form(form_fields.form_of(event))
             return {"url": self._address(spec, visit), "then": "draw"}
         if missing := missing_name(form_fields.form_of(event)):
-            return {"parts": no_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
+            return {"parts": replace_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
         try:
             spec = spec_of_form(form_fields.form_of(event))
             kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
             found = self._parts.find(spec, browser_id=visit.reads_for)
             cost = self._parts.cost_of(spec, found, kept)
         except LearnerError as error:
-            return {"parts": {**no_figures(problem_part(error)), "confirm": NO_HTML}}
+            return {"parts": {**replace_figures(render_problem(error)), "confirm": NO_HTML}}
         too_early = found is None and form_event.read_field(event, "too_early")
         return {
             "parts": {**cost, "confirm": _say_still_reading(spec) if too_early else NO_HTML},
@@ -216,7 +216,7 @@ class LabPage:
             spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse)
             self._lab.home.shape(spec.model)
         except LearnerError as error:
-            return {"parts": {"import-problem": problem_part(error)}}
+            return {"parts": {"import-problem": render_problem(error)}}
         if self._parts.find_too_large(spec):  # the form shows the reason, and Start asks for confirmation
             return {"goto": address_of(spec)}
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
@@ -237,7 +237,7 @@ class LabPage:
         try:
             spec = spec_of_form(form)
         except LearnerError as error:  # said once, where the change that led to it has said it already
-            return {"parts": no_figures(problem_part(error)), "say": str(error)}
+            return {"parts": replace_figures(render_problem(error)), "say": str(error)}
         if not visit.may_use_lab:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
@@ -245,7 +245,7 @@ class LabPage:
         if being_read and self._lab.shape(spec.model, browser_id=visit.reads_for) is None:
             return {
                 "parts": {
-                    **no_figures(render("lora_lab/shared/reading.html", model=spec.model)),
+                    **replace_figures(render("lora_lab/shared/reading.html", model=spec.model)),
                     "confirm": _say_still_reading(spec),
                 },
                 "say": f"The configuration of {spec.model} is still being read.",
@@ -284,7 +284,7 @@ class LabPage:
         if not visit.may_use_lab and self._lab.engine.learner_of(run_id) != visit.profile.id:
             raise LearnerError(
                 "This run is not yours.",
-                do_next="You can stop a run that you started and that has not ended.",
+                do_next="Stop a run that you started yourself, while it has not ended.",
             )
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
@@ -302,7 +302,7 @@ class LabPage:
             self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
-                "worker": worker_part(self._lab),
+                "worker": render_worker(self._lab),
                 "stage": self._panel.stage_part(run, visit.query),
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event)),
                 "runs": self._panel.list_part(run.run_id if run else ""),
@@ -340,14 +340,14 @@ class LabPage:
             else:
                 cost = self._parts.cost(spec, browser_id=visit.reads_for)
         except LearnerError as error:
-            cost = no_figures(problem_part(error))
+            cost = replace_figures(render_problem(error))
         return render(
             "lora_lab/lab/lab.html",
-            tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
-            trouble=trouble_part(
-                gone, do_next="“Earlier runs”, at the end of this page, lists those that are."
-            )
-            + trouble_part(problems, do_next="The form has the usual value instead."),
+            tabs=render_tabs(LAB, "Lab", visit.query, aside=render_worker(self._lab)),
+            trouble=render_trouble(gone, do_next="Choose one of “Earlier runs”, at the end of this page.")
+            + render_trouble(
+                problems, do_next="Choose another value; the form has the usual one until then."
+            ),
             stage=self._panel.stage_part(run, visit.query),
             upload_limit=MAX_FILE_BYTES,
             run_limit=MAX_RUN_FILE_BYTES,
@@ -364,7 +364,7 @@ class LabPage:
             optimizers=OPTIMIZER_LABELS.items(),
             target_sets=TARGET_SETS,
             cost=cost,
-            data=data_part(self._lab, spec.data),
+            data=render_data(self._lab, spec.data),
             run=self._panel.parts(run, visit, narrow=False),
             seen=self._parts.seen(spec),
             runs=self._panel.list_part(run.run_id if run else ""),

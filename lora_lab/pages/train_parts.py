@@ -11,7 +11,7 @@ from lora_lab.lab import Lab
 from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from lora_lab.memory.preset_size import preset_size_gb
-from lora_lab.pages.shared_parts import machine_part
+from lora_lab.pages.shared_parts import render_machine
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview, build_preview, training_seconds
 from lora_lab.settings.run_form import Preset, address_of, command_of, read_presets
@@ -43,7 +43,7 @@ class SettingParts:
         """Render the form of a prediction instead of all that would give the answer away."""
         hidden = render("lora_lab/lab/hidden.html")
         form = self._predictions.form(spec, rival=rival)
-        return no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
+        return replace_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
 
     def cost(self, spec: RunSpec, kept: Prediction | None = None, *, browser_id: str) -> dict[str, Markup]:
         """Render what a setting costs. Raises LearnerError when its model can't be read."""
@@ -52,10 +52,10 @@ class SettingParts:
     def cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, Markup]:
         """Render the two numbers, what else is worth saying, and how they come about."""
         if found is None:
-            return no_cost(render("lora_lab/shared/reading.html", model=spec.model))
+            return replace_cost(render("lora_lab/shared/reading.html", model=spec.model))
         values = {"guess": self._predictions.kept(kept) if kept else None, **self._list_values(found)}
         return {
-            "cost": render("lora_lab/lab/cost.html", **values) + machine_part(self._lab),
+            "cost": render("lora_lab/lab/cost.html", **values) + render_machine(self._lab),
             "notes": render("lora_lab/lab/cost_notes.html", **values),
             "counted": render("lora_lab/lab/cost_counted.html", **values),
         }
@@ -98,10 +98,10 @@ class SettingParts:
         }
 
     def plots_by_rank(self, found: Preview, *, narrow: bool) -> Markup:
-        return self._plots(found, setting_plots.by_rank(self._lab, found), narrow=narrow)
+        return self._plots(found, setting_plots.plot_by_rank(self._lab, found), narrow=narrow)
 
     def plots_by_bits(self, found: Preview, *, narrow: bool) -> Markup:
-        return self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
+        return self._plots(found, setting_plots.plot_by_bits(self._lab, found), narrow=narrow)
 
     def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
         parts = asdict(found.ledger)
@@ -136,11 +136,11 @@ class SettingParts:
         }
 
 
-def no_cost(instead: Markup) -> dict[str, Markup]:
+def replace_cost(instead: Markup) -> dict[str, Markup]:
     """Return the parts of the cost with something else in their place."""
     return {"cost": instead, "notes": NO_HTML, "counted": NO_HTML}
 
 
-def no_figures(instead: Markup) -> dict[str, Markup]:
+def replace_figures(instead: Markup) -> dict[str, Markup]:
     """Return the parts of a setting that has no numbers; the style sheet hides the plots of the last one."""
-    return no_cost(instead) | {"plots-more": NO_HTML}
+    return replace_cost(instead) | {"plots-more": NO_HTML}

@@ -10,12 +10,12 @@ from markupsafe import Markup
 from lora_lab.charts.run_view import full_name_of, title_of
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import list_missing_runs, run_link, trouble_part
+from lora_lab.pages.shared_parts import list_missing_runs, render_trouble, run_link
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
 from lora_lab.views.run_panel import describe_going
 from lora_lab.views.setting_plots import render_plot_part
-from lora_lab.views.tabs import tabs
+from lora_lab.views.tabs import render_tabs
 from lora_lab.xray import captions as told
 from lora_lab.xray.charts import SIDE_WORDS, place_of, shorten_kind
 from lora_lab.xray.service import XrayService, XrayStatus
@@ -50,15 +50,11 @@ class XrayPage:
         """Render the run that the address names, or the newest."""
         query = form_fields.query_of(request)
         status = self._service.read_status(query)
-        named = [query.get("run", ""), query.get("with", "")]
-        gone = list_missing_runs(self._service.lab, named)
-        problems = [*gone, *filter(None, map(self._service.why_not, named))]
-        shown = f"Shown is {title_of(status.run.spec)}." if status else ""
         going = self._service.find_going() if status is None else None
         return render(
             "lora_lab/xray/xray.html",
-            trouble=trouble_part(problems, do_next=shown),
-            tabs=tabs(
+            trouble=self._trouble_of(query, status),
+            tabs=render_tabs(
                 XRAY,
                 "X-ray",
                 query,
@@ -67,7 +63,25 @@ class XrayPage:
             status=status,
             going=describe_going(going) if going else None,
             runs=self._choices(status),
+            second=self._second_part(query, status) if status else NO_HTML,
             parts=_render_parts(status, query, narrow=False) if status else {},
+        )
+
+    def _trouble_of(self, query: Mapping[str, str], status: XrayStatus | None) -> Markup:
+        """Render which of the named runs are gone or can't be X-rayed; nothing if all can be."""
+        named = [query.get("run", ""), query.get("with", "")]
+        gone = list_missing_runs(self._service.lab, named)
+        problems = [*gone, *filter(None, map(self._service.why_not, named))]
+        shown = f"Shown is {title_of(status.run.spec)}." if status else ""
+        return render_trouble(problems, do_next=shown)
+
+    def _second_part(self, query: Mapping[str, str], status: XrayStatus) -> Markup:
+        """Render the choice of the second run, which says so where the first run was chosen again."""
+        return render(
+            "lora_lab/xray/second.html",
+            status=status,
+            runs=self._choices(status),
+            is_same=_names_one_run_twice(query, status),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -102,10 +116,13 @@ class XrayPage:
             query["guess"] = ""  # it belonged to another run
         if status.xray and status.pair_look is None:
             self._service.compare(status, learner=visit.profile.id)
+        second, trouble = self._second_part(query, status), self._trouble_of(query, status)
+        if _names_one_run_twice(query, status):
+            query["with"] = ""
         reply = self._again(query, visit, narrow=narrow)
         if before is not None and (before.run, before.beside) == (status.run, status.beside):
-            return _keep_untouched(reply)
-        return reply
+            reply = _keep_untouched(reply)
+        return {**reply, "parts": {**reply["parts"], "second": second, "trouble": trouble}}
 
     def _again(self, query: Mapping[str, str], visit: Visit, *, narrow: bool) -> Reply:
         status = self._service.read_status(query)
@@ -143,6 +160,10 @@ class XrayPage:
         return [(run.run_id, full_name_of(run, run.state())) for run in (*listed, *older)]
 
 
+def _names_one_run_twice(query: Mapping[str, str], status: XrayStatus) -> bool:
+    return query.get("with", "") == status.run.run_id
+
+
 def _keep_untouched(reply: Reply) -> Reply:
     """Return the reply without the parts in which the learner may be typing."""
     reply["parts"] = {name: html for name, html in reply["parts"].items() if name not in CONTROLS}
@@ -177,7 +198,7 @@ def _render_parts(status: XrayStatus, query: Mapping[str, str], *, narrow: bool)
         "place": place_of(module),
         "query": urlencode({"run": status.run.run_id} | place),
         "sides": SIDE_WORDS,
-        "table": told.amplification_table(_list_columns(status)),
+        "table": told.tabulate_amplification(_list_columns(status)),
     }
     return parts | {name: render(f"lora_lab/xray/{name}.html", **values) for name in PARTS[1:]}
 

@@ -42,7 +42,7 @@ class PublishedMemory:
 
 
 @cache
-def published_memory() -> tuple[PublishedMemory, ...]:
+def read_published_memory() -> tuple[PublishedMemory, ...]:
     """Read every row of the file, in its order, and predict its peak."""
     rows = load_yaml(FILE.read_text("utf-8"))
     return tuple(_predict_row(row) for row in rows)

@@ -104,13 +104,13 @@ class PublishedTable:
 
 
 @cache
-def published_tables() -> tuple[PublishedTable, ...]:
+def read_published_tables() -> tuple[PublishedTable, ...]:
     """Read all tables in file order. Raises ContentError naming every problem of the file."""
     return read_items(PAPERS_FILE, kind="table", read=_read_table)
 
 
 def find_printed(table_id: str, row: str) -> PublishedNumber:
-    table = next(table for table in published_tables() if table.id == table_id)
+    table = next(table for table in read_published_tables() if table.id == table_id)
     return next(found for found in table.rows if found.name == row).numbers[0]
 
 

@@ -47,7 +47,7 @@ EXPERTS: dict[str, tuple[str, str, str]] = {"mixtral": ("w1", "w3", "w2")}
 USUAL_EXPERTS = ("gate_proj", "up_proj", "down_proj")
 
 
-def older_tree(shape: ModelShape) -> ModuleTree | None:
+def build_older_tree(shape: ModelShape) -> ModuleTree | None:
     """Build the same model's tree under its earlier names; return None when the names haven't changed."""
     tree = shape.tree
     if tree is None or not (shape.model_type in RENAMED or tree.renamed):
@@ -68,7 +68,7 @@ def _find_older_path(path: str, model_type: str) -> str:
     return path
 
 
-def current_names(shape: ModelShape, earlier: Sequence[str]) -> list[str]:
+def find_current_names(shape: ModelShape, earlier: Sequence[str]) -> list[str]:
     """Return today's names of the linear layers that earlier ones mean; none where a type kept its names."""
     found = []
     for linear in shape.linears:
@@ -107,7 +107,7 @@ def adapt_shape(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
     try:
         return find_adaptation(shape.modules, setting)
     except NothingMatched as nothing:
-        older = older_tree(shape)
+        older = build_older_tree(shape)
         if older is None:
             raise
         try:

@@ -157,7 +157,7 @@ class ParameterTargets:
                     raise UnsupportedCase(f"an adapter on the parameter {name} is not counted")
                 raise PeftRefusal(
                     f"{name} has one axis, and PEFT adapts parameters of two or three.",
-                    do_next=what_parameters_it_has(self.tree) or "Name other parameters.",
+                    do_next=list_parameters(self.tree) or "Name other parameters.",
                 )
 
     def _list_vectors(self, group: ModuleGroup) -> Iterator[str]:
@@ -188,7 +188,7 @@ class ParameterTargets:
                     raise UnsupportedCase(f"whether {group.path} has a parameter {local} isn't known here")
 
 
-def what_parameters_it_has(tree: ModuleTree) -> str:
+def list_parameters(tree: ModuleTree) -> str:
     """Return the sentence that lists a model's parameters beside its layers; empty where it has none."""
     found = (f"{find_path_in_layer(group.path)}.{name}" for group in tree.groups for name, _ in group.tensors)
     listed = ", ".join(dict.fromkeys(found))

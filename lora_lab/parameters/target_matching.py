@@ -25,7 +25,7 @@ from lora_lab.parameters.adapter_config import (
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, Names
 from lora_lab.parameters.name_patterns import find_numbers, first_matches
 from lora_lab.parameters.name_selection import find_own_ranks, is_within, select_names, split_by_rank
-from lora_lab.parameters.parameter_targets import ParameterTargets, what_parameters_it_has
+from lora_lab.parameters.parameter_targets import ParameterTargets, list_parameters
 from lora_lab.parameters.token_rows import find_rows
 
 LAYER_NUMBER = re.compile(r".*?\.[^.]*\.(\d+)\.")
@@ -99,9 +99,9 @@ class _Rules:
             beside = f", and no module {named}" if targets else ""
             raise NothingMatched(
                 f"No parameter of this model is named {', '.join(self.setting.parameters)}{beside}.",
-                do_next=f"{what_it_has(self.tree)} {what_parameters_it_has(self.tree)}".rstrip(),
+                do_next=f"{list_layers(self.tree)} {list_parameters(self.tree)}".rstrip(),
             )
-        raise NothingMatched(f"No module of this model is named {named}.", do_next=what_it_has(self.tree))
+        raise NothingMatched(f"No module of this model is named {named}.", do_next=list_layers(self.tree))
 
     def _check_lora_bias(self) -> None:
         if self.setting.variant == "dora":
@@ -130,7 +130,7 @@ class _Rules:
         if targets is None:
             raise PeftRefusal(
                 f"PEFT has no default {self.family} targets for this model type.",
-                do_next=f"Name some. {what_it_has(self.tree)}",
+                do_next=f"Name some. {list_layers(self.tree)}",
             )
         if isinstance(targets, str) and targets.lower() == ALL_LINEAR and not self.is_converted:
             return tuple(name for group in self._all_linear() for name in group.names)
@@ -152,7 +152,7 @@ class _Rules:
         if given is None:
             raise PeftRefusal(
                 "PEFT has no default IA3 feed-forward modules for this model type.",
-                do_next=f"Name some. {what_it_has(self.tree)}",
+                do_next=f"Name some. {list_layers(self.tree)}",
             )
         named = self.setting.targets
         if isinstance(given, tuple) and isinstance(named, tuple) and self.setting.feedforward is not None:
@@ -214,7 +214,7 @@ class _Rules:
             raise UnsupportedCase(f"{variant} on {group.path} is not counted")
         if not group.is_linear and (self.family != "lora" or group.kind not in ("embedding", "convolution")):
             raise PeftRefusal(
-                f"{group.path} isn't a layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
+                f"{group.path} isn't a layer that {self.family} can adapt.", do_next=list_layers(self.tree)
             )
         if self.setting.lora_bias and not group.is_linear:
             raise UnsupportedCase(f"lora_bias on {group.path}, which is not a linear layer")
@@ -373,6 +373,6 @@ def _is_converted(tree: ModuleTree, setting: AdapterSetting) -> bool:
     return setting.family == "lora" and bool(tree.renamed)
 
 
-def what_it_has(tree: ModuleTree) -> str:
+def list_layers(tree: ModuleTree) -> str:
     """Return the sentence that lists a model's linear layers."""
     return f"It has: {', '.join(sorted(tree.linear_names))}."

@@ -11,7 +11,7 @@ from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
-from study.base.typed_numbers import in_unit
+from study.base.typed_numbers import parse_in_unit
 from study.base.units import MB, as_bytes, as_count, as_percent
 from study.base.yaml_loader import load_yaml
 
@@ -99,7 +99,7 @@ def parse_guess(written: str, unit: str, *, above: float, most: float, expected:
     if not written.strip():
         return None
     with suppress(LearnerError):
-        if above < (value := in_unit(written, unit)) <= most:
+        if above < (value := parse_in_unit(written, unit)) <= most:
             return value
     raise LearnerError(f"{expected}, got {written.strip()!r}.", do_next="Correct it, or leave it empty.")
 
@@ -115,12 +115,12 @@ def judge_guess(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> lis
     return [verdict for verdict in found if verdict is not None]
 
 
-def within_factor(guess: float, result: float) -> bool:
+def is_within_factor(guess: float, result: float) -> bool:
     """Return whether a guessed number counts as right."""
     return result / FACTOR <= guess <= result * FACTOR
 
 
-def course_of(before: float | None, after: float | None) -> Course:
+def judge_course(before: float | None, after: float | None) -> Course:
     """Say what a held-out loss did; empty until it was measured twice."""
     if before is None or after is None:
         return ""
@@ -131,7 +131,7 @@ def course_of(before: float | None, after: float | None) -> Course:
 
 def _judge_course(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
     state = ended.state
-    course = course_of(state.loss_before, state.loss_after)
+    course = judge_course(state.loss_before, state.loss_after)
     if not guess.course or not course:
         return None
     return GuessVerdict(
@@ -156,7 +156,7 @@ def _judge_percent(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
         quantity="percent",
         guess=as_percent(guess.percent),
         result=as_percent(percent),
-        right=within_factor(guess.percent, percent),
+        right=is_within_factor(guess.percent, percent),
         reason=(
             f"Rank {ended.spec.rank} gives the adapters {as_count(trainable)} numbers, "
             f"and {frozen / trainable:.0f} times as many, {as_count(frozen)}, stay frozen."
@@ -177,7 +177,7 @@ def _judge_peak(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
         quantity="peak",
         guess=as_bytes(guess.peak_bytes),
         result=as_bytes(state.peak_bytes),
-        right=within_factor(guess.peak_bytes, state.peak_bytes),
+        right=is_within_factor(guess.peak_bytes, state.peak_bytes),
         reason=(
             f"The largest part is {names[largest[0]].lower()} ({as_bytes(predicted[largest[0]])}, "
             f"{share:.0f} %), and the second is {names[largest[1]].lower()} "

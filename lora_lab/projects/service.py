@@ -6,17 +6,18 @@ from datetime import UTC, datetime
 from functools import cached_property
 from urllib.parse import urlencode
 
+from lora_lab.charts.live_chart import Series, draw_line_chart
+from lora_lab.charts.run_view import list_points
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.projects.checks import ProjectEvidence, Result, run_checks
 from lora_lab.projects.content import Project, read_projects
-from lora_lab.projects.curves import loss_curves
 from lora_lab.runs.durations import seconds_of_all
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import Grid
 from lora_lab.settings.urls import xray_address
-from lora_lab.views.comparison import ComparisonChart
+from lora_lab.views.comparison import LINE_COLOURS, MOST_RUNS, ComparisonChart
 from study.base.errors import LearnerError
 from study.ports.context import Visit
 from study.ports.learn import ProjectLink
@@ -142,7 +143,7 @@ class ProjectService:
     def curves(self, progress: ProjectProgress) -> ComparisonChart | None:
         """Draw the loss curves if the project's question is about them; else None."""
         asked = any(check.check == "broken" for check in progress.project.checks)
-        return loss_curves(self.lab, progress.cells) if asked else None
+        return draw_loss_curves(self.lab, progress.cells) if asked else None
 
     def xray_of_ranks(self, progress: ProjectProgress) -> str:
         """Return the address of an X-ray of lowest and highest rank; empty if only one has finished."""
@@ -205,3 +206,34 @@ def draft_key(project: Project, kind: EntryKind) -> str:
 
 def _started_at(sweep: Sweep) -> datetime:
     return datetime.fromtimestamp(sweep.created_at, UTC)
+
+
+def draw_loss_curves(lab: Lab, cells: Sequence[GridCell]) -> ComparisonChart | None:
+    """Draw the curves of the first runs that have stepped; None before one has."""
+    begun = [cell for cell in cells if cell.run_id][:MOST_RUNS]
+    series = [
+        Series(
+            label=f"{cell.spec.learning_rate:g}",
+            points=list_points(lab.run(cell.run_id).state(), "loss"),
+            colour=colour,
+        )
+        for cell, colour in zip(begun, LINE_COLOURS, strict=False)
+    ]
+    drawn = [line for line in series if line.points]
+    if not drawn:
+        return None
+    title = _write_title(drawn)
+    steps = max(2, *(cell.spec.steps for cell in begun))
+    svg = draw_line_chart(
+        drawn, title=title, x_label="step", y_label="training loss, one line per learning rate",
+        window=(1, steps), y_format="{:.2f}".format,
+    )  # fmt: skip
+    return ComparisonChart(name="loss", title=title, svg=svg)
+
+
+def _write_title(drawn: Sequence[Series]) -> str:
+    # `not <=` also catches a loss of NaN.
+    climbed = [line.label for line in drawn if not line.points[-1][1] <= line.points[0][1]]
+    if not climbed:
+        return "The training loss ends below its first step at every learning rate"
+    return f"The training loss ends above its first step at a learning rate of {', '.join(climbed)}"

@@ -49,9 +49,44 @@ def seconds_of(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
     return nearest.other_seconds + spec.steps * nearest.seconds_per_step * spec.batch / nearest.spec.batch
 
 
+@dataclass(frozen=True, kw_only=True)
+class TimeEstimate:
+    """The estimated time of runs one after the other, as far as similar runs tell it."""
+
+    known_seconds: float
+    """Of the runs whose time is known."""
+
+    unknown: tuple[RunSpec, ...]
+    """The runs whose time is unknown."""
+
+    @property
+    def seconds(self) -> float | None:
+        """The time of all runs; None while that of any of them is unknown."""
+        return None if self.unknown else self.known_seconds
+
+    @property
+    def unknown_formats(self) -> list[str]:
+        """The weight formats in which no similar run has finished, in the order of the runs."""
+        return list(dict.fromkeys(spec.bits for spec in self.unknown))
+
+
+def estimate_time(timed: Iterable[tuple[RunSpec, float | None]]) -> TimeEstimate:
+    """Sum the seconds of runs, each given with its spec; None where a run's seconds are unknown."""
+    found = list(timed)
+    return TimeEstimate(
+        known_seconds=sum(seconds for _, seconds in found if seconds is not None),
+        unknown=tuple(spec for spec, seconds in found if seconds is None),
+    )
+
+
+def time_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> TimeEstimate:
+    """Estimate the time of runs one after the other."""
+    return estimate_time((spec, seconds_of(spec, paces)) for spec in specs)
+
+
 def seconds_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> float | None:
     """Estimate seconds of runs one after the other; None while the time of any of them is unknown."""
-    return sum_known(seconds_of(spec, paces) for spec in specs)
+    return time_of_all(specs, paces).seconds
 
 
 def sum_known(seconds: Iterable[float | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""What a usable event of each kind holds. An event of other types was damaged, and is passed over."""
+"""What a usable event of each kind holds. An event of other types was damaged, and is skipped."""
 
 import math
 from collections.abc import Callable, Mapping

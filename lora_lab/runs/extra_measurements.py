@@ -14,7 +14,7 @@ PAIRS_FILE = Path(__file__).with_name("general_pairs.yaml")
 
 
 @cache
-def general_pairs() -> tuple[Example, ...]:
+def read_general_pairs() -> tuple[Example, ...]:
     """Read questions that the app's cards don't teach. Raises ContentError on a damaged file."""
     return read_declared_list(PAIRS_FILE, Example, kind="pair")
 

@@ -181,14 +181,14 @@ def open_run(runs_dir: Path, run_id: str) -> RunFolder:
 
 def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
     """Yield every run, newest first; damaged ones are skipped."""
-    return (RunFolder(path) for path in paths_named(RUN_ID, runs_dir) if _is_run(path))
+    return (RunFolder(path) for path in list_paths(RUN_ID, runs_dir) if _is_run(path))
 
 
 def list_with_damaged(runs_dir: Path) -> tuple[list[RunFolder], list[Path]]:
     """List every run, and what has a run's name and can't be read as one, both newest first."""
     runs: list[RunFolder] = []
     damaged: list[Path] = []
-    for path in paths_named(RUN_ID, runs_dir):
+    for path in list_paths(RUN_ID, runs_dir):
         if _is_run(path):
             runs.append(RunFolder(path))
         else:
@@ -196,7 +196,7 @@ def list_with_damaged(runs_dir: Path) -> tuple[list[RunFolder], list[Path]]:
     return runs, damaged
 
 
-def paths_named(pattern: re.Pattern[str], folder: Path) -> list[Path]:
+def list_paths(pattern: re.Pattern[str], folder: Path) -> list[Path]:
     """List the paths in a folder whose whole name matches, newest first; none where there is no folder."""
     found = folder.iterdir() if folder.is_dir() else ()
     return sorted((path for path in found if pattern.fullmatch(path.name)), reverse=True)

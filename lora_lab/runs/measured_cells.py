@@ -86,7 +86,7 @@ class Cells:
 
 
 @cache
-def measured_cells() -> Cells:
+def read_measured_cells() -> Cells:
     """Read every cell of the file that comes with the app."""
     return cells_from(json.loads(CELLS_FILE.read_text("utf-8")))
 

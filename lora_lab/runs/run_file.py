@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lora_lab.data import datasets
-from lora_lab.data.datasets import Dataset, Example, checked_pairs
+from lora_lab.data.datasets import Dataset, Example, read_pairs
 from lora_lab.data.uploads import Uploads
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec, spec_from
@@ -89,6 +89,6 @@ def _read_dataset(name: str, data: object) -> Dataset:
         rows = data.get(part)
         if not isinstance(rows, list) or not rows:
             raise LearnerError(f"{name} has no examples under {part}.", do_next="Export the run again.")
-        parts[part] = tuple(checked_pairs(f"{name}, {part}", enumerate(rows, start=1), unit="example"))
+        parts[part] = tuple(read_pairs(f"{name}, {part}", enumerate(rows, start=1), unit="example"))
     label = str(data.get("label", name))[:120]
     return datasets.build_dataset(label, train=parts["train"], held_out=parts["held_out"])

@@ -137,7 +137,7 @@ def _wall_seconds(step: Event) -> float:
 
 
 def fold_events(events: Iterable[Event], state: RunState | None = None) -> RunState:
-    """Fold `events` into a state, starting from `state`; damaged events are passed over, and so is what a
+    """Fold `events` into a state, starting from `state`; damaged events are skipped, and so is what a
     worker says that did not notice the end.
     """
     current = state or RunState()

@@ -18,8 +18,8 @@ from lora_lab.runs.folder import (
     RunFolder,
     create_run,
     delete_run,
+    list_paths,
     open_run,
-    paths_named,
     say_start,
     time_stamp,
 )
@@ -69,10 +69,6 @@ class Sweep:
         """Yield each cell's settings and run, in order; None where the run's folder was deleted."""
         for spec, run_id in zip(self.grid.specs(), self.run_ids, strict=True):
             yield spec, _open_run(runs_dir, run_id)
-
-    def with_attempt(self, replaced_id: str, run_id: str) -> "Sweep":
-        """Return the same sweep with another run instead of a cell's run."""
-        return self.with_attempts({replaced_id: run_id})
 
     def with_attempts(self, fresh_ids: Mapping[str, str]) -> "Sweep":
         """Return the same sweep with other runs instead of some cells' runs, by the ids of those."""
@@ -135,7 +131,7 @@ def sweep_of(sweeps_dir: Path, state: RunState) -> Sweep | None:
 
 def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
     """Yield every sweep, newest first; damaged ones are skipped."""
-    for path in paths_named(SWEEP_ID, sweeps_dir):
+    for path in list_paths(SWEEP_ID, sweeps_dir):
         sweep = _read_sweep(path)
         if sweep is not None:
             yield sweep
@@ -143,7 +139,7 @@ def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
 
 def list_damaged_sweeps(sweeps_dir: Path) -> list[Path]:
     """List what has a sweep's name and can't be read as one, newest first."""
-    return [path for path in paths_named(SWEEP_ID, sweeps_dir) if _read_sweep(path) is None]
+    return [path for path in list_paths(SWEEP_ID, sweeps_dir) if _read_sweep(path) is None]
 
 
 def delete_sweep(sweep: Sweep, runs_dir: Path) -> None:

@@ -13,7 +13,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.summary import summarize
 from lora_lab.runs.sweeps import Sweep, sweep_of
 from lora_lab.spec import RunSpec
-from study.base.spreadsheets import neutral
+from study.base.spreadsheets import neutralize
 
 MEASURED = (
     "trainable",
@@ -50,7 +50,7 @@ class ResultsTable:
         replace_text(sweep.table_path, self.text(sweep))
 
     def write_for(self, run: RunFolder) -> None:
-        """Replace the table of the sweep that a run is a cell of; nothing for a run that is none."""
+        """Replace the table of the sweep that a run is a cell of; do nothing for a run of no sweep."""
         sweep = sweep_of(self._sweeps_dir, run.state())
         if sweep is not None:
             # A full disk: the queue continues, and the next cell's end writes the table again.
@@ -89,5 +89,5 @@ def format_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: neutral(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: neutralize(value) for name, value in row.items()} for row in rows)
     return file.getvalue()

@@ -102,7 +102,9 @@ def grid_from(base: RunSpec, values: Mapping[str, Any]) -> Grid:
     """
     unknown = sorted(set(values) - {*AXES, "alpha_per_rank"})
     if unknown:
-        raise LearnerError(f"A grid has no axis {', '.join(unknown)}.", do_next=f"It has {', '.join(AXES)}.")
+        raise LearnerError(
+            f"A grid has no axis {', '.join(unknown)}.", do_next=f"Use only: {', '.join(AXES)}."
+        )
     problems: list[str] = []
     axes = {axis: _read_axis(base, axis, values.get(axis), problems) for axis in AXES}
     alpha_per_rank = values.get("alpha_per_rank")

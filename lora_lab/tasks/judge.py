@@ -10,7 +10,7 @@ from math import inf, log
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, Control, read_control_notes, tasks_by_id
 from lora_lab.tasks.measures import MEASURES, Setting, count_of, shape_of
-from lora_lab.views.fit import needed_parts
+from lora_lab.views.fit import compute_needed_parts
 from study.base.binary_search import find_largest
 from study.base.errors import LearnerError
 
@@ -92,7 +92,7 @@ def draw(task_id: str, seed: int) -> Drawn:
     if task is None:
         raise LearnerError(f"There is no task {task_id!r}.", do_next="Choose one from the list.")
     seed %= len(task.cases)
-    given = given_of(task, seed)
+    given = draw_given(task, seed)
     conditions = [_of_case(condition, task.wanted[seed]) for condition in task.conditions]
     fixed = [_fixed_target(condition, given) for condition in conditions]
     for at, condition in enumerate(task.conditions):
@@ -107,7 +107,7 @@ def _of_case(condition: Condition, wanted: Setting) -> Condition:
     return replace(condition, like={**condition.like, **wanted}) if condition.like else condition
 
 
-def given_of(task: ConfigureTask, seed: int) -> Setting:
+def draw_given(task: ConfigureTask, seed: int) -> Setting:
     given = {**task.given, **task.cases[seed % len(task.cases)]}
     if "layers" in task.fields and not given["layers"]:
         given["layers"] = str(shape_of(given).layers)
@@ -201,7 +201,7 @@ def grid_of(control: Control, given: Setting) -> list[str]:
     """
     if control.choices:
         return [value for value, _ in control.choices]
-    low, high = control.low, highest(control, given)
+    low, high = control.low, limit_control(control, given)
     numbers = {low, high}
     if control.field in ("rank", "layers", "gpus", "accumulate"):
         numbers |= set(range(low, high + 1))
@@ -218,7 +218,7 @@ def grid_of(control: Control, given: Setting) -> list[str]:
     return [str(number) for number in sorted(numbers)]
 
 
-def highest(control: Control, given: Setting) -> int:
+def limit_control(control: Control, given: Setting) -> int:
     """Return the largest number that a control may have."""
     return min(control.high, shape_of(given).layers) if control.field == "layers" else control.high
 
@@ -254,7 +254,7 @@ def read_setting(drawn: Drawn, form: Mapping[str, str]) -> Setting:
             if value not in dict(control.choices):
                 problems.append(f"{label} has no {value[:40]!r}.")
         else:
-            low, high = control.low, highest(control, drawn.given)
+            low, high = control.low, limit_control(control, drawn.given)
             if not (value.isdecimal() and low <= int(value[:9]) <= high and len(value) < 9):
                 problems.append(
                     f"{label} must be a whole number from {low:,} to {high:,}, got {value[:20]!r}."
@@ -280,11 +280,11 @@ def judge(drawn: Drawn, setting: Setting) -> SettingJudgement:
     return SettingJudgement(
         checked=checked,
         control_effects=control_effects,
-        misconception="" if right else slip_of(task, setting, drawn.given),
+        misconception="" if right else find_slip(task, setting, drawn.given),
     )
 
 
-def slip_of(task: ConfigureTask, setting: Setting, given: Setting) -> str:
+def find_slip(task: ConfigureTask, setting: Setting, given: Setting) -> str:
     """Return the misconception that leads to a wrong setting; empty if none is known or nothing changed."""
     if all(setting[field] == given[field] for field in task.fields):
         return ""
@@ -349,7 +349,7 @@ def _list_effects(drawn: Drawn, setting: Setting) -> Iterator[ControlEffect]:
 
 def _part_effects(before: Setting, after: Setting) -> Iterator[tuple[str, float]]:
     """Yield the components that differ by a percent or more of all differences, largest first."""
-    old, new = needed_parts(before), needed_parts(after)
+    old, new = compute_needed_parts(before), compute_needed_parts(after)
     moved = {label: float(new[label] - old[label]) for label in old}
     enough = PART_SHARE * sum(map(abs, moved.values()))
     ordered = sorted(moved.items(), key=lambda each: -abs(each[1]))

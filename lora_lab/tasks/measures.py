@@ -121,7 +121,7 @@ def _number_of(field: str) -> Callable[[Setting], float]:
 
 
 MEASURES: Mapping[str, SettingMeasure] = {
-    "needed_bytes": SettingMeasure("Memory at the peak of a step", "bytes", fit.needed_bytes),
+    "needed_bytes": SettingMeasure("Memory at the peak of a step", "bytes", fit.compute_needed_bytes),
     "trainable": SettingMeasure("Trainable parameters", "count", lambda each: count_of(each).trainable),
     "percent": SettingMeasure("Trainable share", "percent", lambda each: count_of(each).percent),
     "parameters": SettingMeasure(

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart, smooth_points
+from lora_lab.charts.live_chart import NARROW, WIDE, Series, draw_line_chart, smooth_points
 from lora_lab.tasks.reading import RunTask
 
 FLAT = 0.05
@@ -39,7 +39,7 @@ def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str
         Series(label="this run", points=drawn(own), colour="orange"),
     )
     wide, narrow = (
-        line_chart(
+        draw_line_chart(
             series,
             title=described,
             x_label="step",

@@ -127,9 +127,9 @@ def _misconception_of(attempt: TaskAttempt) -> str:
     task = tasks_by_id().get(attempt.task_id)
     if task is None:
         return ""
-    given = judge.given_of(task, attempt.seed)
+    given = judge.draw_given(task, attempt.seed)
     chosen = {name: str(value) for name, value in attempt.response.items()}
-    return judge.slip_of(task, {**given, **chosen}, given)
+    return judge.find_slip(task, {**given, **chosen}, given)
 
 
 def next_task(task_id: str, solved: Iterable[str]) -> Task | None:

@@ -9,7 +9,7 @@ from itertools import accumulate
 from markupsafe import Markup
 
 from lora_lab.charts import run_view
-from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart, smooth_points
+from lora_lab.charts.live_chart import NARROW, WIDE, Series, draw_line_chart, smooth_points
 from lora_lab.charts.live_frame import COLOURS, Colour
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
@@ -152,7 +152,7 @@ def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[Comp
         name: str, title: str, unit: str, read: Read, y_format: Callable[[float], str]
     ) -> ComparisonChart:
         series = [Series(label=item.letter, points=read(item), colour=item.colour) for item in measured]
-        svg = line_chart(
+        svg = draw_line_chart(
             series,
             title=title,
             x_label="step",

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
-from lora_lab.predictions.judging import course_of
+from lora_lab.predictions.judging import judge_course
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import PredictedStep, build_preview, training_seconds
 from lora_lab.settings.run_form import address_of, read_presets
 from lora_lab.spec import RunSpec
-from lora_lab.views.outcome import at_rank
+from lora_lab.views.outcome import change_rank
 from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_duration
 from study.ports.context import Visit
@@ -71,11 +71,11 @@ class FirstRun:
             ended=state.ended,
             loss_before=state.loss_before,
             loss_after=state.loss_after,
-            outcome=course_of(state.loss_before, state.loss_after),
+            outcome=judge_course(state.loss_before, state.loss_after),
             guessed=guess.course if guess else "",
             peak=as_bytes(state.peak_bytes) if is_measured and state.peak_bytes else "",
             guessed_peak=as_bytes(guess.peak_bytes) if guess and guess.peak_bytes else "",
-            again=address_of(at_rank(run.spec, 1)),
+            again=address_of(change_rank(run.spec, 1)),
         )
 
     def stop(self, run_id: str) -> None:

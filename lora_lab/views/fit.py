@@ -75,7 +75,7 @@ class Change:
 def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> FitVerdict:
     """Compute the verdict. Raises LearnerError or UnsupportedCase when the setting can't be computed."""
     shape = find(fields["model"])
-    needed = needed_bytes(fields, find)
+    needed = compute_needed_bytes(fields, find)
     found = count_trained(fields, shape)
     return FitVerdict(needed_bytes=needed, gpu_bytes=gpu_bytes, trainable=found.trainable, total=found.total)
 
@@ -88,7 +88,7 @@ def count_trained(fields: Fields, shape: ModelShape) -> Count:
     return count_parameters(shape, rank=int(fields["rank"]), targets=fields["targets"], variant=variant)
 
 
-def needed_bytes(fields: Fields, find: FindShape = find_shape) -> int:
+def compute_needed_bytes(fields: Fields, find: FindShape = find_shape) -> int:
     """Compute what the GPU must have: reserved by the allocator, and CUDA's fixed share."""
     return _needed_bytes(_reserved(fields, find))
 
@@ -97,7 +97,7 @@ def _needed_bytes(setting: StepSetting) -> int:
     return forecast_step(setting).total_bytes + CUDA_OVERHEAD_BYTES
 
 
-def needed_parts(fields: Fields) -> dict[str, int]:
+def compute_needed_parts(fields: Fields) -> dict[str, int]:
     """Compute the same memory by component; CUDA's fixed share is the rest."""
     ledger = forecast_step(_reserved(fields, find_shape))
     return {label: getattr(ledger, name) for name, label in COMPONENTS}
@@ -111,7 +111,7 @@ def _reserved(fields: Fields, find: FindShape) -> StepSetting:
     return replace(_setting(fields, find), measure="reserved")
 
 
-def longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int:
+def find_longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int:
     """Find the most tokens a sequence may have on that GPU; 0 where not even one fits."""
     setting = _reserved(fields, find)
     return find_largest(
@@ -121,7 +121,7 @@ def longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape
     )
 
 
-def most_sequences(fields: Fields, gpu_bytes: int) -> int | None:
+def find_largest_batch(fields: Fields, gpu_bytes: int) -> int | None:
     """Find the largest batch on that GPU, 0 where not even one fits; None where it can't be computed."""
     try:
         return largest_batch(_reserved(fields, find_shape), gpu_bytes - CUDA_OVERHEAD_BYTES)
@@ -129,7 +129,7 @@ def most_sequences(fields: Fields, gpu_bytes: int) -> int | None:
         return None
 
 
-def other_weights(fields: Fields, find: FindShape = find_shape) -> tuple[int, int, int] | None:
+def compare_weights(fields: Fields, find: FindShape = find_shape) -> tuple[int, int, int] | None:
     """Return bytes of weights: as this recipe stores them, with and without the cast to fp32, and the lab's.
 
     The usual recipes call `prepare_model_for_kbit_training`, which casts embeddings, head and norms of a
@@ -148,7 +148,7 @@ def other_weights(fields: Fields, find: FindShape = find_shape) -> tuple[int, in
 # ---- what to change
 
 
-def changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> list[Change]:
+def list_changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> list[Change]:
     """List the changes that each make it fit, those first that cost the result least; at most three.
 
     Of several ranks, matrices or bit widths only the first that fits is listed, the one that costs least.
@@ -173,7 +173,7 @@ def combine_changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape
     First whatever keeps the text and what can be learnt; then, of each set of matrices, each rank and each
     framework in turn, the longest context.
     """
-    changed, needed = dict(fields), needed_bytes(fields, find)
+    changed, needed = dict(fields), compute_needed_bytes(fields, find)
     said: dict[str, str] = {}  # by the field that is changed: a later change of it replaces the earlier
     for text, change in _lossless(fields):
         following = {**changed, **change}
@@ -191,7 +191,7 @@ def combine_changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape
         tried = {**changed, **change}
         if _needed_or_inf({**tried, "seq_len": str(SHORTEST)}, find) > gpu_bytes:
             continue
-        longest = longest_context(tried, gpu_bytes, find)
+        longest = find_longest_context(tried, gpu_bytes, find)
         if longest < int(fields["seq_len"]):
             tried["seq_len"] = str(longest)
             texts |= {"seq_len": _at_most(longest)}
@@ -213,7 +213,7 @@ def _only_needed(
 
 def _joined(fields: Fields, changed: Fields, said: Mapping[str, str], find: FindShape) -> Change:
     """Make the changes one after the other and note what each frees."""
-    made, needed, freed = dict(fields), needed_bytes(fields, find), []
+    made, needed, freed = dict(fields), compute_needed_bytes(fields, find), []
     for field in said:
         made[field] = changed[field]
         before, after = needed, _needed_or_inf(made, find)  # on the way it may be a case without a formula
@@ -222,11 +222,11 @@ def _joined(fields: Fields, changed: Fields, said: Mapping[str, str], find: Find
     return Change(texts=tuple(said.values()), fields=changed, needed_bytes=needed, freed=tuple(freed))
 
 
-def lengthened(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> list[Change]:
+def list_longer_texts(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> list[Change]:
     """List changes that hardly affect the result and make room for a longer text, each with its longest,
     the longest first; at the end all together, where that is longer still.
     """
-    wanted = math.ceil(LONGER * longest_context(fields, gpu_bytes, find))
+    wanted = math.ceil(LONGER * find_longest_context(fields, gpu_bytes, find))
     start = {**fields, "seq_len": str(wanted)}
     joint, needed, said = start, _needed_or_inf(start, find), dict[str, str]()
     found = []
@@ -245,24 +245,24 @@ def lengthened(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> 
 
 
 def _longest_with(fields: Fields, texts: tuple[str, ...], gpu_bytes: int, find: FindShape) -> Change:
-    changed = {**fields, "seq_len": str(longest_context(fields, gpu_bytes, find))}
-    return Change(texts=texts, fields=changed, needed_bytes=needed_bytes(changed, find))
+    changed = {**fields, "seq_len": str(find_longest_context(fields, gpu_bytes, find))}
+    return Change(texts=texts, fields=changed, needed_bytes=compute_needed_bytes(changed, find))
 
 
 def _tokens(change: Change) -> int:
     return int(change.fields["seq_len"])
 
 
-def smallest_gpu_gb(fields: Fields, find: FindShape = find_shape) -> int | None:
+def find_smallest_gpu_gb(fields: Fields, find: FindShape = find_shape) -> int | None:
     """Find the smallest usual GPU that holds the setting as it is; None if none does."""
-    needed = needed_bytes(fields, find)
+    needed = compute_needed_bytes(fields, find)
     return next((gpu.gb for gpu in GPUS.values() if gpu.total_bytes >= needed), None)
 
 
 def _needed_or_inf(fields: Fields, find: FindShape) -> float:
     """Compute what is needed; infinitely much by a framework that does not train such a model."""
     try:
-        return needed_bytes(fields, find)
+        return compute_needed_bytes(fields, find)
     except (UnsupportedCase, LearnerError):
         return math.inf
 
@@ -281,7 +281,7 @@ def _single_changes(fields: Fields, gpu_bytes: int, find: FindShape) -> Iterator
             yield f"weights in {BITS_LABELS[bits]}", {"bits": bits}
     if fields["method"] == "full":
         yield "LoRA instead of full fine-tuning", {"method": "lora"}
-    tokens = longest_context(fields, gpu_bytes, find)
+    tokens = find_longest_context(fields, gpu_bytes, find)
     if SHORTEST <= tokens < int(fields["seq_len"]):
         yield _at_most(tokens), {"seq_len": str(tokens)}
     yield from ((f"rank {rank}", {"rank": str(rank)}) for rank in _lower_ranks(fields))

@@ -9,8 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from lora_lab.charts.captions import model_name
-from lora_lab.charts.grid import grid_plots, list_planes
-from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
+from lora_lab.charts.grid import draw_grid_plots, list_planes
+from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
 from lora_lab.grids.results import GridCell, group_by_setting
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.sweeps import Sweep
@@ -48,7 +48,7 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
         started=datetime.fromtimestamp(sweep.created_at, UTC),
         findings=list_findings(settings),
         one_rate=variants_share_one_rate(settings),
-        edge=at_the_edge(settings),
+        edge=find_edge_rates(settings),
         **report_variables(sweep, cells),
     )
 
@@ -75,7 +75,7 @@ def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:
     settings = group_by_setting(cells)
     found: dict[tuple[str, str, str], Plot] = {}
     for plane in list_planes(settings):
-        for plot in grid_plots(settings, plane):
+        for plot in draw_grid_plots(settings, plane):
             found[(plot.name, *(("", "") if plot.name == "grid-front" else plane))] = plot
     return list(found.values())
 

@@ -30,6 +30,9 @@ NUMBERS = {"rank": 16, "seq_len": 1024, "batch": 1}
 LABELS = {"rank": "Rank r", "seq_len": "Context, tokens", "batch": "Batch, sequences"}
 """The numbers' names on the page, and in its messages."""
 
+JUDGED = {"model": "Model", **LABELS}
+"""The fields whose values can be wrong; the others are lists of choices."""
+
 LARGEST = {"rank": 1024, "seq_len": 131_072, "batch": 1024}
 """A run of the lab stops at a lower rank (spec.py), because it trains; the command line, like PEFT, has no
 limit.
@@ -77,12 +80,15 @@ def fields_of(given: Mapping[str, str], own: Collection[str] = ()) -> dict[str, 
     """
     fields, problems = read_fields(given, own)
     if problems:
-        raise LearnerError(" ".join(problems), do_next="Correct what is named here.")
+        raise LearnerError(" ".join(problems.values()), do_next="Correct what is named here.")
     return fields
 
 
-def read_fields(given: Mapping[str, str], own: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
-    """Return a complete form, and what was wrong with the given one; what was wrong has its default."""
+def read_fields(given: Mapping[str, str], own: Collection[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
+    """Return a complete form, and a sentence per field that was wrong in the given one.
+
+    A field that was wrong has its default.
+    """
     fields = DEFAULTS | {name: value for name, value in given.items() if name in DEFAULTS}
     for name, choices in CHOICES.items():
         if fields[name] not in dict(choices):
@@ -93,7 +99,7 @@ def read_fields(given: Mapping[str, str], own: Collection[str] = ()) -> tuple[di
     if fields["model"] not in own and (said := _find_model_problem(fields["model"])):
         problems["model"] = said
     problems |= {name: said for name in NUMBERS if (said := _find_problem(name, fields[name]))}
-    return fields | {name: DEFAULTS[name] for name in problems}, list(problems.values())
+    return fields | {name: DEFAULTS[name] for name in problems}, problems
 
 
 def _find_model_problem(name: str) -> str:

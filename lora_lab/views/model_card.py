@@ -31,10 +31,10 @@ def adapter_files(run: RunFolder, home: LabHome) -> dict[str, bytes]:
     if isinstance(config, dict):
         config["base_model_name_or_path"] = _base_of(run, home)
         files[CONFIG] = json.dumps(config, indent=2, sort_keys=True).encode()
-    return files | {CARD: adapter_card(run, home).encode(errors="replace")}
+    return files | {CARD: write_adapter_card(run, home).encode(errors="replace")}
 
 
-def adapter_card(run: RunFolder, home: LabHome) -> str:
+def write_adapter_card(run: RunFolder, home: LabHome) -> str:
     base = _base_of(run, home)
     name = f"{VARIANT_NAMES[run.spec.variant]} adapter of rank {run.spec.rank}"
     opened = f'PeftModel.from_pretrained({FROM_MODEL}({json.dumps(base)}), "adapter")'
@@ -51,7 +51,7 @@ def adapter_card(run: RunFolder, home: LabHome) -> str:
     )
 
 
-def merged_card(run: RunFolder, home: LabHome) -> str:
+def write_merged_card(run: RunFolder, home: LabHome) -> str:
     """Build the card of base and adapter merged into one model."""
     base = _base_of(run, home)
     return _format_card(

@@ -124,7 +124,7 @@ def _words(text: str) -> frozenset[str]:
 # ---- the next experiment
 
 
-def next_experiment(
+def suggest_experiment(
     spec: RunSpec, state: RunState, run_id: str, tried: Collection[RunSpec]
 ) -> Experiment | None:
     """Choose the first comparison that has not been run yet: one setting changed, all else equal.
@@ -179,7 +179,7 @@ def _candidates(spec: RunSpec) -> list[_Candidate]:
     rank = SMALL_RANK if spec.rank > SMALL_RANK else USUAL_RANK
     share = f"1/{spec.rank} of the" if rank == SMALL_RANK else f"{USUAL_RANK} times the"
     found.append((
-        at_rank(spec, rank),
+        change_rank(spec, rank),
         f"Now rank {rank}, same seed",
         f"Rank {rank} trains {share} adapter parameters at the same scale. A loss that hardly differs "
         "means that the rank was not the limit.",
@@ -200,7 +200,7 @@ def _candidates(spec: RunSpec) -> list[_Candidate]:
     return found
 
 
-def at_rank(spec: RunSpec, rank: int) -> RunSpec:
+def change_rank(spec: RunSpec, rank: int) -> RunSpec:
     """Return the run at another rank and the same scale alpha / r (or alpha / sqrt(r)) on B·A·x."""
     root = 0.5 if spec.variant == "rslora" else 1.0
     return replace(spec, rank=rank, alpha=float(f"{spec.scaling * rank**root:.6g}"))

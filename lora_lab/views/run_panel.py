@@ -21,7 +21,7 @@ from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import RunSpec
 from lora_lab.views.held_out import did_harm, trains_on_same_rows
-from lora_lab.views.outcome import next_experiment, outcome_of
+from lora_lab.views.outcome import outcome_of, suggest_experiment
 from study.base.html import NO_HTML
 from study.ports.context import Visit
 from study.ports.today import LastRun
@@ -165,7 +165,7 @@ class RunPanel:
             may_go_well=state.failure is not None and state.failure.get("cause") in TRANSIENT_CAUSES,
             met_heaviest=may_have_met_heaviest(state),
             outcome=outcome_of(spec, state, run.samples(), vocab=vocab) if state.ended else None,
-            next=next_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
+            next=suggest_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
             again=address_of(spec),
             has_adapter=run.has_adapter,
             microscope=f"{MICROSCOPE}?{urlencode({'model': spec.model, 'run': run.run_id})}",
@@ -261,7 +261,7 @@ def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> LastRun | None
             state=state,
             address=address_of(run.spec, run_id=run.run_id),
             guessed=say_guess(guess) if guess else "",
-            next=next_experiment(run.spec, state, run.run_id, [each.spec for each in runs])
+            next=suggest_experiment(run.spec, state, run.run_id, [each.spec for each in runs])
             if guess
             else None,
         )

@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 from lora_lab.charts.bars import StackedBars
 from lora_lab.charts.lines import RankLines
-from lora_lab.charts.memory import memory_by_bits, memory_by_rank
-from lora_lab.charts.parameters import parameters_by_rank
+from lora_lab.charts.memory import plot_memory_by_bits, plot_memory_by_rank
+from lora_lab.charts.parameters import plot_parameters_by_rank
 from lora_lab.data.batches import RowSize
 from lora_lab.lab import Lab
 from lora_lab.runs.cost_preview import Preview
@@ -22,21 +22,21 @@ BESIDE_FORM_INCHES = 5.2  # two of them stand beside the form at 1280 px, where 
 
 def plots_of(lab: Lab, found: Preview) -> Iterator[Plot]:
     """Yield the plots of parameters by rank, memory by rank and memory by bit width."""
-    yield from by_rank(lab, found)
-    yield from by_bits(lab, found)
+    yield from plot_by_rank(lab, found)
+    yield from plot_by_bits(lab, found)
 
 
-def by_rank(lab: Lab, found: Preview) -> Iterator[Plot]:
+def plot_by_rank(lab: Lab, found: Preview) -> Iterator[Plot]:
     """Yield the two plots beside the form: parameters and memory by rank."""
     measured = select_comparable(lab.measured(), found.spec, free="rank", row=_row(found))
-    yield parameters_by_rank(found.shape, found.spec)
-    yield memory_by_rank(found.shape, found.spec, found.row, found.compute, measured)
+    yield plot_parameters_by_rank(found.shape, found.spec)
+    yield plot_memory_by_rank(found.shape, found.spec, found.row, found.compute, measured)
 
 
-def by_bits(lab: Lab, found: Preview) -> Iterator[Plot]:
+def plot_by_bits(lab: Lab, found: Preview) -> Iterator[Plot]:
     """Yield the plot of memory by bit width."""
     measured = select_comparable(lab.measured(), found.spec, free="bits", row=_row(found))
-    yield memory_by_bits(found.shape, found.spec, found.row, found.compute, measured)
+    yield plot_memory_by_bits(found.shape, found.spec, found.row, found.compute, measured)
 
 
 def _row(found: Preview) -> RowSize | None:

@@ -11,7 +11,7 @@ from lora_lab.charts.grid_maps import Span, loss_format, span_losses
 from lora_lab.charts.heat_map import choose_shade, words_on
 from lora_lab.grids.estimate import GridEstimate
 from lora_lab.grids.findings import AXIS_WORDS
-from lora_lab.grids.results import STATUSES, GridCell, GridSetting, at_best_rate, group_by_setting
+from lora_lab.grids.results import STATUSES, GridCell, GridSetting, group_by_setting, select_best_rates
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.settings.grid import AXES, Grid
@@ -136,12 +136,12 @@ class RankTable(Generic[T]):
     rows: tuple[tuple[str, tuple[T, ...]], ...]
 
 
-def live_map(cells: Sequence[GridCell], plane: Plane) -> RankTable[MapTile]:
+def render_live_map(cells: Sequence[GridCell], plane: Plane) -> RankTable[MapTile]:
     """Build the map of held-out losses as they arrive, of one target set and variant."""
     here = [cell for cell in cells if (cell.spec.targets, cell.spec.variant) == plane]
     best = {
         (setting.levels.bits, setting.levels.rank): setting
-        for setting in at_best_rate(group_by_setting(here))
+        for setting in select_best_rates(group_by_setting(here))
     }
     losses = [setting.mean_loss for setting in best.values() if setting.mean_loss is not None]
     span = span_losses(list(best.values()))
@@ -212,7 +212,7 @@ def say_progress(cells: Sequence[GridCell]) -> str:
     return ", ".join(filter(None, (f"{finished} of {len(cells)} cells done", others)))
 
 
-def known_before(grid: Grid, shape: ModelShape | None) -> str:
+def describe_exact_counts(grid: Grid, shape: ModelShape | None) -> str:
     """Say what is exact before any cell has ended: how many parameters the smallest and largest rank train.
 
     Empty for a grid of one rank, for several variants or sets of matrices, which train different numbers,
@@ -231,7 +231,7 @@ def known_before(grid: Grid, shape: ModelShape | None) -> str:
     )
 
 
-def what_comes(grid: Grid, seconds: float | None = None) -> str:
+def announce_first_numbers(grid: Grid, seconds: float | None = None) -> str:
     """Say when the first numbers of a grid come; `seconds` is the estimate of its first cell.
 
     Empty for a single cell.
@@ -246,7 +246,7 @@ def what_comes(grid: Grid, seconds: float | None = None) -> str:
     )
 
 
-def first_measured(cells: Sequence[GridCell]) -> str:
+def describe_first_cell(cells: Sequence[GridCell]) -> str:
     """Say what the first cell has measured, the one finding there is until two settings have a loss.
 
     Empty before its first step, and once another setting is measured: from then on settings are compared.

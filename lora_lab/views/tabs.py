@@ -47,7 +47,7 @@ def origin_of(query: Mapping[str, str]) -> CameFrom | None:
     )
 
 
-def tabs(
+def render_tabs(
     path: str, title: str, query: Mapping[str, str], *, back: tuple[str, str] | None = None, aside: str = ""
 ) -> Markup:
     """Render the head of the page at `path`; `back` is the name and the address of the run it is a view of,

@@ -13,7 +13,7 @@ from lora_lab.charts.svg import path_data, render_element
 from lora_lab.data.batches import Length
 from lora_lab.data.lab_folder import LabHome, ReadExample
 from lora_lab.spec import RunSpec
-from study.plots.axis import nice_ticks
+from study.plots.axis import choose_ticks
 
 SHOWN_TOKENS = 160
 """Tokens per example on the page; the rest is only counted."""
@@ -104,7 +104,7 @@ def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> Mark
     ]  # fmt: skip
     ticks = [
         draw_words(x(t), bottom + 17, f"{t:g}", anchor="middle", soft=True)
-        for t in nice_ticks(0, last, about=6)
+        for t in choose_ticks(0, last, about=6)
     ]
     over = sum(length.tokens > limit for length in lengths)
     longest = max(length.tokens for length in lengths)

@@ -41,7 +41,7 @@ from lora_lab.worker.chat import serve_chat
 from lora_lab.worker.device.gpu import live_bytes
 from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine
 from lora_lab.worker.inspect.serve import serve_inspections
-from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
 from lora_lab.worker.training.group import AdapterGroup, attach_alone
 from lora_lab.worker.training.loop import answer_loss
@@ -64,7 +64,7 @@ WARM_BITS: Bits = "nf4-dq"
 def main() -> int:
     """Return the exit status: 0 the run ended well or none came, 1 it failed and reported it."""
     options = _read_options()
-    quiet_libraries()
+    silence_libraries()
     gc.freeze()  # what importing made stays to the end; looking for garbage in it takes 0.2 s after each job
     if options.memory_limit_bytes:
         _limit_memory(options.memory_limit_bytes)

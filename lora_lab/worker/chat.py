@@ -30,7 +30,7 @@ from lora_lab.worker.device.gpu import free_bytes
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.inspect.json_lines import End, Say, serve_orders
 from lora_lab.worker.model.quantization import dense_weight, keep_row_scales, put_beside_base
-from lora_lab.worker.training.packing import prompt_text
+from lora_lab.worker.training.packing import render_prompt
 from lora_lab.worker.training.session import ModelSession, open_session
 from study.base.errors import LearnerError
 
@@ -142,7 +142,7 @@ class ChatModel:
         assert self._model is not None
         self._model.eval()
         tokenizer, device = self._session.tokenizer, self._session.machine.device
-        text = prompt_text(tokenizer, prompt)
+        text = render_prompt(tokenizer, prompt)
         ids = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template)[
             "input_ids"
         ]

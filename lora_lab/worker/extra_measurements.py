@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lora_lab.data import datasets
 from lora_lab.data.lab_folder import write_json
-from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
+from lora_lab.runs.extra_measurements import ExtraMeasurements, read_general_pairs
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits
 from lora_lab.worker.inspect.lora_update import WRAPPED
@@ -48,7 +48,7 @@ def _measure_values(run: RunFolder, models_dir: Path) -> dict[str, float]:
     base = load_base(run, models_dir)
     attend_by_example(base)
     tokenizer = load_tokenizer(spec.model, models_dir)
-    general = [encode_example(tokenizer, pair) for pair in general_pairs()]
+    general = [encode_example(tokenizer, pair) for pair in read_general_pairs()]
     held_out = datasets.load_saved(run.path).held_out
     kept = cut_to([encode_example(tokenizer, example) for example in held_out], spec.seq_len_tokens)
     adapted = PeftModel.from_pretrained(base, str(run.adapter_path)).eval()

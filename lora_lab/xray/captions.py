@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from lora_lab.papers.tables import published_tables
-from lora_lab.predictions.judging import FACTOR, within_factor
+from lora_lab.papers.tables import read_published_tables
+from lora_lab.predictions.judging import FACTOR, is_within_factor
 from lora_lab.spec import RANK_LIMITS, RunSpec, Variant
 from lora_lab.xray.result import Module, Overlap, RunOverlap, Xray, expected_overlap
 from study.base.errors import LearnerError
@@ -28,9 +28,9 @@ class CaptionTable:
     source: str
 
 
-def amplification_table(columns: Sequence[tuple[str, Module]]) -> CaptionTable:
+def tabulate_amplification(columns: Sequence[tuple[str, Module]]) -> CaptionTable:
     """Build the table: one column per run, then the published ones."""
-    printed = next(table for table in published_tables() if table.id == PUBLISHED)
+    printed = next(table for table in read_published_tables() if table.id == PUBLISHED)
     ours = [dict(_describe_amplification(module)) for _, module in columns]
     published = {row.name: [number.printed for number in row.numbers] for row in printed.rows}
     rows = [
@@ -57,7 +57,7 @@ def _format_number(value: float | None) -> str:
     return "–" if value is None else as_three_digits(value)
 
 
-def amplification_finding(module: Module, place: str) -> str:
+def describe_amplification(module: Module, place: str) -> str:
     """Return what the table shows for this matrix, in one sentence."""
     seen, factor = module.seen, module.amplification
     if seen is None or factor is None:
@@ -77,7 +77,7 @@ def amplification_finding(module: Module, place: str) -> str:
     )
 
 
-def variant_note(xray: Xray, module: Module, variant: Variant) -> str:
+def note_variant(xray: Xray, module: Module, variant: Variant) -> str:
     """Return what the low-rank view omits, or how this variant scales; empty for plain LoRA."""
     if module.whole is not None:
         numbers = (module.whole.norm, module.norm, module.whole.stable_rank)
@@ -100,7 +100,7 @@ def variant_note(xray: Xray, module: Module, variant: Variant) -> str:
     return ""
 
 
-def beside_note(xray: Xray) -> str:
+def note_beside(xray: Xray) -> str:
     """Return which tensors were trained in addition to the low-rank updates."""
     if not xray.beside:
         return ""
@@ -112,7 +112,7 @@ def beside_note(xray: Xray) -> str:
     )
 
 
-def overlap_finding(overlap: Overlap) -> str:
+def describe_overlap(overlap: Overlap) -> str:
     """Return what the map shows compared with the baseline, in one sentence."""
     if overlap.ends is None:
         return "One of the two updates is zero on this side: it has no directions yet."
@@ -126,7 +126,7 @@ def overlap_finding(overlap: Overlap) -> str:
     )
 
 
-def same_start(one: RunSpec, other: RunSpec) -> str:
+def note_same_start(one: RunSpec, other: RunSpec) -> str:
     """Return a note if both runs started from the same A, which explains most of their overlap."""
     first, second = ((spec.model, spec.rank, spec.seed, spec.targets) for spec in (one, other))
     return (
@@ -137,7 +137,7 @@ def same_start(one: RunSpec, other: RunSpec) -> str:
     )
 
 
-def only_one_note(pair: RunOverlap) -> str:
+def note_only_one(pair: RunOverlap) -> str:
     """Return a note on matrices that only one run adapts."""
     return f"{len(pair.only_one)} matrices are adapted in only one of the runs." if pair.only_one else ""
 
@@ -153,7 +153,7 @@ class JudgedDirections:
     @property
     def right(self) -> bool:
         """Whether the prediction is within the factor that applies to all predictions."""
-        return bool(self.result) and within_factor(self.guess, self.result)
+        return bool(self.result) and is_within_factor(self.guess, self.result)
 
     @property
     def factor(self) -> float:

@@ -82,7 +82,7 @@ def _spectrum_title(module: Module) -> str:
 # ---- maps of layers and modules
 
 
-def used_map(xray: Xray, conditions: str) -> Plot:
+def draw_used_map(xray: Xray, conditions: str) -> Plot:
     """Plot how many directions carry 90 %, matrix by matrix."""
     found = [module.used for module in xray.moved]
     title = "All updates are zero: nothing was learnt yet"
@@ -102,7 +102,7 @@ def used_map(xray: Xray, conditions: str) -> Plot:
     )
 
 
-def norm_map(xray: Xray, conditions: str) -> Plot:
+def draw_norm_map(xray: Xray, conditions: str) -> Plot:
     """Plot ||dW|| / ||W||, matrix by matrix."""
     found = [module.relative_percent for module in xray.modules]
     largest = max(xray.modules, key=attrgetter("relative_percent"))
@@ -127,7 +127,7 @@ def norm_map(xray: Xray, conditions: str) -> Plot:
     )
 
 
-def factor_map(xray: Xray, conditions: str) -> Plot:
+def draw_factor_map(xray: Xray, conditions: str) -> Plot:
     """Plot amplification, matrix by matrix."""
     found = [factor for module in xray.modules if (factor := module.amplification)]
     title = "No directions are amplified: all updates are zero"
@@ -218,7 +218,7 @@ def _by_kind(xray: Xray, known: Sequence[tuple[Module, float]], words: Callable[
 # ---- overlap
 
 
-def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plot, Plot]:
+def draw_overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plot, Plot]:
     """Plot phi(i, j) of the two runs, and of a drawn pair of random subspaces, on one scale."""
     title = "There are no directions to compare on this side: an update is zero"
     if overlap.ends:

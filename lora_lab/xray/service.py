@@ -8,7 +8,13 @@ from lora_lab.charts.run_view import detail_of, title_of
 from lora_lab.engine.inspections import Inspection
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
-from lora_lab.xray.charts import factor_map, norm_map, overlap_maps, plot_spectrum, used_map
+from lora_lab.xray.charts import (
+    draw_factor_map,
+    draw_norm_map,
+    draw_overlap_maps,
+    draw_used_map,
+    plot_spectrum,
+)
 from lora_lab.xray.result import (
     KIND,
     SIDES,
@@ -86,11 +92,13 @@ class XrayStatus:
         if xray is None or module is None:
             return
         yield plot_spectrum(module, self.conditions)
-        yield used_map(xray, self.conditions)
-        yield norm_map(xray, self.conditions)
+        yield draw_used_map(xray, self.conditions)
+        yield draw_norm_map(xray, self.conditions)
         if self.overlap and self.beside:
-            yield from overlap_maps(module, self.overlap, f"this run against {title_of(self.beside.spec)}")
-        yield factor_map(xray, self.conditions)
+            yield from draw_overlap_maps(
+                module, self.overlap, f"this run against {title_of(self.beside.spec)}"
+            )
+        yield draw_factor_map(xray, self.conditions)
 
 
 def _xray_of(look: Inspection | None) -> Xray | None:

@@ -32,7 +32,7 @@ def load_misconceptions(path: Path = MISCONCEPTIONS_FILE) -> tuple[Misconception
 
 
 @cache
-def by_slug() -> Mapping[str, Misconception]:
+def map_misconceptions() -> Mapping[str, Misconception]:
     """Map the id of a wrong answer to its misconception."""
     return {slug: each for each in load_misconceptions() for slug in each.slugs}
 

@@ -59,7 +59,7 @@ class Marks:
         last, grader = attempt.newest(concept_id, "learner"), attempt.newest(concept_id, "grader")
         if grader is None:
             raise LearnerError("The grader has not read this yet.", do_next="Wait for its verdict.")
-        verdict = opposite(grader.verdict)
+        verdict = reverse_verdict(grader.verdict)
         if last is not None and last.verdict == verdict:
             self.log.take_back(visit.profile.id, attempt.id, last.id, at=visit.now)
         else:
@@ -108,7 +108,7 @@ class Marks:
         self.log.record(visit.profile.id, attempt.id, [said], by=by, at=visit.now)
 
 
-def opposite(verdict: str) -> ConceptVerdict:
+def reverse_verdict(verdict: str) -> ConceptVerdict:
     """Return the verdict of a learner who disagrees with the grader: not said, or said."""
     return "missing" if verdict == "covered" else "covered"
 

@@ -194,7 +194,7 @@ class ExplainExercise:
             waiting=act in ("retry", "poll"),
             marking=act in ("override", "take-back"),
         )
-        return views.at_concept(fragment, prompt, self.marks.concept_of(event))
+        return views.focus_concept(fragment, prompt, self.marks.concept_of(event))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
@@ -289,32 +289,32 @@ class ExplainExercise:
         about = [each for each, concepts in self.subjects.items() if concept in concepts]
         return min(about if concept else self.prompts_of(visit), key=attempts.count, default="")
 
-    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
+    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
         """Return the progress: done when an explanation of this review has verdicts, none if skipped."""
-        attempt = self._in_run(visit, run)
+        attempt = self._in_review(visit, review)
         done = attempt is not None and attempt.verdicts is not None
-        wanted = bool(run.prompt_id) and (done or not self._is_skipped(visit, run))
+        wanted = bool(review.prompt_id) and (done or not self._is_skipped(visit, review))
         return Steps(done=int(done), total=int(wanted))
 
-    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
+    def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         """Render the text box, or the attempt if one is submitted already."""
-        prompt = self.prompt(visit, run.prompt_id)
-        attempt = self._in_run(visit, run)
+        prompt = self.prompt(visit, review.prompt_id)
+        attempt = self._in_review(visit, review)
         if attempt is None or self.store.drafts.read(visit.profile.id, draft_key(prompt.id)):
             return self.box(visit, prompt, alone=False)
         return self.look(visit, prompt, attempt, alone=False)
 
-    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
         if event.get("act") == "skip":
-            self.store.drafts.save(visit.profile.id, SKIPPED, run.id, at=visit.now)
+            self.store.drafts.save(visit.profile.id, SKIPPED, review.id, at=visit.now)
             return None
-        return self.handle_event(visit, {**event, "prompt": run.prompt_id}, alone=False)
+        return self.handle_event(visit, {**event, "prompt": review.prompt_id}, alone=False)
 
-    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
-        attempt = self._in_run(visit, run)
+    def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
+        attempt = self._in_review(visit, review)
         if attempt is None or attempt.verdicts is None:
-            return Ending(summary="No explanation written." if run.prompt_id else "")
-        prompt, verdicts = self.prompt(visit, run.prompt_id), attempt.verdicts
+            return Ending(summary="No explanation written." if review.prompt_id else "")
+        prompt, verdicts = self.prompt(visit, review.prompt_id), attempt.verdicts
         wanting = [concept for concept in prompt.concepts if verdicts.get(concept.id) in NEED_WORK]
         return Ending(
             summary=f"{count_covered(verdicts.values())} of {len(prompt.concepts)} concepts explained.",
@@ -331,12 +331,12 @@ class ExplainExercise:
             concepts=(advice.about,) if advice else (),
         )
 
-    def _is_skipped(self, visit: Visit, run: FiveMinuteReview) -> bool:
-        return self.store.drafts.read(visit.profile.id, SKIPPED) == run.id
+    def _is_skipped(self, visit: Visit, review: FiveMinuteReview) -> bool:
+        return self.store.drafts.read(visit.profile.id, SKIPPED) == review.id
 
-    def _in_run(self, visit: Visit, run: FiveMinuteReview) -> ExplainAttempt | None:
-        attempts = self.store.explains.attempts(visit.profile.id, run.prompt_id)
-        return next((attempt for attempt in attempts if (attempt.submitted_at >= run.started_at)), None)
+    def _in_review(self, visit: Visit, review: FiveMinuteReview) -> ExplainAttempt | None:
+        attempts = self.store.explains.attempts(visit.profile.id, review.prompt_id)
+        return next((attempt for attempt in attempts if (attempt.submitted_at >= review.started_at)), None)
 
 
 def explain_exercise(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from quizzes.explain.agreement import LABELS_NEEDED, Agreement
 from quizzes.explain.concept_status import ConceptStatus, is_unreadable, list_gained, mark_evidence
-from quizzes.explain.judgements import opposite
+from quizzes.explain.judgements import reverse_verdict
 from quizzes.grader.passages import is_cut
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import count_covered
@@ -84,7 +84,7 @@ def render_result(
         attempt=attempt,
         statuses=found,
         pieces=mark_evidence(attempt, found),
-        opposite=opposite,
+        opposite=reverse_verdict,
         count=count,
         gained=list_gained(found) if any(one.tried_before for one in found) else None,
         trouble=trouble,
@@ -103,7 +103,7 @@ def render_result(
     return Fragment(html=html, say=_announce_result(found, count), focus=RESULT, key=str(attempt.id))
 
 
-def at_concept(fragment: Fragment, prompt: Prompt, concept_id: str) -> Fragment:
+def focus_concept(fragment: Fragment, prompt: Prompt, concept_id: str) -> Fragment:
     """Return the fragment with the focus on the concept that the event was about, not at the top."""
     for number, concept in enumerate(prompt.concepts, start=1):
         if concept.id == concept_id and fragment.focus == RESULT:

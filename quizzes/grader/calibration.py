@@ -49,7 +49,7 @@ def list_cases(answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Sco
             yield Case(label=label, scores=scores, noise=answer.kind in NOISE)
 
 
-def fitting_temperature(labelled: Sequence[tuple[ConceptVerdict, Scores]]) -> float:
+def fit_temperature(labelled: Sequence[tuple[ConceptVerdict, Scores]]) -> float:
     """Fit the temperature: the one with the lowest negative log-likelihood of the labels."""
     return min(TEMPERATURES, key=lambda temperature: _compute_surprise(labelled, temperature))
 
@@ -66,7 +66,7 @@ def rescale_scores(scores: Scores, temperature: float) -> Scores:
     return Scores(*(power / sum(powers) for power in powers))
 
 
-def fitting_limits(
+def fit_limits(
     pairs: Sequence[Case],
     start: Limits,
     *,

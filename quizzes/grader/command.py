@@ -66,7 +66,7 @@ def _grade_lines(grader: GraderClient, prompts: Mapping[str, Prompt], *, find_wo
         print(json.dumps(said, ensure_ascii=False), flush=True)  # noqa: T201 - a command line prints
     if refused:
         lines = "1 line" if refused == 1 else f"{refused} lines"
-        raise LearnerError(f"{lines} could not be graded.", do_next="Their errors are in the output.")
+        raise LearnerError(f"{lines} could not be graded.", do_next="Read their errors in the output.")
 
 
 def _parse_line(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
@@ -89,7 +89,9 @@ def _parse_line(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
 
 def _find_prompt(prompts: Mapping[str, Prompt], prompt_id: object) -> Prompt:
     if not isinstance(prompt_id, str) or prompt_id not in prompts:
-        raise LearnerError(f"There is no prompt {prompt_id!r}.", do_next=f"There are: {', '.join(prompts)}.")
+        raise LearnerError(
+            f"There is no prompt {prompt_id!r}.", do_next=f"Name one of: {', '.join(prompts)}."
+        )
     return prompts[prompt_id]
 
 

@@ -17,7 +17,14 @@ from quizzes.grader.guards import is_list, no_claim, words_of
 from quizzes.grader.passages import Passage, is_cut, split_passages, without_markup
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.rejections import rejection_in
-from quizzes.grader.words import LEAST_LIKELY, MOST_WORDS, Part, best_part, clause_runs, windows
+from quizzes.grader.words import (
+    LEAST_LIKELY,
+    MOST_WORDS,
+    Part,
+    find_best_part,
+    list_clause_runs,
+    list_windows,
+)
 from study.ports.classes import ConceptVerdict
 
 
@@ -303,7 +310,7 @@ def _with_words(
         for grade, of_it in zip(grades, weighed, strict=True)
     ]
     clauses = {
-        passage: clause_runs(text[passage.start : passage.end]) for row in dividable for passage in row
+        passage: list_clause_runs(text[passage.start : passage.end]) for row in dividable for passage in row
     }
     likely.read([*(p.text for p in clauses), *(part.text for parts in clauses.values() for part in parts)])
     found = []
@@ -331,14 +338,14 @@ def _carrying(
     """
     whole = text[passage.start : passage.end]
     short = len(whole.split()) <= MOST_WORDS[verdict]
-    best = best_part(((part, likely.of(part.text, at, verdict)) for part in parts), verdict=verdict)
+    best = find_best_part(((part, likely.of(part.text, at, verdict)) for part in parts), verdict=verdict)
     if best is None and not short:
-        parts = windows(whole)
+        parts = list_windows(whole)
         likely.read([part.text for part in parts])
         scored = [(part, likely.of(part.text, at, verdict)) for part in parts]
-        best = best_part(scored, verdict=verdict)
+        best = find_best_part(scored, verdict=verdict)
         if best is None and verdict == "contradicted":
-            best = best_part(scored, verdict=verdict, least=0.0)
+            best = find_best_part(scored, verdict=verdict, least=0.0)
     if best is None:
         return Span(start=passage.start, end=passage.end)
     return Span(start=passage.start + best.start, end=passage.start + best.end)

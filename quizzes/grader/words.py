@@ -50,7 +50,7 @@ class Part:
         return len(self.text.split())
 
 
-def clause_runs(passage: str) -> list[Part]:
+def list_clause_runs(passage: str) -> list[Part]:
     """Return the runs of consecutive clauses, shorter than the passage itself."""
     words = _words(passage)
     clauses = _clauses(passage, words)
@@ -64,7 +64,7 @@ def clause_runs(passage: str) -> list[Part]:
     return _parts(passage, words, sorted(runs, key=lambda run: run[1] - run[0])[:MOST_CANDIDATES])
 
 
-def windows(passage: str) -> list[Part]:
+def list_windows(passage: str) -> list[Part]:
     """Return windows of the words of a passage, as long as a marked contradiction may be and half of that."""
     words = _words(passage)
     longest = MOST_WORDS["contradicted"]
@@ -76,7 +76,7 @@ def windows(passage: str) -> list[Part]:
     return _parts(passage, words, runs[: 2 * MOST_CANDIDATES])
 
 
-def best_part(
+def find_best_part(
     parts: Iterable[tuple[Part, float]], *, verdict: ConceptVerdict, least: float = LEAST_LIKELY
 ) -> Part | None:
     """Return the part that carries a verdict, given each part's likelihood of it alone.

@@ -17,7 +17,7 @@ from quizzes.kinds.words import Cloze, ShortText, TextMistake
 from study.base.checks import Check
 from study.content.user_files import number_ids
 from study.io.exchange import ImportEntry
-from study.text.html_import import normal_html
+from study.text.html_import import normalize_html
 
 OWN = "your own question"  # the source of a question that names none
 
@@ -211,7 +211,7 @@ def _write_check(check: Check) -> dict[str, Any]:
 def _as_html(value: Any) -> Any:
     """Convert texts to normalized HTML, because some formats keep only HTML; other values stay."""
     if isinstance(value, str):
-        return normal_html(re.sub(r"\s+", " ", value))
+        return normalize_html(re.sub(r"\s+", " ", value))
     if isinstance(value, Mapping):
         return {name: _as_html(inside) for name, inside in value.items() if inside not in ("", [])}
     if isinstance(value, list | tuple):

@@ -34,7 +34,7 @@ def _read_file(file: File) -> QuestionReading:
         case "yaml" | "yml" | "json":
             return read_schema(file)
     raise LearnerError(
-        f"{file.name} is not a kind of file that holds questions.", do_next=f"Questions come as {READABLE}."
+        f"{file.name} is not a kind of file that holds questions.", do_next=f"Choose {READABLE}."
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from quizzes.interchange.entry import QuestionEntry
 from quizzes.kinds.words import BLANK
 from study.content.user_files import build_slug
-from study.text.html_import import normal_html
+from study.text.html_import import normalize_html
 
 FormKind = Literal["choice", "truth", "number", "words", "pairs", "gaps"]
 
@@ -62,7 +62,7 @@ class Form:
 
 def form_of(entry: QuestionEntry) -> Form | None:
     """Convert a question to a form; None if its kind has none."""
-    build = partial(Form, name=entry.id, stem=shown_stem(entry), keep=entry.text("keep"))
+    build = partial(Form, name=entry.id, stem=format_stem(entry), keep=entry.text("keep"))
     feedback = entry.text("feedback")
     match entry.kind:
         case "single" | "multiple":
@@ -126,8 +126,8 @@ def fields_of(form: Form, kept: QuestionEntry | None = None, *, before: Form | N
 
 def _with_names(option: Mapping[str, Any], kept: QuestionEntry) -> dict[str, Any]:
     """Return an option with the id or misconception that the same option had."""
-    said = option.get("correct"), normal_html(option["text"])
-    same = (o for o in kept.children("options") if (o.get("correct"), normal_html(str(o["text"]))) == said)
+    said = option.get("correct"), normalize_html(option["text"])
+    same = (o for o in kept.children("options") if (o.get("correct"), normalize_html(str(o["text"]))) == said)
     known = next(same, {})
     return {**{name: known[name] for name in ("id", "misconception") if name in known}, **option}
 
@@ -149,7 +149,7 @@ def number_text(value: Any) -> str:
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
 
 
-def shown_stem(entry: QuestionEntry) -> str:
+def format_stem(entry: QuestionEntry) -> str:
     """Return the stem for other programs: with the unit that the number is asked in."""
     return entry.text("stem") + _format_unit(entry)
 

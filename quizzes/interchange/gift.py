@@ -17,7 +17,7 @@ from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, 
 from quizzes.kinds.words import BLANK
 from study.base.import_limits import check_items
 from study.io.exchange import File, ImportEntry, shorten
-from study.text.html_import import escape_plain, from_html, to_html
+from study.text.html_import import convert_html, escape_plain, to_html
 
 CATEGORY = "LoRA study"
 MOST_ANSWERS = 100
@@ -324,9 +324,9 @@ def _read_text(kind: str, text: str) -> str:
     revealed = _reveal_escaped(text)
     match kind:
         case "html":
-            return from_html(revealed)
+            return convert_html(revealed)
         case "moodle":
-            return from_html(revealed.strip().replace("\n", "<br>"))
+            return convert_html(revealed.strip().replace("\n", "<br>"))
     return escape_plain(revealed)
 
 

@@ -17,7 +17,7 @@ from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, 
 from quizzes.kinds.words import BLANK
 from study.base.errors import LearnerError
 from study.io.exchange import File, ImportEntry, shorten
-from study.text.html_import import escape_plain, from_html, to_html
+from study.text.html_import import convert_html, escape_plain, to_html
 
 CATEGORY = "$course$/top/LoRA study"
 KEPT = "lora-study"
@@ -76,7 +76,7 @@ def read_moodle_xml(file: File) -> QuestionReading:
         try:
             entries.append(_read_entry(element, topic))
         except (XmlError, ValueError, StopIteration) as problem:
-            name = _plain_of(element, "name") or from_html(_plain_of(element, "questiontext"))
+            name = _plain_of(element, "name") or convert_html(_plain_of(element, "questiontext"))
             why = f"{file.name}, question {number}: {problem}"
             rejected.append(ImportEntry(verdict="rejected", item=shorten(name), why=why))
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected), notes=_list_notices(quiz))
@@ -306,13 +306,13 @@ def _read_gaps(element: ET.Element) -> Form:
             raise XmlError("a gap has no answer that counts in full")
         for part in given:
             word, *told = re.split(r"(?<!\\)#", part.removeprefix("=").removeprefix("%100%"), maxsplit=1)
-            told_text = from_html(_cloze_in(told[0])) if told else ""
+            told_text = convert_html(_cloze_in(told[0])) if told else ""
             answers.append(Answer(gap=gap, text=_cloze_in(word), right=True, feedback=told_text))
         stem += text[end:start] + "{{" + "|".join(a.text for a in answers if a.gap == gap) + "}}"
         end = after
     if not answers:
         raise XmlError("it has no gap that is filled with words")
-    return Form(kind="gaps", stem=from_html(stem + text[end:]), answers=tuple(answers))
+    return Form(kind="gaps", stem=convert_html(stem + text[end:]), answers=tuple(answers))
 
 
 def _cloze_gaps(text: str) -> Iterator[tuple[int, str, int]]:
@@ -346,7 +346,7 @@ def _read_content(element: ET.Element | None) -> str:
         return ""
     text = element.findtext("text") or ""
     kind = element.get("format", "html")
-    return escape_plain(text) if kind in ("plain_text", "markdown") else from_html(text)
+    return escape_plain(text) if kind in ("plain_text", "markdown") else convert_html(text)
 
 
 def _plain_of(element: ET.Element, name: str = "") -> str:

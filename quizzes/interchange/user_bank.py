@@ -19,11 +19,11 @@ from study.content.user_files import (
     current,
     key_of,
     key_of_title,
-    own_files,
+    list_own_files,
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
 from study.io.exchange import File
-from study.text.markup import formula_problems_in
+from study.text.markup import find_formula_problems_in
 
 OPTIONAL = ("keep", "feedback", "hint")
 
@@ -49,7 +49,7 @@ def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collect
     """Read the learner's folder of questions and merge it with the app's bank."""
     own = OwnItems[Question]("question", taken=app.by_id)
     topics = dict(app.topics)
-    for path in own_files(folder, endings=ENDINGS):
+    for path in list_own_files(folder, endings=ENDINGS):
         problems: list[str] = []
         reading = _read_file(path, problems)
         title = reading.entries[0].topic if reading.entries else ""
@@ -78,7 +78,7 @@ def check_entry(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEnt
         return entry, "; ".join(lengths)
     questions = list(_read_questions([entry], "topic", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]
-    return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(questions))))
+    return entry, "; ".join((*reasons, *dict.fromkeys(find_formula_problems_in(questions))))
 
 
 def _list_texts(value: object, name: str = "text") -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from study.content.user_files import as_bytes, key_of_title
 from study.io.apply_import import Imports
 from study.io.exchange import File
 from study.io.written_item import add_written, find_free_id, find_text_problem, quote_item
-from study.text.html_import import normal_html
+from study.text.html_import import normalize_html
 
 TOPIC = "Your own questions"
 WRONG = tuple(f"wrong-{number}" for number in range(1, 6))
@@ -78,9 +78,9 @@ class QuestionWriter:
         return _typed_of(question) if question is not None else {}
 
     def _has_stem(self, stem: str) -> bool:
-        bank, shown = self.exchange.bank, normal_html(stem)
+        bank, shown = self.exchange.bank, normalize_html(stem)
         written = (question for question in bank.questions if question.topic == self.topic)
-        return any(normal_html(question.stem) == shown for question in written)
+        return any(normalize_html(question.stem) == shown for question in written)
 
 
 def _fields_of(typed: Mapping[str, str]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Matching:
         """All texts that a learner can read, for checks."""
         return (*(p.left for p in self.pairs), *(f"{c.text} {c.feedback}" for c in self.choices))
 
-    def offered(self, salt: str) -> Offered:
+    def offer(self, salt: str) -> Offered:
         """Return the choices with their numbers: letters would clash with the matrices A and B."""
         return number_choices(self.choices, salt=salt)
 
@@ -110,7 +110,7 @@ class Ordering:
     def texts(self) -> tuple[str, ...]:
         return tuple(f"{item.text} {item.feedback}" for item in self.items)
 
-    def offered(self, salt: str) -> Offered:
+    def offer(self, salt: str) -> Offered:
         return letter_choices(self.items, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:

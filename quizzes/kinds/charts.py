@@ -12,7 +12,7 @@ from study.base.checks import Quantity, evaluate
 from study.base.numbers import is_finite_number
 from study.base.typed_numbers import format_number
 from study.content.yaml_reader import Fields
-from study.plots.axis import nice_step
+from study.plots.axis import choose_step
 
 _TICKS, _STEPS = 4, (1.0, 2.0, 5.0, 10.0)
 
@@ -62,7 +62,7 @@ class QuestionChart:
     def _ticks(self) -> list[float]:
         """Round numbers from 0 to above the highest bar."""
         top = max(height for _, height in self.points)
-        step = nice_step(top / _TICKS, steps=_STEPS, at_least=1.0)
+        step = choose_step(top / _TICKS, steps=_STEPS, at_least=1.0)
         return [step * count for count in range(math.ceil(top / step) + 1)]
 
     def _build_quantity(self, value: Any) -> Quantity:
@@ -89,9 +89,9 @@ class ReadChart:
     def texts(self) -> tuple[str, ...]:
         return self.asked.texts
 
-    def offered(self, salt: str) -> Offered:
+    def offer(self, salt: str) -> Offered:
         """Return the choices with their letters, if the answer is a choice."""
-        return self.asked.offered(salt)
+        return self.asked.offer(salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         return self.asked.read(form, offered)

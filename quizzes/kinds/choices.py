@@ -51,7 +51,7 @@ class _FromOptions:
     def texts(self) -> tuple[str, ...]:
         return tuple(f"{option.text} {option.feedback}" for option in self.options)
 
-    def offered(self, salt: str) -> Offered:
+    def offer(self, salt: str) -> Offered:
         return letter_choices(self.options, salt=salt)
 
 

@@ -54,7 +54,7 @@ class FindTheError:
     def texts(self) -> tuple[str, ...]:
         return tuple(f"{line.text} {line.fix} {line.feedback}" for line in self.lines)
 
-    def offered(self, _salt: str) -> Offered:
+    def offer(self, _salt: str) -> Offered:
         """Return the lines with their letters, from the top."""
         return list(zip(LETTERS, self.lines, strict=False))
 

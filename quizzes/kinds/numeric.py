@@ -8,7 +8,14 @@ from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, read
 from study.base.checks import Check
 from study.base.errors import LearnerError
 from study.base.numbers import is_finite_number
-from study.base.typed_numbers import format_number, in_unit, is_known_unit, is_within, read_number, unit_size
+from study.base.typed_numbers import (
+    format_number,
+    is_known_unit,
+    is_within,
+    parse_in_unit,
+    read_number,
+    unit_size,
+)
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
@@ -57,21 +64,21 @@ class Numeric:
             *(f"{format_number(slip.value)} {slip.feedback}" for slip in self.slips),
         )
 
-    def offered(self, _salt: str) -> Offered:
+    def offer(self, _salt: str) -> Offered:
         """Return nothing: the answer is typed."""
         return ()
 
     def read(self, form: Form, _offered: Offered) -> Response:
         """Parse the typed text. Raises LearnerError when it has no number in a matching unit."""
         text = read_typed(form, "number")
-        in_unit(text, self.unit)
+        parse_in_unit(text, self.unit)
         return {"text": text}
 
     def grade(self, response: Response) -> Grade:
         """Grade by the tolerance; a number that a known distractor leads to is explained by it."""
         text = str(response.get("text", ""))
         try:
-            value = in_unit(text, self.unit)
+            value = parse_in_unit(text, self.unit)
         except LearnerError:  # nothing was given
             return Grade(fraction=0.0, parts=(right_part(self.text, "missed", self.feedback),))
         typed = text if read_number(text).unit else _with_unit(text, self.unit)

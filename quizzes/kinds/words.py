@@ -52,7 +52,7 @@ class ShortText:
     def texts(self) -> tuple[str, ...]:
         return (self.accept[0], self.feedback, *(mistake.feedback for mistake in self.mistakes))
 
-    def offered(self, _salt: str) -> Offered:
+    def offer(self, _salt: str) -> Offered:
         return ()
 
     def read(self, form: Form, _offered: Offered) -> Response:
@@ -109,7 +109,7 @@ class Cloze:
     def texts(self) -> tuple[str, ...]:
         return (*self.segments, *(f"{blank.accept[0]} {blank.feedback}" for blank in self.blanks))
 
-    def offered(self, _salt: str) -> Offered:
+    def offer(self, _salt: str) -> Offered:
         return ()
 
     def read(self, form: Form, _offered: Offered) -> Response:

@@ -12,12 +12,13 @@ from quizzes.pages.writing import ADDRESS, QuestionDone, QuestionWriting
 from quizzes.session.modes import EXAM_PACES, MODES, RULES, Mode
 from quizzes.session.operations import new_seed
 from quizzes.session.presenter import QuizExercise
-from quizzes.session.quiz_options import QuizChoice, address_of, ends_at, rules_of
-from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, by_concept
+from quizzes.session.quiz_options import QuizChoice, address_of, choice_of, ends_at, rules_of
+from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, group_by_concept
 from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
+from study.base.import_limits import ID_CHARACTERS
 from study.content.yaml_reader import LEVELS
-from study.learner.progress import most_frequent
+from study.learner.progress import find_most_frequent
 from study.ports.context import Context, Visit
 from study.ports.review import Fragment
 from study.store.json_columns import LONGEST_QUIZ, SLOWEST_PACE
@@ -35,8 +36,9 @@ class QuizPage:
     """The event handlers of the Quiz page.
 
     The URL has the choice and the seed, so it can be shared; the log has the answers. Opening a URL continues
-    the newest quiz that was drawn by it, or offers to start one. The page's own URL shows the result of the
-    last quiz if its time ran out, until another quiz has started.
+    the newest quiz that was drawn by it, or offers to start one. The page's own URL has the form to choose a
+    quiz; above it stands a link to the last quiz, if that is still open or its time ran out. The URL of one
+    question, without a seed, opens a quiz of it that is not answered yet.
     """
 
     place = frame.IslandPlace(elem_id="quiz", title="Quiz", path="/quiz")
@@ -54,17 +56,21 @@ class QuizPage:
             return {"html": self.writing.form(visit)}
         choice = _choice_of(visit.query)
         if choice is None:
-            # Its result would stay unseen, because the time ran out while the page was closed.
-            ended = (
-                None if visit.query else self.exercise.operations.timed_out(visit.profile.id, now=visit.now)
-            )
-            if ended:
-                return {**self._onward(visit, ended[1], ended[0]), "url": address_of(ended[0])}
-            return {"html": self._chooser(visit), "focus": "#main"}
+            return self._open_question(visit) or {"html": self._chooser(visit), "focus": "#main"}
         record = self.exercise.operations.newest(visit.profile.id, choice)
         if record is None:
             return {"html": self._chooser(visit, shared=choice), "focus": "#main"}
         return self._onward(visit, record, choice)
+
+    def _open_question(self, visit: Visit) -> Reply | None:
+        """Ask the one question that the URL names; None without one that is in the bank."""
+        named = visit.query.get("question", "")
+        if named not in self.exercise.operations.bank.by_id:
+            return None
+        choice, record = self.exercise.operations.open_question(
+            visit.profile.id, named, seed=new_seed(self.context.rng), now=visit.now
+        )
+        return {**self._onward(visit, record, choice), "url": address_of(choice)}
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self.context, request, event)
@@ -157,7 +163,8 @@ class QuizPage:
     def _ask_before_leaving(self, visit: Visit, event: Mapping[str, Any], choice: QuizChoice) -> Reply:
         """Start a quiz; where an exam is open, ask first, because only the last quiz is offered again."""
         is_exam = self.exercise.operations.is_last_an_exam(visit.profile.id)
-        left = self.exercise.open_quiz(visit) if is_exam and not event.get("anyway") else None
+        asks = is_exam and not event.get("anyway") and not choice.question
+        left = self.exercise.open_quiz(visit) if asks else None
         if left is None:
             return self._start(visit, choice)
         html = render("quizzes/quiz/leave_exam.html", exam=left)
@@ -176,8 +183,14 @@ class QuizPage:
     def _wrap(self, visit: Visit, fragment: Fragment, record: QuizRecord) -> Reply:
         limit = ends_at(record)
         clock = _format_clock((limit - visit.now).total_seconds()) if limit and visit.now < limit else ""
+        choice = choice_of(record)
         return {
-            "html": render("quizzes/quiz/quiz.html", fragment=fragment.html, clock=clock),
+            "html": render(
+                "quizzes/quiz/quiz.html",
+                fragment=fragment.html,
+                clock=clock,
+                address=address_of(choice) if choice else "",
+            ),
             "say": fragment.say,
             "focus": fragment.focus,
         }
@@ -194,10 +207,10 @@ class QuizPage:
             time_over=limit is not None and visit.now >= limit and len(answered) < position.total,
             not_reached=position.total - len(answered),
             badge=operations.has_badge(record, now=visit.now),
-            scores=by_concept(bank, answered.values()),
+            scores=group_by_concept(bank, answered.values()),
             missed=missed,
             comes_back={e.question_id: f"{e.due_on:%A}" for e in operations.list_returning(visit.profile.id)},
-            weakest=most_frequent(question.concepts for question in missed),
+            weakest=find_most_frequent(question.concepts for question in missed),
             explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
             address=address_of(choice),
@@ -224,7 +237,7 @@ class QuizPage:
         self, visit: Visit, *, shared: QuizChoice | None = None, done: QuestionDone | None = None
     ) -> Markup:
         operations, profile_id = self.exercise.operations, visit.profile.id
-        named = visit.query.get("concept", "")
+        named, asked = visit.query.get("concept", ""), visit.query.get("question", "")
         concept = named if named in self.context.concepts.by_id else ""
         return render(
             "quizzes/quiz/choose.html",
@@ -243,8 +256,10 @@ class QuizPage:
             concept=concept,
             concept_name=self.context.concepts.name(concept) if concept else "",
             unknown_concept="" if concept else named[:120],
+            unknown_question=bool(asked) and asked not in operations.bank.by_id and not shared,
             asked_topic=visit.query.get("topic", ""),
             open_quiz=self.exercise.open_quiz(visit),
+            timed_out=self.exercise.find_timed_out(visit),
             returning=len(operations.due(profile_id, now=visit.now)),
             badges=operations.badges(profile_id, now=visit.now),
             shared_count=len(operations.choose_questions(profile_id, shared, now=visit.now)) if shared else 0,
@@ -268,6 +283,7 @@ def _choice_of(query: Mapping[str, str]) -> QuizChoice | None:
         topic=query.get("topic", "")[:120],
         level=query.get("level", "")[:120],
         concept=query.get("concept", "")[:120],
+        question=query.get("question", "")[:ID_CHARACTERS],
         length=form_event.read_number(query.get("n", ""), default=USUAL_LENGTH, low=1, high=LONGEST_QUIZ),
         seconds_each=_read_pace(query.get("pace", "")) if mode == "exam" else None,
         seed=form_event.read_number(query["seed"], default=0, low=0, high=SEEDS - 1),

@@ -17,7 +17,7 @@ from quizzes.kinds.choices import Multiple, TrueFalse
 from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
 from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.words import Cloze, ShortText, match_text, normalize
-from study.base.typed_numbers import format_number, in_unit, read_number
+from study.base.typed_numbers import format_number, parse_in_unit, read_number
 from study.ports.classes import RIGHT_KEY, ClassResponse
 
 FormTask = Multiple | TrueFalse | Numeric | ShortText | Matching | Ordering | Cloze
@@ -43,7 +43,7 @@ def store_task(question_id: str, task: FormTask) -> dict[str, Any]:
 def load_task(stored: Mapping[str, Any]) -> tuple[FormTask, Offered]:
     """Return a stored task, and its choices with their letters."""
     task: FormTask = _adapter(stored["kind"]).validate_python(stored["task"])
-    return task, task.offered(stored["salt"])
+    return task, task.offer(stored["salt"])
 
 
 @cache
@@ -67,7 +67,7 @@ class QuizClassKinds:
             words=describe_answer(kind, given),
             why="" if grade.correct else _explain(grade),
             chosen=_chosen(given),
-            value=in_unit(given["text"], kind.unit) if isinstance(kind, Numeric) else None,
+            value=parse_in_unit(given["text"], kind.unit) if isinstance(kind, Numeric) else None,
         )
 
     def example(self, task: Mapping[str, Any], *, right: bool, rng: Random) -> dict[str, list[str]]:
@@ -122,7 +122,7 @@ def _key(task: FormTask, given: Response) -> str:
     """Equal for wrong answers that say the same."""
     match task:
         case Numeric():
-            return format_number(in_unit(given["text"], task.unit))
+            return format_number(parse_in_unit(given["text"], task.unit))
         case ShortText():
             return normalize(given["text"])
         case Cloze():

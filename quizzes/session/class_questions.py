@@ -74,7 +74,7 @@ def build_class_question(question: Question) -> ClassQuestion:
 
 def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> ClassQuestion:
     """Add the form, and the right answer in words."""
-    offered = task.offered(salt_of(question.id))
+    offered = task.offer(salt_of(question.id))
     answer, by_letters = describe_answer(task, task.answer), say_by_letters(task, task.answer, offered)
     options: tuple[ClassOption, ...] = ()
     if isinstance(task, Multiple | TrueFalse):
@@ -180,7 +180,7 @@ def _text_of(question: Question) -> str:
     return " ".join(texts)
 
 
-def class_twins(bank: Bank, question_id: str) -> list[ClassQuestion]:
+def list_class_twins(bank: Bank, question_id: str) -> list[ClassQuestion]:
     """The same question with other numbers, then those with most concepts in common."""
     asked = class_question(bank, question_id)
     if asked is None:

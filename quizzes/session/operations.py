@@ -61,6 +61,9 @@ class QuizOperations:
 
     def choose_questions(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> tuple[Question, ...]:
         """Draw the questions that a quiz started now would ask."""
+        if choice.question:
+            named = self.bank.by_id.get(choice.question)
+            return (named,) if named else ()
         pool = self.bank.pool(
             seed=choice.seed, topic=choice.topic, level=choice.level, concept=choice.concept
         )
@@ -84,6 +87,20 @@ class QuizOperations:
         records = self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
         return next((record for record in records if choice_of(record) == choice), None)
 
+    def open_question(
+        self, profile_id: str, question_id: str, *, seed: int, now: datetime
+    ) -> tuple[QuizChoice, QuizRecord]:
+        """Return the open quiz of this one question, or start one with this seed.
+
+        Raises LearnerError when the question is not in the bank.
+        """
+        for record in self.store.quizzes.latest(profile_id, limit=LOOK_BACK):
+            choice = choice_of(record)
+            if choice and choice.question == question_id and self.position(record, now=now).question:
+                return choice, record
+        choice = QuizChoice.of_question(question_id, seed=seed)
+        return choice, self.start(profile_id, choice, now=now)
+
     def unfinished(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, Position] | None:
         """Return the last quiz that the profile chose, if it was begun and not ended."""
         last = self._last_chosen(profile_id)
@@ -93,14 +110,14 @@ class QuizOperations:
         where = self.position(record, now=now)
         return (choice, where) if where.question and (where.begun or ends_at(record)) else None
 
-    def timed_out(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, QuizRecord] | None:
-        """Return the last quiz that the profile chose, if it was begun and its time ran out."""
+    def timed_out(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, QuizRecord, datetime] | None:
+        """Return the last quiz that the profile chose, with when its time ran out, if it was begun."""
         last = self._last_chosen(profile_id)
         limit = ends_at(last[1]) if last else None
         if last is None or limit is None or now < limit:
             return None
         where = self.position(last[1], now=now)
-        return last if 0 < len(where.answered) < where.total else None
+        return (*last, limit) if 0 < len(where.answered) < where.total else None
 
     def is_last_an_exam(self, profile_id: str) -> bool:
         """Return whether the last quiz that the profile chose is an exam, ended or not."""
@@ -108,10 +125,14 @@ class QuizOperations:
         return last is not None and last[0].mode == "exam"
 
     def _last_chosen(self, profile_id: str) -> tuple[QuizChoice, QuizRecord] | None:
-        """Return the last quiz that isn't one of a five-minute review, which has its own way back."""
+        """Return the last quiz that isn't one of a five-minute review, which has its own way back.
+
+        A quiz of one question that a search found doesn't count either: looking it up must not hide the quiz
+        that is open.
+        """
         records = self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
         chosen = ((choice_of(record), record) for record in records)
-        return next(((choice, record) for choice, record in chosen if choice is not None), None)
+        return next(((choice, record) for choice, record in chosen if choice and not choice.question), None)
 
     def record(self, profile_id: str, session_id: str) -> QuizRecord:
         """Read a quiz of this profile. Raises LearnerError when the profile doesn't have it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from markupsafe import Markup
@@ -16,7 +17,7 @@ from quizzes.session.session import Position, draw_questions, offer_choices
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, no_figure
-from study.learner.progress import typical_seconds
+from study.learner.progress import compute_typical_seconds
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
 from study.ports.subjects import Subjects
@@ -30,6 +31,21 @@ from study.web import form_event
 SECONDS_A_QUESTION = 30.0
 TYPED = {"numeric": "#answer", "short-text": "#answer", "cloze": "#blank-1"}
 SURE: tuple[tuple[Confidence, str], ...] = (("guess", "A guess"), ("think", "I think so"), ("sure", "Sure"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedOutQuiz:
+    """A quiz whose time ran out before all of its questions were answered."""
+
+    name: str
+    """What it is called in a sentence: an exam, or a challenge."""
+
+    address: str
+    """Where its result is."""
+
+    ended_on: date
+    right: int
+    total: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +74,22 @@ class QuizExercise:
             answered=len(position.answered),
             total=position.total,
             has_clock=find_pace(choice) > 0,
+        )
+
+    def find_timed_out(self, visit: Visit) -> TimedOutQuiz | None:
+        """Return the quiz that the learner chose last, if it was begun and its time ran out."""
+        found = self.operations.timed_out(visit.profile.id, now=visit.now)
+        if found is None:
+            return None
+        choice, record, ended_at = found
+        position = self.operations.position(record, now=visit.now)
+        days = self.operations.store.preferences.read(visit.profile.id).days
+        return TimedOutQuiz(
+            name="exam" if choice.mode == "exam" else "challenge",
+            address=address_of(choice),
+            ended_on=days.day(ended_at),
+            right=position.right,
+            total=position.total,
         )
 
     def question(self, visit: Visit, record: QuizRecord, position: Position) -> Fragment:
@@ -207,7 +239,7 @@ class QuizExercise:
 
     def seconds_each(self, visit: Visit) -> float:
         history = self.operations.store.quizzes.history(visit.profile.id)
-        return typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
+        return compute_typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
 
     def count_returning(self, visit: Visit) -> int:
         """Count the confident errors that come back today."""
@@ -243,15 +275,15 @@ class QuizExercise:
         ]
         return tuple(question.id for question in ordered[:length])
 
-    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
-        position = self._position(visit, run)
+    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
+        position = self._position(visit, review)
         return Steps(done=len(position.answered), total=position.total)
 
-    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
-        record = self.operations.record(visit.profile.id, run.quiz_session_id)
+    def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
+        record = self.operations.record(visit.profile.id, review.quiz_session_id)
         return self.question(visit, record, self.operations.position(record, now=visit.now))
 
-    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
         """Handle an answer, or go on to the next question."""
         match event.get("act"):
             case "answer":
@@ -260,8 +292,8 @@ class QuizExercise:
                 return self.give_up(visit, event, alone=False)
         return None
 
-    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
-        position = self._position(visit, run)
+    def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
+        position = self._position(visit, review)
         return Ending(
             summary=f"{position.right} of {len(position.answered)} questions right.",
             missed=self.list_missed(visit, position),
@@ -286,8 +318,8 @@ class QuizExercise:
             for question in wrong
         )
 
-    def _position(self, visit: Visit, run: FiveMinuteReview) -> Position:
-        record = self.operations.record(visit.profile.id, run.quiz_session_id)
+    def _position(self, visit: Visit, review: FiveMinuteReview) -> Position:
+        record = self.operations.record(visit.profile.id, review.quiz_session_id)
         return self.operations.position(record, now=visit.now)
 
 

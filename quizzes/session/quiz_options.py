@@ -23,6 +23,9 @@ class QuizChoice:
     topic: str = ""
     level: str = ""
     concept: str = ""
+    question: str = ""
+    """The id of the only question, if the quiz asks just this one."""
+
     length: int = USUAL_LENGTH
     seconds_each: int | None = None
     """The seconds per question of an exam; None is the usual pace."""
@@ -43,6 +46,11 @@ class QuizChoice:
     @property
     def count(self) -> int:
         return self.rules.length or self.length
+
+    @classmethod
+    def of_question(cls, question_id: str, *, seed: int) -> "QuizChoice":
+        """Return the choice of a quiz that asks one question alone."""
+        return cls(question=question_id, length=1, seed=seed)
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the seed, as the log stores it with the quiz."""
@@ -83,6 +91,7 @@ def ends_at(record: QuizRecord) -> datetime | None:
 def address_of(choice: QuizChoice) -> str:
     """Return the URL of the Quiz page with this quiz."""
     named = {"topic": choice.topic, "level": choice.level, "concept": choice.concept}
+    named = {**named, "question": choice.question}
     named = {"mode": "" if choice.mode == "practice" else choice.mode, **named}
     chosen: dict[str, str | int] = {name: value for name, value in named.items() if value}
     if choice.seconds_each is not None:

@@ -72,7 +72,7 @@ def draw_problems(questions: Sequence[Question], *, seed: int, length: int) -> t
 
 def offer_choices(question: Question, *, seed: int) -> Offered:
     """Return the choices with their letters, in the order this quiz shows them."""
-    return question.task.offered(f"{seed}/{question.id}")
+    return question.task.offer(f"{seed}/{question.id}")
 
 
 def find_position(
@@ -102,7 +102,7 @@ def find_position(
     )
 
 
-def by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
+def group_by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
     """Return the score of each concept that was asked about, weakest first."""
     results: dict[str, list[bool]] = {}
     for answer in answers:

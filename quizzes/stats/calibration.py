@@ -7,7 +7,7 @@ from statistics import fmean
 
 from study.base.confidence_intervals import Share, format_percent, share_of
 from study.base.days import StudyDays, short_date
-from study.learner.progress import CHARTS_FROM, WEEKS, by_week
+from study.learner.progress import CHARTS_FROM, WEEKS, group_by_week
 from study.plots.plot import Plot
 from study.plots.points import Curve, PlotPoint, Points, point_of
 from study.store.logs.quizzes import CONFIDENCES, Confidence
@@ -30,7 +30,7 @@ class RatedAnswer:
     at: datetime
 
 
-def by_confidence(said: Sequence[RatedAnswer]) -> dict[Confidence, Share]:
+def share_by_confidence(said: Sequence[RatedAnswer]) -> dict[Confidence, Share]:
     """Return the share that was right, for each confidence that was ever tapped."""
     shares = {name: share_of([s.correct for s in said if s.confidence == name]) for name in CONFIDENCES}
     return {name: share for name, share in shares.items() if share is not None}
@@ -41,18 +41,18 @@ def compute_brier(said: Sequence[RatedAnswer]) -> float:
     return fmean((STANDS_FOR[each.confidence] - each.correct) ** 2 for each in said)
 
 
-def calibration_figures(said: Sequence[RatedAnswer], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
+def plot_calibration(said: Sequence[RatedAnswer], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
     """Yield calibration from `CHARTS_FROM` answers on, and the Brier score over time from two weeks on."""
     if len(said) < CHARTS_FROM:
         return
     yield _chart_calibration(said)
-    weeks = by_week(said, now=now, day_of=days.day)
+    weeks = group_by_week(said, now=now, day_of=days.day)
     if len(weeks) > 1:
         yield _brier_over_time(weeks, days.day(now))
 
 
 def _chart_calibration(said: Sequence[RatedAnswer]) -> Plot:
-    shares = by_confidence(said)
+    shares = share_by_confidence(said)
     most = max(shares, key=lambda name: shares[name].trials)
     share = shares[most]
     low, high = share.interval

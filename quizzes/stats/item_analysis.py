@@ -42,7 +42,7 @@ class ItemStatistics:
         return tuple(found)
 
 
-def item_statistics(
+def compute_item_statistics(
     sessions: Iterable[Sequence[QuizAnswer]], options: Mapping[str, Sequence[str]]
 ) -> list[ItemStatistics]:
     """Return each question with enough answers, hardest first. `options`: the ids of its wrong options."""

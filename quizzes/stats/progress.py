@@ -9,8 +9,8 @@ from markupsafe import Markup
 from quizzes.bank.bank import Bank
 from quizzes.families import family_of
 from quizzes.kinds.choices import Single
-from quizzes.stats.calibration import RatedAnswer, calibration_figures
-from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_statistics
+from quizzes.stats.calibration import RatedAnswer, plot_calibration
+from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, compute_item_statistics
 from study.base.confidence_intervals import share_of
 from study.base.html import NO_HTML
 from study.learner.progress import CHARTS_FROM
@@ -42,7 +42,7 @@ class QuizSection:
             return NO_HTML
         items = statistics_of(self.store, self.bank)
         return render(
-            "quizzes/progress.html",
+            "quizzes/stats/progress.html",
             share=share,
             said=len(self._said(visit)),
             charts_from=CHARTS_FROM,
@@ -53,7 +53,7 @@ class QuizSection:
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Yield calibration and Brier score, once confidence was tapped often enough."""
-        yield from calibration_figures(self._said(visit), now=visit.now, days=visit.days)
+        yield from plot_calibration(self._said(visit), now=visit.now, days=visit.days)
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
         return None
@@ -77,7 +77,7 @@ def statistics_of(store: Store, bank: Bank) -> list[ItemStatistics]:
     sessions = [
         [_by_family(answer, bank) for answer in given] for _, given in store.quizzes.answered_sessions()
     ]
-    return [item for item in item_statistics(sessions, wrong) if _find_title(item.question_id, bank)]
+    return [item for item in compute_item_statistics(sessions, wrong) if _find_title(item.question_id, bank)]
 
 
 def _by_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from quizzes.bank.bank import Bank
-from quizzes.bank.misconceptions import Misconception, by_slug, load_misconceptions, load_signs
+from quizzes.bank.misconceptions import Misconception, load_misconceptions, load_signs, map_misconceptions
 from study.store import Store
 from study.store.logs.cards import FORGOTTEN, CardReview
 from study.store.logs.explains import ExplainAttempt
@@ -63,9 +63,9 @@ def recurring_of(
     """Find what recurs among a learner's latest misses of every kind."""
     return find_recurring(
         [
-            *question_misses(store.quizzes.history(profile_id), bank),
-            *card_misses(store.cards.history(profile_id)),
-            *explanation_misses(store.explains.attempts(profile_id)),
+            *list_question_misses(store.quizzes.history(profile_id), bank),
+            *list_card_misses(store.cards.history(profile_id)),
+            *list_explanation_misses(store.explains.attempts(profile_id)),
             *(Miss(at=attempt.at, kind="task", ids=frozenset({each})) for attempt, each in task_misses),
         ]
     )
@@ -91,7 +91,7 @@ def find_recurring(misses: Iterable[Miss]) -> Misses:
     return Misses(total=len(latest), recurring=tuple(recurring[:SHOWN]))
 
 
-def question_misses(answers: Iterable[QuizAnswer], bank: Bank) -> Iterator[Miss]:
+def list_question_misses(answers: Iterable[QuizAnswer], bank: Bank) -> Iterator[Miss]:
     """Yield the wrong answers whose mistake is known; `answers` are first attempts."""
     for answer in answers:
         ids = frozenset() if answer.correct else frozenset(each.id for each in _behind(answer, bank))
@@ -99,7 +99,7 @@ def question_misses(answers: Iterable[QuizAnswer], bank: Bank) -> Iterator[Miss]
             yield Miss(at=answer.answered_at, kind="question", ids=ids)
 
 
-def card_misses(reviews: Iterable[CardReview]) -> Iterator[Miss]:
+def list_card_misses(reviews: Iterable[CardReview]) -> Iterator[Miss]:
     """Yield the forgotten cards that state the opposite of a misconception; a new card can't be forgotten."""
     signs = load_signs().of_card
     for review in reviews:
@@ -108,7 +108,7 @@ def card_misses(reviews: Iterable[CardReview]) -> Iterator[Miss]:
             yield Miss(at=review.reviewed_at, kind="card", ids=frozenset({found.id}))
 
 
-def explanation_misses(attempts: Iterable[ExplainAttempt]) -> Iterator[Miss]:
+def list_explanation_misses(attempts: Iterable[ExplainAttempt]) -> Iterator[Miss]:
     """Yield the explanations that contradict an idea, with the misconceptions that this shows."""
     signs = load_signs().of_idea
     for attempt in attempts:
@@ -127,5 +127,5 @@ def _behind(answer: QuizAnswer, bank: Bank) -> Iterator[Misconception]:
     if question is None:
         return
     for part in question.task.grade(answer.given).parts:
-        if part.state == "wrong" and part.misconception and (found := by_slug().get(part.id)):
+        if part.state == "wrong" and part.misconception and (found := map_misconceptions().get(part.id)):
             yield found

@@ -85,7 +85,7 @@ def evaluate(asked: Quantity) -> float:
     function = _QUANTITIES.get(asked.quantity)
     if function is None:
         known = ", ".join(list_quantities()) or "none"
-        raise LearnerError(f"No quantity is called {asked.quantity!r}.", do_next=f"Registered are: {known}.")
+        raise LearnerError(f"No quantity is called {asked.quantity!r}.", do_next=f"Name one of: {known}.")
     return float(function(**asked.arguments))
 
 

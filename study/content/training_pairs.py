@@ -16,7 +16,7 @@ TrainingPair = tuple[str, str]
 """A prompt and its answer."""
 
 
-def own_pairs() -> list[TrainingPair]:
+def read_own_pairs() -> list[TrainingPair]:
     """Read front and back of all cards except computed ones; stem, right option and idea of single choices.
 
     Raises ContentError with every problem in the files.

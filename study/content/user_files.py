@@ -139,7 +139,7 @@ def current(name: str) -> Any:
     return property(lambda live: getattr(live.collection.whole, name))
 
 
-def own_files(folder: Path, *, endings: Container[str]) -> list[Path]:
+def list_own_files(folder: Path, *, endings: Container[str]) -> list[Path]:
     """List the readable files of a folder; imported files come after those written by hand."""
     files = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")]
     usable = [path for path in files if path.suffix.lower().removeprefix(".") in endings]

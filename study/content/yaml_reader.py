@@ -10,7 +10,7 @@ import yaml
 
 from study.base.errors import LearnerError
 from study.base.yaml_loader import SafeLoader
-from study.text.markup import formula_problems
+from study.text.markup import find_formula_problems
 
 Level = Literal["beginner", "intermediate", "advanced"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -133,7 +133,7 @@ class Fields:
             self.note(f"`{name}` must be a text, got {value!r}")
             return ""
         if not self.own:  # a learner's texts are checked as they are shown, on import and on edit
-            for problem in formula_problems(value):
+            for problem in find_formula_problems(value):
                 self.note(f"`{name}`: {problem}")
         return " ".join(value.split()) if "\n" not in value.strip() else value.strip()
 

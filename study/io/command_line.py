@@ -60,5 +60,5 @@ def open_learner(options: argparse.Namespace) -> tuple[Store, Profile]:
     if not profiles:
         raise LearnerError("Nobody has studied here yet.", do_next="Start the app first: python app.py")
     if not wanted:
-        raise LearnerError(f"No profile is called {options.profile}.", do_next=f"There are: {names}.")
+        raise LearnerError(f"No profile is called {options.profile}.", do_next=f"Name one of: {names}.")
     raise LearnerError("There are several profiles.", do_next=f"Name one with --profile: {names}.")

@@ -174,7 +174,7 @@ def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
             return exchange
     listed = "; ".join(exchange.readable for exchange in exchanges)
     raise LearnerError(
-        f"{file.name} is not a kind of file that can be imported.", do_next=f"These can: {listed}."
+        f"{file.name} is not a kind of file that can be imported.", do_next=f"Choose one that can: {listed}."
     )
 
 

@@ -79,7 +79,7 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
             found: dict[str, Any] = {"plan": asdict(plan), "report": asdict(planned.report)}
         except LearnerError as error:
             found = error_answer(error)
-        except FileNotFoundError:  # others needed its room, or it was sent anew
+        except FileNotFoundError:  # others needed its room, or it was sent again
             found = error_answer(LearnerError(f"{name} is no longer there.", do_next="Choose it again."))
         except MemoryError:
             found = {**error_answer(memory_error(name, SPLIT)), "ends": True}

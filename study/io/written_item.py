@@ -10,7 +10,7 @@ from study.content.user_files import as_bytes, build_slug
 from study.io.apply_import import Imports
 from study.io.exchange import Exchange, File, shorten
 from study.io.planning import plan_import, shared_content_error
-from study.text.markup import formula_problems, to_plain
+from study.text.markup import find_formula_problems, to_plain
 
 LONGEST_QUOTE = 60
 KEPT = "What you wrote is still in the form."
@@ -25,7 +25,7 @@ def find_free_id(words: str, taken: Container[str], *, otherwise: str) -> str:
 
 def find_text_problem(text: str) -> str:
     """Return what is wrong with a text, as a sentence; empty if it can be stored and shown."""
-    problem = "; ".join(length_problems([("text", text)]) or formula_problems(text))
+    problem = "; ".join(length_problems([("text", text)]) or find_formula_problems(text))
     return f"{problem[0].upper()}{problem[1:]}." if problem else ""
 
 

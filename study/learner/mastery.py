@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from study.content.concepts import Concept, ConceptMap, concept_address
 from study.learner.path import choose_next_concept, say_place
-from study.learner.progress import SPACED_KINDS, AnswerOutcome, Mastery, find_weakest, mastery_by_concept
+from study.learner.progress import SPACED_KINDS, AnswerOutcome, Mastery, derive_mastery, find_weakest
 from study.ports.subjects import Subjects
 from study.store import Store
 from study.store.logs.quizzes import QuizRecord
@@ -27,7 +27,7 @@ class NextStep:
 
 def compute_mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[str, Mastery]:
     """Compute mastery of every concept met in a card, question, explanation or prediction."""
-    return mastery_by_concept(
+    return derive_mastery(
         store.cards.history(profile_id),
         of_card=subjects.of_card,
         others=[

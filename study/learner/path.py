@@ -28,7 +28,7 @@ def path_ids() -> tuple[str, ...]:
     return tuple(load_yaml(FILE.read_text("utf-8")))
 
 
-def understood(marks: Iterable[ModeMark], known: Mapping[str, Mastery]) -> set[str]:
+def list_understood(marks: Iterable[ModeMark], known: Mapping[str, Mastery]) -> set[str]:
     """Return the concepts whose explanation is read, or whose exercises were mostly answered right."""
     read = {mark.concept_id for mark in marks if (mark.mode, mark.mark) == ("learn", "done")}
     return read | {concept for concept, found in known.items() if found.level != "Attempted"}

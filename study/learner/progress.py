@@ -108,7 +108,7 @@ class Mastery:
         return None if self.share is None else round(100 * self.share)
 
 
-def mastery_by_concept(
+def derive_mastery(
     reviews: Iterable[CardReview],
     *,
     of_card: Mapping[str, tuple[str, ...]],
@@ -144,7 +144,7 @@ def find_weakest(mastery: Mapping[str, Mastery], *, limit: int = 3) -> list[tupl
     return sorted(missed, key=_rank_need)[:limit]
 
 
-def streak_days(moments: Iterable[datetime], *, today: date, days: StudyDays = MACHINE_DAYS) -> int:
+def count_streak_days(moments: Iterable[datetime], *, today: date, days: StudyDays = MACHINE_DAYS) -> int:
     """Count consecutive study days up to today; an unfinished day without study doesn't break the streak."""
     studied = {days.day(moment) for moment in moments}
     newest = today if today in studied else today - timedelta(days=1)
@@ -158,7 +158,7 @@ def count_recalled(reviews: Iterable[CardReview]) -> tuple[int, int]:
     return sum(rating >= REMEMBERED for rating in ratings), len(ratings)
 
 
-def most_frequent(concepts_of_each: Iterable[tuple[str, ...]]) -> str:
+def find_most_frequent(concepts_of_each: Iterable[tuple[str, ...]]) -> str:
     """Return the concept that most exercises are about; the first one on a tie, empty for no exercise."""
     counts = Counter(concept for concepts in concepts_of_each for concept in concepts)
     return next((concept for concept, _ in counts.most_common(1)), "")
@@ -174,7 +174,7 @@ class Dated(Protocol):
 D = TypeVar("D", bound=Dated)
 
 
-def by_week(items: Iterable[D], *, now: datetime, day_of: DayOf) -> dict[date, list[D]]:
+def group_by_week(items: Iterable[D], *, now: datetime, day_of: DayOf) -> dict[date, list[D]]:
     """Group what happened in the last weeks by the last day of each week that had any, oldest first."""
     today = day_of(now)
     found: dict[date, list[D]] = {}
@@ -185,7 +185,7 @@ def by_week(items: Iterable[D], *, now: datetime, day_of: DayOf) -> dict[date, l
     return dict(sorted(found.items()))
 
 
-def typical_seconds(durations_ms: Iterable[int], *, until_known: float) -> float:
+def compute_typical_seconds(durations_ms: Iterable[int], *, until_known: float) -> float:
     """Return the median seconds per item, or `until_known` with fewer than FEWEST_DURATIONS."""
     known = list(durations_ms)
     return median(known) / 1000 if len(known) >= FEWEST_DURATIONS else until_known

@@ -207,7 +207,9 @@ def lint(items: Sequence[LintedItem], concepts: Collection[str], *, least: int) 
 def raise_findings(findings: Sequence[LintFinding]) -> None:
     if findings:
         listing = "\n".join(map(str, findings))
-        raise LearnerError(f"{listing}\n", do_next="The rules are in study/lessons/content_lint.py.")
+        raise LearnerError(
+            f"{listing}\n", do_next="Change these items; study/lessons/content_lint.py has the rules."
+        )
 
 
 def _split_shingles(text: str) -> set[str]:

@@ -54,14 +54,14 @@ class IntroductionStep:
 
 
 @cache
-def introduction() -> tuple[IntroductionStep, ...]:
+def read_introduction() -> tuple[IntroductionStep, ...]:
     """Read all steps. Raises ContentError with every problem in the file."""
     return read_items(FILE, kind="step", read=_step)
 
 
 def order_cards(missed: str) -> tuple[str, ...]:
     """Return the cards of all steps, those first whose number is among the digits of `missed`."""
-    numbered = ((str(number), step.card) for number, step in enumerate(introduction(), 1) if step.card)
+    numbered = ((str(number), step.card) for number, step in enumerate(read_introduction(), 1) if step.card)
     return tuple(card for _, card in sorted(numbered, key=lambda each: each[0] not in missed))
 
 

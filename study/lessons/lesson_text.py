@@ -128,7 +128,7 @@ def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]
 
 def _number(match: re.Match[str]) -> Markup:
     found = parse_computed(match)
-    return render("study/computed.html", shown=found.shown, quantity=found.quantity)
+    return render("study/shared/computed.html", shown=found.shown, quantity=found.quantity)
 
 
 def _figure_button(setting: FigureSetting) -> Markup:

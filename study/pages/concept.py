@@ -11,7 +11,7 @@ from study.base.errors import LearnerError
 from study.content.concept_map_layout import builds_on
 from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
 from study.learner.mastery import compute_mastery
-from study.learner.path import choose_next_concept, say_place, understood
+from study.learner.path import choose_next_concept, list_understood, say_place
 from study.learner.study_modes import (
     STEPS,
     STUDY_MODES,
@@ -128,7 +128,7 @@ class ConceptPage:
         row = self._row(visit, concept, lesson, marks, review_minutes=plan.minutes)
         shown = next(state for state in row if state.mode == mode)
         known = compute_mastery(self.context.store, visit.profile.id, self.ports.subjects)
-        done = understood(self.context.store.lessons.marks(visit.profile.id), known)
+        done = list_understood(self.context.store.lessons.marks(visit.profile.id), known)
         following = choose_next_concept(self.context.concepts, done, after=concept.id)
         html = render(
             "study/concept/concept.html",

@@ -114,7 +114,7 @@ class InOutPage:
         }
 
     def _look_again(self, visit: Visit) -> Reply:
-        """Plan the pending file anew, because an undo changes what it would do; return what went wrong."""
+        """Plan the pending file again, because an undo changes what it would do; return what went wrong."""
         self._previews.pop(visit.profile.id, None)
         waiting = self.pending.of(visit.profile.id)
         if waiting is None:
@@ -148,7 +148,7 @@ class InOutPage:
             found = self._fetched(visit, job, 0)
         except LearnerError as error:
             return {"html": self._page(visit), "error": str(error), "beside": "#file"}
-        return found or {"parts": {"reading": render("study/reading.html", job=job)}}
+        return found or {"parts": {"reading": render("study/inout/reading.html", job=job)}}
 
     def _fetched(self, visit: Visit, job: ImportJob, seconds: float) -> Reply | None:
         """Return what to show of a job if it ends within so many seconds. Raises LearnerError."""
@@ -258,7 +258,7 @@ class InOutPage:
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(profile_id, since=begins))
         return render(
-            "study/inout.html",
+            "study/inout/inout.html",
             said=said,
             done=done,
             links={record.id: study_links(record, new_today=new_today) for record in undoable},

@@ -19,7 +19,7 @@ from study.content.concept_map_layout import (
 from study.content.concepts import Concept
 from study.learner import progress
 from study.learner.mastery import compute_mastery
-from study.learner.path import follow_path, path_ids, understood
+from study.learner.path import follow_path, list_understood, path_ids
 from study.learner.study_modes import STUDY_MODES, count_done, mode_of
 from study.ports.context import Context, Visit
 from study.ports.subjects import Subjects
@@ -51,7 +51,7 @@ class LearnPage:
             place={"width": NODE_WIDTH, "height": NODE_HEIGHT, "x": MARGIN_X, "y": MARGIN_Y, "cell": CELL},
             concepts=self.context.concepts,
             mastery=known,
-            path=follow_path(self.context.concepts, understood(marks, known)),
+            path=follow_path(self.context.concepts, list_understood(marks, known)),
             on_path=path_ids(),
             told=count_done(marks),
             modes=len(STUDY_MODES),

@@ -25,7 +25,7 @@ class PractisePage:
     def load(self, request: gr.Request) -> Markup:
         visit = frame.visit_of(self.context, request)
         return render(
-            "study/practise.html",
+            "study/practise/practise.html",
             plan=self.review.plan(visit),
             unfinished=self.review.unfinished(visit),
             due=self.ports.cards_due(visit),

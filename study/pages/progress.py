@@ -9,7 +9,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from study.learner.mastery import compute_mastery, suggest_steps
-from study.learner.path import understood
+from study.learner.path import list_understood
 from study.learner.progress import LEVEL_RULE, MASTERY_RULE
 from study.plots.render import render_on_page
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
@@ -58,7 +58,9 @@ class ProgressPage:
                 if any(concept.id in known for concept in found)
             ],
             concepts=concepts,
-            steps=suggest_steps(concepts, known, understood(marks, known), self.subjects) if known else [],
+            steps=suggest_steps(concepts, known, list_understood(marks, known), self.subjects)
+            if known
+            else [],
             sections={name: html for name, html in parts.items() if html},
             mastery_rule=MASTERY_RULE,
             level_rule=LEVEL_RULE,

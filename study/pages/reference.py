@@ -25,7 +25,7 @@ class ReferencePage:
         """Render all lines and all words; they are the same for every learner."""
         frame.visit_of(self.context, request)
         return render(
-            "study/reference.html",
+            "study/reference/reference.html",
             sections=read_reference(),
             words=read_glossary(),
             lesson=LessonText(self.terms, ""),

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
-from study.learner.progress import most_frequent
+from study.learner.progress import find_most_frequent
 from study.ports.context import Context, Visit
 from study.ports.review import CardActivity, ExplainActivity, Fragment, QuizActivity, ReviewActivity, Steps
 from study.store.logs.five_minute_reviews import FiveMinuteReview
@@ -64,35 +64,35 @@ class ReviewPage:
     def load(self, request: gr.Request) -> Markup:
         """Render the next exercise of the review in the URL; without one, an offer to start."""
         visit = frame.visit_of(self.context, request)
-        run = self._run(visit)
+        review = self._find_review(visit)
         self.explain.prepare()  # it loads while the cards are reviewed
-        if run is None:
+        if review is None:
             return render(
                 "study/review/review_start.html", plan=self.plan(visit), unfinished=self.unfinished(visit)
             )
-        return self._next(visit, run).get("html", NO_HTML)
+        return self._next(visit, review).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one event: most belong to the activity whose exercise is shown."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "start":
             return {"goto": self.start(visit)}
-        run = self._run(visit)
-        if run is None:
+        review = self._find_review(visit)
+        if review is None:
             raise LearnerError("This review is not in this profile.", do_next="Start one from Today.")
         if event.get("act") == "next":
-            return self._next(visit, run)
+            return self._next(visit, review)
         try:
-            return self._handle_event(visit, run, event)
+            return self._handle_event(visit, review, event)
         except StaleError as stale:
-            return {**self._next(visit, run), "error": str(stale)}
+            return {**self._next(visit, review), "error": str(stale)}
 
-    def _handle_event(self, visit: Visit, run: FiveMinuteReview, event: dict[str, Any]) -> Reply:
+    def _handle_event(self, visit: Visit, review: FiveMinuteReview, event: dict[str, Any]) -> Reply:
         activity = self._owner(event)
-        piece = activity.act(event, visit, run)
+        piece = activity.act(event, visit, review)
         if piece is None and event.get("act") == "draft":
             return {}
-        return self._next(visit, run) if piece is None else self._wrap(visit, run, activity, piece)
+        return self._next(visit, review) if piece is None else self._wrap(visit, review, activity, piece)
 
     def plan(self, visit: Visit, concept: str = "") -> ReviewPlan:
         """Plan what fits into five minutes for this learner, of everything or of one concept."""
@@ -114,7 +114,7 @@ class ReviewPage:
     def start(self, visit: Visit, concept: str = "") -> str:
         """Record a new review, of everything or of one concept, and return its URL."""
         seed = self.context.rng.randrange(SEEDS)
-        run = self.context.store.five_minute_reviews.start(
+        review = self.context.store.five_minute_reviews.start(
             visit.profile.id,
             cards=self.cards.count_planned(visit, seconds=CARD_SECONDS, concept=concept),
             seed=seed,
@@ -123,21 +123,21 @@ class ReviewPage:
             concept=concept,
             started_at=visit.now,
         )
-        return _address(run)
+        return _address(review)
 
     def unfinished(self, visit: Visit) -> UnfinishedReview | None:
         """Return the review that was begun last today, unless it is finished."""
         today = visit.days.start(visit.now)
-        for run in self.context.store.five_minute_reviews.list_since(visit.profile.id, today):
-            steps = [(activity.label, activity.steps(visit, run)) for activity in self.activities]
+        for review in self.context.store.five_minute_reviews.list_since(visit.profile.id, today):
+            steps = [(activity.label, activity.steps(visit, review)) for activity in self.activities]
             if any(step.done for _, step in steps):
                 finished = all(step.finished for _, step in steps)
-                return None if finished else UnfinishedReview(address=_address(run), steps=steps)
+                return None if finished else UnfinishedReview(address=_address(review), steps=steps)
         return None
 
-    def _run(self, visit: Visit) -> FiveMinuteReview | None:
-        run_id = visit.query.get("run", "")
-        return self.context.store.five_minute_reviews.find(visit.profile.id, run_id) if run_id else None
+    def _find_review(self, visit: Visit) -> FiveMinuteReview | None:
+        review_id = visit.query.get("run", "")
+        return self.context.store.five_minute_reviews.find(visit.profile.id, review_id) if review_id else None
 
     def _owner(self, event: dict[str, Any]) -> ReviewActivity:
         owners: dict[Any, ReviewActivity] = {
@@ -150,44 +150,46 @@ class ReviewPage:
             raise form_event.unknown_act(event)
         return owner
 
-    def _next(self, visit: Visit, run: FiveMinuteReview) -> Reply:
+    def _next(self, visit: Visit, review: FiveMinuteReview) -> Reply:
         for activity in self.activities:
-            if not activity.steps(visit, run).finished:
-                return self._wrap(visit, run, activity, activity.show(visit, run))
-        return self._done(visit, run)
+            if not activity.steps(visit, review).finished:
+                return self._wrap(visit, review, activity, activity.show(visit, review))
+        return self._done(visit, review)
 
-    def _done(self, visit: Visit, run: FiveMinuteReview) -> Reply:
-        endings = [activity.describe_ending(visit, run) for activity in self.activities]
+    def _done(self, visit: Visit, review: FiveMinuteReview) -> Reply:
+        endings = [activity.describe_ending(visit, review) for activity in self.activities]
         missed = [each for ending in endings for each in ending.missed]
         html = render(
             "study/review/review_done.html",
-            concept=self.context.concepts.by_id.get(run.concept),
+            concept=self.context.concepts.by_id.get(review.concept),
             endings=endings,
             missed=missed,
-            weakest=most_frequent(each.concepts for each in missed),
+            weakest=find_most_frequent(each.concepts for each in missed),
             waiting=self.cards.count_planned(visit, seconds=CARD_SECONDS),
             concepts=self.context.concepts,
-            undo=self.cards.find_undoable(visit, since=run.started_at),
+            undo=self.cards.find_undoable(visit, since=review.started_at),
         )
         named = f"{len(missed)} missed." if missed else "Nothing missed."
         return {"html": html, "say": f"Review done. {named}", "focus": "#main"}
 
-    def _wrap(self, visit: Visit, run: FiveMinuteReview, activity: ReviewActivity, piece: Fragment) -> Reply:
+    def _wrap(
+        self, visit: Visit, review: FiveMinuteReview, activity: ReviewActivity, piece: Fragment
+    ) -> Reply:
         steps: list[tuple[ReviewActivity, Steps]] = [
-            (each, each.steps(visit, run)) for each in self.activities
+            (each, each.steps(visit, review)) for each in self.activities
         ]
         html = render(
             "study/review/review.html",
-            concept=self.context.concepts.by_id.get(run.concept),
+            concept=self.context.concepts.by_id.get(review.concept),
             piece=piece.html,
             current=activity.label,
             steps=steps,
             done=sum(step.done for _, step in steps),
             total=sum(step.total for _, step in steps),
-            undo=self.cards.find_undoable(visit, since=run.started_at),
+            undo=self.cards.find_undoable(visit, since=review.started_at),
         )
         return {"html": html, "say": piece.say, "focus": piece.focus}
 
 
-def _address(run: FiveMinuteReview) -> str:
-    return f"/review?run={run.id}"
+def _address(review: FiveMinuteReview) -> str:
+    return f"/review?run={review.id}"

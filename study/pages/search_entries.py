@@ -25,9 +25,9 @@ SETTINGS = (
     ("Import cards and questions", "/io", "anki deck csv notes upload"),
 )
 OTHER_DEVICES = (
-    "Carry on on another device",
+    "Continue on another device",
     "/settings#devices",
-    "second phone QR code link remove lost phrase",
+    "carry on second phone QR code link remove lost phrase",
 )
 """A setting of a server for learners."""
 

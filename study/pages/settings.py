@@ -20,7 +20,7 @@ from study.store.logs.preferences import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.text.templates import render
 from study.web import form_event, frame
-from study.web.device_routes import LINK_MINUTES, Devices, qr_code
+from study.web.device_routes import LINK_MINUTES, Devices, draw_qr_code
 from study.web.frame import Reply
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
@@ -68,7 +68,9 @@ class SettingsPage:
                 return {"goto": "/"}
             case "add-device" if self.devices:
                 link = self.devices.link(visit.profile.id, *_host_of(request), now=visit.now)
-                shown = render("study/device_link.html", link=link, qr=qr_code(link), minutes=LINK_MINUTES)
+                shown = render(
+                    "study/settings/device_link.html", link=link, qr=draw_qr_code(link), minutes=LINK_MINUTES
+                )
                 return {"parts": {"device": shown}, "say": "The link is there.", "focus": "#device-link"}
             case "remove-device" if self.devices:
                 self.devices.remove(visit.profile.id, form_event.read_text(event, "device"))
@@ -98,7 +100,7 @@ class SettingsPage:
         store, home = self.context.store, self.context.settings.home
         others = [each for each in store.profiles.all() if each.id != visit.profile.id]
         return render(
-            "study/settings.html",
+            "study/settings/settings.html",
             profile=visit.profile,
             others=others if visit.is_here else [],
             is_here=visit.is_here,

@@ -16,7 +16,7 @@ from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.figures.controls import controls_of
 from study.figures.figure import Figures
-from study.lessons.introduction import OUTCOMES, IntroductionStep, introduction, order_cards
+from study.lessons.introduction import OUTCOMES, IntroductionStep, order_cards, read_introduction
 from study.lessons.lesson_text import LessonText, Terms
 from study.ports.context import Context, Visit
 from study.ports.introduction import FirstRuns
@@ -74,7 +74,7 @@ class StartPage:
                 return {"html": self._page(visit, place), "focus": "#step-title"}
             case "go":
                 step = form_event.read_number(
-                    form_event.read_text(event, "step"), default=1, low=1, high=len(introduction())
+                    form_event.read_text(event, "step"), default=1, low=1, high=len(read_introduction())
                 )
                 there = IntroductionPlace(step=step, missed=place.missed)
                 return self._went(visit, self._resumed(visit, there), focus="#step-title")
@@ -95,7 +95,7 @@ class StartPage:
         raise form_event.unknown_act(event)
 
     def _answered(self, visit: Visit, place: IntroductionPlace, event: Mapping[str, Any]) -> Reply:
-        step = introduction()[place.step - 1]
+        step = read_introduction()[place.step - 1]
         choice = form_event.read_field(event, "choice")
         answer = form_event.read_number(choice, default=0, low=0, high=len(step.choices))
         if not answer:
@@ -111,8 +111,8 @@ class StartPage:
         return self._went(visit, replace(place, answer=answer, run=run, missed=missed), focus="#verdict")
 
     def _went(self, visit: Visit, place: IntroductionPlace, *, focus: str) -> Reply:
-        step = introduction()[place.step - 1]
-        said = f"Step {place.step} of {len(introduction())}: {step.title}." if not place.answer else ""
+        step = read_introduction()[place.step - 1]
+        said = f"Step {place.step} of {len(read_introduction())}: {step.title}." if not place.answer else ""
         return {"html": self._page(visit, place), "step": place.address, "focus": focus, "say": said}
 
     def _polled(self, visit: Visit, place: IntroductionPlace) -> Reply:
@@ -121,17 +121,17 @@ class StartPage:
         view = self.first_run.show(visit, place.run)
         if view.ended:
             return {"html": self._page(visit, place), "say": "The run has ended."}
-        outcome = render("study/start_outcome.html", view=view, said=view.guessed)
-        coming = render("study/start_next.html", view=view, cards=order_cards(place.missed))
+        outcome = render("study/start/start_outcome.html", view=view, said=view.guessed)
+        coming = render("study/start/start_next.html", view=view, cards=order_cards(place.missed))
         return {"parts": {"run": view.html, "outcome": outcome, "next": coming}}
 
     def _page(self, visit: Visit, place: IntroductionPlace) -> Markup:
-        steps = introduction()
+        steps = read_introduction()
         step = steps[place.step - 1]
         view = self.first_run.show(visit, place.run) if place.run else None
         said = OUTCOMES.index(view.guessed) + 1 if view and view.guessed else place.answer
         return render(
-            "study/start.html",
+            "study/start/start.html",
             steps=steps,
             step=step,
             place=place,
@@ -151,14 +151,14 @@ class StartPage:
 
     def _place(self, visit: Visit) -> IntroductionPlace:
         query = visit.query
-        step = form_event.read_number(query.get("step", ""), default=1, low=1, high=len(introduction()))
-        figure = self.figures.get(introduction()[step - 1].figure)
+        step = form_event.read_number(query.get("step", ""), default=1, low=1, high=len(read_introduction()))
+        figure = self.figures.get(read_introduction()[step - 1].figure)
         names = [name for name, _ in controls_of(figure.settings)] if figure else []
         place = IntroductionPlace(
             step=step,
             answer=form_event.read_number(query.get("answer", ""), default=0, low=0, high=len(OUTCOMES)),
             run=query.get("run", "")[:100],
-            missed=query.get("missed", "")[: len(introduction())],
+            missed=query.get("missed", "")[: len(read_introduction())],
             settings={name: query[name] for name in names if name in query},
         )
         return self._resumed(visit, place)
@@ -166,6 +166,6 @@ class StartPage:
     def _resumed(self, visit: Visit, place: IntroductionPlace) -> IntroductionPlace:
         """Return to the run that was started here before, unless it was deleted."""
         run = visit.preferences.first_run
-        if place.run or not run or not introduction()[place.step - 1].runs:
+        if place.run or not run or not read_introduction()[place.step - 1].runs:
             return place
         return replace(place, run=run) if self.first_run.has(run) else place

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from study.learner import progress
 from study.learner.mastery import compute_mastery
-from study.learner.path import choose_next_concept, say_place, understood
+from study.learner.path import choose_next_concept, list_understood, say_place
 from study.pages.review import ReviewPage
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
@@ -81,7 +81,7 @@ class TodayPage:
         concepts = self.context.concepts
         known = compute_mastery(self.context.store, visit.profile.id, self.ports.subjects)
         marks = self.context.store.lessons.marks(visit.profile.id)
-        following = choose_next_concept(concepts, understood(marks, known))
+        following = choose_next_concept(concepts, list_understood(marks, known))
         return {
             "missed": [
                 (concept, found, visit.days_ago(found.last_seen), self.ports.subjects.counts(concept)[0])
@@ -103,7 +103,7 @@ def _format_greeting(visit: Visit) -> str:
 def _format_streak(visit: Visit, moments: Sequence[datetime]) -> str:
     """Say how many study days in a row were used; a single one only if it is the very first."""
     today = visit.days.day(visit.now)
-    streak = progress.streak_days(moments, today=today, days=visit.days)
+    streak = progress.count_streak_days(moments, today=today, days=visit.days)
     if streak > 1:
         return f"{streak} days in a row"
     return "First day" if moments and all(visit.days.day(moment) == today for moment in moments) else ""

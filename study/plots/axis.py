@@ -8,19 +8,19 @@ NICE_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # multiples of a power of ten that peop
 SMALLEST_SPAN = 1e-200  # below it, floating point has no round numbers
 
 
-def nice_ticks(low: float, high: float, *, about: int) -> tuple[float, ...]:
+def choose_ticks(low: float, high: float, *, about: int) -> tuple[float, ...]:
     """Return about `about` round numbers from `low` to `high`."""
     low, high = _with_room(low, high)
-    step = nice_step((high - low) / max(1, about))
+    step = choose_step((high - low) / max(1, about))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     digits = max(0, 1 - math.floor(math.log10(step)))
     return tuple(round(number * step, digits) + 0.0 for number in range(first, last + 1))
 
 
-def nice_span(low: float, high: float, *, about: int) -> tuple[float, float]:
+def choose_span(low: float, high: float, *, about: int) -> tuple[float, float]:
     """Widen the range to whole ticks."""
     low, high = _with_room(low, high)
-    step = nice_step((high - low) / max(1, about))
+    step = choose_step((high - low) / max(1, about))
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
 
 
@@ -32,7 +32,7 @@ def _with_room(low: float, high: float) -> tuple[float, float]:
     return low - room, low + room
 
 
-def nice_step(rough: float, *, steps: Sequence[float] = NICE_STEPS, at_least: float = 0.75) -> float:
+def choose_step(rough: float, *, steps: Sequence[float] = NICE_STEPS, at_least: float = 0.75) -> float:
     """Return the smallest of `steps` times a power of ten that is no less than `at_least` of a rough step."""
     # A step that is a quarter finer than requested is better than one that is twice as coarse.
     power = 10.0 ** math.floor(math.log10(rough))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from study.plots.area import Area
-from study.plots.axis import nice_span, nice_ticks
+from study.plots.axis import choose_span, choose_ticks
 from study.plots.points import BLUE
 from study.plots.sheet import EDGE, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrap_text
 
@@ -30,8 +30,8 @@ class Columns:
         return ABOVE + BODY + BELOW + self._foot_height(width) + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        _, highest = nice_span(0.0, max(max(self.values), 1e-9), about=4)
-        ticks = {tick: f"{tick:g}" for tick in nice_ticks(0.0, highest, about=4)}
+        _, highest = choose_span(0.0, max(max(self.values), 1e-9), about=4)
+        ticks = {tick: f"{tick:g}" for tick in choose_ticks(0.0, highest, about=4)}
         left = EDGE + max(text_width(label) for label in ticks.values()) + 8
         box = (left, top + ABOVE, sheet.width - EDGE, top + ABOVE + BODY)
         area = Area(sheet, box, across=(0.0, float(len(self.values))), upwards=(0.0, highest))

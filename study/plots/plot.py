@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from study.base.spreadsheets import neutral
+from study.base.spreadsheets import neutralize
 from study.base.units import as_three_digits
 from study.plots.sheet import (
     EDGE,
@@ -92,5 +92,5 @@ def to_csv(plot: Plot) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(plot.header)
-    writer.writerows([neutral(cell) for cell in row] for row in plot.rows)
+    writer.writerows([neutralize(cell) for cell in row] for row in plot.rows)
     return file.getvalue()

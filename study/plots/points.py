@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from study.base.confidence_intervals import Share, format_percent
 from study.plots.area import Area, Span
-from study.plots.axis import nice_ticks
+from study.plots.axis import choose_ticks
 from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrap_text
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -65,7 +65,7 @@ class Points:
 
     def draw(self, sheet: Sheet, top: float) -> None:
         upwards = self._upwards()
-        ticks = nice_ticks(*upwards, about=4)
+        ticks = choose_ticks(*upwards, about=4)
         levels = {tick: format_percent(tick) if self.percent else f"{tick:g}" for tick in ticks}
         left = EDGE + max(text_width(label) for label in levels.values()) + 8
         box = (left, top + ABOVE, sheet.width - EDGE - 8, top + ABOVE + BODY)

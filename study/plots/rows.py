@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from study.plots.area import Area
-from study.plots.axis import nice_span, nice_ticks
+from study.plots.axis import choose_span, choose_ticks
 from study.plots.points import BLUE, DASHES, ORANGE
 from study.plots.sheet import (
     EDGE,
@@ -62,14 +62,14 @@ class Rows:
 
     def _across(self) -> tuple[float, float]:
         if all(row.interval is None for row in self.rows):
-            return nice_span(0.0, max(row.value for row in self.rows), about=4)
+            return choose_span(0.0, max(row.value for row in self.rows), about=4)
         ends = [end for row in self.rows for end in row.interval or (row.value,)]
         ends += [self.target] if self.target is not None else []
         return max(0.0, min(ends) - 0.03), min(1.0, max(ends) + 0.03)
 
     def _scale(self, area: Area) -> None:
         shares = any(row.interval for row in self.rows)
-        for tick in nice_ticks(*area.across, about=3 if area.sheet.narrow else 5):
+        for tick in choose_ticks(*area.across, about=3 if area.sheet.narrow else 5):
             x = area.x(tick)
             area.sheet.line([x, x], [area.top, area.bottom], color=INK, alpha=FAINT, lw=0.8)
             label = f"{100 * tick:g} %" if shares else f"{tick:g}"

@@ -71,16 +71,16 @@ class ReviewActivity(Protocol):
     def seconds_each(self, visit: Visit) -> float:
         """Estimate this learner's seconds per exercise."""
 
-    def steps(self, visit: Visit, run: FiveMinuteReview) -> Steps:
+    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
         """Read the learner's progress from the log."""
 
-    def show(self, visit: Visit, run: FiveMinuteReview) -> Fragment:
+    def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         """Render the next exercise."""
 
-    def act(self, event: dict[str, Any], visit: Visit, run: FiveMinuteReview) -> Fragment | None:
+    def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
         """Handle an event: return something to show first, or None to go on. The log has it either way."""
 
-    def describe_ending(self, visit: Visit, run: FiveMinuteReview) -> Ending:
+    def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
         """Return the result, what was missed, and when it comes back."""
 
 

@@ -11,6 +11,8 @@
 // <textarea data-autosave="draft">     act({act: "draft", ..., value}) 600 ms after the last letter; not shown anew
 // <section data-poll="1000">           act({act: "poll", ...}) at that interval while the page is looked at
 // <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
+// <span data-part="rank-problem" data-problem-of="rank">  what is wrong with the control of that id; while it says something,
+//                                      the control is marked as invalid
 // <form data-live="change">            act({act: "change", fields}) while its controls move; the newest always arrives
 //                                      a text field in it with data-after-pause: after a pause, or on leaving it
 // <input type=range data-drives="r">   a logarithmic slider for the number field with that id
@@ -383,6 +385,7 @@ function replaceParts(parts) {
     const ticks = [...place.querySelectorAll('input[type=checkbox][id]')].filter((box) => box.checked !== box.defaultChecked);
     const open = [...place.querySelectorAll('details')].map((one) => one.open);
     place.innerHTML = html;
+    if (place.dataset.problemOf) document.getElementById(place.dataset.problemOf)?.setAttribute('aria-invalid', html !== '');
     place.querySelectorAll('details').forEach((one, at) => { if (open[at]) one.open = true; }); // what was unfolded stays so
     for (const { id, checked } of ticks) {
       const box = document.getElementById(id);

@@ -191,6 +191,28 @@
   window.addEventListener('scroll', () => { if (meaningOf) placeMeaning(); }, { passive: true, capture: true });
   window.addEventListener('keydown', (event) => { if (event.key === 'Escape') hideMeaning(); });
 
+  // ---- a chart that is wider than its place, with large letters on a phone: keys scroll it, too
+
+  const CHARTS = '.page :is(.drawing, .curve, .fig-picture)';
+  let reaching = false;
+
+  function reachCharts() {
+    reaching = false;
+    for (const place of document.querySelectorAll(CHARTS)) {
+      if (place.scrollWidth > place.clientWidth + 1) place.tabIndex = 0;
+      else if (place.hasAttribute('tabindex')) place.removeAttribute('tabindex');
+    }
+  }
+
+  function reachChartsSoon() {
+    if (reaching || !document.documentElement.matches('.large-text')) return;
+    reaching = true;
+    requestAnimationFrame(reachCharts);
+  }
+
+  new MutationObserver(reachChartsSoon).observe(document.documentElement, { childList: true, subtree: true });
+  addEventListener('resize', reachChartsSoon);
+
   // ---- the keys of this page
 
   const KEY_WORDS = { ' ': 'Space', ArrowLeft: '←', ArrowRight: '→' };

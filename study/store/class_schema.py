@@ -53,7 +53,7 @@ class_students = Table(
 class_answers = Table(
     "class_answers",
     metadata,
-    Column("id", String(64), primary_key=True),  # made by the student's browser: sent twice, stored once
+    Column("id", String(64), primary_key=True),  # idempotency key of the browser: sent twice, stored once
     Column("room_id", ForeignKey("class_rooms.id"), nullable=False),
     Column("student_id", ForeignKey("class_students.id"), nullable=False),
     Column("position", Integer, nullable=False),

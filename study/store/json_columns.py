@@ -28,6 +28,7 @@ class QuizChoiceJson(TypedDict, total=False):
     topic: StrictStr
     level: StrictStr
     concept: StrictStr
+    question: StrictStr
     length: Annotated[StrictInt, Field(ge=1, le=LONGEST_QUIZ)]
     seconds_each: Annotated[StrictInt, Field(ge=0, le=SLOWEST_PACE)] | None
 

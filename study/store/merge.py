@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, Table, delete, exists, insert, select, tuple_
 
 from study.store import schema as t
-from study.store.row_verdicts import MergedRow, given_key, is_named, pad_row
+from study.store.row_verdicts import MergedRow, find_row_number, is_named, pad_row
 from study.store.rows import decode_row, encode_row, list_parents, owned_tables
 
 Changes = dict[str, Any]
@@ -158,7 +158,7 @@ def _insert_rows(
     connection: Connection, table: Table, profile_id: str, rows: list[dict[str, Any]]
 ) -> list[list[Any]]:
     """Write rows and return their keys; the database gives numbers, a given id stays if it is free."""
-    key = given_key(table)
+    key = find_row_number(table)
     numbered = bool(key) and isinstance(table.c[key].type, Integer)
     made: list[list[Any]] = []
     ready = [_prepare_row(connection, table, profile_id, row, numbered=numbered) for row in rows]
@@ -176,7 +176,7 @@ def _insert_rows(
 def _prepare_row(
     connection: Connection, table: Table, profile_id: str, row: Mapping[str, Any], *, numbered: bool
 ) -> dict[str, Any]:
-    key = given_key(table)
+    key = find_row_number(table)
     ready = {**row, "profile_id": profile_id} if "profile_id" in table.c else dict(row)
     if numbered:
         ready.pop(key, None)

@@ -63,7 +63,7 @@ def _judge_row(
     keys: dict[tuple[str, Any], Any],
     newest: Mapping[str, datetime],
 ) -> MergedRow:
-    own_key = row.get(given_key(table))
+    own_key = row.get(find_row_number(table))
     if not isinstance(own_key, int | str | None):  # no key, and a list can't be looked up
         return MergedRow(table=table, values={}, verdict="rejected", why="its number isn't a number")
     if own_key is not None and (table.name, own_key) in keys:
@@ -137,7 +137,7 @@ def _judge_named(found: MergedRow, here: _Here) -> None:
 
 def _rows_here(connection: Connection, table: Table, profile_id: str) -> _Here:
     here = _Here()
-    key = given_key(table)
+    key = find_row_number(table)
     for row in connection.execute(select(table).where(of_profile(table, profile_id))).mappings():
         values = dict(row)
         if is_named(table):
@@ -153,7 +153,7 @@ def is_named(table: Table) -> bool:
     return "profile_id" in table.primary_key.columns
 
 
-def given_key(table: Table) -> str:
+def find_row_number(table: Table) -> str:
     """The one column that only numbers the rows of its table; empty where the key means something."""
     columns = list(table.primary_key.columns)
     return columns[0].name if len(columns) == 1 and not columns[0].foreign_keys else ""
@@ -161,7 +161,7 @@ def given_key(table: Table) -> str:
 
 def _select_content(table: Table, values: Mapping[str, Any]) -> bytes:
     """What makes two rows the same, in few bytes: a profile may have hundreds of thousands."""
-    left_out = {"profile_id", given_key(table)}
+    left_out = {"profile_id", find_row_number(table)}
     content = {
         name: value
         for name, value in encode_row(table, pad_row(table, values)).items()
@@ -184,7 +184,7 @@ def _name_row(table: Table, values: Mapping[str, Any]) -> str:
 def _unique_values(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     sets = [tuple(c.columns) for c in table.constraints if isinstance(c, UniqueConstraint)]
     sets += [(column,) for column in table.c if column.unique]
-    sets += [] if given_key(table) else [tuple(table.primary_key.columns)]
+    sets += [] if find_row_number(table) else [tuple(table.primary_key.columns)]
     for columns in sets:
         names = tuple(column.name for column in columns)
         yield (names, *(values.get(name) for name in names))
@@ -192,7 +192,7 @@ def _unique_values(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[An
 
 def _must_be_given(table: Table, column: Column[Any]) -> bool:
     free = column.nullable or column.default is not None or column.server_default is not None
-    return not free and column.name not in ("profile_id", given_key(table))
+    return not free and column.name not in ("profile_id", find_row_number(table))
 
 
 def _newest_ratings(connection: Connection, profile_id: str) -> dict[str, datetime]:

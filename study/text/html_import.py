@@ -49,7 +49,7 @@ def to_html(text: str) -> str:
     return re.sub(r" *(</?pre>) *", r"\1", html)
 
 
-def from_html(html: str) -> str:
+def convert_html(html: str) -> str:
     """The text of some HTML: formulas and code keep their marks, everything else loses its tags.
 
     Raises LearnerError when it is longer than `study/base/import_limits.py` allows.
@@ -62,12 +62,12 @@ def from_html(html: str) -> str:
 
 
 @lru_cache(maxsize=8192)  # all texts of the app's cards and questions, which every import is compared with
-def normal_html(text: str) -> str:
+def normalize_html(text: str) -> str:
     """The same for two texts that differ in nothing that HTML tells, such as spaces at line ends."""
-    return to_html(from_html(to_html(text)))
+    return to_html(convert_html(to_html(text)))
 
 
-def images_in(html: str) -> list[str]:
+def list_images(html: str) -> list[str]:
     """The files that some HTML shows or plays."""
     return re.findall(r"<img[^>]*\bsrc=[\"']?([^\"'>]+)", html, re.IGNORECASE) + re.findall(
         r"\[sound:([^\]]+)\]", html

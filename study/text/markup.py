@@ -44,7 +44,7 @@ def to_html(text: str) -> Markup:
     )
 
 
-def formula_problems(text: str) -> Iterator[str]:
+def find_formula_problems(text: str) -> Iterator[str]:
     """What is wrong with each formula that can't be shown, and where it begins."""
     for mark in MARK.finditer(text):
         latex = mark["display"] or mark["math"]
@@ -56,17 +56,17 @@ def formula_problems(text: str) -> Iterator[str]:
                 yield f"the formula {shown} at character {mark.start() + 1} can't be shown: {error}"
 
 
-def formula_problems_in(value: object) -> Iterator[str]:
+def find_formula_problems_in(value: object) -> Iterator[str]:
     """The same for every text inside a dataclass, mapping or sequence."""
     if isinstance(value, str):
-        yield from formula_problems(value)
+        yield from find_formula_problems(value)
     elif is_dataclass(value):
-        yield from formula_problems_in([getattr(value, field.name) for field in fields(value)])
+        yield from find_formula_problems_in([getattr(value, field.name) for field in fields(value)])
     elif isinstance(value, Mapping):
-        yield from formula_problems_in(list(value.values()))
+        yield from find_formula_problems_in(list(value.values()))
     elif isinstance(value, list | tuple):
         for inside in value:
-            yield from formula_problems_in(inside)
+            yield from find_formula_problems_in(inside)
 
 
 def link_citations(text: str) -> Markup:

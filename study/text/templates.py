@@ -21,13 +21,12 @@ from study.text.sent_files import strip_comments
 
 LOOK_SCRIPT = ROOT / "study" / "static" / "look.js"
 PAGE_STYLE = ROOT / "study" / "static" / "page.css"
-PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 
 
 @cache
 def get_environment() -> Environment:
     """The one template environment, shared by all pages."""
-    folders = {package: FileSystemLoader(ROOT / package / "templates") for package in PACKAGES}
+    folders = {folder.parent.name: FileSystemLoader(folder) for folder in ROOT.glob("*/templates")}
     made = Environment(
         loader=PrefixLoader(folders),
         autoescape=True,

@@ -41,7 +41,7 @@ def link_expired() -> LearnerError:
     )
 
 
-def qr_code(link: str) -> Markup:
+def draw_qr_code(link: str) -> Markup:
     """A link as an SVG image; screen readers get the link as text beside it."""
     made = io.BytesIO()
     segno.make(link, error="m").save(
@@ -160,4 +160,4 @@ class DeviceRoutes:
 
 def _page(values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> Response:
     shown = {"error": None, "profile": None, "token": "", "path": PATH, **values}
-    return HTMLResponse(render("study/join.html", app_name=APP_NAME, **shown), status)
+    return HTMLResponse(render("study/settings/join.html", app_name=APP_NAME, **shown), status)

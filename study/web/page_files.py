@@ -4,7 +4,7 @@ Ours: Gradio's `head=` and `js_on_load=` would put them into the configuration o
 and its script would act on them only after it has run itself. `content_policy.py` puts `build_head` into the
 page's own `<head>`, so the look is there before anything is drawn; an island fetches its script from here.
 
-Gradio's: it compresses each of its files anew for every request, lightly, and names no time for which it is
+Gradio's: it compresses each of its files again for every request, lightly, and names no time for which it is
 good. Here they are compressed once, and better.
 """
 

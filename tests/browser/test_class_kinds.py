@@ -17,7 +17,7 @@ from tests.browser.classrooms import PHONE, Classroom
 from tests.classroom.builders import QUESTION, plan_of
 from tests.classroom.rooms import School, played
 from tests.classroom.serving import serving
-from tests.classroom.test_kinds import GRADED, activity_of, of_kind
+from tests.classroom.views.test_kinds import GRADED, activity_of, of_kind
 
 pytestmark = pytest.mark.browser
 

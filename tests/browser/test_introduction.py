@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from lora_lab.figures.models import RANKS
-from study.lessons.introduction import introduction
+from study.lessons.introduction import read_introduction
 from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 
@@ -28,7 +28,7 @@ def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
     page = visitor.open("/")
     page.get_by_role("link", name="Understand LoRA in five minutes").click()
     visitor.settled()
-    for number, step in enumerate(introduction()[:-1], 1):
+    for number, step in enumerate(read_introduction()[:-1], 1):
         expect(page.get_by_role("heading", level=1)).to_have_text(step.title)
         expect(page).to_have_url(re.compile(rf"/start(\?step={number})?$"))
         answer(page, step.right)

@@ -136,6 +136,48 @@ def test_the_largest_letters_leave_every_place_in_view(visit: Visit, path: str, 
     assert box["height"] <= (2 if width == 390 else 3) * 51  # rows
 
 
+LETTERS_PX = """(place) => {
+  const svg = place.querySelector('svg'), text = svg.querySelector('text');
+  return parseFloat(getComputedStyle(text).fontSize) * svg.clientWidth / svg.viewBox.baseVal.width;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("path", "chart"),
+    [
+        ("/figures?figure=lora-to-scale", ".fig-picture"),
+        ("/concept?id=lora-rank", ".fig-picture"),
+        ("/lab", "#plot-parameters-by-rank .drawing"),
+        ("/papers", ".drawing.on-narrow"),
+    ],
+)
+def test_on_a_phone_a_charts_letters_grow_like_the_text(visit: Visit, path: str, chart: str) -> None:
+    sizes = []
+    for letters in ("usual", "larger"):
+        visitor = visit(width=390, height=844)
+        visitor.page.add_init_script(f"localStorage.setItem('text-size', '{letters}')")
+        page = visitor.open(path)
+        place = page.locator(chart).first
+        expect(place.locator("svg text").first).to_be_attached()
+        sizes.append(place.evaluate(LETTERS_PX))
+    assert sizes[1] >= 1.3 * sizes[0]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(place).to_have_attribute("tabindex", "0")
+    assert violations(page) == []
+
+
+def test_a_phone_begins_the_labs_inner_pages_where_the_heading_begins(visit: Visit) -> None:
+    for path in ("/lab", "/grid", "/memory", "/claims", "/microscope", "/xray"):
+        page = visit(width=390, height=844).open(path)
+        views = page.locator(".sections .views")
+        expect(views).to_be_visible()
+        heading, row = page.locator("h1").bounding_box(), views.bounding_box()
+        assert heading
+        assert row
+        assert abs(heading["x"] - row["x"]) < 1, path
+        assert heading["y"] < row["y"], path
+
+
 def test_the_whole_menu_is_in_view_on_a_desktop(visit: Visit) -> None:
     visitor = visit()
     for path in ("/", "/learn", "/memory", "/settings", "/cards", "/quiz"):

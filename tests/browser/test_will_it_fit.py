@@ -1,5 +1,7 @@
 """Will it fit? as a person with a GPU asks it: choose, read one sentence, take the change that is offered."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -73,6 +75,22 @@ def test_on_a_phone_the_verdict_and_the_models_names_stay_in_view(visit: Visit) 
     assert region
     assert box["x"] >= region["x"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_two_wrong_numbers_are_both_marked_until_they_are_corrected(visit: Visit) -> None:
+    page = visit(width=390, height=844).open("/memory")
+    page.get_by_label("Rank r").fill("2000")
+    page.get_by_label("Batch, sequences").fill("0")
+    for name in ("Rank r", "Batch, sequences"):
+        field = page.get_by_role("spinbutton", name=name, exact=True)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(field).to_have_accessible_description(re.compile(f"^“{name}” must be a whole number from 1"))
+    expect(page.locator("[aria-invalid=true]")).to_have_count(2)
+    assert violations(page) == []
+    page.get_by_label("Rank r").fill("16")
+    page.get_by_label("Batch, sequences").fill("1")
+    expect(page.locator("[aria-invalid=true]")).to_have_count(0)
+    expect(page.locator("#fit")).to_contain_text("Fits in 24 GB")
 
 
 def test_axe_finds_no_violation(visit: Visit) -> None:

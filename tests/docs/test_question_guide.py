@@ -48,3 +48,4 @@ def test_the_example_of_a_family_draws_true_questions(tmp_path: Path, concepts: 
     for question in build_variants(families, count=20):
         assert all(check_holds(check) for check in question.evidence.checks)
         assert question.task.grade(question.task.answer).correct
+    assert len({question.stem for question in build_variants(families, count=1000)}) >= 20

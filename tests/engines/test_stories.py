@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from study.lessons.introduction import introduction
+from study.lessons.introduction import read_introduction
 from tests.engines.drivers import Engine
 
 pytestmark = pytest.mark.engines
@@ -24,7 +24,7 @@ def test_the_first_five_minutes(engine: Engine, app: str) -> None:
     engine.click("a", "Understand LoRA in five minutes")
     engine.wait_until("location.pathname === '/start'")
     engine.settle()
-    for step in introduction()[:-1]:
+    for step in read_introduction()[:-1]:
         engine.wait_for_text(step.title, "h1")
         engine.click(f'input[name="choice"][value="{step.right}"]')
         engine.click("button", "Answer")
@@ -32,7 +32,7 @@ def test_the_first_five_minutes(engine: Engine, app: str) -> None:
         engine.wait_until("document.activeElement.id === 'verdict'")  # from here Enter means Next
         fine(engine)
         engine.press("Enter")
-    engine.wait_for_text(introduction()[-1].title, "h1")
+    engine.wait_for_text(read_introduction()[-1].title, "h1")
     engine.wait_until(
         "[...document.querySelectorAll('button')].some((b) => b.innerText.includes('Start the run'))"
     )

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lora_lab.conftest import embedded_dir, models_dir
-from tests.lora_lab.worker.conftest import LIBRARY_WARNING
+from tests.lora_lab.conftest import LIBRARY_WARNING, embedded_dir, models_dir
 
 __all__ = ["embedded_dir", "models_dir"]
 HERE = Path(__file__).parent

@@ -94,7 +94,7 @@ def test_numbers_may_be_typed_as_people_type_them() -> None:
 
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
-    with pytest.raises(LearnerError, match=r"Unknown setting: epochs, r\. Known settings: model, bits, rank"):
+    with pytest.raises(LearnerError, match=r"Unknown setting: epochs, r\. Use only: model, bits, rank"):
         spec_from({"r": 8, "epochs": 3})
 
 

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import draw_box, draw_hatched, draw_line, draw_words, render_drawing
 from lora_lab.data.batches import even_row
-from lora_lab.figures.models import RANKS, ROLES, usual_models
+from lora_lab.figures.models import RANKS, ROLES, list_usual_models
 from lora_lab.memory.activations import TrainingPass
 from lora_lab.memory.ledger import MODELLED_TYPES, Ledger, predict_adapted
 from lora_lab.parameters.counts import lora_parameters
@@ -27,7 +27,9 @@ DERIVATIVES = (
 
 def modelled_models() -> list[tuple[str, str]]:
     """Return the models whose activations the lab predicts to the byte."""
-    return [option for option in usual_models() if load_catalogue()[option[0]].model_type in MODELLED_TYPES]
+    return [
+        option for option in list_usual_models() if load_catalogue()[option[0]].model_type in MODELLED_TYPES
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

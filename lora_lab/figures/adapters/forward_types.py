@@ -7,7 +7,7 @@ from typing import cast, get_args
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import draw_box, draw_hatched, draw_line, draw_words, render_drawing
-from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, find_linear, usual_models
+from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, find_linear, list_usual_models
 from lora_lab.memory.activations import COMPUTE_BYTES
 from lora_lab.memory.ledger import BLOCK_SIZE, code_bytes, decoded_bytes, matrix_constant_bytes
 from lora_lab.memory.optimizer_state import FP32_BYTES
@@ -34,7 +34,7 @@ class ForwardTypesSettings:
     compute: str = choice_field("Computed in", list(COMPUTE_NAMES.items()), default="bf16")
     tokens: int = slider_field("Tokens", default=128, stops=TOKENS)
     rank: int = slider_field("Rank r", default=8, stops=RANKS)
-    model: str = choice_field("Model", usual_models, default=EMBEDDED_MODEL)
+    model: str = choice_field("Model", list_usual_models, default=EMBEDDED_MODEL)
     matrix: str = choice_field("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
 
 

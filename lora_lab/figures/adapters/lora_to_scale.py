@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import draw_box, draw_hatched, draw_words, render_drawing
-from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, find_linear, usual_models
+from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, find_linear, list_usual_models
 from lora_lab.parameters.counts import lora_parameters_matrix
 from lora_lab.spec import EMBEDDED_MODEL
 from study.base.units import as_percent
@@ -22,7 +22,7 @@ LINE = 17.0
 @dataclass(frozen=True, kw_only=True)
 class MatrixSettings:
     rank: int = slider_field("Rank r", default=8, stops=RANKS)
-    model: str = choice_field("Model", usual_models, default=EMBEDDED_MODEL)
+    model: str = choice_field("Model", list_usual_models, default=EMBEDDED_MODEL)
     matrix: str = choice_field("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
 
 

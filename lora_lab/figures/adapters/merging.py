@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
-from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here, read_recording
+from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording, read_recording
 from study.base.html import join_html
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
@@ -86,7 +86,7 @@ def show(settings: MergingSettings) -> FigureView:
             + " ".join(f"{WAYS[way.id]}: {_read_value(way, settings):.2g}." for way in found)
         ),
         origins=(
-            measured_here(
+            describe_recording(
                 "merging",
                 f"SmolLM2-135M-Instruct in {kept['bits']}, rank {kept['rank']}, alpha {kept['alpha']:g}, "
                 "all linear layers, "

@@ -6,7 +6,7 @@ from math import log10
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_words, render_drawing
-from lora_lab.figures.models import RANKS, usual_models
+from lora_lab.figures.models import RANKS, list_usual_models
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import dora_parameters, lora_parameters, vera_parameters
 from study.base.units import as_count, as_percent, as_short
@@ -20,10 +20,10 @@ FULL = "full matrices"
 @dataclass(frozen=True, kw_only=True)
 class RelativesSettings:
     rank: int = slider_field("Rank r", default=16, stops=RANKS)
-    model: str = choice_field("Model", usual_models, default="llama-3.1-8b")
+    model: str = choice_field("Model", list_usual_models, default="llama-3.1-8b")
 
 
-def trained(settings: RelativesSettings) -> dict[str, int]:
+def count_trained(settings: RelativesSettings) -> dict[str, int]:
     """Count trained numbers by method, all linear layers adapted."""
     shape = find_shape(settings.model)
     return {
@@ -35,7 +35,7 @@ def trained(settings: RelativesSettings) -> dict[str, int]:
 
 
 def show(settings: RelativesSettings) -> FigureView:
-    found = trained(settings)
+    found = count_trained(settings)
     _, dora, lora, vera = found.values()
     return FigureView(
         finding=(

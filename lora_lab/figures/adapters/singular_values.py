@@ -8,7 +8,7 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import build_chart, draw_beside, draw_line, render_drawing
 from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
 from lora_lab.figures.models import RANKS
-from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.parameters.counts import lora_parameters_matrix
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
@@ -75,7 +75,7 @@ def show(settings: TruncationSettings) -> FigureView:
             f"keep {as_percent(found.kept_percent)} of the sum of squares."
         ),
         origins=(
-            measured_here("weights", f"{matrix.name} of SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
+            describe_recording("weights", f"{matrix.name} of SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
             computed_here(
                 text="kept and error, from these values",
                 formula="kept = Σ s² of the first r / Σ s² of all; error = √(1 - kept)",

@@ -7,9 +7,9 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_hatched, draw_words, render_drawing
 from lora_lab.figures.adapters import lora_to_scale
-from lora_lab.figures.components import by_component
+from lora_lab.figures.components import tabulate_components
 from lora_lab.figures.described import build_figure
-from lora_lab.figures.models import RANKS, every_model
+from lora_lab.figures.models import RANKS, list_all_models
 from lora_lab.memory.ledger import Ledger, predict_ledger, upper_bound
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import find_shape
@@ -42,7 +42,7 @@ class GlanceSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FullSettings:
-    model: str = choice_field("Model", every_model, default=EMBEDDED_MODEL)
+    model: str = choice_field("Model", list_all_models, default=EMBEDDED_MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,7 @@ def show_whole(settings: WholeSettings, predicted: PredictedStep) -> FigureView:
                 formula=f"16 bytes × {found.trainable:,} and 16 bytes × {frozen:,}",
             ),
         ),
-        table=FigureTable(columns=("component", "at the peak of a step"), rows=by_component([step])),
+        table=FigureTable(columns=("component", "at the peak of a step"), rows=tabulate_components([step])),
     )
 
 

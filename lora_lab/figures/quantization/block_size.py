@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import build_chart, draw_beside, draw_dots, draw_line, render_drawing
 from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
-from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
 from lora_lab.spec import BITS_LABELS, Bits
 from study.base.units import as_percent
@@ -72,7 +72,7 @@ def show(settings: BlockSizeSettings) -> FigureView:
             f"{as_percent(found.error_percent)}."
         ),
         origins=(
-            measured_here("weights", f"Error ||W - decoded|| / ||W||: {matrix.name}. {ROUNDED_BEFORE}"),
+            describe_recording("weights", f"Error ||W - decoded|| / ||W||: {matrix.name}. {ROUNDED_BEFORE}"),
             computed_here(text="stored bits per weight", formula=_write_formula(settings)),
         ),
         table=FigureTable(

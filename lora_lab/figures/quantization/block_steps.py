@@ -8,7 +8,7 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import Scale, draw_box, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.figures.matrices import read_matrices
 from lora_lab.figures.quantization.number_lines import NAMES
-from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS, code_of, find_nearest
 from study.figures.controls import choice_field, slider_field
@@ -114,7 +114,7 @@ def show(settings: BlockStepsSettings) -> FigureView:
             f"Below, the levels of {scheme}: the scaled weight {one.scaled:.4f} moves to {one.level:.4f}."
         ),
         origins=(
-            measured_here("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
+            describe_recording("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
             computed_here(
                 text=STEPS_OF[settings.scheme],
                 formula="code = nearest(w / absmax); decoded = level[code] × absmax",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_hatched, draw_line, draw_words, render_drawing
-from lora_lab.figures.models import every_model
+from lora_lab.figures.models import list_all_models
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, NESTED_BLOCK_SIZE, constant_bytes, overhead_bits
 from lora_lab.papers.tables import find_printed
 from lora_lab.parameters.shapes import find_shape
@@ -23,7 +23,7 @@ class DoubleQuantizationSettings:
     block_size: int = slider_field(
         "Weights in a block", default=BLOCK_SIZE, stops=BLOCK_SIZES, only_stops=True
     )
-    model: str = choice_field("Model", every_model, default="llama-65b")
+    model: str = choice_field("Model", list_all_models, default="llama-65b")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
 from lora_lab.figures.quantization.block_steps import block_options, weights_of
-from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.parameters.block_formats import FORMATS, relative_error
 from study.base.units import as_percent
 from study.figures.controls import choice_field
@@ -60,7 +60,7 @@ def show(settings: FormatSettings) -> FigureView:
             f"{chosen.block_size} that share a scale. Errors: {listed}."
         ),
         origins=(
-            measured_here("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
+            describe_recording("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
             computed_here(
                 text=(
                     "rounding by OCP Microscaling v1.0 section 6.3, arXiv:2509.25149 section 2 and "

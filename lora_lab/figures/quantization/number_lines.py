@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
 from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
-from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS
 from study.base.html import join_html
@@ -75,7 +75,7 @@ def show(settings: SchemeSettings) -> FigureView:
             f"{len(found.levels)} values, {found.narrowest_gap:.3g} to {found.widest_gap:.3g} apart."
         ),
         origins=(
-            measured_here(
+            describe_recording(
                 "weights", f"Histogram and errors: {matrix.name}, blocks of {BLOCK_SIZE}. {ROUNDED_BEFORE}"
             ),
             computed_here(

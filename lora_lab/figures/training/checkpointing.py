@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import ChartFrame, build_chart, draw_line, draw_words, render_drawing
 from lora_lab.data.batches import RowSize
-from lora_lab.figures.recorded import measured_here, read_recording
+from lora_lab.figures.recorded import describe_recording, read_recording
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Compute, RunSpec
@@ -88,7 +88,7 @@ def show(settings: CheckpointingSettings) -> FigureView:
             "computed again."
         ),
         origins=(
-            measured_here(
+            describe_recording(
                 "training",
                 f"Step 2 of SmolLM2-135M-Instruct, {kept['bits']}, rank {kept['rank']}, all linear layers, "
                 f"batch {kept['batch']}, seed {kept['seed']}, every tensor counted. Time: the fastest of "

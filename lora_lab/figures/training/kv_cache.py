@@ -22,7 +22,7 @@ FULL_ATTENTION = (
 """Models whose every layer keeps all positions; with a sliding window the line would bend."""
 
 
-def models() -> list[tuple[str, str]]:
+def list_models() -> list[tuple[str, str]]:
     return [(name, f"{name} ({as_short(find_shape(name).total_parameters)})") for name in FULL_ATTENTION]
 
 
@@ -30,7 +30,7 @@ def models() -> list[tuple[str, str]]:
 class CacheSettings:
     tokens: int = slider_field("Tokens per text", default=8192, stops=LENGTHS)
     batch: int = slider_field("Texts at once", default=1, stops=BATCHES)
-    model: str = choice_field("Model", models, default="llama-3.1-8b")
+    model: str = choice_field("Model", list_models, default="llama-3.1-8b")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import build_chart, draw_box, draw_line, draw_words, render_drawing
-from lora_lab.figures.recorded import measured_here, read_recording
+from lora_lab.figures.recorded import describe_recording, read_recording
 from lora_lab.memory.optimizer_state import SMALLEST_PAGED_NUMBERS, pageable_bytes, trained_tensors
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import MB, as_bytes
@@ -92,7 +92,7 @@ def show(settings: PagingSettings) -> FigureView:
             f"tokens. A line at {settings.limit:,} MB; {len(failing)} steps do not fit below it."
         ),
         origins=(
-            measured_here(
+            describe_recording(
                 "training",
                 f"Peaks of {len(found)} real steps of SmolLM2-135M-Instruct, {run['bits']}, rank "
                 f"{run['rank']}, all linear layers, batch {run['batch']}, seed {run['seed']}.",

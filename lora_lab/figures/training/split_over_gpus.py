@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_words, render_drawing
-from lora_lab.figures.models import every_model
+from lora_lab.figures.models import list_all_models
 from lora_lab.memory.sharding import STAGES, base_bytes_per_gpu, parts_per_gpu
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import as_bytes
@@ -27,10 +27,10 @@ GAP, BAR = 46.0, 16.0
 @dataclass(frozen=True, kw_only=True)
 class ShardingSettings:
     gpus: int = slider_field("GPUs", default=8, stops=GPUS)
-    model: str = choice_field("Model", every_model, default="llama-3.1-8b")
+    model: str = choice_field("Model", list_all_models, default="llama-3.1-8b")
 
 
-def parts(settings: ShardingSettings) -> dict[str, dict[str, float]]:
+def split_bytes(settings: ShardingSettings) -> dict[str, dict[str, float]]:
     """Return bytes per GPU by way of splitting and part."""
     shape = find_shape(settings.model)
     found = {
@@ -42,7 +42,7 @@ def parts(settings: ShardingSettings) -> dict[str, dict[str, float]]:
 
 
 def show(settings: ShardingSettings) -> FigureView:
-    found = {label: sum(each.values()) for label, each in parts(settings).items()}
+    found = {label: sum(each.values()) for label, each in split_bytes(settings).items()}
     copied, split = found[LABELS[0]], found[LABELS[3]]
     gpus = "1 GPU" if settings.gpus == 1 else f"{settings.gpus} GPUs"
     return FigureView(
@@ -70,14 +70,14 @@ def show(settings: ShardingSettings) -> FigureView:
             columns=("way", "weights", "gradients", "optimizer state"),
             rows=tuple(
                 (label, *(as_bytes(each.get(part, 0)) for part in LOOKS))
-                for label, each in parts(settings).items()
+                for label, each in split_bytes(settings).items()
             ),
         ),
     )
 
 
 def _draw_picture(settings: ShardingSettings) -> Markup:
-    found = parts(settings)
+    found = split_bytes(settings)
     across = Scale(low=0, high=max(sum(each.values()) for each in found.values()) * 1.02, start=8, end=392)
     drawn = []
     for at, (label, each) in enumerate(found.items()):

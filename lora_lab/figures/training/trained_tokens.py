@@ -9,7 +9,7 @@ from markupsafe import Markup
 from lora_lab.data.lab_folder import ReadExample
 from lora_lab.data.tokenizer import EmbeddedTokenizer
 from lora_lab.figures.described import build_figure
-from lora_lab.figures.recorded import measured_here, read_recording
+from lora_lab.figures.recorded import describe_recording, read_recording
 from lora_lab.views.token_preview import Token, as_tokens
 from study.base.errors import LearnerError
 from study.base.html import format_html, join_html
@@ -74,7 +74,7 @@ def _build_view(tokens: tuple[Token, ...], *, live: bool) -> FigureView:
                 text="by SmolLM2-135M-Instruct's own tokenizer and chat template, as the lab reads data",
             )
             if live
-            else measured_here("tokens", "This example, read by SmolLM2-135M-Instruct's tokenizer."),
+            else describe_recording("tokens", "This example, read by SmolLM2-135M-Instruct's tokenizer."),
         ),
     )
 

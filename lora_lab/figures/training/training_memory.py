@@ -6,8 +6,8 @@ from functools import lru_cache
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_diamond, draw_words, render_drawing
-from lora_lab.figures.components import by_component, draw_legend, draw_stacked
-from lora_lab.figures.models import RANKS, every_model
+from lora_lab.figures.components import draw_legend, draw_stacked, tabulate_components
+from lora_lab.figures.models import RANKS, list_all_models
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.ledger import Ledger
@@ -37,7 +37,7 @@ BAR, GAP = 26.0, 62.0
 class MemorySettings:
     rank: int = slider_field("Rank r", default=64, stops=RANKS)
     seq_len: int = slider_field("Tokens in a step", default=512, stops=LENGTHS)
-    model: str = choice_field("Model", every_model, default=PUBLISHED_MODEL)
+    model: str = choice_field("Model", list_all_models, default=PUBLISHED_MODEL)
     checkpointing: str = choice_field("Checkpointing", [("on", "on"), ("off", "off")], default="on")
 
 
@@ -105,7 +105,9 @@ def show(settings: MemorySettings) -> FigureView:
                 ),
             ),
         ),
-        table=FigureTable(columns=("component", *(name for _, name in METHODS)), rows=by_component(found)),
+        table=FigureTable(
+            columns=("component", *(name for _, name in METHODS)), rows=tabulate_components(found)
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from lora_lab.parameters.adapter_config import (
 )
 from lora_lab.parameters.counts import adaptation_of
 from lora_lab.parameters.json_fields import setting_of as read_setting
-from lora_lab.parameters.legacy_module_names import current_names
+from lora_lab.parameters.legacy_module_names import find_current_names
 from lora_lab.parameters.name_selection import find_own_ranks, select_names
 from lora_lab.parameters.shapes import SETS, Linear, ModelShape, Role
 from lora_lab.parameters.target_matching import LAYER_NUMBER, find_default_targets
@@ -134,7 +134,7 @@ def _as_today(shape: ModelShape, parsed: Targets) -> Targets:
     """Return names of earlier releases as today's, where none of them means a layer today: ViT's `query`."""
     if parsed is None or isinstance(parsed, str) or any(map(shape.has, parsed)):
         return parsed
-    return current_names(shape, parsed) or parsed
+    return find_current_names(shape, parsed) or parsed
 
 
 def adapted_names(shape: ModelShape, parsed: Targets) -> str | tuple[str, ...]:

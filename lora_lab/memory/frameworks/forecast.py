@@ -285,7 +285,9 @@ def optimizer_named(name: str) -> Moments:
     bare = plain.replace("_", "").removesuffix("32bit")
     kind = next((one for one in ("adamw", "adam", "lion", "sgd", "adafactor") if one in bare), "")
     if not kind:
-        raise LearnerError(f"What {name!r} keeps is not known.", do_next=f"Known: {', '.join(OPTIMIZERS)}.")
+        raise LearnerError(
+            f"What {name!r} keeps is not known.", do_next=f"Name one of: {', '.join(OPTIMIZERS)}."
+        )
     kind = "adamw" if kind == "adam" else kind
     if "8bit" in bare and f"{kind}8bit" in OPTIMIZERS:
         return OPTIMIZERS[f"{kind}8bit"]

@@ -55,10 +55,10 @@ class LinearLayers:
 
     def rescaled(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply IA3 (arXiv:2205.05638): a trained factor per output, per input in the feed-forward's last."""
-        ops, a = self.ops, self.adapter_width
+        ops, width = self.ops, self.adapter_width
         if role == "down":
             entered, factors = x.width, self.factors(d_in)
-            return self.base(ops.cast(ops.multiply(ops.cast(x, a), factors), entered), d_in, d_out)
+            return self.base(ops.cast(ops.multiply(ops.cast(x, width), factors), entered), d_in, d_out)
         factors = self.factors(d_out)
         result = self.base(x, d_in, d_out)
         return ops.cast(ops.multiply(result, factors), result.width)
@@ -107,18 +107,18 @@ class LinearLayers:
 
     def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int, *, rank: int) -> Tensor:
         """Return result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
-        ops, a = self.ops, self.adapter_width
+        ops, width = self.ops, self.adapter_width
         expected = result.width
         four_bit = self.setting.quantized and self.setting.bits != "int8"
         if four_bit:
             result = ops.copy(result)
         if not (self.setting.quantized and self.autocast):
-            x = ops.cast(x, a)
+            x = ops.cast(x, width)
         # LoRA-FA's A is frozen too, but the one published peak (peft's method comparison) shows that its
         # inputs are kept as LoRA's are: without them 2 GB would be missing.
         frozen = self.setting.variant == "vera"
-        down = self.parameter(self.copies * rank * d_in, a, trained=not frozen)
-        up = self.parameter(self.copies * rank * d_out, a, trained=not frozen)
+        down = self.parameter(self.copies * rank * d_in, width, trained=not frozen)
+        up = self.parameter(self.copies * rank * d_out, width, trained=not frozen)
         if self.setting.dropout:
             x = ops.dropout(x)
         if frozen:

@@ -1,4 +1,7 @@
-"""A training step of litgpt: fused qkv, everything in 16 bits, logits and loss in chunks of 128 tokens."""
+"""A training step of litgpt: fused qkv, everything in 16 bits, logits and loss in chunks of 128 tokens.
+
+The symbols are those of transformers.py.
+"""
 
 from lora_lab.memory.frameworks.native import NativeStep
 from lora_lab.memory.frameworks.operators import FP32

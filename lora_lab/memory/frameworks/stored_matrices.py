@@ -58,8 +58,8 @@ def _key_heads(shape: ModelShape) -> int:
 
 def _separate_fused(linear: Linear, shape: ModelShape) -> list[Linear]:
     if linear.role == "qkv":
-        a, kv = shape.attention_width, shape.key_width
-        return [_build_part(linear, "q", a), _build_part(linear, "k", kv), _build_part(linear, "v", kv)]
+        query, key = shape.attention_width, shape.key_width
+        return [_build_part(linear, "q", query), _build_part(linear, "k", key), _build_part(linear, "v", key)]
     if linear.role == "gate_up":
         half = linear.d_out // 2
         return [_build_part(linear, "gate", half), _build_part(linear, "up", half)]

@@ -1,7 +1,8 @@
 """A training step of torchtune: everything in 16 bits, adapters share their input, loss in eight chunks.
 
 A compiled layer saves what PyTorch's partitioner leaves: pointwise chains between two products are recomputed
-(tests/lora_lab/worker/training/test_compiled_layer.py compiles one and finds the same bytes).
+(tests/lora_lab/memory/frameworks/test_compiled_layer.py compiles one and finds the same bytes).
+The symbols are those of transformers.py.
 """
 
 from lora_lab.memory.frameworks.native import NativeStep

@@ -20,7 +20,7 @@ from lora_lab.spec import HQQ_BITS, SEQ_LEN_LIMITS, Bits
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.inspect.json_lines import ProgressCallback
 from lora_lab.worker.inspect.microscope_losses import Losses
-from lora_lab.worker.inspect.rounding import Rounded, double_quantized, round_weight
+from lora_lab.worker.inspect.rounding import Rounded, quantize_twice, round_weight
 from lora_lab.worker.model.quantization import copy_weight, linears_of
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
@@ -127,19 +127,19 @@ def _describe_side(weight: Tensor, one: Rounded) -> dict[str, Any]:
         "block": one.block,
         "levels": list(one.levels),
         "histogram": {"low": low - beyond, "high": high + beyond, "counts": [int(n) for n in counts]},
-        "error": relative_error(weight, one.decoded),
+        "error": compute_relative_error(weight, one.decoded),
         "largest_miss_stds": _round_short(missed.max() / weight.std()),
-        "map": [[_round_short(cell) for cell in row] for row in error_map(missed / weight.std())],
+        "map": [[_round_short(cell) for cell in row] for row in compute_error_map(missed / weight.std())],
     }
 
 
-def relative_error(weight: Tensor, decoded: Tensor) -> float:
+def compute_relative_error(weight: Tensor, decoded: Tensor) -> float:
     """Compute ||W - decoded|| / ||W||."""
     true = weight.double()
     return _round_short((true - decoded.double()).norm() / true.norm())
 
 
-def error_map(missed: Tensor) -> Tensor:
+def compute_error_map(missed: Tensor) -> Tensor:
     """Compute means over cells of equal size, at most 48 along each side; the last cells may be smaller."""
     sizes = [-(-length // MAP_CELLS) for length in missed.shape]
     for axis, size in enumerate(sizes):
@@ -196,17 +196,17 @@ def _nf4_block(schemes: Mapping[Side, Mapping[str, Any]]) -> int:
 
 def _measure_double(weight: Tensor, block: int) -> dict[str, Any]:
     """Measure what double quantization changes in NF4: the constants, and through them the weights."""
-    constants, decoded = double_quantized(weight, block)
+    constants, decoded = quantize_twice(weight, block)
     plain, double = round_weight(weight, "nf4", block).decoded, round_weight(weight, "nf4-dq", block).decoded
     off = (constants - decoded).abs()
     return {
         "block": block,
         "constants": constants.numel(),
         "mean_constant": _round_short(constants.mean()),
-        "constants_error": relative_error(constants, decoded),
+        "constants_error": compute_relative_error(constants, decoded),
         "largest_share_off": _round_short((off / constants.clamp_min(1e-12)).max()),
-        "error_plain": relative_error(weight, plain),
-        "error_double": relative_error(weight, double),
+        "error_plain": compute_relative_error(weight, plain),
+        "error_double": compute_relative_error(weight, double),
         "weights_moved": _round_short((plain - double).double().norm() / weight.double().norm()),
     }
 
@@ -218,7 +218,7 @@ def _measure_errors(weight: Tensor, schemes: Sequence[Bits]) -> Iterator[tuple[s
         yield (
             bits,
             {
-                str(size): relative_error(weight, round_weight(weight, bits, size).decoded)
+                str(size): compute_relative_error(weight, round_weight(weight, bits, size).decoded)
                 for size in sizes
                 if can_hold(bits, size, weight.numel())
             },
@@ -251,7 +251,7 @@ def _measure_output(
     x = _record_inputs(session, layer, some)  # (tokens, d_in)
     expected = x @ weight.t()  # (tokens, d_out)
     return {"tokens": len(x), "examples": len(some)} | {
-        side: relative_error(expected, x @ one.decoded.t()) for side, one in sides.items()
+        side: compute_relative_error(expected, x @ one.decoded.t()) for side, one in sides.items()
     }
 
 

@@ -38,7 +38,7 @@ def round_weight(weight: Tensor, bits: Bits, block: int) -> Rounded:
         return _round_int8(weight)
     if bits in HQQ_BITS:
         return _round_hqq(weight, bits, block)
-    blocks = in_blocks(weight, block)
+    blocks = split_into_blocks(weight, block)
     scaled = blocks / absmax_of(blocks)[:, None].clamp_min(SMALLEST)
     kind = bits.removesuffix("-dq")
     # One block per row: on a CPU, bitsandbytes 0.50.2 misdecodes a matrix whose rows aren't whole blocks.
@@ -81,13 +81,13 @@ def _round_hqq(weight: Tensor, bits: Bits, block: int) -> Rounded:
     scale, zero = meta["scale"], meta["zero"]  # (blocks, 1)
     return Rounded(
         decoded=((codes.to(CONSTANTS_DTYPE) - zero) * scale).reshape(weight.shape),
-        scaled=(in_blocks(weight, block) / scale + zero).flatten(),
+        scaled=(split_into_blocks(weight, block) / scale + zero).flatten(),
         levels=tuple(float(code) for code in range(2 ** HQQ_BITS[bits])),
         block=block,
     )
 
 
-def in_blocks(weight: Tensor, block: int) -> Tensor:
+def split_into_blocks(weight: Tensor, block: int) -> Tensor:
     """Split a matrix row by row into (blocks, block); the last block is padded with zeros."""
     flat = weight.flatten()
     return torch.nn.functional.pad(flat, (0, -len(flat) % block)).reshape(-1, block)
@@ -98,12 +98,12 @@ def absmax_of(blocks: Tensor) -> Tensor:
     return blocks.abs().amax(dim=1)
 
 
-def double_quantized(weight: Tensor, block: int) -> tuple[Tensor, Tensor]:
+def quantize_twice(weight: Tensor, block: int) -> tuple[Tensor, Tensor]:
     """Return block constants (blocks,) in 32 bits, and their values (blocks,) after their own quantization.
 
     As in the library: minus their mean, 8-bit codes, an fp32 constant per 256.
     """
-    blocks = in_blocks(weight, block)
+    blocks = split_into_blocks(weight, block)
     _, state = bnb.quantize_4bit(blocks, blocksize=block, quant_type="nf4", compress_statistics=True)
     assert state.state2.blocksize == NESTED_BLOCK_SIZE
     decoded = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset

@@ -30,7 +30,7 @@ def decompose_update(update: Update) -> Directions:
     return Directions(outputs=left @ u, values=update.scale * values, inputs=right @ vh.T)
 
 
-def row_directions(matrix: Tensor) -> Tensor:
+def compute_row_directions(matrix: Tensor) -> Tensor:
     """Return right singular vectors (columns, k) of a wide matrix (rank, columns) for nonzero values."""
     _, values, vh = torch.linalg.svd(matrix, full_matrices=False)
     rows: Tensor = vh[: count_nonzero(values, max(matrix.shape))].T
@@ -50,8 +50,8 @@ def compute_bases(update: Update) -> dict[str, Tensor]:
     found = decompose_update(update)
     kept = count_nonzero(found.values, max(len(found.outputs), len(found.inputs)))
     return {
-        "A": row_directions(update.right),
-        "B": row_directions(update.left.T),
+        "A": compute_row_directions(update.right),
+        "B": compute_row_directions(update.left.T),
         "inputs": found.inputs[:, :kept],
         "outputs": found.outputs[:, :kept],
     }
@@ -75,7 +75,7 @@ def compute_overlap(
     ]
 
 
-def random_directions(size: int, count: int, rng: torch.Generator) -> Tensor:
+def sample_directions(size: int, count: int, rng: torch.Generator) -> Tensor:
     """Sample orthonormal columns (size, count) of a random subspace; Gaussians prefer no direction."""
     drawn = torch.randn(size, min(size, count), generator=rng, dtype=torch.float64)
     basis: Tensor = torch.linalg.qr(drawn)[0]
@@ -99,7 +99,7 @@ def compute_spectrum(matrix: Tensor) -> Tensor:
     return squares.clamp_min(0).sqrt().flip(0)
 
 
-def whole_change(update: Update, weight: Tensor) -> Tensor:
+def compute_dora_change(update: Update, weight: Tensor) -> Tensor:
     """Compute DoRA's change of W (d_out, d_in): m (W + dW) / ||W + dW|| - W, by rows (arXiv:2402.09353)."""
     assert update.magnitude is not None
     kind = weight.dtype

@@ -17,13 +17,13 @@ from lora_lab.worker.inspect.json_lines import ProgressCallback
 from lora_lab.worker.inspect.lora_update import Adapter, Update, read_adapter
 from lora_lab.worker.inspect.subspaces import (
     compute_bases,
+    compute_dora_change,
     compute_overlap,
     compute_spectrum,
     count_nonzero,
     decompose_update,
     project_through_weight,
-    random_directions,
-    whole_change,
+    sample_directions,
 )
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import dense_weight
@@ -88,7 +88,7 @@ def _inspect_module(update: Update, weight: Tensor, rng: torch.Generator) -> dic
     count = count_nonzero(found.values, max(d_out, d_in))
     seen = None
     if count:
-        outputs, inputs = random_directions(d_out, count, rng), random_directions(d_in, count, rng)
+        outputs, inputs = sample_directions(d_out, count, rng), sample_directions(d_in, count, rng)
         seen = {
             "directions": count,
             "update": project_through_weight(weight, found.outputs[:, :count], found.inputs[:, :count]),
@@ -109,7 +109,7 @@ def _inspect_module(update: Update, weight: Tensor, rng: torch.Generator) -> dic
 
 
 def _inspect_whole(update: Update, weight: Tensor) -> dict[str, Any]:
-    change = whole_change(update, weight)
+    change = compute_dora_change(update, weight)
     values = compute_spectrum(change).tolist()
     return {"norm": float(change.norm()), "used": directions_for(values), "stable_rank": stable_rank(values)}
 
@@ -151,7 +151,7 @@ def _inspect_pair(run: RunFolder, beside: RunFolder, report: ProgressCallback) -
 def _random_overlap(size: int, firsts: Sequence[int], seconds: Sequence[int]) -> list[list[float | None]]:
     """Compute the overlap of two independent random subspaces of `size` dimensions."""
     rng = torch.Generator().manual_seed(SEED)
-    one, other = (random_directions(size, most, rng) for most in (firsts[-1], seconds[-1]))
+    one, other = (sample_directions(size, most, rng) for most in (firsts[-1], seconds[-1]))
     return _round_rows(compute_overlap(one, other, firsts, seconds))
 
 

@@ -37,12 +37,12 @@ def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -
     refuse_what_hqq_lacks(model, bits)
     for name, layer in list(_list_linears(model)):
         shape, bias = layer.weight.shape, layer.bias
-        coded = quantized_linear(layer, bits, torch.device("cpu"))
+        coded = quantize_linear(layer, bits, torch.device("cpu"))
         stored = {"W_q": coded.W_q.data, "scale": coded.meta["scale"], "zero": coded.meta["zero"]}
         model.set_submodule(name, _linear_from(stored, shape, bias, bits, device))
 
 
-def quantized_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
+def quantize_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
     """Quantize one layer to `bits`; the given layer loses its weight."""
     return HQQLinear(layer, build_config(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device))
 
@@ -109,7 +109,7 @@ def _linear_from(
     return layer
 
 
-def dense_hqq(layer: HQQLinear, dtype: torch.dtype) -> Tensor:
+def decode_hqq(layer: HQQLinear, dtype: torch.dtype) -> Tensor:
     """Decode (code - zero) x scale, in place, where the library would hold three fp32 copies."""
     meta = layer.meta
     codes = Quantizer.unpack[meta["packing"]](layer.W_q, dtype=CONSTANTS_DTYPE)  # (groups, 64), 3-bit padded

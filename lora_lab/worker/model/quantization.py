@@ -17,7 +17,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab.spec import Bits
-from lora_lab.worker.model.hqq_layers import dense_hqq
+from lora_lab.worker.model.hqq_layers import decode_hqq
 
 FROZEN_LINEARS = (nn.Linear, Conv1D, HQQLinear)
 """Every form in which a linear layer's weight can be stored."""
@@ -100,7 +100,7 @@ def dense_weight(layer: nn.Module, dtype: torch.dtype, constants: Tensor | None 
     constants where they are decoded already.
     """
     if isinstance(layer, HQQLinear):
-        return dense_hqq(layer, dtype)
+        return decode_hqq(layer, dtype)
     weight = layer.weight
     assert isinstance(weight, Tensor)
     if isinstance(weight, bnb.nn.Params4bit):

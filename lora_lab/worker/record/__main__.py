@@ -3,6 +3,7 @@
     python -m lora_lab.worker.record weights     singular values, histograms, errors by scheme, blocks
     python -m lora_lab.worker.record training    memory inside a step, and over steps with a long row
     python -m lora_lab.worker.record merging     one adapter merged three ways
+    python -m lora_lab.worker.record first-steps what B and A of one matrix hold after each of ten steps
     python -m lora_lab.worker.record tokens      the example of "Which tokens are trained on"
 
 Each writes one file of `lora_lab/figures/data/`, which names model, machine, library versions, date and seed.
@@ -19,7 +20,8 @@ from lora_lab.figures.recorded import FOLDER
 from lora_lab.figures.training.trained_tokens import ANSWER, PROMPT
 from lora_lab.spec import EMBEDDED_MODEL
 from lora_lab.worker.device.machine import Machine, find_machine
-from lora_lab.worker.model.load import load_tokenizer, quiet_libraries
+from lora_lab.worker.model.load import load_tokenizer, silence_libraries
+from lora_lab.worker.record.first_steps import record_first_steps
 from lora_lab.worker.record.merging import record_merging
 from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.record.training import record_training
@@ -42,6 +44,7 @@ MEASURES: dict[str, Callable[[Path, Machine], dict[str, Any]]] = {
     "weights": record_weights,
     "training": record_training,
     "merging": record_merging,
+    "first-steps": record_first_steps,
     "tokens": record_tokens,
 }
 
@@ -50,7 +53,7 @@ def main() -> int:
     parser = build_module_parser("lora_lab.worker.record", __doc__)
     parser.add_argument("what", choices=list(MEASURES))
     what = parser.parse_args().what
-    quiet_libraries()
+    silence_libraries()
     machine = find_machine("fp32")
     measured = MEASURES[what](load_settings().models_dir, machine)
     written = {"provenance": describe_recording(f"lora_lab.worker.record {what}", machine)} | measured

@@ -24,7 +24,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.tasks.recordings import FOLDER
 from lora_lab.worker.device.machine import find_machine
-from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.training.loop import (
     CLIP_NORM,
@@ -289,7 +289,7 @@ def main() -> int:
     names = parser.parse_args().names or list(RECIPES)
     if unknown := sorted(set(names) - set(RECIPES)):
         parser.error(f"no such run: {', '.join(unknown)}")
-    quiet_libraries()
+    silence_libraries()
     machine, models_dir = find_machine("fp32"), load_settings().models_dir
     FOLDER.mkdir(exist_ok=True)
     session: ModelSession | None = None

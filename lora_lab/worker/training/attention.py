@@ -63,7 +63,7 @@ class ShortAttention(torch.autograd.Function):
         )
 
 
-def packed_attention(
+def attend_packed(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -109,6 +109,6 @@ def attend_by_example(model: PreTrainedModel) -> None:
     """Make a plain model, loaded with the library's scaled dot-product attention, use this attention."""
     if model.config.model_type not in PLAIN_TYPES:
         return
-    ALL_ATTENTION_FUNCTIONS.register(NAME, packed_attention)
+    ALL_ATTENTION_FUNCTIONS.register(NAME, attend_packed)
     ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
     model.set_attn_implementation(NAME)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lora_lab.worker.training.packing import prompt_text
+from lora_lab.worker.training.packing import render_prompt
 
 NEW_TOKENS = 48
 
@@ -18,7 +18,7 @@ def generate_answers(
 ) -> list[str]:
     """Generate one greedy answer of at most 48 tokens per prompt, in one left-padded batch."""
     device = next(model.parameters()).device
-    texts = [prompt_text(tokenizer, prompt) for prompt in prompts]
+    texts = [render_prompt(tokenizer, prompt) for prompt in prompts]
     batch = tokenizer(
         texts,
         return_tensors="pt",

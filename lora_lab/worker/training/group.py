@@ -42,7 +42,7 @@ from lora_lab.worker.training.group_attention import positions_of, written_out
 from lora_lab.worker.training.group_layer import GroupedLayer, Norm, RowActivations, answer_losses
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.lora_matmul import ADAPTER, Decoder, install_forwards, unflatten_rows
-from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples, shared_beginning
+from lora_lab.worker.training.packing import Encoded, PackedRow, find_shared_beginning, pack_examples
 from lora_lab.worker.training.session import Adapted, ModelSession, adapter_config, attach_adapter
 
 TRIAL_EXAMPLES = 8
@@ -58,7 +58,7 @@ def shared_in(examples: Sequence[Encoded], device: torch.device) -> int:
     0 where the fused kernel attends, which doesn't support it: for a long example, and on GPUs.
     """
     longest = max(len(item.ids) for item in examples)
-    return shared_beginning(examples) if written_out(device, longest) else 0
+    return find_shared_beginning(examples) if written_out(device, longest) else 0
 
 
 class AdapterGroup:

@@ -56,7 +56,7 @@ class PackedRow:
         return RowSize(lengths=lengths, answer_tokens=self.targets.numel(), shared=before)
 
 
-def prompt_text(tokenizer: Any, prompt: str) -> str:
+def render_prompt(tokenizer: Any, prompt: str) -> str:
     """Format the prompt as the model's input, up to the start of its answer."""
     if not tokenizer.chat_template:
         return PLAIN_PROMPT.format(prompt=prompt)
@@ -69,7 +69,7 @@ def prompt_text(tokenizer: Any, prompt: str) -> str:
 def encode_example(tokenizer: Any, example: Example) -> Encoded:
     """Encode the prompt, then the answer and the end-of-turn token."""
     special = not tokenizer.chat_template
-    prompt = tokenizer(prompt_text(tokenizer, example.prompt), add_special_tokens=special)["input_ids"]
+    prompt = tokenizer(render_prompt(tokenizer, example.prompt), add_special_tokens=special)["input_ids"]
     answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
     return Encoded(ids=tuple(prompt + answer), answer_tokens=len(answer))
 
@@ -93,7 +93,7 @@ def cut_to(encoded: Sequence[Encoded], seq_len_tokens: int, *, part: str = "") -
     return kept
 
 
-def shared_beginning(examples: Sequence[Encoded]) -> int:
+def find_shared_beginning(examples: Sequence[Encoded]) -> int:
     """Count the tokens of a prefix shared by all examples whose next tokens are not trained on in any."""
     first, last = min(item.ids for item in examples), max(item.ids for item in examples)
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))

@@ -28,12 +28,12 @@ LEAST_LETTERS = 6
 """Short words carry a sentence's meaning (not, no, all, only, 4): a typo in one may change the label."""
 
 
-def held_out(answer: LabelledAnswer, *, part: int) -> bool:
+def is_held_out(answer: LabelledAnswer, *, part: int) -> bool:
     """Return whether an answer's group is in the held-out tenth `part`; minimal pairs stay together."""
     return int(sha256(answer.group.encode()).hexdigest(), 16) % PARTS == part
 
 
-def held_out_prompt(prompt_id: str) -> bool:
+def is_prompt_held_out(prompt_id: str) -> bool:
     """Return whether a prompt like a learner's own is in the eighth that nothing is learnt from."""
     return int(sha256(prompt_id.encode()).hexdigest(), 16) % OWN_PARTS == 0
 

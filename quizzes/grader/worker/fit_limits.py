@@ -7,8 +7,8 @@ from quizzes.grader.calibration import (
     MOST_FALSE_ACCEPTED,
     OWN_MOST_FALSE_ACCEPTED,
     OWN_MOST_FALSE_CONTRADICTED,
-    fitting_limits,
-    fitting_temperature,
+    fit_limits,
+    fit_temperature,
     list_cases,
 )
 from quizzes.grader.grading import Scorer, Scores, concept_text, decide_verdict, weigh_passages
@@ -51,7 +51,7 @@ def calibrate(
         concepts = [concept_text(concept) for concept in prompt.concepts]
         for answer, row in zip(of_it, score(concepts, [answer.text for answer in of_it]), strict=True):
             labelled += list(zip(answer.verdicts, row, strict=True))
-    temperature = round(fitting_temperature(labelled), 2)
+    temperature = round(fit_temperature(labelled), 2)
     if own:
         reader.own_temperature = temperature
     else:
@@ -66,7 +66,7 @@ def calibrate(
         for answer in answers
     ]
     bounds = OWN_BOUNDS if own else BOUNDS
-    limits = fitting_limits(list(list_cases(answers, weighed)), UNCALIBRATED, **bounds)
+    limits = fit_limits(list(list_cases(answers, weighed)), UNCALIBRATED, **bounds)
     fitted = (
         replace(weights, own_temperature=temperature, own_limits=limits)
         if own
@@ -84,7 +84,7 @@ def cross_validate(
     for half in (ids[::2], ids[1::2]):
         set_on = [(a, row) for a, row in zip(answers, weighed, strict=True) if a.prompt_id not in half]
         cases = list(list_cases(*zip(*set_on, strict=True)))
-        limits = fitting_limits(cases, UNCALIBRATED, **bounds)
+        limits = fit_limits(cases, UNCALIBRATED, **bounds)
         judged += [
             JudgedAnswer(answer=answer, verdicts=tuple(decide_verdict(scores, limits)[0] for scores in row))
             for answer, row in zip(answers, weighed, strict=True)

@@ -12,7 +12,7 @@ from quizzes.grader.labelled_answers import (
     load_own_prompts,
 )
 from quizzes.grader.prompts import CONCEPTS, Prompt
-from quizzes.grader.worker.examples import held_out, held_out_prompt
+from quizzes.grader.worker.examples import is_held_out, is_prompt_held_out
 from quizzes.grader.worker.network import count_known
 
 
@@ -40,7 +40,9 @@ def gather_known(
     return TrainingMaterial(
         prompts=prompts,
         learnt=[
-            answer for answer in load_answers(new if only_new else prompts) if not held_out(answer, part=part)
+            answer
+            for answer in load_answers(new if only_new else prompts)
+            if not is_held_out(answer, part=part)
         ],
         new=new,
         limits_prompts=prompts,
@@ -51,7 +53,7 @@ def gather_known(
 def gather_own(app_prompts: Mapping[str, Prompt]) -> TrainingMaterial:
     """Gather the answers to prompts like a learner's own, and to the app's; an eighth of them is apart."""
     own = load_own_prompts(OWN_TRAINING)
-    apart = {prompt_id: prompt for prompt_id, prompt in own.items() if held_out_prompt(prompt_id)}
+    apart = {prompt_id: prompt for prompt_id, prompt in own.items() if is_prompt_held_out(prompt_id)}
     learnt = [prompt_id for prompt_id in own if prompt_id not in apart]
     return TrainingMaterial(
         prompts={**app_prompts, **own},

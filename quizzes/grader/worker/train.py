@@ -178,7 +178,7 @@ def main() -> int:
 
 
 def _read_or_build(folder: Path, prompts: Mapping[str, Prompt], *, own: bool) -> Weights:
-    """Return the settings in the folder, for the other network's sake; the known concepts are set anew."""
+    """Return the settings in the folder, for the other network's sake; the known concepts are set again."""
     concepts = {
         concept_text(concept): concept.label for prompt in prompts.values() for concept in prompt.concepts
     }
@@ -377,7 +377,7 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument(
         "--average", action="store_true", help="with --resume: keep the mean of the tensors before and after"
     )
-    parser.add_argument("--limits-only", action="store_true", help="keep the weights, set their limits anew")
+    parser.add_argument("--limits-only", action="store_true", help="keep the weights, fit their limits again")
     parser.add_argument("--part", type=int, default=standard.part, help="tenth of the groups to hold out")
     options = parser.parse_args()
     if options.average and not options.resume:

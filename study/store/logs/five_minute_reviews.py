@@ -11,7 +11,7 @@ from study.store import schema as t
 from study.store.database import StoreLog, cache_reads, read_row
 from study.store.logs.quizzes import REVIEW_OF, QuizRecord, insert_session
 
-RUNS = select(t.review_runs, t.quiz_sessions.c.choice).join(t.quiz_sessions)
+REVIEWS = select(t.review_runs, t.quiz_sessions.c.choice).join(t.quiz_sessions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +41,12 @@ class FiveMinuteReviews(StoreLog):
         started_at: datetime,
         concept: str = "",
     ) -> FiveMinuteReview:
-        """Record a run together with its short quiz, which keeps the concept."""
+        """Record a review together with its short quiz, which keeps the concept."""
         choice = {REVIEW_OF: concept} if concept else {}
         quiz = QuizRecord(
             id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice=choice, started_at=started_at
         )
-        run = FiveMinuteReview(
+        review = FiveMinuteReview(
             id=uuid.uuid4().hex,
             cards=cards,
             quiz_session_id=quiz.id,
@@ -54,26 +54,26 @@ class FiveMinuteReviews(StoreLog):
             started_at=started_at,
             concept=concept,
         )
-        written = {name: value for name, value in vars(run).items() if name != "concept"}
+        written = {name: value for name, value in vars(review).items() if name != "concept"}
         with self._database.write(profile_id) as connection:
             insert_session(connection, profile_id, quiz)
             connection.execute(insert(t.review_runs).values(profile_id=profile_id, **written))
-        return run
+        return review
 
     @cache_reads
-    def find(self, profile_id: str, run_id: str) -> FiveMinuteReview | None:
-        wanted = RUNS.where(t.review_runs.c.id == run_id, t.review_runs.c.profile_id == profile_id)
+    def find(self, profile_id: str, review_id: str) -> FiveMinuteReview | None:
+        wanted = REVIEWS.where(t.review_runs.c.id == review_id, t.review_runs.c.profile_id == profile_id)
         with self._database.read() as connection:
             row = connection.execute(wanted).first()
-        return _read_run(row) if row else None
+        return _read_review(row) if row else None
 
     @cache_reads
     def list_since(self, profile_id: str, since: datetime) -> list[FiveMinuteReview]:
         """List the reviews of a profile from a moment on, newest first."""
-        runs = t.review_runs
-        wanted = RUNS.where(runs.c.profile_id == profile_id, runs.c.started_at >= since)
-        return [_read_run(row) for row in self._rows(wanted.order_by(runs.c.started_at.desc()))]
+        reviews = t.review_runs
+        wanted = REVIEWS.where(reviews.c.profile_id == profile_id, reviews.c.started_at >= since)
+        return [_read_review(row) for row in self._rows(wanted.order_by(reviews.c.started_at.desc()))]
 
 
-def _read_run(row: Row[Any]) -> FiveMinuteReview:
+def _read_review(row: Row[Any]) -> FiveMinuteReview:
     return read_row(FiveMinuteReview, row, concept=row.choice.get(REVIEW_OF, ""))

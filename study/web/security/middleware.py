@@ -71,7 +71,8 @@ class RequestGuard:
     - The scope gets `by_proxy`, whether a proxy passed the request on: it says so, or the browser asked for
       one of `public_names`. And `here`, whether it comes from a browser on this machine: from a loopback
       address, which a proxy here has too, and by a local name.
-    - A request that changes something must come from one of our own pages (its `Origin` is our host).
+    - A request that changes something must come from one of our own pages: its `Origin` is our host. That
+      prevents cross-site request forgery (CSRF).
     - No other site may read an answer, and every answer says what a browser may load for it.
     - A body over the limit is refused; `larger` names paths with a limit of their own.
     - A browser gets a random id as a cookie with its first page. `Lax` rather than `Strict`: with `Strict` a

@@ -1,4 +1,4 @@
-"""How often one device may ask, and for how much at once: a token bucket and a few places each, in memory."""
+"""Rate limits: how often one device may ask, and how much at once. A token bucket per device, in memory."""
 
 import asyncio
 import time

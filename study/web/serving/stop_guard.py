@@ -1,4 +1,4 @@
-"""Ends the app some seconds after a stop signal, also while it can't run a line of Python.
+"""Graceful shutdown has a limit: the app ends some seconds after a stop signal, also while Python is stuck.
 
 A call that holds the interpreter lock, such as a regular expression, keeps signal handlers and threads from
 running. The system still writes each signal's number into a pipe (`signal.set_wakeup_fd`); a small process

@@ -24,9 +24,9 @@ from study.store import open_store
 from study.store.notices import Notices
 from study.web.security.middleware import COOKIE
 from tests.classroom.builders import FIGURES, GRID, PREDICT, QUESTION, plan_of
+from tests.classroom.live.test_quiz import QUIZ
 from tests.classroom.rooms import PHONE, Phone, School, Streaming, played, record_of
-from tests.classroom.test_kinds import activity_of, answers_to, of_kind
-from tests.classroom.test_quiz import QUIZ
+from tests.classroom.views.test_kinds import activity_of, answers_to, of_kind
 from tests.waiting import until
 
 pytestmark = pytest.mark.postgres

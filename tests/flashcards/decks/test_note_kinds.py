@@ -6,9 +6,9 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - numeric cards compute their answers
 from flashcards.decks.deck import Decks, load_decks
-from flashcards.decks.note import KINDS, checked_edit, open_gap
+from flashcards.decks.note import KINDS, clean_edit, open_gap
 from flashcards.decks.pictures import picture_html
-from flashcards.decks.typed_answers import shown_back
+from flashcards.decks.typed_answers import render_back
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError
@@ -58,7 +58,7 @@ def test_braces_of_a_formula_stay_in_its_gap() -> None:
 def test_a_numeric_card_computes_its_answer_when_it_is_shown(concepts: ConceptMap) -> None:
     card = load_decks(concepts).by_id["work-out-count"]
     assert "1,221,120" not in card.back
-    assert shown_back(card).startswith("1,221,120, which is")
+    assert render_back(card).startswith("1,221,120, which is")
 
 
 def test_pictures_are_part_of_the_page_and_say_what_they_show(concepts: ConceptMap) -> None:
@@ -115,4 +115,4 @@ def test_an_edit_that_makes_no_card_is_refused(
 ) -> None:
     decks = load(tmp_path, concepts, 'id: gaps\n    kind: cloze\n    text: "{{c1::B}}"')
     with pytest.raises(LearnerError, match=problem):
-        checked_edit(decks.notes["gaps"], texts)
+        clean_edit(decks.notes["gaps"], texts)

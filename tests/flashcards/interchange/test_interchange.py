@@ -29,7 +29,7 @@ from study.content.concepts import ConceptMap
 from study.io.apply_import import Imports
 from study.io.exchange import File
 from study.store import Store
-from study.text.html_import import from_html, normal_html, to_html
+from study.text.html_import import convert_html, normalize_html, to_html
 
 PIECES = st.sampled_from(
     ["Q:", "A:", "C:", "\nQ: x", "\nA\\: y", "\n---", "$a < b$", "`x = 1`", "<b>", "&lt;", "\\(", "$$x$$",
@@ -48,9 +48,9 @@ def test_an_own_file_that_is_too_large_is_told_what_to_do(concepts: ConceptMap, 
 @settings(max_examples=80)
 @given(TEXTS)
 def test_a_text_that_has_been_html_looks_the_same(text: str) -> None:
-    there_and_back = from_html(to_html(text))
-    assert normal_html(there_and_back) == normal_html(text)
-    assert from_html(to_html(there_and_back)) == there_and_back
+    there_and_back = convert_html(to_html(text))
+    assert normalize_html(there_and_back) == normalize_html(text)
+    assert convert_html(to_html(there_and_back)) == there_and_back
 
 
 @settings(max_examples=60)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashcards.review.cram import CramAnswer, next_in_cram, started_at
+from flashcards.review.cram import CramAnswer, choose_next_in_cram, parse_start
 from flashcards.review.urls import choice_of
 from flashcards.scheduling.backlog import Backlog, count_fitting, spread_backlog
 from study.base.days import StudyDays
@@ -41,7 +41,7 @@ def test_a_cram_asks_each_card_then_the_misses_until_all_are_known() -> None:
     cards, asked = [card(name) for name in "abc"], ""
     answers: list[CramAnswer] = []
     known = iter([True, False, False, True, False, True])
-    while (found := next_in_cram(cards, answers)).card:
+    while (found := choose_next_in_cram(cards, answers)).card:
         asked += found.card.id
         answers.append((found.card.id, next(known)))
     assert asked == "abcbcc"
@@ -50,7 +50,7 @@ def test_a_cram_asks_each_card_then_the_misses_until_all_are_known() -> None:
 
 def test_a_card_whose_answer_was_taken_back_is_asked_again_at_once() -> None:
     cards = [card(name) for name in "abc"]
-    found = next_in_cram(cards, [("a", True)], first="c")
+    found = choose_next_in_cram(cards, [("a", True)], first="c")
     assert found.card is cards[2]
 
 
@@ -59,11 +59,11 @@ def test_a_card_whose_answer_was_taken_back_is_asked_again_at_once() -> None:
 )
 def test_an_address_that_names_no_cram_says_where_to_start_one(run: str) -> None:
     with pytest.raises(LearnerError, match="Start one from the Cards page"):
-        started_at(run)
+        parse_start(run)
 
 
 def test_a_cram_is_named_after_its_beginning() -> None:
-    assert started_at("2026-03-04T10:00:00Z") - NOW == timedelta()
+    assert parse_start("2026-03-04T10:00:00Z") - NOW == timedelta()
 
 
 def test_a_number_in_an_address_that_cannot_be_read_changes_no_limit() -> None:

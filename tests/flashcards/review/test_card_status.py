@@ -7,7 +7,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - some cards compute their answers
 from flashcards.decks.deck import load_decks
 from flashcards.decks.note import Card
-from flashcards.review.card_status import LEECH_LAPSES, CardStatus, replay_operations, warned_at
+from flashcards.review.card_status import LEECH_LAPSES, CardStatus, find_warning, replay_operations
 from flashcards.review.operations import Reviews
 from flashcards.review.search import CardState, Search, find_cards
 from flashcards.review.session import CardFilter
@@ -135,8 +135,8 @@ def test_a_card_forgotten_eight_times_is_set_aside_and_warned_about_every_four(
 
 def test_a_leech_is_named_by_the_lapse_that_made_it_one() -> None:
     lapses = list(range(10, 30))
-    assert warned_at(lapses[:7]) is None
-    assert [warned_at(lapses[:count]) for count in (8, 9, 11, 12, 15, 16)] == [17, 17, 17, 21, 21, 25]
+    assert find_warning(lapses[:7]) is None
+    assert [find_warning(lapses[:count]) for count in (8, 9, 11, 12, 15, 16)] == [17, 17, 17, 21, 21, 25]
 
 
 def test_lapses_that_came_with_an_import_set_nothing_aside_and_the_next_warning_does(now: datetime) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flashcards.decks.note import Card
 from flashcards.review.ordering import interleave
-from flashcards.review.session import CardSession, Log, StudyRules, next_card
+from flashcards.review.session import CardSession, Log, StudyRules, choose_next_card
 from flashcards.scheduling.scheduler import RATINGS, Rating, preview_outcomes
 from tests.flashcards.builders import DAY_ENDS, NOW, card, memory
 
@@ -18,7 +18,7 @@ ALIKE = {"lora": frozenset({"qlora"}), "qlora": frozenset({"lora"})}
 
 
 def session(cards: list[Card], log: Log, rules: StudyRules = RULES) -> CardSession:
-    return next_card(cards, log, now=NOW, rules=rules)
+    return choose_next_card(cards, log, now=NOW, rules=rules)
 
 
 def shown(found: CardSession) -> str:
@@ -117,7 +117,7 @@ def test_learning_cards_come_as_early_as_the_learner_allows() -> None:
 def test_the_total_of_a_day_stays_and_the_answers_left_shrink_to_none(ratings: list[Rating]) -> None:
     cards, log, now = [card(name) for name in "abc"], Log(memories={}), NOW
     for rating in ratings:
-        before = next_card(cards, log, now=now, rules=RULES)
+        before = choose_next_card(cards, log, now=now, rules=RULES)
         if before.card is None:
             break
         name = before.card.id
@@ -129,9 +129,9 @@ def test_the_total_of_a_day_stays_and_the_answers_left_shrink_to_none(ratings: l
             new_today=log.new_today + (name not in log.memories),
         )
         now += MINUTE
-        found = next_card(cards, log, now=now, rules=RULES)
+        found = choose_next_card(cards, log, now=now, rules=RULES)
         assert found.total == before.total
         if rating >= 3:
             assert found.answers_left < before.answers_left
-    found = next_card(cards, log, now=now, rules=RULES)
+    found = choose_next_card(cards, log, now=now, rules=RULES)
     assert (found.answers_left == 0) == (found.counts.left == 0)

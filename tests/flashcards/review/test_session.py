@@ -6,14 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashcards.decks.note import Card
-from flashcards.review.session import CardFilter, CardSession, Log, Queue, StudyRules, next_card
+from flashcards.review.session import CardFilter, CardSession, Log, Queue, StudyRules, choose_next_card
 from tests.flashcards.builders import DAY_ENDS, NOW, card, memory
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def session(cards: list[Card], log: Log, *, new: int = 10, wanted: CardFilter | None = None) -> CardSession:
-    return next_card(cards, log, now=NOW, rules=StudyRules(day_ends=DAY_ENDS, new_cards=new), wanted=wanted)
+    return choose_next_card(
+        cards, log, now=NOW, rules=StudyRules(day_ends=DAY_ENDS, new_cards=new), wanted=wanted
+    )
 
 
 def test_cards_come_in_the_order_a_learner_needs_them() -> None:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from flashcards.scheduling.metrics import (
     Measures,
     compute_auc,
+    compute_log_loss,
     compute_metrics,
+    compute_rmse_bins,
     is_better,
-    log_loss,
-    rmse_bins,
 )
 from flashcards.scheduling.replay import Recall
 
@@ -34,9 +34,11 @@ def recall(predicted: float, recalled: bool, *, days: int = 3, number: int = 2, 
 
 
 def test_log_loss_is_the_mean_surprise() -> None:
-    assert log_loss([(0.9, True), (0.8, False)]) == pytest.approx(-(math.log(0.9) + math.log(0.2)) / 2)
-    assert log_loss([(0.5, True)]) == pytest.approx(math.log(2))
-    assert math.isfinite(log_loss([(1.0, False)]))
+    assert compute_log_loss([(0.9, True), (0.8, False)]) == pytest.approx(
+        -(math.log(0.9) + math.log(0.2)) / 2
+    )
+    assert compute_log_loss([(0.5, True)]) == pytest.approx(math.log(2))
+    assert math.isfinite(compute_log_loss([(1.0, False)]))
 
 
 def test_auc_counts_pairs_in_the_right_order_and_ties_half() -> None:
@@ -56,14 +58,14 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[float, b
 def test_rmse_in_bins_weighs_each_bins_gap_by_its_size() -> None:
     # Two reviews after 3 days: 0.5 recalled, 0.8 expected. One after 30 days: 1 recalled, 0.9 expected.
     together = [recall(0.8, True), recall(0.8, False), recall(0.9, True, days=30)]
-    assert rmse_bins(together) == pytest.approx(math.sqrt((2 * 0.3**2 + 1 * 0.1**2) / 3))
+    assert compute_rmse_bins(together) == pytest.approx(math.sqrt((2 * 0.3**2 + 1 * 0.1**2) / 3))
 
 
 @pytest.mark.parametrize("other", [{"days": 20}, {"number": 9}, {"lapses": 1}])
 def test_reviews_of_another_time_number_or_lapses_are_in_another_bin(other: dict[str, int]) -> None:
     # Two errors that would cancel out in one bin.
-    assert rmse_bins([recall(0.5, True), recall(0.5, False)]) == 0
-    assert rmse_bins([recall(0.5, True), recall(0.5, False, **other)]) == pytest.approx(0.5)
+    assert compute_rmse_bins([recall(0.5, True), recall(0.5, False)]) == 0
+    assert compute_rmse_bins([recall(0.5, True), recall(0.5, False, **other)]) == pytest.approx(0.5)
 
 
 def test_all_three_are_measured_and_log_loss_decides() -> None:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from flashcards.scheduling.replay import after_a_day, replay_recalls
+from flashcards.scheduling.replay import replay_recalls, select_spaced
 from flashcards.scheduling.scheduler import Scheduling, apply_rating, compute_retrievability
 from study.store.logs.cards import CardReview
 from tests.flashcards.builders import NOW
@@ -34,7 +34,7 @@ def test_only_reviews_at_least_a_day_later_are_predictions() -> None:
         ("a", 2, 3, 0, False),
         ("a", 1, 5, 1, True),
     ]
-    assert [review.id for review in after_a_day(LOG)] == [3, 5]
+    assert [review.id for review in select_spaced(LOG)] == [3, 5]
 
 
 def test_the_prediction_is_that_of_the_memory_before_the_review() -> None:

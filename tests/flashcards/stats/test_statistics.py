@@ -15,14 +15,14 @@ from flashcards.stats.statistics import (
     CardHistory,
     compute_forgetting,
     count_buttons,
-    due_by_day,
-    minutes_by_day,
-    minutes_by_subject,
+    count_due_by_day,
+    count_reviews_by_day,
     recall_by_subject,
     recall_by_week,
     recall_lately,
     recall_now,
-    reviews_by_day,
+    sum_minutes_by_day,
+    sum_minutes_by_subject,
 )
 from study.base.confidence_intervals import Share
 from study.content.concepts import ConceptMap
@@ -79,12 +79,12 @@ SMALL = history(
 
 
 def test_days_and_minutes_are_counted() -> None:
-    assert reviews_by_day(SMALL) == {date(2026, 2, 12): 2, date(2026, 2, 22): 2, date(2026, 3, 1): 1}
-    spent = minutes_by_day(SMALL, days=5)
+    assert count_reviews_by_day(SMALL) == {date(2026, 2, 12): 2, date(2026, 2, 22): 2, date(2026, 3, 1): 1}
+    spent = sum_minutes_by_day(SMALL, days=5)
     assert list(spent)[-1] == date(2026, 3, 4)
     assert sum(spent.values()) == 1
-    assert minutes_by_subject(SMALL, DECKS.titles_of) == {"Two": 3, "One": 2}
-    assert minutes_by_subject(SMALL, DECKS.concepts_of) == {"lora-rank": 3.5, "nf4": 1.5}
+    assert sum_minutes_by_subject(SMALL, DECKS.titles_of) == {"Two": 3, "One": 2}
+    assert sum_minutes_by_subject(SMALL, DECKS.concepts_of) == {"lora-rank": 3.5, "nf4": 1.5}
 
 
 def test_recall_is_counted_by_week_deck_and_concept_weakest_first() -> None:
@@ -113,10 +113,10 @@ def test_buttons_are_counted_apart_for_new_cards() -> None:
 
 
 def test_the_forecast_puts_what_is_overdue_on_today() -> None:
-    due = due_by_day(SMALL, days=400)
+    due = count_due_by_day(SMALL, days=400)
     assert next(iter(due)) == date(2026, 3, 4)
     assert sum(due.values()) == 2
-    late = due_by_day(history(review("a", 4, 100, new=True)), days=3)
+    late = count_due_by_day(history(review("a", 4, 100, new=True)), days=3)
     assert list(late.values()) == [1, 0, 0]
 
 

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 from hypothesis import strategies as st
 
-from lora_lab.charts.memory import memory_by_bits, memory_by_rank
-from lora_lab.charts.parameters import parameters_by_rank
+from lora_lab.charts.memory import plot_memory_by_bits, plot_memory_by_rank
+from lora_lab.charts.parameters import plot_parameters_by_rank
 from lora_lab.data.batches import RowSize, even_row
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
@@ -61,9 +61,9 @@ def all_three(spec: RunSpec, *, runs: Sequence[MeasuredPeak] = ()) -> tuple[Plot
     by_rank = [run for run in runs if run.spec.bits == spec.bits]
     by_bits = [run for run in runs if run.spec.rank == spec.rank]
     return (
-        parameters_by_rank(shape, spec),
-        memory_by_rank(shape, spec, ROW, "bf16", by_rank),
-        memory_by_bits(shape, spec, ROW, "bf16", by_bits),
+        plot_parameters_by_rank(shape, spec),
+        plot_memory_by_rank(shape, spec, ROW, "bf16", by_rank),
+        plot_memory_by_bits(shape, spec, ROW, "bf16", by_bits),
     )
 
 

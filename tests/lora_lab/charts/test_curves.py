@@ -18,7 +18,7 @@ from lora_lab.charts.live_chart import (
     Mark,
     Series,
     clip_to_window,
-    line_chart,
+    draw_line_chart,
     loss_series,
     smooth_points,
     thin_points,
@@ -48,7 +48,7 @@ def chart(
 ) -> ElementTree.Element:
     """The chart as parsed XML, which also shows that it is XML."""
     return ElementTree.fromstring(
-        line_chart(
+        draw_line_chart(
             series,
             title="Loss",
             x_label="step",
@@ -230,7 +230,7 @@ def test_the_latest_values_are_said_to_a_screen_reader_and_stand_at_the_lines() 
     peak = Series(label="peak", points=[(1, 5e8), (14, 525e6)])
     computed = Series(label="computed", points=[(1, 527e6), (60, 527e6)], measured=False, dashed=True)
 
-    svg = line_chart(
+    svg = draw_line_chart(
         [peak, computed], title="Memory", x_label="step", y_label="memory", window=(1, 60), y_format=as_bytes
     )
 
@@ -280,7 +280,7 @@ def test_marks_name_a_moment_inside_the_window_only() -> None:
 
 
 def test_texts_are_escaped() -> None:
-    svg = line_chart(
+    svg = draw_line_chart(
         [Series(label="<b>&", points=[(1, 1.0)])],
         title='"<script>',
         x_label="<i>",
@@ -299,7 +299,7 @@ def test_texts_are_escaped() -> None:
 
 
 def test_colours_are_the_page_s_and_no_id_can_clash() -> None:
-    svg = line_chart(
+    svg = draw_line_chart(
         loss_series("loss", [(1, 2.0), (2, 1.9)]),
         title="Loss",
         x_label="step",
@@ -317,7 +317,7 @@ def test_colours_are_the_page_s_and_no_id_can_clash() -> None:
 def test_a_long_run_s_chart_stays_small_enough_to_send_every_second() -> None:
     points = [(step, 2 + math.sin(step)) for step in range(1, 2001)]
 
-    svg = line_chart(
+    svg = draw_line_chart(
         loss_series("loss", points),
         title="Loss",
         x_label="step",

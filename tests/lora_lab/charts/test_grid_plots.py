@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_lab.charts.grid import grid_plots, list_planes
+from lora_lab.charts.grid import draw_grid_plots, list_planes
 from lora_lab.charts.grid_maps import span_losses
 from lora_lab.charts.heat_map import TileMap, choose_shade, compute_contrast, words_on
-from lora_lab.charts.pareto_front import Box, ParetoPoint, front_of
+from lora_lab.charts.pareto_front import Box, ParetoPoint, find_front
 from lora_lab.charts.seeds import LOOKS
 from lora_lab.grids.findings import compare_ends, list_findings
 from lora_lab.grids.results import GridSetting, group_by_setting
@@ -28,7 +28,7 @@ NAMES = ["grid-loss", "grid-memory", "grid-seconds", "grid-front", "grid-ranks"]
 
 
 def plots(settings: list[GridSetting]) -> dict[str, Plot]:
-    return {plot.name: plot for plot in grid_plots(settings, list_planes(settings)[0])}
+    return {plot.name: plot for plot in draw_grid_plots(settings, list_planes(settings)[0])}
 
 
 def texts(plot: Plot, *, inches: float = WIDE_INCHES) -> list[str]:
@@ -227,7 +227,7 @@ def test_the_front_is_what_nothing_beats_in_both() -> None:
         return ParetoPoint(label=label, bytes=size, losses=(loss,))
 
     points = [point("a", 10, 3.0), point("b", 20, 2.0), point("c", 30, 2.5), point("d", 40, 1.0)]
-    assert [each.label for each in front_of(points)] == ["a", "b", "d"]
+    assert [each.label for each in find_front(points)] == ["a", "b", "d"]
 
 
 @given(
@@ -238,7 +238,7 @@ def test_the_front_is_what_nothing_beats_in_both() -> None:
     )
 )
 def test_every_point_off_the_front_is_beaten_by_one_on_it(points: list[ParetoPoint]) -> None:
-    front = front_of(points)
+    front = find_front(points)
     for point in points:
         at_most = [each for each in front if each.bytes <= point.bytes and each.loss <= point.loss]
         assert at_most
@@ -306,7 +306,7 @@ def test_a_plane_is_drawn_for_each_target_set_and_variant_and_the_front_shows_th
         cell(2.0 + rank / 100, rank=rank, variant=variant) for variant in ("lora", "dora") for rank in (2, 8)
     )
     assert list_planes(settings) == [("all-linear", "lora"), ("all-linear", "dora")]
-    dora = {plot.name: plot for plot in grid_plots(settings, list_planes(settings)[1])}
+    dora = {plot.name: plot for plot in draw_grid_plots(settings, list_planes(settings)[1])}
     assert len(dora["grid-loss"].rows) == 2
     assert ", dora, " in dora["grid-loss"].subtitle
     assert [row[0] for row in dora["grid-front"].rows] == [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from lora_lab.charts import findings
-from lora_lab.charts.memory import memory_by_bits, memory_by_rank
+from lora_lab.charts.memory import plot_memory_by_bits, plot_memory_by_rank
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.ledger import COMPONENTS, Ledger, predict_ledger
 from lora_lab.parameters.shapes import find_shape
@@ -38,7 +38,7 @@ def test_the_rank_table_holds_the_ledger_of_every_bar_to_the_byte(
 ) -> None:
     shape = find_shape(spec.model)
 
-    plot = memory_by_rank(shape, spec, row, compute, [])
+    plot = plot_memory_by_rank(shape, spec, row, compute, [])
 
     for rank, line in zip(sorted({*POWERS, spec.rank}), plot.rows, strict=True):
         ledger = predict_ledger(shape, replace(spec, rank=rank), row, compute)
@@ -55,7 +55,7 @@ def test_the_rank_table_holds_the_ledger_of_every_bar_to_the_byte(
 def test_the_bits_table_holds_the_total_of_every_bar_to_the_byte(spec: RunSpec, compute: Compute) -> None:
     shape = find_shape(spec.model)
 
-    plot = memory_by_bits(shape, spec, ROW, compute, [])
+    plot = plot_memory_by_bits(shape, spec, ROW, compute, [])
 
     expected: tuple[Bits, ...] = ("fp32", *DRAWN_BITS) if spec.bits == "fp32" else DRAWN_BITS
     assert column(plot, "weights stored as") == list(expected)
@@ -102,7 +102,7 @@ def test_two_runs_on_one_bar_have_a_row_each_and_equal_ones_share_one() -> None:
 def test_runs_in_another_number_type_are_not_drawn() -> None:
     spec = RunSpec(rank=8)
 
-    plot = memory_by_rank(find_shape(spec.model), spec, ROW, "fp32", [measured(spec)])
+    plot = plot_memory_by_rank(find_shape(spec.model), spec, ROW, "fp32", [measured(spec)])
 
     assert "measured on" not in plot.header
 
@@ -123,8 +123,8 @@ def test_every_number_in_a_memory_title_follows_from_the_table(
     shape = find_shape(spec.model)
 
     for plot in (
-        memory_by_rank(shape, spec, row, compute, []),
-        memory_by_bits(shape, spec, row, compute, []),
+        plot_memory_by_rank(shape, spec, row, compute, []),
+        plot_memory_by_bits(shape, spec, row, compute, []),
     ):
         totals = [round(float(str(total)) * MB) for total in column(plot, "computed total (MB)")]
         sizes = {as_bytes(total) for total in totals}
@@ -181,13 +181,16 @@ BY_RANK = {rank: ledger(weights=110, adapters=rank, activations=286) for rank in
     ],
 )
 def test_the_rank_title_says_whether_the_chosen_rank_costs_anything(rank: int, said: str) -> None:
-    assert findings.of_ranks(BY_RANK, rank) == said
+    assert findings.describe_memory_by_rank(BY_RANK, rank) == said
 
 
 def test_where_rank_2_already_costs_more_than_a_tenth_the_title_of_rank_1_names_what_it_takes() -> None:
     by_rank = {rank: ledger(weights=2, adapters=rank, activations=4) for rank in POWERS}
 
-    assert findings.of_ranks(by_rank, 1) == "Rank 1 takes 10.0 MB: activations and weights are 60 % of it"
+    assert (
+        findings.describe_memory_by_rank(by_rank, 1)
+        == "Rank 1 takes 10.0 MB: activations and weights are 60 % of it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,7 +213,7 @@ def test_the_bits_title_says_what_is_saved_and_what_is_left(bits: Bits, weights:
     sizes = {"bf16": 270, "nf4-dq": 105, bits: weights}
     by_bits = {name: ledger(weights=size, adapters=0, activations=330) for name, size in sizes.items()}
 
-    assert findings.of_bits(cast(dict[Bits, Ledger], by_bits), bits) == said
+    assert findings.describe_memory_by_bits(cast(dict[Bits, Ledger], by_bits), bits) == said
 
 
 def test_where_weights_are_most_of_what_is_left_the_bits_title_says_so() -> None:
@@ -220,7 +223,7 @@ def test_where_weights_are_most_of_what_is_left_the_bits_title_says_so() -> None
     }
 
     said = "int8 saves 450 MB of the 1.00 GB that bf16 takes; weights are still 82 % of the 550 MB left"
-    assert findings.of_bits(by_bits, "int8") == said
+    assert findings.describe_memory_by_bits(by_bits, "int8") == said
 
 
 def test_where_fewer_bits_save_nothing_the_title_does_not_claim_that_they_do() -> None:
@@ -229,9 +232,12 @@ def test_where_fewer_bits_save_nothing_the_title_does_not_claim_that_they_do() -
         "nf4": ledger(weights=2, adapters=0, activations=9),
     }
 
-    assert findings.of_bits(by_bits, "nf4") == "nf4 saves nothing here: 11.0 MB, against 10.0 MB in bf16"
     assert (
-        findings.of_bits(by_bits, "bf16")
+        findings.describe_memory_by_bits(by_bits, "nf4")
+        == "nf4 saves nothing here: 11.0 MB, against 10.0 MB in bf16"
+    )
+    assert (
+        findings.describe_memory_by_bits(by_bits, "bf16")
         == "In bf16, weights are 10 % of 10.0 MB: fewer bits save nothing here"
     )
 

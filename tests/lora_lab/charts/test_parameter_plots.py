@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from lora_lab.charts.parameters import parameters_by_rank
+from lora_lab.charts.parameters import plot_parameters_by_rank
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TARGET_LABELS, TARGET_SETS, RunSpec
@@ -20,7 +20,7 @@ from tests.lora_lab.charts.plot_builders import POWERS, all_three, column, specs
 def test_the_parameter_table_holds_the_exact_counts_of_every_drawn_rank(spec: RunSpec) -> None:
     shape = find_shape(spec.model)
 
-    plot = parameters_by_rank(shape, spec)
+    plot = plot_parameters_by_rank(shape, spec)
 
     assert column(plot, "rank") == sorted({*POWERS, spec.rank})
     for row in plot.rows:
@@ -34,18 +34,20 @@ def test_a_target_set_that_the_model_lacks_is_left_out_unless_it_is_chosen() -> 
     whole = find_shape("tiny-random")
     shape = replace(whole, linears=tuple(each for each in whole.linears if each.role not in ("q", "v")))
 
-    plot = parameters_by_rank(shape, RunSpec(model="tiny-random", targets="all-linear"))
+    plot = plot_parameters_by_rank(shape, RunSpec(model="tiny-random", targets="all-linear"))
 
     assert not any(TARGET_LABELS["q+v"] in name for name in plot.header)
     with pytest.raises(LearnerError, match="no linear layer named q, v"):
-        parameters_by_rank(shape, RunSpec(model="tiny-random", targets="q+v"))
+        plot_parameters_by_rank(shape, RunSpec(model="tiny-random", targets="q+v"))
 
 
 def test_target_sets_that_come_to_the_same_matrices_share_a_line() -> None:
     whole = find_shape("tiny-random")
     shape = replace(whole, linears=tuple(each for each in whole.linears if each.role in ("q", "v")))
 
-    words = texts(render_plot(parameters_by_rank(shape, RunSpec(model="tiny-random")), "svg", on_page=True))
+    words = texts(
+        render_plot(plot_parameters_by_rank(shape, RunSpec(model="tiny-random")), "svg", on_page=True)
+    )
 
     assert "q + v = attention = all linear" in [word.words for word in words]
 
@@ -59,7 +61,7 @@ def test_the_parameter_title_states_the_count_that_was_checked_by_hand() -> None
 @given(specs)
 @settings(max_examples=40, deadline=None)
 def test_the_parameter_title_states_the_table_s_count_at_the_chosen_rank(spec: RunSpec) -> None:
-    plot = parameters_by_rank(find_shape(spec.model), spec)
+    plot = plot_parameters_by_rank(find_shape(spec.model), spec)
 
     (chosen,) = [row for row in plot.rows if row[0] == spec.rank]
     counted = chosen[1 + TARGET_SETS.index(spec.targets)]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from lora_lab.charts.memory import memory_by_rank
+from lora_lab.charts.memory import plot_memory_by_rank
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.spec import RunSpec
 from study.plots.plot import Plot, to_csv
@@ -186,7 +186,7 @@ def test_a_plot_draws_onto_any_empty_figure() -> None:
 def test_a_model_s_name_is_never_taken_for_a_formula_and_never_too_long() -> None:
     shape: ModelShape = replace(find_shape("tiny-random"), name="someone/$x^2$-" + "very-long-name-" * 9)
 
-    plot = memory_by_rank(shape, RunSpec(model="tiny-random"), ROW, "fp32", [])
+    plot = plot_memory_by_rank(shape, RunSpec(model="tiny-random"), ROW, "fp32", [])
 
     assert "$x^2$-very-long" in line_of_words(plot)
     assert "…" in plot.subtitle

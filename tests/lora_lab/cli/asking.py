@@ -19,4 +19,4 @@ def counted(reader: ShapeReader, **record: Any) -> dict[str, Any]:
 
 
 def weighed(reader: ShapeReader, **record: Any) -> dict[str, Any]:
-    return contracts.answer_record(record, contracts.memory_answer, reader)
+    return contracts.answer_record(record, contracts.answer_memory, reader)

@@ -10,7 +10,7 @@ from lora_lab.cli.options import build_parser
 from lora_lab.memory import ledger
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.microscope.query import MicroscopeQuestion
-from lora_lab.papers.published_memory import published_memory
+from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.counts import count_parameters, format_formula
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.spec import BITS, TARGET_SETS, Bits, RunSpec, TargetSet
@@ -71,7 +71,7 @@ def test_memory_agrees_with_the_page(capsys: pytest.CaptureFixture[str], bits: B
 
 
 def test_memorys_flags_ask_what_a_line_of_its_contract_asks(capsys: pytest.CaptureFixture[str]) -> None:
-    row = next(row for row in published_memory() if row.id == "litgpt-hub-llama-2-7b-qlora")
+    row = next(row for row in read_published_memory() if row.id == "litgpt-hub-llama-2-7b-qlora")
     flags = "--framework litgpt --device cuda --method qlora --bits nf4 --adapter-dtype bf16 --rank 32 "
     flags += "--targets q,v --batch 2 --seq-len 512 --attention sdpa/flash --measure"
     out = said(capsys, "memory", "--model", "llama-2-7b", *flags.split(), "max allocated")
@@ -132,7 +132,8 @@ def test_a_model_that_the_lab_does_not_train_is_asked_about_in_peft(
     [
         (
             ["memory", "--framework", "nonsense"],
-            "The framework 'nonsense' is not modelled. Known: lora_lab, litgpt, lit-gpt, torchtune, unsloth",
+            "The framework 'nonsense' is not modelled. "
+            "Name one of: lora_lab, litgpt, lit-gpt, torchtune, unsloth",
         ),
         (
             ["memory", "--model", "gpt3-175b", "--kind", "seqcls"],

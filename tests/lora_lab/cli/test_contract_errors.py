@@ -11,7 +11,7 @@ from lora_lab.engine.shape_reader import ShapeReader
 from tests.lora_lab.cli.asking import counted, weighed
 from tests.lora_lab.families import config_of
 
-COMPUTE = {"count": contracts.count_answer, "memory": contracts.memory_answer}
+COMPUTE = {"count": contracts.count_answer, "memory": contracts.answer_memory}
 
 
 @pytest.mark.parametrize("name", COMPUTE)

@@ -7,7 +7,7 @@ import pytest
 
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.memory import ledger
-from lora_lab.papers.published_memory import PublishedMemory, published_memory
+from lora_lab.papers.published_memory import PublishedMemory, read_published_memory
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Bits, Compute, RunSpec
 from tests.lora_lab.cli.asking import weighed
@@ -120,7 +120,7 @@ def test_what_the_labs_loop_does_not_do_is_not_estimated_for_it(
     assert len(answer["why"]) > 20
 
 
-@pytest.mark.parametrize("row", published_memory(), ids=[row.id for row in published_memory()])
+@pytest.mark.parametrize("row", read_published_memory(), ids=[row.id for row in read_published_memory()])
 def test_every_published_setting_is_answered(reader: ShapeReader, row: PublishedMemory) -> None:
     answer = weighed(reader, id=row.id, **row.record)
     assert answer["bytes"] == row.predicted_bytes == sum(answer["components"].values())

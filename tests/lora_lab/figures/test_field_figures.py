@@ -36,7 +36,7 @@ def test_a_schedule_peaks_after_its_warm_up(schedule: str) -> None:
 
 
 def test_the_relatives_train_what_the_lab_counts() -> None:
-    full, dora, lora, vera = relatives.trained(
+    full, dora, lora, vera = relatives.count_trained(
         relatives.RelativesSettings(rank=16, model="llama-3.1-8b")
     ).values()
     assert lora == lora_parameters("llama-3.1-8b", 16, "all-linear") == 41_943_040
@@ -62,7 +62,7 @@ def test_four_times_the_questions_halve_the_bar() -> None:
 
 
 def test_each_stage_holds_no_more_than_the_one_before() -> None:
-    shown = split_over_gpus.parts(split_over_gpus.ShardingSettings(gpus=8, model="llama-3.1-8b"))
+    shown = split_over_gpus.split_bytes(split_over_gpus.ShardingSettings(gpus=8, model="llama-3.1-8b"))
     sizes = [sum(each.values()) for each in shown.values()]
     assert sizes == sorted(sizes, reverse=True)
     parameters = find_shape("llama-3.1-8b").total_parameters
@@ -70,7 +70,7 @@ def test_each_stage_holds_no_more_than_the_one_before() -> None:
 
 
 def test_on_one_gpu_nothing_is_split() -> None:
-    shown = split_over_gpus.parts(split_over_gpus.ShardingSettings(gpus=1, model="llama-3.1-8b"))
+    shown = split_over_gpus.split_bytes(split_over_gpus.ShardingSettings(gpus=1, model="llama-3.1-8b"))
     full = [sum(shown[label].values()) for label in split_over_gpus.LABELS.values()]
     assert len(set(full)) == 1
     assert "on 1 GPU:" in split_over_gpus.show(split_over_gpus.ShardingSettings(gpus=1)).finding

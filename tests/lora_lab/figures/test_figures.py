@@ -30,10 +30,10 @@ def other_values(figure: Figure[Any]) -> dict[str, str]:
 
 def test_the_figures_of_the_concept_pages_and_of_the_introduction_are_there() -> None:
     assert list(FIGURES) == [
-        "lora-to-scale", "singular-values", "scaling-over-ranks", "number-lines", "block-step-by-step",
-        "block-size", "double-quantization", "training-memory", "forward-types", "backward-graph",
-        "paged-optimizer", "checkpointing", "merging", "kv-cache", "rate-schedule", "relatives",
-        "four-bit-formats", "error-bars", "split-over-gpus", "trained-tokens",
+        "lora-to-scale", "singular-values", "scaling-over-ranks", "first-steps", "number-lines",
+        "block-step-by-step", "block-size", "double-quantization", "training-memory", "forward-types",
+        "backward-graph", "paged-optimizer", "checkpointing", "merging", "kv-cache", "rate-schedule",
+        "relatives", "four-bit-formats", "error-bars", "split-over-gpus", "trained-tokens",
         "lora-at-a-glance", "full-fine-tuning-state", "adapter-of-a-model",
     ]  # fmt: skip
 

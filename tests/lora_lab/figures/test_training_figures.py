@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.figures import FIGURES
-from lora_lab.figures.adapters import backward_graph, forward_types, merging, whole_model
+from lora_lab.figures.adapters import backward_graph, first_steps, forward_types, merging, whole_model
 from lora_lab.figures.recorded import read_recording
 from lora_lab.figures.training import checkpointing, paged_optimizer, trained_tokens, training_memory
 from lora_lab.memory.ledger import COMPONENTS, Ledger, code_bytes, matrix_constant_bytes
@@ -27,6 +27,25 @@ def test_full_fine_tuning_of_65b_is_near_the_papers_780_gb_and_qlora_near_its_48
     assert full.total_bytes == pytest.approx(stated_full, rel=0.01)
     assert qlora.total_bytes == pytest.approx(stated_qlora, rel=0.01)
     assert qlora.total_bytes < lora.total_bytes < full.total_bytes
+
+
+def test_b_is_empty_at_the_start_and_fills_and_a_follows_from_the_second_step_on() -> None:
+    shown = [first_steps.show(first_steps.FirstStepsSettings(steps=steps)) for steps in range(11)]
+    filled = [view.picture.count('class="b"') for view in shown]
+    assert filled == [0, *[first_steps.PARTS * 8] * 10]
+    assert all(view.picture.count('class="a"') == first_steps.PARTS * 8 for view in shown)
+    kept = read_recording("first-steps")["snapshots"]
+    assert [one["step"] for one in kept] == list(range(11))
+    assert [one["a_moved"] for one in kept[:2]] == [0, 0]
+    assert kept[2]["a_moved"] > 0
+    for measure in ("b_norm", "update_over_base"):
+        grown = [one[measure] for one in kept]
+        assert grown[0] == 0
+        assert grown == sorted(set(grown))
+    assert "B is all zeros" in shown[0].finding
+    assert "A is still what it was" in shown[1].finding
+    assert "A moves too" in shown[2].finding
+    assert dict(shown[0].numbers)["scale, alpha / r"] == "16 / 8 = 2"
 
 
 def test_published_points_are_drawn_only_at_the_model_they_are_for() -> None:

@@ -81,6 +81,7 @@ def test_a_grids_time_is_the_sum_of_its_cells_or_unknown() -> None:
     paces = [pace(replace(BASE, bits=bits), 2.0) for bits in ("nf4-dq", "int8")]
     some = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16", paces=paces)
     assert (some.seconds, some.without_pace) == (None, 6)
+    assert (some.time.known_seconds, some.time.unknown_formats) == (12 * (6 + 20 * 2), ["bf16"])
     paces.append(pace(replace(BASE, bits="bf16"), 1.0))
     all_of_them = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16", paces=paces)
     assert all_of_them.seconds == 12 * (6 + 20 * 2) + 6 * (6 + 20 * 1)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.grids.findings import (
-    at_the_edge,
+    find_edge_rates,
     find_lowest,
     list_findings,
     list_rate_findings,
     variants_share_one_rate,
 )
-from lora_lab.grids.results import GridSetting, at_best_rate, group_by_setting
+from lora_lab.grids.results import GridSetting, group_by_setting, select_best_rates
 from lora_lab.grids.welch_test import compare_groups, t_quantile
 from tests.lora_lab.grid_builders import cell
 
@@ -202,7 +202,7 @@ def test_variants_are_compared_at_the_best_rate_of_each() -> None:
         for (variant, rate), loss in tried.items()
         for seed in (0, 1, 2)
     ]
-    best = at_best_rate(group_by_setting(cells))
+    best = select_best_rates(group_by_setting(cells))
     assert {setting.levels.variant: setting.levels.learning_rate for setting in best} == {
         "lora": 1e-3,
         "dora": 1e-2,
@@ -255,9 +255,9 @@ def test_the_learning_rate_is_a_finding_where_seeds_support_it() -> None:
 def test_a_rate_at_which_seeds_failed_does_not_win_by_one_lucky_seed() -> None:
     steady = [cell(2.0 + seed / 10, learning_rate=1e-3, seed=seed) for seed in (0, 1, 2)]
     lucky = [cell(loss, learning_rate=1e-1, seed=seed) for seed, loss in enumerate([1.0, None, None])]
-    assert [setting.levels.learning_rate for setting in at_best_rate(group_by_setting(steady + lucky))] == [
-        1e-3
-    ]
+    assert [
+        setting.levels.learning_rate for setting in select_best_rates(group_by_setting(steady + lucky))
+    ] == [1e-3]
 
 
 def test_a_race_of_variants_at_one_rate_is_recognised() -> None:
@@ -274,9 +274,9 @@ def test_a_race_of_variants_at_one_rate_is_recognised() -> None:
 def test_a_best_rate_at_the_end_of_the_list_is_named() -> None:
     tried = {1e-4: 3.0, 1e-3: 2.0, 1e-2: 2.5}
     inner = group_by_setting(cell(loss, learning_rate=rate) for rate, loss in tried.items())
-    assert at_the_edge(inner) == []
+    assert find_edge_rates(inner) == []
     outer = group_by_setting(cell(-loss, learning_rate=rate) for rate, loss in tried.items())
-    assert [setting.levels.learning_rate for setting in at_the_edge(outer)] == [1e-4]
+    assert [setting.levels.learning_rate for setting in find_edge_rates(outer)] == [1e-4]
 
 
 def test_while_seeds_are_still_to_come_one_seed_is_named_and_not_dismissed() -> None:

@@ -32,7 +32,7 @@ from lora_lab.memory.written_out import is_written_out
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import Linear, find_shape, load_catalogue
 from lora_lab.spec import BITS, HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Compute, RunSpec
-from lora_lab.worker.model.hqq_layers import quantized_linear
+from lora_lab.worker.model.hqq_layers import quantize_linear
 from lora_lab.worker.model.quantization import constants_of, dense_weight
 from lora_lab.worker.model.read_shape import shape_of_config
 from study.base.units import GB
@@ -111,7 +111,7 @@ def random_weight(d_out: int, d_in: int) -> torch.Tensor:
 def hqq_layer(bits: Bits, d_out: int, d_in: int) -> HQQLinear:
     linear = torch.nn.Linear(d_in, d_out, bias=False)
     linear.weight.data = WEIGHT_SPREAD * random_weight(d_out, d_in)
-    return quantized_linear(linear, bits, torch.device("cpu"))
+    return quantize_linear(linear, bits, torch.device("cpu"))
 
 
 def test_nf4_has_the_16_levels_of_bitsandbytes() -> None:

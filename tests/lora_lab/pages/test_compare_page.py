@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lora_lab.data.datasets import Example, split_examples
-from lora_lab.engine.chat import MOST_RUNS, shared_base
+from lora_lab.engine.chat import MOST_RUNS, select_shared_base
 from lora_lab.lab import Lab
 from lora_lab.pages.compare import ComparePage
 from lora_lab.runs.folder import RunFolder, create_run
@@ -325,7 +325,7 @@ def test_runs_of_the_first_ones_base_are_asked_and_the_others_named(ana: Visitor
 
 def test_four_at_most_share_one_question(lab: Lab) -> None:
     found = some(lab, *({"rank": rank} for rank in range(1, 7)))
-    assert shared_base(found) == found[:MOST_RUNS]
+    assert select_shared_base(found) == found[:MOST_RUNS]
 
 
 @pytest.mark.parametrize(

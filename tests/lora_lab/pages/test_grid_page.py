@@ -15,7 +15,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs import separate_files
 from lora_lab.settings.grid import grid_from
 from lora_lab.settings.grid_form import grid_of_form, grid_presets
-from lora_lab.views.sweep_view import known_before
+from lora_lab.views.sweep_view import describe_exact_counts
 from study.base.errors import LearnerError
 from study.io import separate_reading
 from study.ports.context import Context
@@ -50,6 +50,25 @@ def test_the_whole_grid_is_counted_and_its_memory_computed_before_it_starts(ana:
     assert "not known yet" in cost
     assert re.search(r"at the largest cell's peak \(r=32, bf16\)", cost)
     assert re.search(r"nf4 [\d.]+ MB [\d.]+ MB [\d.]+ MB", cost)
+
+
+def test_every_preset_says_its_time_or_what_will_tell_it(ana: Visitor, context: Context) -> None:
+    chips = re.compile(r'<a class="chip" href="/grid\?preset=([^"]+)".*?<span class="badge">(.*?)</span>')
+    tells = "The first cell in each format gives its time while the grid runs."
+    html = ana.opens("/grid")
+    assert dict(chips.findall(html))["instant"] == "4 cells, no time yet"
+    assert tells in words(html)
+    finished_sweep(context.settings, grid_from(grid_presets()[0].grid.base, {"ranks": "8"}))
+    html = ana.opens("/grid?preset=what-do-bits-cost")
+    said = dict(chips.findall(html))
+    assert re.fullmatch(r"about \d+ (s|min)", said["first"])
+    assert re.fullmatch(r"over \d+ (s|min)", said["what-do-bits-cost"])
+    assert tells in words(html)
+    cost = words(html)
+    assert "not known yet for 12 of the cells: no similar run has finished on this machine in " in cost
+    [formats] = re.findall(r"similar run has finished on this machine in ([\w, -]+)\.", cost)
+    assert set(formats.split(", ")) == {"nf4", "fp4", "int8", "bf16"}
+    assert f"The first cell in each of {formats} gives its estimate while the grid runs" in cost
 
 
 def test_time_comes_from_runs_that_have_finished_here(ana: Visitor, context: Context) -> None:
@@ -256,8 +275,8 @@ def test_what_is_exact_is_said_before_the_first_cell_has_ended(ana: Visitor) -> 
 def test_what_is_exact_is_said_of_the_variant_that_is_trained() -> None:
     grid, shape = grid_presets()[0].grid, find_shape("smollm2-135m")
     dora = replace(grid, variants=("dora",))
-    assert "r=32 trains 13 times as many parameters as r=2, 9,924,480" in known_before(dora, shape)
-    assert known_before(replace(grid, variants=("lora", "dora")), shape) == ""
+    assert "r=32 trains 13 times as many parameters as r=2, 9,924,480" in describe_exact_counts(dora, shape)
+    assert describe_exact_counts(replace(grid, variants=("lora", "dora")), shape) == ""
 
 
 def test_the_time_is_said_first(ana: Visitor) -> None:

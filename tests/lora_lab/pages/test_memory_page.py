@@ -14,12 +14,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from lora_lab.cli.contracts import memory_answer
+from lora_lab.cli.contracts import answer_memory
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.lab import Lab
 from lora_lab.pages.downloads import register
 from lora_lab.pages.memory import MemoryPage
-from lora_lab.papers.published_memory import published_memory
+from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TINY_MODEL
 from lora_lab.views import search_entries
@@ -51,14 +51,14 @@ def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> 
         "machine measured",
     ):
         assert heading in text
-    for row in published_memory():
+    for row in read_published_memory():
         assert row.id in text
         assert f"{row.error_percent:+.1f} %" in text
 
 
 def test_what_is_shown_is_what_the_command_line_answers(lab: Lab) -> None:
     fields = fields_of({"model": "llama-2-7b", "bits": "nf4", "seq_len": "777", "framework": "litgpt"})
-    answer = memory_answer(record_of(fields), ShapeReader())
+    answer = answer_memory(record_of(fields), ShapeReader())
     part = changed(lab, **fields)["parts"]["ledger"]
     assert as_bytes(answer["bytes"]) in words(part)
     assert all(as_bytes(size) in words(part) for size in answer["components"].values() if size)
@@ -69,7 +69,7 @@ def test_the_address_keeps_the_setting(lab: Lab) -> None:
     assert reply["url"] == "/memory?model=gpt2&rank=4"
     again = shown(lab, {"model": "gpt2", "rank": "4"})
     assert '<option value="gpt2" selected>' in again
-    assert 'name="rank" min="1" step="1" value="4"' in again
+    assert 'name="rank" min="1" max="1024" step="1" value="4"' in again
     assert changed(lab)["then"] == "draw"
     assert changed(lab, act="draw")["then"] == "table"
 
@@ -88,13 +88,31 @@ def test_a_larger_gpu_fits_a_larger_batch(lab: Lab) -> None:
     assert small.count("<td>no</td>") > large.count("<td>no</td>")
 
 
-def test_a_number_out_of_its_limits_is_named(lab: Lab) -> None:
-    part = changed(lab, rank="0", batch="x")["parts"]["verdict"]
-    assert "“Rank r” must be a whole number from 1 to 1,024, got '0'." in words(part)
-    assert "“Batch, sequences” must be a whole number from 1 to 1,024, got 'x'." in words(part)
-    part = changed(lab, rank="", seq_len="1e9")["parts"]["verdict"]
-    assert "“Rank r” must be a whole number from 1 to 1,024, and it is empty." in words(part)
-    assert "“Context, tokens” must be a whole number from 1 to 131,072, got '1e9'." in words(part)
+def test_every_wrong_field_has_its_own_sentence_beside_it_until_it_is_corrected(lab: Lab) -> None:
+    parts = changed(lab, rank="0", batch="x")["parts"]
+    assert "“Rank r” must be a whole number from 1 to 1,024, got '0'." in words(parts["rank-problem"])
+    assert "“Batch, sequences” must be a whole number from 1 to 1,024, got 'x'." in words(
+        parts["batch-problem"]
+    )
+    assert (parts["seq_len-problem"], parts["model-problem"]) == ("", "")
+    said = "“Rank r” and “Batch, sequences” need corrections. What is wrong stands beside each marked field."
+    assert words(parts["verdict"]) == said
+    parts = changed(lab, rank="", seq_len="1e9")["parts"]
+    assert "“Rank r” must be a whole number from 1 to 1,024, and it is empty." in words(parts["rank-problem"])
+    assert "“Context, tokens” must be a whole number from 1 to 131,072, got '1e9'." in words(
+        parts["seq_len-problem"]
+    )
+    assert parts["batch-problem"] == ""
+    parts = changed(lab)["parts"]
+    assert {parts[f"{name}-problem"] for name in ("model", "rank", "seq_len", "batch")} == {""}
+
+
+def test_the_place_for_what_is_wrong_with_a_field_describes_that_field(lab: Lab) -> None:
+    page = shown(lab)
+    for name in ("model", "rank", "seq_len", "batch"):
+        assert f'id="{name}-problem" data-part="{name}-problem" data-problem-of="{name}"></span>' in page
+        [control] = re.findall(rf'<(?:input|select)[^>]* id="{name}"[^>]*>', page)
+        assert f'aria-describedby="{name}-problem"' in control
 
 
 def test_an_address_that_asks_for_the_impossible_still_opens(lab: Lab) -> None:
@@ -102,7 +120,7 @@ def test_an_address_that_asks_for_the_impossible_still_opens(lab: Lab) -> None:
     assert "Where the memory goes" in page
     assert "The model '../../etc' is not known here; the page Models adds one." in words(page)
     assert "“Rank r” must be a whole number from 1 to 1,024, got '-3'." in words(page)
-    assert 'name="seq_len" min="1" step="1" value="77"' in page
+    assert 'name="seq_len" min="1" max="131072" step="1" value="77"' in page
     assert "is not known here" not in words(shown(lab))
     assert "“Rank r” must be a whole number from 1 to 1,024" in words(shown(lab, {"rank": "9" * 5000}))
 
@@ -111,7 +129,7 @@ def test_a_model_of_the_catalogue_that_the_list_lacks_is_refused_by_name(lab: La
     page = shown(lab, {"model": "bert-base", "rank": "8"})
     assert "This page does not compute the memory of the model 'bert-base'." in words(page)
     assert f'<option value="{DEFAULTS["model"]}" selected>' in page
-    assert "'bert-base'" in words(changed(lab, model="bert-base")["parts"]["verdict"])
+    assert "'bert-base'" in words(changed(lab, model="bert-base")["parts"]["model-problem"])
 
 
 def test_a_search_leads_only_to_models_that_the_page_offers() -> None:
@@ -219,7 +237,7 @@ def test_an_unknown_press_is_answered_in_words(lab: Lab) -> None:
 
 def test_published_rows_download_as_csv(lab: Lab) -> None:
     rows = downloaded(lab, "/lab/memory/published.csv")
-    assert [row["id"] for row in rows] == [row.id for row in published_memory()]
+    assert [row["id"] for row in rows] == [row.id for row in read_published_memory()]
     assert json.loads(rows[0]["setting"])["model"] == "llama-3.2-3b"
 
 

@@ -4,9 +4,11 @@ import pytest
 
 from lora_lab.lab import Lab
 from lora_lab.pages.compare import ComparePage
+from lora_lab.pages.memory import MemoryPage
 from lora_lab.pages.train import LabPage
 from lora_lab.pages.xray import XrayPage
 from lora_lab.runs.folder import RunFolder
+from lora_lab.views.memory_form import DEFAULTS
 from lora_lab.xray.service import XrayService
 from study.ports.context import Context
 from tests.lora_lab import run_builders
@@ -27,7 +29,8 @@ def ana(context: Context, lab: Lab) -> lab_visits.Visitor:
 
 
 def test_a_run_that_was_deleted_is_said_to_be_gone(ana: lab_visits.Visitor, run: RunFolder) -> None:
-    assert f"The run {GONE} is no longer here. “Earlier runs”" in words(ana.opens(f"/lab?run={GONE}"))
+    shown = words(ana.opens(f"/lab?run={GONE}"))
+    assert f"The run {GONE} is no longer here. Choose one of “Earlier runs”" in shown
     assert "is no longer here" not in words(ana.opens(f"/lab?run={run.run_id}"))
     assert "is no longer here" not in words(ana.opens("/lab"))
     long = words(ana.opens(f"/lab?run={'x' * 500}"))
@@ -57,13 +60,53 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_reason(
     for sentence in said:
         assert sentence in shown
     assert shown.count("can't be used") == len(said)
-    assert shown.count("The form has the usual value instead.") == 1
+    assert shown.count("Choose another value; the form has the usual one until then.") == 1
     assert "can't be used" not in words(ana.opens("/lab?rank=4&bits=bf16&preset=instant"))
 
 
 def test_starting_a_run_takes_back_what_was_wrong_in_the_address(ana: lab_visits.Visitor) -> None:
     ana.opens("/lab?rank=abc")
     assert ana.sends("start")["parts"]["trouble"] == ""
+
+
+def fields(**chosen: str) -> dict[str, list[str]]:
+    return {name: [value] for name, value in chosen.items()}
+
+
+def test_will_it_fit_takes_back_what_was_wrong_in_the_address_once_the_form_changes(lab: Lab) -> None:
+    ana = Visitor(MemoryPage(lab))
+    assert "“Rank r” must be a whole number from 1 to 1,024, got 'abc'." in words(
+        ana.opens("/memory?rank=abc")
+    )
+    form = fields(**DEFAULTS)
+    assert (
+        "trouble" not in ana.sends("draw", fields=form)["parts"]
+    )  # the page asks this by itself as it opens
+    assert "trouble" not in ana.sends("change", fields=form | fields(rank="0"))["parts"]
+    assert ana.sends("change", fields=form)["parts"]["trouble"] == ""
+
+
+def test_compare_takes_back_which_runs_are_gone_once_others_are_ticked(
+    context: Context, lab: Lab, run: RunFolder
+) -> None:
+    ana = Visitor(ComparePage(context, lab))
+    ana.opens(f"/compare?runs={run.run_id},{GONE}")
+    ticked = fields(runs=run.run_id)
+    assert "trouble" not in ana.sends("draw", fields=ticked)["parts"]
+    assert ana.sends("tick", fields=ticked)["parts"]["trouble"] == ""
+
+
+def test_the_x_ray_takes_back_which_runs_are_gone_once_another_is_chosen(
+    context: Context, lab: Lab, run: RunFolder
+) -> None:
+    ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
+    ana.opens(f"/xray?run={GONE}")
+    chosen = fields(run=run.run_id)
+    assert "trouble" not in ana.sends("draw", fields=chosen)["parts"]
+    assert ana.sends("choose", fields=chosen)["parts"]["trouble"] == ""
+    assert f"The run {GONE} is no longer here." in words(
+        ana.sends("choose", fields=fields(run=GONE))["parts"]["trouble"]
+    )
 
 
 def test_compare_names_the_runs_that_are_gone(context: Context, lab: Lab, run: RunFolder) -> None:
@@ -106,3 +149,35 @@ def test_the_x_ray_says_why_a_run_of_its_address_cannot_be_x_rayed(
     going.emit("failed", step=3, cause="killed", what="Killed.", do_next="Start again.")
     assert "has no adapter to X-ray. Shown is" in words(ana.opens(f"/xray?run={going.run_id}"))
     assert "to X-ray. Shown is" not in words(ana.opens(f"/xray?run={run.run_id}"))
+
+
+SAME = "A run can't be compared with itself: this is the first run already. Choose another second run."
+
+
+def test_the_x_ray_offers_and_takes_two_different_runs_only(
+    context: Context, lab: Lab, run: RunFolder
+) -> None:
+    ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
+    assert SAME in words(ana.opens(f"/xray?run={run.run_id}&with={run.run_id}"))
+    html = ana.opens("/xray")
+    assert SAME not in words(html)
+    assert html.count(f'value="{run.run_id}"') == 1  # it is offered as the first run only
+    twice = fields(run=run.run_id) | {"with": [run.run_id]}
+    reply = ana.sends("choose", fields=twice)
+    assert SAME in words(reply["parts"]["second"])
+    assert "with=" not in reply["url"]
+    assert SAME not in words(ana.sends("choose", fields=twice | {"with": [""]})["parts"]["second"])
+
+
+def test_the_second_run_that_becomes_the_first_is_no_longer_offered_as_the_second(
+    context: Context, lab: Lab, run: RunFolder
+) -> None:
+    other = run_builders.finished(lab.settings.runs_dir, after_seconds=9)
+    ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
+    ana.opens(f"/xray?run={run.run_id}&with={other.run_id}")
+    second = ana.sends("choose", fields=fields(run=other.run_id) | {"with": [other.run_id]})["parts"][
+        "second"
+    ]
+    assert SAME in words(second)
+    assert f'value="{other.run_id}"' not in second
+    assert f'value="{run.run_id}"' in second

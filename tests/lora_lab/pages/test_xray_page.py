@@ -218,8 +218,8 @@ def test_what_may_be_typed_in_is_not_replaced_while_the_runs_stay(
     ana.opens(f"/xray?run={run.run_id}")
     drawn = {"values", "norms", "overlap", "factors"}
     assert set(ana.sends("draw")["parts"]) == drawn
-    assert set(ana.sends("choose", matrix="mlp.down_proj")["parts"]) == drawn
-    assert set(ana.sends("choose", **{"with": other.run_id})["parts"]) == set(PARTS)
+    assert set(ana.sends("choose", matrix="mlp.down_proj")["parts"]) == drawn | {"second", "trouble"}
+    assert set(ana.sends("choose", **{"with": other.run_id})["parts"]) == {*PARTS, "second", "trouble"}
 
 
 def test_stopping_ends_it_and_it_can_be_started_anew(ana: Visitor, lab: Lab, run: RunFolder) -> None:

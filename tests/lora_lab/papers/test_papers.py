@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 import lora_lab.quantities  # noqa: F401 - registers what a check may name
 from lora_lab.charts.published_scores import plot_published
 from lora_lab.papers import tables
-from lora_lab.papers.tables import PublishedNumber, PublishedTable, published_tables
+from lora_lab.papers.tables import PublishedNumber, PublishedTable, read_published_tables
 from study.base.checks import Check
 from study.content.yaml_reader import ContentError
 from study.plots.plot import to_csv
 from study.plots.render import render_plot
 
-TABLES = published_tables()
+TABLES = read_published_tables()
 
 
 def number(printed: str, computed: float) -> PublishedNumber:
@@ -106,4 +106,4 @@ def test_a_malformed_table_is_reported_with_its_line(tmp_path: Path, monkeypatch
     )
     monkeypatch.setattr(tables, "PAPERS_FILE", broken)
     with pytest.raises(ContentError, match=r"papers.yaml:1 .*about five"):
-        published_tables.__wrapped__()
+        read_published_tables.__wrapped__()

@@ -14,7 +14,7 @@ from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftConfig, VeraConfig, g
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, AdapterSetting, UnsupportedCase
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.counts import Count, count_adapter
-from lora_lab.parameters.legacy_module_names import older_tree
+from lora_lab.parameters.legacy_module_names import build_older_tree
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from lora_lab.parameters.target_matching import find_adaptation
 from lora_lab.worker.model.read_shape import build_model, shape_of_config
@@ -303,7 +303,7 @@ def test_an_adapters_own_bias_is_a_number_per_output(family: str, kind: str, var
 
 def test_mixtrals_experts_one_by_one_before_release_5() -> None:
     shape = find_shape("mixtral-8x7b")
-    older = older_tree(shape)
+    older = build_older_tree(shape)
     assert older is not None
     assert older.base_parameters == shape.modules.base_parameters
     experts = find_adaptation(older, AdapterSetting(targets=("w1", "w2", "w3")))
@@ -315,7 +315,7 @@ def test_mixtrals_experts_one_by_one_before_release_5() -> None:
 def test_vits_query_and_value_still_mean_what_they_did() -> None:
     setting = AdapterSetting(targets=("query", "value"))
     assert counted("vit", setting) == counted("vit", replace(setting, targets=("q_proj", "v_proj")))
-    assert older_tree(find_shape("llama-7b")) is None
+    assert build_older_tree(find_shape("llama-7b")) is None
 
 
 # ---- what must always hold
@@ -332,7 +332,7 @@ def test_twice_the_rank_trains_twice_as_much(shape: ModelShape, variant: Any, ra
 
 @given(st.sampled_from(SHAPES), st.sampled_from(ADAPTER_VARIANTS[:2]), st.integers(1, 64), st.data())
 def test_names_add_up_to_their_union(shape: ModelShape, variant: Any, rank: int, data: st.DataObject) -> None:
-    tree = older_tree(shape) or shape.modules
+    tree = build_older_tree(shape) or shape.modules
     names = data.draw(st.sets(st.sampled_from(tree.linear_names), min_size=1))
     together = find_adaptation(tree, AdapterSetting(targets=tuple(names), variant=variant)).trainable.at(rank)
     alone = [

@@ -111,18 +111,18 @@ def test_what_a_model_of_any_kind_holds_once_loaded_is_answered(
     config: dict[str, Any], reader: ShapeReader
 ) -> None:
     asked = {"config": config, "base_dtype": "bf16", "device": "cuda"}
-    found = contracts.memory_answer({**asked, "phase": "load"}, reader)
+    found = contracts.answer_memory({**asked, "phase": "load"}, reader)
     assert found["bytes"] == found["components"]["weights"]
     adapted = {**asked, "method": "lora-load", "lora": {"r": 8, "targets": "all-linear"}}
-    assert contracts.memory_answer(adapted, reader)["components"]["adapters"]
-    reserved = contracts.memory_answer({**asked, "measure": "max reserved at load", "phase": "load"}, reader)
+    assert contracts.answer_memory(adapted, reader)["components"]["adapters"]
+    reserved = contracts.answer_memory({**asked, "measure": "max reserved at load", "phase": "load"}, reader)
     assert reserved["bytes"] > found["bytes"]
 
 
 def test_the_drivers_figure_is_above_what_is_reserved(reader: ShapeReader) -> None:
     asked = {"model": "llama-2-7b", "device": "cuda", "seq_len": 512}
     figures = [
-        contracts.memory_answer({**asked, "measure": measure}, reader)["bytes"]
+        contracts.answer_memory({**asked, "measure": measure}, reader)["bytes"]
         for measure in ("max allocated", "max reserved", "device")
     ]
     assert figures == sorted(set(figures))
@@ -130,9 +130,9 @@ def test_the_drivers_figure_is_above_what_is_reserved(reader: ShapeReader) -> No
 
 def test_ia3_and_tuned_norms_train_what_they_train(reader: ShapeReader) -> None:
     asked = {"model": "llama-2-7b", "device": "cuda", "seq_len": 512, "base_dtype": "bf16"}
-    ia3 = contracts.memory_answer({**asked, "method": "ia3"}, reader)["components"]["adapters"]
+    ia3 = contracts.answer_memory({**asked, "method": "ia3"}, reader)["components"]["adapters"]
     assert ia3 == 4 * 614_400  # k and v 4,096 each and 11,008 before down_proj, in 32 layers
-    norms = contracts.memory_answer({**asked, "method": "layernorm-tuning"}, reader)["components"]
+    norms = contracts.answer_memory({**asked, "method": "layernorm-tuning"}, reader)["components"]
     assert norms["adapters"] == 4 * (2 * 32 + 1) * 4096
 
 

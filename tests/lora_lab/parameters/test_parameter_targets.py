@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.counts import Count, adaptation_of, count_adapter
 from lora_lab.parameters.json_fields import setting_of
-from lora_lab.parameters.legacy_module_names import older_tree
+from lora_lab.parameters.legacy_module_names import build_older_tree
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.parameters.target_matching import find_adaptation
 from lora_lab.parameters.worked_count import work_count
@@ -170,7 +170,7 @@ def test_thousands_of_names_on_a_large_model_are_looked_up_at_once() -> None:
     begun = time.process_time()
     fields = {"target_modules": ["q_proj"], "target_parameters": [*names, GATE_UP]}
     setting = setting_of(fields, targets="target_modules")
-    for tree in (shape.modules, older_tree(shape) or shape.modules):
+    for tree in (shape.modules, build_older_tree(shape) or shape.modules):
         assert len(find_adaptation(tree, setting).unmatched) >= 5000
     assert time.process_time() - begun < 5, "it takes half a second"
 

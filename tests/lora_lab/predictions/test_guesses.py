@@ -14,8 +14,8 @@ from lora_lab.predictions.judging import (
     EndedRun,
     RunGuess,
     guess_of,
+    is_within_factor,
     judge_guess,
-    within_factor,
 )
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
@@ -38,7 +38,7 @@ def ended_run(run: RunFolder) -> EndedRun:
 def test_a_number_is_right_within_the_stated_factor_both_ways(result: float, off: float) -> None:
     clearly_in, clearly_out = 1 / FACTOR * 1.001 < off < FACTOR * 0.999, off > FACTOR * 1.001 or off < 0.799
     if clearly_in or clearly_out:
-        assert within_factor(result * off, result) == clearly_in
+        assert is_within_factor(result * off, result) == clearly_in
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.projects.checks import ProjectEvidence, run_checks
 from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, read_projects
 from lora_lab.projects.service import ProjectService
-from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
+from lora_lab.runs.extra_measurements import ExtraMeasurements, read_general_pairs
 from lora_lab.settings.grid import Grid, grid_from
 from lora_lab.settings.grid_form import address_of_grid, grid_of_address, grid_presets
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.content.training_pairs import own_pairs
+from study.content.training_pairs import read_own_pairs
 from study.content.yaml_reader import ContentError
 from study.lessons.lesson import ProjectId
 from study.ports.context import Context, find_visit
@@ -93,9 +93,9 @@ def test_a_faulty_project_is_refused_with_all_that_is_wrong(tmp_path: Path) -> N
 
 
 def test_the_general_questions_are_none_of_the_apps_own() -> None:
-    own = {prompt for prompt, _ in own_pairs()}
-    assert len(general_pairs()) == 12
-    assert not {pair.prompt for pair in general_pairs()} & own
+    own = {prompt for prompt, _ in read_own_pairs()}
+    assert len(read_general_pairs()) == 12
+    assert not {pair.prompt for pair in read_general_pairs()} & own
 
 
 # ---- checks

@@ -73,7 +73,7 @@ def test_another_attempt_takes_a_cells_place_and_the_first_is_remembered(
     settings: Settings, sweep: Sweep
 ) -> None:
     fresh = create_run(settings.runs_dir, GRID.specs()[2], own_dataset(), now=NOW)
-    sweep.with_attempt(sweep.run_ids[2], fresh.run_id).save()
+    sweep.with_attempts({sweep.run_ids[2]: fresh.run_id}).save()
     found = open_sweep(settings.sweeps_dir, sweep.sweep_id)
     assert found.run_ids == (*sweep.run_ids[:2], fresh.run_id, sweep.run_ids[3])
     assert found.attempts[2] == (sweep.run_ids[2], fresh.run_id)
@@ -116,7 +116,7 @@ def test_the_table_shows_every_cell_as_far_as_it_is(settings: Settings, sweep: S
     failed = run_builders.failed(settings.runs_dir, GRID.specs()[1])
     going_on = run_builders.training(settings.runs_dir, GRID.specs()[2])
     for cell, run in enumerate((finished, failed, going_on)):
-        sweep = sweep.with_attempt(sweep.run_ids[cell], run.run_id)
+        sweep = sweep.with_attempts({sweep.run_ids[cell]: run.run_id})
     delete_run(RunFolder(settings.runs_dir / sweep.run_ids[3]))
 
     ResultsTable(settings.runs_dir, settings.sweeps_dir).write(sweep)
@@ -145,7 +145,7 @@ def test_a_name_that_a_spreadsheet_would_evaluate_is_a_text_in_the_table(setting
 def test_a_table_written_later_shows_what_changed_since(settings: Settings, sweep: Sweep) -> None:
     table = ResultsTable(settings.runs_dir, settings.sweeps_dir)
     run = run_builders.training(settings.runs_dir, GRID.specs()[0])
-    sweep = sweep.with_attempt(sweep.run_ids[0], run.run_id)
+    sweep = sweep.with_attempts({sweep.run_ids[0]: run.run_id})
     table.write(sweep)
     run.emit("finished", step=3)
     table.write(sweep)

@@ -64,7 +64,7 @@ def test_no_slip_fits_a_right_setting() -> None:
             drawn = judge.draw(task.id, seed)
             found = solve(drawn)
             assert found is not None
-            assert judge.slip_of(task, found, drawn.given) == "", task.id
+            assert judge.find_slip(task, found, drawn.given) == "", task.id
 
 
 def test_another_one_comes_to_every_case_before_the_first_returns() -> None:
@@ -80,7 +80,7 @@ def test_another_one_comes_to_every_case_before_the_first_returns() -> None:
 def test_the_memory_that_a_task_checks_is_that_of_will_it_fit() -> None:
     drawn = judge.draw("fit-longest-context", 0)
     [memory, _] = judge.judge(drawn, drawn.given).checked
-    assert memory.value == fit.needed_bytes(drawn.given)
+    assert memory.value == fit.compute_needed_bytes(drawn.given)
     assert memory.target == GPUS[24].total_bytes
 
 
@@ -101,7 +101,11 @@ def test_each_changed_control_says_what_it_did_with_the_others_as_they_are() -> 
     }
     assert set(control_effects) == {"bits", "checkpointing", "seq_len"}
     back = {**setting, "bits": "bf16"}
-    assert control_effects["bits"]["needed_bytes"] == fit.needed_bytes(setting) - fit.needed_bytes(back) < 0
+    assert (
+        control_effects["bits"]["needed_bytes"]
+        == fit.compute_needed_bytes(setting) - fit.compute_needed_bytes(back)
+        < 0
+    )
     assert control_effects["seq_len"]["seq_len"] == 4096 - 1024
 
 
@@ -186,7 +190,7 @@ def test_what_is_given_shows_no_misconception_as_nothing_was_chosen() -> None:
     for task in TASKS.values():
         for seed in range(len(task.cases)) if task.slips else ():
             drawn = judge.draw(task.id, seed)
-            assert judge.slip_of(task, drawn.given, drawn.given) == "", task.id
+            assert judge.find_slip(task, drawn.given, drawn.given) == "", task.id
 
 
 @pytest.mark.parametrize(

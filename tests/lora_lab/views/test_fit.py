@@ -22,7 +22,7 @@ def test_the_usual_question_has_a_one_sentence_answer() -> None:
 
 
 def test_near_the_edge_the_sentence_says_what_is_missing() -> None:
-    verdict = fit.verdict_of(LLAMA, fit.needed_bytes(LLAMA) - 31_000_000)
+    verdict = fit.verdict_of(LLAMA, fit.compute_needed_bytes(LLAMA) - 31_000_000)
     assert fit.describe_verdict(verdict, "24 GB") == "Does not fit in 24 GB: 31.0 MB short."
 
 
@@ -53,42 +53,46 @@ TOO_LARGE = [
 def test_every_change_that_is_offered_makes_it_fit(given: dict[str, str], size_gb: int) -> None:
     fields = fields_of(given)
     assert not fit.verdict_of(fields, size_gb * GB).fits
-    offered = fit.changes(fields, size_gb * GB)
+    offered = fit.list_changes(fields, size_gb * GB)
     joint = fit.combine_changes(fields, size_gb * GB)
     assert offered or joint
     assert len(offered) <= fit.OFFERED
     for change in [*offered, *([joint] if joint else [])]:
-        assert fit.needed_bytes(change.fields) == change.needed_bytes <= size_gb * GB
+        assert fit.compute_needed_bytes(change.fields) == change.needed_bytes <= size_gb * GB
     for change in offered:
         assert sum(fields[name] != value for name, value in change.fields.items()) == 1
 
 
 def test_what_changes_no_result_is_offered_first() -> None:
     fields = fields_of({"checkpointing": "no", "seq_len": "4096"})
-    first, *_ = fit.changes(fields, 24 * GB)
+    first, *_ = fit.list_changes(fields, 24 * GB)
     assert first.fields["checkpointing"] == "yes"
 
 
 def test_a_model_that_is_far_too_large_says_so() -> None:
     fields = fields_of({"model": "llama-3.1-70b"})
-    assert fit.changes(fields, 12 * GB) == []
+    assert fit.list_changes(fields, 12 * GB) == []
     assert fit.combine_changes(fields, 12 * GB) is None
-    assert fit.smallest_gpu_gb(fields) == 80
+    assert fit.find_smallest_gpu_gb(fields) == 80
 
 
 def test_changes_of_framework_optimizer_matrices_rank_and_context_are_combined() -> None:
     fields = fields_of({"model": "qwen3-14b"})
     joint = fit.combine_changes(fields, 12 * GB)
-    assert fit.changes(fields, 12 * GB) == []
+    assert fit.list_changes(fields, 12 * GB) == []
     assert joint is not None
     assert joint.fields["framework"] == "unsloth"
     assert joint.needed_bytes <= 12 * GB
     assert len(joint.freed) == len(joint.texts)
     assert min(joint.freed) >= 0
-    assert fit.needed_bytes(fields) - sum(joint.freed) == joint.needed_bytes == fit.needed_bytes(joint.fields)
+    assert (
+        fit.compute_needed_bytes(fields) - sum(joint.freed)
+        == joint.needed_bytes
+        == fit.compute_needed_bytes(joint.fields)
+    )
 
     smaller = {**fields, "rank": "256", "targets": "all-linear"}
-    least = fit.needed_bytes({**joint.fields, "rank": "1", "targets": "q+v", "seq_len": "64"})
+    least = fit.compute_needed_bytes({**joint.fields, "rank": "1", "targets": "q+v", "seq_len": "64"})
     tight = fit.combine_changes(smaller, least)
     assert tight is not None
     assert (tight.fields["targets"], tight.fields["rank"]) == ("q+v", "1")
@@ -98,7 +102,7 @@ def test_changes_of_framework_optimizer_matrices_rank_and_context_are_combined()
 
 def test_of_several_ranks_that_fit_only_the_highest_is_offered() -> None:
     fields = fields_of({"rank": "512", "framework": "unsloth", "loss": "chunked cross-entropy"})
-    offered = fit.changes(fields, fit.needed_bytes({**fields, "rank": "64"}))
+    offered = fit.list_changes(fields, fit.compute_needed_bytes({**fields, "rank": "64"}))
     ranks = [change.fields["rank"] for change in offered if change.fields["rank"] != "512"]
     assert ranks in ([], ["64"])
     assert len({tuple(change.texts) for change in offered}) == len(offered)
@@ -106,22 +110,22 @@ def test_of_several_ranks_that_fit_only_the_highest_is_offered() -> None:
 
 def test_an_offered_context_is_the_longest_that_fits() -> None:
     fields = fields_of({"model": "llama-3.2-1b", "seq_len": "131072", "framework": "unsloth"})
-    size = fit.needed_bytes({**fields, "seq_len": "9000"})
-    found = [each for each in fit.changes(fields, size) if each.fields["seq_len"] != "131072"]
+    size = fit.compute_needed_bytes({**fields, "seq_len": "9000"})
+    found = [each for each in fit.list_changes(fields, size) if each.fields["seq_len"] != "131072"]
     for change in found:
-        assert change.fields["seq_len"] == str(fit.longest_context(fields, size))
+        assert change.fields["seq_len"] == str(fit.find_longest_context(fields, size))
 
 
 def test_what_makes_a_longer_text_fit_is_offered_with_its_length() -> None:
-    longest = fit.longest_context(LLAMA, 24 * GB)
-    offered = fit.lengthened(LLAMA, 24 * GB)
+    longest = fit.find_longest_context(LLAMA, 24 * GB)
+    offered = fit.list_longer_texts(LLAMA, 24 * GB)
     assert 0 < len(offered) <= fit.OFFERED + 1
     for change in offered:
         tokens = int(change.fields["seq_len"])
         assert tokens > fit.LONGER * longest - 1
-        assert tokens == fit.longest_context(change.fields, 24 * GB)
+        assert tokens == fit.find_longest_context(change.fields, 24 * GB)
         assert change.needed_bytes <= 24 * GB
-    assert fit.lengthened({**LLAMA, **offered[-1].fields}, 24 * GB) == []
+    assert fit.list_longer_texts({**LLAMA, **offered[-1].fields}, 24 * GB) == []
 
 
 def test_a_card_has_what_pytorch_reports_for_it() -> None:
@@ -129,8 +133,8 @@ def test_a_card_has_what_pytorch_reports_for_it() -> None:
         assert 0.9 * gpu.gb < gpu.gib < gpu.gb, gpu
         assert gpu.source
     assert GPUS[24].total_bytes == round(23.64 * 2**30)
-    assert fit.smallest_gpu_gb(LLAMA) == next(
-        gpu.gb for gpu in GPUS.values() if gpu.total_bytes >= fit.needed_bytes(LLAMA)
+    assert fit.find_smallest_gpu_gb(LLAMA) == next(
+        gpu.gb for gpu in GPUS.values() if gpu.total_bytes >= fit.compute_needed_bytes(LLAMA)
     )
 
 
@@ -147,21 +151,21 @@ def test_newer_trl_leaves_in_16_bits_what_older_trl_widened() -> None:
 
 
 def test_the_longest_context_is_the_last_that_fits() -> None:
-    tokens = fit.longest_context(LLAMA, 24 * GB)
-    assert fit.needed_bytes({**LLAMA, "seq_len": str(tokens)}) <= 24 * GB
-    assert fit.needed_bytes({**LLAMA, "seq_len": str(tokens + 1)}) > 24 * GB
-    assert fit.longest_context(LLAMA, 2 * GB) == 0
+    tokens = fit.find_longest_context(LLAMA, 24 * GB)
+    assert fit.compute_needed_bytes({**LLAMA, "seq_len": str(tokens)}) <= 24 * GB
+    assert fit.compute_needed_bytes({**LLAMA, "seq_len": str(tokens + 1)}) > 24 * GB
+    assert fit.find_longest_context(LLAMA, 2 * GB) == 0
 
 
 def test_weights_differ_by_the_cast_to_fp32_and_only_where_weights_are_quantized() -> None:
-    found = fit.other_weights(LLAMA)
+    found = fit.compare_weights(LLAMA)
     assert found is not None
     cast, kept, own = found
     shape = find_shape("llama-3.1-8b")
     outer = shape.embedding_parameters + shape.head_parameters + shape.other_parameters
     assert cast - kept == 2 * outer
     assert kept < own < cast
-    assert fit.other_weights({**LLAMA, "bits": "bf16"}) is None
+    assert fit.compare_weights({**LLAMA, "bits": "bf16"}) is None
 
 
 def test_the_drivers_share_is_counted() -> None:

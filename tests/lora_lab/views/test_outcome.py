@@ -9,7 +9,7 @@ import pytest
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import spec_of_address
 from lora_lab.spec import TINY_MODEL, RunSpec, Variant
-from lora_lab.views.outcome import at_rank, holds, next_experiment, outcome_of
+from lora_lab.views.outcome import change_rank, holds, outcome_of, suggest_experiment
 from tests.lora_lab import run_builders
 
 SPEC = RunSpec(steps=20)
@@ -41,7 +41,7 @@ def test_the_sentence_follows_from_the_losses(before: float, after: float, said:
 def test_without_two_finite_losses_nothing_is_claimed() -> None:
     for before, after in ((None, 3.0), (3.0, None), (3.0, float("nan"))):
         assert outcome_of(SPEC, ended(before, after), []) is None
-    assert next_experiment(SPEC, ended(3.0, None), "a-run", [SPEC]) is None
+    assert suggest_experiment(SPEC, ended(3.0, None), "a-run", [SPEC]) is None
 
 
 def test_an_untrained_models_losses_are_not_given_a_meaning() -> None:
@@ -96,11 +96,11 @@ def test_the_next_experiment_changes_one_thing_and_was_not_run_before() -> None:
     state = ended(4.4, 3.5)
     tried = [SPEC]
     titles = []
-    while (found := next_experiment(SPEC, state, "a-run", tried)) and "expect=a-run" in found.address:
+    while (found := suggest_experiment(SPEC, state, "a-run", tried)) and "expect=a-run" in found.address:
         titles.append(found.title)
         tried.append(
             {
-                "rank": at_rank(SPEC, 1),
+                "rank": change_rank(SPEC, 1),
                 "bit": replace(SPEC, bits="bf16"),
                 "step": replace(SPEC, steps=80),
             }[next(word for word in ("rank", "bit", "step") if word in found.title)]
@@ -116,7 +116,7 @@ def test_the_next_experiment_changes_one_thing_and_was_not_run_before() -> None:
 
 
 def test_a_loss_that_rose_asks_about_the_learning_rate_first() -> None:
-    found = next_experiment(SPEC, ended(3.0, 3.1), "a-run", [SPEC])
+    found = suggest_experiment(SPEC, ended(3.0, 3.1), "a-run", [SPEC])
     assert found is not None
     assert "learning_rate=0.0005" in found.address
 
@@ -129,7 +129,7 @@ def test_after_harm_the_usual_learning_rate_comes_next_or_a_tenth(rate: float, o
     spec = replace(SPEC, learning_rate=rate)
     tried = [spec]
     for rates in offered:  # an address omits the usual rate
-        found = next_experiment(spec, ended(4.55, 10.8), "a-run", tried)
+        found = suggest_experiment(spec, ended(4.55, 10.8), "a-run", tried)
         assert found is not None
         asked = spec_of_address(dict(parse_qsl(urlsplit(found.address).query)))
         assert asked == replace(spec, learning_rate=float(rates or RunSpec.learning_rate))
@@ -140,7 +140,7 @@ def test_after_harm_the_usual_learning_rate_comes_next_or_a_tenth(rate: float, o
 def test_no_other_setting_is_tried_at_a_learning_rate_that_did_harm() -> None:
     spec = replace(SPEC, learning_rate=50)
     tried = [replace(spec, learning_rate=rate) for rate in (50, RunSpec.learning_rate, 2e-4)]
-    found = next_experiment(spec, ended(4.55, 10.8), "a-run", tried)
+    found = suggest_experiment(spec, ended(4.55, 10.8), "a-run", tried)
     assert found is not None
     assert found.address.startswith("/grid?")
     assert "learning_rate=50" not in found.address
@@ -164,10 +164,10 @@ def test_a_loss_near_the_logarithm_of_the_vocabulary_is_said_to_be_guessing() ->
 @pytest.mark.parametrize("variant", ["lora", "rslora"])
 def test_another_rank_keeps_the_scale(variant: Variant) -> None:
     spec = replace(SPEC, rank=16, alpha=32, variant=variant)
-    assert at_rank(spec, 1).scaling == pytest.approx(spec.scaling)
+    assert change_rank(spec, 1).scaling == pytest.approx(spec.scaling)
 
 
 def test_named_modules_have_no_grid(tmp_path: Path) -> None:
     spec = run_builders.finished(tmp_path, replace(SPEC, targets="q_proj")).spec
-    tried = [spec, at_rank(spec, 1), replace(spec, bits="bf16"), replace(spec, steps=80)]
-    assert next_experiment(spec, ended(4.4, 3.5), "a-run", tried) is None
+    tried = [spec, change_rank(spec, 1), replace(spec, bits="bf16"), replace(spec, steps=80)]
+    assert suggest_experiment(spec, ended(4.4, 3.5), "a-run", tried) is None

@@ -14,14 +14,14 @@ from lora_lab.settings.grid import grid_from
 from lora_lab.spec import RunSpec
 from lora_lab.views.sweep_view import (
     TableChoice,
+    announce_first_numbers,
+    describe_first_cell,
     factors_of,
-    first_measured,
     list_choices,
     list_lists,
-    live_map,
+    render_live_map,
     rows_of,
     title_of,
-    what_comes,
 )
 from tests.lora_lab.grid_builders import cell
 
@@ -96,7 +96,7 @@ def test_only_filters_that_could_leave_something_out_are_offered() -> None:
 
 
 def test_the_map_shows_losses_that_are_there_and_words_where_there_are_none() -> None:
-    found = live_map(CELLS, PLANE)
+    found = render_live_map(CELLS, PLANE)
     assert found.ranks == (2, 8)
     words = {bits: [tile.words for tile in tiles] for bits, tiles in found.rows}
     assert words == {
@@ -113,7 +113,7 @@ def test_the_map_shows_losses_that_are_there_and_words_where_there_are_none() ->
 def test_a_tile_of_several_seeds_counts_them_and_shows_the_step_of_the_one_that_runs() -> None:
     spec = RunSpec(seed=2, steps=40)
     running = GridCell(spec=spec, run_id="x", status="running", steps_done=7)
-    found = live_map([cell(2.5, seed=0), cell(2.7, seed=1), running], PLANE)
+    found = render_live_map([cell(2.5, seed=0), cell(2.7, seed=1), running], PLANE)
     tile = found.rows[0][1][0]
     assert (tile.words, tile.detail) == ("2.60", "step 7/40; 2 of 3 measured")
 
@@ -124,19 +124,19 @@ def test_a_tile_counts_the_seeds_that_are_measured_and_no_cancelled_one() -> Non
 
     cells = [cell(5.531, rank=2, seed=0), cancelled(rank=2, seed=1)]
     cells += [cancelled(rank=8, seed=seed) for seed in (0, 1)]
-    tiles = live_map(cells, PLANE).rows[0][1]
+    tiles = render_live_map(cells, PLANE).rows[0][1]
     assert [(tile.words, tile.detail) for tile in tiles] == [("5.53", "1 of 2"), ("cancelled", "0 of 2")]
 
 
 def test_a_tile_names_what_a_cell_does_after_its_steps() -> None:
     doing = "Measuring the held-out loss before and after"
     running = GridCell(spec=RunSpec(steps=4), run_id="x", status="running", steps_done=4, doing=doing)
-    assert live_map([running], PLANE).rows[0][1][0].detail == doing
+    assert render_live_map([running], PLANE).rows[0][1][0].detail == doing
 
 
 def test_tiles_that_seeds_cannot_tell_apart_have_nearly_the_same_shade() -> None:
     losses = {1: (4.161, 4.165), 64: (4.153, 4.171)}
-    found = live_map(
+    found = render_live_map(
         [cell(e, rank=r, seed=s) for r, both in losses.items() for s, e in enumerate(both)], PLANE
     )
     fills = [tile.style.partition(":")[2].partition(";")[0] for tile in found.rows[0][1]]
@@ -145,7 +145,7 @@ def test_tiles_that_seeds_cannot_tell_apart_have_nearly_the_same_shade() -> None
 
 def test_a_map_shows_one_plane_only() -> None:
     cells = [cell(2.0, variant="lora"), cell(3.0, variant="dora", rank=64)]
-    assert live_map(cells, ("all-linear", "dora")).ranks == (64,)
+    assert render_live_map(cells, ("all-linear", "dora")).ranks == (64,)
 
 
 def test_a_grid_says_what_its_size_comes_from() -> None:
@@ -156,13 +156,13 @@ def test_a_grid_says_what_its_size_comes_from() -> None:
 
 def test_when_the_first_numbers_come_is_said_before_the_start() -> None:
     grid = grid_from(RunSpec(), {"ranks": [2, 8], "seeds": [0, 1]})
-    assert what_comes(grid, 130).startswith(
+    assert announce_first_numbers(grid, 130).startswith(
         "First comes r=2 in nf4-dq, which takes about 2 min: its peak memory"
     )
-    assert what_comes(grid).startswith(
+    assert announce_first_numbers(grid).startswith(
         "First comes r=2 in nf4-dq: its peak memory is measured from its first step"
     )
-    assert what_comes(grid_from(RunSpec(), {})) == ""
+    assert announce_first_numbers(grid_from(RunSpec(), {})) == ""
     assert list_lists(grid) == "ranks 2, 8; bit width nf4-dq; seeds 0, 1"
 
 
@@ -175,17 +175,17 @@ def test_the_first_finished_cell_is_told_until_a_second_setting_has_finished() -
     first = replace(cell(3.71, rank=2, bits="nf4-dq", steps=10), loss_before=4.43, peak_bytes=512_000_000)
     first = replace(first, predicted_bytes=506_000_000)
     waiting = GridCell(spec=RunSpec(rank=8), run_id="y", status="waiting")
-    said = first_measured([first, waiting])
+    said = describe_first_cell([first, waiting])
     assert "r=2 in nf4-dq, took the held-out loss from 4.430 to 3.710 in 10 steps" in said
     assert "512 MB at its peak, computed 506 MB" in said
-    assert first_measured([waiting]) == ""
+    assert describe_first_cell([waiting]) == ""
     begun = replace(first, status="running", steps_done=3, loss_after=None)
-    assert first_measured([begun, waiting]) == (
+    assert describe_first_cell([begun, waiting]) == (
         "The first cell, r=2 in nf4-dq, has needed 512 MB at most so far, after 3 of 10 steps. "
         "Computed for its largest step: 506 MB."
     )
-    assert "to 3.710 in 10 steps" in first_measured(
+    assert "to 3.710 in 10 steps" in describe_first_cell(
         [replace(first, status="running", steps_done=10), waiting]
     )
     second = replace(cell(3.6, rank=8), loss_before=4.43)
-    assert first_measured([first, second]) == ""
+    assert describe_first_cell([first, second]) == ""

@@ -19,7 +19,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import HQQ_BITS, Bits, Compute, RunSpec
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
-from lora_lab.worker.model.load import load_model, quiet_libraries
+from lora_lab.worker.model.load import load_model, silence_libraries
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, attach_alone
 from lora_lab.worker.training.loop import StepResult, answer_loss
@@ -35,7 +35,7 @@ BYTES_A_WEIGHT: dict[Bits, float] = {
 TINY = RunSpec(model="tiny-random", steps=3, batch=4, compute_dtype="fp32")
 _ENCODED: dict[tuple[str, str], tuple[Encoded, ...]] = {}
 
-quiet_libraries()
+silence_libraries()
 
 
 def silent(progress: object) -> None:

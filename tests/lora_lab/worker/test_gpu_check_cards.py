@@ -11,7 +11,8 @@ import torch
 from benchmarks import gpu_checks
 from benchmarks.gpu_check import main
 from benchmarks.gpu_checks import LARGE, CheckMachine, beside_trainer
-from benchmarks.trainer import COMPUTE_TYPES, precision_of
+from benchmarks.trainer import precision_of
+from lora_lab.data.machine import COMPUTE_TYPES
 from lora_lab.spec import TINY_MODEL, Compute, RunSpec
 from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_device
 from lora_lab.worker.device.number_type import DTYPES

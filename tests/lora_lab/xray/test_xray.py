@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 
 from lora_lab.spec import RunSpec
 from lora_lab.xray.captions import (
-    amplification_finding,
-    amplification_table,
-    beside_note,
+    describe_amplification,
+    describe_overlap,
     judge_prediction,
-    overlap_finding,
+    note_beside,
+    note_same_start,
+    note_variant,
     refuse_slip,
-    same_start,
-    variant_note,
+    tabulate_amplification,
 )
 from lora_lab.xray.charts import (
-    factor_map,
-    norm_map,
-    overlap_maps,
+    draw_factor_map,
+    draw_norm_map,
+    draw_overlap_maps,
+    draw_used_map,
     place_of,
     plot_spectrum,
     shorten_kind,
-    used_map,
 )
 from lora_lab.xray.result import (
     Module,
@@ -129,7 +129,7 @@ def test_chance_is_the_larger_dimension_over_all() -> None:
 
 
 def test_a_finding_says_what_an_update_adds_and_what_chance_would() -> None:
-    said = amplification_finding(first(xray_of()), "q_proj in layer 0")
+    said = describe_amplification(first(xray_of()), "q_proj in layer 0")
     assert "In its 4 directions, the update of q_proj in layer 0 has a norm of 4.61 and W one of 2.00" in said
     assert (
         "W's norm there is 1.3 times the 1.50 of as many random directions, drawn once; by chance it is 4.42 "
@@ -139,17 +139,17 @@ def test_a_finding_says_what_an_update_adds_and_what_chance_would() -> None:
 
 def test_a_finding_and_its_table_give_the_same_numbers() -> None:
     module = replace(first(xray_of()), seen=SeenDirections(directions=4, update=4.06, own=50, random=2.72))
-    rows = {name: values[0] for name, values in amplification_table([("this run", module)]).rows}
+    rows = {name: values[0] for name, values in tabulate_amplification([("this run", module)]).rows}
     drawn = rows["‖UᵀWV‖, random directions"]
     expected = rows["the same by chance, on average: r‖W‖ / √(d_in·d_out)"]
-    said = amplification_finding(module, "q_proj in layer 0")
+    said = describe_amplification(module, "q_proj in layer 0")
     assert drawn == "2.72"
     assert f"is 1.5 times the {drawn} of as many random directions" in said, "4.06 / 2.72"
     assert f"by chance it is {expected} on average" in said
 
 
 def test_the_table_stands_beside_the_published_one() -> None:
-    table = amplification_table([("this run, r = 4", first(xray_of()))])
+    table = tabulate_amplification([("this run, r = 4", first(xray_of()))])
     assert [kind for _, kind in table.columns] == ["computed", "published", "published"]
     rows = {name: tuple(values) for name, values in table.rows}
     assert rows["‖ΔW‖"] == ("4.61", "6.91", "3.57")
@@ -167,22 +167,27 @@ def test_a_zero_update_is_told_everywhere_and_draws_nothing_false() -> None:
         plot_spectrum(zero, "").title
         == "The update of q_proj in layer 0 is zero: B is still what it was at the start"
     )
-    assert used_map(found, "").title == "All updates are zero: nothing was learnt yet"
-    assert norm_map(found, "").title == "No weight has changed: all updates are zero"
-    assert factor_map(found, "").title == "No directions are amplified: all updates are zero"
-    assert "zero, so it amplifies nothing" in amplification_finding(zero, "q_proj in layer 0")
+    assert draw_used_map(found, "").title == "All updates are zero: nothing was learnt yet"
+    assert draw_norm_map(found, "").title == "No weight has changed: all updates are zero"
+    assert draw_factor_map(found, "").title == "No directions are amplified: all updates are zero"
+    assert "zero, so it amplifies nothing" in describe_amplification(zero, "q_proj in layer 0")
     assert found.median_used == 0
-    for plot in (plot_spectrum(zero, ""), used_map(found, ""), norm_map(found, ""), factor_map(found, "")):
+    for plot in (
+        plot_spectrum(zero, ""),
+        draw_used_map(found, ""),
+        draw_norm_map(found, ""),
+        draw_factor_map(found, ""),
+    ):
         assert_drawn(plot)
 
 
 def test_dora_says_what_its_low_rank_part_leaves_out() -> None:
     whole = {"norm": 9.0, "used": 40, "stable_rank": 12.5}
     found = xray_of(xrays.module(whole=whole))
-    said = variant_note(found, first(found), "dora")
+    said = note_variant(found, first(found), "dora")
     assert "a norm of 9.00 against 4.61 of s·B·A, and 90 % of its square needs 40 of 64 directions" in said
     assert first(found).relative_percent == 9
-    assert "DoRA's magnitudes are included" in getattr(norm_map(found, "").drawing, "footnote", "")
+    assert "DoRA's magnitudes are included" in getattr(draw_norm_map(found, "").drawing, "footnote", "")
 
 
 @pytest.mark.parametrize(
@@ -196,25 +201,25 @@ def test_dora_says_what_its_low_rank_part_leaves_out() -> None:
 )
 def test_every_variant_says_what_is_its_own(method: str, variant: Any, said: str) -> None:
     found = xray_of(method=method)
-    note = variant_note(found, first(found), variant)
+    note = note_variant(found, first(found), variant)
     assert said in note
     assert bool(note) == bool(said)
 
 
 def test_what_was_trained_besides_is_named() -> None:
-    assert beside_note(xray_of()) == ""
-    assert "1 more trained tensor isn't a low-rank update and isn't shown: head" in beside_note(
+    assert note_beside(xray_of()) == ""
+    assert "1 more trained tensor isn't a low-rank update and isn't shown: head" in note_beside(
         xray_of(beside=["head"])
     )
-    assert "4 more trained tensors are" in beside_note(xray_of(beside=["a", "b", "c", "d"]))
-    assert "a, b, c and more" in beside_note(xray_of(beside=["a", "b", "c", "d"]))
+    assert "4 more trained tensors are" in note_beside(xray_of(beside=["a", "b", "c", "d"]))
+    assert "a, b, c and more" in note_beside(xray_of(beside=["a", "b", "c", "d"]))
 
 
 def test_overlap_is_told_in_times_of_chance() -> None:
     overlap = read_pair(xrays.pair_found()).of("model.layers.0.self_attn.q_proj", "A")
     assert overlap is not None
     assert overlap.ends == (4, 8)
-    assert overlap_finding(overlap) == (
+    assert describe_overlap(overlap) == (
         "All 4 and 8 directions overlap by 50 %, 8.0 times what chance gives on average; the strongest "
         "one of each by 50 %, 64 times."
     )
@@ -230,16 +235,16 @@ def test_a_zero_update_has_no_overlap() -> None:
     overlap = read_pair(xrays.pair_found(phi=None)).of("model.layers.0.self_attn.q_proj", "B")
     assert overlap is not None
     assert overlap.ends is None
-    assert "no directions yet" in overlap_finding(overlap)
-    for plot in overlap_maps(first(xray_of()), overlap, ""):
+    assert "no directions yet" in describe_overlap(overlap)
+    for plot in draw_overlap_maps(first(xray_of()), overlap, ""):
         assert_drawn(plot)
 
 
 def test_runs_that_drew_the_same_a_are_told_so() -> None:
     one = RunSpec(rank=4)
-    assert "the very same A" in same_start(one, replace(one, bits="bf16", steps=3))
+    assert "the very same A" in note_same_start(one, replace(one, bits="bf16", steps=3))
     for other in (replace(one, seed=1), replace(one, rank=8), replace(one, targets="q+v")):
-        assert same_start(one, other) == ""
+        assert note_same_start(one, other) == ""
 
 
 @pytest.mark.parametrize(("guess", "right"), [("2", True), ("2,4", True), ("1", False), ("4", False)])
@@ -276,8 +281,8 @@ def test_charts_say_a_finding_with_numbers_and_hold_what_they_draw() -> None:
     assert overlap is not None
     plots = [
         plot_spectrum(first(found), "r=4"),
-        *(draw(found, "r=4") for draw in (used_map, norm_map, factor_map)),
-        *overlap_maps(first(found), overlap, "r=4"),
+        *(draw(found, "r=4") for draw in (draw_used_map, draw_norm_map, draw_factor_map)),
+        *draw_overlap_maps(first(found), overlap, "r=4"),
     ]
     for plot in plots:
         assert_drawn(plot)
@@ -303,7 +308,7 @@ def test_a_rank_too_wide_for_its_numbers_still_draws() -> None:
     overlap = read_pair(xrays.pair_found(256, 256)).of("model.layers.0.self_attn.q_proj", "A")
     assert overlap is not None
     assert_drawn(plot_spectrum(first(found), ""))
-    assert_drawn(overlap_maps(first(found), overlap, "")[0])
+    assert_drawn(draw_overlap_maps(first(found), overlap, "")[0])
 
 
 def test_a_rank_above_a_side_of_the_matrix_compares_with_as_many_directions_as_there_are() -> None:
@@ -315,7 +320,7 @@ def test_a_rank_above_a_side_of_the_matrix_compares_with_as_many_directions_as_t
         module["outputs"] = known
     overlap = read_pair(pair_found).of("model.layers.0.self_attn.q_proj", "outputs")
     assert overlap is not None
-    ours, drawn = overlap_maps(first(xray_of()), overlap, "")
+    ours, drawn = draw_overlap_maps(first(xray_of()), overlap, "")
     assert "64 directions of each by 90 %" in ours.title
     assert drawn.title.startswith("By chance, 64 directions of each in 64 dimensions overlap by 90 % in")
     assert drawn.title.endswith("100 % on average")
@@ -326,5 +331,5 @@ def test_a_rank_above_a_side_of_the_matrix_compares_with_as_many_directions_as_t
 
 def test_a_place_that_no_update_stands_in_is_empty() -> None:
     found = xray_of(xrays.module(layer=0), xrays.module("mlp.down_proj", layer=1))
-    assert_drawn(norm_map(found, ""))
-    assert len(norm_map(found, "").rows) == 2
+    assert_drawn(draw_norm_map(found, ""))
+    assert len(draw_norm_map(found, "").rows) == 2

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from quizzes.bank.bank import QUESTIONS_DIR, load_bank
-from quizzes.bank.misconceptions import by_slug, load_misconceptions
+from quizzes.bank.misconceptions import load_misconceptions, map_misconceptions
 from quizzes.kinds.grade import GradedPart
 from quizzes.session.feedback import FeedbackRow
 from study.base.yaml_loader import load_yaml
@@ -41,7 +41,7 @@ PLACES = places()
 
 
 def test_every_wrong_answer_has_a_misconception() -> None:
-    assert sorted(set(PLACES) - set(by_slug())) == []
+    assert sorted(set(PLACES) - set(map_misconceptions())) == []
 
 
 def test_no_slug_belongs_to_two_misconceptions() -> None:

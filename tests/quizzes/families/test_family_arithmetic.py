@@ -188,7 +188,7 @@ def test_neither_length_nor_size_nor_place_gives_the_right_option_away(family: s
         task = families.build_question(FAMILIES[family], seed).task
         assert isinstance(task, Single)
         for quiz in range(10):
-            offered = task.offered(f"{quiz}/{family}@{seed}")
+            offered = task.offer(f"{quiz}/{family}@{seed}")
             places.update(letter for letter, choice in offered if choice.id == "right")
     assert max(places.values()) < 0.45 * places.total(), places
 

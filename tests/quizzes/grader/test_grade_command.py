@@ -21,7 +21,7 @@ from quizzes.grader.labelled_answers import (
 )
 from quizzes.grader.metrics import JudgedAnswer, compute_report
 from quizzes.grader.prompts import Prompt, load_prompts
-from quizzes.grader.worker.examples import held_out_prompt
+from quizzes.grader.worker.examples import is_prompt_held_out
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
 from study.ports.classes import ConceptVerdict
@@ -204,7 +204,7 @@ def test_answers_of_another_writer_are_graded_as_docs_say(grader: GraderClient) 
 def test_answers_to_prompts_that_it_has_not_learnt_from_are_graded_as_docs_say(grader: GraderClient) -> None:
     """Floors under docs/grader.md, on a twelfth of the held-out prompts like a learner's own."""
     own = load_own_prompts(OWN_TRAINING)
-    chosen = [prompt_id for prompt_id in own if held_out_prompt(prompt_id)][::12]
+    chosen = [prompt_id for prompt_id in own if is_prompt_held_out(prompt_id)][::12]
     judged = [
         JudgedAnswer(answer=one, verdicts=tuple(verdicts(grader, one.text, own[one.prompt_id]).values()))
         for one in load_answers(chosen, folder=OWN_TRAINING)

@@ -11,7 +11,7 @@ from quizzes.grader.grading import Grading, Scores, decide_verdict, grade_answer
 from quizzes.grader.guards import no_claim
 from quizzes.grader.passages import MOST_PASSAGES, READ_CHARACTERS, is_cut, split_passages
 from quizzes.grader.prompts import PromptConcept, own_prompt
-from quizzes.grader.words import clause_runs, windows
+from quizzes.grader.words import list_clause_runs, list_windows
 from study.base.errors import LearnerError
 from study.ports.classes import ConceptVerdict
 from tests.quizzes.toy_grader import KEYS, LIMITS, TOY, toy_score
@@ -136,7 +136,7 @@ def test_the_words_lie_inside_the_evidence_and_carry_a_verdict(answer: list[str]
 
 @given(st.text(max_size=400))
 def test_any_text_is_cut_into_parts_of_itself(text: str) -> None:
-    for part in (*clause_runs(text), *windows(text)):
+    for part in (*list_clause_runs(text), *list_windows(text)):
         assert text[part.start : part.end] == part.text
         assert part.text == part.text.strip()
 

@@ -158,4 +158,4 @@ def test_one_item_in_two_places_is_asked_about() -> None:
     task = Ordering(items=tuple(ArrangedItem(id=name, text=name, feedback="why") for name in "abc"))
     form = {"place-1": ["A"], "place-2": ["A"], "place-3": ["B"]}
     with pytest.raises(LearnerError, match="A stands in two places"):
-        task.read(form, task.offered("1"))
+        task.read(form, task.offer("1"))

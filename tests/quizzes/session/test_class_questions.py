@@ -11,7 +11,7 @@ from quizzes.session.class_questions import (
     MOST_FOUND,
     MOST_TWINS,
     class_question,
-    class_twins,
+    list_class_twins,
     search_class_questions,
 )
 from quizzes.session.session import offer_choices
@@ -89,14 +89,14 @@ def test_each_family_has_a_variant_with_other_numbers(concepts: ConceptMap) -> N
 
 def test_twins_ask_about_the_same_concepts_and_other_numbers_come_first(concepts: ConceptMap) -> None:
     bank = load_bank(concepts)
-    family = class_twins(bank, "lora-matrix-count@3")
+    family = list_class_twins(bank, "lora-matrix-count@3")
     assert family[0].id == "lora-matrix-count@4"
     assert all(not each.id.startswith("lora-matrix-count") for each in family[1:])
-    written = class_twins(bank, "q-init-output")
+    written = list_class_twins(bank, "q-init-output")
     assert 1 < len(written) <= MOST_TWINS
     asked = class_question(bank, "q-init-output")
     assert asked is not None
     assert asked.fresh == ""
     assert all({*each.concepts} & {*asked.concepts} for each in written)
     assert "q-init-output" not in [each.id for each in written]
-    assert class_twins(bank, "no-such") == []
+    assert list_class_twins(bank, "no-such") == []

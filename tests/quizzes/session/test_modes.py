@@ -194,20 +194,35 @@ def test_an_exam_tells_nothing_until_its_end_and_then_explains_every_answer(ana:
     assert ana.html.count('<span class="label">Keep</span>') == 5
 
 
-def test_an_exam_whose_time_ran_out_elsewhere_shows_its_result_when_the_quiz_page_opens(ana: Learner) -> None:
+def test_the_quiz_page_links_to_an_exam_whose_time_ran_out_until_another_quiz_starts(ana: Learner) -> None:
     ana.start("exam", length="5", pace="60")
     ana.answer(right_fields)
     exam = ana.query
-    ana.later(minutes=6)
-    ana.html = ana.page.load(opened("b1"))
+    for days in (1, 29):
+        ana.later(days=days)
+        ana.html = ana.page.load(opened("b1"))
+        assert "The time of your exam ran out on 4 March 2026: 1 of 5 right." in words(ana.html)
+        assert f'href="/quiz{escape(exam)}">See its result' in ana.html
+        assert "Go on with your exam" not in words(ana.html)
+        assert primary(ana.html) == ["Start Enter"]
+    assert "url" not in ana.page.act({"act": "here", "query": ""}, opened("b1"))
+    ana.html = ana.page.load(opened("b1", exam[1:]))
     assert "1 of 5 right. Time ran out; 4 questions were not answered." in words(ana.html)
     assert f'data-address="/quiz{escape(exam)}"' in ana.html  # where "Repeat this quiz" finds it
-    assert ana.page.act({"act": "here", "query": ""}, opened("b1"))["url"] == f"/quiz{exam}"
     another = re.search(r'href="/quiz\?(.*?)">Another quiz', ana.html)
     assert another is not None
     assert "Mode" in words(ana.page.load(opened("b1", another[1])))
     ana.start("practice")
-    assert "Time ran out" not in words(ana.page.load(opened("b1")))
+    assert "ran out" not in words(ana.page.load(opened("b1")))
+
+
+def test_the_quiz_page_says_that_a_challenge_ran_out_of_time_and_where_its_result_is(ana: Learner) -> None:
+    ana.start("challenge")
+    ana.answer(wrong_fields)
+    ana.later(minutes=11)
+    assert "The time of your challenge ran out on 4 March 2026: 0 of 5 right." in words(
+        ana.page.load(opened("b1"))
+    )
 
 
 def test_another_quiz_starts_over_an_open_exam_only_when_that_is_confirmed(ana: Learner) -> None:

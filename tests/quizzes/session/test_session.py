@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quizzes.kinds.grade import LETTERS
-from quizzes.session.session import by_concept, draw_questions, find_position, list_missed, offer_choices
+from quizzes.session.session import (
+    draw_questions,
+    find_position,
+    group_by_concept,
+    list_missed,
+    offer_choices,
+)
 from study.store.logs.quizzes import QuizAnswer, QuizRecord
 from tests.quizzes.builders import bank, question
 
@@ -71,7 +77,7 @@ def test_a_question_that_left_the_bank_is_passed_over() -> None:
 
 def test_scores_are_by_concept_weakest_first() -> None:
     items = bank(question("a", concepts=("rank", "alpha")), question("b", concepts=("rank",)))
-    scores = by_concept(items, [answer("a", correct=False), answer("b")])
+    scores = group_by_concept(items, [answer("a", correct=False), answer("b")])
     assert [(score.concept, score.right, score.asked) for score in scores] == [
         ("alpha", 0, 1),
         ("rank", 1, 2),

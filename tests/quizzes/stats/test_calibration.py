@@ -7,9 +7,9 @@ import pytest
 from quizzes.stats.calibration import (
     STANDS_FOR,
     RatedAnswer,
-    by_confidence,
-    calibration_figures,
     compute_brier,
+    plot_calibration,
+    share_by_confidence,
 )
 from study.base.days import StudyDays
 from study.plots.render import render_plot
@@ -41,7 +41,7 @@ def test_each_tap_stands_for_the_middle_of_the_range_in_which_it_pays_best() -> 
 
 def test_shares_are_counted_by_tap() -> None:
     answers = [*said("sure", True, True, False, days_ago=9), *said("guess", False)]
-    shares = by_confidence(answers)
+    shares = share_by_confidence(answers)
     assert {name: (share.hits, share.trials) for name, share in shares.items()} == {
         "guess": (0, 1),
         "sure": (2, 3),
@@ -51,7 +51,7 @@ def test_shares_are_counted_by_tap() -> None:
 def test_the_score_over_time_is_that_of_the_weeks_it_shows() -> None:
     long_ago = said("sure", *[False] * 30, days_ago=100)
     lately = [*said("sure", *[True] * 3, days_ago=9), *said("sure", True)]
-    *_, plot = calibration_figures([*long_ago, *lately], now=NOW, days=UTC_DAYS)
+    *_, plot = plot_calibration([*long_ago, *lately], now=NOW, days=UTC_DAYS)
     assert plot.title.startswith("Your Brier score is 0.01, better than")
     assert "; 4 answers." in plot.subtitle
     assert [(day, count) for day, _, count in plot.rows] == [("2026-02-25", 3), ("2026-03-04", 1)]
@@ -63,7 +63,7 @@ def test_the_score_over_time_is_that_of_the_weeks_it_shows() -> None:
 def test_the_chart_says_which_way_confidence_is_off(rights: int, finding: str) -> None:
     results = [True] * rights + [False] * (20 - rights)
     answers = [*said("sure", *results, *results), *said("sure", *results, days_ago=9)]
-    calibration, score = calibration_figures(answers, now=NOW, days=UTC_DAYS)
+    calibration, score = plot_calibration(answers, now=NOW, days=UTC_DAYS)
     assert finding in calibration.title
     assert "Brier score" in score.title
     for plot in (calibration, score):
@@ -72,7 +72,7 @@ def test_the_chart_says_which_way_confidence_is_off(rights: int, finding: str) -
 
 def test_a_chart_comes_with_twenty_taps_and_a_line_with_two_weeks() -> None:
     names = [
-        [plot.name for plot in calibration_figures(answers, now=NOW, days=UTC_DAYS)]
+        [plot.name for plot in plot_calibration(answers, now=NOW, days=UTC_DAYS)]
         for answers in ([], said("sure", *[True] * 19), said("sure", *[True] * 20))
     ]
     assert names == [[], [], ["calibration"]]

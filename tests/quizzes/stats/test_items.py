@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from quizzes.bank.bank import load_bank
-from quizzes.stats.item_analysis import ANSWERS_NEEDED, item_statistics
+from quizzes.stats.item_analysis import ANSWERS_NEEDED, compute_item_statistics
 from quizzes.stats.progress import statistics_of
 from study.content.concepts import ConceptMap
 from study.store import Store
@@ -34,11 +34,11 @@ def sessions(*options: str, rest: str = "same") -> list[list[QuizAnswer]]:
 
 
 def test_nothing_is_said_before_ten_answers() -> None:
-    assert item_statistics(sessions(*["right"] * (ANSWERS_NEEDED - 1)), WRONG) == []
+    assert compute_item_statistics(sessions(*["right"] * (ANSWERS_NEEDED - 1)), WRONG) == []
 
 
 def test_facility_is_the_share_right_and_an_option_nobody_takes_is_dead() -> None:
-    found = item_statistics(sessions(*["right"] * 6, *["slip"] * 3, "mix-up"), WRONG)
+    found = compute_item_statistics(sessions(*["right"] * 6, *["slip"] * 3, "mix-up"), WRONG)
     item = next(each for each in found if each.question_id == "item")
     assert item.facility.value == pytest.approx(0.6)
     assert item.dead == ("never-chosen",)
@@ -47,14 +47,14 @@ def test_facility_is_the_share_right_and_an_option_nobody_takes_is_dead() -> Non
 
 @pytest.mark.parametrize(("rest", "expected"), [("same", 1.0), ("opposite", -1.0)])
 def test_discrimination_is_the_correlation_with_the_rest_of_the_quiz(rest: str, expected: float) -> None:
-    found = item_statistics(sessions(*["right"] * 5, *["slip"] * 5, rest=rest), WRONG)
+    found = compute_item_statistics(sessions(*["right"] * 5, *["slip"] * 5, rest=rest), WRONG)
     item = next(each for each in found if each.question_id == "item")
     assert item.discrimination == pytest.approx(expected)
     assert any("says little" in advice for advice in item.advice) is (expected < 0)
 
 
 def test_what_never_varies_has_no_discrimination_and_is_called_easy() -> None:
-    [item, _] = item_statistics(sessions(*["right"] * 12), WRONG)
+    [item, _] = compute_item_statistics(sessions(*["right"] * 12), WRONG)
     assert item.discrimination is None
     assert "easy: nearly everyone gets it right" in item.advice
 

@@ -9,10 +9,10 @@ from quizzes.grader.prompts import load_prompts
 from quizzes.stats.recurring_misses import (
     LATEST,
     Miss,
-    card_misses,
-    explanation_misses,
     find_recurring,
-    question_misses,
+    list_card_misses,
+    list_explanation_misses,
+    list_question_misses,
 )
 from study.content.concepts import load_concepts
 from study.store.logs.cards import CardReview
@@ -35,7 +35,7 @@ def missed(question: str, option: str = "", text: str = "") -> QuizAnswer:
 
 
 def test_two_questions_with_one_misconception_recur() -> None:
-    misses = question_misses(
+    misses = list_question_misses(
         [missed("q-alpha-rank-change", "alpha-is-the-scale"), missed("n-scaling-32-64", text="32")], BANK
     )
     found = find_recurring(misses)
@@ -47,9 +47,9 @@ def test_two_questions_with_one_misconception_recur() -> None:
 def test_a_question_a_card_an_explanation_and_a_task_add_up() -> None:
     answers = [missed("q-frozen-backward", "frozen-means-skipped")]
     misses = [
-        *question_misses(answers, BANK),
-        *card_misses([rated("frozen-still-computes", 1)]),
-        *explanation_misses([explained("explain-frozen-base", backprop_passes_through="contradicted")]),
+        *list_question_misses(answers, BANK),
+        *list_card_misses([rated("frozen-still-computes", 1)]),
+        *list_explanation_misses([explained("explain-frozen-base", backprop_passes_through="contradicted")]),
         Miss(at=NOW, kind="task", ids=frozenset({"frozen-means-skipped"})),
         Miss(at=NOW, kind="task", ids=frozenset({"rank-drives-memory"})),
     ]
@@ -61,23 +61,24 @@ def test_a_question_a_card_an_explanation_and_a_task_add_up() -> None:
 
 def test_an_explanation_that_is_wrong_in_another_way_names_no_misconception() -> None:
     wrong = explained("explain-rank", parameters_grow_linearly="contradicted", inner_dimension="contradicted")
-    assert list(explanation_misses([wrong])) == []
+    assert list(list_explanation_misses([wrong])) == []
 
 
 def test_forgotten_cards_alone_name_no_misconception() -> None:
-    forgotten = list(card_misses([rated("alpha-what", 1), rated("alpha-example", 1)]))
+    forgotten = list(list_card_misses([rated("alpha-what", 1), rated("alpha-example", 1)]))
     assert find_recurring(forgotten).recurring == ()
-    chosen = question_misses([missed("q-alpha-rank-change", "alpha-is-the-scale")], BANK)
+    chosen = list_question_misses([missed("q-alpha-rank-change", "alpha-is-the-scale")], BANK)
     [recurring] = find_recurring([*forgotten, *chosen]).recurring
     assert recurring.where == "2 cards and 1 question"
 
 
 def test_a_new_or_remembered_card_and_a_missing_idea_show_nothing() -> None:
     assert (
-        list(card_misses([rated("alpha-what", 1, new=True), rated("alpha-what", 2), rated("gone", 1)])) == []
+        list(list_card_misses([rated("alpha-what", 1, new=True), rated("alpha-what", 2), rated("gone", 1)]))
+        == []
     )
     missing = explained("explain-frozen-base", backprop_passes_through="missing")
-    assert list(explanation_misses([missing])) == []
+    assert list(list_explanation_misses([missing])) == []
 
 
 def test_signs_name_cards_and_ideas_that_exist() -> None:
@@ -92,7 +93,7 @@ def test_signs_name_cards_and_ideas_that_exist() -> None:
 
 
 def test_a_single_miss_does_not_recur() -> None:
-    found = find_recurring(question_misses([missed("q-alpha-rank-change", "alpha-is-the-scale")], BANK))
+    found = find_recurring(list_question_misses([missed("q-alpha-rank-change", "alpha-is-the-scale")], BANK))
     assert (found.total, found.recurring) == (1, ())
 
 
@@ -106,7 +107,7 @@ def test_only_the_latest_misses_count_whatever_order_they_come_in() -> None:
 
 def test_questions_that_are_gone_and_unknown_numbers_are_passed_over() -> None:
     answers = [missed("q-gone", "alpha-is-the-scale"), missed("n-scaling-32-64", text="77")]
-    assert list(question_misses(answers, BANK)) == []
+    assert list(list_question_misses(answers, BANK)) == []
 
 
 def rated(card: str, rating: int, *, new: bool = False) -> CardReview:

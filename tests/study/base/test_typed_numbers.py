@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.base.errors import LearnerError
-from study.base.typed_numbers import format_number, in_unit, read_number
+from study.base.typed_numbers import format_number, parse_in_unit, read_number
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_number_is_read_in_every_usual_spelling(text: str, value: float) -> No
     ],
 )
 def test_units_are_read_by_any_name_and_converted(text: str, unit: str, value: float) -> None:
-    assert in_unit(text, unit) == pytest.approx(value, rel=1e-12)
+    assert parse_in_unit(text, unit) == pytest.approx(value, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_no_number_says_how_to_write_one(text: str) -> None:
 )
 def test_the_example_fits_the_unit(unit: str, example: str) -> None:
     with pytest.raises(LearnerError, match=example):
-        in_unit("abc", unit)
+        parse_in_unit("abc", unit)
 
 
 @given(value=st.integers(-(10**12), 10**12))

@@ -26,7 +26,7 @@ from study.io.import_process import ProcessPlanner
 from study.io.planning import PlannedImport, Upload
 from study.io.reading_process import raise_error
 from study.store import open_store
-from study.text.html_import import from_html
+from study.text.html_import import convert_html
 from tests.study.io.bombs import FILES
 from tests.waiting import wait_for
 
@@ -257,6 +257,6 @@ def test_too_much_memory_is_refused_in_words(planner: ProcessPlanner, home: Path
 
 def test_one_text_may_not_be_endless() -> None:
     with pytest.raises(LearnerError, match="characters"):
-        from_html("x" * (HTML_CHARACTERS + 1))
+        convert_html("x" * (HTML_CHARACTERS + 1))
     with pytest.raises(LearnerError, match="tags"):
-        from_html("<b>" * (HTML_TAGS + 1))
+        convert_html("<b>" * (HTML_TAGS + 1))

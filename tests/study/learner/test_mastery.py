@@ -6,7 +6,7 @@ import pytest
 
 from study.content.concepts import ConceptMap
 from study.learner.mastery import compute_mastery, suggest_steps
-from study.learner.path import choose_next_concept, understood
+from study.learner.path import choose_next_concept, list_understood
 from study.learner.progress import Mastery
 from study.ports.subjects import Subjects
 from study.store import Store
@@ -171,7 +171,7 @@ def test_what_to_learn_next_is_the_next_step_of_the_path_also_when_it_was_practi
     concepts: ConceptMap, now: datetime
 ) -> None:
     found = {"low-rank-factorization": known(0.1, 5, now)}
-    done = understood([], found) | {"fine-tuning"}
+    done = list_understood([], found) | {"fine-tuning"}
     _, learn = suggest_steps(concepts, found, done, SUBJECTS)
     following = choose_next_concept(concepts, done)
     assert following is not None

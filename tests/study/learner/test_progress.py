@@ -11,12 +11,12 @@ from study.learner.progress import (
     MASTERY_WINDOW,
     AnswerOutcome,
     Mastery,
+    compute_typical_seconds,
     count_recalled,
+    count_streak_days,
+    derive_mastery,
+    find_most_frequent,
     find_weakest,
-    mastery_by_concept,
-    most_frequent,
-    streak_days,
-    typical_seconds,
 )
 from study.store.logs.cards import CardReview
 from study.store.logs.quizzes import QuizAnswer
@@ -52,7 +52,7 @@ def mastery(reviews: list[CardReview], answers: list[QuizAnswer]) -> Mastery:
         (("rank",), AnswerOutcome(at=answer.answered_at, right=answer.correct, kind="question"))
         for answer in answers
     ]
-    return mastery_by_concept(reviews, of_card={"card": ("rank",)}, others=others)["rank"]
+    return derive_mastery(reviews, of_card={"card": ("rank",)}, others=others)["rank"]
 
 
 def test_newer_answers_count_more() -> None:
@@ -81,9 +81,9 @@ def test_a_card_known_again_minutes_later_is_still_being_learnt() -> None:
 
 
 def test_the_most_frequent_concept_is_that_of_most_exercises() -> None:
-    assert most_frequent([("a", "b"), ("b",), ("c",)]) == "b"
-    assert most_frequent([("a",), ("b",)]) == "a"
-    assert most_frequent([]) == ""
+    assert find_most_frequent([("a", "b"), ("b",), ("c",)]) == "b"
+    assert find_most_frequent([("a",), ("b",)]) == "a"
+    assert find_most_frequent([]) == ""
 
 
 def test_too_few_answers_give_no_number() -> None:
@@ -110,10 +110,10 @@ def test_the_weakest_concepts_are_those_with_misses_lowest_first() -> None:
 
 def test_a_streak_counts_days_in_a_row_and_today_may_still_come() -> None:
     days = [NOW - timedelta(days=back) for back in (1, 2, 3, 5)]
-    assert streak_days(days, today=date(2026, 3, 4), days=IN_UTC) == 3
-    assert streak_days([*days, NOW], today=date(2026, 3, 4), days=IN_UTC) == 4
-    assert streak_days(days, today=date(2026, 3, 6), days=IN_UTC) == 0
-    assert streak_days([], today=date(2026, 3, 4), days=IN_UTC) == 0
+    assert count_streak_days(days, today=date(2026, 3, 4), days=IN_UTC) == 3
+    assert count_streak_days([*days, NOW], today=date(2026, 3, 4), days=IN_UTC) == 4
+    assert count_streak_days(days, today=date(2026, 3, 6), days=IN_UTC) == 0
+    assert count_streak_days([], today=date(2026, 3, 4), days=IN_UTC) == 0
 
 
 def test_a_first_look_at_a_card_is_no_test_of_memory() -> None:
@@ -121,5 +121,5 @@ def test_a_first_look_at_a_card_is_no_test_of_memory() -> None:
 
 
 def test_the_pace_is_a_guess_until_it_is_known() -> None:
-    assert typical_seconds([1000] * 4, until_known=20) == 20
-    assert typical_seconds([1000, 2000, 3000, 4000, 90_000], until_known=20) == 3
+    assert compute_typical_seconds([1000] * 4, until_known=20) == 20
+    assert compute_typical_seconds([1000, 2000, 3000, 4000, 90_000], until_known=20) == 3

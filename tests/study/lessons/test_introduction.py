@@ -1,6 +1,7 @@
 """The introduction's data: its numbers hold, its figures exist, and every phrase sets what its figure has."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -13,25 +14,26 @@ from study.base.yaml_loader import load_yaml
 from study.content.concepts import ConceptMap
 from study.content.evidence import check_claims
 from study.figures.controls import controls_of, settings_from
-from study.lessons.introduction import IntroductionStep, introduction, order_cards
+from study.lessons.introduction import IntroductionStep, order_cards, read_introduction
 from study.lessons.lesson import LESSONS_DIR, Lesson, read_lesson
+from study.pages.start import IntroductionPlace
 from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers
 
-WITH_A_FIGURE = [step for step in introduction() if step.figure]
+WITH_A_FIGURE = [step for step in read_introduction() if step.figure]
 
 
 def test_the_introduction_has_six_steps_and_ends_in_a_run() -> None:
-    assert len(introduction()) == 6
-    assert [step.runs for step in introduction()] == [False] * 5 + [True]
+    assert len(read_introduction()) == 6
+    assert [step.runs for step in read_introduction()] == [False] * 5 + [True]
 
 
 def test_the_loss_that_is_guessed_is_named_as_the_rest_of_the_app_names_it() -> None:
-    said = introduction()[-1].text
+    said = read_introduction()[-1].text
     assert "the held-out loss will do: the loss on unseen pairs" in " ".join(said.split())
 
 
 def test_every_number_of_the_introduction_is_computed() -> None:
-    check_claims((step.id, step.evidence) for step in introduction())
+    check_claims((step.id, step.evidence) for step in read_introduction())
 
 
 def test_every_question_has_a_card_that_keeps_its_idea_and_missed_ones_come_first(
@@ -56,7 +58,7 @@ def test_a_wrong_choice_does_not_give_the_explanation_of_the_right_one(step: Int
     assert [because for because in wrong for sentence in right.split(". ") if sentence in because] == []
 
 
-@pytest.mark.parametrize("step", introduction(), ids=lambda step: step.id)
+@pytest.mark.parametrize("step", read_introduction(), ids=lambda step: step.id)
 def test_a_step_is_short(step: IntroductionStep) -> None:
     assert 30 <= len(step.text.split()) <= 60
 
@@ -64,6 +66,8 @@ def test_a_step_is_short(step: IntroductionStep) -> None:
 @pytest.mark.parametrize("step", WITH_A_FIGURE, ids=lambda step: step.id)
 def test_a_step_and_its_phrases_set_what_the_figure_has(step: IntroductionStep) -> None:
     figure = FIGURES[step.figure]
+    of_the_page = {field.name for field in fields(IntroductionPlace)}  # one address holds both
+    assert of_the_page.isdisjoint(name for name, _ in controls_of(figure.settings))
     controls = dict(controls_of(figure.settings))
     phrases = [figure_setting(match) for match in PLACEHOLDER.finditer(step.text)]
     asked = [dict(step.settings), *(dict(parse_qsl(each.settings)) for each in phrases if each)]

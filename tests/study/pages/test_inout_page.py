@@ -203,7 +203,7 @@ def test_what_changed_since_the_preview_is_shown_again_instead_of_imported(page:
 
 def test_a_file_of_no_known_kind_is_refused_with_the_kinds_that_are(page: InOutPage) -> None:
     page.load(opened("b1"))
-    with pytest.raises(LearnerError, match=r"These can: backups .*Anki decks \(\.apkg\)"):
+    with pytest.raises(LearnerError, match=r"Choose one that can: backups .*Anki decks \(\.apkg\)"):
         send(page, "mine.docx", b"PK")
     assert page.pending.of(page.context.store.profiles.all()[0].id) is None
 

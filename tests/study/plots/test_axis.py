@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.plots.axis import nice_span, nice_ticks, spread_labels
+from study.plots.axis import choose_span, choose_ticks, spread_labels
 
 values = st.floats(-1e12, 1e12)
 
@@ -23,15 +23,15 @@ values = st.floats(-1e12, 1e12)
 def test_ticks_are_the_round_numbers_a_person_would_choose(
     low: float, high: float, about: int, ticks: tuple[float, ...]
 ) -> None:
-    assert nice_ticks(low, high, about=about) == ticks
+    assert choose_ticks(low, high, about=about) == ticks
 
 
 @given(values, values, st.integers(2, 8))
 def test_a_span_holds_its_range_and_has_ticks_in_order(one: float, other: float, about: int) -> None:
     low, high = sorted((one, other))
 
-    start, end = nice_span(low, high, about=about)
-    ticks = nice_ticks(start, end, about=about)
+    start, end = choose_span(low, high, about=about)
+    ticks = choose_ticks(start, end, about=about)
 
     room = (end - start) * 1e-6
     assert start - room <= low

@@ -12,7 +12,7 @@ from latex2mathml.converter import convert
 from flashcards.decks.deck import load_decks
 from study.content.concepts import ConceptMap
 from study.text.formulas import LIMIT_CHARACTERS, FormulaError, to_mathml
-from study.text.markup import MARK, formula_problems, to_html
+from study.text.markup import MARK, find_formula_problems, to_html
 
 SCRIPT = '<img src=x onerror="window.ran=1">'
 # One a command that latex2mathml passes text or an attribute through.
@@ -114,7 +114,7 @@ def test_a_stored_formula_that_can_not_be_read_is_shown_as_its_source() -> None:
 
 
 def test_a_problem_names_the_formula_and_where_it_begins() -> None:
-    assert list(formula_problems(r"fine $x^2$, then $\frac{$")) == [
+    assert list(find_formula_problems(r"fine $x^2$, then $\frac{$")) == [
         r"the formula $\frac{$ at character 18 can't be shown: "
         r"it is not complete LaTeX; check its braces, \left and \right"
     ]

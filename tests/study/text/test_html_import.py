@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.text.html_import import from_html, to_html
+from study.text.html_import import convert_html, to_html
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ from study.text.html_import import from_html, to_html
     ],
 )
 def test_words_that_look_like_a_formula_elsewhere_come_back_as_they_were(text: str) -> None:
-    assert from_html(to_html(text)) == text
+    assert convert_html(to_html(text)) == text
 
 
 def test_formulas_of_other_programs_are_read() -> None:
-    assert from_html("[latex]x^2[/latex] [$]y[/$]") == "$x^2$ $y$"
+    assert convert_html("[latex]x^2[/latex] [$]y[/$]") == "$x^2$ $y$"

@@ -87,6 +87,12 @@ def test_each_label_of_settings_finds_its_setting(app: WholeApp, browser: TestCl
     assert missed == []
 
 
+def test_a_question_is_found_at_an_address_that_asks_it(app: WholeApp, browser: TestClient) -> None:
+    html = find(browser, "What is LoRA trying to achieve when you fine-tune a large model?")
+    assert 'href="/quiz?question=q-lora-goal"' in html
+    assert "What is LoRA trying to achieve" in words(app.open("/quiz", question="q-lora-goal"))
+
+
 @pytest.mark.parametrize(
     ("asked", "address"),
     [
@@ -103,8 +109,8 @@ def test_what_is_set_or_shown_elsewhere_is_found(browser: TestClient, asked: str
 def test_another_device_is_found_where_devices_are_added(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("shared")
     with server_for_learners(home) as shared:
-        for asked in ("qr", "second device", "carry on"):
-            assert 'href="/settings#devices"' in find(shared.client(), asked)
+        for asked in ("qr", "second device", "carry on", "continue"):
+            assert 'href="/settings#devices">Continue on another device' in find(shared.client(), asked)
 
 
 QUESTIONS = [  # what a learner asks, and the beginnings of titles one of which must be among the first three

@@ -15,9 +15,9 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.microscope.query import MicroscopeQuestion, QuantizationScheme
 from lora_lab.spec import TINY_MODEL
 from lora_lab.worker.inspect import microscope
-from lora_lab.worker.inspect.microscope import error_map, inspect_matrix
+from lora_lab.worker.inspect.microscope import compute_error_map, inspect_matrix
 from lora_lab.worker.inspect.rounding import round_weight
-from lora_lab.worker.model.load import tiny_tokenizer
+from lora_lab.worker.model.load import build_tiny_tokenizer
 from lora_lab.worker.model.quantization import dense_weight
 from lora_lab.worker.training.loop import held_out_loss
 from lora_lab.worker.training.packing import encode_example
@@ -117,7 +117,7 @@ def test_a_model_of_transposed_layers_is_looked_at_the_right_way_round(
     config = GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=300, eos_token_id=256, bos_token_id=257)
     model = GPT2LMHeadModel(config)
     model.save_pretrained(tmp_path / "gpt2")
-    tiny_tokenizer().save_pretrained(tmp_path / "gpt2")
+    build_tiny_tokenizer().save_pretrained(tmp_path / "gpt2")
     question = MicroscopeQuestion(
         model=str(tmp_path / "gpt2"), matrix="mlp.c_fc", second=QuantizationScheme(bits="hqq8", block=64)
     )
@@ -158,7 +158,7 @@ def test_outliers_are_found_with_their_place_and_their_blocks_share_of_the_error
 
 def test_a_cell_of_the_map_is_the_mean_of_its_weights() -> None:
     missed = torch.rand(100, 50)
-    cells = error_map(missed)
+    cells = compute_error_map(missed)
     assert cells.shape == (34, 25)  # three rows and two columns a cell; the last row of cells has one row
     torch.testing.assert_close(cells[2, 3], missed[6:9, 6:8].mean())
     torch.testing.assert_close(cells[33, 0], missed[99, 0:2].mean())

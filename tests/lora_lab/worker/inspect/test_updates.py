@@ -12,7 +12,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lora_lab.worker.inspect.lora_update import WRAPPED, read_adapter
-from lora_lab.worker.inspect.subspaces import whole_change
+from lora_lab.worker.inspect.subspaces import compute_dora_change
 from study.base.errors import LearnerError
 
 SHAPE: dict[str, Any] = {
@@ -78,7 +78,7 @@ def test_doras_magnitudes_give_the_change_that_merging_gives(tmp_path: Path) -> 
     merged = model.merge_and_unload()
     for update in read_adapter(tmp_path).updates:
         expected = (merged.get_submodule(update.name).weight - before[update.name]).double()
-        found = whole_change(update, before[update.name].double())
+        found = compute_dora_change(update, before[update.name].double())
         assert torch.allclose(found, expected, atol=1e-5), update.name
 
 

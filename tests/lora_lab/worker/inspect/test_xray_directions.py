@@ -11,14 +11,14 @@ from torch import Tensor
 from lora_lab.worker.inspect.lora_update import Update
 from lora_lab.worker.inspect.subspaces import (
     compute_bases,
+    compute_dora_change,
     compute_overlap,
+    compute_row_directions,
     compute_spectrum,
     count_nonzero,
     decompose_update,
     project_through_weight,
-    random_directions,
-    row_directions,
-    whole_change,
+    sample_directions,
 )
 from lora_lab.xray.result import expected_overlap
 
@@ -41,7 +41,7 @@ def dense(update: Update) -> Tensor:
 
 
 def directions(size: int, count: int, *, seed: int) -> Tensor:
-    return random_directions(size, count, torch.Generator().manual_seed(seed))
+    return sample_directions(size, count, torch.Generator().manual_seed(seed))
 
 
 @QUICK
@@ -116,7 +116,7 @@ def test_random_subspaces_overlap_by_the_larger_dimension_over_all_of_them(
     rng = torch.Generator().manual_seed(6)
     drawn_phis = []
     for _ in range(1500):
-        one, other = (random_directions(size, count, rng) for count in (first, second))
+        one, other = (sample_directions(size, count, rng) for count in (first, second))
         drawn_phis.append(compute_overlap(one, other, [first], [second])[0][0])
     phis = torch.tensor(drawn_phis)
     error = float(phis.std()) / math.sqrt(len(phis))
@@ -134,7 +134,7 @@ def test_a_zero_update_has_no_directions() -> None:
 
 def test_directions_of_a_zero_singular_value_are_left_out() -> None:
     twice = drawn(1, 7, seed=0).repeat(2, 1)  # two equal rows: rank 1
-    assert row_directions(twice).shape == (7, 1)
+    assert compute_row_directions(twice).shape == (7, 1)
 
 
 def test_amplification_of_a_constructed_case() -> None:
@@ -152,7 +152,7 @@ def test_random_directions_hold_the_share_of_w_that_the_closed_form_says() -> No
     """k ||W|| / sqrt(d_in d_out), in the root mean square."""
     weight, rng = drawn(24, 16, seed=9), torch.Generator().manual_seed(10)
     squares = [
-        project_through_weight(weight, random_directions(24, 3, rng), random_directions(16, 3, rng)) ** 2
+        project_through_weight(weight, sample_directions(24, 3, rng), sample_directions(16, 3, rng)) ** 2
         for _ in range(1500)
     ]
     mean = torch.tensor(squares).mean().sqrt()
@@ -173,6 +173,6 @@ def test_doras_whole_change_is_zero_at_its_start_and_pure_magnitude_after_a_chan
     untrained = Update(
         name="q", left=torch.zeros(6, 2).double(), right=drawn(2, 4, seed=12), scale=1.0, magnitude=lengths
     )
-    assert float(whole_change(untrained, weight).norm()) == pytest.approx(0, abs=1e-12)
+    assert float(compute_dora_change(untrained, weight).norm()) == pytest.approx(0, abs=1e-12)
     doubled = Update(name="q", left=untrained.left, right=untrained.right, scale=1.0, magnitude=2 * lengths)
-    assert torch.allclose(whole_change(doubled, weight), weight)
+    assert torch.allclose(compute_dora_change(doubled, weight), weight)

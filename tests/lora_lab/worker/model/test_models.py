@@ -29,12 +29,12 @@ from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
 from lora_lab.worker import standalone
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import (
+    build_tiny_tokenizer,
     load_config,
     load_model,
     load_tokenizer,
     prepare_embedded,
-    tiny_folder,
-    tiny_tokenizer,
+    write_tiny_model,
 )
 from lora_lab.worker.model.quantization import constants_of, dense_weight
 from lora_lab.worker.training.loop import answer_loss
@@ -47,7 +47,7 @@ from lora_lab.worker.training.session import (
     switch_dropout_off,
 )
 from study.base.errors import LearnerError
-from study.base.model_files import Progress, is_ready, preparing, write_manifest
+from study.base.model_files import Progress, is_ready, lock_preparation, write_manifest
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import (
     CPU,
@@ -115,7 +115,7 @@ def test_a_model_that_another_process_prepares_is_waited_for(
         waits.set()
 
     later = threading.Thread(target=lambda: found.append(prepare_embedded(tmp_path, report)))
-    with preparing(PACKAGE, tmp_path / "download", silent):
+    with lock_preparation(PACKAGE, tmp_path / "download", silent):
         later.start()
         assert waits.wait(10)
         folder = model_folder(tmp_path)
@@ -133,7 +133,7 @@ def test_gguf_files_of_one_name_are_converted_apart_and_a_replaced_one_again(
 
     def convert(gguf: Path, folder: Path, report: object) -> str:
         kept.append(folder)
-        return tiny_folder(models_dir)
+        return write_tiny_model(models_dir)
 
     monkeypatch.setattr("lora_lab.worker.model.load.convert_gguf", convert)
     first, second = (tmp_path / name for name in ("first", "second"))
@@ -154,7 +154,7 @@ def test_gguf_files_of_one_name_are_converted_apart_and_a_replaced_one_again(
 def test_the_tiny_model_is_the_same_wherever_it_is_written(tmp_path: Path, models_dir: Path) -> None:
     torch.manual_seed(12345)
     fresh, kept = (
-        load_file(Path(tiny_folder(folder)) / "model.safetensors") for folder in (tmp_path, models_dir)
+        load_file(Path(write_tiny_model(folder)) / "model.safetensors") for folder in (tmp_path, models_dir)
     )
     assert fresh.keys() == kept.keys()
     assert all(torch.equal(tensor, kept[name]) for name, tensor in fresh.items())
@@ -164,12 +164,12 @@ def test_writing_the_tiny_model_leaves_the_random_generator_alone(tmp_path: Path
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    tiny_folder(tmp_path)
+    write_tiny_model(tmp_path)
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_a_damaged_tiny_model_is_written_anew(tmp_path: Path) -> None:
-    weights = Path(tiny_folder(tmp_path)) / "model.safetensors"
+    weights = Path(write_tiny_model(tmp_path)) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     assert not is_ready(weights.parent)
     load(TINY_MODEL, "fp32", tmp_path)
@@ -177,7 +177,7 @@ def test_a_damaged_tiny_model_is_written_anew(tmp_path: Path) -> None:
 
 
 def test_the_tiny_tokenizer_gives_every_text_back() -> None:
-    tokenizer = tiny_tokenizer()
+    tokenizer = build_tiny_tokenizer()
     text = "naïve Δ-rank,\n\ttabs, 😀 and <end> as text"
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids) == text
@@ -239,7 +239,7 @@ def folder_of(family: str, config: dict[str, Any], folder: Path, **changes: Any)
         AutoConfig.for_model(family, **config | BYTES_AS_TOKENS | changes)
     )
     model.to(torch.bfloat16).save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    build_tiny_tokenizer().save_pretrained(folder)
     return folder
 
 
@@ -385,7 +385,7 @@ def test_importing_the_worker_loads_no_compiler_and_opens_no_connection() -> Non
 
 def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path, models_dir: Path) -> None:
     folder = tmp_path / "with-code"
-    shutil.copytree(Path(tiny_folder(models_dir)), folder)
+    shutil.copytree(Path(write_tiny_model(models_dir)), folder)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config["auto_map"] = {"AutoModelForCausalLM": "theirs.Theirs", "AutoConfig": "theirs.TheirConfig"}
     (folder / "config.json").write_text(json.dumps(config), "utf-8")

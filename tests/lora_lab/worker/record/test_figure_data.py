@@ -1,11 +1,13 @@
 """What the live figures show of weights and tokens is what bitsandbytes and the worker make of them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import bitsandbytes.functional as bnb
 import pytest
 import torch
 from safetensors import safe_open
+from torch import nn
 
 from lora_lab.data.datasets import Example
 from lora_lab.data.embedded_model import model_folder
@@ -15,9 +17,9 @@ from lora_lab.figures.training.trained_tokens import ANSWER, PROMPT
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL
-from lora_lab.worker.model.load import load_model, load_tokenizer, prepare_embedded, tiny_tokenizer
+from lora_lab.worker.model.load import build_tiny_tokenizer, load_model, load_tokenizer, prepare_embedded
 from lora_lab.worker.model.quantization import copy_weight, linears_of
-from lora_lab.worker.record import merging
+from lora_lab.worker.record import first_steps, merging
 from lora_lab.worker.record.training import Timeline
 from lora_lab.worker.record.weights import ROLES, round_weight
 from lora_lab.worker.training.packing import encode_example
@@ -71,13 +73,39 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
     layers = dict(linears_of(plain))
     base = {name: copy_weight(layer) for name, layer in layers.items()}
     update = {name: 0.01 * torch.randn(weight.shape, generator=rng) for name, weight in base.items()}
-    held_out = [encode_example(tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
+    held_out = [encode_example(build_tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
     found = merging.MergeMeasurement(plain, layers, base, held_out).of(update)["ways"]
     assert found["fp32"]["weight_error_over_update"] == 0
     assert found["fp32"]["logit_error"] < 1e-5 < found["bf16"]["logit_error"] < found["nf4"]["logit_error"]
 
 
 @pytest.mark.embedded
+def test_an_adapter_is_measured_against_its_matrix_and_against_its_first_a() -> None:
+    torch.manual_seed(0)
+    base, a = torch.randn(48, 48), torch.randn(2, 48)
+    base_layer, first_a, first_b = (nn.Linear(*size, bias=False) for size in ((48, 48), (48, 2), (2, 48)))
+    for layer, weight in ((base_layer, base), (first_a, a), (first_b, torch.zeros(48, 2))):
+        layer.weight.data.copy_(weight)
+    adapted = SimpleNamespace(
+        base_layer=base_layer,
+        lora_A=nn.ModuleDict({"default": first_a}),
+        lora_B=nn.ModuleDict({"default": first_b}),
+        scaling={"default": 2.0},
+    )
+    measured = first_steps.MeasuredAdapter(adapted)
+    start = measured.measure(0)
+    assert (start["update_over_base"], start["a_moved"], start["b_norm"]) == (0, 0, 0)
+    assert (len(start["b"]), len(start["b"][0]), len(start["a"]), len(start["a"][0])) == (24, 2, 2, 24)
+    assert start["a"][1][3] == pytest.approx(float(a[1, 6:8].pow(2).mean().sqrt()), rel=0.01)
+    first_b.weight.data[:, 0] = 0.5
+    first_a.weight.data *= 1.1
+    then = measured.measure(1)
+    assert then["a_moved"] == pytest.approx(0.1)
+    assert then["b"] == [[0.5, 0]] * 24
+    update = 2 * torch.outer(torch.full((48,), 0.5), 1.1 * a[0])
+    assert then["update_over_base"] == pytest.approx(float(update.norm() / base.norm()), rel=0.01)
+
+
 def test_recorded_blocks_are_weights_of_the_model(models_dir: Path) -> None:
     with safe_open(model_folder(models_dir) / "model.safetensors", framework="pt") as stored:
         for matrix in read_recording("weights")["matrices"]:

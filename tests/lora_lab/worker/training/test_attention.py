@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lora_lab.memory.activations import SHORT_EXAMPLE_TOKENS
-from lora_lab.worker.training.attention import attend, packed_attention
+from lora_lab.worker.training.attention import attend, attend_packed
 
 LENGTHS = (5, 1, 9)
 
@@ -43,7 +43,7 @@ def test_a_packed_row_attends_as_with_a_block_mask(
     results = []
     for output in (
         masked(q, k, v, lengths),
-        packed_attention(torch.nn.Module(), q, k, v, None, example_lengths=lengths, scaling=0.3)[0],
+        attend_packed(torch.nn.Module(), q, k, v, None, example_lengths=lengths, scaling=0.3)[0],
     ):
         results.append((output, *torch.autograd.grad(output, (q, k, v), grad)))
     for ours, theirs in zip(*results, strict=True):
@@ -68,14 +68,14 @@ def test_scores_stay_in_fp32_under_autocast() -> None:
 
 def test_without_lengths_it_is_the_librarys_own_attention() -> None:
     q, k, v = parts(4, 4, 6, torch.float32)
-    output, _ = packed_attention(Causal(), q, k, v, None, scaling=0.3)
+    output, _ = attend_packed(Causal(), q, k, v, None, scaling=0.3)
     torch.testing.assert_close(output, masked(q, k, v, (6,)), rtol=1e-4, atol=1e-5)
 
 
 def test_a_sliding_window_shorter_than_an_example_is_left_to_the_library() -> None:
     q, k, v = parts(2, 2, 6, torch.float32)
     mask = torch.ones(1, 1, 6, 6, dtype=torch.bool).tril() & ~torch.ones(6, 6, dtype=torch.bool).tril(-2)
-    output, _ = packed_attention(
+    output, _ = attend_packed(
         torch.nn.Module(), q, k, v, mask, example_lengths=(6,), scaling=0.3, sliding_window=2
     )
     expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=0.3).transpose(1, 2)

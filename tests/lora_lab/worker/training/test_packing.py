@@ -14,9 +14,9 @@ from torch import Tensor
 from lora_lab.data.batches import row_sizes, truncate_length
 from lora_lab.data.datasets import Example
 from lora_lab.spec import TINY_MODEL, RunSpec
-from lora_lab.worker.model.load import load_tokenizer, tiny_tokenizer
+from lora_lab.worker.model.load import build_tiny_tokenizer, load_tokenizer
 from lora_lab.worker.training.loop import held_out_loss
-from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples, prompt_text
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples, render_prompt
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import CPU, Lab, open_lab, padded_loss, silent, small_dataset
 
@@ -109,7 +109,7 @@ PAIR = Example(prompt="Why?", answer="So.")
 
 
 def test_only_the_answer_and_its_end_are_trained_on() -> None:
-    tokenizer = tiny_tokenizer()
+    tokenizer = build_tiny_tokenizer()
     encoded = encode_example(tokenizer, PAIR)
     prompt = "Question: Why?\nAnswer: "
     assert tokenizer.decode(encoded.ids[: -encoded.answer_tokens]) == prompt
@@ -126,13 +126,13 @@ def test_a_chat_model_is_asked_in_its_own_template(embedded_dir: Path) -> None:
     tokenizer = load_tokenizer("smollm2-135m", embedded_dir, silent)
     encoded = encode_example(tokenizer, PAIR)
     text = tokenizer.decode(encoded.ids)
-    assert text.startswith(prompt_text(tokenizer, "Why?"))
+    assert text.startswith(render_prompt(tokenizer, "Why?"))
     assert text.endswith("<|im_start|>assistant\nSo.<|im_end|>")
     assert text.count("<|im_start|>system") == 1
 
 
 def test_no_target_crosses_from_one_example_to_the_next() -> None:
-    tokenizer = tiny_tokenizer()
+    tokenizer = build_tiny_tokenizer()
     first, second = (
         encode_example(tokenizer, PAIR),
         encode_example(tokenizer, Example(prompt="And then?", answer="Nothing.")),
@@ -168,6 +168,8 @@ def test_the_estimate_cuts_as_the_loop_does() -> None:
 
 def test_data_too_short_for_any_answer_names_the_length_that_would_do() -> None:
     with pytest.raises(LearnerError, match="At 16 tokens no example keeps any of its answer") as caught:
-        cut_to([encode_example(tiny_tokenizer(), example) for example in small_dataset().train], 16)
+        cut_to([encode_example(build_tiny_tokenizer(), example) for example in small_dataset().train], 16)
     shortest = int("".join(character for character in caught.value.do_next if character.isdigit()))
-    assert len(cut_to([encode_example(tiny_tokenizer(), e) for e in small_dataset().train], shortest)) > 0
+    assert (
+        len(cut_to([encode_example(build_tiny_tokenizer(), e) for e in small_dataset().train], shortest)) > 0
+    )
