@@ -9,8 +9,6 @@ from typing import LiteralString
 
 from markupsafe import Markup, escape
 
-from study.base.surrogates import replace_unencodable
-
 NO_HTML = Markup("")
 
 
@@ -27,11 +25,6 @@ def join_html(pieces: Iterable[str]) -> Markup:
 def break_lines(text: str) -> Markup:
     """Escape a text and keep its line breaks."""
     return escape(text).replace("\n", Markup("<br>"))
-
-
-def replace_unencodable_html(html: Markup) -> Markup:
-    """Do the same to HTML, which stays HTML."""
-    return Markup(replace_unencodable(html))
 
 
 def trust_html(written: str) -> Markup:

@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from study.base.errors import LearnerError
-from study.base.surrogates import replace_unencodable
 from study.content.user_files import OwnFilesCheck
 from study.store.row_verdicts import RowVerdict
 from study.store.rows import Tables
+from study.text.surrogates import replace_unencodable
 
 VERDICTS: tuple[RowVerdict, ...] = ("new", "changed", "same", "rejected")
 

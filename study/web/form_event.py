@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from study.base.errors import LearnerError
-from study.base.surrogates import replace_unencodable
+from study.text.surrogates import replace_unencodable
 
 Default = TypeVar("Default")
 

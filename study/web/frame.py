@@ -14,14 +14,14 @@ from markupsafe import Markup
 from starlette.requests import Request
 
 from study.base.errors import LearnerError
-from study.base.html import NO_HTML, replace_unencodable_html
+from study.base.html import NO_HTML
 from study.base.owner_log import note, note_error
 from study.base.settings import APP_NAME
-from study.base.surrogates import replace_unencodable
 from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
 from study.store.database import one_view
 from study.store.storage_errors import translate_storage_errors
+from study.text.surrogates import replace_unencodable
 from study.text.templates import render
 from study.web import form_event, page_files
 from study.web.fresh_browser import list_known
@@ -194,12 +194,12 @@ def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
 def _encodable(reply: Reply) -> Reply:
     """Replace what can't be sent as UTF-8: half a character, from a file that was just refused for it."""
     if "html" in reply:
-        reply["html"] = replace_unencodable_html(reply["html"])
+        reply["html"] = replace_unencodable(reply["html"])
     for name in ("say", "error"):
         if name in reply:
             reply[name] = replace_unencodable(reply[name])
     if "parts" in reply:
-        reply["parts"] = {name: replace_unencodable_html(html) for name, html in reply["parts"].items()}
+        reply["parts"] = {name: replace_unencodable(html) for name, html in reply["parts"].items()}
     return reply
 
 
