@@ -32,7 +32,7 @@ from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, silence_libraries
 from lora_lab.worker.model.quantization import resident_tensors
-from lora_lab.worker.training.group import AdapterGroup
+from lora_lab.worker.training.group import AdapterGroup, shared_in
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
@@ -193,7 +193,7 @@ class LabModel:
         """Compute the whole adapter's gradient, in the order of its parameters' names, up to a factor."""
         assert isinstance(self.adapted, AdapterGroup)
         (cell,) = self.adapted.cells
-        self.adapted.gradients([cell], [pack_examples(batch, CPU)])
+        self.adapted.gradients([cell], [pack_examples(batch, CPU, shared=shared_in(self.examples, CPU))])
         return cell_gradient(self.adapted, cell)
 
     def peak_bytes(self, batch: Sequence[Encoded]) -> int:

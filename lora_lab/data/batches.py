@@ -2,10 +2,13 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lora_lab.spec import RunSpec
+
+SHORT_EXAMPLE_TOKENS = 256
+"""Up to here, attention on a CPU is unfused and keeps its softmax; beyond, the fused kernel is better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +17,8 @@ class Length:
 
     tokens: int
     answer_tokens: int
+    shared: int = 0
+    """Tokens of the prefix that all examples of the data share, such as a system prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,7 @@ class RowSize:
     """Where the row is computed: attention keeps other tensors on a GPU."""
 
     shared: int = 0
-    """Tokens of a prefix that all examples share, in the row once; only side-by-side cells do that."""
+    """Tokens of a prefix that all examples share, in the row once."""
 
     @property
     def tokens(self) -> int:
@@ -73,20 +78,26 @@ def step_plan(examples: int, *, batch: int, steps: int, seed: int) -> list[list[
 def truncate_length(length: Length, *, seq_len_tokens: int) -> Length:
     """Truncate an example's length; the answer is at the end, so it is cut first."""
     lost = max(0, length.tokens - seq_len_tokens)
-    return Length(tokens=length.tokens - lost, answer_tokens=max(0, length.answer_tokens - lost))
+    return replace(length, tokens=length.tokens - lost, answer_tokens=max(0, length.answer_tokens - lost))
 
 
 def row_sizes(lengths: Sequence[Length], spec: RunSpec, *, on_gpu: bool = False) -> list[RowSize]:
-    """Compute the packed row of every step. Examples without an answer token are left out, as in training."""
+    """Compute the packed row of every step. Examples without an answer token are left out, as in training.
+
+    A shared prefix is in a row once where attention is unfused: on a CPU, if every example is short.
+    """
     shortened = [truncate_length(length, seq_len_tokens=spec.seq_len_tokens) for length in lengths]
     kept = [length for length in shortened if length.answer_tokens]
     plan = step_plan(len(kept), batch=spec.batch, steps=spec.steps, seed=spec.seed) if kept else []
-    return [_build_row([kept[i] for i in picked], on_gpu) for picked in plan]
+    short = not on_gpu and all(length.tokens <= SHORT_EXAMPLE_TOKENS for length in kept)
+    shared = min(length.shared for length in kept) if short and kept and spec.batch > 1 else 0
+    return [_build_row([kept[i] for i in picked], on_gpu, shared) for picked in plan]
 
 
-def _build_row(examples: Sequence[Length], on_gpu: bool) -> RowSize:
+def _build_row(examples: Sequence[Length], on_gpu: bool, shared: int) -> RowSize:
     return RowSize(
         lengths=tuple(example.tokens for example in examples),
         answer_tokens=sum(example.answer_tokens for example in examples),
         on_gpu=on_gpu,
+        shared=shared,
     )

@@ -7,16 +7,13 @@ r rank, L layers. All results are bytes.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lora_lab.data.batches import RowSize
+from lora_lab.data.batches import SHORT_EXAMPLE_TOKENS, RowSize
 from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 from lora_lab.spec import Compute
 
 COMPUTE_BYTES: dict[Compute, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 POSITION_BYTES = 8  # one int64 per token
-
-SHORT_EXAMPLE_TOKENS = 256
-"""Up to here, attention on a CPU is unfused and keeps its softmax; beyond, the fused kernel is better."""
 
 AFTER_ATTENTION: frozenset[Role] = frozenset({"o", "gate", "up", "gate_up", "down"})
 READS_FIRST_NORM: frozenset[Role] = frozenset({"q", "k", "v", "qkv"})

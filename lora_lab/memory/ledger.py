@@ -11,7 +11,7 @@ A step's peak is at the start of the backward pass: everything resident, every s
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import COMPUTE_BYTES, TrainingPass
@@ -305,6 +305,8 @@ def heaviest_row(
     """
     variant, optimizer = spec.variant, spec.optimizer
     written = not graph and is_written_out(shape.model_type, compute, variant=variant, optimizer=optimizer)
+    if not written:  # a shared prefix stays in every example
+        rows = [replace(row, shared=0) for row in rows]
     sizes = {row: predict_ledger(shape, spec, row, compute, graph=graph).total_bytes for row in set(rows[1:])}
     first = predict_ledger(shape, spec, rows[0], compute, graph=graph)
     absent = first.optimizer + (0 if written else first.gradients)

@@ -33,7 +33,7 @@ class Preview:
     """Whether the longest packed row was counted in tokens, or is the maximum that batch and length allow."""
 
     trained_tokens: int
-    """Tokens of all steps' rows, counted if `row_is_known`; else as many as batch and length allow."""
+    """Tokens of all steps' examples, counted if `row_is_known`; else as many as batch and length allow."""
 
     compute: Compute
     compute_is_measured: bool
@@ -92,7 +92,7 @@ def build_preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
         ledger=memory.predict_ledger(shape, spec, row, compute),
         row=row,
         row_is_known=bool(rows),
-        trained_tokens=sum(each.tokens for each in rows) or row.tokens * spec.steps,
+        trained_tokens=sum(sum(each.lengths) for each in rows) or row.tokens * spec.steps,
         compute=compute,
         compute_is_measured=measured,
         machine_bytes=usable_bytes(device),

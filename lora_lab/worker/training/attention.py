@@ -21,7 +21,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from lora_lab.memory.activations import SHARES_KEYS, SHORT_EXAMPLE_TOKENS
+from lora_lab.data.batches import SHORT_EXAMPLE_TOKENS
+from lora_lab.memory.activations import SHARES_KEYS
 from lora_lab.worker.device.gpu import on_gpu
 from lora_lab.worker.device.number_type import DTYPES
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lora_lab.memory.activations import SHORT_EXAMPLE_TOKENS
+from lora_lab.data.batches import SHORT_EXAMPLE_TOKENS
 from lora_lab.worker.device.gpu import on_gpu
 from lora_lab.worker.training.attention import attend
 

@@ -59,7 +59,7 @@ def train_group(
     width, device = len(going), going[0].flat.device
     alone = width == 1
     measured = set(range(1, spec.steps + 1)) if alone else _measured_steps(examples, plans)
-    shared = 0 if alone else shared_in(examples, device)
+    shared = shared_in(examples, device)
 
     for step in range(1, spec.steps + 1):
         for cell in [cell for cell in going if should_stop(cell)]:

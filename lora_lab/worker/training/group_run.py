@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from lora_lab.data import datasets
-from lora_lab.data.batches import RowSize
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine import grouping
@@ -19,7 +18,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import free_bytes, workspace_bytes
 from lora_lab.worker.training.adapter_stack import CellAdapter
-from lora_lab.worker.training.group import AdapterGroup, shared_in
+from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loop import NonFiniteLoss
 from lora_lab.worker.training.model_cache import ModelCache
@@ -215,7 +214,6 @@ class Material:
         self._everything = [encode_example(session.tokenizer, example) for example in dataset.train]
         keep_read(home, spec.model, dataset, session.tokenizer, self._everything)
         self.examples = cut_to(self._everything, spec.seq_len_tokens)
-        self._shared = shared_in(self.examples, self.machine.device)
         held_out = [encode_example(session.tokenizer, example) for example in dataset.held_out]
         self.held_out = cut_to(held_out, spec.seq_len_tokens, part=HELD_OUT)
         self.asked = select_asked(dataset.held_out, held_out, positions=session.positions)
@@ -244,10 +242,7 @@ class Material:
 
     def predicted_bytes(self, works: Sequence[Work]) -> int:
         """Estimate the peak of these runs side by side."""
-        cells = [
-            (work.spec, [self._in_group(row) for row in rows_of(work.spec, self._everything, self.machine)])
-            for work in works
-        ]
+        cells = [(work.spec, rows_of(work.spec, self._everything, self.machine)) for work in works]
         return peak_bytes(self.shape, cells, self.machine.compute_name)
 
     def chunks(self, works: Sequence[Work]) -> list[list[Work]]:
@@ -260,11 +255,7 @@ class Material:
     def _bytes(self, work: Work) -> CellBytes:
         compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
         row = ledger.heaviest_row(self.shape, work.spec, rows, compute)
-        cell = cell_bytes(self.shape, [(work.spec, self._in_group(row))], compute)
+        cell = cell_bytes(self.shape, [(work.spec, row)], compute)
         # On a GPU, stacked cells work at the same time. Not counted: their x Aᵀ, as wide as all ranks
         # together, and its mask, up to 13 % of a stack. A fifth of the memory is kept free for them.
         return replace(cell, kept=cell.kept + cell.working, working=0) if row.on_gpu else cell
-
-    def _in_group(self, row: RowSize) -> RowSize:
-        """Return the row's size as a group packs it."""
-        return replace(row, shared=self._shared)

@@ -1,7 +1,7 @@
 """Tokenization and packing of examples: chat template, answer mask, truncation, packed rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
@@ -28,7 +28,7 @@ class Encoded:
 
     @property
     def length(self) -> Length:
-        """The length that batching and memory estimates use."""
+        """The length of this example alone; `lengths_of` also knows what it shares with others."""
         return Length(tokens=len(self.ids), answer_tokens=self.answer_tokens)
 
 
@@ -97,7 +97,13 @@ def find_shared_beginning(examples: Sequence[Encoded]) -> int:
     """Count the tokens of a prefix shared by all examples whose next tokens are not trained on in any."""
     first, last = min(item.ids for item in examples), max(item.ids for item in examples)
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    return min(sum(1 for _ in alike), *(len(item.ids) - item.answer_tokens - 1 for item in examples))
+    return max(0, min(sum(1 for _ in alike), *(len(item.ids) - item.answer_tokens - 1 for item in examples)))
+
+
+def lengths_of(examples: Sequence[Encoded]) -> list[Length]:
+    """Return the lengths of a data set's examples, with that of the prefix that they share."""
+    shared = find_shared_beginning(examples)
+    return [replace(item.length, shared=shared) for item in examples]
 
 
 def pack_examples(examples: Sequence[Encoded], device: torch.device, *, shared: int = 0) -> PackedRow:

@@ -8,7 +8,7 @@ from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome, ReadExample
 from lora_lab.data.uploads import Uploads
 from lora_lab.worker.model.load import load_tokenizer
-from lora_lab.worker.training.packing import Encoded, encode_example
+from lora_lab.worker.training.packing import Encoded, encode_example, lengths_of
 from study.base.errors import LearnerError
 
 SHOWN_EXAMPLES = 5
@@ -29,8 +29,12 @@ def read_dataset(model: str, data: str, home: LabHome, models_dir: Path) -> None
 def keep_read(
     home: LabHome, model: str, dataset: Dataset, tokenizer: Any, encoded: Sequence[Encoded]
 ) -> None:
-    """Write lengths and first examples, once per model and data set, because the page has no tokenizer."""
-    if home.lengths(model, dataset.digest) and home.read_examples(model, dataset.digest):
+    """Write lengths and first examples, once per model and data set, because the page has no tokenizer.
+
+    Lengths of an older version, which doesn't know a shared prefix, are replaced.
+    """
+    lengths = lengths_of(encoded)
+    if home.lengths(model, dataset.digest) == lengths and home.read_examples(model, dataset.digest):
         return
     shown = [
         ReadExample(
@@ -38,5 +42,5 @@ def keep_read(
         )
         for item in encoded[:SHOWN_EXAMPLES]
     ]
-    home.save_lengths(model, dataset.digest, [item.length for item in encoded])
+    home.save_lengths(model, dataset.digest, lengths)
     home.save_read_examples(model, dataset.digest, shown)

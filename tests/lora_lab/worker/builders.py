@@ -21,9 +21,16 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, silence_libraries
 from lora_lab.worker.training.adapter_stack import CellAdapter
-from lora_lab.worker.training.group import AdapterGroup, attach_alone
+from lora_lab.worker.training.group import AdapterGroup, attach_alone, shared_in
 from lora_lab.worker.training.loop import StepResult, answer_loss
-from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode_example, pack_examples
+from lora_lab.worker.training.packing import (
+    IGNORED,
+    Encoded,
+    cut_to,
+    encode_example,
+    lengths_of,
+    pack_examples,
+)
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
 from tests.lora_lab.worker.alone import train_alone
 
@@ -105,7 +112,9 @@ class Lab:
         if isinstance(self.adapted, Adapted):
             return gradient_and_loss(self.model.train(), lambda: self.loss(batch))
         (cell,) = self.adapted.cells
-        (loss,), _ = self.adapted.gradients([cell], [pack_examples(batch, self.session.machine.device)])
+        device = self.session.machine.device
+        row = pack_examples(batch, device, shared=shared_in(batch, device))
+        (loss,), _ = self.adapted.gradients([cell], [row])
         return cell_gradient(self.adapted, cell), loss
 
     def reattach(self, spec: RunSpec, *, graph: bool | None = None) -> "Lab":
@@ -250,8 +259,7 @@ def cosine(a: Tensor, b: Tensor) -> float:
 
 def rows_of(lab: Lab) -> list[RowSize]:
     """Planned from lengths alone, as the page does it before there is a worker."""
-    lengths = [item.length for item in lab.examples]
-    return row_sizes(lengths, lab.spec, on_gpu=lab.session.machine.on_gpu)
+    return row_sizes(lengths_of(lab.examples), lab.spec, on_gpu=lab.session.machine.on_gpu)
 
 
 def with_a_heavy_last_row(lab: Lab) -> Lab:
@@ -259,7 +267,8 @@ def with_a_heavy_last_row(lab: Lab) -> Lab:
     for seed in range(50):
         seeded = replace(lab, spec=replace(lab.spec, seed=seed))
         rows, shape = rows_of(seeded), find_shape(lab.spec.model)
-        if heaviest_row(shape, seeded.spec, rows, lab.session.machine.compute_name) == rows[-1]:
+        heaviest = heaviest_row(shape, seeded.spec, rows, lab.session.machine.compute_name)
+        if heaviest.lengths == rows[-1].lengths:
             return seeded
     raise AssertionError("no seed has its heaviest row last")
 

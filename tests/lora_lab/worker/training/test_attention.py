@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lora_lab.memory.activations import SHORT_EXAMPLE_TOKENS
+from lora_lab.data.batches import SHORT_EXAMPLE_TOKENS
 from lora_lab.worker.training.attention import attend, attend_packed
 
 LENGTHS = (5, 1, 9)

@@ -13,8 +13,9 @@ from lora_lab.memory.group_memory import peak_bytes
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import EMBEDDED_MODEL, Compute, RunSpec
-from lora_lab.worker.training.group import AdapterGroup, shared_in
+from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import SharedStep, train_group
+from lora_lab.worker.training.packing import lengths_of
 from lora_lab.worker.training.session import meter_for
 from tests.lora_lab.worker.builders import CPU
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
@@ -68,14 +69,7 @@ def peak_error_percent(
         should_stop=lambda cell: False,
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),
     )
-    lengths = [item.length for item in examples]
-    shared = shared_in(examples, device)
-    cells = [
-        (
-            spec,
-            [replace(row, shared=shared, on_gpu=device.type != "cpu") for row in row_sizes(lengths, spec)],
-        )
-        for spec in specs
-    ]
+    lengths = lengths_of(examples)
+    cells = [(spec, row_sizes(lengths, spec, on_gpu=device.type != "cpu")) for spec in specs]
     measured_bytes = steps[-1].group_peak_bytes - held_bytes
     return percent_above(measured_bytes, peak_bytes(shape, cells, compute))

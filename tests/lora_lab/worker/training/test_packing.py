@@ -11,12 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lora_lab.data.batches import row_sizes, truncate_length
+from lora_lab.data.batches import SHORT_EXAMPLE_TOKENS, Length, row_sizes, step_plan, truncate_length
 from lora_lab.data.datasets import Example
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.model.load import build_tiny_tokenizer, load_tokenizer
+from lora_lab.worker.training.group import shared_in
 from lora_lab.worker.training.loop import held_out_loss
-from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples, render_prompt
+from lora_lab.worker.training.packing import (
+    Encoded,
+    cut_to,
+    encode_example,
+    lengths_of,
+    pack_examples,
+    render_prompt,
+)
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import CPU, Lab, open_lab, padded_loss, silent, small_dataset
 
@@ -164,6 +172,26 @@ def test_the_estimate_cuts_as_the_loop_does() -> None:
     sizes = row_sizes([item.length for item in encoded], RunSpec(batch=3, steps=5, seed=1, seq_len_tokens=24))
     assert all(size.examples == 3 for size in sizes)
     assert max(size.tokens for size in sizes) <= 3 * 24
+
+
+def test_rows_are_planned_with_the_shared_prefix_once_as_they_are_packed() -> None:
+    examples = [encode_example(build_tiny_tokenizer(), example) for example in small_dataset().train]
+    lengths, spec = lengths_of(examples), RunSpec(batch=3, steps=5, seed=1)
+    planned = row_sizes(lengths, spec)
+    plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
+    shared = shared_in(examples, CPU)
+    assert planned == [pack_examples([examples[i] for i in row], CPU, shared=shared).size for row in plan]
+    assert all(row.shared == shared > 0 for row in planned)
+
+
+def test_the_fused_kernel_computes_a_shared_prefix_in_every_example() -> None:
+    short, spec = Length(tokens=30, answer_tokens=5, shared=9), RunSpec(batch=2, steps=1, seq_len_tokens=512)
+    long = replace(short, tokens=SHORT_EXAMPLE_TOKENS + 1)
+    (row,) = row_sizes([short, short], spec)
+    assert (row.tokens, row.attended) == (51, [(9, 9), (21, 30), (21, 30)])
+    for lengths, on_gpu in (([short, short], True), ([short, long], False)):
+        (row,) = row_sizes(lengths, spec, on_gpu=on_gpu)
+        assert row.tokens == sum(length.tokens for length in lengths)
 
 
 def test_data_too_short_for_any_answer_names_the_length_that_would_do() -> None:
