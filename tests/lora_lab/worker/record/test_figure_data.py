@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import bitsandbytes.functional as bnb
 import pytest
@@ -83,7 +84,7 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
 def test_an_adapter_is_measured_against_its_matrix_and_against_its_first_a() -> None:
     torch.manual_seed(0)
     base, a = torch.randn(48, 48), torch.randn(2, 48)
-    parts = {
+    parts: dict[str, Any] = {
         "base_layer": nn.Linear(48, 48, bias=False),
         "lora_A": nn.ModuleDict({"default": nn.Linear(48, 2, bias=False)}),
         "lora_B": nn.ModuleDict({"default": nn.Linear(2, 48, bias=False)}),
