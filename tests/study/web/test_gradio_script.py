@@ -38,7 +38,7 @@ def test_no_template_of_the_app_is_in_the_language_of_the_library(
     build = gr.HTML.__init__
 
     def note(self: gr.HTML, *given: object, **named: object) -> None:
-        build(self, *given, **named)  # type: ignore[arg-type]
+        build(self, *given, **named)
         made.append(self)
 
     monkeypatch.setattr(gr.HTML, "__init__", note)
