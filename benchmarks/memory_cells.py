@@ -44,7 +44,7 @@ from lora_lab.worker.model.load import build_tiny_tokenizer, silence_libraries
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.group import attach_alone
 from lora_lab.worker.training.loop import StepResult
-from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, lengths_of
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, list_lengths
 from lora_lab.worker.training.session import meter_for, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.module_parser import build_module_parser
@@ -171,7 +171,7 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
 def with_seed(spec: RunSpec, seed: int, examples: list[Encoded]) -> tuple[RunSpec, tuple[RowSize, ...]]:
     """Return the spec with this seed, and the packed rows of its steps."""
     spec = replace(spec, seed=seed)
-    return spec, tuple(row_sizes(lengths_of(examples), spec))
+    return spec, tuple(row_sizes(list_lengths(examples), spec))
 
 
 def grouped_folder(models_dir: Path) -> str:

@@ -18,7 +18,8 @@
 // <input type=range data-drives="r">   a logarithmic slider for the number field with that id
 // <input type=file data-upload="up">   act({act: "up", name, content, fields}) with the file in base64, if it has at
 //                                      most `data-limit` bytes; until the answer comes, `data-progress-in` says that it is
-//                                      read, and a button there sends act({act: data-stop}) at once
+//                                      read, and a button there sends act({act: data-stop}) at once; of a large file a
+//                                      bar says how much was sent, and until all was, that button stops the sending
 // <input type=file data-send="/io/upload"> posts the file there as it is, then act({act: data-then-act})
 // <a href="#part">                     goes to that part of the page, with the focus
 // <button data-confirm="Really?">      asks before the press goes out
@@ -115,13 +116,13 @@ function dropTrouble(selector) {
 
 // ---- asking the server ---------------------------------------------------------------------------------------
 
-async function ask(event) {
+async function ask(event, file = null) {
   const sent = { ...event, query: location.search, zone: Intl.DateTimeFormat().resolvedOptions().timeZone };
-  const answer = await fetch(`/act/${encodeURIComponent(island)}`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify(sent),
-  });
+  const address = `/act/${encodeURIComponent(island)}`;
+  const [body, type] = [JSON.stringify(sent), 'application/json'];
+  const answer = await (file && body.length > NO_BAR
+    ? postFile(address, body, { ...file, type })
+    : fetch(address, { method: 'POST', headers: { 'Content-Type': type }, body }));
   if (answer.status === 404) return server.act(sent); // a page older or newer than the server
   if (answer.ok) return answer.json();
   const failure = new Error(`${answer.status} of ${answer.url}`);
@@ -131,8 +132,8 @@ async function ask(event) {
 }
 
 // What is written down belongs to the profile that this window shows; another window may have switched meanwhile.
-function tell(event) {
-  return ask({ ...event, shown_profile: document.querySelector('.who')?.dataset.profile });
+function tell(event, file) {
+  return ask({ ...event, shown_profile: document.querySelector('.who')?.dataset.profile }, file);
 }
 
 // One press at a time. Pressing the same button twice is one press; pressing what the answer brought is the next.
@@ -151,7 +152,8 @@ async function send(event, control = null) {
   try {
     if (event.fields) await settleDrafts();
     pressed += 1;
-    const reply = await tell(event);
+    const file = progress && control.files?.[0];
+    const reply = await tell(event, file && { name: file.name, size: file.size, notice: progress });
     pressed += 1; // before the answer is shown: showing takes a frame, in which an older answer may come
     await show(reply, event, control);
   } catch (failure) {
@@ -185,9 +187,53 @@ function stopButton(input) {
   const button = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Stop' });
   button.addEventListener('click', () => {
     input.focus(); // the button goes when the answer comes
-    tell({ act: input.dataset.stop }).catch(() => {});
+    if (goingUp) return goingUp.abort();
+    if (input.dataset.stop) tell({ act: input.dataset.stop }).catch(() => {});
   });
   return button;
+}
+
+// ---- a file on its way: how much of it was sent
+
+const NO_BAR = 1e5; // bytes: so few have gone up before a bar could be read
+const STOPPED = 'Stopped. Nothing of the file was kept.';
+let goingUp = null; // the request whose bytes are on their way
+
+// fetch doesn't tell what was sent. This answers what fetch would, and fails with a sentence where it was stopped.
+function postFile(address, body, { name, size, notice, type }) {
+  const request = new XMLHttpRequest();
+  const bar = Object.assign(document.createElement('progress'), { max: 1, value: 0 });
+  bar.setAttribute('aria-label', `How much of ${name} was sent`);
+  const numbers = document.createElement('span');
+  numbers.className = 'figures';
+  numbers.setAttribute('aria-hidden', 'true'); // a screen reader has the bar, and would read out each change
+  notice.firstChild.data = `Sending ${name} `;
+  notice.firstChild.after(bar, ' ', numbers);
+  const showSent = (share) => {
+    bar.value = share;
+    numbers.textContent = `${((share * size) / 1e6).toFixed(1)} of ${(size / 1e6).toFixed(1)} MB`;
+  };
+  showSent(0);
+  return new Promise((resolve, reject) => {
+    const fail = (said) => { goingUp = null; reject(Object.assign(new Error(address), { said })); };
+    request.upload.addEventListener('progress', (sent) => showSent(sent.loaded / sent.total));
+    request.upload.addEventListener('load', () => {
+      goingUp = null; // from now on Stop is about the reading
+      bar.remove();
+      numbers.remove();
+      notice.firstChild.data = `Reading ${name}`;
+    });
+    request.addEventListener('load', () => {
+      const headers = { 'content-type': request.getResponseHeader('content-type') || '' };
+      resolve(new Response(request.responseText, { status: request.status, headers }));
+    });
+    request.addEventListener('error', () => fail());
+    request.addEventListener('abort', () => fail(STOPPED));
+    request.open('POST', address);
+    request.setRequestHeader('Content-Type', type);
+    request.send(body);
+    goingUp = request;
+  });
 }
 
 async function show(reply, event, control) {
@@ -552,17 +598,32 @@ async function upload(input) {
 async function sendFile(input) {
   const file = chosenFile(input);
   if (!file) return;
-  say(`Sending ${file.name}`);
+  const address = `${input.dataset.send}?name=${encodeURIComponent(file.name)}`;
+  const notice = file.size > NO_BAR ? noticeBelow(input, `Sending ${file.name}`) : null;
+  if (!notice) say(`Sending ${file.name}`);
   try {
-    const answer = await fetch(`${input.dataset.send}?name=${encodeURIComponent(file.name)}`, { method: 'POST', body: file });
+    const type = file.type || 'application/octet-stream';
+    const answer = await (notice
+      ? postFile(address, file, { name: file.name, size: file.size, notice, type })
+      : fetch(address, { method: 'POST', body: file }));
     const reply = answer.ok ? await answer.json() : { error: `The app did not take ${file.name} (${answer.status}).` };
     if (reply.error) return trouble(reply.error, { near: input });
     await send({ act: input.dataset.thenAct }, input);
-  } catch {
-    trouble(UNREACHABLE, { kind: 'unreachable', near: input });
+  } catch (failure) {
+    trouble(failure.said || UNREACHABLE, { kind: 'unreachable', near: input });
   } finally {
+    notice?.remove();
     input.value = '';
   }
+}
+
+function noticeBelow(input, words) {
+  const notice = document.createElement('p');
+  Object.assign(notice, { className: 'notice', textContent: words });
+  notice.setAttribute('role', 'status');
+  notice.append(' ', stopButton(input));
+  (input.closest('label') || input).after(notice);
+  return notice;
 }
 
 // ---- the keyboard --------------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ and its script would act on them only after it has run itself. `content_policy.p
 page's own `<head>`, so the look is there before anything is drawn; an island fetches its script from here.
 
 Gradio's: it compresses each of its files again for every request, lightly, and names no time for which it is
-good. Here they are compressed once, and better.
+good. Here they are compressed once, and better; one of them is sent without a library (gradio_script.py).
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -21,6 +22,7 @@ from starlette.responses import Response
 
 from study.text.sent_files import strip_comments
 from study.web.downloads import not_found
+from study.web.gradio_script import cut_handlebars
 
 STATIC = Path(__file__).parents[1] / "static"
 FOLDER = "/look"
@@ -28,6 +30,7 @@ GRADIO_FILES = Path(str(files("gradio"))) / "templates" / "frontend" / "assets"
 UNUSED_SCRIPT = "/static/js/iframeResizer.contentWindow.min.js"
 """Gradio's page asks for it, for pages in a frame of another site. No other site may frame ours."""
 
+HTML_COMPONENT = re.compile(r"HTML-[\w-]+\.js")
 TYPES = {".js": "text/javascript", ".css": "text/css"}
 KEEP = "public, max-age=31536000, immutable"
 QUALITY = 11
@@ -84,7 +87,14 @@ def serve_gradios(name: str, request: Request) -> Response:
     file = GRADIO_FILES / name
     if file.parent != GRADIO_FILES or not file.is_file():
         return not_found(f"There is no file {name}.")
-    return _answer_kept(request, name, file.read_bytes, GRADIO_QUALITY)
+    return _answer_kept(request, name, lambda: _read_gradios(file), GRADIO_QUALITY)
+
+
+def _read_gradios(file: Path) -> bytes:
+    """Read a file of Gradio's pages, the script of an HTML component without the library in it."""
+    if not HTML_COMPONENT.fullmatch(file.name):
+        return file.read_bytes()
+    return cut_handlebars(file.read_text("utf-8")).encode()
 
 
 def _answer_kept(request: Request, name: str, plain: Callable[[], bytes], quality: int) -> Response:

@@ -118,6 +118,7 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
     ("lora-to-scale", "Rank r", "End", f"hold {lora_parameters_matrix(576, 576, 256):,} numbers"),
     ("singular-values", "Rank kept", "Home", share_of_the_first()),
     ("scaling-over-ranks", "Rank r", "End", f"multiplies the product B·A by {lora_scaling(16, 256):.4f}"),
+    ("first-steps", "Steps trained", "Home", "Before training, B is all zeros"),
     ("number-lines", "Levels of", "int8", f"int8 has {len(LEVELS['int8'])} values"),
     ("block-step-by-step", "Weight number", "ArrowRight", weight_after_one_step()),
     ("block-size", "Weights in a block", "End", f"needs {bits_per_param('nf4', block_size=4096):.4g} bits"),

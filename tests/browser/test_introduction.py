@@ -93,9 +93,9 @@ def test_what_moves_the_figure_brings_it_into_view_on_a_phone(visit: Visit) -> N
     expect(page.locator(".fig-picture")).to_be_in_viewport(ratio=0.99)
 
 
-def slider_of(page: Page) -> tuple[str, str | None]:
+def slider_of(page: Page, label: str = "Rank r") -> tuple[str, str | None]:
     """Where the knob stands, and what is read out of it."""
-    slider = page.get_by_label("Rank r")
+    slider = page.get_by_label(label)
     return slider.input_value(), slider.get_attribute("aria-valuetext")
 
 
@@ -130,9 +130,24 @@ def test_a_play_ends_with_its_step_and_a_late_answer_does_not_change_the_next_on
     for route in late:
         route.continue_()
     page.wait_for_timeout(1200)  # longer than a play stays at one rank
-    assert slider_of(page) == (str(RANKS.index(8)), "8")
+    assert slider_of(page, "Steps trained") == ("0", "0")
     answer(page, 1)
-    expect(page.locator(".fig-finding")).to_contain_text("At rank 8 and alpha 16")
+    expect(page.locator(".fig-finding")).to_contain_text("Before training, B is all zeros")
+
+
+def test_step_four_plays_how_b_fills(visit: Visit) -> None:
+    page = visit().open("/start?step=4")
+    cells = page.locator(".fig-picture rect.b")
+    expect(page.locator(".fig-picture rect.a").first).to_be_attached()
+    expect(cells).to_have_count(0)
+    page.get_by_role("button", name="Play the steps").click()
+    expect(cells.first).to_be_attached()
+    expect(page.locator(".fig-picture")).to_contain_text("After 2 of 10 steps")
+    page.get_by_role("button", name="first step").click()
+    expect(page.locator(".fig-picture")).to_contain_text("After 1 of 10 steps")
+    expect(page).to_have_url(re.compile(r"step=4&steps=1$"))
+    answer(page, 1)
+    expect(page.locator(".fig-finding")).to_contain_text("A is still what it was")
 
 
 def test_enter_goes_on_while_a_slider_has_the_focus(visit: Visit) -> None:

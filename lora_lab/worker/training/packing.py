@@ -28,7 +28,7 @@ class Encoded:
 
     @property
     def length(self) -> Length:
-        """The length of this example alone; `lengths_of` also knows what it shares with others."""
+        """The length of this example alone; `list_lengths` also knows what it shares with others."""
         return Length(tokens=len(self.ids), answer_tokens=self.answer_tokens)
 
 
@@ -100,7 +100,7 @@ def find_shared_beginning(examples: Sequence[Encoded]) -> int:
     return max(0, min(sum(1 for _ in alike), *(len(item.ids) - item.answer_tokens - 1 for item in examples)))
 
 
-def lengths_of(examples: Sequence[Encoded]) -> list[Length]:
+def list_lengths(examples: Sequence[Encoded]) -> list[Length]:
     """Return the lengths of a data set's examples, with that of the prefix that they share."""
     shared = find_shared_beginning(examples)
     return [replace(item.length, shared=shared) for item in examples]

@@ -8,7 +8,7 @@ from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome, ReadExample
 from lora_lab.data.uploads import Uploads
 from lora_lab.worker.model.load import load_tokenizer
-from lora_lab.worker.training.packing import Encoded, encode_example, lengths_of
+from lora_lab.worker.training.packing import Encoded, encode_example, list_lengths
 from study.base.errors import LearnerError
 
 SHOWN_EXAMPLES = 5
@@ -33,7 +33,7 @@ def keep_read(
 
     Lengths of an older version, which doesn't know a shared prefix, are replaced.
     """
-    lengths = lengths_of(encoded)
+    lengths = list_lengths(encoded)
     if home.lengths(model, dataset.digest) == lengths and home.read_examples(model, dataset.digest):
         return
     shown = [

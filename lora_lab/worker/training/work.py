@@ -35,7 +35,7 @@ from lora_lab.worker.training.group_loop import SharedStep
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train_adapter
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, lengths_of
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, list_lengths
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for
 from lora_lab.worker.training.tokenize import keep_read
 from study.base.errors import LearnerError
@@ -290,7 +290,7 @@ def build_announcement(
 
 
 def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
-    return row_sizes(lengths_of(everything), spec, on_gpu=machine.on_gpu)
+    return row_sizes(list_lengths(everything), spec, on_gpu=machine.on_gpu)
 
 
 def select_asked(

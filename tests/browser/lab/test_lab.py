@@ -261,3 +261,30 @@ def test_a_file_that_is_read_is_named_and_stop_goes_out_while_it_is_read(lab: Pa
     expect(reading.get_by_role("alert")).to_contain_text("line 1: not JSON")
     expect(reading.get_by_role("button", name="Stop")).to_have_count(0)
     assert sent.count("upload") == 1
+
+
+def test_a_bar_says_how_much_of_a_large_file_was_sent_and_stop_ends_the_sending(
+    lab: Page, tmp_path: Path
+) -> None:
+    file = tmp_path / "large.jsonl"
+    file.write_text('{"prompt": "p", "answer": "' + "a" * 1_500_000 + '"}')
+    lab.locator("summary", has_text="More:").click()
+    chooser = lab.get_by_label("Your own examples")
+    network = lab.context.new_cdp_session(lab)
+    network.send("Network.enable")
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
+    network.send("Network.emulateNetworkConditions", slow)
+    chooser.set_input_files(file)
+    sending = lab.locator('[data-part="data-problem"]')
+    expect(sending.get_by_role("status")).to_contain_text("Sending large.jsonl")
+    expect(sending.get_by_role("status")).to_contain_text("of 1.5 MB")
+    bar = sending.get_by_role("progressbar", name="How much of large.jsonl was sent")
+    lab.wait_for_function("bar => bar.value > 0.05 && bar.value < 1", arg=bar.element_handle())
+    sending.get_by_role("button", name="Stop").click()
+    expect(lab.get_by_role("alert")).to_contain_text("Stopped. Nothing of the file was kept.")
+    expect(bar).to_have_count(0)
+    expect(chooser).to_be_focused()
+    network.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
+    chooser.set_input_files([])
+    chooser.set_input_files(file)
+    expect(sending.get_by_role("alert")).to_contain_text("line 1")

@@ -28,7 +28,7 @@ from lora_lab.worker.training.packing import (
     Encoded,
     cut_to,
     encode_example,
-    lengths_of,
+    list_lengths,
     pack_examples,
 )
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
@@ -259,7 +259,7 @@ def cosine(a: Tensor, b: Tensor) -> float:
 
 def rows_of(lab: Lab) -> list[RowSize]:
     """Planned from lengths alone, as the page does it before there is a worker."""
-    return row_sizes(lengths_of(lab.examples), lab.spec, on_gpu=lab.session.machine.on_gpu)
+    return row_sizes(list_lengths(lab.examples), lab.spec, on_gpu=lab.session.machine.on_gpu)
 
 
 def with_a_heavy_last_row(lab: Lab) -> Lab:

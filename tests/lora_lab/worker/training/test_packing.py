@@ -21,7 +21,7 @@ from lora_lab.worker.training.packing import (
     Encoded,
     cut_to,
     encode_example,
-    lengths_of,
+    list_lengths,
     pack_examples,
     render_prompt,
 )
@@ -176,7 +176,7 @@ def test_the_estimate_cuts_as_the_loop_does() -> None:
 
 def test_rows_are_planned_with_the_shared_prefix_once_as_they_are_packed() -> None:
     examples = [encode_example(build_tiny_tokenizer(), example) for example in small_dataset().train]
-    lengths, spec = lengths_of(examples), RunSpec(batch=3, steps=5, seed=1)
+    lengths, spec = list_lengths(examples), RunSpec(batch=3, steps=5, seed=1)
     planned = row_sizes(lengths, spec)
     plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
     shared = shared_in(examples, CPU)

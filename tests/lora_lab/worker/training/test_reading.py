@@ -7,7 +7,7 @@ from lora_lab.data.datasets import own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.spec import OWN_DATA, TINY_MODEL
 from lora_lab.worker.model.load import build_tiny_tokenizer
-from lora_lab.worker.training.packing import encode_example, lengths_of
+from lora_lab.worker.training.packing import encode_example, list_lengths
 from lora_lab.worker.training.tokenize import SHOWN_EXAMPLES, read_dataset
 
 
@@ -15,7 +15,7 @@ def test_what_is_kept_is_what_training_encodes(tmp_path: Path, models_dir: Path)
     home, dataset = LabHome(tmp_path), own_dataset()
     read_dataset(TINY_MODEL, OWN_DATA, home, models_dir)
     encoded = [encode_example(build_tiny_tokenizer(), example) for example in dataset.train]
-    assert home.lengths(TINY_MODEL, dataset.digest) == lengths_of(encoded)
+    assert home.lengths(TINY_MODEL, dataset.digest) == list_lengths(encoded)
     kept = home.read_examples(TINY_MODEL, dataset.digest)
     assert len(kept) == SHOWN_EXAMPLES
     for example, item, shown in zip(dataset.train, encoded, kept, strict=False):
