@@ -15,7 +15,7 @@ from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import EMBEDDED_MODEL, Compute, RunSpec
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import SharedStep, train_group
-from lora_lab.worker.training.packing import lengths_of
+from lora_lab.worker.training.packing import list_lengths
 from lora_lab.worker.training.session import meter_for
 from tests.lora_lab.worker.builders import CPU
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
@@ -69,7 +69,7 @@ def peak_error_percent(
         should_stop=lambda cell: False,
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),
     )
-    lengths = lengths_of(examples)
+    lengths = list_lengths(examples)
     cells = [(spec, row_sizes(lengths, spec, on_gpu=device.type != "cpu")) for spec in specs]
     measured_bytes = steps[-1].group_peak_bytes - held_bytes
     return percent_above(measured_bytes, peak_bytes(shape, cells, compute))
