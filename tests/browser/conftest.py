@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from study.base.settings import ROOT
 from tests.browser.chromium import PAGE_IS_THERE, launch_chromium
 from tests.browser.classrooms import Classroom
+from tests.browser.finished_runs import copy_runs, record_runs
 
 START_SECONDS = 180
 
@@ -76,6 +77,20 @@ class Visitor:
 
 StartApp = Callable[..., str]
 Visit = Callable[..., Visitor]
+CopyRuns = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory: pytest.TempPathFactory) -> CopyRuns:
+    """Put real runs of the tiny model, by their names in RECORDED, into a data folder; returns their ids."""
+    own = tmp_path_factory.getbasetemp()
+    recorded = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "recorded-runs"
+
+    def copy(home: Path, *names: str) -> list[str]:
+        record_runs(recorded)
+        return copy_runs(recorded, home, names)
+
+    return copy
 
 
 @pytest.fixture(scope="module")

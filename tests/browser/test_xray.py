@@ -1,21 +1,17 @@
 """The X-ray as a person uses it, by keyboard: start, read, choose a matrix, lay a second run beside it."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from lora_lab.spec import TINY_MODEL, RunSpec
 from tests.browser.axe import NONE_FOUND, violations_by_theme
-from tests.browser.conftest import StartApp, Visit
-from tests.browser.finished_runs import finished_runs
+from tests.browser.conftest import CopyRuns, StartApp, Visit
 
 pytestmark = pytest.mark.browser
 
 RUN_MS = 120_000
-TINY = RunSpec(model=TINY_MODEL, steps=4)
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +20,9 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run_ids(lab_folder: Path) -> list[str]:
+def run_ids(finished_runs: CopyRuns, lab_folder: Path) -> list[str]:
     """Two real runs of two ranks."""
-    return finished_runs(lab_folder, [replace(TINY, rank=2), replace(TINY, rank=4, seed=1)])
+    return finished_runs(lab_folder, "rank 2", "rank 4")
 
 
 @pytest.fixture(scope="module")
