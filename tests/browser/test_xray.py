@@ -41,9 +41,9 @@ def tab_to(page: Page, selector: str) -> None:
 
 
 def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
-    visit: Visit, address: str, run_ids: list[str]
+    look: Visit, address: str, run_ids: list[str]
 ) -> None:
-    page = visit(address=address).open(f"/lab?run={run_ids[0]}")
+    page = look(address=address).open(f"/lab?run={run_ids[0]}")
     tab_to(page, f".actions a[href='/xray?run={run_ids[0]}']")
     page.keyboard.press("Enter")
     expect(page.locator("#start-xray")).to_be_visible()
@@ -79,8 +79,8 @@ def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
     expect(page.locator("#start-xray")).to_have_count(0)
 
 
-def test_an_xray_fits_a_phone_and_axe_finds_nothing(visit: Visit, address: str, run_ids: list[str]) -> None:
-    visitor = visit(address=address, width=390, height=844, reduced_motion="reduce")
+def test_an_xray_fits_a_phone_and_axe_finds_nothing(look: Visit, address: str, run_ids: list[str]) -> None:
+    visitor = look(address=address, width=390, height=844, reduced_motion="reduce")
     page = visitor.open(f"/xray?run={run_ids[0]}&with={run_ids[1]}")
     if page.locator("#start-xray").count():
         page.locator("#start-xray").click()
@@ -93,7 +93,7 @@ def test_an_xray_fits_a_phone_and_axe_finds_nothing(visit: Visit, address: str, 
     assert violations_by_theme(page) == NONE_FOUND
 
 
-def test_before_there_is_a_run_the_page_leads_to_the_lab(visit: Visit) -> None:
-    page = visit().open("/xray")
+def test_before_there_is_a_run_the_page_leads_to_the_lab(look: Visit) -> None:
+    page = look().open("/xray")
     page.get_by_role("link", name="Open the quick demo").click()
     expect(page).to_have_url(re.compile(r"/lab\?preset=demo"))
