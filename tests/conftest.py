@@ -71,11 +71,17 @@ LONG_FILES = (
     "tests/lora_lab/worker/training/test_run_settings.py",
     "tests/test_roles.py",
     "tests/test_architecture.py",
-    "tests/browser/test_no_script.py",
     "tests/browser/lab/test_lab_runs.py",
-    "tests/browser/lab/test_lab.py",
-    "tests/browser/test_study_explain_grader.py",
+    "tests/browser/test_introduction.py",
     "tests/browser/test_study_frame.py",
+    "tests/browser/test_no_script.py",
+    "tests/browser/lab/test_lab.py",
+    "tests/browser/test_compare.py",
+    "tests/browser/test_classroom.py",
+    "tests/browser/test_study_learn.py",
+    "tests/browser/test_study_profiles.py",
+    "tests/browser/test_microscope.py",
+    "tests/browser/test_grid.py",
 )
 """What takes long, the longest first by and large; the others are done in the order of their names."""
 

@@ -66,6 +66,7 @@ def main() -> int:
     options = _read_options()
     silence_libraries()
     gc.freeze()  # what importing made stays to the end; looking for garbage in it takes 0.2 s after each job
+    gc.enable()
     if options.memory_limit_bytes:
         _limit_memory(options.memory_limit_bytes)
     if options.shapes:

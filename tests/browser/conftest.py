@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from study.base.settings import ROOT
 from tests.browser.chromium import PAGE_IS_THERE, launch_chromium
 from tests.browser.classrooms import Classroom
+from tests.browser.finished_runs import copy_runs, record_runs
 
 START_SECONDS = 180
 
@@ -76,6 +77,20 @@ class Visitor:
 
 StartApp = Callable[..., str]
 Visit = Callable[..., Visitor]
+CopyRuns = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory: pytest.TempPathFactory) -> CopyRuns:
+    """Put real runs of the tiny model, by their names in RECORDED, into a data folder; returns their ids."""
+    own = tmp_path_factory.getbasetemp()
+    recorded = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "recorded-runs"
+
+    def copy(home: Path, *names: str) -> list[str]:
+        record_runs(recorded)
+        return copy_runs(recorded, home, names)
+
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +183,69 @@ def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
     for context in contexts:
         context.close()
     assert [problem for visitor in visitors for problem in visitor.problems] == []
+
+
+FORGET = "() => { Storage.prototype.setItem = () => {}; localStorage.clear(); sessionStorage.clear(); }"
+
+
+class KeptWindows:
+    """Windows that tests have left: a new person sits down at each, where the app has been loaded before.
+
+    A page then takes half of the processor time that it takes in a new browser profile.
+    """
+
+    def __init__(self, chromium: Browser) -> None:
+        self._chromium = chromium
+        self._free: dict[str, list[Visitor]] = {}
+
+    def take(self, address: str, width: int, height: int, options: Mapping[str, Any]) -> Visitor:
+        """A window as a new browser profile would have it."""
+        free = self._free.setdefault(repr(sorted(options.items())), [])
+        if free:
+            visitor = free.pop()
+        else:
+            visitor = Visitor(page=self._chromium.new_context(**options).new_page(), address=address)
+            visitor.watch()
+        visitor.address, visitor.problems = address, []
+        visitor.page.context.clear_cookies()  # here, because a late answer may bring one
+        visitor.page.set_viewport_size({"width": width, "height": height})
+        visitor.page.mouse.move(-1, -1)
+        return visitor
+
+    def leave(self, visitor: Visitor, options: Mapping[str, Any]) -> None:
+        """Forget the person: what the page has stored, further tabs, colors that a test has chosen."""
+        page = visitor.page
+        for other in page.context.pages:
+            if other != page:
+                other.close()
+        if page.url.startswith("http"):
+            page.evaluate(FORGET)  # and what it would store on leaving
+        page.goto("about:blank")
+        page.emulate_media(color_scheme=options.get("color_scheme", "light"))
+        self._free[repr(sorted(options.items()))].append(visitor)
+
+
+@pytest.fixture(scope="session")
+def kept_windows(chromium: Browser) -> KeptWindows:
+    """Of this test process."""
+    return KeptWindows(chromium)
+
+
+@pytest.fixture
+def look(kept_windows: KeptWindows, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """Like `visit`, for tests that add no script, route, listener or tab of their own to the window."""
+    taken: list[tuple[Visitor, dict[str, Any]]] = []
+
+    def new(*, address: str = "", width: int = 1280, height: int = 900, **options: Any) -> Visitor:
+        address = address or request.getfixturevalue("app_address")
+        taken.append((kept_windows.take(address, width, height, options), options))
+        return taken[-1][0]
+
+    yield new
+    problems = [problem for visitor, _ in taken for problem in visitor.problems]
+    assert problems == []
+    for visitor, options in taken:  # after a failure nobody takes them again
+        kept_windows.leave(visitor, options)
 
 
 @pytest.fixture(scope="session")

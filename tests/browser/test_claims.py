@@ -20,8 +20,8 @@ def verdict(page: Page) -> str:
     return page.locator("#verdict-title").inner_text()
 
 
-def test_a_pasted_tutorial_is_judged_with_the_right_numbers_beside_the_printed_ones(visit: Visit) -> None:
-    page = visit().open("/claims")
+def test_a_pasted_tutorial_is_judged_with_the_right_numbers_beside_the_printed_ones(look: Visit) -> None:
+    page = look().open("/claims")
     expect(page.get_by_role("heading", level=1)).to_have_text("Claims")
     page.get_by_label("Text with the code and the printed line").fill(TUTORIAL)
     page.get_by_role("button", name="Check the claim").click()
@@ -38,8 +38,8 @@ def test_a_pasted_tutorial_is_judged_with_the_right_numbers_beside_the_printed_o
     expect(page.get_by_label("Text with the code and the printed line")).to_have_value(TUTORIAL)
 
 
-def test_the_corrected_text_is_possible(visit: Visit) -> None:
-    page = visit().open("/claims")
+def test_the_corrected_text_is_possible(look: Visit) -> None:
+    page = look().open("/claims")
     right = TUTORIAL.replace("20,971,520", "13,631,488").replace("8,051,232,768", "8,043,892,736")
     box = page.get_by_label("Text with the code and the printed line")
     box.fill(right.replace("0.26", "0.17"))
@@ -48,8 +48,8 @@ def test_the_corrected_text_is_possible(visit: Visit) -> None:
     expect(page.locator("#verdict-title")).to_contain_text("Possible")
 
 
-def test_a_text_without_a_line_says_what_to_add_and_keeps_what_was_typed(visit: Visit) -> None:
-    page = visit().open("/claims?example=open-setting")
+def test_a_text_without_a_line_says_what_to_add_and_keeps_what_was_typed(look: Visit) -> None:
+    page = look().open("/claims?example=open-setting")
     expect(page.locator("#verdict-title")).to_contain_text("Underdetermined")
     page.get_by_label("Text with the code and the printed line").fill("LoraConfig(r=8) on llama-7b")
     page.get_by_role("button", name="Check the claim").click()
@@ -60,8 +60,8 @@ def test_a_text_without_a_line_says_what_to_add_and_keeps_what_was_typed(visit: 
     expect(page.locator("#verdict")).to_be_empty()
 
 
-def test_the_form_leaves_open_what_is_left_empty(visit: Visit) -> None:
-    page = visit().open("/claims")
+def test_the_form_leaves_open_what_is_left_empty(look: Visit) -> None:
+    page = look().open("/claims")
     page.get_by_text("Fill in a form instead").click()
     page.get_by_label("Model").fill("llama-7b")
     page.get_by_label("Printed line", exact=True).fill("trainable params: 4194304 || all params: 6742609920")
@@ -74,14 +74,14 @@ def test_the_form_leaves_open_what_is_left_empty(visit: Visit) -> None:
     expect(page.locator("#verdict-title")).to_contain_text("Possible")
 
 
-def test_an_example_is_checked_from_its_address(visit: Visit) -> None:
-    page = visit().open("/claims?example=falcon-4bit")
+def test_an_example_is_checked_from_its_address(look: Visit) -> None:
+    page = look().open("/claims?example=falcon-4bit")
     expect(page.locator("#verdict-title")).to_contain_text("Possible")
     expect(page.locator("#verdict")).to_contain_text("6,926,439,296 − 6,625,951,744 / 2 = 3,613,463,424")
 
 
-def test_a_pasted_config_adds_a_model_that_a_claim_can_name(visit: Visit) -> None:
-    page = visit().open("/models")
+def test_a_pasted_config_adds_a_model_that_a_claim_can_name(look: Visit) -> None:
+    page = look().open("/models")
     expect(page.get_by_role("row", name=re.compile("llama-3.1-405b"))).to_contain_text("405,853,388,800")
     page.get_by_text("Add one from its config.json").click()
     page.get_by_label("Name or hub id").fill("ana/little")
@@ -97,7 +97,7 @@ def test_a_pasted_config_adds_a_model_that_a_claim_can_name(visit: Visit) -> Non
     expect(page.locator("#add").get_by_role("status")).to_have_text("Reading the configuration …")
     expect(page.locator("#add").get_by_role("alert")).to_have_count(0)
     expect(page.locator("#added")).to_contain_text("ana/little is added", timeout=90_000)
-    page = visit().open("/claims")
+    page = look().open("/claims")
     page.get_by_text("Fill in a form instead").click()
     page.get_by_label("Model").fill("ana/little")
     page.get_by_label("Printed line", exact=True).fill("trainable params: 4,096 || all params: 112,640")
@@ -108,8 +108,8 @@ def test_a_pasted_config_adds_a_model_that_a_claim_can_name(visit: Visit) -> Non
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_verdict_can_be_read_by_everyone(visit: Visit, width: int) -> None:
-    page = visit().open("/claims?example=llama3-attention")
+def test_a_verdict_can_be_read_by_everyone(look: Visit, width: int) -> None:
+    page = look().open("/claims?example=llama3-attention")
     page.set_viewport_size({"width": width, "height": 800})
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
@@ -117,8 +117,8 @@ def test_a_verdict_can_be_read_by_everyone(visit: Visit, width: int) -> None:
     assert re.search("Impossible", verdict(page))
 
 
-def test_an_error_stands_beside_the_field_it_is_about(visit: Visit) -> None:
-    page = visit().open("/claims")
+def test_an_error_stands_beside_the_field_it_is_about(look: Visit) -> None:
+    page = look().open("/claims")
     page.get_by_label("Text with the code and the printed line").fill("nothing printed here")
     page.get_by_role("button", name="Check the claim").click()
     problem = page.locator("#paste").get_by_role("alert")
@@ -126,8 +126,8 @@ def test_an_error_stands_beside_the_field_it_is_about(visit: Visit) -> None:
     expect(problem).to_be_in_viewport(ratio=1)
 
 
-def test_a_share_of_wrong_numbers_is_not_marked_right(visit: Visit) -> None:
-    page = visit().open("/claims?example=llama3-attention")
+def test_a_share_of_wrong_numbers_is_not_marked_right(look: Visit) -> None:
+    page = look().open("/claims?example=llama3-attention")
     row = page.locator("#verdict table tr", has_text="trainable%")
     expect(row).to_contain_text("0.26")
     expect(row).to_contain_text("0.1695")
@@ -135,9 +135,9 @@ def test_a_share_of_wrong_numbers_is_not_marked_right(visit: Visit) -> None:
 
 
 def test_on_a_laptop_no_column_of_the_models_is_cut_and_a_verdict_has_no_room_below_its_words(
-    visit: Visit,
+    look: Visit,
 ) -> None:
-    page = visit().open("/models")
+    page = look().open("/models")
     cut = "region => region.scrollWidth - region.clientWidth"
     assert page.get_by_role("region", name="Catalogue").evaluate(cut) <= 0
     page.goto(page.url.replace("/models", "/papers"))

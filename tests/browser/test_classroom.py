@@ -148,54 +148,6 @@ def test_the_runs_decide_what_a_class_has_voted_on(chromium: Browser, lab_addres
     assert classroom.problems == []
 
 
-def test_the_class_fills_a_grid_of_real_runs(chromium: Browser, lab_address: str) -> None:
-    classroom = Classroom(chromium, lab_address)
-    teacher = classroom.start("lab-45")
-    screen, ana, ben = classroom.screen(), classroom.phone(), classroom.phone()
-    teacher.get_by_text("The plan", exact=True).click()
-    teacher.locator("li", has_text="The grid of the class").get_by_role("button", name="Claim a cell").click()
-    expect(ana.locator("table.claim")).to_be_visible()
-    assert violations(ana) == []
-    assert ana.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    ben.get_by_label("Your guess").fill("5.1")
-    for _ in range(2):  # keyboard: the first cell, then to the right
-        ben.keyboard.press("Shift+Tab")
-        ben.keyboard.press("ArrowRight")
-    chosen = ben.locator("input[name=cell]:checked").get_attribute("value")
-    ana.locator("label.cell").nth(5).click()
-    guess = ana.get_by_label("Your guess")
-    guess.fill("abc")
-    ana.get_by_role("button", name="Send").click()
-    expect(ana.locator("label.guess + #trouble")).to_contain_text("such as 2.5 for 2.5 nats")
-    expect(guess).to_be_focused()
-    expect(guess).to_have_accessible_description(re.compile("is not a number"))
-    assert violations(ana) == []
-    guess.fill("5.3")
-    ana.get_by_role("button", name="Send").click()
-    expect(ana.get_by_text("Your cell is")).to_be_visible()
-    expect(ben.locator("[data-free]").nth(5)).to_have_text("2")
-    assert ben.locator("input[name=cell]:checked").get_attribute("value") == chosen  # nothing typed is lost
-    expect(ben.get_by_label("Your guess")).to_have_value("5.1")
-    ben.get_by_role("button", name="Send").click()
-    expect(ben.get_by_text("Your cell is")).to_be_visible()
-    initials = "".join(word[0] for word in ana.locator("#name").inner_text().split())
-    expect(screen.locator("table.map .initials", has_text=initials).first).to_be_visible()
-
-    press_next(teacher, "Training")
-    expect(ana.locator("svg.curve .line")).to_be_visible(timeout=180_000)
-    expect(ana.get_by_text("Measured:")).to_be_visible(timeout=180_000)
-    for page in (ana, screen, teacher):
-        assert violations(page) == [], page.url
-    expect(screen.locator("#now")).to_contain_text("of 36 runs have ended")
-    expect(screen.locator("table.map td.measured").first).to_be_visible()
-    teacher.get_by_role("link", name="The grid in the lab").click()
-    expect(teacher.locator("body")).to_contain_text("36 cells")
-    for context in classroom.contexts:
-        context.close()
-    classroom.forgive("status of 400")
-    assert classroom.problems == []
-
-
 def test_own_words_stand_on_the_wall_when_the_teacher_shows_them(classroom: Classroom) -> None:
     teacher = classroom.start("revision")
     screen, ana = classroom.screen(), classroom.phone()
@@ -297,3 +249,51 @@ def test_a_figure_follows_the_teacher_until_it_is_set_free(classroom: Classroom)
     expect(screen.locator(".histogram")).to_be_visible()
     expect(ana.get_by_text("within 10 %")).to_be_visible()
     classroom.forgive("status of 429")
+
+
+def test_the_class_fills_a_grid_of_real_runs(chromium: Browser, lab_address: str) -> None:
+    classroom = Classroom(chromium, lab_address)
+    teacher = classroom.start("lab-45")
+    screen, ana, ben = classroom.screen(), classroom.phone(), classroom.phone()
+    teacher.get_by_text("The plan", exact=True).click()
+    teacher.locator("li", has_text="The grid of the class").get_by_role("button", name="Claim a cell").click()
+    expect(ana.locator("table.claim")).to_be_visible()
+    assert violations(ana) == []
+    assert ana.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    ben.get_by_label("Your guess").fill("5.1")
+    for _ in range(2):  # keyboard: the first cell, then to the right
+        ben.keyboard.press("Shift+Tab")
+        ben.keyboard.press("ArrowRight")
+    chosen = ben.locator("input[name=cell]:checked").get_attribute("value")
+    ana.locator("label.cell").nth(5).click()
+    guess = ana.get_by_label("Your guess")
+    guess.fill("abc")
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.locator("label.guess + #trouble")).to_contain_text("such as 2.5 for 2.5 nats")
+    expect(guess).to_be_focused()
+    expect(guess).to_have_accessible_description(re.compile("is not a number"))
+    assert violations(ana) == []
+    guess.fill("5.3")
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.get_by_text("Your cell is")).to_be_visible()
+    expect(ben.locator("[data-free]").nth(5)).to_have_text("2")
+    assert ben.locator("input[name=cell]:checked").get_attribute("value") == chosen  # nothing typed is lost
+    expect(ben.get_by_label("Your guess")).to_have_value("5.1")
+    ben.get_by_role("button", name="Send").click()
+    expect(ben.get_by_text("Your cell is")).to_be_visible()
+    initials = "".join(word[0] for word in ana.locator("#name").inner_text().split())
+    expect(screen.locator("table.map .initials", has_text=initials).first).to_be_visible()
+
+    press_next(teacher, "Training")
+    expect(ana.locator("svg.curve .line")).to_be_visible(timeout=180_000)
+    expect(ana.get_by_text("Measured:")).to_be_visible(timeout=180_000)
+    for page in (ana, screen, teacher):
+        assert violations(page) == [], page.url
+    expect(screen.locator("#now")).to_contain_text("of 36 runs have ended")
+    expect(screen.locator("table.map td.measured").first).to_be_visible()
+    teacher.get_by_role("link", name="The grid in the lab").click()
+    expect(teacher.locator("body")).to_contain_text("36 cells")
+    for context in classroom.contexts:
+        context.close()
+    classroom.forgive("status of 400")
+    assert classroom.problems == []

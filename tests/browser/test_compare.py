@@ -2,21 +2,17 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
-from lora_lab.spec import TINY_MODEL, RunSpec
 from tests.browser.axe import NONE_FOUND, violations_by_theme
-from tests.browser.conftest import StartApp, Visit
-from tests.browser.finished_runs import finished_runs
+from tests.browser.conftest import CopyRuns, StartApp, Visit
 
 pytestmark = pytest.mark.browser
 
 RUN_MS = 120_000
-TINY = RunSpec(model=TINY_MODEL, steps=6)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +21,9 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run_ids(lab_folder: Path) -> list[str]:
+def run_ids(finished_runs: CopyRuns, lab_folder: Path) -> list[str]:
     """Two real runs of two ranks."""
-    return finished_runs(lab_folder, [replace(TINY, rank=2), replace(TINY, rank=16)])
+    return finished_runs(lab_folder, "six steps at rank 2", "six steps at rank 16")
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +45,9 @@ def ask(page: Page, prompt: str) -> None:
 
 
 def test_runs_ticked_in_the_lab_are_beside_each_other_and_stay_so(
-    visit: Visit, address: str, run_ids: list[str]
+    look: Visit, address: str, run_ids: list[str]
 ) -> None:
-    page = visit(address=address).open("/lab?preset=instant")
+    page = look(address=address).open("/lab?preset=instant")
     page.locator("summary", has_text="Earlier runs").click()
     for run_id in run_ids:
         page.locator(f"#tick-{run_id}").check()
@@ -74,8 +70,8 @@ def test_runs_ticked_in_the_lab_are_beside_each_other_and_stay_so(
     expect(page.locator("ul.compared-runs li")).to_have_count(1)
 
 
-def test_base_and_tuned_answer_side_by_side(visit: Visit, address: str, run_ids: list[str]) -> None:
-    page = compare(visit, address, run_ids)
+def test_base_and_tuned_answer_side_by_side(look: Visit, address: str, run_ids: list[str]) -> None:
+    page = compare(look, address, run_ids)
     ask(page, "What is W?")
     expect(page.locator(".chat-answer h3")).to_have_text(
         ["Base model", "A r=2 nf4-dq on tiny-random", "B r=16 nf4-dq on tiny-random"], timeout=RUN_MS
@@ -90,14 +86,14 @@ def test_base_and_tuned_answer_side_by_side(visit: Visit, address: str, run_ids:
 
 
 def test_a_question_waits_while_a_run_trains_and_can_be_taken_back(
-    visit: Visit, address: str, run_ids: list[str]
+    look: Visit, address: str, run_ids: list[str]
 ) -> None:
-    lab = visit(address=address).open("/lab?preset=instant&steps=2000")
+    lab = look(address=address).open("/lab?preset=instant&steps=2000")
     lab.get_by_role("button", name="Start training").click()
     expect(lab.locator("#run dl.readings dd").first).to_have_text(
         re.compile(r"^[1-9]\d* / 2000"), timeout=RUN_MS
     )
-    page = compare(visit, address, run_ids)
+    page = compare(look, address, run_ids)
     ask(page, "What is B?")
     expect(page.locator("#answers-live")).to_contain_text("A run is training. Your question waits")
     page.get_by_role("button", name="Take it back").click()
@@ -106,8 +102,8 @@ def test_a_question_waits_while_a_run_trains_and_can_be_taken_back(
     expect(lab.locator("#run .head p")).to_contain_text("Stopped at step", timeout=RUN_MS)
 
 
-def test_a_guess_hides_the_figures_and_a_wrong_one_comes_back_as_cards(visit: Visit, address: str) -> None:
-    page = visit(address=address).open("/lab?preset=instant&steps=3")
+def test_a_guess_hides_the_figures_and_a_wrong_one_comes_back_as_cards(look: Visit, address: str) -> None:
+    page = look(address=address).open("/lab?preset=instant&steps=3")
     expect(page.locator("#trainable")).to_be_visible()
     page.get_by_role("button", name="Predict first").click()
     expect(page.locator("#guess-percent")).to_be_focused()
@@ -161,9 +157,9 @@ def test_an_answer_about_the_shown_figures_that_comes_late_does_not_bring_them_b
 
 
 def test_the_data_is_read_when_asked_for_and_a_run_is_imported(
-    visit: Visit, address: str, run_ids: list[str], tmp_path: Path
+    look: Visit, address: str, run_ids: list[str], tmp_path: Path
 ) -> None:
-    page = visit(address=address).open("/lab?preset=instant&seq_len_tokens=64")
+    page = look(address=address).open("/lab?preset=instant&seq_len_tokens=64")
     page.locator("details.seen > summary").click()
     expect(page.locator(".token.trained").first).to_be_visible(timeout=RUN_MS)
     expect(page.locator("details.seen > summary")).to_contain_text(
@@ -192,21 +188,21 @@ def test_the_data_is_read_when_asked_for_and_a_run_is_imported(
     assert losses[0] == losses[1]
 
 
-def test_axe_finds_no_violation(visit: Visit, address: str, run_ids: list[str]) -> None:
-    page = compare(visit, address, run_ids, reduced_motion="reduce")
+def test_axe_finds_no_violation(look: Visit, address: str, run_ids: list[str]) -> None:
+    page = compare(look, address, run_ids, reduced_motion="reduce")
     for summary in page.locator("#main summary").all():
         summary.click()
     assert violations_by_theme(page) == NONE_FOUND
 
 
-def test_compared_runs_fit_a_phone(visit: Visit, address: str, run_ids: list[str]) -> None:
-    page = compare(visit, address, run_ids, width=390, height=844)
+def test_compared_runs_fit_a_phone(look: Visit, address: str, run_ids: list[str]) -> None:
+    page = compare(look, address, run_ids, width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.locator("#compare-loss svg")).to_have_attribute("viewBox", re.compile("^0 0 358"))
 
 
-def test_the_list_of_runs_hides_no_column_on_a_phone(visit: Visit, address: str, run_ids: list[str]) -> None:
-    page = visit(address=address, width=390, height=844).open("/compare")
+def test_the_list_of_runs_hides_no_column_on_a_phone(look: Visit, address: str, run_ids: list[str]) -> None:
+    page = look(address=address, width=390, height=844).open("/compare")
     region = page.get_by_role("region", name="Runs to compare")
     expect(region.locator(f"#tick-{run_ids[0]}")).to_be_attached()
     expect(region).to_have_css("border-top-style", "solid")
@@ -214,9 +210,9 @@ def test_the_list_of_runs_hides_no_column_on_a_phone(visit: Visit, address: str,
 
 
 def test_a_tick_stays_while_the_list_of_runs_goes_on_changing(
-    visit: Visit, address: str, run_ids: list[str]
+    look: Visit, address: str, run_ids: list[str]
 ) -> None:
-    page = visit(address=address).open("/lab?preset=instant")
+    page = look(address=address).open("/lab?preset=instant")
     page.locator("summary", has_text="Earlier runs").click()
     rows = page.locator("table.runs tbody tr")
     before = rows.count()

@@ -59,8 +59,8 @@ class Figure:
         expect(self.place.locator(".fig-picture")).to_have_attribute("aria-label", words)
 
 
-def test_a_slider_moves_numbers_picture_and_alternative_text_and_keeps_the_focus(visit: Visit) -> None:
-    page = visit().open("/figures")
+def test_a_slider_moves_numbers_picture_and_alternative_text_and_keeps_the_focus(look: Visit) -> None:
+    page = look().open("/figures")
     one = Figure(page, "lora-to-scale")
     one.says("At rank 8")
     one.press("Rank r", "ArrowRight")
@@ -188,17 +188,17 @@ def drive(page: Page, name: str, control: str, key: str, number: str) -> None:
     expect(page.locator("#live"), name).to_have_text(one.place.locator("[data-finding]").inner_text())
 
 
-def test_every_figure_answers_the_keyboard_with_the_labs_number(visit: Visit) -> None:
+def test_every_figure_answers_the_keyboard_with_the_labs_number(look: Visit) -> None:
     assert [figure for figure, *_ in DRIVEN] == list(FIGURES)
-    page = visit().open("/figures")
+    page = look().open("/figures")
     for driven in DRIVEN:
         drive(page, *driven)
 
 
 def test_every_figure_beside_a_text_answers_the_keyboard_on_a_phone_and_leaves_room_to_read(
-    visit: Visit,
+    look: Visit,
 ) -> None:
-    visitor = visit(**PHONE)
+    visitor = look(**PHONE)
     for figure, concept in concepts_by_figure().items():
         page = visitor.open(f"/concept?id={concept}&mode=learn")
         driven = next(driven for driven in DRIVEN if driven[0] == figure)
@@ -214,8 +214,8 @@ def test_every_figure_beside_a_text_answers_the_keyboard_on_a_phone_and_leaves_r
         drive(page, *driven)
 
 
-def test_a_phrase_sets_the_figure_in_view_on_a_phone_and_the_figure_covers_no_focus(visit: Visit) -> None:
-    visitor = visit(**PHONE, has_touch=True)
+def test_a_phrase_sets_the_figure_in_view_on_a_phone_and_the_figure_covers_no_focus(look: Visit) -> None:
+    visitor = look(**PHONE, has_touch=True)
     page = visitor.open("/concept?id=lora-rank&mode=learn")
     visitor.answer_who()
     first, figure = page.locator("#place-1").bounding_box(), page.locator(".fig-seen").bounding_box()
@@ -233,8 +233,8 @@ def test_a_phrase_sets_the_figure_in_view_on_a_phone_and_the_figure_covers_no_fo
         assert not page.evaluate(COVERED), page.evaluate("document.activeElement.outerHTML")
 
 
-def test_a_figure_beside_a_text_is_in_the_first_window_and_stays_in_view(visit: Visit) -> None:
-    visitor = visit(width=1280, height=800)
+def test_a_figure_beside_a_text_is_in_the_first_window_and_stays_in_view(look: Visit) -> None:
+    visitor = look(width=1280, height=800)
     page = visitor.open("/concept?id=lora-rank&mode=learn")
     visitor.answer_who()
     whole = (".fig-picture", ".fig-finding", "input[data-setting=rank]")
@@ -245,8 +245,8 @@ def test_a_figure_beside_a_text_is_in_the_first_window_and_stays_in_view(visit: 
         expect(page.locator(part)).to_be_in_viewport(ratio=1)
 
 
-def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> None:
-    visitor = visit(width=390, height=844)
+def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(look: Visit) -> None:
+    visitor = look(width=390, height=844)
     page = visitor.open("/figures?figure=lora-to-scale&rank=64")
     one = Figure(page, "lora-to-scale")
     one.says("At rank 64")
@@ -259,14 +259,14 @@ def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> 
     expect(page).to_have_url(re.compile(r"/figures\?figure=lora-to-scale&rank=96"))
 
 
-def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(visit: Visit) -> None:
-    page = visit(reduced_motion="reduce").open("/figures")
+def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(look: Visit) -> None:
+    page = look(reduced_motion="reduce").open("/figures")
     page.evaluate("document.querySelectorAll('.fig details').forEach((one) => { one.open = true; })")
     assert violations_by_theme(page) == NONE_FOUND
 
 
-def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: Visit) -> None:
-    visitor = visit(reduced_motion="reduce")
+def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(look: Visit) -> None:
+    visitor = look(reduced_motion="reduce")
     page = visitor.open("/cards?concept=lora-rank")
     page.keyboard.press("Space")
     unfold = page.locator("summary", has_text="Look at it: W + B·A, drawn to scale")

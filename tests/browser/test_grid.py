@@ -41,8 +41,8 @@ def grid_address(start_app: StartApp, folder: Path, kept: str) -> str:
     return start_app("--no-worker", folder=folder)
 
 
-def test_a_grid_is_set_up_started_steered_and_kept(visit: Visit, grid_address: str) -> None:
-    page = visit(address=grid_address).open(TINY)
+def test_a_grid_is_set_up_started_steered_and_kept(look: Visit, grid_address: str) -> None:
+    page = look(address=grid_address).open(TINY)
     page.get_by_label("Ranks r, with commas").fill("2, 4, 8")
     expect(page.locator("#cells")).to_have_text("6 cells")
     page.get_by_label("Ranks r, with commas").fill("2, 8")
@@ -77,9 +77,9 @@ def test_a_grid_is_set_up_started_steered_and_kept(visit: Visit, grid_address: s
 
 
 def test_a_refresh_and_a_second_browser_show_the_same_sweep(
-    visit: Visit, grid_address: str, kept: str
+    look: Visit, grid_address: str, kept: str
 ) -> None:
-    page = visit(address=grid_address).open(kept)
+    page = look(address=grid_address).open(kept)
     expect(page.locator("#sweep-state")).to_have_text("3 finished, 1 cancelled")
     expect(page.get_by_label("Ranks r, with commas")).to_have_value("2, 8")
     expect(page.get_by_label("4-bit NF4 (nf4)", exact=True)).to_be_checked()
@@ -88,9 +88,9 @@ def test_a_refresh_and_a_second_browser_show_the_same_sweep(
 
 
 def test_the_table_filters_and_sorts_and_the_address_keeps_it(
-    visit: Visit, grid_address: str, kept: str
+    look: Visit, grid_address: str, kept: str
 ) -> None:
-    page = visit(address=grid_address).open(kept)
+    page = look(address=grid_address).open(kept)
     rows = page.locator("table.cells tbody tr")
     expect(rows).to_have_count(4)
     page.locator("#show-status-finished").click()
@@ -103,14 +103,14 @@ def test_the_table_filters_and_sorts_and_the_address_keeps_it(
     expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Held-out loss")
 
 
-def test_the_finished_sweep_is_clean_for_axe(visit: Visit, grid_address: str, kept: str) -> None:
-    page = visit(address=grid_address, reduced_motion="reduce").open(kept)
+def test_the_finished_sweep_is_clean_for_axe(look: Visit, grid_address: str, kept: str) -> None:
+    page = look(address=grid_address, reduced_motion="reduce").open(kept)
     expect(page.locator("figure.plot")).to_have_count(5)
     assert violations_by_theme(page) == NONE_FOUND
 
 
-def test_the_finished_sweep_fits_a_phone_and_a_finger(visit: Visit, grid_address: str, kept: str) -> None:
-    page = visit(address=grid_address, width=390, height=844).open(kept)
+def test_the_finished_sweep_fits_a_phone_and_a_finger(look: Visit, grid_address: str, kept: str) -> None:
+    page = look(address=grid_address, width=390, height=844).open(kept)
     expect(page.locator("figure.plot")).to_have_count(5)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     small = page.evaluate(
@@ -121,14 +121,14 @@ def test_the_finished_sweep_fits_a_phone_and_a_finger(visit: Visit, grid_address
     assert small == []
 
 
-def test_the_predicted_peaks_hide_no_rank_on_a_phone(visit: Visit, grid_address: str) -> None:
-    page = visit(address=grid_address, width=390, height=844).open("/grid?model=tiny-random&ranks=2,8,32")
+def test_the_predicted_peaks_hide_no_rank_on_a_phone(look: Visit, grid_address: str) -> None:
+    page = look(address=grid_address, width=390, height=844).open("/grid?model=tiny-random&ranks=2,8,32")
     region = page.get_by_role("region", name="Predicted peak by rank and bit width")
     assert region.evaluate("region => region.scrollWidth <= region.clientWidth")
 
 
-def test_a_cancelled_cell_is_tried_again(visit: Visit, grid_address: str, kept: str) -> None:
-    page = visit(address=grid_address).open(kept)
+def test_a_cancelled_cell_is_tried_again(look: Visit, grid_address: str, kept: str) -> None:
+    page = look(address=grid_address).open(kept)
     table = page.get_by_role("region", name="Cells of the grid")
     expect(table).to_contain_text("cancelled")
     page.get_by_role("button", name="Retry cell 4").click()
@@ -137,19 +137,19 @@ def test_a_cancelled_cell_is_tried_again(visit: Visit, grid_address: str, kept: 
 
 
 def test_an_address_of_a_sweep_begins_at_the_sweep_and_that_of_the_form_at_the_form(
-    visit: Visit, grid_address: str, kept: str
+    look: Visit, grid_address: str, kept: str
 ) -> None:
-    page = visit(address=grid_address).open(f"{kept}#sweep")
+    page = look(address=grid_address).open(f"{kept}#sweep")
     expect(page.locator("#sweep")).to_be_focused()
     expect(page.locator("#sweep-title")).to_be_in_viewport()
-    page = visit(address=grid_address).open(kept)
+    page = look(address=grid_address).open(kept)
     expect(page.locator("#sweep")).not_to_be_focused()
     expect(page.locator("#setup-title")).to_be_in_viewport()
 
 
-def test_the_machines_own_number_type_is_not_cut(visit: Visit, grid_address: str) -> None:
+def test_the_machines_own_number_type_is_not_cut(look: Visit, grid_address: str) -> None:
     for width in (1280, 390):
-        page = visit(address=grid_address, width=width, height=844).open(TINY)
+        page = look(address=grid_address, width=width, height=844).open(TINY)
         page.get_by_text("More: matrices, variants").click()
         control = page.get_by_label("compute in")
         needed = control.evaluate(

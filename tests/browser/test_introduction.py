@@ -1,14 +1,17 @@
 """The five-minute introduction: five pictures with a question each, and a run of the learner's own."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from lora_lab.figures.models import RANKS
+from lora_lab.runs.folder import list_runs
 from study.lessons.introduction import read_introduction
 from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
+from tests.browser.lab.lab_page import assert_adapter_comes, assert_predicted_peak
 
 pytestmark = pytest.mark.browser
 
@@ -21,10 +24,12 @@ def answer(page: Page, number: int) -> None:
     expect(page.locator("#verdict")).to_be_focused()
 
 
+@pytest.mark.embedded
 def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
-    visit: Visit, start_app: StartApp
+    visit: Visit, start_app: StartApp, tmp_path: Path
 ) -> None:
-    visitor = visit(address=start_app("--no-worker"))  # its run is in no other test's way
+    """On the embedded model, so that its peak and its files are looked at as well."""
+    visitor = visit(address=start_app("--no-worker", folder=tmp_path))  # its run is in no other test's way
     page = visitor.open("/")
     page.get_by_role("link", name="Understand LoRA in five minutes").click()
     visitor.settled()
@@ -56,9 +61,18 @@ def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
     expect(page.get_by_role("button", name="Start the review")).to_be_visible()
     expect(page.get_by_text("you predicted a held-out loss that falls, a peak of 500 MB")).to_be_visible()
 
+    [run] = list_runs(tmp_path / "runs")
+    assert_predicted_peak(run)
+    visitor.open(f"/lab?run={run.run_id}")
+    expect(page.locator("#run dl.readings dd").first).to_have_text("10 / 10")
+    expect(page.locator("table.samples tbody tr")).to_have_count(3)
+    expect(page.locator("#run")).to_contain_text("Held-out loss")
+    expect(page.locator("#plot-memory-by-rank")).to_contain_text("measured", ignore_case=True)
+    assert_adapter_comes(page, visitor.address, run.run_id)
 
-def test_a_wrong_answer_is_explained_and_the_figure_shows_its_numbers_only_then(visit: Visit) -> None:
-    page = visit().open("/start?step=2")
+
+def test_a_wrong_answer_is_explained_and_the_figure_shows_its_numbers_only_then(look: Visit) -> None:
+    page = look().open("/start?step=2")
     expect(page.locator(".fig-numbers")).to_be_hidden()
     answer(page, 3)
     expect(page.locator("#verdict")).to_contain_text("ten times too many")
@@ -66,8 +80,8 @@ def test_a_wrong_answer_is_explained_and_the_figure_shows_its_numbers_only_then(
     expect(page.locator(".fig-numbers")).to_be_visible()
 
 
-def test_a_phrase_and_the_play_button_move_the_real_slider(visit: Visit) -> None:
-    page = visit().open("/start?step=3&answer=2")
+def test_a_phrase_and_the_play_button_move_the_real_slider(look: Visit) -> None:
+    page = look().open("/start?step=3&answer=2")
     slider = page.get_by_label("Rank r")
     page.get_by_role("button", name="256").click()
     expect(slider).to_have_attribute("aria-valuetext", "256")
@@ -83,8 +97,8 @@ def test_a_phrase_and_the_play_button_move_the_real_slider(visit: Visit) -> None
     assert slider_of(page) == stopped
 
 
-def test_what_moves_the_figure_brings_it_into_view_on_a_phone(visit: Visit) -> None:
-    page = visit(width=390, height=600, has_touch=True).open("/start?step=3")
+def test_what_moves_the_figure_brings_it_into_view_on_a_phone(look: Visit) -> None:
+    page = look(width=390, height=600, has_touch=True).open("/start?step=3")
     page.get_by_role("button", name="Play the ranks").tap()
     expect(page.locator(".fig-picture")).to_be_in_viewport(ratio=0.99)  # a page scrolls by whole pixels
     expect(page.get_by_label("Rank r")).to_be_in_viewport()
@@ -99,8 +113,8 @@ def slider_of(page: Page, label: str = "Rank r") -> tuple[str, str | None]:
     return slider.input_value(), slider.get_attribute("aria-valuetext")
 
 
-def test_an_answer_keeps_the_learners_rank_and_the_next_step_starts_at_its_own(visit: Visit) -> None:
-    page = visit().open("/start?step=2")
+def test_an_answer_keeps_the_learners_rank_and_the_next_step_starts_at_its_own(look: Visit) -> None:
+    page = look().open("/start?step=2")
     page.get_by_role("button", name="sixty-four").click()
     answer(page, 1)  # at once, before the slider has come to rest
     at_64 = (str(RANKS.index(64)), "64")
@@ -150,33 +164,33 @@ def test_step_four_plays_how_b_fills(visit: Visit) -> None:
     expect(page.locator(".fig-finding")).to_contain_text("A is still what it was")
 
 
-def test_enter_goes_on_while_a_slider_has_the_focus(visit: Visit) -> None:
-    page = visit().open("/start?step=2&answer=2")
+def test_enter_goes_on_while_a_slider_has_the_focus(look: Visit) -> None:
+    page = look().open("/start?step=2&answer=2")
     page.get_by_label("Rank r").press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"step=3$"))
 
 
-def test_next_is_in_view_after_a_wrong_answer(visit: Visit) -> None:
-    page = visit(width=1280, height=800).open("/start?step=1")
+def test_next_is_in_view_after_a_wrong_answer(look: Visit) -> None:
+    page = look(width=1280, height=800).open("/start?step=1")
     answer(page, 2)
     expect(page.get_by_role("button", name="Next")).to_be_in_viewport(ratio=1)
 
 
-def test_a_word_of_the_introduction_shows_its_meaning_and_leads_nowhere(visit: Visit) -> None:
-    page = visit().open("/start?step=2")
+def test_a_word_of_the_introduction_shows_its_meaning_and_leads_nowhere(look: Visit) -> None:
+    page = look().open("/start?step=2")
     page.get_by_role("button", name="LoRA", exact=True).click()
     expect(page.get_by_role("tooltip")).to_be_visible()
     expect(page.locator(".beside a.term")).to_have_count(0)
 
 
 @pytest.mark.parametrize("number", range(1, 7))
-def test_a_step_fits_a_phone_in_the_dark(visit: Visit, number: int) -> None:
-    page = visit(width=390, height=844, color_scheme="dark").open(f"/start?step={number}")
+def test_a_step_fits_a_phone_in_the_dark(look: Visit, number: int) -> None:
+    page = look(width=390, height=844, color_scheme="dark").open(f"/start?step={number}")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert violations(page) == []
 
 
-def test_an_address_that_nobody_wrote_opens_the_nearest_step(visit: Visit) -> None:
-    page = visit().open("/start?step=99&answer=-4")
+def test_an_address_that_nobody_wrote_opens_the_nearest_step(look: Visit) -> None:
+    page = look().open("/start?step=99&answer=-4")
     expect(page.get_by_role("heading", level=1)).to_have_text("Now train it yourself")

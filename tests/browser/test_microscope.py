@@ -29,8 +29,8 @@ def all_is_measured(page: Page) -> None:
     expect(page.locator("#found .progress")).to_have_count(0, timeout=LOOK_MS)
 
 
-def test_a_guess_by_keyboard_then_everything_that_was_measured_and_a_verdict(visit: Visit) -> None:
-    page = visit().open(TINY)
+def test_a_guess_by_keyboard_then_everything_that_was_measured_and_a_verdict(look: Visit) -> None:
+    page = look().open(TINY)
     expect(page.locator("#panel-weights")).to_have_count(0)
     tab_to(page, "#matrix")
     page.keyboard.press("ArrowDown")
@@ -70,9 +70,9 @@ def test_a_guess_by_keyboard_then_everything_that_was_measured_and_a_verdict(vis
 
 
 @pytest.mark.embedded
-def test_a_look_can_be_stopped_and_begun_again(visit: Visit) -> None:
+def test_a_look_can_be_stopped_and_begun_again(look: Visit) -> None:
     """On the embedded model: the tiny one is measured in a second, before a slow press arrives."""
-    page = visit().open("/microscope?second=hqq3&layer=1")
+    page = look().open("/microscope?second=hqq3&layer=1")
     page.get_by_role("button", name="Look without a guess").click()
     page.locator("#stop-looking").press("Enter")
     expect(page.locator("#found")).to_contain_text("Stopped. What had been found by then is below.")
@@ -83,8 +83,8 @@ def test_a_look_can_be_stopped_and_begun_again(visit: Visit) -> None:
     expect(page.locator("#found")).to_contain_text("Stopped. What had been found by then is below.")
 
 
-def test_a_key_counts_on_what_the_answer_has_just_brought(visit: Visit) -> None:
-    page = visit().open(f"{TINY}&second=hqq3&layer=1")
+def test_a_key_counts_on_what_the_answer_has_just_brought(look: Visit) -> None:
+    page = look().open(f"{TINY}&second=hqq3&layer=1")
     page.evaluate("() => { window.requestAnimationFrame = () => 0; }")  # settling takes its longest
     page.get_by_role("button", name="Look without a guess").click()
     page.locator("#stop-looking").press("Enter")
@@ -121,8 +121,8 @@ def is_act(act: str, request: Request) -> bool:
     return f'"act":"{act}"' in (request.post_data or "")
 
 
-def test_the_figures_lead_here_with_the_two_schemes_they_are_about(visit: Visit) -> None:
-    page = visit().open("/figures?figure=double-quantization")
+def test_the_figures_lead_here_with_the_two_schemes_they_are_about(look: Visit) -> None:
+    page = look().open("/figures?figure=double-quantization")
     page.get_by_role("link", name="under the microscope").click()
     expect(page.locator("#second")).to_have_value("nf4-dq")
     expect(
@@ -130,8 +130,8 @@ def test_the_figures_lead_here_with_the_two_schemes_they_are_about(visit: Visit)
     ).to_have_attribute("aria-current", "page")
 
 
-def test_axe_finds_nothing_on_a_phone_and_nothing_scrolls_sideways(visit: Visit) -> None:
-    page = visit(width=390, height=844).open(TINY)
+def test_axe_finds_nothing_on_a_phone_and_nothing_scrolls_sideways(look: Visit) -> None:
+    page = look(width=390, height=844).open(TINY)
     assert_clean(page)
     page.get_by_role("button", name="Look without a guess").click()
     all_is_measured(page)

@@ -22,8 +22,8 @@ def answer_by_keyboard(page: Page, rating: str) -> None:
     expect(page.locator("#answer")).to_have_count(0)
 
 
-def test_three_cards_by_keyboard_with_an_undo(visit: Visit) -> None:
-    page = visit().open("/cards?new=3")
+def test_three_cards_by_keyboard_with_an_undo(look: Visit) -> None:
+    page = look().open("/cards?new=3")
     first = question(page)
     answer_by_keyboard(page, "4")
     second = question(page)
@@ -39,8 +39,8 @@ def test_three_cards_by_keyboard_with_an_undo(visit: Visit) -> None:
     expect(page.locator("#question")).to_be_visible()
 
 
-def test_a_reload_and_going_back_lose_nothing(visit: Visit) -> None:
-    page = visit().open("/cards?new=3")
+def test_a_reload_and_going_back_lose_nothing(look: Visit) -> None:
+    page = look().open("/cards?new=3")
     answer_by_keyboard(page, "4")
     second = question(page)
     page.reload()
@@ -51,8 +51,8 @@ def test_a_reload_and_going_back_lose_nothing(visit: Visit) -> None:
     expect(page.locator("#question")).to_have_text(second)
 
 
-def test_a_click_on_the_card_flips_it_and_a_button_rates_it(visit: Visit) -> None:
-    page = visit().open("/cards?new=2")
+def test_a_click_on_the_card_flips_it_and_a_button_rates_it(look: Visit) -> None:
+    page = look().open("/cards?new=2")
     first = question(page)
     page.locator("article.card").click()
     expect(page.locator("#answer")).to_be_visible()
@@ -61,16 +61,16 @@ def test_a_click_on_the_card_flips_it_and_a_button_rates_it(visit: Visit) -> Non
     expect(page.locator(".figures").first).to_contain_text("1 of 2 done")
 
 
-def test_the_answer_is_nowhere_in_the_page_before_the_flip(visit: Visit) -> None:
-    page = visit().open("/cards?new=1")
+def test_the_answer_is_nowhere_in_the_page_before_the_flip(look: Visit) -> None:
+    page = look().open("/cards?new=1")
     before = page.content()
     page.keyboard.press("Space")
     answer = page.locator("#answer .answer").inner_text()
     assert answer[:40] not in before
 
 
-def test_keys_do_nothing_while_a_field_has_the_focus_or_shortcuts_are_off(visit: Visit) -> None:
-    visitor = visit()
+def test_keys_do_nothing_while_a_field_has_the_focus_or_shortcuts_are_off(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/cards")
     page.get_by_text("All decks, all levels").click()
     page.get_by_label("Deck").focus()
@@ -90,8 +90,8 @@ def test_keys_do_nothing_while_a_field_has_the_focus_or_shortcuts_are_off(visit:
     expect(page.get_by_role("button", name="Easy")).to_be_visible()
 
 
-def test_what_happened_is_announced_and_the_focus_goes_along(visit: Visit) -> None:
-    page = visit().open("/cards?new=2")
+def test_what_happened_is_announced_and_the_focus_goes_along(look: Visit) -> None:
+    page = look().open("/cards?new=2")
     page.keyboard.press("Space")
     expect(page.locator("#answer")).to_be_focused()
     expect(page.locator("#live")).to_contain_text("Answer: ")
@@ -115,19 +115,19 @@ def test_a_second_window_cannot_rate_the_same_card_again(visit: Visit) -> None:
     expect(other.locator("#question")).to_have_text(question(page))
 
 
-def test_the_flip_is_short_and_still_under_reduced_motion(visit: Visit) -> None:
+def test_the_flip_is_short_and_still_under_reduced_motion(look: Visit) -> None:
     duration = "getComputedStyle(document.querySelector('.card.flipped')).animationDuration"
     name = "getComputedStyle(document.querySelector('.card.flipped')).animationName"
     for motion, expected in (("no-preference", "card-turn"), ("reduce", "none")):
-        page = visit(reduced_motion=motion).open("/cards")
+        page = look(reduced_motion=motion).open("/cards")
         page.keyboard.press("Space")
         expect(page.locator("#answer")).to_be_visible()
         assert page.evaluate(name) == expected
         assert float(page.evaluate(duration).removesuffix("s")) <= 0.35
 
 
-def test_a_choice_of_deck_stands_in_the_address(visit: Visit) -> None:
-    page = visit().open("/cards")
+def test_a_choice_of_deck_stands_in_the_address(look: Visit) -> None:
+    page = look().open("/cards")
     page.get_by_text("All decks, all levels").click()
     page.get_by_label("Deck").select_option("qlora")
     page.get_by_role("button", name="Show these").click()
@@ -147,8 +147,8 @@ def test_an_app_that_does_not_answer_says_so_and_goes_on_when_it_is_back(visit: 
     visitor.forgive("ERR_INTERNET_DISCONNECTED", "Failed to fetch")
 
 
-def test_keys_pressed_faster_than_the_app_answers_are_not_lost(visit: Visit) -> None:
-    page = visit().open("/cards?new=3")
+def test_keys_pressed_faster_than_the_app_answers_are_not_lost(look: Visit) -> None:
+    page = look().open("/cards?new=3")
     for key in ("Space", "4", "Space", "4"):
         page.keyboard.press(key)
     expect(page.locator(".head .figures")).to_contain_text("2 of 3 done")
@@ -197,8 +197,8 @@ def test_a_press_goes_through_gradio_where_the_server_does_not_know_the_address(
     visitor.forgive("status of 404")
 
 
-def test_the_editor_is_saved_and_left_by_key(visit: Visit) -> None:
-    page = visit().open("/cards?new=3")
+def test_the_editor_is_saved_and_left_by_key(look: Visit) -> None:
+    page = look().open("/cards?new=3")
     page.keyboard.press("Space")
     page.keyboard.press("e")
     front = page.get_by_label("Front")
@@ -215,8 +215,8 @@ def test_the_editor_is_saved_and_left_by_key(visit: Visit) -> None:
     expect(page.locator("#main")).to_contain_text("My own words?")
 
 
-def test_a_double_click_on_a_rating_is_one_rating(visit: Visit) -> None:
-    page = visit().open("/cards?new=3")
+def test_a_double_click_on_a_rating_is_one_rating(look: Visit) -> None:
+    page = look().open("/cards?new=3")
     page.keyboard.press("Space")
     page.get_by_role("button", name="Easy").dblclick()
     expect(page.locator(".head .figures")).to_contain_text("1 of 3 done")
@@ -225,8 +225,8 @@ def test_a_double_click_on_a_rating_is_one_rating(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 640), (360, 740), (390, 844), (1280, 800)])
-def test_the_ratings_are_in_view_however_long_the_answer_is(visit: Visit, width: int, height: int) -> None:
-    page = visit(width=width, height=height, reduced_motion="reduce").open("/cards?new=3")
+def test_the_ratings_are_in_view_however_long_the_answer_is(look: Visit, width: int, height: int) -> None:
+    page = look(width=width, height=height, reduced_motion="reduce").open("/cards?new=3")
     page.get_by_role("button", name="Show the answer").click()
     page.locator("#answer .answer").evaluate("(place) => { place.style.paddingBottom = '150vh'; }")
     page.evaluate("scrollTo(0, 0)")

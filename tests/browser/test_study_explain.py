@@ -11,8 +11,8 @@ pytestmark = pytest.mark.browser
 TRICKY = "Frozen <b>W</b>, plus ${1+1} {{value}} `r` \\alpha & 'B A'"
 
 
-def test_a_draft_survives_a_reload_and_becomes_an_explanation(visit: Visit) -> None:
-    page = visit().open("/explain")
+def test_a_draft_survives_a_reload_and_becomes_an_explanation(look: Visit) -> None:
+    page = look().open("/explain")
     page.get_by_role("link", name="explain what LoRA is").click()
     box = page.get_by_label("In your own words, explain what LoRA is")
     box.fill(TRICKY)
@@ -37,8 +37,8 @@ def test_a_draft_survives_a_reload_and_becomes_an_explanation(visit: Visit) -> N
     expect(page.get_by_text("Your earlier explanations (1)")).to_be_visible()
 
 
-def test_what_is_typed_while_leaving_at_once_is_kept(visit: Visit) -> None:
-    visitor = visit()
+def test_what_is_typed_while_leaving_at_once_is_kept(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/explain?prompt=explain-rank")
     page.locator("#answer").press_sequentially("The inner dimension")
     visitor.open("/")
@@ -46,8 +46,8 @@ def test_what_is_typed_while_leaving_at_once_is_kept(visit: Visit) -> None:
     expect(page.locator("#answer")).to_have_value("The inner dimension")
 
 
-def test_typing_is_never_interrupted_by_saving(visit: Visit) -> None:
-    page = visit().open("/explain?prompt=explain-qlora")
+def test_typing_is_never_interrupted_by_saving(look: Visit) -> None:
+    page = look().open("/explain?prompt=explain-qlora")
     box = page.locator("#answer")
     box.focus()
     page.keyboard.type("Four bits, ")

@@ -21,7 +21,8 @@ READ_MS = 120_000  # the first answer waits for the model to load, and on a fres
 
 
 def test_an_attempt_a_teachers_mark_and_a_second_try(visit: Visit, start_app: StartApp) -> None:
-    visitor = visit(address=start_app(), width=390, height=844, color_scheme="dark", reduced_motion="reduce")
+    address = start_app("--study-only")  # a grader, and no worker that would load a model to train
+    visitor = visit(address=address, width=390, height=844, color_scheme="dark", reduced_motion="reduce")
     page = visitor.open("/explain?prompt=explain-lora")
     box = page.get_by_label("In your own words, explain what LoRA is")
     box.fill(OFF_TOPIC)

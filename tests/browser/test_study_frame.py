@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.all_pages import PAGES, PLACES, UNLISTED, deeper
 from tests.browser.axe import NONE_FOUND, violations, violations_by_theme
@@ -15,15 +15,15 @@ PLAIN_PAGES = ("/class", "/docs/traps.md", "/nowhere")
 """Pages that Gradio does not make."""
 
 
-def test_the_tests_know_every_page_of_the_app(visit: Visit) -> None:
-    page = visit().open("/")
+def test_the_tests_know_every_page_of_the_app(look: Visit) -> None:
+    page = look().open("/")
     paths = {f"/{path}" for path in page.evaluate("window.gradio_config.pages.map((each) => each[0])")}
     assert paths == {path.partition("?")[0] for path in PAGES}
 
 
 @pytest.mark.parametrize("path", ["/learn", "/class"])
-def test_the_way_past_the_menu_can_be_read(visit: Visit, path: str) -> None:
-    page = visit(reduced_motion="reduce").open(path)
+def test_the_way_past_the_menu_can_be_read(look: Visit, path: str) -> None:
+    page = look(reduced_motion="reduce").open(path)
     skip = page.get_by_role("link", name="Skip to the content")
     skip.focus()
     expect(skip).to_be_in_viewport()
@@ -33,19 +33,21 @@ def test_the_way_past_the_menu_can_be_read(visit: Visit, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_has_its_own_title_one_heading_its_place_in_the_menu_and_nothing_that_axe_finds(
-    visit: Visit, path: str
+def test_a_page_has_a_title_one_heading_its_place_in_the_menu_fits_a_phone_and_axe_finds_nothing(
+    look: Visit, path: str
 ) -> None:
-    page = visit(reduced_motion="reduce").open(path)
+    page = look(width=390, height=844, reduced_motion="reduce").open(path)
     expect(page).to_have_title(f"{PAGES[path]} · LoRA study")
     expect(page.locator("h1")).to_have_count(1)
+    deeper(page, path)
+    assert_fits_a_phone(page)
+    page.set_viewport_size({"width": 1280, "height": 900})
     marked = page.locator('#site [aria-current="page"]:visible')
     bare = path.partition("?")[0]
     expect(marked).to_have_count(0 if bare in UNLISTED else 1)
     assert page.locator(".within a[aria-current]").count() <= 1
     place = next(place for place in PLACES if bare in place)
     expect(page.locator(".menu > a[aria-current]")).to_have_text(place[0])
-    deeper(page, path)
     assert violations_by_theme(page) == NONE_FOUND
     expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
     if page.locator("[data-poll]").count():
@@ -58,16 +60,14 @@ def test_a_page_has_its_own_title_one_heading_its_place_in_the_menu_and_nothing_
     ("path", "title"),
     [("/projects?id=merge-it", "Merge it"), ("/figures?figure=merging", "Merging three ways")],
 )
-def test_a_tab_says_what_its_page_shows(visit: Visit, path: str, title: str) -> None:
-    page = visit().open(path)
+def test_a_tab_says_what_its_page_shows(look: Visit, path: str, title: str) -> None:
+    page = look().open(path)
     expect(page).to_have_title(f"{title} · LoRA study")
     expect(page.locator("h1")).to_have_text(title)
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_nothing_is_wider_than_a_phone(visit: Visit, path: str) -> None:
-    page = visit(width=390, height=844).open(path)
-    deeper(page, path)
+def assert_fits_a_phone(page: Page) -> None:
+    """Nothing is wider than it, and what is pressed is as large as a finger."""
     widths = {}
     for width in (640, 390, 320):  # 640 is 1280 at a zoom of 200 %, 320 the same at 400 %
         page.set_viewport_size({"width": width, "height": 844})
@@ -83,8 +83,8 @@ def test_nothing_is_wider_than_a_phone(visit: Visit, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PLAIN_PAGES)
-def test_pages_without_gradio_fit_a_phone_and_axe_finds_no_violation(visit: Visit, path: str) -> None:
-    visitor = visit(width=320, height=700, reduced_motion="reduce")
+def test_pages_without_gradio_fit_a_phone_and_axe_finds_no_violation(look: Visit, path: str) -> None:
+    visitor = look(width=320, height=700, reduced_motion="reduce")
     page = visitor.page
     page.goto(visitor.address + path)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
@@ -93,8 +93,8 @@ def test_pages_without_gradio_fit_a_phone_and_axe_finds_no_violation(visit: Visi
 
 
 @pytest.mark.parametrize("path", ["/class", "/docs/traps.md"])
-def test_search_and_keys_open_on_pages_that_gradio_does_not_make(visit: Visit, path: str) -> None:
-    visitor = visit(reduced_motion="reduce")
+def test_search_and_keys_open_on_pages_that_gradio_does_not_make(look: Visit, path: str) -> None:
+    visitor = look(reduced_motion="reduce")
     page = visitor.page
     page.goto(visitor.address + path)
     page.keyboard.press("?")
@@ -109,31 +109,35 @@ def test_search_and_keys_open_on_pages_that_gradio_does_not_make(visit: Visit, p
     expect(page).to_have_url(re.compile("/concept"))
 
 
-@pytest.mark.parametrize("width", [390, 360, 320])
-def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Visit, width: int) -> None:
-    page = visit(width=width, height=844).open("/explain")
-    for name in ("Today", "Learn", "Practise", "Lab", "Class", "You", "Cards", "Quiz", "Explain"):
-        expect(page.get_by_role("link", name=name, exact=True)).to_be_in_viewport(ratio=1)
-    expect(page.get_by_role("button", name="Search")).to_be_in_viewport(ratio=1)
-    box = page.locator("#site").bounding_box()
-    assert box is not None
-    assert box["height"] < 100
+def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(look: Visit) -> None:
+    page = look(width=390, height=844).open("/explain")
+    for width in (390, 360, 320):
+        page.set_viewport_size({"width": width, "height": 844})
+        for name in ("Today", "Learn", "Practise", "Lab", "Class", "You", "Cards", "Quiz", "Explain"):
+            entry = page.get_by_role("link", name=name, exact=True)
+            expect(entry, str(width)).to_be_in_viewport(ratio=1)
+        expect(page.get_by_role("button", name="Search"), str(width)).to_be_in_viewport(ratio=1)
+        box = page.locator("#site").bounding_box()
+        assert box is not None
+        assert box["height"] < 100, width
 
 
 @pytest.mark.parametrize("path", ["/", "/learn", "/practise", "/lab", "/progress", "/class"])
-@pytest.mark.parametrize("width", [390, 700])
-def test_the_largest_letters_leave_every_place_in_view(visit: Visit, path: str, width: int) -> None:
-    visitor = visit(width=width, height=844)
+def test_the_largest_letters_leave_every_place_in_view(visit: Visit, path: str) -> None:
+    visitor = visit(width=390, height=844)
     visitor.page.add_init_script("localStorage.setItem('text-size', 'larger')")
     page = visitor.open(path)
     menu = page.get_by_role("navigation", name="Places")
-    for name in ("Today", "Learn", "Practise", "Lab", "Class", "You"):
-        expect(menu.get_by_role("link", name=name, exact=True)).to_be_in_viewport(ratio=1)
-    expect(menu.get_by_role("button", name="Search")).to_be_in_viewport(ratio=1)
-    assert menu.evaluate("each => each.scrollWidth <= each.clientWidth")
-    box = menu.bounding_box()
-    assert box is not None
-    assert box["height"] <= (2 if width == 390 else 3) * 51  # rows
+    for width, rows in ((390, 2), (700, 3)):
+        page.set_viewport_size({"width": width, "height": 844})
+        for name in ("Today", "Learn", "Practise", "Lab", "Class", "You"):
+            entry = menu.get_by_role("link", name=name, exact=True)
+            expect(entry, str(width)).to_be_in_viewport(ratio=1)
+        expect(menu.get_by_role("button", name="Search"), str(width)).to_be_in_viewport(ratio=1)
+        assert menu.evaluate("each => each.scrollWidth <= each.clientWidth"), width
+        box = menu.bounding_box()
+        assert box is not None
+        assert box["height"] <= rows * 51, width
 
 
 LETTERS_PX = """(place) => {
@@ -178,8 +182,8 @@ def test_a_phone_begins_the_labs_inner_pages_where_the_heading_begins(visit: Vis
         assert heading["y"] < row["y"], path
 
 
-def test_the_whole_menu_is_in_view_on_a_desktop(visit: Visit) -> None:
-    visitor = visit()
+def test_the_whole_menu_is_in_view_on_a_desktop(look: Visit) -> None:
+    visitor = look()
     for path in ("/", "/learn", "/memory", "/settings", "/cards", "/quiz"):
         page = visitor.open(path)
         expect(page.locator(".who"), path).to_be_visible()
@@ -189,8 +193,8 @@ def test_the_whole_menu_is_in_view_on_a_desktop(visit: Visit) -> None:
         expect(page.get_by_role("button", name="Search"), path).to_be_in_viewport(ratio=1)
 
 
-def test_search_finds_concepts_cards_models_and_settings_while_one_types(visit: Visit) -> None:
-    page = visit().open("/")
+def test_search_finds_concepts_cards_models_and_settings_while_one_types(look: Visit) -> None:
+    page = look().open("/")
     page.keyboard.press("/")
     box = page.get_by_role("combobox")
     expect(box).to_be_focused()
@@ -211,8 +215,8 @@ def test_search_finds_concepts_cards_models_and_settings_while_one_types(visit: 
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844), (320, 640)])
-def test_the_search_fits_the_window_and_looks_like_the_page(visit: Visit, width: int, height: int) -> None:
-    page = visit(width=width, height=height).open("/reference")
+def test_the_search_fits_the_window_and_looks_like_the_page(look: Visit, width: int, height: int) -> None:
+    page = look(width=width, height=height).open("/reference")
     page.get_by_role("button", name="Search").click()
     box, label = page.get_by_role("dialog"), page.get_by_text("Search concepts, words")
     edges, place, field = (
@@ -234,8 +238,8 @@ def test_the_search_fits_the_window_and_looks_like_the_page(visit: Visit, width:
     expect(page.locator("#word-peft")).to_be_in_viewport()
 
 
-def test_a_question_mark_lists_the_keys_of_the_page(visit: Visit) -> None:
-    page = visit().open("/cards?new=5")
+def test_a_question_mark_lists_the_keys_of_the_page(look: Visit) -> None:
+    page = look().open("/cards?new=5")
     page.keyboard.press("?")
     keys = page.get_by_role("dialog")
     expect(keys).to_contain_text("Search")
@@ -245,8 +249,8 @@ def test_a_question_mark_lists_the_keys_of_the_page(visit: Visit) -> None:
     expect(keys).to_be_hidden()
 
 
-def test_no_key_of_the_page_acts_behind_a_dialog(visit: Visit) -> None:
-    page = visit().open("/cards?new=5")
+def test_no_key_of_the_page_acts_behind_a_dialog(look: Visit) -> None:
+    page = look().open("/cards?new=5")
     page.keyboard.press("Space")
     expect(page.locator("#answer")).to_be_visible()
     shown = page.locator("#answer").inner_text()
@@ -278,16 +282,16 @@ def test_a_slow_search_says_that_it_is_searching(visit: Visit) -> None:
     expect(page.locator("#search-found")).to_contain_text("NF4")
 
 
-def test_the_list_of_keys_shows_its_keys_on_a_touch_screen_too(visit: Visit) -> None:
-    page = visit(has_touch=True).open("/cards?new=2")
+def test_the_list_of_keys_shows_its_keys_on_a_touch_screen_too(look: Visit) -> None:
+    page = look(has_touch=True).open("/cards?new=2")
     expect(page.get_by_role("button", name="Show the answer").locator("kbd")).to_be_hidden()
     page.keyboard.press("?")
     for key in ("/", "Space", "x"):
         expect(page.locator("#keys kbd").get_by_text(key, exact=True)).to_be_visible()
 
 
-def test_the_look_is_chosen_in_settings_and_stays(visit: Visit) -> None:
-    visitor = visit()
+def test_the_look_is_chosen_in_settings_and_stays(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/settings")
     page.get_by_label("Dark").check()
     page.get_by_label("Larger").check()
@@ -306,8 +310,8 @@ def test_the_look_is_chosen_in_settings_and_stays(visit: Visit) -> None:
     expect(page.locator("body")).not_to_have_class(re.compile(r"\bdark\b"))
 
 
-def test_the_skip_link_is_the_first_stop_and_leads_past_the_menu(visit: Visit) -> None:
-    page = visit().open("/learn")
+def test_the_skip_link_is_the_first_stop_and_leads_past_the_menu(look: Visit) -> None:
+    page = look().open("/learn")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
@@ -315,8 +319,8 @@ def test_the_skip_link_is_the_first_stop_and_leads_past_the_menu(visit: Visit) -
     assert page.evaluate("document.querySelector('#main').contains(document.activeElement)")
 
 
-def test_every_stop_of_the_tab_key_can_be_seen(visit: Visit) -> None:
-    page = visit().open("/cards")
+def test_every_stop_of_the_tab_key_can_be_seen(look: Visit) -> None:
+    page = look().open("/cards")
     focused = "(e => [e.outerHTML.slice(0, 80), getComputedStyle(e).outlineWidth])(document.activeElement)"
     outlines = []
     for _ in range(9):
@@ -325,13 +329,13 @@ def test_every_stop_of_the_tab_key_can_be_seen(visit: Visit) -> None:
     assert [html for html, width in outlines if width != "3px" and not html.startswith("<body")] == []
 
 
-def test_a_link_to_one_concept_leads_to_it(visit: Visit) -> None:
-    page = visit().open("/learn#nf4")
+def test_a_link_to_one_concept_leads_to_it(look: Visit) -> None:
+    page = look().open("/learn#nf4")
     expect(page.locator("#nf4")).to_be_in_viewport()
 
 
-def test_the_projector_view_is_large_and_names_nobody(visit: Visit) -> None:
-    visitor = visit()
+def test_the_projector_view_is_large_and_names_nobody(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/cards?view=projector")
     expect(page.locator(".who .name")).to_be_hidden()
     size = "document.querySelector('#question').getBoundingClientRect().height"
@@ -348,8 +352,8 @@ def test_an_app_started_for_a_class_is_in_projector_view(visit: Visit, start_app
     assert page.evaluate("document.documentElement.classList.contains('projector')")
 
 
-def test_a_page_that_does_not_exist_is_no_crash(visit: Visit) -> None:
-    visitor = visit()
+def test_a_page_that_does_not_exist_is_no_crash(look: Visit) -> None:
+    visitor = look()
     answer = visitor.page.goto(visitor.address + "/nowhere")
     assert answer is not None
     assert answer.status == 404
@@ -359,13 +363,16 @@ def test_a_page_that_does_not_exist_is_no_crash(visit: Visit) -> None:
     visitor.forgive("404")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_no_line_of_code_in_a_document_is_cut(visit: Visit, width: int) -> None:
-    visitor = visit(width=width, height=800)
+def test_no_line_of_code_in_a_document_is_cut(look: Visit) -> None:
+    visitor = look()
     page = visitor.page
     page.goto(f"{visitor.address}/docs/guide/which-rank.md")
-    lines = page.locator("pre").evaluate_all("(all) => all.map((one) => one.scrollWidth - one.clientWidth)")
-    assert lines
-    assert max(lines) <= 0
+    cut = "(all) => all.map((one) => one.scrollWidth - one.clientWidth)"
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        lines = page.locator("pre").evaluate_all(cut)
+        assert lines
+        assert max(lines) <= 0, width
+        page.get_by_role("link", name="Reference").click(trial=True)
     page.get_by_role("link", name="Reference").click()
     expect(page).to_have_url(re.compile("/reference$"))

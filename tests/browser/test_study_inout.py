@@ -62,10 +62,10 @@ def test_a_deck_is_looked_at_imported_studied_and_taken_back(visit: Visit, tmp_p
     expect(page.get_by_text("No card matches these filters")).to_be_visible()
 
 
-def test_plain_notes_are_refused_in_view_with_what_was_found(visit: Visit, tmp_path: Path) -> None:
+def test_plain_notes_are_refused_in_view_with_what_was_found(look: Visit, tmp_path: Path) -> None:
     file = tmp_path / "notes.md"
     file.write_text("LoRA trains two thin matrices.\nThe base is frozen.\n")
-    page = visit(width=390, height=844).open("/io")
+    page = look(width=390, height=844).open("/io")
     field = page.get_by_label("A file with cards, questions or a backup")
     field.set_input_files(file)
     alert = page.get_by_role("alert")
@@ -80,8 +80,8 @@ def test_plain_notes_are_refused_in_view_with_what_was_found(visit: Visit, tmp_p
     assert 0 <= below["y"] - above["y"] - above["height"] < 40
 
 
-def test_everything_is_downloaded_and_comes_back_for_another_learner(visit: Visit, tmp_path: Path) -> None:
-    visitor = visit()
+def test_everything_is_downloaded_and_comes_back_for_another_learner(look: Visit, tmp_path: Path) -> None:
+    visitor = look()
     page = visitor.open("/cards?new=2")
     page.keyboard.press("Space")
     page.keyboard.press("4")
@@ -96,7 +96,7 @@ def test_everything_is_downloaded_and_comes_back_for_another_learner(visit: Visi
         page.get_by_role("link", name="Cards as an Anki deck").click()
     assert waiting.value.suggested_filename == "lora-study-cards.apkg"
 
-    other = visit()
+    other = look()
     page = other.open("/io")
     page.get_by_label("A file with cards, questions or a backup").set_input_files(backup)
     expect(page.get_by_role("row", name="Card reviews")).to_have_text("Card reviews1000")
@@ -106,10 +106,10 @@ def test_everything_is_downloaded_and_comes_back_for_another_learner(visit: Visi
     expect(page.get_by_text("1 of 2 done")).to_be_visible()
 
 
-def test_why_a_large_file_was_refused_is_said_when_its_reading_ends(visit: Visit, tmp_path: Path) -> None:
+def test_why_a_large_file_was_refused_is_said_when_its_reading_ends(look: Visit, tmp_path: Path) -> None:
     file = tmp_path / "large.md"
     file.write_text("".join(f"Q: What is r{number}?\nA: It is {number}.\n\n" for number in range(ITEMS + 1)))
-    page = visit().open("/io")
+    page = look().open("/io")
     page.get_by_label("A file with cards, questions or a backup").set_input_files(file)
     expect(page.get_by_role("alert")).to_contain_text("large.md holds more than 20,000 items, the limit.")
     expect(page.get_by_role("heading", name="Reading large.md")).to_have_count(0)

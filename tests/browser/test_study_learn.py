@@ -29,8 +29,8 @@ def mode(page: Page, name: str) -> None:
     expect(page).to_have_url(re.compile(f"mode={name.lower()}"))
 
 
-def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, address: str) -> None:
-    visitor = visit(address=address)
+def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(look: Visit, address: str) -> None:
+    visitor = look(address=address)
     page = visitor.open("/learn")
     expect(page.locator("svg.lines")).to_be_visible()
     page.get_by_role("searchbox").focus()
@@ -83,8 +83,8 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
     expect(page.locator("#mode [data-place]").last).to_be_in_viewport()
 
 
-def test_back_and_forward_step_through_the_modes_and_the_tab_says_which(visit: Visit, address: str) -> None:
-    visitor = visit(address=address)
+def test_back_and_forward_step_through_the_modes_and_the_tab_says_which(look: Visit, address: str) -> None:
+    visitor = look(address=address)
     page = visitor.open("/learn")
     expect(page).to_have_title("Learn · LoRA study")
     visitor.open("/concept?id=nf4")
@@ -102,8 +102,8 @@ def test_back_and_forward_step_through_the_modes_and_the_tab_says_which(visit: V
     expect(page.get_by_role("heading", level=1)).to_have_text("Learn")
 
 
-def test_the_next_part_begins_at_its_heading_on_a_phone(visit: Visit, address: str) -> None:
-    page = visit(address=address, width=390, height=844, has_touch=True).open("/concept?id=lora-rank")
+def test_the_next_part_begins_at_its_heading_on_a_phone(look: Visit, address: str) -> None:
+    page = look(address=address, width=390, height=844, has_touch=True).open("/concept?id=lora-rank")
     for name in ("Why", "Deep"):
         page.get_by_role("button", name=f"Mark as read and go on to “{name}”").tap()
         expect(page.locator("#mode-title")).to_contain_text(name)
@@ -113,8 +113,8 @@ def test_the_next_part_begins_at_its_heading_on_a_phone(visit: Visit, address: s
         )
 
 
-def test_a_step_that_only_the_page_has_scrolled_to_was_not_read(visit: Visit, address: str) -> None:
-    visitor = visit(address=address, height=800)
+def test_a_step_that_only_the_page_has_scrolled_to_was_not_read(look: Visit, address: str) -> None:
+    visitor = look(address=address, height=800)
     page = visitor.open("/concept?id=qlora")
     page.get_by_role("button", name="Mark as read and go on to “Why”").click()
     expect(page.locator("#mode")).to_be_focused()
@@ -126,8 +126,8 @@ def test_a_step_that_only_the_page_has_scrolled_to_was_not_read(visit: Visit, ad
     expect(page.get_by_text("You stopped further down")).to_have_count(0)
 
 
-def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address: str) -> None:
-    visitor = visit(address=address, width=390, height=844, color_scheme="dark", reduced_motion="reduce")
+def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(look: Visit, address: str) -> None:
+    visitor = look(address=address, width=390, height=844, color_scheme="dark", reduced_motion="reduce")
     page = visitor.open("/learn")
     expect(page.locator("svg.lines")).to_be_hidden()
     expect(page.locator(".map .about").first).to_be_visible()
@@ -137,8 +137,8 @@ def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address
         assert violations(page) == [], path
 
 
-def test_a_box_of_the_map_shows_its_whole_status(visit: Visit, address: str) -> None:
-    page = visit(address=address, height=800).open("/learn")
+def test_a_box_of_the_map_shows_its_whole_status(look: Visit, address: str) -> None:
+    page = look(address=address, height=800).open("/learn")
     cut = page.evaluate(
         """[...document.querySelectorAll('.map .concept')].filter((box) => {
              box.querySelector('.status').innerHTML = `<span class="mastery small figures">
@@ -154,8 +154,8 @@ def test_a_box_of_the_map_shows_its_whole_status(visit: Visit, address: str) -> 
     assert cut == []
 
 
-def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tmp_path: Path) -> None:
-    visitor = visit(address=address)
+def test_a_project_goes_from_hypothesis_to_report(look: Visit, address: str, tmp_path: Path) -> None:
+    visitor = look(address=address)
     page = visitor.open("/projects")
     page.get_by_role("link", name="Merge it").click()
     visitor.settled()

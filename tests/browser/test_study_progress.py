@@ -28,8 +28,8 @@ def ana(visitor: Visitor) -> Visitor:
     return visitor
 
 
-def test_a_learner_reads_the_charts_and_chooses_an_aim_by_keyboard(visit: Visit, address: str) -> None:
-    visitor = ana(visit(address=address))
+def test_a_learner_reads_the_charts_and_chooses_an_aim_by_keyboard(look: Visit, address: str) -> None:
+    visitor = ana(look(address=address))
     page = visitor.open("/progress")
     expect(page.locator("figure.plot")).to_have_count(14)
     expect(page.locator("figure.plot:visible")).to_have_count(3)
@@ -59,8 +59,8 @@ def test_a_learner_reads_the_charts_and_chooses_an_aim_by_keyboard(visit: Visit,
     expect(page.locator("#plot-forecast figcaption")).to_contain_text("deck ")
 
 
-def test_progress_fits_a_phone_in_the_dark(visit: Visit, address: str) -> None:
-    page = ana(visit(address=address, width=390, height=844, color_scheme="dark")).open("/progress")
+def test_progress_fits_a_phone_in_the_dark(look: Visit, address: str) -> None:
+    page = ana(look(address=address, width=390, height=844, color_scheme="dark")).open("/progress")
     expect(page.locator("figure.plot")).to_have_count(14)
     page.get_by_text("More charts (11)").click()
     expect(page.locator("figure.plot:visible")).to_have_count(14)
@@ -68,8 +68,8 @@ def test_progress_fits_a_phone_in_the_dark(visit: Visit, address: str) -> None:
     assert violations(page) == []
 
 
-def test_a_newcomer_is_led_to_the_first_cards(visit: Visit, address: str) -> None:
-    page = visit(address=address).open("/progress")
+def test_a_newcomer_is_led_to_the_first_cards(look: Visit, address: str) -> None:
+    page = look(address=address).open("/progress")
     expect(page.get_by_text("No reviews yet.")).to_be_visible()
     page.get_by_role("link", name="Start with 5 cards").click()
     expect(page.get_by_text("0 of 5 done")).to_be_visible()

@@ -29,8 +29,8 @@ def open_quiz(visitor: Visitor, address: str) -> Page:
     return page
 
 
-def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: Visit) -> None:
-    page = open_quiz(visit(), "topic=kinds-numbers&n=1&seed=5")
+def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(look: Visit) -> None:
+    page = open_quiz(look(), "topic=kinds-numbers&n=1&seed=5")
     expect(page.locator("#answer")).to_be_focused()
     page.keyboard.type("1,000,000,000 parameters")
     page.keyboard.press("Tab")
@@ -62,8 +62,8 @@ def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: V
     expect(formula).to_be_visible()
 
 
-def test_back_leads_from_a_begun_quiz_to_the_form_and_forward_to_its_question(visit: Visit) -> None:
-    page = visit().open("/quiz")
+def test_back_leads_from_a_begun_quiz_to_the_form_and_forward_to_its_question(look: Visit) -> None:
+    page = look().open("/quiz")
     page.locator("form[data-submit=start] button[type=submit]").click()
     stem = page.locator("#stem").inner_text()
     page.go_back()
@@ -72,8 +72,8 @@ def test_back_leads_from_a_begun_quiz_to_the_form_and_forward_to_its_question(vi
     expect(page.locator("#stem")).to_have_text(stem)
 
 
-def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
-    visitor = visit(width=390, height=844, color_scheme="dark", reduced_motion="reduce")
+def test_every_kind_by_keyboard_on_a_phone_in_the_dark(look: Visit) -> None:
+    visitor = look(width=390, height=844, color_scheme="dark", reduced_motion="reduce")
     page = visitor.page
     seen: set[str] = set()
     for topic in KINDS:
@@ -105,9 +105,9 @@ def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_start_is_on_the_first_screen_and_only_an_exam_has_a_time(
-    visit: Visit, width: int, height: int
+    look: Visit, width: int, height: int
 ) -> None:
-    visitor = visit(width=width, height=height)
+    visitor = look(width=width, height=height)
     page = visitor.open("/quiz")
     visitor.answer_who()
     expect(page.get_by_label("Exam time")).to_be_hidden()
@@ -130,8 +130,8 @@ def test_start_is_on_the_first_screen_and_only_an_exam_has_a_time(
     assert violations(page) == []
 
 
-def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
-    page = open_quiz(visit(), "mode=exam&topic=lora&pace=2&n=1&seed=5")
+def test_an_exam_ends_when_its_time_runs_out(look: Visit) -> None:
+    page = open_quiz(look(), "mode=exam&topic=lora&pace=2&n=1&seed=5")
     expect(page.locator(".clock")).to_contain_text("Time left")
     expect(page.locator(".lead", has_text="0 of 1 right.")).to_be_visible()
     expect(page.get_by_text("Time ran out; 1 question was not answered.")).to_be_visible()
@@ -142,8 +142,8 @@ def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
     assert violations(page) == []
 
 
-def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(visit: Visit) -> None:
-    page = visit(width=390, height=844).open("/quiz")
+def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(look: Visit) -> None:
+    page = look(width=390, height=844).open("/quiz")
     start_quiz(page)
     check = page.get_by_role("button", name="Check answer")
     check.click()
@@ -181,8 +181,8 @@ def test_a_second_window_and_another_learner_at_the_same_address(visit: Visit) -
     expect(page.get_by_role("alert")).to_contain_text("Your first answer counts")
 
 
-def test_a_miss_comes_back_as_cards(visit: Visit) -> None:
-    visitor = visit()
+def test_a_miss_comes_back_as_cards(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/quiz")
     start_quiz(page, length="20")
     for _ in range(20):
@@ -199,8 +199,8 @@ def test_a_miss_comes_back_as_cards(visit: Visit) -> None:
     ).to_be_visible()
 
 
-def test_a_chart_leaves_room_for_the_answers_and_stays_after_a_wrong_one(visit: Visit) -> None:
-    visitor = visit(height=800)
+def test_a_chart_leaves_room_for_the_answers_and_stays_after_a_wrong_one(look: Visit) -> None:
+    visitor = look(height=800)
     page = open_quiz(visitor, "topic=kinds-numbers&n=5&seed=3")
     visitor.answer_who()
     expect(page.locator("form.question .option").last).to_be_in_viewport(ratio=1)

@@ -12,8 +12,8 @@ from tests.browser.conftest import Visit
 pytestmark = pytest.mark.browser
 
 
-def test_a_newcomer_moves_the_rank_and_opens_today_by_keyboard(visit: Visit) -> None:
-    visitor = visit()
+def test_a_newcomer_moves_the_rank_and_opens_today_by_keyboard(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/")
     expect(page.get_by_role("heading", level=1)).to_contain_text("two thin matrices")
     page.get_by_label("Rank r").focus()
@@ -34,8 +34,8 @@ def rate(page: Page, rating: str) -> None:
     expect(page.locator(".rating")).to_have_count(0)  # a question that comes next may have an #answer too
 
 
-def test_a_learner_does_the_five_minute_review_from_start_to_end(visit: Visit) -> None:
-    visitor = visit()
+def test_a_learner_does_the_five_minute_review_from_start_to_end(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/cards?new=1")
     rate(page, "1")
     visitor.open("/settings")

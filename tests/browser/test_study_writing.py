@@ -27,8 +27,8 @@ def open_form(visitor: Visitor, address: str, name: str) -> Page:
     return page
 
 
-def test_a_card_is_written_by_keyboard_asked_and_edited(visit: Visit) -> None:
-    visitor = visit(width=390, height=844, color_scheme="dark")
+def test_a_card_is_written_by_keyboard_asked_and_edited(look: Visit) -> None:
+    visitor = look(width=390, height=844, color_scheme="dark")
     page = open_form(visitor, "/cards?new=1", "Write a card")
 
     front, back = page.get_by_label("Front: the question"), page.get_by_label("Back: the answer")
@@ -87,8 +87,8 @@ def test_a_card_is_taken_back_into_the_form_written_again_and_deleted(visit: Vis
     expect(page.locator(".found-row")).to_have_count(1)
 
 
-def test_a_question_is_written_and_asked_at_once(visit: Visit) -> None:
-    visitor = visit(width=390, height=844, color_scheme="dark")
+def test_a_question_is_written_and_asked_at_once(look: Visit) -> None:
+    visitor = look(width=390, height=844, color_scheme="dark")
     page = open_form(visitor, "/quiz", "Write a question")
     page.locator("#question-stem").fill("What is frozen?")
     page.locator("#question-right").fill("The base")

@@ -15,8 +15,8 @@ def now(page: Page, row: str) -> str:
     return page.get_by_role("row", name=row).locator("td.now").inner_text()
 
 
-def test_the_longest_context_is_found_with_controls_that_move_the_numbers(visit: Visit) -> None:
-    page = visit(width=1280, height=800).open("/tasks?id=fit-longest-context")
+def test_the_longest_context_is_found_with_controls_that_move_the_numbers(look: Visit) -> None:
+    page = look(width=1280, height=800).open("/tasks?id=fit-longest-context")
     expect(page.get_by_role("heading", level=1)).to_have_text(
         "The longest context on this card", timeout=PATIENT_MS
     )
@@ -37,8 +37,8 @@ def test_the_longest_context_is_found_with_controls_that_move_the_numbers(visit:
     assert violations(page) == []
 
 
-def test_what_is_wanted_is_in_view_on_a_phone(visit: Visit) -> None:
-    page = visit(width=390, height=844).open("/tasks?id=printed-both")
+def test_what_is_wanted_is_in_view_on_a_phone(look: Visit) -> None:
+    page = look(width=390, height=844).open("/tasks?id=printed-both")
     row = page.get_by_role("row", name="Trainable parameters")
     expect(row.get_by_role("cell")).to_have_count(3)
     wanted, sheet = (
@@ -50,8 +50,8 @@ def test_what_is_wanted_is_in_view_on_a_phone(visit: Visit) -> None:
     assert wanted["x"] + wanted["width"] <= sheet["x"] + sheet["width"]
 
 
-def test_a_scale_is_kept_by_the_keyboard_alone_on_a_phone(visit: Visit) -> None:
-    page = visit(width=390, height=844, color_scheme="dark").open("/tasks?id=scale-higher-rank")
+def test_a_scale_is_kept_by_the_keyboard_alone_on_a_phone(look: Visit) -> None:
+    page = look(width=390, height=844, color_scheme="dark").open("/tasks?id=scale-higher-rank")
     page.get_by_label("Rank r, slider").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#rank")).to_have_value("9")
@@ -67,8 +67,8 @@ def test_a_scale_is_kept_by_the_keyboard_alone_on_a_phone(visit: Visit) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("A higher rank at the same scale")
 
 
-def test_a_run_is_read_and_repaired_in_the_lab(visit: Visit) -> None:
-    page = visit(width=390, height=844).open("/tasks")
+def test_a_run_is_read_and_repaired_in_the_lab(look: Visit) -> None:
+    page = look(width=390, height=844).open("/tasks")
     page.get_by_role("link", name="The loss climbs and stays up").click()
     expect(page.locator(".narrow-chart svg").first).to_be_visible()
     page.get_by_label("It learns the rows by heart.").check()
@@ -83,8 +83,8 @@ def test_a_run_is_read_and_repaired_in_the_lab(visit: Visit) -> None:
     expect(page.locator("[name=learning_rate]")).to_have_value("0.002")
 
 
-def test_a_script_is_completed(visit: Visit) -> None:
-    page = visit(color_scheme="dark").open("/tasks?id=build-rslora")
+def test_a_script_is_completed(look: Visit) -> None:
+    page = look(color_scheme="dark").open("/tasks?id=build-rslora")
     box = page.get_by_label("Your code")
     box.fill("config = LoraConfig(r=64, lora_alpha=16, use_rslora=False)")
     page.keyboard.press("Control+Enter")
@@ -95,8 +95,8 @@ def test_a_script_is_completed(visit: Visit) -> None:
     assert violations(page) == []
 
 
-def test_a_corrected_script_counts_as_soon_as_the_judgement_stands_there(visit: Visit) -> None:
-    page = visit().open("/tasks?id=build-rslora")
+def test_a_corrected_script_counts_as_soon_as_the_judgement_stands_there(look: Visit) -> None:
+    page = look().open("/tasks?id=build-rslora")
     page.evaluate("() => { window.requestAnimationFrame = () => 0; }")  # an answer settles late
     box = page.get_by_label("Your code")
     for switch, judgement in (("False", "rsLoRA is off"), ("True", "Solved")):
@@ -105,7 +105,7 @@ def test_a_corrected_script_counts_as_soon_as_the_judgement_stands_there(visit: 
         expect(page.locator("#judgement")).to_contain_text(judgement)
 
 
-def test_a_concept_and_the_search_lead_to_a_task(visit: Visit) -> None:
-    page = visit().open("/concept?id=lora-alpha&mode=try")
+def test_a_concept_and_the_search_lead_to_a_task(look: Visit) -> None:
+    page = look().open("/concept?id=lora-alpha&mode=try")
     page.get_by_role("link", name="A higher rank at the same scale").click()
     expect(page.get_by_role("button", name="Check my setting")).to_be_visible(timeout=PATIENT_MS)

@@ -15,8 +15,8 @@ def sentence(page: Page) -> str:
     return page.locator("#fit").inner_text()
 
 
-def test_the_question_is_answered_in_one_sentence_in_view(visit: Visit) -> None:
-    page = visit(width=1280, height=800).open("/memory")
+def test_the_question_is_answered_in_one_sentence_in_view(look: Visit) -> None:
+    page = look(width=1280, height=800).open("/memory")
     expect(page.locator("#fit")).to_contain_text(
         "Fits in 24 GB with 12.0 GB left. 41,943,040 trainable parameters (0.52 %). "
         "It needs 13.4 GB; PyTorch sees 25.4 GB of its 25.8 GB (24 GiB)."
@@ -39,8 +39,8 @@ def test_the_question_is_answered_in_one_sentence_in_view(visit: Visit) -> None:
     assert violations(page) == []
 
 
-def test_the_count_is_the_one_of_the_run_page(visit: Visit) -> None:
-    visitor = visit()
+def test_the_count_is_the_one_of_the_run_page(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/memory?model=smollm2-135m&rank=8")
     expect(page.locator("#fit")).to_contain_text("2,442,240 trainable parameters (1.78 %)")
     page = visitor.open("/lab?rank=8")
@@ -48,8 +48,8 @@ def test_the_count_is_the_one_of_the_run_page(visit: Visit) -> None:
     expect(page.locator("#percent")).to_have_text("(1.78 %)")
 
 
-def test_long_tables_are_folded_and_open(visit: Visit) -> None:
-    page = visit(width=390, height=844).open("/memory?from=qlora")
+def test_long_tables_are_folded_and_open(look: Visit) -> None:
+    page = look(width=390, height=844).open("/memory?from=qlora")
     expect(page.get_by_role("link", name="Back to")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     table = page.get_by_role("region", name="What fits")
@@ -59,8 +59,8 @@ def test_long_tables_are_folded_and_open(visit: Visit) -> None:
     expect(table.get_by_role("row", name="llama-3.1-70b")).to_have_count(1)
 
 
-def test_on_a_phone_the_verdict_and_the_models_names_stay_in_view(visit: Visit) -> None:
-    page = visit(width=390, height=844).open("/memory?gpu=12")
+def test_on_a_phone_the_verdict_and_the_models_names_stay_in_view(look: Visit) -> None:
+    page = look(width=390, height=844).open("/memory?gpu=12")
     expect(page.locator("#longest, .changes").first).to_be_attached()
     assert page.locator("#fit").bounding_box()["height"] < 64  # type: ignore[index]
     page.get_by_label("Batch, sequences").scroll_into_view_if_needed()
@@ -93,8 +93,8 @@ def test_two_wrong_numbers_are_both_marked_until_they_are_corrected(visit: Visit
     expect(page.locator("#fit")).to_contain_text("Fits in 24 GB")
 
 
-def test_axe_finds_no_violation(visit: Visit) -> None:
-    page = visit(reduced_motion="reduce").open("/memory?gpu=8")
+def test_axe_finds_no_violation(look: Visit) -> None:
+    page = look(reduced_motion="reduce").open("/memory?gpu=8")
     expect(page.locator("#fit")).to_contain_text("Does not fit in 8 GB")
     for summary in page.locator("#main summary").all():
         if summary.is_visible():

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.browser
 CONCEPT = "/concept?id=lora-update"
 
 
-def test_pointing_at_a_word_shows_its_meaning_and_escape_hides_it(visit: Visit) -> None:
-    page = visit().open(CONCEPT)
+def test_pointing_at_a_word_shows_its_meaning_and_escape_hides_it(look: Visit) -> None:
+    page = look().open(CONCEPT)
     word = page.locator("button.term").first
     meanings = {form.lower(): each.means for each in read_glossary() for form in (each.term, *each.also)}
     word.hover()
@@ -22,8 +22,8 @@ def test_pointing_at_a_word_shows_its_meaning_and_escape_hides_it(visit: Visit) 
     expect(meaning).to_be_hidden()
 
 
-def test_the_keyboard_reaches_a_term_and_its_concept_in_one_line(visit: Visit) -> None:
-    page = visit().open(CONCEPT)
+def test_the_keyboard_reaches_a_term_and_its_concept_in_one_line(look: Visit) -> None:
+    page = look().open(CONCEPT)
     term = page.locator("a.term").first
     term.focus()
     expect(page.get_by_role("tooltip")).to_be_visible()
@@ -34,8 +34,8 @@ def test_the_keyboard_reaches_a_term_and_its_concept_in_one_line(visit: Visit) -
     expect(term).not_to_have_attribute("aria-describedby", "meaning")
 
 
-def test_a_tap_shows_a_word_within_a_phone(visit: Visit) -> None:
-    page = visit(width=390, height=844, has_touch=True).open("/reference")
+def test_a_tap_shows_a_word_within_a_phone(look: Visit) -> None:
+    page = look(width=390, height=844, has_touch=True).open("/reference")
     page.locator("button.term").first.tap()
     box = page.get_by_role("tooltip").bounding_box()
     assert box is not None

@@ -1,21 +1,17 @@
 """The X-ray as a person uses it, by keyboard: start, read, choose a matrix, lay a second run beside it."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from lora_lab.spec import TINY_MODEL, RunSpec
 from tests.browser.axe import NONE_FOUND, violations_by_theme
-from tests.browser.conftest import StartApp, Visit
-from tests.browser.finished_runs import finished_runs
+from tests.browser.conftest import CopyRuns, StartApp, Visit
 
 pytestmark = pytest.mark.browser
 
 RUN_MS = 120_000
-TINY = RunSpec(model=TINY_MODEL, steps=4)
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +20,9 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run_ids(lab_folder: Path) -> list[str]:
+def run_ids(finished_runs: CopyRuns, lab_folder: Path) -> list[str]:
     """Two real runs of two ranks."""
-    return finished_runs(lab_folder, [replace(TINY, rank=2), replace(TINY, rank=4, seed=1)])
+    return finished_runs(lab_folder, "rank 2", "rank 4")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +41,9 @@ def tab_to(page: Page, selector: str) -> None:
 
 
 def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
-    visit: Visit, address: str, run_ids: list[str]
+    look: Visit, address: str, run_ids: list[str]
 ) -> None:
-    page = visit(address=address).open(f"/lab?run={run_ids[0]}")
+    page = look(address=address).open(f"/lab?run={run_ids[0]}")
     tab_to(page, f".actions a[href='/xray?run={run_ids[0]}']")
     page.keyboard.press("Enter")
     expect(page.locator("#start-xray")).to_be_visible()
@@ -83,8 +79,8 @@ def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
     expect(page.locator("#start-xray")).to_have_count(0)
 
 
-def test_an_xray_fits_a_phone_and_axe_finds_nothing(visit: Visit, address: str, run_ids: list[str]) -> None:
-    visitor = visit(address=address, width=390, height=844, reduced_motion="reduce")
+def test_an_xray_fits_a_phone_and_axe_finds_nothing(look: Visit, address: str, run_ids: list[str]) -> None:
+    visitor = look(address=address, width=390, height=844, reduced_motion="reduce")
     page = visitor.open(f"/xray?run={run_ids[0]}&with={run_ids[1]}")
     if page.locator("#start-xray").count():
         page.locator("#start-xray").click()
@@ -97,7 +93,7 @@ def test_an_xray_fits_a_phone_and_axe_finds_nothing(visit: Visit, address: str, 
     assert violations_by_theme(page) == NONE_FOUND
 
 
-def test_before_there_is_a_run_the_page_leads_to_the_lab(visit: Visit) -> None:
-    page = visit().open("/xray")
+def test_before_there_is_a_run_the_page_leads_to_the_lab(look: Visit) -> None:
+    page = look().open("/xray")
     page.get_by_role("link", name="Open the quick demo").click()
     expect(page).to_have_url(re.compile(r"/lab\?preset=demo"))

@@ -1,10 +1,15 @@
-"""The Lab page in a browser: opening it, starting a run, waiting for one."""
+"""The Lab page in a browser: opening it, starting a run, waiting for one, and what a run leaves."""
 
+import io
 import re
+import zipfile
 
 from playwright.sync_api import Page, expect
 
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import fold_events
 from tests.browser.conftest import Visit
+from tests.lora_lab.exactness import slack_bytes
 
 RUN_MS = 120_000
 INSTANT = "/lab?preset=instant"
@@ -27,3 +32,21 @@ def start(page: Page) -> str:
 def wait_for(page: Page, status: str) -> None:
     """Wait until the run panel says so."""
     expect(page.locator("#run .head p")).to_contain_text(status, timeout=RUN_MS)
+
+
+def assert_predicted_peak(run: RunFolder) -> None:
+    """What was measured is what had been predicted."""
+    state = fold_events(run.events())
+    assert state.started is not None
+    predicted_bytes = state.started["predicted_bytes"]
+    if sum(state.started["row"]["lengths"]) == state.steps[0]["tokens"]:  # it decides, and makes the moments
+        predicted_bytes -= state.started["predicted"]["optimizer"]
+    slack = slack_bytes(predicted_bytes, state.started["versions"]["torch"])
+    assert abs(state.peak_bytes - predicted_bytes) <= slack
+
+
+def assert_adapter_comes(page: Page, address: str, run_id: str) -> None:
+    """Packed, as a file."""
+    packed = page.request.get(f"{address}/lab/runs/{run_id}/adapter.zip")
+    names = zipfile.ZipFile(io.BytesIO(packed.body())).namelist()
+    assert "adapter/adapter_model.safetensors" in names

@@ -14,8 +14,8 @@ from tests.browser.lab.lab_page import RUN_MS, open_lab
 pytestmark = pytest.mark.browser
 
 
-def test_moving_the_rank_updates_count_formula_memory_and_plots(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, "/lab")
+def test_moving_the_rank_updates_count_formula_memory_and_plots(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, "/lab")
     expect(page.locator("#trainable")).to_have_text("2,442,240")
     page.get_by_role("spinbutton", name="Rank r").fill("16")
     expect(page.locator("#trainable")).to_have_text("4,884,480")
@@ -25,8 +25,8 @@ def test_moving_the_rank_updates_count_formula_memory_and_plots(visit: Visit, la
     expect(page).to_have_url(re.compile("rank=16"))
 
 
-def test_the_slider_moves_by_one_rank_a_key_and_says_its_value(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, "/lab")
+def test_the_slider_moves_by_one_rank_a_key_and_says_its_value(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, "/lab")
     slider = page.get_by_role("slider", name="Rank slider, 1 to 256")
     slider.focus()
     page.keyboard.press("ArrowRight")
@@ -96,8 +96,8 @@ def test_a_model_is_looked_up_once_its_name_is_whole(lab: Page) -> None:
     assert asked == {"/no/such/folder"}
 
 
-def test_an_address_reproduces_a_setting(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, "/lab?model=llama-3.2-1b&bits=bf16&rank=64&targets=q%2Bv")
+def test_an_address_reproduces_a_setting(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, "/lab?model=llama-3.2-1b&bits=bf16&rank=64&targets=q%2Bv")
     expect(page.locator("#bits")).to_have_value("bf16")
     expect(page.get_by_role("radio", name="query + value")).to_be_checked()
     expect(page.locator("#trainable")).to_have_text("6,815,744")
@@ -118,16 +118,16 @@ def test_every_plot_states_a_finding_and_comes_as_png_svg_and_csv(lab: Page, lab
             assert answer.body().startswith(start_of_file)
 
 
-def test_axe_finds_no_violation_in_the_lab(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, "/lab", reduced_motion="reduce")
+def test_axe_finds_no_violation_in_the_lab(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, "/lab", reduced_motion="reduce")
     for summary in page.locator("#lab summary").all():
         if summary.is_visible():
             summary.click()
     assert violations_by_theme(page) == NONE_FOUND
 
 
-def test_the_lab_fits_a_phone(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, "/lab", width=390, height=844)
+def test_the_lab_fits_a_phone(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, "/lab", width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.get_by_role("link", name="Lab", exact=True)).to_be_in_viewport(ratio=0.9)
 
@@ -160,17 +160,17 @@ ON_ONE_SCREEN = ("input[data-drives=rank]", "#bits", "#start", "#trainable", "#p
 
 @pytest.mark.parametrize(("query", "width", "height"), [("", 1280, 800), ("?view=projector", 1920, 1080)])
 def test_slider_bits_both_charts_and_start_are_on_one_screen(
-    visit: Visit, lab_address: str, query: str, width: int, height: int
+    look: Visit, lab_address: str, query: str, width: int, height: int
 ) -> None:
-    page = open_lab(visit, lab_address, f"/lab{query}", width=width, height=height)
+    page = open_lab(look, lab_address, f"/lab{query}", width=width, height=height)
     for selector in ON_ONE_SCREEN:
         expect(page.locator(selector)).to_be_in_viewport(ratio=1)
     assert page.evaluate("scrollY") == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_on_a_phone_the_controls_come_first_then_the_charts(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, "/lab", width=390, height=844)
+def test_on_a_phone_the_controls_come_first_then_the_charts(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, "/lab", width=390, height=844)
     for selector in ("input[data-drives=rank]", "#bits", "#start", "#trainable"):
         expect(page.locator(selector)).to_be_in_viewport(ratio=1)
     expect(page.locator("#plot-parameters-by-rank svg")).to_be_in_viewport(ratio=0.4)
@@ -182,9 +182,9 @@ def test_on_a_phone_the_controls_come_first_then_the_charts(visit: Visit, lab_ad
 
 @pytest.mark.parametrize("width", [390, 320])
 def test_the_bytes_of_each_component_stand_apart_from_its_name(
-    visit: Visit, lab_address: str, width: int
+    look: Visit, lab_address: str, width: int
 ) -> None:
-    page = open_lab(visit, lab_address, "/lab", width=width, height=844)
+    page = open_lab(look, lab_address, "/lab", width=width, height=844)
     rows = page.locator(".lab-form table.components tr").evaluate_all(
         """(rows) => rows.map((row) => {
              const [name, size] = [...row.cells].map((cell) => {
@@ -200,8 +200,8 @@ def test_the_bytes_of_each_component_stand_apart_from_its_name(
     assert min(edge for _, edge in rows) >= 0
 
 
-def test_no_label_of_a_control_is_cut(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, "/lab", width=1280, height=800)
+def test_no_label_of_a_control_is_cut(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, "/lab", width=1280, height=800)
     page.locator("summary", has_text="More:").click()
     cut = page.evaluate(
         """[...document.querySelectorAll('#setup select')].filter((select) => {
@@ -217,8 +217,8 @@ def test_no_label_of_a_control_is_cut(visit: Visit, lab_address: str) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 320])
-def test_the_open_tab_is_in_view_on_a_phone(visit: Visit, lab_address: str, width: int) -> None:
-    visitor = visit(address=lab_address, width=width, height=844)
+def test_the_open_tab_is_in_view_on_a_phone(look: Visit, lab_address: str, width: int) -> None:
+    visitor = look(address=lab_address, width=width, height=844)
     for path in ("/lab", "/grid", "/memory", "/models", "/claims", "/papers", "/microscope", "/compare"):
         page = visitor.open(path)
         current = page.get_by_role("navigation", name="Lab").locator("[aria-current]")

@@ -1,11 +1,9 @@
 """Runs in the lab as a person sees them: start, watch, break, zoom, and what a run leaves."""
 
-import io
 import json
 import os
 import re
 import signal
-import zipfile
 from pathlib import Path
 
 import psutil
@@ -16,44 +14,44 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import fold_events
 from tests.browser.axe import violations
 from tests.browser.conftest import Visit
-from tests.browser.lab.lab_page import INSTANT, RUN_MS, open_lab, start, wait_for
-from tests.lora_lab.exactness import slack_bytes
+from tests.browser.lab.lab_page import (
+    INSTANT,
+    RUN_MS,
+    assert_adapter_comes,
+    assert_predicted_peak,
+    open_lab,
+    start,
+    wait_for,
+)
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.embedded
-def test_a_three_step_nf4_run_streams_survives_a_refresh_and_answers_before_and_after(
-    visit: Visit, lab_address: str, lab_folder: Path
+def test_an_nf4_run_streams_survives_a_refresh_and_answers_before_and_after(
+    look: Visit, lab_address: str, lab_folder: Path
 ) -> None:
-    page = open_lab(visit, lab_address, "/lab?steps=3&rank=4&bits=nf4&batch=2")
+    """The introduction's test does the same for the embedded model."""
+    page = open_lab(look, lab_address, INSTANT + "&steps=100&rank=4&bits=nf4&batch=2")
     run_id = start(page)
-    expect(page.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^[12] / 3"), timeout=RUN_MS)
+    expect(page.locator("#run dl.readings dd").first).to_have_text(
+        re.compile(r"^[1-9]\d? / 100"), timeout=RUN_MS
+    )
     page.reload()
     expect(page.locator("figure.plot")).to_have_count(3)
     wait_for(page, "Finished")
-    expect(page.locator("#run dl.readings dd").first).to_have_text("3 / 3")
+    expect(page.locator("#run dl.readings dd").first).to_have_text("100 / 100")
     expect(page.locator("table.samples tbody tr")).to_have_count(3)
     expect(page.locator("#run")).to_contain_text("Held-out loss")
-
-    state = fold_events(RunFolder(lab_folder / "runs" / run_id).events())
-    assert state.started is not None
-    predicted_bytes = state.started["predicted_bytes"]
-    if sum(state.started["row"]["lengths"]) == state.steps[0]["tokens"]:  # it decides, and makes the moments
-        predicted_bytes -= state.started["predicted"]["optimizer"]
-    slack = slack_bytes(predicted_bytes, state.started["versions"]["torch"])
-    assert abs(state.peak_bytes - predicted_bytes) <= slack
+    assert_predicted_peak(RunFolder(lab_folder / "runs" / run_id))
     expect(page.locator("#plot-memory-by-rank")).to_contain_text("measured", ignore_case=True)
-    packed = page.request.get(f"{lab_address}/lab/runs/{run_id}/adapter.zip")
-    names = zipfile.ZipFile(io.BytesIO(packed.body())).namelist()
-    assert "adapter/adapter_model.safetensors" in names
+    assert_adapter_comes(page, lab_address, run_id)
 
 
 def test_a_second_start_is_queued_stop_keeps_the_adapter_and_another_tab_shows_the_same_run(
-    visit: Visit, lab_address: str, lab_folder: Path
+    look: Visit, lab_address: str, lab_folder: Path
 ) -> None:
-    first = open_lab(visit, lab_address, INSTANT + "&steps=2000")
-    second = open_lab(visit, lab_address, INSTANT + "&steps=3")
+    first = open_lab(look, lab_address, INSTANT + "&steps=2000")
+    second = open_lab(look, lab_address, INSTANT + "&steps=3")
     first_id = start(first)
     start(second)
     wait_for(second, "Queued: 1 run before it")
@@ -61,7 +59,7 @@ def test_a_second_start_is_queued_stop_keeps_the_adapter_and_another_tab_shows_t
         re.compile(r"^\d\d+ / 2000"), timeout=RUN_MS
     )
 
-    watcher = open_lab(visit, lab_address, f"/lab?run={first_id}")
+    watcher = open_lab(look, lab_address, f"/lab?run={first_id}")
     expect(watcher.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^\d\d+ / 2000"))
     watcher.get_by_role("button", name="Stop and keep the adapter").click()
     wait_for(first, "Stopped at step")
@@ -70,9 +68,9 @@ def test_a_second_start_is_queued_stop_keeps_the_adapter_and_another_tab_shows_t
 
 
 def test_a_killed_worker_is_explained_and_the_next_run_starts(
-    visit: Visit, lab_address: str, lab_folder: Path
+    look: Visit, lab_address: str, lab_folder: Path
 ) -> None:
-    page = open_lab(visit, lab_address, INSTANT + "&steps=2000")
+    page = open_lab(look, lab_address, INSTANT + "&steps=2000")
     run_id = start(page)
     expect(page.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^\d+ / 2000"), timeout=RUN_MS)
     expect(page.locator("#run dl.readings dd").nth(1)).not_to_have_text("–", timeout=RUN_MS)
@@ -89,8 +87,8 @@ def test_a_killed_worker_is_explained_and_the_next_run_starts(
     wait_for(page, "Finished")
 
 
-def test_a_learning_rate_far_too_high_is_explained(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, INSTANT + "&learning_rate=1e30")
+def test_a_learning_rate_far_too_high_is_explained(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, INSTANT + "&learning_rate=1e30")
     start(page)
     wait_for(page, "Failed")
     expect(page.locator("#run .trouble")).to_contain_text("The loss stopped being a number at step")
@@ -139,8 +137,8 @@ def accept(dialog: object) -> None:
     dialog.accept()  # type: ignore[attr-defined]
 
 
-def test_zooming_into_the_curves_outlasts_a_reload(visit: Visit, lab_address: str, finished_run: str) -> None:
-    page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
+def test_zooming_into_the_curves_outlasts_a_reload(look: Visit, lab_address: str, finished_run: str) -> None:
+    page = open_lab(look, lab_address, f"/lab?run={finished_run}")
     whole = page.locator("#run .curve svg").first.inner_html()
     page.get_by_role("button", name="Zoom in").click()
     expect(page.get_by_role("button", name="Whole run")).to_be_visible()
@@ -180,10 +178,8 @@ def test_the_run_as_json_holds_settings_versions_and_steps(
     assert set(started["versions"]) == {"torch", "transformers", "peft", "bitsandbytes", "hqq"}
 
 
-def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
-    visit: Visit, lab_address: str
-) -> None:
-    page = open_lab(visit, lab_address, INSTANT + "&steps=30&from=lora-rank", width=1280, height=800)
+def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, INSTANT + "&steps=30&from=lora-rank", width=1280, height=800)
     expect(page.locator("#origin")).to_contain_text("You came from")
     page.keyboard.press("r")
     expect(page.locator("#rank")).to_be_focused()
@@ -219,8 +215,8 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
     expect(page.locator("#setup")).to_be_visible()
 
 
-def test_views_of_a_result_lead_back_to_it(visit: Visit, lab_address: str, finished_run: str) -> None:
-    page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
+def test_views_of_a_result_lead_back_to_it(look: Visit, lab_address: str, finished_run: str) -> None:
+    page = open_lab(look, lab_address, f"/lab?run={finished_run}")
     for name in ("Compare", "X-ray this adapter", "Its weights under the microscope"):
         page.get_by_role("link", name=name, exact=True).click()
         page.get_by_role("link", name="Back to the run").click()
@@ -241,16 +237,16 @@ BELOW_THE_PROGRESS = """() => {
 
 
 def test_the_progress_of_a_run_does_not_touch_what_is_below(
-    visit: Visit, lab_address: str, finished_run: str
+    look: Visit, lab_address: str, finished_run: str
 ) -> None:
-    page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
+    page = open_lab(look, lab_address, f"/lab?run={finished_run}")
     assert page.evaluate(BELOW_THE_PROGRESS) >= 10
 
 
 def test_on_a_phone_the_list_of_runs_fits_in_its_fold(
-    visit: Visit, lab_address: str, finished_run: str
+    look: Visit, lab_address: str, finished_run: str
 ) -> None:
-    page = open_lab(visit, lab_address, "/lab?preset=instant")
+    page = open_lab(look, lab_address, "/lab?preset=instant")
     page.set_viewport_size({"width": 390, "height": 844})
     page.locator("#runs > summary").click()
     listed = page.get_by_role("region", name="Runs", exact=True)
