@@ -2,7 +2,7 @@
 
     make fuzz                                   20,000 changed files of each format
     make fuzz CASES=500                         fewer
-    pytest tests/fuzz                           500, as in `make test`
+    pytest tests/fuzz                           200, as in `make test`
     FUZZ_FORMATS=apkg,gift pytest tests/fuzz    only some formats
 
 What once went wrong is kept as a file in `seeds/FORMAT/` and is read again every time.
@@ -46,7 +46,7 @@ from tests.lora_lab import run_builders
 from tests.time_limit import cpu_time_limit
 from tests.whole_app import WholeApp, whole_app
 
-CASES = int(os.environ.get("FUZZ_CASES", "500"))
+CASES = int(os.environ.get("FUZZ_CASES", "200"))
 CHOSEN = os.environ.get("FUZZ_FORMATS", ",".join(FORMATS)).split(",")
 SEEDS = Path(__file__).parent / "seeds"
 SECONDS = 10
