@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import pytest
+
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
@@ -29,6 +31,7 @@ from tests.waiting import until
 RUN_SECONDS = 240
 
 
+@pytest.mark.once
 def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Context, lab: Lab) -> None:
     bank = load_bank(context.concepts)
     runs = LabClassRuns(lab=lab)
