@@ -24,7 +24,8 @@ from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
 from study.ports.places import Place
-from study.store import Store, open_store
+from study.store import Store, database, open_store
+from study.store.database import open_database
 from study.web.stub_files import disable_stub_writing
 from tests.postgres import empty_tables, new_database, throwaway_server
 
@@ -94,7 +95,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not re.search(r"(?<!not )\bgpu\b", config.getoption("markexpr")):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read when torch first looks for devices
-    gc.disable()  # until everything is collected: a tenth of the time in which libraries are imported
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):  # collects tests
+        gc.disable()  # until it has them: a tenth of the time in which libraries are imported
     if config.getoption("--postgres") and not os.environ.get(SERVER):
         os.environ[SERVER] = _SERVERS.enter_context(throwaway_server())
 
@@ -179,6 +181,23 @@ def postgres_database(postgres_server: str, request: pytest.FixtureRequest) -> I
         yield url
 
 
+PREPARE_SQLITE = database._prepare_sqlite
+"""As the app prepares a connection."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sqlite_does_not_wait_for_the_disk() -> Iterator[None]:
+    """Databases of tests are worth nothing after a power cut; small tests mostly waited for the disk."""
+
+    def prepare(connection: Any, record: object) -> None:
+        PREPARE_SQLITE(connection, record)
+        connection.execute("PRAGMA synchronous=OFF")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(database, "_prepare_sqlite", prepare)
+        yield
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with its tables; a copy of it takes an eighth of the time of a new one."""
@@ -192,7 +211,7 @@ def store(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Store]
     """An empty store."""
     if not os.environ.get(SERVER):
         shutil.copyfile(request.getfixturevalue("empty_database"), settings.home / "study.sqlite3")
-    opened = open_store(settings.database_url)
+    opened = Store(open_database(settings.database_url))  # what open_store looks for is known to be there
     yield opened
     opened.close()
 
