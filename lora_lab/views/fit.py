@@ -14,7 +14,7 @@ from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANTS, Bits, Variant
 from lora_lab.views import memory_form
-from study.base.binary_search import find_largest
+from study.base.binary_search import find_largest_within
 from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_count, as_percent
 
@@ -114,8 +114,9 @@ def _reserved(fields: Fields, find: FindShape) -> StepSetting:
 def find_longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int:
     """Find the most tokens a sequence may have on that GPU; 0 where not even one fits."""
     setting = _reserved(fields, find)
-    return find_largest(
-        lambda tokens: _needed_bytes(replace(setting, seq_len=tokens)) <= gpu_bytes,
+    return find_largest_within(
+        lambda tokens: _needed_bytes(replace(setting, seq_len=tokens)),
+        gpu_bytes,
         none=0,
         most=memory_form.LARGEST["seq_len"],
     )

@@ -82,7 +82,12 @@ def question_id(family_id: str, seed: int) -> str:
 
 def build_question(family: QuestionFamily, seed: int) -> Question:
     """Build the question that a seed draws from a family."""
-    drawn = family.draw(Random(question_id(family.id, seed)))  # a string seeds the same in every process
+    # A string seeds the same in every process.
+    return question_of(family, seed, family.draw(Random(question_id(family.id, seed))))
+
+
+def question_of(family: QuestionFamily, seed: int, drawn: DrawnQuestion) -> Question:
+    """Return what a seed drew from a family as a question."""
     return Question(
         id=question_id(family.id, seed),
         topic=TOPIC,

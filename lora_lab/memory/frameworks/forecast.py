@@ -23,7 +23,7 @@ from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.ledger import Ledger, constant_bytes
 from lora_lab.memory.optimizer_state import Tensors, moments_8bit_bytes
 from lora_lab.parameters.shapes import Linear, ModelShape
-from study.base.binary_search import find_largest
+from study.base.binary_search import find_largest_within
 from study.base.errors import LearnerError
 
 STEPS = {"litgpt": LitgptStep, "torchtune": TorchtuneStep, "unsloth": UnslothStep}
@@ -101,8 +101,9 @@ def largest_batch(setting: StepSetting, limit_bytes: int) -> int:
     """
     lines = None if setting.shape.fused_experts else _moments_by_batch(replace(setting, measure="allocated"))
     if lines is None:
-        return find_largest(
-            lambda batch: forecast_step(replace(setting, batch=batch)).total_bytes <= limit_bytes,
+        return find_largest_within(
+            lambda batch: forecast_step(replace(setting, batch=batch)).total_bytes,
+            limit_bytes,
             none=0,
             most=MOST_SEQUENCES,
         )

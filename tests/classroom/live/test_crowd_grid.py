@@ -268,6 +268,7 @@ def test_cells_of_the_lab_are_ordinary_runs_and_the_claimed_one_begins(context: 
     assert cell.address.startswith("/lab?")
 
 
+@pytest.mark.once
 def test_a_real_grid_of_the_tiny_model_fills_the_map(context: Context, lab: Lab) -> None:
     grids = LabClassGrids(lab=lab)
     axes = {"ranks": [1, 4], "learning_rates": [0.001, 0.01]}

@@ -35,6 +35,7 @@ from tests.waiting import until
 RUN_SECONDS = 240
 
 
+@pytest.mark.once
 def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Context, lab: Lab) -> None:
     bank = load_bank(context.concepts)
     runs = LabClassRuns(lab=lab)

@@ -45,6 +45,7 @@ def log_of_a_fast_forgetter(*, days: int = 75) -> list[CardReview]:
     )
 
 
+@pytest.mark.once
 def test_a_learner_who_forgets_fast_gets_parameters_that_reach_the_aim(
     reviews: Reviews, ana: str, now: datetime
 ) -> None:

@@ -38,7 +38,7 @@ def test_the_stored_outcome_is_the_one_on_the_button(reviews: Reviews, ana: str,
 
 
 @hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(actions=ACTIONS)
 def test_undo_restores_the_card_and_the_session_exactly(

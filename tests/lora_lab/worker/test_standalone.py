@@ -1,11 +1,14 @@
 """The exported script, run as a person would run it: plain libraries, the same losses."""
 
+import io
 import os
 import re
 import runpy
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,16 +62,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 RANK = 64  # its A and B have 4,096 numbers and more, the fewest that bitsandbytes keeps 8-bit moments for
 
-ONE_BY_ONE = """
-import os, runpy, sys
-_, *folders = sys.argv
-for folder in folders:
-    os.chdir(folder)
-    sys.argv = ["run.py", "--out", "kept"]
-    print("in", folder)
-    runpy.run_path("run.py", run_name="__main__")
-"""
-
 
 def do_run(folder: Path, models_dir: Path, spec: RunSpec, dataset: Dataset) -> RunFolder:
     run = create_run(folder / "runs", spec, dataset, now=NOW)
@@ -87,6 +80,20 @@ def run_python(arguments: Sequence[str], folder: Path) -> str:
     return done.stdout
 
 
+def run_here(folder: Path) -> str:
+    """What the script prints when it is run in this process, which has the libraries already."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()) as printed,
+    ):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["run.py", "--out", "kept"])
+        warnings.simplefilter("ignore")
+        runpy.run_path("run.py", run_name="__main__")
+    return printed.getvalue()
+
+
 @dataclass(frozen=True)
 class Scripted:
     """A run, and what its script printed and saved."""
@@ -98,8 +105,8 @@ class Scripted:
 
 @pytest.fixture(scope="module")
 def scripted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> dict[tuple[Bits, str], Scripted]:
-    """The first script as a person runs it, the others one after the other in one process, because importing
-    the libraries takes longer than any of them.
+    """The first script as a person runs it, the others in this process, because importing the libraries takes
+    longer than any of them.
     """
     runs: dict[tuple[Bits, str], RunFolder] = {}
     for bits, compute in TOLERANCE:
@@ -108,9 +115,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> dict
         run = runs[bits, compute] = do_run(folder, models_dir, spec, own_dataset())
         (folder / "run.py").write_text(script_of(run, LabHome(folder), models_dir), "utf-8")
     first, *others = (run.path.parents[1] for run in runs.values())
-    printed = [run_python(["run.py", "--out", "kept"], first)]
-    together = run_python(["-c", ONE_BY_ONE, *map(str, others)], first)
-    printed += re.split(r"^in .*$", together, flags=re.MULTILINE)[1:]
+    printed = [run_python(["run.py", "--out", "kept"], first), *map(run_here, others)]
     return {
         setting: Scripted(run, text, run.path.parents[1] / "kept")
         for (setting, run), text in zip(runs.items(), printed, strict=True)

@@ -6,7 +6,10 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from study.store import open_store
+import pytest
+
+from study.store import database, open_store
+from tests.conftest import PREPARE_SQLITE
 
 WAL_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
 ANSWERS = 12
@@ -17,6 +20,15 @@ def saved(folder: Path) -> list[str]:
     with closing(sqlite3.connect(folder / "study.sqlite3")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         return [text for (text,) in connection.execute("SELECT text FROM drafts ORDER BY text")]
+
+
+def test_a_commit_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_prepare_sqlite", PREPARE_SQLITE)  # other tests don't wait
+    store = open_store(f"sqlite:///{tmp_path / 'study.sqlite3'}")
+    with store.database.read() as connection:
+        full = 2
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == full
+    store.close()
 
 
 def test_a_log_that_is_cut_at_any_frame_keeps_every_answer_that_was_acknowledged_before_it(

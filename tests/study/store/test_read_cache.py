@@ -95,7 +95,8 @@ ACTIONS: dict[str, Action] = {
 }
 
 
-@hypothesis_settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Twelve show that a rating is not brought along where the clock was put back, or a lapse counted too often.
+@hypothesis_settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     actions=st.lists(
         st.tuples(st.sampled_from(sorted(ACTIONS)), st.booleans(), st.integers(0, 9)), max_size=8

@@ -1,11 +1,13 @@
 """The forecast against real steps of transformers, peft and bitsandbytes, in live bytes on the CPU."""
 
+from functools import cache
+
 import pytest
 
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.transformers import TransformersStep
 from lora_lab.memory.ledger import Ledger
-from tests.lora_lab.memory.frameworks.usual_step import LLAMA, Cell, measure, setting_of
+from tests.lora_lab.memory.frameworks.usual_step import LLAMA, Cell, Counted, measure, setting_of
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 QWEN3 = LLAMA | {"model_type": "qwen3", "head_dim": 32}
@@ -46,9 +48,15 @@ CHECKPOINTED = {
 }
 
 
+@cache
+def measured(name: str) -> Counted:
+    """What the steps of a cell of the list take; two tests look at some."""
+    return measure(CELLS[name])
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_the_peak_of_a_step_is_right_to_half_a_percent(name: str) -> None:
-    ledger, counted = forecast_step(setting_of(CELLS[name])), measure(CELLS[name])
+    ledger, counted = forecast_step(setting_of(CELLS[name])), measured(name)
     assert in_step(ledger) == pytest.approx(counted.peak - counted.resident, rel=0.005)
 
 
@@ -78,7 +86,7 @@ def test_a_recomputed_layer_is_right_to_six_percent(name: str) -> None:
     ["bf16 q,v", "fp32 q,v", "nf4 q,v", "nf4-dq all", "int8 q,v", "bf16 full", "bf16 IA3", "fp32 norms"],
 )
 def test_what_stays_between_steps_is_right_but_for_the_rotary_frequencies(name: str) -> None:
-    ledger, counted = forecast_step(setting_of(CELLS[name])), measure(CELLS[name])
+    ledger, counted = forecast_step(setting_of(CELLS[name])), measured(name)
     frequencies = 2 * 4 * LLAMA["hidden_size"] // LLAMA["num_attention_heads"] // 2
     stays = ledger.weights + ledger.constants + ledger.adapters + ledger.optimizer
     assert stays == counted.resident - frequencies

@@ -1,21 +1,16 @@
 """A simulated GPU, and runs in the process of their test."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import bitsandbytes as bnb
 import pytest
 import torch
 
-from lora_lab.data.datasets import Dataset
-from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs.folder import RunFolder, create_run
-from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import workspace_bytes
-from lora_lab.worker.training.run import execute_run
-from tests.lora_lab.worker.builders import never_stop, silent, small_dataset
-from tests.lora_lab.worker.training.single_run import NOW, RunIt
+from tests.lora_lab.worker.training.single_run import RunIt, do_run
 from tests.simulated_gpu.device import DEVICE, SimulatedGpu, load
 
 
@@ -43,12 +38,4 @@ def emptied_gpu(gpu: SimulatedGpu) -> Iterator[None]:
 def run_it(tmp_path: Path, models_dir: Path) -> RunIt:
     """Do one run in this process, in a data folder of the test's own."""
 
-    def do(
-        spec: RunSpec, dataset: Dataset | None = None, prepare: Callable[[RunFolder], object] = silent
-    ) -> RunFolder:
-        run = create_run(tmp_path / "runs", spec, dataset or small_dataset(), now=NOW)
-        prepare(run)
-        execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
-        return run
-
-    return do
+    return partial(do_run, tmp_path, models_dir)

@@ -10,7 +10,7 @@ import pytest
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.runs.folder import create_run
+from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.training import group, work
@@ -19,11 +19,17 @@ from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.run import execute_run
 from lora_lab.worker.training.session import open_session
 from tests.lora_lab.worker.builders import TINY, never_stop, silent, small_dataset
-from tests.lora_lab.worker.training.single_run import NOW, RunIt, kinds, losses, state_of
+from tests.lora_lab.worker.training.single_run import NOW, RunIt, do_run, kinds, losses, state_of
 
 
-def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(run_it: RunIt) -> None:
-    run = run_it(TINY)
+@pytest.fixture(scope="module")
+def usual_run(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> RunFolder:
+    """The usual settings, trained once for all tests that look at what such a run leaves."""
+    return do_run(tmp_path_factory.mktemp("usual"), models_dir, TINY)
+
+
+def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(usual_run: RunFolder) -> None:
+    run = usual_run
     assert kinds(run) == ["started", "step", "step", "step", "saved", "evaluated", "finished"]
     state = state_of(run)
     assert state.started is not None
@@ -41,9 +47,9 @@ def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(run_it: 
     assert state.loss_after < state.loss_before
 
 
-def test_what_a_run_does_is_said_in_words_that_stand_alone(run_it: RunIt) -> None:
+def test_what_a_run_does_is_said_in_words_that_stand_alone(usual_run: RunFolder) -> None:
     """A cell of a grid shows the last one only."""
-    said = [event["text"] for event in run_it(TINY).events() if event["kind"] == "status"]
+    said = [event["text"] for event in usual_run.events() if event["kind"] == "status"]
     asking = [text for text in said if text.startswith("Asking")]
     assert asking == [f"Asking the {which} model about held-out prompts" for which in ("base", "tuned")]
 
@@ -88,15 +94,15 @@ def test_typed_targets_train_what_they_name(run_it: RunIt, targets: str) -> None
     assert (started["trainable"], started["total"]) == (expected.trainable, expected.total)
 
 
-def test_before_and_after_answer_the_same_held_out_prompts(run_it: RunIt) -> None:
-    samples = run_it(TINY).samples()
+def test_before_and_after_answer_the_same_held_out_prompts(usual_run: RunFolder) -> None:
+    samples = usual_run.samples()
     held_out = {example.prompt: example.answer for example in small_dataset().held_out}
     assert {sample["prompt"]: sample["reference"] for sample in samples} == held_out
     assert all(set(sample) == {"prompt", "reference", "base", "tuned"} for sample in samples)
 
 
-def test_held_out_examples_are_never_trained_on(run_it: RunIt) -> None:
-    run = run_it(TINY)
+def test_held_out_examples_are_never_trained_on(usual_run: RunFolder) -> None:
+    run = usual_run
     train, held_out = (
         {json.loads(line)["prompt"] for line in (run.path / f"data-{part}.jsonl").read_text().splitlines()}
         for part in ("train", "held_out")
@@ -107,10 +113,12 @@ def test_held_out_examples_are_never_trained_on(run_it: RunIt) -> None:
     assert started["train_examples"] == len(train) == len(small_dataset().train)
 
 
-def test_equal_seeds_give_equal_losses_to_the_last_bit_and_other_seeds_others(run_it: RunIt) -> None:
-    first, second, other = (losses(run_it(replace(TINY, seed=seed))) for seed in (1, 1, 2))
-    assert first == second
-    assert first != other
+def test_equal_seeds_give_equal_losses_to_the_last_bit_and_other_seeds_others(
+    run_it: RunIt, usual_run: RunFolder
+) -> None:
+    again, other = (losses(run_it(replace(TINY, seed=seed))) for seed in (TINY.seed, TINY.seed + 1))
+    assert losses(usual_run) == again
+    assert losses(usual_run) != other
 
 
 def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_the_last() -> None:
@@ -122,7 +130,7 @@ def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_the_last(
 
 
 def test_a_warm_session_gives_the_losses_of_a_cold_one(
-    tmp_path: Path, models_dir: Path, run_it: RunIt
+    tmp_path: Path, models_dir: Path, usual_run: RunFolder
 ) -> None:
     in_fp32 = find_machine("fp32")
     session = open_session(TINY_MODEL, TINY.bits, in_fp32, models_dir=models_dir, report=silent)
@@ -132,10 +140,12 @@ def test_a_warm_session_gives_the_losses_of_a_cold_one(
     run = create_run(tmp_path / "warm", TINY, small_dataset(), now=NOW)
     cache = ModelCache(models_dir, session)
     execute_run(run, LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
-    assert losses(run) == losses(run_it(TINY))
+    assert losses(run) == losses(usual_run)
 
 
-def test_a_local_folder_trains_like_the_model_in_it(run_it: RunIt, models_dir: Path) -> None:
+def test_a_local_folder_trains_like_the_model_in_it(
+    run_it: RunIt, usual_run: RunFolder, models_dir: Path
+) -> None:
     run = run_it(replace(TINY, model=str(models_dir / TINY_MODEL)))
     assert state_of(run).status == "finished"
-    assert losses(run) == losses(run_it(TINY))
+    assert losses(run) == losses(usual_run)

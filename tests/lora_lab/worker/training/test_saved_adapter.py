@@ -17,6 +17,7 @@ from lora_lab.spec import BITS, EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, VARIANTS, 
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
+from lora_lab.worker.training import generate
 from lora_lab.worker.training.packing import encode_example
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.worker.builders import CPU, TINY, never_stop, padded_loss, silent, small_dataset
@@ -80,8 +81,9 @@ def check_reloaded(run: RunFolder, base_folder: Path, models_dir: Path) -> None:
 
 @pytest.mark.embedded
 def test_the_embedded_model_trains_on_nf4_and_plain_peft_loads_its_adapter(
-    tmp_path: Path, embedded_dir: Path
+    tmp_path: Path, embedded_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(generate, "NEW_TOKENS", 2)  # for each one every weight is decoded
     spec = RunSpec(model=EMBEDDED_MODEL, bits="nf4-dq", steps=2, batch=2, compute_dtype="fp32")
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
     execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never_stop)
