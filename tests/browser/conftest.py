@@ -196,10 +196,16 @@ class KeptWindows:
 
     def __init__(self, chromium: Browser) -> None:
         self._chromium = chromium
+        self._address = ""
         self._free: dict[str, list[Visitor]] = {}
 
     def take(self, address: str, width: int, height: int, options: Mapping[str, Any]) -> Visitor:
         """A window as a new browser profile would have it."""
+        if address != self._address:  # Chromium refuses a left window the scripts of another app
+            for each in [visitor for free in self._free.values() for visitor in free]:
+                each.page.context.close()
+            self._free.clear()
+            self._address = address
         free = self._free.setdefault(repr(sorted(options.items())), [])
         if free:
             visitor = free.pop()
@@ -215,6 +221,9 @@ class KeptWindows:
     def leave(self, visitor: Visitor, options: Mapping[str, Any]) -> None:
         """Forget the person: what the page has stored, further tabs, colors that a test has chosen."""
         page = visitor.page
+        if visitor.address != self._address:
+            page.context.close()
+            return
         for other in page.context.pages:
             if other != page:
                 other.close()
@@ -222,7 +231,7 @@ class KeptWindows:
             page.evaluate(FORGET)  # and what it would store on leaving
         page.goto("about:blank")
         page.emulate_media(color_scheme=options.get("color_scheme", "light"))
-        self._free[repr(sorted(options.items()))].append(visitor)
+        self._free.setdefault(repr(sorted(options.items())), []).append(visitor)
 
 
 @pytest.fixture(scope="session")
@@ -243,9 +252,9 @@ def look(kept_windows: KeptWindows, request: pytest.FixtureRequest) -> Iterator[
 
     yield new
     problems = [problem for visitor, _ in taken for problem in visitor.problems]
-    assert problems == []
-    for visitor, options in taken:  # after a failure nobody takes them again
+    for visitor, options in taken:
         kept_windows.leave(visitor, options)
+    assert problems == []
 
 
 @pytest.fixture(scope="session")
