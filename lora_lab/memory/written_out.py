@@ -257,13 +257,16 @@ class StepMoments:
             held += self._if_narrow(FP32_BYTES * tokens * kv_width)  # the values
             for queries, keys in self.work.row.attended:
                 scores = heads * queries * keys
-                cut = c * width * queries if self.work.row.examples > 1 else 0  # of one example, a view
-                found = max(c * width * queries, c * kv_width * keys + cut)
+                # Keys and values that a part sees are a copy where a shared prefix comes before it.
+                seen = kv_width * keys if keys > queries else 0
+                is_view = self.work.row.examples == 1 or width == kv_width
+                cut = 0 if is_view else c * width * queries
+                found = max(c * (width * queries + seen), c * kv_width * keys + cut)
                 copies = 2 if c < FP32_BYTES else 1
-                yield held + cut + max(FP32_BYTES * scores * copies, c * scores + found)
-        rotated = 2 * wide
-        if c < FP32_BYTES:  # swapped and rounded; on a CPU, operators of mixed types widen each operand first
-            rotated = 2 * incoming + (wide if self.work.row.on_gpu else 3 * wide)
+                yield held + cut + max(FP32_BYTES * (scores * copies + seen), c * scores + found)
+        # Swapped and turned. Operators of mixed types on a CPU also widen each operand for a moment; that is no
+        # tensor of the step, and neither the meter nor the prediction counts it.
+        rotated = 2 * wide if c == FP32_BYTES else 2 * incoming + wide  # turned in fp32, then rounded
         yield incoming + self._qkv_bytes + rotated - self._fused_bytes
 
     # ---- sizes

@@ -91,7 +91,7 @@ def test_a_cell_is_named_by_rank_bits_and_what_the_grid_varies() -> None:
         ({"seeds": range(201)}, f"seeds has 201 values; the limit is {MAX_CELLS} cells."),
         ({"seeds": range(21), "ranks": range(1, 12)}, f"The grid has 231 cells; the limit is {MAX_CELLS}."),
         ({"alpha_per_rank": -1}, "alpha must be a number above 0, got -1.0."),
-        ({"batch": "1,2"}, "A grid has no axis batch. It has bits, variants, targets, seeds,"),
+        ({"batch": "1,2"}, "A grid has no axis batch. Use only: bits, variants, targets, seeds,"),
     ],
 )
 def test_every_wrong_value_is_named(values: dict[str, object], said: str) -> None:

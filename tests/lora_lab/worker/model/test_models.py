@@ -265,6 +265,22 @@ def test_other_modelled_families_train_and_their_peak_is_as_predicted(
     assert state.peak_bytes == pytest.approx(state.started["predicted_bytes"], rel=0.001)
 
 
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "compute", "batch"),
+    [(2, 2, "bf16", 4), (2, 2, "fp32", 2), (4, 4, "bf16", 2), (8, 2, "fp32", 4), (8, 2, "bf16", 2)],
+)
+def test_the_peak_is_predicted_to_the_byte_whatever_part_of_attention_decides_it(
+    heads: int, kv_heads: int, compute: Any, batch: int, tmp_path: Path, models_dir: Path
+) -> None:
+    config = MODELLED["llama"] | {"num_attention_heads": heads, "num_key_value_heads": kv_heads}
+    folder = folder_of("llama", config, tmp_path / "llama")
+    spec = replace(TINY, model=str(folder), bits="bf16", compute_dtype=compute, batch=batch, seed=3)
+    state = run_in(tmp_path, spec, models_dir)
+    assert state.status == "finished", state.failure
+    assert state.started is not None
+    assert state.peak_bytes == state.started["predicted_bytes"]
+
+
 @pytest.mark.parametrize("family", ["qwen2", "phi3", "gpt2", "falcon"])
 def test_a_family_that_keeps_packed_examples_apart_is_trained(family: str) -> None:
     refuse_if_rows_mix(with_large_weights(family, FAMILIES[family]), machine("fp32"))
