@@ -60,6 +60,7 @@ LONG_FILES = (
     "tests/test_damaged_data.py",
     "tests/lora_lab/worker/training/test_gradient_gate.py",
     "tests/lora_lab/worker/model/test_models.py",
+    "tests/lora_lab/worker/model/test_other_families.py",
     "tests/lora_lab/worker/training/test_grouped.py",
     "tests/lora_lab/worker/training/test_predicted_memory.py",
     "tests/study/io/test_import_process.py",

@@ -264,8 +264,8 @@ class StepMoments:
                 found = max(c * (width * queries + seen), c * kv_width * keys + cut)
                 copies = 2 if c < FP32_BYTES else 1
                 yield held + cut + max(FP32_BYTES * (scores * copies + seen), c * scores + found)
-        # Swapped and turned. Operators of mixed types on a CPU also widen each operand for a moment; that is no
-        # tensor of the step, and neither the meter nor the prediction counts it.
+        # Swapped and turned. Operators of mixed types on a CPU also widen each operand for a moment; that is
+        # inside the operator, and neither the meter nor the prediction counts it.
         rotated = 2 * wide if c == FP32_BYTES else 2 * incoming + wide  # turned in fp32, then rounded
         yield incoming + self._qkv_bytes + rotated - self._fused_bytes
 

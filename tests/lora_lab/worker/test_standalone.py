@@ -34,7 +34,7 @@ from lora_lab.worker.model.quantization import dense_weight
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.families import FAMILIES
 from tests.lora_lab.worker.builders import CPU, TINY, linears, never_stop, silent, small_dataset
-from tests.lora_lab.worker.model.test_models import folder_of
+from tests.lora_lab.worker.model.family_folders import folder_of
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TOLERANCE: dict[tuple[Bits, str], float] = {

@@ -32,7 +32,7 @@ from tests.lora_lab.worker.builders import (
     never_stop,
     silent,
 )
-from tests.lora_lab.worker.model.test_models import folder_of
+from tests.lora_lab.worker.model.family_folders import folder_of
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
 
 STEPS = 4

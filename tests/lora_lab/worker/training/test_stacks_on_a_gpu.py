@@ -22,7 +22,7 @@ from lora_lab.worker.training.packing import Encoded, PackedRow, cut_to, encode_
 from lora_lab.worker.training.session import meter_for
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import CPU, cosine, open_lab, small_dataset
-from tests.lora_lab.worker.model.test_models import folder_of
+from tests.lora_lab.worker.model.family_folders import folder_of
 from tests.lora_lab.worker.training.test_group_peak import peak_error_percent
 from tests.lora_lab.worker.training.test_grouped import (
     FOUR,
