@@ -258,6 +258,7 @@ async function show(reply, event, control) {
   settle();
   focusOn(reply.focus);
   if (reply.error) trouble(reply.error, { near: near() });
+  if (hasChangedSince(event)) changeLive(); // corrected while the answer, perhaps a refusal, was on its way
 }
 
 // A window in the background draws no frames.
@@ -493,6 +494,12 @@ function formFields(form) {
 function liveFields() {
   const form = liveForm();
   return form ? { fields: formFields(form) } : {};
+}
+
+function hasChangedSince(event) {
+  const form = liveForm();
+  return form && event.fields && form.dataset.submit === event.act
+    && JSON.stringify(formFields(form)) !== JSON.stringify(event.fields);
 }
 
 async function askLive(act) {

@@ -14,6 +14,9 @@ from study.store import class_schema as t
 from study.store.class_records import ClassAnswer, ClassEvent, ClassRoom, ClassStudent, RecordedAnswer
 from study.store.database import read_row
 
+LEADS_ON = ("step", "withdraw", "end")
+"""Kinds of events after which a class is elsewhere."""
+
 _ANSWER_COLUMNS = ("id", "student_id", "position", "round", "confidence", "claim", "at", "revision")
 
 
@@ -105,13 +108,15 @@ class ClassTransaction:
     def check_last(self, room_id: str, after: int | None) -> int:
         """Return the number of a room's last event.
 
-        Raises LearnerError when that is not the one that the teacher saw last, or when the room is deleted.
+        Raises LearnerError when the class was led on since the event that the teacher saw last, or when
+        the room is deleted. Whoever was taken out or what was measured meanwhile refuses no step.
         """
         events, rooms = t.class_events.c, t.class_rooms.c
         if self._connection.scalar(select(rooms.id).where(rooms.id == room_id)) is None:
             raise LearnerError("This class is deleted.", do_next="Start another one at /class.")
         last = self._connection.scalar(select(func.max(events.number)).where(events.room_id == room_id)) or 0
-        if after is not None and last != after:
+        led_on = select(func.max(events.number)).where(events.room_id == room_id, events.kind.in_(LEADS_ON))
+        if after is not None and (self._connection.scalar(led_on) or 0) > after:
             raise LearnerError(
                 "The class has moved on.", do_next="Look at where it is now, then choose again."
             )

@@ -79,6 +79,28 @@ def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> No
     expect(lab.locator("#trainable")).to_have_text("8,192")
 
 
+def test_a_refusal_that_comes_after_the_correction_does_not_stay(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab?model=tiny-random&rank=4&steps=20")
+    late: list[Route] = []
+    page.route(
+        lambda _: True,
+        lambda route: (
+            late.append(route) if '"act":"start"' in (route.request.post_data or "") else route.continue_()
+        ),
+    )
+    page.get_by_role("spinbutton", name="Rank r").fill("300")
+    expect(page.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("spinbutton", name="Rank r").fill("4")
+    expect(page.locator("#trainable")).to_have_text("8,192")
+    assert late
+    for route in late:
+        route.continue_()
+    expect(page.locator("#main")).not_to_have_attribute("aria-busy", "true")
+    expect(page.locator("#trainable")).to_have_text("8,192")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_model_is_looked_up_once_its_name_is_whole(lab: Page) -> None:
     asked: set[str] = set()
     typed = re.compile(r'"model_other":\["([^"]+)"\]')

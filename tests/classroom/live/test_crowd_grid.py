@@ -216,6 +216,20 @@ def test_two_presses_start_one_grid(context: Context) -> None:
     played(play)
 
 
+def test_what_leads_a_class_nowhere_refuses_no_step(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(replace(GRID_PLAN, activities=(TALK, GRID)))
+        student = await school.hub.join(live, "ana")
+        seen = live.state.last
+        for do in ("kick", "readmit"):
+            await school.lead(live, do, student=student.id)
+        assert (await school.lead(live, "next", after=seen)).status_code == 200
+
+    played(play)
+
+
 def test_a_press_that_comes_twice_closes_no_claims(context: Context) -> None:
     school = School(context)
 
