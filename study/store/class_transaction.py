@@ -109,7 +109,7 @@ class ClassTransaction:
         """Return the number of a room's last event.
 
         Raises LearnerError when the class was led on since the event that the teacher saw last, or when
-        the room is deleted. Whoever was taken out or what was measured meanwhile refuses no step.
+        the room is deleted. An event of another kind, such as a measured value, refuses no step.
         """
         events, rooms = t.class_events.c, t.class_rooms.c
         if self._connection.scalar(select(rooms.id).where(rooms.id == room_id)) is None:
