@@ -62,7 +62,7 @@ class LiveRoom:
         """Whose training this process follows itself: the database has what it kept of it earlier."""
 
         self.grid_seconds: dict[int, float] = {}
-        """How long the crowd's grids take, by position; None where no similar run has finished here."""
+        """How long the crowd's grids take, by position, once a similar run has finished here."""
 
         self.grading_trouble = ""
         """Why own words can't be graded now."""

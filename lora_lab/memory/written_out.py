@@ -255,14 +255,14 @@ class StepMoments:
             yield incoming + (3 if c < FP32_BYTES else 1) * wide
             held = 2 * incoming + self._qkv_bytes + FP32_BYTES * heads * tokens  # the means
             held += self._if_narrow(FP32_BYTES * tokens * kv_width)  # the values
+            is_cut_a_view = self.work.row.examples == 1 or width == kv_width
+            copies = 2 if c < FP32_BYTES else 1
             for queries, keys in self.work.row.attended:
                 scores = heads * queries * keys
                 # Keys and values that a part sees are a copy where a shared prefix comes before it.
                 seen = kv_width * keys if keys > queries else 0
-                is_view = self.work.row.examples == 1 or width == kv_width
-                cut = 0 if is_view else c * width * queries
+                cut = 0 if is_cut_a_view else c * width * queries
                 found = max(c * (width * queries + seen), c * kv_width * keys + cut)
-                copies = 2 if c < FP32_BYTES else 1
                 yield held + cut + max(FP32_BYTES * (scores * copies + seen), c * scores + found)
         # Swapped and turned. Operators of mixed types on a CPU also widen each operand for a moment; that is
         # inside the operator, and neither the meter nor the prediction counts it.

@@ -19,7 +19,7 @@ from lora_lab.engine.chat import (
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
-from lora_lab.pages.shared_parts import list_missing_runs, render_trouble, run_link
+from lora_lab.pages.shared_parts import NO_TROUBLE, list_missing_runs, render_trouble, run_link
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
@@ -77,8 +77,7 @@ class ComparePage:
         match event.get("act"):
             case "tick":
                 reply = self._ticked(event, query)
-                # It was about the address that the ticked runs' address replaces.
-                return {**reply, "parts": {**reply["parts"], "trouble": NO_HTML}}
+                return {**reply, "parts": reply["parts"] | NO_TROUBLE}
             case "draw":
                 return self._ticked(event, query)
             case "poll":

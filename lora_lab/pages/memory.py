@@ -17,7 +17,7 @@ from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS, GpuModel
 from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import render_problem, render_trouble
+from lora_lab.pages.shared_parts import NO_TROUBLE, render_problem, render_trouble
 from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.runs.measured_cells import read_measured_cells
@@ -94,7 +94,7 @@ class MemoryPage:
                 "advice": render("lora_lab/memory/advice_coming.html"),
                 **self._answer_parts(fields),
                 **marks,
-                "trouble": NO_HTML,  # it was about the address that this form's address replaces
+                **NO_TROUBLE,
             },
             "url": with_origin(memory_form.address_of(fields), frame.query_of(event)),
             "then": "draw",

@@ -123,6 +123,10 @@ def render_problem(error: LearnerError) -> Markup:
     return render("lora_lab/shared/problem.html", error=error)
 
 
+NO_TROUBLE: dict[str, Markup] = {"trouble": NO_HTML}
+"""The part without what was wrong in an address, for a reply that brings another address."""
+
+
 def render_trouble(problems: Sequence[str], *, do_next: str) -> Markup:
     """Render what is wrong in an address, which may be old or typed by hand; nothing without problems."""
     return render_problem(LearnerError(" ".join(problems), do_next=do_next)) if problems else NO_HTML

@@ -17,6 +17,7 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.ended_runs import EndedRuns
 from lora_lab.pages.shared_parts import (
     FILE_ACTS,
+    NO_TROUBLE,
     WORKER_ACTS,
     handle_file_act,
     handle_worker_act,
@@ -270,7 +271,7 @@ class LabPage:
                 "stage": self._panel.stage_part(run, {"run": run.run_id}),
                 **self._parts.cost(spec, browser_id=visit.reads_for),
                 "confirm": NO_HTML,
-                "trouble": NO_HTML,  # it was about the address that the run's address replaces
+                **NO_TROUBLE,
             },
             "url": self._address(spec, visit, run.run_id),
             "say": "Run started." if not self._panel.count_ahead(run) else "Run queued.",

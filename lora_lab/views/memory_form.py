@@ -72,22 +72,11 @@ def model_groups(own: Sequence[ModelShape] = ()) -> list[tuple[str, list[ModelSh
     return [("yours", list(own)), *groups] if own else groups
 
 
-def fields_of(given: Mapping[str, str], own: Collection[str] = ()) -> dict[str, str]:
-    """Return a complete form: each given value if it is one of the choices, else the default.
-
-    `own` names the learner's own models. Raises LearnerError that names each unknown model, and each number
-    that is not a whole number within its limits.
-    """
-    fields, problems = read_fields(given, own)
-    if problems:
-        raise LearnerError(" ".join(problems.values()), do_next="Correct what is named here.")
-    return fields
-
-
 def read_fields(given: Mapping[str, str], own: Collection[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
     """Return a complete form, and a sentence per field that was wrong in the given one.
 
-    A field that was wrong has its default.
+    A given value is in the form if it is a choice, or a whole number within its limits; otherwise the field
+    has its default. `own` names the learner's own models.
     """
     fields = DEFAULTS | {name: value for name, value in given.items() if name in DEFAULTS}
     for name, choices in CHOICES.items():

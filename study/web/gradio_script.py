@@ -7,9 +7,6 @@ script, a tenth of what a browser fetches for its first page.
 
 import re
 
-TEMPLATE_LANGUAGE = "{{"
-"""What a template that needs Handlebars would hold."""
-
 LIBRARY = re.compile(
     r"var [\w$]+=[\w$]+\(\(e=>\{e\.__esModule=!0,e\.extend=.+\}\)\)\(\)\),(?=[\w$]+=new Map,)", re.DOTALL
 )

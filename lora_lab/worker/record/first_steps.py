@@ -1,10 +1,8 @@
 """B and A of one adapted matrix before training and after each of the first steps: how far each has moved."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lora_lab.data.datasets import own_dataset
@@ -77,8 +75,8 @@ class MeasuredAdapter:
             "update_over_base": _rounded((update.norm() / self._weight_norm).item()),
             "a_moved": _rounded(moved.item()),
             "b_norm": _rounded(self._b.norm().item()),
-            "b": list(_list_rows(_part_sizes(self._b.T).T)),
-            "a": list(_list_rows(_part_sizes(self._a))),
+            "b": _list_rows(_part_sizes(self._b.T).T),
+            "a": _list_rows(_part_sizes(self._a)),
         }
 
 
@@ -93,9 +91,8 @@ def _part_sizes(matrix: Tensor) -> Tensor:
     return parts.pow(2).mean(dim=2).sqrt()
 
 
-def _list_rows(sizes: Tensor) -> Iterator[list[float]]:
-    for row in torch.Tensor.tolist(sizes):
-        yield [_rounded(size) for size in row]
+def _list_rows(sizes: Tensor) -> list[list[float]]:
+    return [[_rounded(size.item()) for size in row] for row in sizes]
 
 
 def _rounded(number: float) -> float:

@@ -3,15 +3,12 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from classroom.live import run_watch
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
@@ -24,11 +21,11 @@ from lora_lab.views.class_grids import LabClassGrids
 from quizzes.session.class_answers import QuizClassKinds
 from study.base.errors import LearnerError
 from study.ports.context import Context
-from tests.classroom.builders import GRID, TALK, Grader, Grids, Runs
-from tests.classroom.rooms import School, Streaming, phone, played, record_of
+from tests.classroom.builders import GRID, TALK, Grader, Grids, Runs, plan_of
+from tests.classroom.rooms import School, phone, played, record_of
 from tests.waiting import until
 
-GRID_PLAN = Plan(id="grid", title="A grid", about="For tests.", minutes=10, activities=(GRID, TALK))
+GRID_PLAN = plan_of(GRID, TALK)
 SETTING = {"model": "tiny-random", "bits": "fp32", "steps": 4, "batch": 1, "seq_len_tokens": 64}
 AXES = {"ranks": [1, 4], "bits": ["fp32", "nf4"], "seeds": [0, 1]}
 
@@ -330,75 +327,3 @@ def test_a_grid_that_no_phone_can_show_is_a_problem_of_the_plan(
 ) -> None:
     with pytest.raises(LearnerError, match="ranks"):
         LabClassGrids(lab=lab).plan(SETTING, axes)
-
-
-@asynccontextmanager
-async def watched_by_teacher(school: School, live: LiveRoom) -> AsyncIterator[None]:
-    """The teacher's page is open."""
-    path = f"/class/{live.room.code}/teach/events"
-    async with Streaming(school.site, path, "teacher", address="127.0.0.1") as stream:
-        await stream.next()
-        yield
-
-
-def test_the_time_of_a_grid_shows_once_a_run_tells_it(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_watch, "LOOK_FOR_TIME_SECONDS", 0.05)
-    school = School(context)
-    school.grids.takes_seconds = None
-
-    async def play() -> None:
-        live = await school.start(GRID_PLAN)
-        await school.lead(live, "next")
-        shown = build_teacher_state(live)["html"]
-        assert "How long it takes is not known" in shown
-        assert 'href="/lab?model=tiny"' in shown
-        async with watched_by_teacher(school, live):
-            school.grids.takes_seconds = 90.0  # the teacher has trained one cell in the lab
-            await until(lambda: "8 runs, about" in build_teacher_state(live)["html"])
-
-    played(play)
-
-
-def test_the_time_of_a_grid_is_looked_for_only_while_the_teacher_watches(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_watch, "LOOK_FOR_TIME_SECONDS", 0.1)
-    school = School(context)
-    school.grids.takes_seconds = None
-
-    async def play() -> None:
-        live = await school.start(GRID_PLAN)
-        await school.lead(live, "next")
-        for _ in range(2):  # whoever comes back has it looked for again
-            async with watched_by_teacher(school, live):
-                enough = school.grids.estimated + 2
-
-                def has_looked(enough: int = enough) -> bool:
-                    return school.grids.estimated >= enough
-
-                await until(has_looked)
-            await asyncio.sleep(0.3)
-            seen = school.grids.estimated
-            await asyncio.sleep(0.3)
-            assert school.grids.estimated == seen
-
-    played(play)
-
-
-def test_a_grid_without_a_time_is_watched_as_soon_as_it_trains(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_watch, "LOOK_FOR_TIME_SECONDS", 3600)
-    school = School(context)
-    school.grids.takes_seconds = None
-
-    async def play() -> None:
-        live = await school.start(GRID_PLAN)
-        await school.lead(live, "next")
-        await until(lambda: school.grids.estimated)  # it is asked again after a pause
-        await school.lead(live, "next")
-        await until(lambda: live.grids.get(0) is not None)
-
-    played(play)

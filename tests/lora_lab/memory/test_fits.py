@@ -10,16 +10,16 @@ from lora_lab.memory.preset_size import PRESET_SIZES_GB, preset_size_gb
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.settings.run_form import Preset, read_presets
 from lora_lab.views import fit
-from lora_lab.views.memory_form import CHOICES, fields_of
-from study.base.errors import LearnerError
+from lora_lab.views.memory_form import CHOICES, read_fields
 from study.base.units import GB
+from tests.lora_lab.memory_fields import complete
 
 SOME = ["llama-3.2-1b", "llama-2-7b"]
 
 
 def batches(size_gb: int, *, models: list[str] = SOME, **given: str) -> list[int]:
     found = [
-        fit.find_largest_batch(fields_of({**given, "model": model, "bits": bits}), size_gb * GB)
+        fit.find_largest_batch(complete({**given, "model": model, "bits": bits}), size_gb * GB)
         for model in models
         for bits, _ in CHOICES["bits"]
     ]
@@ -42,7 +42,7 @@ def test_longer_sequences_never_fit_a_larger_batch(size_gb: int, seq_len: int, f
 
 
 def test_the_batch_shown_is_the_largest_that_is_predicted_to_fit() -> None:
-    fields = fields_of({"model": "llama-2-7b"})
+    fields = complete({"model": "llama-2-7b"})
     batch = fit.find_largest_batch(fields, 24 * GB)
     assert batch is not None
     needed = [fit.compute_needed_bytes({**fields, "batch": str(each)}) for each in (batch, batch + 1)]
@@ -51,20 +51,20 @@ def test_the_batch_shown_is_the_largest_that_is_predicted_to_fit() -> None:
 
 @pytest.mark.parametrize("framework", ["transformers Trainer", "trl SFTTrainer", "unsloth"])
 def test_the_batch_shown_is_of_the_chosen_framework(framework: str) -> None:
-    fields = fields_of({"framework": framework, "targets": "q+v", "optimizer": "sgd"})
+    fields = complete({"framework": framework, "targets": "q+v", "optimizer": "sgd"})
     batch = fit.find_largest_batch(fields, 12 * GB)
     assert bool(batch) == (fit.compute_needed_bytes({**fields, "batch": "1"}) <= 12 * GB)
 
 
 def test_what_does_not_fit_at_all_says_zero() -> None:
-    fields = fields_of({"model": "llama-65b", "rank": "8", "seq_len": "512"})
+    fields = complete({"model": "llama-65b", "rank": "8", "seq_len": "512"})
     assert {fit.find_largest_batch({**fields, "bits": bits}, 8 * GB) for bits, _ in CHOICES["bits"]} == {0}
 
 
 def test_what_is_not_computed_is_told_from_zero() -> None:
-    with pytest.raises(LearnerError, match="does not compute the memory of the model 'bert-base'"):
-        fields_of({"model": "bert-base", "framework": "unsloth"})
-    assert fit.find_largest_batch(fields_of({"method": "full", "bits": "nf4"}), 80 * GB) is None
+    _, problems = read_fields({"model": "bert-base", "framework": "unsloth"})
+    assert "does not compute the memory of the model 'bert-base'" in problems["model"]
+    assert fit.find_largest_batch(complete({"method": "full", "bits": "nf4"}), 80 * GB) is None
 
 
 @pytest.mark.parametrize("preset", read_presets(), ids=[preset.id for preset in read_presets()])

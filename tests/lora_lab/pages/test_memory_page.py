@@ -23,10 +23,11 @@ from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TINY_MODEL
 from lora_lab.views import search_entries
-from lora_lab.views.memory_form import CHOICES, DEFAULTS, fields_of, list_models, model_groups, record_of
+from lora_lab.views.memory_form import CHOICES, DEFAULTS, list_models, model_groups, record_of
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 from tests.lora_lab import run_builders
+from tests.lora_lab.memory_fields import complete
 from tests.visits import opened, words
 
 
@@ -57,7 +58,7 @@ def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> 
 
 
 def test_what_is_shown_is_what_the_command_line_answers(lab: Lab) -> None:
-    fields = fields_of({"model": "llama-2-7b", "bits": "nf4", "seq_len": "777", "framework": "litgpt"})
+    fields = complete({"model": "llama-2-7b", "bits": "nf4", "seq_len": "777", "framework": "litgpt"})
     answer = answer_memory(record_of(fields), ShapeReader())
     part = changed(lab, **fields)["parts"]["ledger"]
     assert as_bytes(answer["bytes"]) in words(part)

@@ -8,8 +8,9 @@ from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.views import fit
-from lora_lab.views.memory_form import DEFAULTS, fields_of, record_of
+from lora_lab.views.memory_form import DEFAULTS, record_of
 from study.base.units import GB
+from tests.lora_lab.memory_fields import complete
 
 LLAMA = DEFAULTS  # Llama-3.1-8B, QLoRA, r = 16, 1,024 tokens
 
@@ -34,7 +35,7 @@ def test_the_count_is_the_train_pages() -> None:
 
 
 def test_full_fine_tuning_trains_everything() -> None:
-    verdict = fit.verdict_of(fields_of({"method": "full", "bits": "bf16"}), 80 * GB)
+    verdict = fit.verdict_of(complete({"method": "full", "bits": "bf16"}), 80 * GB)
     assert verdict.trainable == verdict.total == find_shape("llama-3.1-8b").total_parameters
 
 
@@ -51,7 +52,7 @@ TOO_LARGE = [
 
 @pytest.mark.parametrize(("given", "size_gb"), TOO_LARGE)
 def test_every_change_that_is_offered_makes_it_fit(given: dict[str, str], size_gb: int) -> None:
-    fields = fields_of(given)
+    fields = complete(given)
     assert not fit.verdict_of(fields, size_gb * GB).fits
     offered = fit.list_changes(fields, size_gb * GB)
     joint = fit.combine_changes(fields, size_gb * GB)
@@ -64,20 +65,20 @@ def test_every_change_that_is_offered_makes_it_fit(given: dict[str, str], size_g
 
 
 def test_what_changes_no_result_is_offered_first() -> None:
-    fields = fields_of({"checkpointing": "no", "seq_len": "4096"})
+    fields = complete({"checkpointing": "no", "seq_len": "4096"})
     first, *_ = fit.list_changes(fields, 24 * GB)
     assert first.fields["checkpointing"] == "yes"
 
 
 def test_a_model_that_is_far_too_large_says_so() -> None:
-    fields = fields_of({"model": "llama-3.1-70b"})
+    fields = complete({"model": "llama-3.1-70b"})
     assert fit.list_changes(fields, 12 * GB) == []
     assert fit.combine_changes(fields, 12 * GB) is None
     assert fit.find_smallest_gpu_gb(fields) == 80
 
 
 def test_changes_of_framework_optimizer_matrices_rank_and_context_are_combined() -> None:
-    fields = fields_of({"model": "qwen3-14b"})
+    fields = complete({"model": "qwen3-14b"})
     joint = fit.combine_changes(fields, 12 * GB)
     assert fit.list_changes(fields, 12 * GB) == []
     assert joint is not None
@@ -101,7 +102,7 @@ def test_changes_of_framework_optimizer_matrices_rank_and_context_are_combined()
 
 
 def test_of_several_ranks_that_fit_only_the_highest_is_offered() -> None:
-    fields = fields_of({"rank": "512", "framework": "unsloth", "loss": "chunked cross-entropy"})
+    fields = complete({"rank": "512", "framework": "unsloth", "loss": "chunked cross-entropy"})
     offered = fit.list_changes(fields, fit.compute_needed_bytes({**fields, "rank": "64"}))
     ranks = [change.fields["rank"] for change in offered if change.fields["rank"] != "512"]
     assert ranks in ([], ["64"])
@@ -109,7 +110,7 @@ def test_of_several_ranks_that_fit_only_the_highest_is_offered() -> None:
 
 
 def test_an_offered_context_is_the_longest_that_fits() -> None:
-    fields = fields_of({"model": "llama-3.2-1b", "seq_len": "131072", "framework": "unsloth"})
+    fields = complete({"model": "llama-3.2-1b", "seq_len": "131072", "framework": "unsloth"})
     size = fit.compute_needed_bytes({**fields, "seq_len": "9000"})
     found = [each for each in fit.list_changes(fields, size) if each.fields["seq_len"] != "131072"]
     for change in found:
