@@ -45,6 +45,10 @@ def calibrate(
     thresholds fitted to the other half.
     """
     score = build_scorer(reader)
+    if own:
+        reader.own_temperature = 1.0  # else the new temperature would be one on top of the stored one
+    else:
+        reader.temperature = 1.0
     labelled = []
     for prompt_id, prompt in prompts.items():
         of_it = [answer for answer in answers if answer.prompt_id == prompt_id]

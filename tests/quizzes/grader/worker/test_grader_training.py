@@ -1,7 +1,10 @@
 """What the grader learns from and how it is measured: answers, examples, the split, limits, figures."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import pytest
 import torch
@@ -23,7 +26,7 @@ from quizzes.grader.labelled_answers import (
 )
 from quizzes.grader.metrics import JudgedAnswer, compute_report
 from quizzes.grader.prompts import load_prompts
-from quizzes.grader.weights import UNCALIBRATED
+from quizzes.grader.weights import UNCALIBRATED, Weights
 from quizzes.grader.worker.adapters import AdaptedEncoder
 from quizzes.grader.worker.examples import (
     PARTS,
@@ -33,6 +36,7 @@ from quizzes.grader.worker.examples import (
     mistype,
     split_epoch,
 )
+from quizzes.grader.worker.fit_limits import calibrate
 from quizzes.grader.worker.network import (
     AnswerReader,
     count_known,
@@ -40,6 +44,7 @@ from quizzes.grader.worker.network import (
     resume_tensors,
     save_tensors,
 )
+from quizzes.grader.worker.reader import Reader
 from quizzes.grader.worker.similarity import FIGURES
 from quizzes.grader.worker.train import RowBuilder, contrast_loss, freeze_below, freeze_shared
 from study.content.concepts import load_concepts
@@ -48,6 +53,7 @@ from study.ports.classes import ConceptVerdict
 
 PROMPTS = load_prompts(load_concepts())
 OWN = load_own_prompts(OWN_TRAINING)
+UNFITTED = Weights(concepts={}, alpha_over_rank=2)
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +220,32 @@ def test_an_overconfident_network_is_cooled_down() -> None:
     temperature = fit_temperature([(right, sure)] * 6 + [(wrong, sure)] * 4)
     assert temperature > 1.5
     assert rescale_scores(sure, temperature).covered < 0.85
+
+
+class SureReader:
+    """Reads every text alike: surer than it is right, at the temperature that it is set to."""
+
+    temperature = 1.0
+    own_temperature = 1.0
+
+    def score(self, concepts: Sequence[str], texts: Sequence[str]) -> list[list[list[float]]]:
+        """Return the same likelihoods for each text and concept."""
+        logits = torch.tensor([0.0, 0.0, 4.0, 0.0])
+        likely = (logits / (self.temperature * self.own_temperature)).softmax(-1).tolist()
+        return [[likely] * len(concepts) for _ in texts]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_limits_that_are_fitted_again_keep_the_temperature(own: bool) -> None:
+    answers = [answer("cccc"), answer("mmcc"), replace(answer("cccc"), prompt_id="explain-rank")]
+    read = [one for one in PROMPTS.values() if one.id in ("explain-lora", "explain-rank")]
+    prompts = {one.id: one for one in read}
+    reader = cast(Reader, SureReader())
+    fitted, _ = calibrate(reader, UNFITTED, prompts, answers, own=own)
+    refitted, _ = calibrate(reader, fitted, prompts, answers, own=own)
+    found, again = (one.own_temperature if own else one.temperature for one in (fitted, refitted))
+    assert found > 1.2
+    assert again == found
 
 
 def test_the_figures_count_what_their_names_say() -> None:
