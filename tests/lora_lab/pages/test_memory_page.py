@@ -57,6 +57,11 @@ def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> 
         assert f"{row.error_percent:+.1f} %" in text
 
 
+def test_a_share_below_a_tenth_of_a_percent_has_no_digits(lab: Lab) -> None:
+    text = words(shown(lab))
+    assert re.search(r"scratch 10\.5 MB under 0\.1 %", text)
+
+
 def test_what_is_shown_is_what_the_command_line_answers(lab: Lab) -> None:
     fields = complete({"model": "llama-2-7b", "bits": "nf4", "seq_len": "777", "framework": "litgpt"})
     answer = answer_memory(record_of(fields), ShapeReader())
