@@ -182,8 +182,8 @@ def test_the_framework_is_in_view_and_what_is_folded_opens_on_a_change(lab: Lab)
 def test_the_page_says_what_a_card_counts_as_and_where_cudas_share_comes_from(lab: Lab) -> None:
     said = words(shown(lab, {"gpu": "24"}))
     assert "The 13.4 GB that it needs: what the allocator reserves" in said
-    assert "PyTorch sees 25.4 GB of the card: 24 GiB = 25.8 GB, less what the driver keeps." in said
-    assert "A card of 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
+    assert "PyTorch sees 25.4 GB of this GPU: 24 GiB = 25.8 GB, less what the driver keeps." in said
+    assert "A GPU of 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
     assert "calibrated by them on an RTX 5070 Ti" in said
 
 
