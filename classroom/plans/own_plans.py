@@ -28,7 +28,7 @@ class PlanError(LearnerError):
 
 
 class WouldReplaceError(LearnerError):
-    """The plan would take the place of another one of this title, or of what another window has saved."""
+    """The plan would replace one with the same title, or what another window has saved."""
 
     def __init__(self, what: str, *, do_first: str, agree: str) -> None:
         super().__init__(what, do_next=f"{do_first}, or tick “{agree}”.")
@@ -56,7 +56,7 @@ class PlanDraft:
     """The version of it that the editor began with."""
 
     replace: bool = False
-    """Whether it may replace another plan of this title, or a newer version."""
+    """Whether it may replace a plan with the same title, or a newer version."""
 
 
 def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
