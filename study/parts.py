@@ -67,6 +67,7 @@ from study.web import (
     storage_troubles,
     transfer_routes,
 )
+from study.web.compression import BrotliAnswers
 from study.web.device_routes import Devices
 from study.web.security import middleware
 from study.web.security.access import RoleGate, ServerKeys
@@ -175,6 +176,7 @@ def build_site(
             closing.callback(close)
     site.state.close = closing.close
     site.add_middleware(ErrorNotes)
+    site.add_middleware(BrotliAnswers, minimum_bytes=24_000)
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     for part in all_parts:
         for gate in part.gates:
