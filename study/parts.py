@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import gradio as gr
@@ -152,6 +153,7 @@ def build_site(
 ) -> FastAPI:
     """Build one site of all parts, as an ASGI app; `site.state.close` stops its background work.
 
+    `site.state.prepare` does ahead what the first visitor would wait for, in a second of processor time.
     `site.state.owner_key` opens the whole app from another machine, where others can reach it.
     """
     keys = ServerKeys(core.settings.home) if core.context.shared else None
@@ -175,6 +177,7 @@ def build_site(
         for close in part.closers:
             closing.callback(close)
     site.state.close = closing.close
+    site.state.prepare = partial(_prepare_first_visit, core.ports)
     site.add_middleware(ErrorNotes)
     site.add_middleware(BrotliAnswers, minimum_bytes=24_000)
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
@@ -192,6 +195,15 @@ def build_site(
     )
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
     return mounting.mount(site, blocks, head=page_files.build_head(styles, projector=projector))
+
+
+def _prepare_first_visit(ports: Ports) -> None:
+    """Compress the files of every page, and read what Today says to a newcomer."""
+    page_files.compress_first_files()
+    import_module(
+        "matplotlib"
+    )  # Gradio 6.31 imports it before it answers the first page, which draws nothing
+    today.render_newcomer_page(ports)
 
 
 def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 
 import brotli  # type: ignore[import-untyped]
 from fastapi import FastAPI
@@ -21,7 +22,7 @@ from starlette.responses import Response
 
 from study.text.sent_files import strip_comments
 from study.web.downloads import not_found
-from study.web.gradio_script import cut_unused
+from study.web.gradio_script import FIRST_FILES, cut_unused
 
 STATIC = Path(__file__).parents[1] / "static"
 FOLDER = "/look"
@@ -40,6 +41,8 @@ SCRIPT_ARGUMENTS = "element, props, server, watch"
 
 _texts: dict[str, str] = {}
 _compressed: dict[str, bytes] = {}
+_compressing = Lock()
+"""Who asks for a file that is being compressed waits for it, instead of doing the same beside it."""
 
 
 def build_head(styles: Sequence[Path], *, projector: bool = False) -> str:
@@ -89,6 +92,16 @@ def serve_gradios(name: str, request: Request) -> Response:
     return answer_kept(request, name, lambda: _read_gradios(file))
 
 
+def compress_first_files() -> None:
+    """Compress what every page fetches, before a browser asks; files of another Gradio wait for one."""
+    for name in FIRST_FILES:
+        file = GRADIO_FILES / name
+        if file.is_file():
+            _compress(name, lambda file=file: _read_gradios(file))  # type: ignore[misc]
+    for name, text in list(_texts.items()):
+        _compress(name, text.encode)
+
+
 def _read_gradios(file: Path) -> bytes:
     """Read a file of Gradio's pages, a script without what no page of the app uses."""
     content = file.read_bytes()
@@ -124,8 +137,11 @@ def _keep(name: str, text: str) -> str:
 
 def _compress(name: str, plain: Callable[[], bytes]) -> bytes:
     """Compress a file once: its name holds a hash of its content."""
-    if name not in _compressed:
-        content = plain()
-        quality = QUALITY if len(content) < LARGE_BYTES else LARGE_QUALITY
-        _compressed[name] = brotli.compress(content, mode=brotli.MODE_TEXT, quality=quality)
-    return _compressed[name]
+    if name in _compressed:
+        return _compressed[name]
+    with _compressing:
+        if name not in _compressed:
+            content = plain()
+            quality = QUALITY if len(content) < LARGE_BYTES else LARGE_QUALITY
+            _compressed[name] = brotli.compress(content, mode=brotli.MODE_TEXT, quality=quality)
+        return _compressed[name]
