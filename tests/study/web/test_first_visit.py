@@ -97,7 +97,7 @@ def test_the_data_set_is_read_once_by_two_who_need_it_at_once(monkeypatch: pytes
 
     datasets._read_own_dataset.cache_clear()
     monkeypatch.setattr(datasets, "read_own_pairs", count)
-    threads = [threading.Thread(target=datasets.own_dataset) for _ in range(2)]
+    threads = [threading.Thread(target=datasets.build_own_dataset) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
