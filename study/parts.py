@@ -200,9 +200,8 @@ def build_site(
 def _prepare_first_visit(ports: Ports) -> None:
     """Compress the files of every page, and read what Today says to a newcomer."""
     page_files.compress_first_files()
-    import_module(
-        "matplotlib"
-    )  # Gradio 6.31 imports it before it answers the first page, which draws nothing
+    # Gradio 6.31 imports it before it answers the first page, which draws nothing.
+    import_module("matplotlib")
     today.render_newcomer_page(ports)
 
 
