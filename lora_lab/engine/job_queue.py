@@ -63,7 +63,9 @@ class JobQueue(ABC, Generic[J]):
     """How long a run waits; then the job goes back into the queue."""
 
     starting: ClassVar[str]
-    """What a job says while its worker's process starts, which takes 8 s on an idle processor."""
+    """What a job says while its worker's process starts, which takes 8 s on an idle processor without a
+    template.
+    """
 
     lost: ClassVar[str]
     """The problem text of a job whose worker died."""

@@ -23,7 +23,7 @@ from lora_lab.engine.retries import (
     should_restart,
 )
 from lora_lab.engine.stopping import STOP_GRACE_SECONDS, is_silent
-from lora_lab.engine.template import Template
+from lora_lab.engine.template import WorkerTemplate
 from lora_lab.engine.worker_process import ENDED_EARLY, WorkerProcess
 from lora_lab.runs import owner
 from lora_lab.runs.durations import Paces, seconds_left_of
@@ -53,7 +53,7 @@ class LocalEngine:
         warm: bool = True,
         own_only: bool = False,
         gather: Gather = take_cells,
-        template: Template | None = None,
+        template: WorkerTemplate | None = None,
     ) -> None:
         """Create the engine. `own_only` is for a command line: it takes up no earlier runs, and this process
         owns what it submits, so an app on the same data folder leaves it alone. With a `template` all workers

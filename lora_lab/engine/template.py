@@ -78,7 +78,7 @@ class ForkedWorker:
                 raise subprocess.TimeoutExpired("a forked worker", timeout or 0) from error
 
 
-class Template:
+class WorkerTemplate:
     """A template that the first worker brings, and that later ones are forked from. Safe for several threads.
 
     On systems other than Linux, and beside a GPU, it does nothing: every worker is started anew.

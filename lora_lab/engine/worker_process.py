@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
-from lora_lab.engine.template import ForkedWorker, Template
+from lora_lab.engine.template import ForkedWorker, WorkerTemplate
 from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import ROOT, Settings
@@ -37,7 +37,7 @@ class WorkerProcess:
     """A worker that does jobs, one after the other, until it is ended."""
 
     def __init__(
-        self, settings: Settings, extra: Sequence[str] = (), *, template: Template | None = None
+        self, settings: Settings, extra: Sequence[str] = (), *, template: WorkerTemplate | None = None
     ) -> None:
         self._process = start_worker(settings, [*extra], answers=True, template=template)
         self.was_killed = False
@@ -96,7 +96,7 @@ def start_worker(
     *,
     log: int | None = None,
     answers: bool = False,
-    template: Template | None = None,
+    template: WorkerTemplate | None = None,
 ) -> Worker:
     """Start a worker process with the environment it needs before torch is imported; from the template, if
     there is one.

@@ -26,7 +26,7 @@ IDLE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class _Worker:
+class _Forked:
     """A forked worker, and the descriptor that its exit status is written to."""
 
     pid: int
@@ -64,7 +64,7 @@ def _count_threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def serve_template(control: socket.socket, workers: dict[int, _Worker | None]) -> list[str]:
+def serve_template(control: socket.socket, workers: dict[int, _Forked | None]) -> list[str]:
     """Fork a worker for each order, and report each end. Returns in the workers only, with the order's
     command line.
 
@@ -101,14 +101,14 @@ def serve_template(control: socket.socket, workers: dict[int, _Worker | None]) -
         for descriptor in (own, *streams):
             os.close(descriptor)
         if pid > 0:
-            workers[life] = _Worker(pid, status)
+            workers[life] = _Forked(pid, status)
         else:
             os.close(life)
             os.close(status)
         control.send(str(pid).encode())
 
 
-def _report_end(worker: _Worker | None) -> None:
+def _report_end(worker: _Forked | None) -> None:
     """Write a worker's exit status for the app."""
     if worker is None:
         return

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lora_lab.engine.template import READ_LATE, READY, ForkedWorker, Template
+from lora_lab.engine.template import READ_LATE, READY, ForkedWorker, WorkerTemplate
 from lora_lab.worker.template import serve_template
 from study.base.settings import ROOT
 from study.web.stub_files import disable_stub_writing
@@ -46,7 +46,7 @@ class AppTemplate:
     """The process that apps are forked from; it starts for the first one. On Linux only."""
 
     def __init__(self) -> None:
-        self._template = Template(read_late=(*READ_LATE, "PYTEST_"))
+        self._template = WorkerTemplate(read_late=(*READ_LATE, "PYTEST_"))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedApp | None:

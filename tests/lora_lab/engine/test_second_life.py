@@ -15,7 +15,7 @@ import pytest
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.template import Template
+from lora_lab.engine.template import WorkerTemplate
 from lora_lab.engine.worker_process import worker_environment
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import read_measured
@@ -44,7 +44,7 @@ class SecondLife:
 
 @pytest.fixture(scope="module")
 def second_life(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: Template
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
 ) -> Iterator[SecondLife]:
     settings = settings_in(tmp_path_factory.mktemp("second-life"), models_dir)
     cut_off = training(settings.runs_dir, SHORT, steps=2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.template import Template
+from lora_lab.engine.template import WorkerTemplate
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
@@ -30,7 +30,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: Template
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
 ) -> Iterator[Story]:
     """Three ranks in two bit widths: two jobs. Paused in the first, in which the second cell is stopped and
     queued again.

@@ -18,7 +18,7 @@ import pytest
 from lora_lab.__main__ import main
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.queue import take_first
-from lora_lab.engine.template import Template
+from lora_lab.engine.template import WorkerTemplate
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
@@ -194,7 +194,7 @@ class Restarted:
 
 @pytest.fixture(scope="module")
 def restarted(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: Template
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
 ) -> Restarted:
     folder = tmp_path_factory.mktemp("restarted")
     data = create_run(folder / "data", SHORT, sums(), now=NOW)

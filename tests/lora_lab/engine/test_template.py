@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.template import READY, REFUSED, ForkedWorker, Template
+from lora_lab.engine.template import READY, REFUSED, ForkedWorker, WorkerTemplate
 from lora_lab.engine.worker_process import Worker, WorkerProcess, start_worker, wait_for_earlier_worker
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import fold_events
@@ -42,7 +42,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Sett
 
 
 @pytest.fixture(scope="module")
-def first_run(settings: Settings, template: Template) -> RunFolder:
+def first_run(settings: Settings, template: WorkerTemplate) -> RunFolder:
     """A run in the worker that brings the template."""
     worker = WorkerProcess(settings, ["--cold"], template=template)
     assert isinstance(worker._process, subprocess.Popen)
@@ -50,8 +50,8 @@ def first_run(settings: Settings, template: Template) -> RunFolder:
 
 
 @pytest.fixture(scope="module")
-def template() -> Iterator[Template]:
-    opened = Template(read_late=READ_LATE_IN_TESTS)
+def template() -> Iterator[WorkerTemplate]:
+    opened = WorkerTemplate(read_late=READ_LATE_IN_TESTS)
     yield opened
     opened.close()
 
@@ -65,14 +65,14 @@ def do_a_run(settings: Settings, worker: WorkerProcess) -> RunFolder:
 
 
 @pytest.fixture
-def forked(settings: Settings, template: Template, first_run: RunFolder) -> Iterator[ForkedWorker]:
+def forked(settings: Settings, template: WorkerTemplate, first_run: RunFolder) -> Iterator[ForkedWorker]:
     """A worker that waits for jobs."""
     worker = fork(settings, template)
     yield worker
     worker.kill()
 
 
-def fork(settings: Settings, template: Template, *extra: str) -> ForkedWorker:
+def fork(settings: Settings, template: WorkerTemplate, *extra: str) -> ForkedWorker:
     worker = start_worker(settings, [*(extra or ("--cold",))], answers=True, template=template)
     assert isinstance(worker, ForkedWorker)
     return worker
@@ -94,7 +94,7 @@ def measured(run: RunFolder) -> list[Any]:
 
 
 def test_a_forked_worker_reports_the_losses_peaks_and_answers_of_one_that_imported_everything_itself(
-    settings: Settings, template: Template, first_run: RunFolder
+    settings: Settings, template: WorkerTemplate, first_run: RunFolder
 ) -> None:
     worker = WorkerProcess(settings, ["--cold"], template=template)
     assert isinstance(worker._process, ForkedWorker)
@@ -105,7 +105,7 @@ def test_a_forked_worker_reports_the_losses_peaks_and_answers_of_one_that_import
 
 
 def test_the_exit_status_of_a_forked_worker_is_known_also_of_a_killed_one(
-    settings: Settings, template: Template, forked: ForkedWorker
+    settings: Settings, template: WorkerTemplate, forked: ForkedWorker
 ) -> None:
     assert forked.poll() is None
     with pytest.raises(subprocess.TimeoutExpired):
@@ -127,7 +127,7 @@ def test_a_forked_worker_can_be_told_apart_and_waited_for_by_the_next_app(forked
 
 
 def test_a_fork_takes_a_device_that_was_chosen_since(
-    settings: Settings, template: Template, first_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, template: WorkerTemplate, first_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "cuda:0")
     assert end(fork(settings, template)) == 0
@@ -138,7 +138,7 @@ def test_a_fork_takes_a_device_that_was_chosen_since(
 
 
 def test_other_variables_of_the_libraries_are_not_for_a_fork(
-    settings: Settings, template: Template, first_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, template: WorkerTemplate, first_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OMP_NUM_THREADS was read when torch was imported."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
@@ -148,7 +148,7 @@ def test_other_variables_of_the_libraries_are_not_for_a_fork(
 
 
 def test_a_worker_goes_on_after_its_template_and_the_next_one_brings_another(
-    settings: Settings, template: Template, first_run: RunFolder
+    settings: Settings, template: WorkerTemplate, first_run: RunFolder
 ) -> None:
     worker = WorkerProcess(settings, ["--cold"], template=template)
     psutil.Process(psutil.Process(worker.pid).ppid()).kill()
@@ -167,23 +167,27 @@ def test_a_worker_goes_on_after_its_template_and_the_next_one_brings_another(
 
 
 APP = """
-import sys, threading
+import sys, threading, time
 from pathlib import Path
-from lora_lab.engine.template import Template
-from lora_lab.engine.worker_process import start_worker
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.template import WorkerTemplate
+from lora_lab.engine.worker_process import kill_worker, start_worker
 from study.base.settings import Settings
 settings = Settings(home=Path(sys.argv[1]), database_url="", models_dir=Path(sys.argv[2]))
-template = Template()
-workers = [start_worker(settings, ["--cold"], answers=True, template=template)]
-workers[0].stdin.close()
-workers[0].wait()
-workers.append(start_worker(settings, ["--cold"], answers=True, template=template))
-print(workers[1].pid, flush=True)
+template = WorkerTemplate()
+first = start_worker(settings, ["--cold"], answers=True, template=template)
+while LabHome(settings.home).worker_state()["state"] != "ready":
+    time.sleep(0.02)
+kill_worker(first)
+second = start_worker(settings, ["--cold"], answers=True, template=template)
+print(second.pid, flush=True)
 threading.Event().wait()
 """
 
 
-def test_a_killed_app_leaves_neither_a_template_nor_a_forked_worker(tmp_path: Path, models_dir: Path) -> None:
+def test_a_template_outlives_the_first_worker_and_a_killed_app_leaves_neither_it_nor_a_forked_worker(
+    tmp_path: Path, models_dir: Path
+) -> None:
     command = [sys.executable, "-c", APP, str(tmp_path), str(models_dir)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as app:
         assert app.stdout is not None
@@ -240,7 +244,7 @@ def test_a_process_with_another_thread_brings_no_template() -> None:
 
 
 def test_a_process_beside_a_gpu_brings_no_template_and_is_not_asked_again() -> None:
-    template = Template()
+    template = WorkerTemplate()
     with template.bring({}) as (theirs,):
         assert fork_template(os.dup(theirs), beside_gpu=True) is None
     output = os.open(os.devnull, os.O_WRONLY)
@@ -251,7 +255,7 @@ def test_a_process_beside_a_gpu_brings_no_template_and_is_not_asked_again() -> N
 
 
 def test_only_one_worker_at_a_time_brings_a_template() -> None:
-    template = Template()
+    template = WorkerTemplate()
     with template.bring({"OMP_NUM_THREADS": "1"}) as first:
         assert len(first) == 1
     with template.bring({"OMP_NUM_THREADS": "1", "LORA_STUDY_DEVICE": "cpu"}) as second:
@@ -261,5 +265,5 @@ def test_only_one_worker_at_a_time_brings_a_template() -> None:
 
 def test_on_other_systems_every_worker_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with Template().bring({}) as nothing:
+    with WorkerTemplate().bring({}) as nothing:
         assert nothing == ()

@@ -9,7 +9,7 @@ import pytest
 from lora_lab.data.datasets import Example, split_examples
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.template import Template
+from lora_lab.engine.template import WorkerTemplate
 from lora_lab.engine.worker_process import WorkerProcess
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import fold_events
@@ -47,7 +47,7 @@ class TightMemory:
 
 @pytest.fixture(scope="module")
 def tight_memory(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: Template
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
 ) -> TightMemory:
     """With PyTorch's graph, a row of 64 long examples asks for a mask of some 69 GB."""
     settings = settings_in(tmp_path_factory.mktemp("tight-memory"), models_dir)
@@ -91,7 +91,7 @@ def test_after_it_the_process_goes_on_and_gets_the_same_losses(tight_memory: Tig
 
 @pytest.mark.embedded
 def test_a_warm_worker_takes_the_first_run_and_another_one_is_warmed_up_after_it(
-    tmp_path: Path, embedded_dir: Path, shared_template: Template
+    tmp_path: Path, embedded_dir: Path, shared_template: WorkerTemplate
 ) -> None:
     settings = settings_in(tmp_path, embedded_dir)
     spec = RunSpec(model=EMBEDDED_MODEL, steps=1, batch=1)
