@@ -52,9 +52,9 @@ class Lab:
         with self._lock:
             for worker in self._workers.values():
                 kill_worker(worker)
-        if self.engine.template is not None:
-            self.engine.template.close()
         self.engine.close(grace_seconds=CLOSE_SECONDS)
+        if self.engine.template is not None:
+            self.engine.template.close()  # last: it tells how its workers ended
 
     def runs(self) -> list[RunFolder]:
         """Return every run, newest first."""
