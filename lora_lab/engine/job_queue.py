@@ -235,6 +235,7 @@ class JobQueue(ABC, Generic[J]):
                 return
         with self._changed:
             if self._worker is worker:
+                self.end_worker()  # alive for a moment after its output ended, it takes no other job
                 self.put(replace(job, status="failed", problem=self.lost))
 
     def _ended(self, job: J, said: dict[str, Any]) -> J:
