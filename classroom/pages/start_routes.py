@@ -17,13 +17,13 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from classroom.access.addresses import lan_addresses
+from classroom.access.addresses import list_lan_addresses
 from classroom.activities.activity import KIND_NAMES, Activity, name_of
 from classroom.live.hub import Hub
 from classroom.live.opening import KEEP_NAMES_DAYS, TEAM_CHOICES
 from classroom.pages import documents
-from classroom.pages.requests import fields_of, form_of, json_of, tell_trouble
-from classroom.plans.on_the_spot import KINDS, entry_of, is_typed, read_activity, read_typed_minutes
+from classroom.pages.requests import fields_of, form_of, parse_json_body, tell_trouble
+from classroom.plans.on_the_spot import KINDS, is_typed, read_activity, read_typed_minutes, to_entry
 from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, LONGEST_TITLE, Plan, Plans
 from study.base.addresses import OwnAddress
@@ -129,8 +129,8 @@ class StartRoutes:
             kinds=KINDS,
             kind_names=KIND_NAMES,
             rooms=await run_in_threadpool(classes.rooms),
-            ended=await run_in_threadpool(classes.ended_rooms),
-            addresses=lan_addresses(),
+            ended=await run_in_threadpool(classes.list_ended_rooms),
+            addresses=list_lan_addresses(),
             keep_days=KEEP_NAMES_DAYS,
             team_choices=TEAM_CHOICES,
             reachable=self._reachable,
@@ -146,7 +146,7 @@ class StartRoutes:
             plan,
             names_typed=form.get("typed") == "yes",
             keep_names_days=int(days) if days.isdecimal() else 0,
-            address=known_address(form.get("address", ""), lan_addresses()),
+            address=choose_known_address(form.get("address", ""), list_lan_addresses()),
             teams=int(teams) if (teams := form.get("teams", "0")).isdecimal() else 0,
             leaderboard=form.get("leaderboard") == "yes",
         )
@@ -178,14 +178,14 @@ class StartRoutes:
     @tell_trouble
     async def typed(self, request: Request) -> Response:
         """A typed question as an entry of the editor."""
-        form = {name: str(value) for name, value in (await json_of(request)).items()}
-        entry = entry_of(form)
+        form = {name: str(value) for name, value in (await parse_json_body(request)).items()}
+        entry = to_entry(form)
         return _answer_with([_entry_of_activity(entry, read_activity(form))])
 
     @tell_trouble
     async def quiz(self, request: Request) -> Response:
         """A self-paced quiz as an entry of the editor."""
-        form = await json_of(request)
+        form = await parse_json_body(request)
         title, questions = str(form.get("title", "")).strip(), form.get("questions")
         entry: dict[str, Any] = {"kind": "quiz", "title": title or "A quiz", "questions": questions}
         if minutes := read_typed_minutes({"minutes": str(form.get("minutes", ""))}):
@@ -205,7 +205,7 @@ class StartRoutes:
         return HTMLResponse(render("classroom/start/twins.html", twins=named))
 
 
-def known_address(asked: str, addresses: Sequence[OwnAddress]) -> str:
+def choose_known_address(asked: str, addresses: Sequence[OwnAddress]) -> str:
     """One of this machine's own addresses; anything else falls back to the preferred one."""
     known = [each.address for each in addresses]
     if asked in known or asked == "127.0.0.1":

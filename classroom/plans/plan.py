@@ -31,7 +31,7 @@ from study.content.yaml_reader import (
     parse_content,
     read_folder,
 )
-from study.figures.controls import SliderControl, controls_of, settings_from
+from study.figures.controls import SliderControl, list_controls, parse_settings
 from study.figures.figure import Figures
 from study.ports.classes import (
     ClassGrader,
@@ -311,9 +311,9 @@ class Plans:
             fields.note(f"{figure_id!r} isn't a live figure")
             return {}
         slider = fields.text("slider", default="")
-        controls = dict(controls_of(figure.settings))
+        controls = dict(list_controls(figure.settings))
         try:
-            settings_from(figure.settings, settings)
+            parse_settings(figure.settings, settings)
         except LearnerError as error:
             fields.note(str(error))
         if slider and getattr(controls.get(slider), "kind", "") != "slider":

@@ -8,7 +8,7 @@ from typing import Literal
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import PAPER, SOFT, Point, draw_beside, draw_words
-from lora_lab.charts.svg import path_data, render_element
+from lora_lab.charts.svg import format_path, render_element
 from study.base.html import NO_HTML, join_html
 from study.plots.axis import choose_span, choose_ticks, spread_labels
 
@@ -88,7 +88,7 @@ class Frame:
         return join_html(parts)
 
     def _rule(self, y: float, opacity: float) -> Markup:
-        level = path_data([[(self.left, y), (self.right, y)]])
+        level = format_path([[(self.left, y), (self.right, y)]])
         return render_element("path", d=level, stroke="currentColor", stroke_opacity=opacity)
 
     def _x_ticks(self) -> tuple[float, ...]:
@@ -100,7 +100,7 @@ class Frame:
         """Render one line with gaps between its pieces."""
         return render_element(
             "path",
-            d=path_data([[(self.x(x), self.y(y)) for x, y in piece] for piece in pieces]),
+            d=format_path([[(self.x(x), self.y(y)) for x, y in piece] for piece in pieces]),
             fill="none",
             style=f"stroke:{COLOURS[colour]}",
             stroke_width=1.2 if faint else 1.6 if dashed else 2.2,
@@ -134,7 +134,7 @@ class Frame:
         colour = COLOURS[label.colour]
         parts = []
         if abs(own_y - y) > 3 or start > x:
-            leader = path_data([[(x, own_y), (start, own_y), (start + LABEL_GAP - 1, y)]])
+            leader = format_path([[(x, own_y), (start, own_y), (start + LABEL_GAP - 1, y)]])
             dots = "1 3" if start > x else None
             parts.append(
                 render_element("path", d=leader, fill="none", style=f"stroke:{colour}", stroke_dasharray=dots)
@@ -158,7 +158,7 @@ class Frame:
             return NO_HTML
         x = self.x(value)
         late = x > (self.left + self.right) / 2
-        upright = path_data([[(x, self.top), (x, self.bottom)]])
+        upright = format_path([[(x, self.top), (x, self.bottom)]])
         return render_element(
             "path", d=upright, stroke="currentColor", stroke_opacity=0.6, stroke_dasharray="1 3"
         ) + draw_beside(x, self.top + 10, label, gap=6, left=late, soft=True, halo=True)
@@ -169,7 +169,7 @@ class Frame:
         return draw_words(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
 
 
-def frame_for(
+def build_live_frame(
     names: Sequence[str],
     values: Sequence[float],
     *,

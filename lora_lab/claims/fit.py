@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from lora_lab.claims.accountings import (
     AccountingReading,
     Sizes,
+    list_total_readings,
+    list_trainable_readings,
     percent_fits,
-    total_readings,
-    trainable_readings,
 )
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.inversion import COMMON_RANKS
@@ -46,8 +46,8 @@ def find_best_fit(claim: Claim, sizes: Sizes) -> AccountingFit:
     """Return the accounting that explains most of the printed numbers; on a tie, the simplest."""
     fits = [
         _fit_numbers(claim, trainable, total)
-        for trainable in trainable_readings(sizes)
-        for total in total_readings(sizes, claim)
+        for trainable in list_trainable_readings(sizes)
+        for total in list_total_readings(sizes, claim)
     ]
     return min(fits, key=lambda fit: len(fit.failing))
 

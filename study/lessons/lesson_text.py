@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 from study.base.html import NO_HTML, format_html, join_html
-from study.content.concepts import ConceptMap, concept_address
+from study.content.concepts import ConceptMap, build_concept_address
 from study.content.glossary import read_glossary
-from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers, parse_computed
+from study.text.computed_text import (
+    PLACEHOLDER,
+    FigureSetting,
+    fill_numbers,
+    parse_computed,
+    parse_figure_setting,
+)
 from study.text.markup import DOCUMENT, MARK, link_citations, split_matches, to_html, to_plain
 from study.text.templates import render
 
@@ -39,14 +45,14 @@ class Terms:
         return self.by_name.get(_key(written)) or self.by_name[written.lower()]
 
 
-def terms_of(concepts: ConceptMap) -> Terms:
+def collect_terms(concepts: ConceptMap) -> Terms:
     """Collect the names of all concepts and the words of the glossary, whose own meanings win."""
     by_name: dict[str, Term] = {}
     for concept in concepts.by_id.values():
-        term = Term(id=concept.id, means=to_plain(concept.summary), address=concept_address(concept.id))
+        term = Term(id=concept.id, means=to_plain(concept.summary), address=build_concept_address(concept.id))
         by_name |= {_key(name): term for name in (concept.name, *concept.terms)}
     for entry in read_glossary():
-        address = concept_address(entry.concept) if entry.concept else ""
+        address = build_concept_address(entry.concept) if entry.concept else ""
         word = Term(id=entry.term, means=entry.means, address=address)
         by_name |= {_key(name): word for name in (entry.term, *entry.also)}
     words = "|".join(_pattern_of(key) for key in sorted(by_name, key=len, reverse=True))
@@ -104,7 +110,7 @@ class LessonText:
             if term.id == self.concept or term.id in self._marked:
                 continue
             self._marked.add(term.id)
-            linked = self.linked and term.address != concept_address(self.concept)
+            linked = self.linked and term.address != build_concept_address(self.concept)
             made += to_html(text[end : found.start()]) + _mark_term(term, found[0], linked=linked)
             end = found.end()
         return made + to_html(text[end:])
@@ -123,7 +129,7 @@ def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]
         if isinstance(piece, str):
             yield words(piece)
         else:
-            yield _figure_button(setting) if (setting := figure_setting(piece)) else _number(piece)
+            yield _figure_button(setting) if (setting := parse_figure_setting(piece)) else _number(piece)
 
 
 def _number(match: re.Match[str]) -> Markup:

@@ -224,7 +224,7 @@ class Snapshots:
                 (here / f".{path.name}.restored").replace(here / path.name)
 
 
-def snapshots_of(database_url: str, home: Path | None = None) -> Snapshots | None:
+def find_snapshots(database_url: str, home: Path | None = None) -> Snapshots | None:
     """Return the backups of a SQLite file; None for another database or one in memory."""
     try:
         url = make_url(database_url)

@@ -23,7 +23,7 @@ from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TINY_MODEL
 from lora_lab.views import search_entries
-from lora_lab.views.memory_form import CHOICES, DEFAULTS, list_models, model_groups, record_of
+from lora_lab.views.memory_form import CHOICES, DEFAULTS, group_models, list_models, record_of
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 from tests.lora_lab import run_builders
@@ -202,7 +202,7 @@ def test_the_tables_legend_explains_the_signs_that_it_has(lab: Lab) -> None:
 
 
 def test_models_are_in_order_of_size(lab: Lab) -> None:
-    groups = dict(model_groups())
+    groups = dict(group_models())
     assert list(groups) == ["1B to 73B", "over 73B", "under 1B"], "the groups are named in the menu"
     assert sum(map(len, groups.values())) == len(list_models()), "every model, once"
     for group in (*groups.values(), list_models()):

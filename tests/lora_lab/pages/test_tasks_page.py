@@ -3,7 +3,7 @@
 import pytest
 
 from lora_lab.pages.tasks import TasksPage
-from lora_lab.tasks.content import tasks_by_id
+from lora_lab.tasks.content import map_tasks_by_id
 from lora_lab.tasks.service import TaskService
 from study.base.errors import LearnerError
 from study.ports.context import Context, find_visit
@@ -26,9 +26,9 @@ def fields(**values: str) -> dict[str, list[str]]:
 
 def test_the_list_names_every_task_and_what_is_solved(ana: Reader) -> None:
     said = words(ana.opens("/tasks"))
-    for task in tasks_by_id().values():
+    for task in map_tasks_by_id().values():
         assert task.name in said
-    assert f"0 of {len(tasks_by_id())} settings solved" in said
+    assert f"0 of {len(map_tasks_by_id())} settings solved" in said
 
 
 def test_moving_a_control_updates_the_numbers_and_keeps_nothing(ana: Reader, context: Context) -> None:
@@ -65,7 +65,7 @@ def test_a_right_setting_is_kept_and_leads_on(ana: Reader, context: Context) -> 
     assert "Solved" in said
     assert "Next:" in said
     assert attempts(ana, context) == [("scale-higher-rank", True)]
-    assert f"1 of {len(tasks_by_id())} settings solved" in words(ana.opens("/tasks"))
+    assert f"1 of {len(map_tasks_by_id())} settings solved" in words(ana.opens("/tasks"))
 
 
 def test_the_status_follows_each_answer(ana: Reader) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flashcards.review.presenter import CardExercise, card_exercise
+from flashcards.review.presenter import CardExercise, build_card_exercise
 from study.base import import_limits
 from study.base.errors import LearnerError
 from study.pages import inout
@@ -28,7 +28,7 @@ def page(context: Context, monkeypatch: pytest.MonkeyPatch) -> InOutPage:
 @pytest.fixture
 def exercise(context: Context) -> CardExercise:
     """Made before the import, as the running app's is."""
-    return card_exercise(context)
+    return build_card_exercise(context)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

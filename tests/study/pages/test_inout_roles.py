@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quizzes.interchange.exchange import question_exchange
+from quizzes.interchange.exchange import build_question_exchange
 from study.base.errors import LearnerError
 from study.pages import inout
 from study.pages.inout import InOutPage
@@ -96,7 +96,7 @@ def damaged(page: InOutPage) -> InOutPage:
     ):
         (context.settings.home / folder).mkdir(exist_ok=True)
         (context.settings.home / folder / name).write_text(text)
-    questions = question_exchange(context.settings.home, context.concepts)
+    questions = build_question_exchange(context.settings.home, context.concepts)
     return replace(page, exchanges={**page.exchanges, "questions": questions})
 
 

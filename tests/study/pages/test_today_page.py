@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import CardExercise
-from quizzes.session.presenter import quiz_exercise
+from quizzes.session.presenter import build_quiz_exercise
 from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError
-from study.learner.path import path_ids
+from study.learner.path import read_path_ids
 from study.pages.review import ReviewPage
 from study.pages.today import TodayPage
 from study.ports.context import Context, find_visit
@@ -225,13 +225,13 @@ def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the
     context: Context, cards: CardExercise, seed: int
 ) -> None:
     quiz, visit = (
-        quiz_exercise(context, ask_for_cards=cards.ask_for),
+        build_quiz_exercise(context, ask_for_cards=cards.ask_for),
         find_visit(context, browser_id="b1", query={}),
     )
     context.store.lessons.mark(visit.profile.id, "kv-cache", "learn", "opened", at=visit.now)
     ids = quiz.draw_question_ids(visit, length=12, seed=seed)
     drawn = [quiz.operations.bank.by_id[each] for each in ids]
-    known = {*path_ids()[:5], "kv-cache"}
+    known = {*read_path_ids()[:5], "kv-cache"}
     assert all(question.level == "beginner" and known.issuperset(question.concepts) for question in drawn)
     for concept in list(context.concepts.by_id)[:10]:
         context.store.lessons.mark(visit.profile.id, concept, "learn", "opened", at=visit.now)
@@ -252,7 +252,7 @@ def test_a_run_that_is_not_the_learners_own_is_called_the_machines(
 
 
 def test_an_exam_left_open_is_offered(today: TodayPage, cards: CardExercise, now: datetime) -> None:
-    quiz = quiz_exercise(today.context, ask_for_cards=cards.ask_for)
+    quiz = build_quiz_exercise(today.context, ask_for_cards=cards.ask_for)
     today.ports.open_quiz = quiz.open_quiz
     profile = today.context.store.profiles.of_browser("b1", now=now).id
     rate_one(cards, profile, 3, now)

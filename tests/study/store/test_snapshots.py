@@ -15,9 +15,9 @@ from study.base.settings import Settings
 from study.store import Store, open_store
 from study.store.class_records import ClassRoom
 from study.store.class_transaction import JoinJob
-from study.store.database import one_view
+from study.store.database import share_view
 from study.store.snapshot_copies import copy_database
-from study.store.snapshots import DATABASE, KEPT, Snapshot, Snapshots, snapshots_of
+from study.store.snapshots import DATABASE, KEPT, Snapshot, Snapshots, find_snapshots
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_an_old_backup_that_can_not_be_deleted_spoils_no_new_one(
 
 @pytest.fixture
 def snapshots(settings: Settings, store: Store) -> Snapshots:
-    found = snapshots_of(settings.database_url, settings.home)
+    found = find_snapshots(settings.database_url, settings.home)
     assert found is not None
     return found
 
@@ -291,7 +291,7 @@ def test_a_backup_with_older_tables_is_upgraded_before_it_replaces_todays(
     snapshots: Snapshots, store: Store, now: datetime
 ) -> None:
     store.profiles.add("a", "Ben", now=now)
-    with one_view():  # as a press does it
+    with share_view():  # as a press does it
         assert names(store) == ["Ben"]
         snapshots.restore(old_backup(snapshots), now=now)
     [ana] = store.profiles.all()
@@ -378,4 +378,4 @@ def test_what_sqlite_refuses_a_backup_is_told_in_words(
 
 @pytest.mark.parametrize("url", ["sqlite://", "postgresql://localhost/x", "nonsense"])
 def test_other_databases_have_backup_tools_of_their_own(url: str) -> None:
-    assert snapshots_of(url) is None
+    assert find_snapshots(url) is None
