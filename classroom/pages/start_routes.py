@@ -24,7 +24,7 @@ from classroom.live.opening import KEEP_NAMES_DAYS, TEAM_CHOICES
 from classroom.pages import documents
 from classroom.pages.requests import fields_of, form_of, parse_json_body, tell_trouble
 from classroom.plans.on_the_spot import KINDS, is_typed, read_activity, read_typed_minutes, to_entry
-from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
+from classroom.plans.own_plans import PlanDraft, PlanError, WouldReplaceError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, LONGEST_TITLE, Plan, Plans
 from study.base.addresses import OwnAddress
 from study.base.errors import LearnerError
@@ -102,7 +102,7 @@ class StartRoutes:
         saved: str = "",
         draft: PlanDraft | None = None,
         problems: Sequence[str] = (),
-        title_taken: str = "",
+        would_replace: WouldReplaceError | None = None,
     ) -> HTMLResponse:
         """The page with what went wrong, and with the editor if there is a draft."""
         broken: list[Problem] = []
@@ -124,7 +124,7 @@ class StartRoutes:
                 (plan.title, _entries_of_plan(plan)) for plan in plans if draft and plan.id != draft.plan_id
             ],
             problems=problems,
-            title_taken=title_taken,
+            would_replace=would_replace,
             longest_title=LONGEST_TITLE,
             kinds=KINDS,
             kind_names=KIND_NAMES,
@@ -160,8 +160,8 @@ class StartRoutes:
             plan = await run_in_threadpool(save_plan, self._plans, draft)
         except PlanError as error:
             return await self.page(draft=draft, problems=error.problems)
-        except TitleTakenError as error:
-            return await self.page(draft=draft, title_taken=str(error))
+        except WouldReplaceError as error:
+            return await self.page(draft=draft, would_replace=error)
         except LearnerError as error:
             return await self.page(str(error), draft=draft)
         asked = urlencode({"plan": plan.id, "saved": plan.id})
@@ -221,6 +221,7 @@ def _draft_of(plan: Plan) -> PlanDraft:
         minutes=str(plan.minutes),
         entries=tuple(json.dumps(entry, ensure_ascii=False) for entry in plan.entries),
         plan_id=plan.id if plan.is_own else "",
+        version=plan.version,
     )
 
 
@@ -240,6 +241,7 @@ def _read_draft(fields: Sequence[tuple[str, str]]) -> PlanDraft:
         entries=tuple(entries),
         left_out=frozenset(range(len(entries))) - kept,
         plan_id=form.get("plan", ""),
+        version=form.get("version", ""),
         replace=form.get("replace") == "yes",
     )
 

@@ -1,6 +1,7 @@
 """The frame of a live chart: its two scales and what can be drawn in it. It is independent of runs."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +26,7 @@ SCALE_WIDTH = VALUE_CHARACTERS * CHARACTER + 7
 LABEL_SHARE = 0.36  # largest share of the width for the names at the lines' ends
 LABEL_GAP = 10  # between a line's end and its name
 
+_ZEROS = re.compile(r"\.0+(?!\d)")
 FAINT = 0.16  # opacity of grid lines
 COLOURS: dict[Colour, str] = {  # each at least 3 : 1 on white and on the dark page; a page may set its own
     "ink": "currentColor",
@@ -193,13 +195,22 @@ def _choose_y_ticks(low: float, high: float, y_format: Format) -> tuple[Point, t
     choices = []
     for about, finer in ((4, 0), (3, 0), (3, 1), (2, 0), (2, 1), (1, 0)):
         span = choose_span(low, high, about=about)
-        ticks = tuple((value, y_format(value)) for value in choose_ticks(*span, about=about + finer))
+        ticks = _without_zeros(
+            [(value, y_format(value)) for value in choose_ticks(*span, about=about + finer)]
+        )
         choices.append((span, ticks))
     apart = [one for one in choices if len({label for _, label in one[1]}) == len(one[1])]
     exact = [one for one in apart if all(_is_exact(*tick) for tick in one[1])]
     if exact:
         return exact[0] if exact[0] is choices[0] else max(exact, key=lambda one: len(one[1]))
     return apart[0] if apart else (span, ticks[:1])
+
+
+def _without_zeros(ticks: Sequence[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
+    """Return `30 MB` for `30.0 MB` where no label of the axis needs a decimal."""
+    if any("." in _ZEROS.sub("", label) for _, label in ticks):
+        return tuple(ticks)
+    return tuple((value, _ZEROS.sub("", label)) for value, label in ticks)
 
 
 def _is_exact(value: float, label: str) -> bool:

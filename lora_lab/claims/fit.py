@@ -119,7 +119,7 @@ def _cause_of_total(claim: Claim, sizes: Sizes, printed: int) -> str:
     if printed == sizes.base:
         return "; the printed number is the base model without its adapters"
     if claim.printed.trainable is not None and printed == sizes.base + claim.printed.trainable:
-        return "; the printed number is the base and the printed trainable count, as of another setting"
+        return "; the printed total is the base plus the printed count: both come from another setting"
     if printed == sizes.halved_total:
         return "; the printed number counts 4-bit weights at half, but no 4-bit base is stated"
     return _rounded_by_hand(sizes.total, printed)

@@ -146,7 +146,7 @@ MEASURES: Mapping[str, SettingMeasure] = {
         "Rows seen in all steps", "count", lambda each: effective_batch(each) * int(each["steps"])
     ),
     "state_bytes": SettingMeasure("State on each GPU", "bytes", state_bytes),
-    "gpu_bytes": SettingMeasure("The card holds", "bytes", lambda each: GPUS[int(each["gpu"])].total_bytes),
+    "gpu_bytes": SettingMeasure("The GPU holds", "bytes", lambda each: GPUS[int(each["gpu"])].total_bytes),
     "rank": SettingMeasure("Rank", "count", _number_of("rank")),
     "seq_len": SettingMeasure("Context in tokens", "count", _number_of("seq_len")),
     "batch": SettingMeasure("Sequences at once", "count", _number_of("batch")),

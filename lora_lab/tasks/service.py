@@ -177,12 +177,12 @@ def describe_card(drawn: Drawn) -> str:
         return ""
     if "gpu" in drawn.task.fields:
         return (
-            "A card is named by its GiB, which are 7 % more in GB. “The card holds” says how many GB of it "
+            "A GPU is named by its GiB, which are 7 % more in GB. “The GPU holds” says how many GB of it "
             "PyTorch sees: these, less what the driver keeps."
         )
     gpu = GPUS[int(drawn.given["gpu"])]
     return (
-        f"PyTorch sees {as_bytes(gpu.total_bytes)} of a {gpu.gb} GB card: {gpu.gb} GiB = "
+        f"PyTorch sees {as_bytes(gpu.total_bytes)} of a {gpu.gb} GB GPU: {gpu.gb} GiB = "
         f"{as_bytes(gpu.nominal_bytes)}, less what the driver keeps."
     )
 

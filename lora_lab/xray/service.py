@@ -85,7 +85,8 @@ class XrayStatus:
 
     @property
     def conditions(self) -> str:
-        return f"{format_title(self.run.spec)}, {describe_detail(self.run, self.run.state()).replace(' · ', ', ')}"
+        detail = describe_detail(self.run, self.run.state())
+        return f"{format_title(self.run.spec)}, {detail.replace(' · ', ', ')}"
 
     def plots(self) -> Iterator[Plot]:
         xray, module = self.xray, self.module

@@ -46,7 +46,12 @@ class Numeric:
         """The tolerance, as the learner reads it."""
         if not self.tolerance:
             return "Only the exact number counts as right."
-        return f"Within {_with_unit(format_number(self.tolerance), self.unit)} counts as right."
+        return f"Within {_with_unit(format_number(self.tolerance), self.measure)} counts as right."
+
+    @property
+    def measure(self) -> str:
+        """The unit as it stands in a sentence: a factor is "4 times", but nobody answers "in times"."""
+        return "" if self.unit == "times" else self.unit
 
     @property
     def text(self) -> str:

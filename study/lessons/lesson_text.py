@@ -1,7 +1,7 @@
 """Lesson texts as HTML: formulas, code, computed numbers with their call, terms with their meaning."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
@@ -18,6 +18,8 @@ from study.text.computed_text import (
 )
 from study.text.markup import DOCUMENT, MARK, link_citations, split_matches, to_html, to_plain
 from study.text.templates import render
+
+SIGNS = ",.;:!?)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +85,11 @@ class LessonText:
 
     def rich(self, text: str) -> Markup:
         """Render prose."""
-        return join_html(self._pieces(text))
+        return join_html(_bind_signs(self._pieces(text)))
 
     def code(self, line: str) -> Markup:
         """Render a line of code or numbers: only computed numbers in it are markup."""
-        return join_html(_with_numbers(line, escape))
+        return join_html(_with_numbers(line, lambda text: [escape(text)]))
 
     def _pieces(self, text: str) -> Iterator[Markup]:
         for piece in split_matches(MARK, text):
@@ -96,24 +98,41 @@ class LessonText:
             else:
                 yield to_html(fill_numbers(piece[0]))
 
-    def _with_links(self, text: str) -> Markup:
+    def _with_links(self, text: str) -> Iterator[Markup]:
         """Mark terms, and render names of this repository's documents as links."""
-        return join_html(
-            self._with_terms(piece) if isinstance(piece, str) else link_citations(piece[0])
-            for piece in split_matches(DOCUMENT, text)
-        )
+        for piece in split_matches(DOCUMENT, text):
+            if isinstance(piece, str):
+                yield from self._with_terms(piece)
+            else:
+                yield link_citations(piece[0])
 
-    def _with_terms(self, text: str) -> Markup:
-        made, end = NO_HTML, 0
+    def _with_terms(self, text: str) -> Iterator[Markup]:
+        end = 0
         for found in self.terms.pattern.finditer(text):
             term = self.terms.find(found[0])
             if term.id == self.concept or term.id in self._marked:
                 continue
             self._marked.add(term.id)
             linked = self.linked and term.address != build_concept_address(self.concept)
-            made += to_html(text[end : found.start()]) + _mark_term(term, found[0], linked=linked)
+            yield to_html(text[end : found.start()])
+            yield _mark_term(term, found[0], linked=linked)
             end = found.end()
-        return made + to_html(text[end:])
+        yield to_html(text[end:])
+
+
+def _bind_signs(pieces: Iterable[Markup]) -> Iterator[Markup]:
+    """Keep the comma after a button on its line, where a browser may break one."""
+    button = NO_HTML
+    for piece in pieces:
+        rest = piece
+        if button:
+            rest = piece.lstrip(SIGNS)
+            signs = piece[: len(piece) - len(rest)]
+            yield format_html('<span class="unbroken">{}{}</span>', button, signs) if signs else button
+        button = rest if rest.startswith("<button") else NO_HTML
+        if not button:
+            yield rest
+    yield button
 
 
 def _mark_term(term: Term, written: str, *, linked: bool) -> Markup:
@@ -124,10 +143,10 @@ def _mark_term(term: Term, written: str, *, linked: bool) -> Markup:
     return format_html('<button type="button" class="term" data-means="{}">{}</button>', term.means, written)
 
 
-def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]:
+def _with_numbers(text: str, words: Callable[[str], Iterable[Markup]]) -> Iterator[Markup]:
     for piece in split_matches(PLACEHOLDER, text):
         if isinstance(piece, str):
-            yield words(piece)
+            yield from words(piece)
         else:
             yield _figure_button(setting) if (setting := parse_figure_setting(piece)) else _number(piece)
 

@@ -193,9 +193,11 @@ class InOutPage:
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._remember(job, planned.report)
             return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
-        # A learner's undo takes an import back; a backup of everyone for each of them would fill the disk.
-        if self.snapshots is not None and visit.is_owner and planned.report.counts["changed"]:
-            self.snapshots.make("import", now=visit.now)
+        if self.snapshots is not None and planned.report.counts["changed"]:
+            if visit.is_owner:
+                self.snapshots.make("import", now=visit.now)
+            else:
+                self.snapshots.make_if_due("learner-import", now=visit.now)
         report = self._imports.apply(visit.profile.id, planned.plan, file_name=job.upload.name, now=visit.now)
         self._drop(visit.profile.id)
         counts = report.counts

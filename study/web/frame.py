@@ -157,7 +157,9 @@ def _load_island(page: IslandPage, request: gr.Request) -> Markup:
         with translate_storage_errors():
             return page.load(request)
     except LearnerError as error:
-        return render("study/frame/trouble.html", error=error)
+        place = page.place
+        has_list = bool(request.query_params) and place.path != "/"  # what the address asks for is not there
+        return render("study/frame/trouble.html", error=error, back=place if has_list else None)
     except Exception as error:  # Gradio answers it, so that nothing else sees it
         note_error(f"opening {page.place.elem_id}", error)
         raise

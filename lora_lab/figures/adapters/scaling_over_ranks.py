@@ -88,7 +88,7 @@ def _draw_picture(found: ScalingNumbers, curve: list[ScalingNumbers]) -> Markup:
         draw_dots([(at, frame.y(found.lora))], "ring w", radius=5),
         draw_dots([(at, frame.y(found.rslora))], "ring good", radius=5),
         *_name_line(lora[-1], "LoRA", "alpha / r"),
-        *_name_line(rslora[-1], "a variant", "alpha / √r"),
+        *_name_line(rslora[-1], "rsLoRA", "alpha / √r"),
     )
 
 

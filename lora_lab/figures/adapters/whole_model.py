@@ -29,9 +29,9 @@ BAR = 24.0
 TARGETS = (("q+v", "query and value only"), ("all-linear", "all linear layers"))
 PARTS = (
     ("the weights", "w"),
-    ("their gradients", "good"),
-    ("averages of the gradients", "a"),
-    ("averages of their squares", "b"),
+    ("their gradients", "m-gradients"),
+    ("averages of the gradients", "m-optimizer"),
+    ("averages of their squares", "m-optimizer"),
 )
 
 
@@ -192,7 +192,7 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
         draw_words(8, 34, f"frozen: {frozen:,}", soft=True),
         _bar("w", numbers, 40, frozen),
         draw_words(8, 82, f"trained: {found.trainable:,}", soft=True),
-        _bar("b", numbers, 88, found.trainable),
+        _bar("m-adapters", numbers, 88, found.trainable),
         draw_words(8, 136, "What training keeps between two steps", bold=True),
         draw_words(8, 156, f"if all were trained: {as_bytes(full)}", soft=True),
         draw_box(memory(0), 162, memory(full) - memory(0), BAR, "outline dashed"),
@@ -200,7 +200,7 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
             8, 204, f"frozen base in 4 bits: {as_bytes(base)}, adapter: {as_bytes(kept - base)}", soft=True
         ),
         _bar("w", memory, 210, base),
-        draw_box(memory(base), 210, max(1.0, memory(kept) - memory(base)), BAR, "b"),
+        draw_box(memory(base), 210, max(1.0, memory(kept) - memory(base)), BAR, "m-adapters"),
         draw_words(8, 258, "What a step needs at its peak, with activations", bold=True),
         draw_words(
             8,
@@ -209,7 +209,7 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
             soft=True,
         ),
         _bar("w", memory, 284, base),
-        draw_box(memory(base), 284, max(1.0, memory(kept) - memory(base)), BAR, "b"),
+        draw_box(memory(base), 284, max(1.0, memory(kept) - memory(base)), BAR, "m-adapters"),
         draw_box(memory(kept), 284, memory(step.total_bytes) - memory(kept), BAR, "m-activations"),
     )
 

@@ -222,3 +222,19 @@ def test_the_embedded_model_at_a_glance_and_in_whole() -> None:
     assert glance.numbers == (("trained", "3.50 %"), ("memory", "16.0 MB"))
     full = FIGURES["full-fine-tuning-state"].show(whole_model.FullSettings())
     assert dict(full.numbers)["four sets"] == "2.15 GB"
+
+
+def test_the_bars_of_the_whole_model_have_the_colours_of_their_memory() -> None:
+    """Blue and orange are A and B alone."""
+    full = whole_model.show_full(whole_model.FullSettings()).picture
+    assert (full.count('class="m-gradients"'), full.count('class="m-optimizer"')) == (1, 2)
+    shares = whole_model.show_whole(whole_model.WholeSettings(), predict_megabytes(8, "all-linear")).picture
+    assert shares.count('class="m-adapters"') == 3
+    assert 'class="b"' not in full + shares
+    assert 'class="a"' not in full + shares
+
+
+def test_a_tiny_error_is_told_in_powers_of_ten() -> None:
+    picture = merging.show(merging.MergingSettings(measure="logit_error")).picture
+    assert "1.1·10⁻⁶" in picture
+    assert "e-0" not in picture

@@ -57,6 +57,11 @@ def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> 
         assert f"{row.error_percent:+.1f} %" in text
 
 
+def test_a_share_below_a_tenth_of_a_percent_has_no_digits(lab: Lab) -> None:
+    text = words(shown(lab))
+    assert re.search(r"scratch 10\.5 MB under 0\.1 %", text)
+
+
 def test_what_is_shown_is_what_the_command_line_answers(lab: Lab) -> None:
     fields = complete({"model": "llama-2-7b", "bits": "nf4", "seq_len": "777", "framework": "litgpt"})
     answer = answer_memory(record_of(fields), ShapeReader())
@@ -177,8 +182,8 @@ def test_the_framework_is_in_view_and_what_is_folded_opens_on_a_change(lab: Lab)
 def test_the_page_says_what_a_card_counts_as_and_where_cudas_share_comes_from(lab: Lab) -> None:
     said = words(shown(lab, {"gpu": "24"}))
     assert "The 13.4 GB that it needs: what the allocator reserves" in said
-    assert "PyTorch sees 25.4 GB of the card: 24 GiB = 25.8 GB, less what the driver keeps." in said
-    assert "A card of 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
+    assert "PyTorch sees 25.4 GB of this GPU: 24 GiB = 25.8 GB, less what the driver keeps." in said
+    assert "A GPU of 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
     assert "calibrated by them on an RTX 5070 Ti" in said
 
 

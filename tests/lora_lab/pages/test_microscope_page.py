@@ -84,7 +84,7 @@ def test_a_look_that_measures_losses_counts_examples_and_says_the_share_of_the_w
 def test_choices_follow_the_model_and_come_back_with_the_address(ana: Visitor) -> None:
     ana.opens("/microscope")
     moved = ana.moves(replace(TINY, layer=99, second=QuantizationScheme(bits="hqq2")))
-    assert "Layer, of 2" in words(moved["parts"]["places"])
+    assert "Layer, 0 to 1" in words(moved["parts"]["places"])
     assert "HQQ 2-bit, blocks of 64" in words(moved["parts"]["look"])
     assert "layer=1" in moved["url"]
     assert 'value="hqq2" selected' in ana.opens(f"/microscope{ana.query}")

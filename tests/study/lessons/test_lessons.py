@@ -206,6 +206,15 @@ def test_a_word_shows_its_own_meaning_and_leads_to_the_concept_that_explains_it(
     assert 'href="/concept?id=lora-relatives"' not in html  # it is this page
 
 
+def test_the_comma_after_a_button_stays_on_its_line(concepts: ConceptMap) -> None:
+    html = LessonText(collect_terms(concepts), "", linked=False).rich("NF4, then an optimizer (Adam).")
+    assert re.findall(r'<span class="unbroken"><button[^>]*>([^<]+)</button>([^<]+)</span>', html) == [
+        ("NF4", ","),
+        ("Adam", ")."),
+    ]
+    assert html.striptags() == "NF4, then an optimizer (Adam)."
+
+
 def test_a_term_in_the_introduction_only_shows_its_meaning(concepts: ConceptMap) -> None:
     html = LessonText(collect_terms(concepts), "", linked=False).rich("NF4 is no optimizer.")
     assert html.count('<button type="button" class="term" data-means="') == 2

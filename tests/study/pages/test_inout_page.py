@@ -54,7 +54,7 @@ def test_the_page_states_the_limits(page: InOutPage) -> None:
     html = page.load(opened("b1"))
     assert f'data-limit="{import_limits.PACKAGE_BYTES}"' in html
     limits = (
-        "Limits: 20.0 MB per file, 64.0 MB for packages with pictures; 20,000 cards or questions; "
+        "Limits: 20 MB per file, 64 MB for packages with pictures; 20,000 cards or questions; "
         "20,000 characters in one text."
     )
     assert limits in words(html)

@@ -156,6 +156,19 @@ def test_before_the_day_begins_today_says_until_when_it_lasts(
     assert ("Today lasts until 04:00." in words(early.load(opened("b1")))) == said
 
 
+def test_a_week_without_a_due_card_is_told_in_words(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    empty = today.act(build_event(today.load(opened("b1")), "know"), opened("b1"))["html"]
+    assert "No card is due in the next seven days. Each card that you rate gets its day here." in words(empty)
+    assert '<svg class="forecast"' not in empty
+    [profile] = today.context.store.profiles.all()
+    rate_one(cards, profile.id, 3, now - timedelta(days=1))
+    later = today.load(opened("b1"))
+    assert '<svg class="forecast"' in later
+    assert "No card is due in the next seven days" not in words(later)
+
+
 def miss_surely(store: Store, profile: str, question: str, moment: datetime) -> None:
     """A wrong answer to one question, given without a doubt."""
     quiz = store.quizzes.start(profile, seed=1, question_ids=(question,), choice={}, started_at=moment)

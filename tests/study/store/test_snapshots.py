@@ -227,10 +227,10 @@ def test_a_backup_from_before_an_upgrade_is_upgraded_when_it_is_restored(
 
 
 def test_the_newest_ten_are_kept_and_one_a_day_is_made(snapshots: Snapshots, now: datetime) -> None:
-    assert snapshots.make_if_due(now=now) is not None
-    assert snapshots.make_if_due(now=now + timedelta(hours=23)) is None
+    assert snapshots.make_if_due("daily", now=now) is not None
+    assert snapshots.make_if_due("daily", now=now + timedelta(hours=23)) is None
     for day in range(1, 15):
-        assert snapshots.make_if_due(now=now + timedelta(days=day)) is not None
+        assert snapshots.make_if_due("daily", now=now + timedelta(days=day)) is not None
     kept = snapshots.listed()
     assert len(kept) == KEPT
     assert kept[0].made_at == now + timedelta(days=14)
@@ -240,19 +240,21 @@ def test_a_backup_of_a_clock_that_was_fast_keeps_none_from_being_made(
     snapshots: Snapshots, now: datetime
 ) -> None:
     snapshots.make("daily", now=now + timedelta(days=3650))
-    assert snapshots.make_if_due(now=now) is not None
-    assert snapshots.make_if_due(now=now + timedelta(hours=23)) is None
+    assert snapshots.make_if_due("daily", now=now) is not None
+    assert snapshots.make_if_due("daily", now=now + timedelta(hours=23)) is None
 
 
 def test_many_backups_for_one_reason_push_out_none_of_another(snapshots: Snapshots, now: datetime) -> None:
-    snapshots.make_if_due(now=now)
+    snapshots.make_if_due("daily", now=now)
     snapshots.make("upgrade", now=now)
     for minute in range(KEPT + 5):
         snapshots.make("import", now=now + timedelta(minutes=minute))
     reasons = [made.reason for made in snapshots.listed()]
     assert reasons.count("import") == KEPT
     assert {"daily", "upgrade"} < set(reasons)
-    assert snapshots.make_if_due(now=now + timedelta(days=1)) is not None, "other backups are no daily ones"
+    assert snapshots.make_if_due("daily", now=now + timedelta(days=1)) is not None, (
+        "other backups are no daily ones"
+    )
 
 
 def test_a_damaged_backup_is_refused_and_nothing_is_changed(
