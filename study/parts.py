@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import gradio as gr
@@ -32,7 +33,7 @@ from study.io.pending_upload import PendingUploads
 from study.io.planning import DirectPlanner, Planner
 from study.io.unfinished_import import restore_unfinished
 from study.lessons.lesson import Lessons
-from study.lessons.lesson_text import terms_of
+from study.lessons.lesson_text import collect_terms
 from study.pages import (
     concept,
     figures,
@@ -52,7 +53,7 @@ from study.ports.places import Place
 from study.ports.ports import Ports
 from study.ports.progress import Section
 from study.store import open_store
-from study.store.snapshots import snapshots_of
+from study.store.snapshots import find_snapshots
 from study.store.upkeep import Upkeep
 from study.web import (
     device_routes,
@@ -67,6 +68,7 @@ from study.web import (
     storage_troubles,
     transfer_routes,
 )
+from study.web.compression import BrotliAnswers
 from study.web.device_routes import Devices
 from study.web.security import middleware
 from study.web.security.access import RoleGate, ServerKeys
@@ -151,6 +153,7 @@ def build_site(
 ) -> FastAPI:
     """Build one site of all parts, as an ASGI app; `site.state.close` stops its background work.
 
+    `site.state.prepare` does ahead what the first visitor would wait for, in a second of processor time.
     `site.state.owner_key` opens the whole app from another machine, where others can reach it.
     """
     keys = ServerKeys(core.settings.home) if core.context.shared else None
@@ -165,7 +168,7 @@ def build_site(
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
-    island_route.register(site, frame.acts_of(blocks))
+    island_route.register(site, frame.collect_acts(blocks))
     page_files.register(site)
     closing = ExitStack()
     for part in all_parts:
@@ -174,7 +177,9 @@ def build_site(
         for close in part.closers:
             closing.callback(close)
     site.state.close = closing.close
+    site.state.prepare = partial(_prepare_first_visit, core.ports)
     site.add_middleware(ErrorNotes)
+    site.add_middleware(BrotliAnswers, minimum_bytes=24_000)
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     for part in all_parts:
         for gate in part.gates:
@@ -192,6 +197,14 @@ def build_site(
     return mounting.mount(site, blocks, head=page_files.build_head(styles, projector=projector))
 
 
+def _prepare_first_visit(ports: Ports) -> None:
+    """Compress the files of every page, and read what Today says to a newcomer."""
+    page_files.compress_first_files()
+    # Gradio 6.31 imports it before it answers the first page, which draws nothing.
+    import_module("matplotlib")
+    today.render_newcomer_page(ports)
+
+
 def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:
     """Build the pages that show something of every part."""
     context, ports, home = core.context, core.ports, core.settings.home
@@ -202,7 +215,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
     for part in parts:
         exchanges |= part.exchanges
     sections = [section for part in parts for section in part.sections]
-    snapshots = snapshots_of(core.settings.database_url, home)
+    snapshots = find_snapshots(core.settings.database_url, home)
     jobs = ImportJobs(_build_planner(core, parts, exchanges))
     upkeep = Upkeep(context.store.profiles, snapshots).start()
     pending = PendingUploads(folder=core.settings.imports_dir)
@@ -235,7 +248,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
 def _list_study_pages(core: Core) -> Sequence[frame.IslandPage]:
     """List the pages that a learner studies on, each with what it shows of the parts."""
     context, ports = core.context, core.ports
-    terms = terms_of(context.concepts)
+    terms = collect_terms(context.concepts)
     lessons = Lessons(concepts=context.concepts, check_preset=ports.lab_link)
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
     return (

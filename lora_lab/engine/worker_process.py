@@ -104,7 +104,7 @@ def start_worker(
     Its output goes to the descriptor `log`, or to worker.log; with `answers` standard output is a pipe.
     """
     arguments = ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
-    environment = device_environment(settings.home) | worker_environment()
+    environment = build_device_environment(settings.home) | build_worker_environment()
     output = log if log is not None else open_log(settings.home)
     try:
         if template and (forked := template.fork(arguments, environment, output, answers=answers)):
@@ -157,7 +157,7 @@ that takes an eighth less time (docs/performance.md).
 """
 
 
-def worker_environment() -> dict[str, str]:
+def build_worker_environment() -> dict[str, str]:
     """Build the environment: torch and bitsandbytes must not spin in two OpenMPs (docs/traps.md 13)."""
     return (
         {"GLIBC_TUNABLES": HUGE_PAGES}
@@ -170,9 +170,9 @@ def worker_environment() -> dict[str, str]:
     )
 
 
-def device_environment(home: Path) -> dict[str, str]:
+def build_device_environment(home: Path) -> dict[str, str]:
     """Return the variable with the device that a learner chose for this machine; empty without a choice."""
-    chosen = LabHome(home).chosen_device()
+    chosen = LabHome(home).read_chosen_device()
     return {CHOSEN_VARIABLE: chosen} if chosen else {}
 
 

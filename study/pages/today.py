@@ -52,15 +52,14 @@ class TodayPage:
                 self.context.store.preferences.change(visit.profile.id, tour_seen=True)
                 visit = frame.visit_of(self.context, request, event)
                 return {"html": self._page(visit), "focus": "#main"}
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _page(self, visit: Visit) -> Markup:
         store, profile_id = self.context.store, visit.profile.id
         reviews = store.cards.history(profile_id)
         moments = store.list_answer_times(profile_id)
         if not moments and not visit.preferences.tour_seen:
-            figure = self.ports.figures.get(GLANCE)
-            return render("study/today/newcomer.html", figure=figure.fragment({}) if figure else "")
+            return render_newcomer_page(self.ports)
         return render(
             "study/today/today.html",
             greeting=_format_greeting(visit),
@@ -92,6 +91,12 @@ class TodayPage:
             "has_progress": self.context.has_page("/progress"),
             "concepts": concepts,
         }
+
+
+def render_newcomer_page(ports: Ports) -> Markup:
+    """Render what someone sees who has answered nothing yet: what LoRA is, and the introduction's button."""
+    figure = ports.figures.get(GLANCE)
+    return render("study/today/newcomer.html", figure=figure.fragment({}) if figure else "")
 
 
 def _format_greeting(visit: Visit) -> str:

@@ -14,7 +14,7 @@ MOST_VALUES = 300  # of a form: a grid of 200 runs is ticked whole, and each val
 LONGEST_WHOLE = 18  # a database takes no more digits
 
 
-def unknown_act(event: Mapping[str, Any]) -> LearnerError:
+def build_unknown_act(event: Mapping[str, Any]) -> LearnerError:
     """Return the error of an event that its page doesn't handle."""
     return LearnerError(
         f"This page doesn't know the action {event.get('act')!r}.", do_next="Reload the page."
@@ -81,7 +81,7 @@ def read_fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> lis
     _refuse_many(len(values))
     if too_long := [value for value in values if len(value) > limit]:
         raise LearnerError(
-            f"{name!r} has {len(too_long[0]):,} characters.", do_next=f"Keep it under {limit:,}."
+            f"{name!r} has {len(too_long[0]):,} characters.", do_next=f"Shorten it to at most {limit:,}."
         )
     return [clean(value) for value in values]
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from study.base.addresses import address_of, is_loopback, list_reachable_addresses
+from study.base.addresses import build_address, is_loopback, list_reachable_addresses
 from study.base.errors import LearnerError, StorageError
 from study.base.owner_log import note
 from study.base.settings import Settings, find_unknown_variables, load_settings
@@ -51,7 +51,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
         settings = load_settings(home=options.data_folder, public_names=options.public_name)
         for sentence in find_unknown_variables(os.environ):
             print_line(sentence, sys.stderr)
-        address = address_of(options.host, listening.getsockname()[1])
+        address = build_address(options.host, listening.getsockname()[1])
         app = None
         while app is None:
             try:
@@ -72,11 +72,13 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
         print_line(f"Class: {address}/class")
     elif reachable:
         port = listening.getsockname()[1]
-        print_line(network_notice(options.host, port, app.state.owner_key, public_names=options.public_name))
+        print_line(
+            format_network_notice(options.host, port, app.state.owner_key, public_names=options.public_name)
+        )
     reach = "every device that reaches this machine" if reachable else "this machine only"
     note("start", f"The app was started for {reach}.")
     try:
-        _AnnouncingServer(build_config(app), address).run(sockets=[listening])
+        _AnnouncingServer(build_config(app), address, then=app.state.prepare).run(sockets=[listening])
     finally:
         note("stop", "The app was stopped.")
         app.state.close()
@@ -135,20 +137,20 @@ def build_config(app: Any) -> uvicorn.Config:
     )
 
 
-def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequence[str] = ()) -> str:
+def format_network_notice(host: str, port: int, owner_key: str, *, public_names: Sequence[str] = ()) -> str:
     """Return what a start that others can reach opens, the addresses that work, and the owner's own.
 
     `public_names` are those of a proxy, which the app has to be told.
     """
-    from study.web.security.middleware import own_names
+    from study.web.security.middleware import list_own_names
 
     names = [host]
     if host in ("0.0.0.0", "::", ""):
         names = [
             *list_reachable_addresses(ipv6=host == "::"),
-            *(name for name in own_names() if name.endswith(".local")),
+            *(name for name in list_own_names() if name.endswith(".local")),
         ]
-    direct = [address_of(name, port) for name in names if not is_loopback(name)]
+    direct = [build_address(name, port) for name in names if not is_loopback(name)]
     shown = [*(f"http://{name}" for name in public_names), *direct]
     by_proxy = ("Where a proxy encrypts, its addresses begin with https.",) if public_names else ()
     return "\n".join(
@@ -170,13 +172,16 @@ def _note_on_name(address: str) -> str:
 
 
 def set_gradio_environment(settings: Settings) -> None:
-    """Set what Gradio reads at import: it sends no statistics and keeps uploads in the data folder.
+    """Set what Gradio reads: it sends no statistics, keeps uploads in the data folder, looks for no screen.
 
     Its import writes no stub files for editors, which takes as long as all the rest of it.
     """
     disable_stub_writing()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
+    # Before each answer Gradio 6.31 asks matplotlib for its backend, which loads pyplot where none is named.
+    # Charts here are drawn without a screen.
+    os.environ.setdefault("MPLBACKEND", "agg")
 
 
 def print_line(line: str, stream: TextIO | None = None) -> None:
@@ -256,9 +261,17 @@ def take_port(host: str, port: int, *, several: bool = False, listen: bool = Tru
 class _AnnouncingServer(uvicorn.Server):
     """Prints the address once the app answers, and ends normally on every stop signal."""
 
-    def __init__(self, config: uvicorn.Config, address: str, ready: str = "Ready:") -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        address: str,
+        ready: str = "Ready:",
+        *,
+        then: Callable[[], object] | None = None,
+    ) -> None:
         super().__init__(config)
         self._ready = f"{ready} {address}"
+        self._then = then
 
     def stop_accepting(self) -> None:
         """Let no new connection in, in the loop that serves; those that are open are served on."""
@@ -269,6 +282,8 @@ class _AnnouncingServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             print_line(self._ready)
+            if self._then is not None:
+                threading.Thread(target=_try, args=(self._then,), name="first visit", daemon=True).start()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -291,6 +306,12 @@ class _AnnouncingServer(uvicorn.Server):
             logging.CRITICAL
         )  # answers cut off by the stop aren't worth a log line
         super().handle_exit(sig, frame)
+
+
+def _try(work: Callable[[], object]) -> None:
+    """Do what can be done later as well: why it failed is seen by who needs it first."""
+    with contextlib.suppress(Exception):
+        work()
 
 
 def _end_after(seconds: float) -> None:

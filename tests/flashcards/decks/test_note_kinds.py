@@ -7,7 +7,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - numeric cards compute their answers
 from flashcards.decks.deck import Decks, load_decks
 from flashcards.decks.note import KINDS, clean_edit, open_gap
-from flashcards.decks.pictures import picture_html
+from flashcards.decks.pictures import render_picture
 from flashcards.decks.typed_answers import render_back
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
@@ -66,9 +66,9 @@ def test_pictures_are_part_of_the_page_and_say_what_they_show(concepts: ConceptM
     drawn, file = cards["picture-count-by-rank"].picture, cards["picture-lora-branch"].picture
     assert drawn is not None
     assert file is not None
-    assert "2.44M" in picture_html(drawn)
-    assert f'aria-label="{drawn.alt}"' in picture_html(drawn)
-    assert 'src="data:image/svg+xml;base64,' in picture_html(file)
+    assert "2.44M" in render_picture(drawn)
+    assert f'aria-label="{drawn.alt}"' in render_picture(drawn)
+    assert 'src="data:image/svg+xml;base64,' in render_picture(file)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_an_edit_changes_the_text_of_all_siblings_and_no_id(tmp_path: Path, conc
     [
         ({"text": "no gap", "why": "x"}, "has no gap"),
         ({"text": " ", "why": "x"}, "The text is empty"),
-        ({"text": "{{c1::x}}", "why": "y" * 4001}, "has 4,001 characters"),
+        ({"text": "{{c1::x}}", "why": "y" * 4001}, r"has 4,001 characters\. Shorten it to at most 4,000"),
     ],
 )
 def test_an_edit_that_makes_no_card_is_refused(
@@ -116,3 +116,8 @@ def test_an_edit_that_makes_no_card_is_refused(
     decks = load(tmp_path, concepts, 'id: gaps\n    kind: cloze\n    text: "{{c1::B}}"')
     with pytest.raises(LearnerError, match=problem):
         clean_edit(decks.notes["gaps"], texts)
+
+
+def test_an_edit_of_the_greatest_length_is_taken(tmp_path: Path, concepts: ConceptMap) -> None:
+    decks = load(tmp_path, concepts, 'id: gaps\n    kind: cloze\n    text: "{{c1::B}}"')
+    assert len(clean_edit(decks.notes["gaps"], {"text": "{{c1::x}}", "why": "y" * 4000})["why"]) == 4000

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from study.base.errors import LearnerError
-from study.learner.study_modes import STUDY_MODES, last_mode, list_states, next_mode
+from study.learner.study_modes import STUDY_MODES, find_last_mode, list_states, next_mode
 from study.store import Store
 from study.store.logs.lessons import Mark, ModeMark
 from study.store.logs.projects import TEXT_LIMIT
@@ -38,8 +38,9 @@ def test_project_entries_are_appended_and_never_too_long(store: Store, ana: str,
     store.projects.write(ana, "forgetting", "hypothesis", "It does not.", at=now + timedelta(minutes=1))
     entries = store.projects.entries(ana)["forgetting"]
     assert [entry.text for entry in entries] == ["It forgets.", "It does not."]
-    with pytest.raises(LearnerError, match="Keep it under 4,000"):
+    with pytest.raises(LearnerError, match="Shorten it to at most 4,000"):
         store.projects.write(ana, "forgetting", "conclusion", "x" * (TEXT_LIMIT + 1), at=now)
+    store.projects.write(ana, "forgetting", "conclusion", "x" * TEXT_LIMIT, at=now)
 
 
 def test_a_deleted_profile_takes_its_marks_places_and_projects_with_it(
@@ -70,7 +71,7 @@ def test_a_row_of_modes_is_derived_from_marks_and_what_is_proven(now: datetime) 
         "try": "done",
     }
     assert [state.mode for state in row] == list(STUDY_MODES)
-    assert last_mode(marks) == "deep"
+    assert find_last_mode(marks) == "deep"
     following = next_mode(row, "why")
     assert following is not None
     assert following.mode == "deep"
