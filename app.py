@@ -7,6 +7,7 @@ from typing import Any
 
 from lora_lab.cli.startup_status import announce
 from lora_lab.engine.local import LocalEngine
+from lora_lab.engine.template import WorkerTemplate
 from study.base.addresses import is_loopback
 from study.base.settings import Settings
 from study.ports.places import Place
@@ -39,13 +40,13 @@ def build_app(
     """Build all pages into one ASGI app; `study_only` leaves the lab's runs to another app beside it."""
     with ExitStack() as unless_built:
         trains = worker and not study_only
-        engine = LocalEngine(settings, warm=trains, own_only=study_only)
+        engine = LocalEngine(settings, warm=trains, own_only=study_only, template=WorkerTemplate())
         unless_built.callback(engine.close, grace_seconds=0)
         engine.warm_up()  # first: the worker loads on one core while this process imports on the other
         if trains:
             announce(engine.worker_state, print_line)
 
-        say("Importing Gradio")
+        say("Loading the pages")
         set_gradio_environment(settings)
         from classroom import parts as classroom
         from flashcards import parts as flashcards
@@ -53,7 +54,7 @@ def build_app(
         from quizzes import parts as quizzes
         from study.parts import build_core, build_site
 
-        say("Opening your progress and building the pages")
+        say("Opening your progress")
         reachable = any(not is_loopback(host) for host in hosts)
         core = build_core(settings, places=PLACES, shared=reachable and not only_class)
         engine.start()  # only now: data that can't be opened must not cost a waiting run

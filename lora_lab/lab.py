@@ -1,6 +1,5 @@
 """The lab's shared state, used by pages, downloads and Today."""
 
-import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,8 @@ from lora_lab.engine.chat import ChatQueue
 from lora_lab.engine.inspections import InspectionQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_jobs import ShapeJobs
-from lora_lab.engine.worker_process import kill_worker, start_worker
-from lora_lab.grids.results import GridCell, cells_of
+from lora_lab.engine.worker_process import Worker, kill_worker, start_worker
+from lora_lab.grids.results import GridCell, build_grid_cells
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.extra_measurements import ExtraMeasurements
@@ -39,10 +38,10 @@ class Lab:
         self.paces = Paces(settings.runs_dir)
         self.chat = ChatQueue(settings, engine)
         self.inspections = InspectionQueue(settings, engine)
-        self._shape_jobs = ShapeJobs(lambda model: start_worker(settings, ["--shape", model]))
+        self._shape_jobs = ShapeJobs(lambda model: self._start_worker("--shape", model))
         self._cells: dict[tuple[str, ...], list[GridCell]] = {}
         self._measured: dict[str, MeasuredPeak | None] = {}
-        self._workers: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
+        self._workers: dict[tuple[str, ...], Worker] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -54,6 +53,8 @@ class Lab:
             for worker in self._workers.values():
                 kill_worker(worker)
         self.engine.close(grace_seconds=CLOSE_SECONDS)
+        if self.engine.template is not None:
+            self.engine.template.close()  # last: it tells how its workers ended
 
     def runs(self) -> list[RunFolder]:
         """Return every run, newest first."""
@@ -78,11 +79,11 @@ class Lab:
         """Open one sweep. Raises LearnerError when it doesn't exist."""
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
-    def runs_and_damaged(self) -> tuple[list[RunFolder], list[Path]]:
+    def scan_runs(self) -> tuple[list[RunFolder], list[Path]]:
         """Return all runs and all unreadable entries, from one scan of the folder."""
         return list_with_damaged(self.settings.runs_dir)
 
-    def damaged_sweeps(self) -> list[Path]:
+    def scan_damaged_sweeps(self) -> list[Path]:
         """Return the unreadable entries of the folder of sweeps, newest first."""
         return list_damaged_sweeps(self.settings.sweeps_dir)
 
@@ -91,7 +92,7 @@ class Lab:
         known = self._cells.get(sweep.run_ids)
         if known is not None:
             return known
-        cells = cells_of(sweep.cells(self.settings.runs_dir), RunFolder.state)
+        cells = build_grid_cells(sweep.cells(self.settings.runs_dir), RunFolder.state)
         if all(cell.ended for cell in cells):
             self._cells[sweep.run_ids] = cells
         return cells
@@ -112,7 +113,7 @@ class Lab:
         self._measured.pop(run_id, None)
         self._cells.clear()
 
-    def known_shape(self, model: str) -> ModelShape | None:
+    def find_known_shape(self, model: str) -> ModelShape | None:
         """Return the shape of a model in the catalogue or the data folder; None of any other."""
         try:
             return self.home.shape(model)
@@ -125,7 +126,7 @@ class Lab:
         Raises LearnerError when it can't be read, and when it is not known and `browser_id` is empty, because
         whoever asks may have none read, whether it exists or not.
         """
-        if known := self.known_shape(model):
+        if known := self.find_known_shape(model):
             return known
         if not browser_id:
             raise LearnerError(
@@ -134,7 +135,7 @@ class Lab:
             )
         if self._shape_jobs.is_working(model, browser_id=browser_id):
             return None
-        if known := self.known_shape(model):
+        if known := self.find_known_shape(model):
             return known
         self._shape_jobs.forget(model)
         raise LearnerError(
@@ -184,7 +185,7 @@ class Lab:
             if not self._is_busy(key):
                 self._start(key, options)
 
-    def _start(self, key: tuple[str, ...], options: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def _start(self, key: tuple[str, ...], options: Sequence[str]) -> Worker:
         """Start a worker; the caller holds the lock."""
         self._workers = {known: worker for known, worker in self._workers.items() if worker.poll() is None}
         if len(self._workers) >= WORKERS_AT_ONCE:
@@ -192,8 +193,11 @@ class Lab:
                 f"{WORKERS_AT_ONCE} processes of the Lab are reading examples, merging or measuring.",
                 do_next="Wait until one of them ends, then press again.",
             )
-        self._workers[key] = start_worker(self.settings, [*options])
+        self._workers[key] = self._start_worker(*options)
         return self._workers[key]
+
+    def _start_worker(self, *options: str) -> Worker:
+        return start_worker(self.settings, [*options], template=self.engine.template)
 
     def _is_busy(self, key: tuple[str, ...]) -> bool:
         worker = self._workers.get(key)

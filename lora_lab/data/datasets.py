@@ -44,7 +44,7 @@ class Dataset:
     held_out: tuple[Example, ...]
 
 
-def own_dataset() -> Dataset:
+def build_own_dataset() -> Dataset:
     """Return the data set of the app's own cards (front and back) and questions with their right answers."""
     with _reading:  # half a second of work, which two threads would otherwise do beside each other
         return _read_own_dataset()

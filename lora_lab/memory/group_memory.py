@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.ledger import moments_of, predict_ledger
+from lora_lab.memory.ledger import build_moments, predict_ledger
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import Compute, RunSpec
 
@@ -50,7 +50,7 @@ class CellBytes:
     """Shared by all cells: weights and constants."""
 
 
-def cell_bytes(
+def compute_cell_bytes(
     shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], compute: Compute, *, alone: bool = False
 ) -> CellBytes:
     """Return what a cell, or cells that are stacked, add to a group whose peak is at a step with these rows.
@@ -62,7 +62,7 @@ def cell_bytes(
     if len(cells) > 1:
         lengths = tuple(length for each in rows for length in each.lengths)
         row = replace(row, lengths=lengths, answer_tokens=sum(answers))
-    moments = moments_of(
+    moments = build_moments(
         shape,
         specs[0],
         row,
@@ -100,7 +100,9 @@ def peak_bytes(
     def at(step: int) -> int:
         rows_at = [(spec, rows[step]) for spec, rows in cells]
         alone = len(stacks) == 1
-        return group_bytes([cell_bytes(shape, rows_at[part], compute, alone=alone) for part in stacks])
+        return group_bytes(
+            [compute_cell_bytes(shape, rows_at[part], compute, alone=alone) for part in stacks]
+        )
 
     def tokens_at(step: int) -> int:
         return sum(rows[step].tokens for _, rows in cells)

@@ -161,7 +161,7 @@ def create_run(
     `within_seconds` is a time to keep to, by fewer steps and fewer measured examples; 0 for none.
     """
     model = re.sub(r"[^a-z0-9.-]+", "-", Path(spec.model).name.lower())[:30].strip("-.") or "model"
-    name = f"{time_stamp(now)}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
+    name = f"{format_time_stamp(now)}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
     building = runs_dir / f".{name}"
     building.mkdir(parents=True)
     try:
@@ -176,7 +176,7 @@ def create_run(
     return RunFolder(runs_dir / name)
 
 
-def time_stamp(now: datetime) -> str:
+def format_time_stamp(now: datetime) -> str:
     """Return the start of a folder's name, in milliseconds: names sort by time."""
     return f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}"
 

@@ -28,9 +28,10 @@ from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 
+import torch
 from safetensors import SafetensorError
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.worker_process import DONE
 from lora_lab.runs import failures
@@ -43,6 +44,7 @@ from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machin
 from lora_lab.worker.inspect.serve import serve_inspections
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
+from lora_lab.worker.template import fork_template
 from lora_lab.worker.training.group import AdapterGroup, attach_alone
 from lora_lab.worker.training.loop import answer_loss
 from lora_lab.worker.training.memory_meter import is_out_of_memory
@@ -52,7 +54,7 @@ from lora_lab.worker.training.packing import encode_example, pack_examples
 from lora_lab.worker.training.run import execute_group, execute_run
 from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.tokenize import keep_read, read_dataset
-from lora_lab.worker.training.work import shape_for
+from lora_lab.worker.training.work import find_or_read_shape
 from study.base.errors import LearnerError, first_line
 from study.base.json_lines import open_answers
 from study.base.model_files import Progress
@@ -66,6 +68,10 @@ def main() -> int:
     options = _read_options()
     silence_libraries()
     gc.freeze()  # what importing made stays to the end; looking for garbage in it takes 0.2 s after each job
+    if options.template is not None:
+        forked = fork_template(options.template, beside_gpu=torch.accelerator.is_available())
+        if forked is not None:
+            options = _read_options(forked)
     gc.enable()
     if options.memory_limit_bytes:
         _limit_memory(options.memory_limit_bytes)
@@ -87,7 +93,7 @@ def main() -> int:
         return 0 if all(measured) else 1
     home = LabHome(options.home)
     if options.shape:
-        shape_for(options.shape, home)
+        find_or_read_shape(options.shape, home)
         return 0
     if options.read:
         read_dataset(options.read, options.data, home, options.models_dir)
@@ -98,7 +104,7 @@ def main() -> int:
     return _serve(home, options.models_dir, warm=not options.cold)
 
 
-def _read_options() -> argparse.Namespace:
+def _read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = build_module_parser("lora_lab.worker", __doc__)
     parser.add_argument("--home", type=Path, default=Path("."))
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
@@ -113,7 +119,8 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--data", default=OWN_DATA, help="which data set to tokenize")
     parser.add_argument("--cold", action="store_true", help="a run comes at once and loads its own model")
     parser.add_argument("--memory-limit-bytes", type=int, default=0, help="limit of the address space")
-    return parser.parse_args()
+    parser.add_argument("--template", type=int, help="the socket of a template that this worker brings")
+    return parser.parse_args(arguments)
 
 
 def _limit_memory(limit_bytes: int) -> None:
@@ -202,11 +209,11 @@ def _say_ready(home: LabHome, machine: Machine) -> None:
 
 def _warm_up(session: ModelSession, home: LabHome) -> None:
     """Run one forward and backward pass on a temporary adapter."""
-    dataset = own_dataset()
+    dataset = build_own_dataset()
     encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
     keep_read(home, session.model_name, dataset, session.tokenizer, encoded)
     spec = RunSpec(model=session.model_name, bits=session.bits)
-    adapted = attach_alone(session, spec, shape_for(session.model_name, home), encoded)
+    adapted = attach_alone(session, spec, find_or_read_shape(session.model_name, home), encoded)
     row = pack_examples(encoded[: spec.batch], session.machine.device)
     if isinstance(adapted, AdapterGroup):
         adapted.gradients(adapted.cells, [row])

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 LIBRARY = re.compile(
     r"var [\w$]+=[\w$]+\(\(e=>\{e\.__esModule=!0,e\.extend=.+\}\)\)\(\)\),(?=[\w$]+=new Map,)", re.DOTALL
@@ -75,21 +76,7 @@ CUTS: Mapping[str, Sequence[Cut]] = {
     ),
 }
 
-FIRST_FILES = (
-    *("index-DphvyggB.js", "Index-Akn07EZk2.js", "Blocks-D1GWYZdr.js", "core-Bdx9080F.js", "src-1GSBhSW9.js"),
-    *("statustracker-DQF-KcRT.js", "browser-DEyAkl5d.js", "src-DcSdoR3U.js", "runtime-qxXi1UK7.js"),
-    *(
-        "HTML-DBguWbVR.js",
-        "Index-CwZFw7rD.js",
-        "Index-BtpqUM30.js",
-        "Index-Dw2QElZn2.js",
-        "Example-h__FlDnt.js",
-    ),
-    *("api-logo-CCEtYehn.js", "settings-logo-AL7zGNml.js", "logo-D4NPp-_W.js", "dist-Kll2twSG.js"),
-    *("legacy-CDJ-45tY.js", "index-DiEEvXS6.css", "core-DonAqEks.css", "src-B8NTxzPO.css"),
-    *("statustracker-CouyIdTk.css", "Index-EfSyqQsq.css", "Blocks-0aNuD791.css", "Index-DrCM5gzc.css"),
-    *("Index-LKTY8Jbn.css", "Example-BG5zdIqX.css", "HTML-BuYIBbeV.css", "Index-VzTVYr-q.css"),
-)
+FIRST_FILES = Path(__file__).with_name("first_files.txt").read_text("utf-8").split()
 """What every page fetches of Gradio 6.31. The files of another one have other names."""
 
 

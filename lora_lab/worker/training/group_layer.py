@@ -172,7 +172,7 @@ def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
     logits.
     """
     losses = torch.empty(len(logits), device=logits.device)
-    step = written_out.answers_per_block(logits.shape[1], on_gpu=on_gpu(logits.device))
+    step = written_out.choose_answers_per_block(logits.shape[1], on_gpu=on_gpu(logits.device))
     for start in range(0, len(logits), step):
         part = slice(start, start + step)
         wide, at_target = logits[part].float(), targets[part, None]
@@ -223,7 +223,7 @@ class GroupedLayer:
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         )
         self._products = tuple(
-            Products(tuple(base_of(matrix_of(layer, name)) for name in names), decode) for names in READS
+            Products(tuple(unwrap_base(get_matrix(layer, name)) for name in names), decode) for names in READS
         )
         self.matrices = tuple(matrix for products in self._products for matrix in products.frozen)
         self._dtype = dtype
@@ -325,12 +325,12 @@ class RowActivations:
             self.grad.index_copy_(0, keep, grad)
 
 
-def matrix_of(layer: Any, name: str) -> Any:
+def get_matrix(layer: Any, name: str) -> Any:
     """Return a linear layer of a decoder layer by its last name."""
     return getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
 
 
-def base_of(matrix: Any) -> nn.Module:
+def unwrap_base(matrix: Any) -> nn.Module:
     """Return the layer without PEFT's wrapper."""
     base: nn.Module = matrix.get_base_layer() if hasattr(matrix, "get_base_layer") else matrix
     return base

@@ -13,17 +13,17 @@ from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine import grouping
 from lora_lab.memory import ledger
-from lora_lab.memory.group_memory import CellBytes, cell_bytes, peak_bytes
+from lora_lab.memory.group_memory import CellBytes, compute_cell_bytes, peak_bytes
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
-from lora_lab.worker.device.gpu import free_bytes, workspace_bytes
+from lora_lab.worker.device.gpu import free_bytes, measure_workspace_bytes
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loop import EVALUATION_BATCH, NonFiniteLoss
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
-from lora_lab.worker.training.session import BaseResults, ModelSession, meter_for
+from lora_lab.worker.training.session import BaseResults, ModelSession, build_meter
 from lora_lab.worker.training.time_limit import TimeLimit
 from lora_lab.worker.training.tokenize import keep_read
 from lora_lab.worker.training.work import (
@@ -39,11 +39,11 @@ from lora_lab.worker.training.work import (
     build_announcement,
     describe_failure,
     execute_with_graph,
+    find_or_read_shape,
     rows_of,
     say_measured,
     say_waiting,
     select_asked,
-    shape_for,
     write_samples,
 )
 from study.base.model_files import Progress
@@ -123,7 +123,7 @@ class GroupedRuns:
         finished = train_group(
             group,
             material.examples,
-            meter=meter_for(group.model, material.machine),
+            meter=build_meter(group.model, material.machine),
             on_step=lambda cell, step: work_of[cell].on_step(step.alone if alone else step),
             should_stop=lambda cell: work_of[cell].should_stop(),
             on_end=lambda cell, error: self._leave(group, cell, work_of[cell], material, error),
@@ -159,7 +159,9 @@ class GroupedRuns:
         on_gpu = group.memory_on_gpu if len(group.cells) == 1 else None
         if on_gpu is not None:
             (work,) = works.values()
-            work.run.emit("gpu_memory", **asdict(on_gpu), workspaces=workspace_bytes(material.machine.device))
+            work.run.emit(
+                "gpu_memory", **asdict(on_gpu), workspaces=measure_workspace_bytes(material.machine.device)
+            )
         try:
             self._measure(group, works, material)
         except MeasuringStopped:
@@ -182,7 +184,7 @@ class GroupedRuns:
         if limit is None:
             measured(WITHOUT_ADAPTER)(0)
             before = material.base_loss(group, measured(WITHOUT_ADAPTER))
-            losses = group.held_out_losses(cells, material.held_out, measured(WITH_ADAPTER))
+            losses = group.compute_held_out_losses(cells, material.held_out, measured(WITH_ADAPTER))
         else:
             before, after, done = _measure_within(limit, group, cells[0], material, go_on)
             losses = [after]
@@ -193,7 +195,7 @@ class GroupedRuns:
                 work.end_measured(done, of, answered=False)
             return
         go_on(ASKING_BASE)
-        base = material.base_answers(group)
+        base = material.generate_base_answers(group)
         go_on(ASKING_TUNED)
         for work, tuned in zip(works.values(), group.answers(cells, material.prompts), strict=True):
             write_samples(work.run, material.asked, base, tuned)
@@ -232,8 +234,8 @@ def _measure_within(
         go_on(f"Measuring the held-out loss of both models: {done} of {of} examples")
         part = material.held_out[done : done + EVALUATION_BATCH]
         tokens = sum(example.answer_tokens for example in part)
-        before += tokens * material.base_loss_of_part(group, done, part)
-        after += tokens * group.held_out_losses([cell], part)[0]
+        before += tokens * material.compute_base_loss_of_part(group, done, part)
+        after += tokens * group.compute_held_out_losses([cell], part)[0]
         answers += tokens
         done += len(part)
     return before / answers, after / answers, done
@@ -244,7 +246,7 @@ class Material:
 
     def __init__(self, session: ModelSession, dataset: Dataset, home: LabHome, spec: RunSpec) -> None:
         self.machine = session.machine
-        self.shape = shape_for(spec.model, home)
+        self.shape = find_or_read_shape(spec.model, home)
         self._everything = [encode_example(session.tokenizer, example) for example in dataset.train]
         keep_read(home, spec.model, dataset, session.tokenizer, self._everything)
         self.examples = cut_to(self._everything, spec.seq_len_tokens)
@@ -264,13 +266,13 @@ class Material:
             self._base.loss = group.base_loss(self.held_out, on_batch)
         return self._base.loss
 
-    def base_loss_of_part(self, group: AdapterGroup, start: int, part: Sequence[Encoded]) -> float:
+    def compute_base_loss_of_part(self, group: AdapterGroup, start: int, part: Sequence[Encoded]) -> float:
         """Compute the same for some of the held-out examples, from the one at `start` on."""
         if start not in self._base.losses:
             self._base.losses[start] = group.base_loss(part)
         return self._base.losses[start]
 
-    def base_answers(self, group: AdapterGroup) -> list[str]:
+    def generate_base_answers(self, group: AdapterGroup) -> list[str]:
         """Generate the base model's answers, once per loaded model and data."""
         if self._base.answers is None:
             (self._base.answers,) = group.answers([], self.prompts)
@@ -294,8 +296,8 @@ class Material:
 
     def _bytes(self, work: Work) -> CellBytes:
         compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
-        row = ledger.heaviest_row(self.shape, work.spec, rows, compute)
-        cell = cell_bytes(self.shape, [(work.spec, row)], compute)
+        row = ledger.find_heaviest_row(self.shape, work.spec, rows, compute)
+        cell = compute_cell_bytes(self.shape, [(work.spec, row)], compute)
         # On a GPU, stacked cells work at the same time. Not counted: their x Aᵀ, as wide as all ranks
         # together, and its mask, up to 13 % of a stack. A fifth of the memory is kept free for them.
         return replace(cell, kept=cell.kept + cell.working, working=0) if row.on_gpu else cell

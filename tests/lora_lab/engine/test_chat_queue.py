@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine.chat import BASE, ChatQuestion, ChatQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.own_worker import run_now
+from lora_lab.engine.template import WorkerTemplate
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
@@ -29,9 +30,11 @@ class Engine(LocalEngine):
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Engine:
+def engine(
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
+) -> Engine:
     settings = Settings(home=tmp_path_factory.mktemp("chat"), database_url="", models_dir=models_dir)
-    return Engine(settings, warm=False)
+    return Engine(settings, warm=False, template=shared_template)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def queue(engine: Engine) -> Iterator[ChatQueue]:
 def trained(engine: Engine) -> RunFolder:
     """A real run."""
     spec = replace(run_builders.TINY, steps=3)
-    return run_now(engine.settings, spec, own_dataset(), now=run_builders.NOW, watch=wait_a_moment)
+    return run_now(engine.settings, spec, build_own_dataset(), now=run_builders.NOW, watch=wait_a_moment)
 
 
 def wait_a_moment(run: RunFolder) -> None:

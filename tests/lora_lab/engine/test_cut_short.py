@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from lora_lab.engine.local import LocalEngine
+from lora_lab.engine.template import WorkerTemplate
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.state import fold_events
 from study.base.settings import Settings
@@ -47,9 +48,11 @@ class RoughDay:
 
 
 @pytest.fixture(scope="module")
-def rough_day(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> RoughDay:
+def rough_day(
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
+) -> RoughDay:
     settings = settings_in(tmp_path_factory.mktemp("rough-day"), models_dir)
-    engine = LocalEngine(settings, warm=False)
+    engine = LocalEngine(settings, warm=False, template=shared_template)
     engine.start()
     killed = engine.submit(ENDLESS, sums(), now=NOW)
     stopped = engine.submit(ENDLESS, sums(), now=NOW + timedelta(seconds=1))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.data.batches import even_row
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.batches import build_even_row
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine.grouping import MOST, group_by_base, may_share, split_chunks, take_cells
-from lora_lab.memory.group_memory import CellBytes, cell_bytes, group_bytes, peak_bytes, split_stacks
+from lora_lab.memory.group_memory import CellBytes, compute_cell_bytes, group_bytes, peak_bytes, split_stacks
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
@@ -76,17 +76,21 @@ def test_chunks_are_even() -> None:
 
 
 def test_a_group_holds_the_base_and_the_working_space_once() -> None:
-    shape, row = find_shape("smollm2-135m"), even_row(tokens=340, answer_tokens=120, examples=4)
-    cell = cell_bytes(shape, [(SPEC, row)], "bf16")
+    shape, row = find_shape("smollm2-135m"), build_even_row(tokens=340, answer_tokens=120, examples=4)
+    cell = compute_cell_bytes(shape, [(SPEC, row)], "bf16")
     assert group_bytes([cell] * 3) - group_bytes([cell]) == 2 * cell.kept
     assert group_bytes([cell]) == cell.base + cell.kept + cell.working
     alone = predict_ledger(shape, SPEC, row, "bf16")
     assert cell.base == alone.weights + alone.constants
-    assert group_bytes([cell_bytes(shape, [(SPEC, row)], "bf16", alone=True)]) == alone.total_bytes
+    assert group_bytes([compute_cell_bytes(shape, [(SPEC, row)], "bf16", alone=True)]) == alone.total_bytes
     # The decoded weights of a layer wait for the next cell, which matters where a layer decides the peak.
-    checkpointed, short = replace(SPEC, checkpointing=True), even_row(tokens=340, answer_tokens=4, examples=4)
+    checkpointed, short = (
+        replace(SPEC, checkpointing=True),
+        build_even_row(tokens=340, answer_tokens=4, examples=4),
+    )
     waits, uses_once = (
-        cell_bytes(shape, [(checkpointed, short)], "bf16", alone=alone).working for alone in (False, True)
+        compute_cell_bytes(shape, [(checkpointed, short)], "bf16", alone=alone).working
+        for alone in (False, True)
     )
     assert waits > uses_once
 
@@ -100,7 +104,7 @@ def test_stacks_hold_an_eighth_of_the_width_and_a_wide_cell_is_alone() -> None:
 def test_a_stack_may_have_more_ranks_than_a_run() -> None:
     """Llama-3.1-8B is 4,096 wide; the largest rank of a run is 256."""
     shape = find_shape("llama-3.1-8b")
-    row = replace(even_row(tokens=340, answer_tokens=120, examples=4), on_gpu=True)
+    row = replace(build_even_row(tokens=340, answer_tokens=120, examples=4), on_gpu=True)
     spec = replace(SPEC, model=shape.name, rank=200)
     one, two = (peak_bytes(shape, [(spec, [row] * 2)] * count, "bf16") for count in (1, 2))
     ledger = predict_ledger(shape, spec, row, "bf16")
@@ -113,7 +117,7 @@ def test_a_stack_may_have_more_ranks_than_a_run() -> None:
 def waiting(folder: Path, specs: list[RunSpec], sweeps: list[str]) -> list[RunFolder]:
     runs = []
     for number, (spec, sweep) in enumerate(zip(specs, sweeps, strict=True)):
-        run = create_run(folder, spec, own_dataset(), now=NOW + timedelta(seconds=number))
+        run = create_run(folder, spec, build_own_dataset(), now=NOW + timedelta(seconds=number))
         run.emit("queued", **({"sweep": sweep} if sweep else {}))
         runs.append(run)
     return runs

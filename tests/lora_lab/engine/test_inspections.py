@@ -38,6 +38,9 @@ def count(order, models_dir, home, report):
     if "cut" in order:
         os.write(answers, b'{"job": "half a li')
         os._exit(1)
+    if "mute" in order:
+        os.closerange(3, 64)  # as of a process that dies, before it is dead
+        time.sleep(600)
     for number in range(order["to"]):
         report("Counting", done=number + 1, total=order["to"], found={str(number): number ** 2})
         while order.get("hold") == number:
@@ -139,6 +142,13 @@ def test_stopping_ends_the_process_keeps_what_was_found_and_the_next_order_is_do
     assert queue.submit("weights", order).status in ("waiting", "working")  # a stopped one is tried anew
 
 
+def test_a_worker_whose_output_ended_is_asked_no_more_even_while_it_lives(queue: CountingQueue) -> None:
+    """A process is alive for a moment after its output ended; the next question must not go to it."""
+    lost = until(queue, queue.submit("weights", {"to": 1, "mute": "before it ends"}), is_ended)
+    assert lost.status == "failed"
+    assert until(queue, queue.submit("weights", {"to": 2}), is_ended).status == "done"
+
+
 def test_a_dead_worker_is_said_in_words_and_replaced(queue: CountingQueue) -> None:
     looked = until(queue, queue.submit("weights", {"to": 2, "hold": 0}), holds_at(0))
     assert queue._worker is not None
@@ -219,11 +229,11 @@ def test_closing_the_app_ends_the_worker_and_the_thread(tmp_path: Path) -> None:
 
 def test_another_file_in_the_named_folder_is_another_inspection(queue: CountingQueue, tmp_path: Path) -> None:
     order = {"model": str(tmp_path), "to": 1}
-    before = queue.id_of("weights", order)
-    assert queue.id_of("weights", order) == before
+    before = queue.derive_id("weights", order)
+    assert queue.derive_id("weights", order) == before
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    assert queue.id_of("weights", order) != before
-    assert queue.id_of("adapter", order) != queue.id_of("weights", order)
+    assert queue.derive_id("weights", order) != before
+    assert queue.derive_id("adapter", order) != queue.derive_id("weights", order)
 
 
 @pytest.mark.parametrize("model", ["models/mine", "mine", "./mine", "~/mine"])
@@ -235,14 +245,14 @@ def test_a_folder_is_told_by_its_files_however_its_name_begins(
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / model.removeprefix("~/")
     folder.mkdir(parents=True)
-    before = queue.id_of("weights", {"model": model})
+    before = queue.derive_id("weights", {"model": model})
     (folder / "model.safetensors").write_bytes(b"weights")
-    assert queue.id_of("weights", {"model": model}) != before
+    assert queue.derive_id("weights", {"model": model}) != before
 
 
 @pytest.mark.parametrize("model", ["~nobody-of-this-name/model", "a" * 300, "/" + "a" * 300, "nul\0", ""])
 def test_a_name_that_can_be_no_folder_has_an_id_all_the_same(queue: CountingQueue, model: str) -> None:
-    assert queue.id_of("weights", {"model": model}) != queue.id_of("weights", {"model": "other"})
+    assert queue.derive_id("weights", {"model": model}) != queue.derive_id("weights", {"model": "other"})
 
 
 def test_questions_that_wait_have_a_limit_for_each_learner_and_for_all(

@@ -15,7 +15,8 @@ import pytest
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.worker_process import worker_environment
+from lora_lab.engine.template import WorkerTemplate
+from lora_lab.engine.worker_process import build_worker_environment
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import read_measured
 from lora_lab.runs.state import fold_events
@@ -42,7 +43,9 @@ class SecondLife:
 
 
 @pytest.fixture(scope="module")
-def second_life(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[SecondLife]:
+def second_life(
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
+) -> Iterator[SecondLife]:
     settings = settings_in(tmp_path_factory.mktemp("second-life"), models_dir)
     cut_off = training(settings.runs_dir, SHORT, steps=2)
     cut_off.emit("status", text="Training", worker_pid=a_dead_process())
@@ -51,7 +54,7 @@ def second_life(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> I
     with left_waiting.events_path.open("ab") as events:
         events.write(b'{"kind": "sta\xff\n')
 
-    engine = LocalEngine(settings, warm=False)
+    engine = LocalEngine(settings, warm=False, template=shared_template)
     engine.start()
     begun = wait_until(left_waiting, lambda state: state.worker_pid > 0)
     environment = psutil.Process(begun.worker_pid).environ()
@@ -120,7 +123,7 @@ def test_the_peak_of_a_run_stands_beside_what_was_announced_for_it(second_life: 
 
 def test_the_worker_runs_with_a_passive_openmp(second_life: SecondLife) -> None:
     """docs/traps.md 13: set before torch is imported, so in the environment it is started with."""
-    assert worker_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert build_worker_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
     assert second_life.environment["OMP_WAIT_POLICY"] == "PASSIVE"
 
 

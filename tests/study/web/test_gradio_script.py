@@ -39,8 +39,9 @@ def test_a_script_of_another_form_is_sent_whole(component: str, wanted: str) -> 
     assert cut_unused(other) == other
 
 
-def test_every_cut_finds_its_script_in_this_gradio() -> None:
-    assert len(KNOWN) == len(CUTS), "study/web/gradio_script.py knows the scripts of another Gradio"
+def test_every_cut_finds_its_script_in_the_gradio_that_it_was_made_for() -> None:
+    """Pages of another Gradio work as well, and weigh more: `benchmarks/pages.py` says how much."""
+    assert len(KNOWN) == (len(CUTS) if gr.__version__ == "6.31.0" else 0)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -79,9 +80,7 @@ def test_files_that_a_cut_script_asks_for_have_their_names(name: str) -> None:
 
 
 def test_the_app_has_no_component_whose_script_is_cut_out(settings: Settings) -> None:
-    [core] = [
-        cut_unused(text) for name, text in SCRIPTS.items() if name.startswith("core-") and name in KNOWN
-    ]
+    [core] = [cut_unused(text) for text in SCRIPTS.values() if "html:{base:" in text]
     with whole_app(settings) as whole:
         blocks = whole.site.routes[-1].app.get_blocks().blocks.values()  # type: ignore[attr-defined]
         used = {block.get_block_name() for block in blocks}

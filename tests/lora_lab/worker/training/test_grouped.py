@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from lora_lab.data.batches import step_plan
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.memory.written_out import WRITTEN_TYPES
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSet
 from lora_lab.worker.training.adapter_stack import CellAdapter
-from lora_lab.worker.training.group import AdapterGroup, shared_in
+from lora_lab.worker.training.group import AdapterGroup, count_shared_tokens
 from lora_lab.worker.training.group_loop import SharedStep, train_group
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train_adapter
 from lora_lab.worker.training.packing import Encoded, cut_to, pack_examples
-from lora_lab.worker.training.session import ModelSession, attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import ModelSession, attach_adapter, build_meter, open_session
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import (
     CPU,
@@ -30,6 +30,7 @@ from tests.lora_lab.worker.builders import (
     gradient_and_loss,
     machine,
     never_stop,
+    shortest_answered,
     silent,
 )
 from tests.lora_lab.worker.model.family_folders import folder_of
@@ -55,7 +56,7 @@ def session_for(
 
 
 def examples_for(session: ModelSession, spec: RunSpec) -> list[Encoded]:
-    return cut_to(encode_examples(session, own_dataset()), spec.seq_len_tokens)
+    return cut_to(encode_examples(session, build_own_dataset()), spec.seq_len_tokens)
 
 
 # ---- a group and the same cells as runs of their own
@@ -79,13 +80,13 @@ def trained_together(
     finished = train_group(
         group,
         examples,
-        meter=meter_for(group.model, session.machine),
+        meter=build_meter(group.model, session.machine),
         on_step=lambda cell, step: steps[cell].append(step),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),
     )
     assert finished == group.cells
-    held_out = group.held_out_losses(group.cells, examples[:6])
+    held_out = group.compute_held_out_losses(group.cells, examples[:6])
     found = [
         Trained(
             [step.loss for step in steps[cell]],
@@ -107,7 +108,7 @@ def trained_alone(session: ModelSession, spec: RunSpec, examples: list[Encoded])
         examples,
         spec,
         autocast=session.machine.autocast,
-        meter=meter_for(adapted.model, session.machine),
+        meter=build_meter(adapted.model, session.machine),
         on_step=steps.append,
         should_stop=never_stop,
     )
@@ -193,7 +194,7 @@ def looks_at(session: ModelSession, specs: Sequence[RunSpec], examples: list[Enc
     train_group(
         group,
         examples,
-        meter=meter_for(group.model, session.machine),
+        meter=build_meter(group.model, session.machine),
         on_step=lambda cell, step: looks[cell].append(
             Look(before[cell], step.loss, cell_gradient(group, cell))
         ),
@@ -270,20 +271,12 @@ def test_a_run_that_is_alone_has_the_gradients_of_pytorchs_graph(
     check_gradients(session, [spec], examples_for(session, spec), compute, models_dir, least=ALONE[compute])
 
 
-def answered_examples(session: ModelSession, spec: RunSpec) -> list[Encoded]:
-    """Of the app's own, the shortest with at least twenty tokens to learn: the fewer there are of them, the
-    more a batch is at the mercy of each rounding, while a longer prompt adds nothing but time.
-    """
-    several = [item for item in examples_for(session, spec) if item.answer_tokens >= 20]
-    return sorted(several, key=lambda item: len(item.ids))[:24]
-
-
 @pytest.mark.embedded
 def test_the_embedded_models_run_has_the_gradients_of_pytorchs_graph(embedded_dir: Path) -> None:
     """In bf16; test_gradient_gate.py compares a run in fp32 with plain PEFT's."""
     spec = replace(FOUR[1], model=EMBEDDED_MODEL, steps=2)
     session = session_for(spec, "bf16", embedded_dir)
-    examples = answered_examples(session, spec)
+    examples = shortest_answered(examples_for(session, spec))
     with quick_bf16():
         check_gradients(session, [spec], examples, "bf16", embedded_dir, least=ALONE["bf16"])
 
@@ -300,7 +293,8 @@ def test_the_embedded_models_cells_have_the_gradients_of_runs_of_their_own(
     ]
     session = session_for(specs[0], compute, embedded_dir)
     with quick_bf16():
-        check_gradients(session, specs, answered_examples(session, specs[0]), compute, embedded_dir)
+        examples = shortest_answered(examples_for(session, specs[0]))
+        check_gradients(session, specs, examples, compute, embedded_dir)
 
 
 @pytest.mark.parametrize("prefix", [20, 150])
@@ -313,7 +307,7 @@ def test_what_all_examples_begin_with_is_in_a_row_once_and_changes_nothing(
         Encoded(ids=(*range(3, 3 + prefix), *(i * n % 250 for i in range(2, 9 * n))), answer_tokens=6)
         for n in (2, 3, 4, 5)
     ]
-    shared = shared_in(examples, CPU)
+    shared = count_shared_tokens(examples, CPU)
     assert shared >= prefix
     plain, once = pack_examples(examples, CPU), pack_examples(examples, CPU, shared=shared)
     assert once.input_ids.numel() == plain.input_ids.numel() - 3 * shared
@@ -363,7 +357,7 @@ def test_a_cell_that_diverges_or_is_stopped_leaves_the_others_as_they_are(models
     finished = train_group(
         group,
         examples,
-        meter=meter_for(group.model, session.machine),
+        meter=build_meter(group.model, session.machine),
         on_step=lambda cell, step: steps[cell.name].append(step),
         should_stop=lambda cell: cell.spec == stopped and len(steps[cell.name]) == 2,
         on_end=lambda cell, error: ended.update({cell.name: error}),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.worker.training.loop import never_stop
@@ -48,7 +48,7 @@ def do(
     """Do a run of a tiny model on the app's own cards."""
     spec = replace(run_builders.TINY, steps=STEPS)
     made = create_run(
-        folder / "runs", spec, own_dataset(), now=run_builders.NOW, within_seconds=within_seconds
+        folder / "runs", spec, build_own_dataset(), now=run_builders.NOW, within_seconds=within_seconds
     )
     assert execute_run(made, LabHome(folder), models_dir, cache=cache, app_is_gone=never_stop)
     return made
@@ -69,7 +69,7 @@ def test_without_time_it_does_the_least_and_says_so(tmp_path: Path, models_dir: 
         state.note,
     )
     assert said, state.note
-    assert LEAST_EXAMPLES < int(said[1]) <= len(own_dataset().held_out)
+    assert LEAST_EXAMPLES < int(said[1]) <= len(build_own_dataset().held_out)
 
 
 def test_with_all_the_time_it_is_a_run_like_any_other(tmp_path: Path, models_dir: Path) -> None:
@@ -88,7 +88,7 @@ def test_with_all_the_time_it_is_a_run_like_any_other(tmp_path: Path, models_dir
 
 
 def test_a_run_without_a_limit_or_with_a_damaged_one_takes_its_time(tmp_path: Path) -> None:
-    run = create_run(tmp_path, run_builders.TINY, own_dataset(), now=run_builders.NOW)
+    run = create_run(tmp_path, run_builders.TINY, build_own_dataset(), now=run_builders.NOW)
     assert read_limit(run) is None
     for damaged in ("soon", "-3", ""):
         (run.path / "within-seconds").write_text(damaged, "utf-8")
