@@ -19,7 +19,7 @@ from study.text.templates import render
 
 RUN_SECONDS = 20
 """What a learner's own run keeps to, from the moment a worker begins with it. One that the learners of a
-server share does all its steps: who comes later sees the same."""
+server share does all its steps."""
 
 INTRODUCTION_WORDS = {"held-out loss": "loss on unseen pairs", "examples": "pairs"}
 

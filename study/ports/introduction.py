@@ -23,10 +23,10 @@ class FirstRunView:
     """`falls`, `stays` or `rises`; empty until both losses were measured."""
 
     steps: int
-    """How many steps it has done."""
+    """The number of steps done so far."""
 
     pairs: int
-    """How many examples both losses are of; 0 until they were measured."""
+    """The number of examples that both losses are of; 0 until they were measured."""
 
     guessed: str
     """What the learner said of the loss, in the words of `outcome`; empty without a guess."""
