@@ -93,8 +93,16 @@ class LocalEngine:
         if self.is_warm and self._worker is None:
             self._start_worker()
 
-    def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime, learner: str = "") -> RunFolder:
-        """Queue a run. It exists on disk when this returns.
+    def submit(
+        self,
+        spec: RunSpec,
+        dataset: Dataset,
+        *,
+        now: datetime,
+        learner: str = "",
+        within_seconds: float = 0,
+    ) -> RunFolder:
+        """Queue a run. It exists on disk when this returns. `within_seconds` is a time to keep to; 0: none.
 
         A run with the name of a learner waits for that learner's turn. Raises LearnerError when their share
         is used up.
@@ -102,7 +110,7 @@ class LocalEngine:
         with self._changed:
             if learner:
                 self._queue.check_share(learner)
-            run = create_run(self.settings.runs_dir, spec, dataset, now=now)
+            run = create_run(self.settings.runs_dir, spec, dataset, now=now, within_seconds=within_seconds)
             self._enqueue({run: {}}, learner=learner)
         return run
 
