@@ -81,7 +81,11 @@ def cell_bytes(shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], comp
 def group_bytes(cells: Sequence[CellBytes]) -> int:
     """Return what these cells hold side by side at the peak of one step: at a loss, or in a layer."""
     moments = zip(*(cell.layer for cell in cells), strict=True)
-    in_layer = [sum(of.rows for of in cells_at) + max(of.turn for of in cells_at) for cells_at in moments]
+    several = len(cells) > 1
+    in_layer: list[int] = [
+        sum(of.rows + several * of.joined for of in cells_at) + max(of.turn for of in cells_at)
+        for cells_at in moments
+    ]
     at_loss = [cell.loss for cell in cells]
     return cells[0].base + sum(cell.kept for cell in cells) + max(*in_layer, *at_loss)
 

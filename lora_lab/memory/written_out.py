@@ -39,6 +39,9 @@ class Moment(NamedTuple):
     turn: int
     """What is there for one row at a time, or once for all: a decoded weight."""
 
+    joined: int = 0
+    """What a row adds to a joint copy, which only several rows need."""
+
 
 class Peak(NamedTuple):
     """Bytes of a step's largest moment, in the parts of a ledger, in addition to what stays between steps."""
@@ -91,7 +94,7 @@ class StepMoments:
         in_layer = self._layer_bytes if self.checkpointing else 0
         moments = (
             Peak(kept, self.loss_bytes, 0),
-            Peak(kept + in_layer, 0, max(map(sum, self.layer_moments)) - in_layer),
+            Peak(kept + in_layer, 0, max(of.rows + of.turn for of in self.layer_moments) - in_layer),
         )
         return max(moments, key=sum)
 
@@ -104,17 +107,18 @@ class StepMoments:
         if self._decodes_constants_together:
             constants = sum(self.decoding[role].constants_bytes for role in roles)
         narrow = self._narrow_copy(self.work.shape.hidden)
+        wide = 0 if narrow else self._residual
         moments = (
             *self._forward_moments(),
-            self._product_moment(READS[3], held=narrow),
+            self._product_moment(READS[3], held=narrow, joined=wide),
             Moment(2 * self._gate, 0),
             self._product_moment(READS[2], held=self._gate),
             Moment(self._c * self._tokens * self.work.shape.hidden, self._norm_bytes),
-            self._product_moment(READS[1], held=narrow),
+            self._product_moment(READS[1], held=narrow, joined=wide),
             *self._attention_moments(),
             self._product_moment(READS[0], held=self._qkv_bytes - self._fused_bytes),
         )
-        return [Moment(of.rows + held, of.turn + constants) for of in moments]
+        return [of._replace(rows=of.rows + held, turn=of.turn + constants) for of in moments]
 
     # ---- what stays
 
@@ -220,14 +224,14 @@ class StepMoments:
         yield Moment(unsaved + output - output_kept, self.decoding["down"].decoded_bytes)
         yield Moment(unsaved + output + (self._residual if self.checkpointing else 0), 0)
 
-    def _product_moment(self, read: Iterable[Role], *, held: int) -> Moment:
+    def _product_moment(self, read: Iterable[Role], *, held: int, joined: int = 0) -> Moment:
         """Return the backward of matrices that read the same input: x Aᵀ's gradient, the input's gradient
         and one decoded weight. The gradients of A and B replace A and B.
         """
         roles = tuple(read)
         outgoing = self._c * self._tokens * self._linear(roles[0]).d_in
         own = self._h(self._adapted_of(roles)) + max(map(self._decode_bytes, roles))
-        return Moment(held + outgoing, own)
+        return Moment(held + outgoing, own, joined)
 
     def _decode_bytes(self, role: Role) -> int:
         decoding = self.decoding[role]
@@ -262,7 +266,10 @@ class StepMoments:
         # Swapped and turned. Operators of mixed types on a CPU also widen each operand for a moment; that is
         # inside the operator, and neither the meter nor the prediction counts it.
         rotated = 2 * wide if c == FP32_BYTES else 2 * incoming + wide  # turned in fp32, then rounded
-        yield Moment(found, rotated - self._fused_bytes)
+        # The first row's turn, and the last one's, when what the kernel kept for the others is free.
+        yield Moment(incoming, self._qkv_bytes + rotated - self._fused_bytes)
+        yield Moment(found - self._fused_bytes, rotated)
+        yield Moment(self._qkv_bytes - self._fused_bytes, 0, self._qkv_bytes)
 
     def _part_bytes(self, queries: int, keys: int) -> int:
         """Return the gradients of a part of a row in unfused attention: of its scores and what they give."""
