@@ -45,7 +45,7 @@ def build_app(
         if trains:
             announce(engine.worker_state, print_line)
 
-        say("Importing Gradio")
+        say("Loading the pages")
         set_gradio_environment(settings)
         from classroom import parts as classroom
         from flashcards import parts as flashcards
@@ -53,7 +53,7 @@ def build_app(
         from quizzes import parts as quizzes
         from study.parts import build_core, build_site
 
-        say("Opening your progress and building the pages")
+        say("Opening your progress")
         reachable = any(not is_loopback(host) for host in hosts)
         core = build_core(settings, places=PLACES, shared=reachable and not only_class)
         engine.start()  # only now: data that can't be opened must not cost a waiting run

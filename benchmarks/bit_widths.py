@@ -21,8 +21,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from benchmarks.memory_cells import with_seed
-from lora_lab.data.datasets import own_dataset
-from lora_lab.memory.ledger import bits_per_param, heaviest_row, predict_ledger
+from lora_lab.data.datasets import build_own_dataset
+from lora_lab.memory.ledger import bits_per_param, find_heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
@@ -31,7 +31,7 @@ from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.training.group import attach_alone
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.session import meter_for, open_session
+from lora_lab.worker.training.session import build_meter, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
@@ -97,7 +97,7 @@ def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
     models_dir = load_settings().models_dir
     session = open_session(spec.model, spec.bits, machine, models_dir=models_dir)
     shape = find_shape(spec.model)
-    dataset = own_dataset()
+    dataset = build_own_dataset()
     encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
     examples = cut_to(encoded, spec.seq_len_tokens)
     adapted = attach_alone(session, spec, shape, examples)
@@ -105,7 +105,7 @@ def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
     kept = cut_to(held_out, spec.seq_len_tokens)
     _, planned = with_seed(spec, spec.seed, encoded)
     ledger = predict_ledger(
-        shape, spec, heaviest_row(shape, spec, planned, machine.compute_name), machine.compute_name
+        shape, spec, find_heaviest_row(shape, spec, planned, machine.compute_name), machine.compute_name
     )
     results: list[StepResult] = []
     moments: list[float] = []
@@ -119,7 +119,7 @@ def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
         session,
         examples,
         spec,
-        meter=meter_for(adapted.model, machine),
+        meter=build_meter(adapted.model, machine),
         on_step=on_step,
     )
     loss_before, loss_after = measure_alone(adapted, session, kept)
@@ -146,7 +146,7 @@ def report(rows: Sequence[BitWidthRow], machine: Machine) -> str:
         f"{HEAD}\n{lines}\n\n"
         f"Measured: {spec.model}, rank {spec.rank} on all linear layers, batch {spec.batch}, "
         f"{spec.steps} steps, learning rate {spec.learning_rate:g}, seed {spec.seed}; the app's own cards as "
-        f"they were on {date.today()} (data {own_dataset().digest}); "
+        f"they were on {date.today()} (data {build_own_dataset().digest}); "
         f"{here['name']} ({here['processor']}), computing in {here['compute_dtype']}; {libraries}.\n"
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from benchmarks.app_process import SERVER
-from classroom.activities.activity import ROUNDS, Activity, Phase, activity_from
+from classroom.activities.activity import ROUNDS, Activity, Phase, parse_activity_spec
 from classroom.simulation.http_client import Client
 from tests.postgres import new_database
 
@@ -29,7 +29,7 @@ async def open_class(teacher: Client) -> tuple[str, list[Activity]]:
     _, place = await teacher.post("/class/open", "plan=revision&days=1", form=True)
     code = str(place).split("/")[2]
     _, told = await teacher.get(f"/class/{code}/export/class.json")
-    plan = [activity_from(spec) for spec in told["activities"]]
+    plan = [parse_activity_spec(spec) for spec in told["activities"]]
     return code, plan
 
 

@@ -19,17 +19,17 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.worker_process import WorkerProcess, start_worker
-from lora_lab.runs.export_script import script_of
+from lora_lab.runs.export_script import build_script
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.state import RunState
 from lora_lab.spec import BITS, EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.chat import ChatModel
-from lora_lab.worker.device.gpu import empty_cache, live_bytes, workspace_bytes
+from lora_lab.worker.device.gpu import empty_cache, live_bytes, measure_workspace_bytes
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.load import build_tiny_tokenizer
 from lora_lab.worker.training.merge import merge_run
@@ -74,7 +74,7 @@ class CheckMachine:
 
     def start(self, spec: RunSpec) -> RunFolder:
         """Create a run's folder."""
-        return create_run(self.folder / "runs", spec, own_dataset(), now=datetime.now(UTC))
+        return create_run(self.folder / "runs", spec, build_own_dataset(), now=datetime.now(UTC))
 
     @property
     def home(self) -> LabHome:
@@ -198,7 +198,7 @@ def exported_script(place: CheckMachine, bits: Bits = "nf4-dq") -> str:
     execute_run(run, place.home, place.models_dir)
     losses = [step["loss"] for step in ended(run).steps]
     script = run.path / "run.py"
-    script.write_text(script_of(run, place.home, place.models_dir), "utf-8")
+    script.write_text(build_script(run, place.home, place.models_dir), "utf-8")
     out = _output([sys.executable, "-W", "ignore", script.name, "--out", "kept"], folder=run.path)
     found = [float(loss) for loss in re.findall(r"   loss (\S+)", out)]
     if len(found) != len(losses):
@@ -302,7 +302,7 @@ def held_bytes(machine: Machine) -> int:
     if not machine.on_gpu:
         return 0
     empty_cache(machine.device)
-    return live_bytes(machine.device) - workspace_bytes(machine.device)
+    return live_bytes(machine.device) - measure_workspace_bytes(machine.device)
 
 
 def ended(run: RunFolder) -> RunState:

@@ -26,8 +26,8 @@ import torch
 from torch.nn import functional
 
 from quizzes.grader.grader_client import GraderClient
-from quizzes.grader.grading import Limits, Scorer, concept_text, decide_verdict, grade_answer
-from quizzes.grader.guards import words_of
+from quizzes.grader.grading import Limits, Scorer, decide_verdict, format_concept, grade_answer
+from quizzes.grader.guards import list_words
 from quizzes.grader.labelled_answers import (
     BLIND,
     OTHER_WRITER,
@@ -52,7 +52,7 @@ from study.content.concepts import load_concepts
 from study.ports.classes import VERDICTS, ConceptVerdict
 
 STOP_WORDS = frozenset(
-    words_of("a an and are as at be by for from in is it its of on or so such that the this to with")
+    list_words("a an and are as at be by for from in is it its of on or so such that the this to with")
 )
 LATENCY_ANSWERS = 200
 
@@ -90,7 +90,7 @@ def main() -> None:
     models_dir = load_settings().models_dir
     base = fetch_minilm(models_dir, ignore_progress)
     reader, weights = load_reader(base, options.weights), read_weights(options.weights)
-    limits = weights.limits_of(next(iter(prompts.values())))
+    limits = weights.choose_limits(next(iter(prompts.values())))
     judged = _judged(answers, prompts, build_scorer(reader), limits)
     print(f"{len(answers)} answers, {4 * len(answers)} pairs ({options.answers})\n")
     rows = {"grader": compute_report(judged)}
@@ -161,7 +161,7 @@ def _parts(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], reader: Reader, weights: Weights
 ) -> dict[str, GraderReport]:
     """Report ablations: the grader without one of its parts, at the same thresholds."""
-    limits = weights.limits_of(next(iter(prompts.values())))
+    limits = weights.choose_limits(next(iter(prompts.values())))
     as_own = copy(reader)
     as_own.known = {}
     likeliest = replace(limits, covered=0.5, doubt=1.0, contradicted=0.5, missing=0.5, partial=0.4)
@@ -189,7 +189,7 @@ def _whole(
     """Grade whole answers in one pass: no passages, no rules."""
     judged = []
     for answer in answers:
-        concepts = [concept_text(concept) for concept in prompts[answer.prompt_id].concepts]
+        concepts = [format_concept(concept) for concept in prompts[answer.prompt_id].concepts]
         [row] = score(concepts, [answer.text])
         judged.append(
             JudgedAnswer(answer=answer, verdicts=tuple(decide_verdict(scores, limits)[0] for scores in row))
@@ -236,8 +236,8 @@ def _f1(found: GraderReport) -> float:
 
 
 def _overlap(prompt: Prompt, answer: str) -> list[float]:
-    said = set(words_of(answer))
-    wanted = [set(words_of(concept_text(concept))) - STOP_WORDS for concept in prompt.concepts]
+    said = set(list_words(answer))
+    wanted = [set(list_words(format_concept(concept))) - STOP_WORDS for concept in prompt.concepts]
     return [len(words & said) / len(words) for words in wanted]
 
 
@@ -252,7 +252,7 @@ def _cosines(base: Path) -> tuple[Similarity, Similarity]:
         return functional.normalize(encoder(**tokens).last_hidden_state[0].mean(0), dim=0)
 
     def whole(prompt: Prompt, answer: str) -> list[float]:
-        return [float(embedded(concept_text(concept)) @ embedded(answer)) for concept in prompt.concepts]
+        return [float(embedded(format_concept(concept)) @ embedded(answer)) for concept in prompt.concepts]
 
     def clause(prompt: Prompt, answer: str) -> list[float]:
         parts = [part for part in re.split(r"[.;,!?\n]+", answer) if part.strip()] or [answer]

@@ -23,9 +23,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lora_lab.data.batches import RowSize, row_sizes
-from lora_lab.data.datasets import own_dataset
-from lora_lab.memory.ledger import heaviest_row
+from lora_lab.data.batches import RowSize, compute_row_sizes
+from lora_lab.data.datasets import build_own_dataset
+from lora_lab.memory.ledger import find_heaviest_row
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.runs.measured_cells import CELLS_FILE, Cells, MeasuredCell
 from lora_lab.spec import (
@@ -41,11 +41,11 @@ from lora_lab.spec import (
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import build_tiny_tokenizer, silence_libraries
-from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.group import attach_alone
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, list_lengths
-from lora_lab.worker.training.session import meter_for, open_session
+from lora_lab.worker.training.session import build_meter, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
@@ -148,9 +148,9 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
     source = grouped_folder(models_dir) if spec.model == GROUPED_MODEL else spec.model
     session = open_session(source, spec.bits, machine, models_dir=models_dir)
     shape = shape_of_grouped() if spec.model == GROUPED_MODEL else find_shape(spec.model)
-    everything = [encode_example(session.tokenizer, example) for example in own_dataset().train]
+    everything = [encode_example(session.tokenizer, example) for example in build_own_dataset().train]
     seeds = (with_seed(spec, seed, everything) for seed in itertools.count())
-    spec, rows = next(each for each in seeds if heaviest_row(shape, *each, compute) != each[1][0])
+    spec, rows = next(each for each in seeds if find_heaviest_row(shape, *each, compute) != each[1][0])
     examples = cut_to(everything, spec.seq_len_tokens)
     adapted = attach_alone(session, spec, shape, examples)
     results: list[StepResult] = []
@@ -159,7 +159,7 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
         session,
         examples,
         spec,
-        meter=meter_for(adapted.model, machine),
+        meter=build_meter(adapted.model, machine),
         on_step=results.append,
     )
     del adapted, session
@@ -171,7 +171,7 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
 def with_seed(spec: RunSpec, seed: int, examples: list[Encoded]) -> tuple[RunSpec, tuple[RowSize, ...]]:
     """Return the spec with this seed, and the packed rows of its steps."""
     spec = replace(spec, seed=seed)
-    return spec, tuple(row_sizes(list_lengths(examples), spec))
+    return spec, tuple(compute_row_sizes(list_lengths(examples), spec))
 
 
 def grouped_folder(models_dir: Path) -> str:
@@ -186,7 +186,7 @@ def grouped_folder(models_dir: Path) -> str:
 
 def shape_of_grouped() -> ModelShape:
     """Read the shape from the configuration, as for any model outside the catalogue."""
-    return shape_of_config({"model_type": "llama", **GROUPED}, name=GROUPED_MODEL)
+    return read_config_shape({"model_type": "llama", **GROUPED}, name=GROUPED_MODEL)
 
 
 def as_text(cell: MeasuredCell) -> str:

@@ -24,7 +24,7 @@ from benchmarks.load import APP
 from benchmarks.pages import CHROMIUM, FLAGS
 from lora_lab.settings.urls import LAB_PAGES
 from study.base.module_parser import build_module_parser
-from study.content.concepts import concept_address
+from study.content.concepts import build_concept_address
 from study.learner.study_modes import STUDY_MODES
 
 CONCEPT = "nf4"
@@ -32,7 +32,7 @@ PATHS = (
     *("/", "/learn", "/cards", "/quiz", "/explain", "/progress", "/review", "/settings", "/browse", "/io"),
     *("/figures", "/figures?figure=lora-to-scale", "/projects", "/projects?id=merge-it"),
     *(address for _, views in LAB_PAGES for _, address in views),
-    *(concept_address(CONCEPT, mode) for mode in STUDY_MODES),
+    *(build_concept_address(CONCEPT, mode) for mode in STUDY_MODES),
 )
 KINDS = {"Script": "JS", "Stylesheet": "CSS", "Font": "fonts"}
 COLUMNS = ("HTML and data", "JS", "CSS", "fonts")

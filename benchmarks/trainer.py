@@ -32,12 +32,12 @@ from transformers import (
 )
 
 from lora_lab.data.batches import step_plan
-from lora_lab.data.datasets import own_dataset
-from lora_lab.data.embedded_model import model_folder
+from lora_lab.data.datasets import build_own_dataset
+from lora_lab.data.embedded_model import find_model_folder
 from lora_lab.data.machine import COMPUTE_TYPES
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.number_type import DTYPES
-from lora_lab.worker.training.loop import EVALUATION_BATCH, learning_rate_at
+from lora_lab.worker.training.loop import EVALUATION_BATCH, compute_learning_rate
 from lora_lab.worker.training.packing import IGNORED, Encoded, encode_example
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="train on the GPU")
     options = parser.parse_args()
     spec = RunSpec(rank=options.rank, learning_rate=options.learning_rate, steps=options.steps)
-    folder = model_folder(load_settings().models_dir)
+    folder = find_model_folder(load_settings().models_dir)
     dtype, precision = DTYPES[options.compute], precision_of(options.compute)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     base = AutoModelForCausalLM.from_pretrained(
@@ -77,11 +77,11 @@ def main() -> None:
         ),
     )
     model = with_usual_adapter(base, spec)
-    examples = [encode_example(tokenizer, example) for example in own_dataset().train]
+    examples = [encode_example(tokenizer, example) for example in build_own_dataset().train]
     timed = with_trainer(model, examples, spec, pad_to=None, **precision, use_cpu=not options.gpu)
     model.save_pretrained(options.adapter)
     before = time.process_time()
-    held_out = [encode_example(tokenizer, example) for example in own_dataset().held_out]
+    held_out = [encode_example(tokenizer, example) for example in build_own_dataset().held_out]
     loss = held_out_loss(model, held_out, **precision, use_cpu=not options.gpu)
     spent = {"held_out_loss": loss, "cpu_seconds_of_held_out_loss": time.process_time() - before}
     print(json.dumps(asdict(timed) | spent))
@@ -179,7 +179,7 @@ def _same_updates(model: nn.Module, spec: RunSpec) -> tuple[torch.optim.Optimize
     optimizer = torch.optim.AdamW(trained, lr=spec.learning_rate, weight_decay=0.0, fused=True)
 
     def share(done: int) -> float:
-        return learning_rate_at(min(done + 1, spec.steps), steps=spec.steps, peak=1.0)
+        return compute_learning_rate(min(done + 1, spec.steps), steps=spec.steps, peak=1.0)
 
     return optimizer, LambdaLR(optimizer, share)
 

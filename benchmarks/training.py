@@ -25,18 +25,18 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.trainer import Padding, Timed, as_row, with_trainer, with_usual_adapter
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, silence_libraries
 from lora_lab.worker.model.quantization import resident_tensors
-from lora_lab.worker.training.group import AdapterGroup, shared_in
+from lora_lab.worker.training.group import AdapterGroup, count_shared_tokens
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
-from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, build_meter, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
@@ -123,7 +123,7 @@ class Setting:
         self.models_dir = load_settings().models_dir
         self.machine = Machine(device=CPU, compute_dtype=dtype)
         tokenizer = load_tokenizer(EMBEDDED_MODEL, self.models_dir)
-        self.examples = [encode_example(tokenizer, example) for example in own_dataset().train]
+        self.examples = [encode_example(tokenizer, example) for example in build_own_dataset().train]
 
     def on(self, machine: Machine) -> "Setting":
         """Return the same examples on another machine (compute type)."""
@@ -193,7 +193,9 @@ class LabModel:
         """Compute the whole adapter's gradient, in the order of its parameters' names, up to a factor."""
         assert isinstance(self.adapted, AdapterGroup)
         (cell,) = self.adapted.cells
-        self.adapted.gradients([cell], [pack_examples(batch, CPU, shared=shared_in(self.examples, CPU))])
+        self.adapted.gradients(
+            [cell], [pack_examples(batch, CPU, shared=count_shared_tokens(self.examples, CPU))]
+        )
         return cell_gradient(self.adapted, cell)
 
     def peak_bytes(self, batch: Sequence[Encoded]) -> int:
@@ -204,7 +206,7 @@ class LabModel:
             self.session,
             batch,
             replace(SPEC, steps=2),
-            meter=meter_for(self.adapted.model, self.session.machine),
+            meter=build_meter(self.adapted.model, self.session.machine),
             on_step=steps.append,
         )
         return steps[-1].peak_bytes
@@ -227,7 +229,7 @@ class LabRun:
             lab.session,
             lab.examples,
             spec,
-            meter=meter_for(lab.adapted.model, lab.session.machine) if self.metered else NoMeter,
+            meter=build_meter(lab.adapted.model, lab.session.machine) if self.metered else NoMeter,
             on_step=lambda result: losses.append(result.loss),
         )
         return Timed(time.process_time() - cpu, time.perf_counter() - wall, losses)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.grids.findings import list_findings
-from lora_lab.grids.results import GridCell, GridSetting, cells_of, group_by_setting
+from lora_lab.grids.results import GridCell, GridSetting, build_grid_cells, group_by_setting
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import list_sweeps
 from lora_lab.settings.grid import Grid
-from lora_lab.settings.grid_form import command_of_grid
+from lora_lab.settings.grid_form import format_grid_command
 from lora_lab.spec import RunSpec
-from lora_lab.views.grid_report import sweep_json
+from lora_lab.views.grid_report import format_sweep_json
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.base.units import as_bytes, as_count
@@ -38,10 +38,10 @@ def main() -> None:
     sweep = next(iter(list_sweeps(settings.sweeps_dir)), None)
     if sweep is None:
         raise SystemExit(f"There is no sweep in {settings.home}.")
-    cells = cells_of(sweep.cells(settings.runs_dir), RunFolder.state)
+    cells = build_grid_cells(sweep.cells(settings.runs_dir), RunFolder.state)
     if not all(cell.comparable for cell in cells):
         raise SystemExit("Some cells have not finished. Wait for them, or try them again.")
-    KEPT.write_text(sweep_json(sweep, cells) + "\n", "utf-8")
+    KEPT.write_text(format_sweep_json(sweep, cells) + "\n", "utf-8")
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n{measured(KEPT)}{END}{rest.partition(END)[2]}", "utf-8")
 
@@ -74,7 +74,7 @@ def _cell(values: dict[str, Any]) -> GridCell:
 def _conditions(grid: Grid, cells: list[GridCell], data: str) -> Iterator[str]:
     first = cells[0]
     versions = ", ".join(f"{name} {version}" for name, version in first.versions)
-    yield f"```sh\n{command_of_grid(grid)}\n```"
+    yield f"```sh\n{format_grid_command(grid)}\n```"
     yield ""
     yield (
         f"{len(cells)} runs of {grid.base.steps} steps, batch {grid.base.batch}, alpha {grid.base.alpha:g}, "

@@ -10,7 +10,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.decks.deck import load_decks
 from flashcards.decks.lint import lint_cards
 from flashcards.interchange.backup_rows import row_problem
-from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.exchange import build_card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.operations import Reviews
 from flashcards.review.session import CardFilter
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("validate", help="check all decks").set_defaults(command=validate)
 
     # The format `json` is the backup of everything.
-    add_exchange_commands(commands, card_exchanges, formats=FORMATS, what="cards and progress")
+    add_exchange_commands(commands, build_card_exchanges, formats=FORMATS, what="cards and progress")
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
 
@@ -73,10 +73,10 @@ def show_due(options: argparse.Namespace) -> None:
     store.close()
 
 
-def card_exchanges(store: Store, home: Path) -> list[Exchange]:
+def build_card_exchanges(store: Store, home: Path) -> list[Exchange]:
     """Return the exchanges of cards and backups, in the order in which they claim a file."""
     backup = BackupExchange(store=store, home=home, row_problem=row_problem)
-    return [backup, card_exchange(store, home, load_concepts())]
+    return [backup, build_card_exchange(store, home, load_concepts())]
 
 
 def validate(_options: argparse.Namespace) -> None:

@@ -8,13 +8,13 @@ from urllib.parse import urlencode
 from flashcards.decks.note import Card
 from flashcards.interchange.backup_rows import row_problem
 from flashcards.interchange.class_cards import write_class_cards
-from flashcards.interchange.exchange import card_exchange, open_exchange
+from flashcards.interchange.exchange import build_card_exchange, open_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.interchange.written_card import CardWriter
 from flashcards.pages.browse import BrowsePage
 from flashcards.pages.cards import CardsPage
 from flashcards.pages.writing import ADDRESS, CardWriting
-from flashcards.review.presenter import card_exercise
+from flashcards.review.presenter import build_card_exercise
 from flashcards.stats.progress import CardSection
 from study.content.search import SearchEntry
 from study.parts import AppPart, Core
@@ -37,10 +37,10 @@ def build(core: Core) -> AppPart:
     """Read the decks; provide the cards due, cards on request, and each card's concepts to other parts."""
     context, ports = core.context, core.ports
     decks = LiveDecks(context.concepts, core.settings.decks_dir)
-    exchange = card_exchange(context.store, core.settings.home, context.concepts, decks)
+    exchange = build_card_exchange(context.store, core.settings.home, context.concepts, decks)
     writer = CardWriter(exchange=exchange, imports=core.imports)
     writing = CardWriting(context=context, writer=writer)
-    exercise = card_exercise(context, decks, figure_about=ports.figure_about)
+    exercise = build_card_exercise(context, decks, figure_about=ports.figure_about)
     ports.cards = exercise
     ports.cards_due = exercise.due
     ports.ask_for_cards = exercise.ask_for

@@ -21,13 +21,13 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from lora_lab.claims.contract import claim_answer
+from lora_lab.claims.contract import answer_claim
 from lora_lab.cli import contracts
 from lora_lab.cli.arguments import (
+    build_claim_record,
     build_memory_record,
-    claim_record,
-    claim_text,
     count_text,
+    format_claim,
     format_memory,
     read_config,
 )
@@ -39,13 +39,13 @@ from lora_lab.engine.worker_process import start_worker
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import keep_in_catalogue
-from lora_lab.runs.export_script import script_of
+from lora_lab.runs.export_script import build_script
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 
-ANSWERS = {"count": contracts.count_answer, "memory": contracts.answer_memory, "claim": claim_answer}
+ANSWERS = {"count": contracts.count_answer, "memory": contracts.answer_memory, "claim": answer_claim}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,17 +74,17 @@ def _answer_one(options: argparse.Namespace) -> int:
         if options.command == "count":
             print(count_text(options, reader))
         elif options.command == "claim":
-            print(claim_text(claim_answer(_read_claim(options), reader)))
+            print(format_claim(answer_claim(_read_claim(options), reader)))
         else:
             record = build_memory_record(options)
-            record["framework"] = record["framework"] or contracts.usual_framework(record, reader)
+            record["framework"] = record["framework"] or contracts.choose_usual_framework(record, reader)
             print(format_memory(record, contracts.answer_memory(record, reader), options.bits))
     return 0
 
 
 def _read_claim(options: argparse.Namespace) -> dict[str, Any]:
     if options.line is not None:
-        return claim_record(options)
+        return build_claim_record(options)
     if options.file is None or str(options.file) == "-":
         return {"text": sys.stdin.read()}
     return {"text": read_input(options.file).decode("utf-8", "replace")}
@@ -141,7 +141,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.format == "json":
         print(run_file(run))
     elif options.format == "script":
-        print(script_of(run, LabHome(settings.home), settings.models_dir), end="")
+        print(build_script(run, LabHome(settings.home), settings.models_dir), end="")
     else:
         start_worker(settings, ["--merge", str(run.path)], log=sys.stderr.fileno()).wait()
         merged = Merged(run)

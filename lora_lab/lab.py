@@ -12,7 +12,7 @@ from lora_lab.engine.inspections import InspectionQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_jobs import ShapeJobs
 from lora_lab.engine.worker_process import kill_worker, start_worker
-from lora_lab.grids.results import GridCell, cells_of
+from lora_lab.grids.results import GridCell, build_grid_cells
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.extra_measurements import ExtraMeasurements
@@ -78,11 +78,11 @@ class Lab:
         """Open one sweep. Raises LearnerError when it doesn't exist."""
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
-    def runs_and_damaged(self) -> tuple[list[RunFolder], list[Path]]:
+    def scan_runs(self) -> tuple[list[RunFolder], list[Path]]:
         """Return all runs and all unreadable entries, from one scan of the folder."""
         return list_with_damaged(self.settings.runs_dir)
 
-    def damaged_sweeps(self) -> list[Path]:
+    def scan_damaged_sweeps(self) -> list[Path]:
         """Return the unreadable entries of the folder of sweeps, newest first."""
         return list_damaged_sweeps(self.settings.sweeps_dir)
 
@@ -91,7 +91,7 @@ class Lab:
         known = self._cells.get(sweep.run_ids)
         if known is not None:
             return known
-        cells = cells_of(sweep.cells(self.settings.runs_dir), RunFolder.state)
+        cells = build_grid_cells(sweep.cells(self.settings.runs_dir), RunFolder.state)
         if all(cell.ended for cell in cells):
             self._cells[sweep.run_ids] = cells
         return cells
@@ -112,7 +112,7 @@ class Lab:
         self._measured.pop(run_id, None)
         self._cells.clear()
 
-    def known_shape(self, model: str) -> ModelShape | None:
+    def find_known_shape(self, model: str) -> ModelShape | None:
         """Return the shape of a model in the catalogue or the data folder; None of any other."""
         try:
             return self.home.shape(model)
@@ -125,7 +125,7 @@ class Lab:
         Raises LearnerError when it can't be read, and when it is not known and `browser_id` is empty, because
         whoever asks may have none read, whether it exists or not.
         """
-        if known := self.known_shape(model):
+        if known := self.find_known_shape(model):
             return known
         if not browser_id:
             raise LearnerError(
@@ -134,7 +134,7 @@ class Lab:
             )
         if self._shape_jobs.is_working(model, browser_id=browser_id):
             return None
-        if known := self.known_shape(model):
+        if known := self.find_known_shape(model):
             return known
         self._shape_jobs.forget(model)
         raise LearnerError(

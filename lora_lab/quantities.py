@@ -59,7 +59,7 @@ def bits_per_param(scheme: Bits, block_size: int = ledger.BLOCK_SIZE) -> float:
 
 def quantization_overhead_bits(double_quantization: bool) -> float:
     """Compute bits per weight spent on block constants."""
-    return ledger.overhead_bits(double_quantization=double_quantization)
+    return ledger.compute_overhead_bits(double_quantization=double_quantization)
 
 
 def double_quantization_saving_bits() -> float:
@@ -85,7 +85,7 @@ def share_bytes(model: str, percent: float, bits: int) -> float:
 def double_quantization_saving_bytes(model: str) -> int:
     """Compute the bytes that double quantization saves in a stored model, tables included."""
     shape = find_shape(model)
-    return ledger.constant_bytes(shape, "nf4") - ledger.constant_bytes(shape, "nf4-dq")
+    return ledger.compute_constant_bytes(shape, "nf4") - ledger.compute_constant_bytes(shape, "nf4-dq")
 
 
 def full_finetuning_bytes(parameters: int) -> int:
@@ -233,7 +233,7 @@ def format_error_percent(format: str) -> float:
     generator = random.Random(0)
     weights = [generator.gauss(0, 1) for _ in range(16_384)]
     decoded = block_formats.FORMATS[format].decode(weights)
-    return 100 * block_formats.relative_error(weights, decoded)
+    return 100 * block_formats.compute_weight_error(weights, decoded)
 
 
 def largest_float(exponent_bits: int, mantissa_bits: int, finite_only: bool = False) -> float:

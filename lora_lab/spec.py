@@ -131,7 +131,7 @@ class RunSpec:
     @classmethod
     def from_json(cls, text: str) -> "RunSpec":
         """Parse a spec from JSON. Raises LearnerError on anything that is not a spec."""
-        return spec_from(parse_object(text, "A run", do_next="Export a run to see its form."))
+        return parse_spec(parse_object(text, "A run", do_next="Export a run to see its form."))
 
 
 def compute_scaling(alpha: float, rank: int, *, rslora: bool) -> float:
@@ -160,7 +160,7 @@ def parse_object(text: str, what: str, *, do_next: str) -> dict[str, Any]:
     return values
 
 
-def spec_from(values: Mapping[str, Any]) -> RunSpec:
+def parse_spec(values: Mapping[str, Any]) -> RunSpec:
     """Parse a spec from loosely typed values (a form, a file, a URL).
 
     Raises LearnerError on an unknown name or a value of the wrong type or outside its limits.

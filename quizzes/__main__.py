@@ -12,12 +12,12 @@ from quizzes.bank.bank import load_bank
 from quizzes.bank.lint import lint_questions
 from quizzes.grader.command import add_grade_options
 from quizzes.grader.prompts import load_prompts
-from quizzes.interchange.exchange import WRITERS, QuestionExchange, question_exchange
+from quizzes.interchange.exchange import WRITERS, QuestionExchange, build_question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.question import Question
 from quizzes.session.operations import QuizOperations
-from quizzes.stats.progress import statistics_of
+from quizzes.stats.progress import compute_statistics
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
@@ -62,7 +62,7 @@ def list_questions(options: argparse.Namespace) -> None:
     """Print one question per line, then the families that match."""
     bank = load_bank(load_concepts())
     wanted = {"topic": options.topic, "level": options.level, "concept": options.concept}
-    questions, drawn = bank.matching(**wanted), bank.families_matching(**wanted)
+    questions, drawn = bank.matching(**wanted), bank.list_families_matching(**wanted)
     if not questions and not drawn:
         raise LearnerError(
             "No question matches these options.", do_next="Leave an option out, or see all with `list`."
@@ -88,12 +88,12 @@ def show_due(options: argparse.Namespace) -> None:
 
 
 def open_exchanges(_store: Store, home: Path) -> list[QuestionExchange]:
-    return [question_exchange(home, load_concepts())]
+    return [build_question_exchange(home, load_concepts())]
 
 
 def export_questions(options: argparse.Namespace) -> None:
     """Write files of the chosen formats, and print what a format has no form for."""
-    questions = question_exchange(load_settings(home=options.data_folder).home, load_concepts())
+    questions = build_question_exchange(load_settings(home=options.data_folder).home, load_concepts())
     export_files(lambda *_: [questions], options)
     for name in read_formats(options):
         if left_out := questions.writing(name).left_out:
@@ -104,7 +104,7 @@ def export_questions(options: argparse.Namespace) -> None:
 def show_items(options: argparse.Namespace) -> None:
     """Print one question per line, hardest first: answers, facility, discrimination, and advice."""
     store = open_data_folder(options)
-    items = statistics_of(store, load_bank(load_concepts()))
+    items = compute_statistics(store, load_bank(load_concepts()))
     if not items:
         print("No question has ten answers yet.", file=sys.stderr)
     for item in items:

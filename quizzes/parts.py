@@ -9,7 +9,7 @@ from quizzes.bank.misconceptions import Misconception, load_misconceptions
 from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.explain.presenter import explain_exercise
 from quizzes.grader.grader_client import GraderClient
-from quizzes.interchange.exchange import open_exchange, question_exchange
+from quizzes.interchange.exchange import build_question_exchange, open_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.interchange.written_question import QuestionWriter
 from quizzes.kinds.question import Question
@@ -19,10 +19,10 @@ from quizzes.pages.writing import ADDRESS, QuestionWriting
 from quizzes.session.challenge import Challenges
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import class_question, list_class_twins, search_class_questions
-from quizzes.session.presenter import quiz_exercise
+from quizzes.session.presenter import build_quiz_exercise
 from quizzes.stats.progress import QuizSection
-from quizzes.stats.recurring_misses import recurring_of
-from study.content.concepts import concept_address
+from quizzes.stats.recurring_misses import find_recurring_misses
+from study.content.concepts import build_concept_address
 from study.content.search import SearchEntry
 from study.parts import QUESTION_STYLES, AppPart, Core
 from study.ports.context import Context, Visit
@@ -49,14 +49,14 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.subjects = replace(
         ports.subjects, of_prompt=explain.subjects, asked=explain.asked, of_idea=explain.idea_subjects
     )
-    quiz = quiz_exercise(
+    quiz = build_quiz_exercise(
         context,
         ask_for_cards=ports.ask_for_cards,
         elsewhere=ports.subjects,
         bank=bank,
         figure_about=ports.figure_about,
     )
-    exchange = question_exchange(core.settings.home, context.concepts, bank)
+    exchange = build_question_exchange(core.settings.home, context.concepts, bank)
     writer = QuestionWriter(exchange=exchange, imports=core.imports)
     writing = QuestionWriting(context=context, writer=writer)
     ports.quiz = quiz
@@ -92,12 +92,12 @@ def find_misconception(misconception_id: str) -> MisconceptionLink | None:
 
 
 def _link_misconception(found: Misconception) -> MisconceptionLink:
-    return MisconceptionLink(id=found.id, name=found.name, address=concept_address(found.concept))
+    return MisconceptionLink(id=found.id, name=found.name, address=build_concept_address(found.concept))
 
 
 def list_recurring(context: Context, ports: Ports, bank: LiveBank, visit: Visit) -> list[RecurringMiss]:
     """Return what recurs in a learner's latest misses of every kind, each with what to do about it."""
-    misses = recurring_of(context.store, visit.profile.id, bank, ports.task_misses(visit))
+    misses = find_recurring_misses(context.store, visit.profile.id, bank, ports.task_misses(visit))
     found = []
     for each in misses.recurring:
         concept = each.misconception.concept
@@ -109,7 +109,7 @@ def list_recurring(context: Context, ports: Ports, bank: LiveBank, visit: Visit)
                 total=misses.total,
                 where=each.where,
                 questions=f"/quiz?{urlencode({'concept': concept})}",
-                experiment=task.address if task else concept_address(concept, "try"),
+                experiment=task.address if task else build_concept_address(concept, "try"),
                 experiment_name=f"Solve “{task.name}”" if task else "Try it in the lab",
             )
         )

@@ -32,7 +32,7 @@ from study.io.pending_upload import PendingUploads
 from study.io.planning import DirectPlanner, Planner
 from study.io.unfinished_import import restore_unfinished
 from study.lessons.lesson import Lessons
-from study.lessons.lesson_text import terms_of
+from study.lessons.lesson_text import collect_terms
 from study.pages import (
     concept,
     figures,
@@ -52,7 +52,7 @@ from study.ports.places import Place
 from study.ports.ports import Ports
 from study.ports.progress import Section
 from study.store import open_store
-from study.store.snapshots import snapshots_of
+from study.store.snapshots import find_snapshots
 from study.store.upkeep import Upkeep
 from study.web import (
     device_routes,
@@ -165,7 +165,7 @@ def build_site(
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
-    island_route.register(site, frame.acts_of(blocks))
+    island_route.register(site, frame.collect_acts(blocks))
     page_files.register(site)
     closing = ExitStack()
     for part in all_parts:
@@ -202,7 +202,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
     for part in parts:
         exchanges |= part.exchanges
     sections = [section for part in parts for section in part.sections]
-    snapshots = snapshots_of(core.settings.database_url, home)
+    snapshots = find_snapshots(core.settings.database_url, home)
     jobs = ImportJobs(_build_planner(core, parts, exchanges))
     upkeep = Upkeep(context.store.profiles, snapshots).start()
     pending = PendingUploads(folder=core.settings.imports_dir)
@@ -235,7 +235,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
 def _list_study_pages(core: Core) -> Sequence[frame.IslandPage]:
     """List the pages that a learner studies on, each with what it shows of the parts."""
     context, ports = core.context, core.ports
-    terms = terms_of(context.concepts)
+    terms = collect_terms(context.concepts)
     lessons = Lessons(concepts=context.concepts, check_preset=ports.lab_link)
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
     return (

@@ -36,7 +36,7 @@ settings = Settings(home=home, database_url=f"sqlite:///{home / 's.sqlite3'}", m
 build_app(settings, worker=False)
 lab = Lab(settings, LocalEngine(settings, warm=False))
 found = build_preview(lab.home, RunSpec(rank=16), lab.uploads.find(OWN_DATA).digest)
-drawn = [charts.render_plot_part(plot, narrow=False) for plot in charts.plots_of(lab, found)]
+drawn = [charts.render_plot_part(plot, narrow=False) for plot in charts.plot_setting(lab, found)]
 print(len(drawn), sorted(set(sys.argv[2:]) & set(sys.modules)))
 """
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from classroom.plans.plan import PLANS_DIR
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import NumberType
 from lora_lab.data.uploads import Uploads
@@ -67,7 +67,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
     lab.write_worker_state(state="ready", text="Ready", device=run_builders.DEVICE)
     lab.save_number_type(NumberType(device="x86_64", decided="bf16", why="this processor has bf16"))
     uploads = Uploads(folder / "lab" / "data")
-    uploads._store(own_dataset())
+    uploads._store(build_own_dataset())
     lab.save_shape(replace(find_shape("smollm2-135m"), name="own-model"))
     write_own_files(folder, "of one's own", name="own")
     (folder / "plans").mkdir()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from study.web.frame import acts_of
+from study.web.frame import collect_acts
 from study.web.security.middleware import COOKIE
 from tests.test_roles import LISTS, client
 from tests.whole_app import WholeApp, routes_of, server_for_learners
@@ -82,7 +82,7 @@ def test_of_gradios_own_routes_learners_reach_those_that_pages_use(
 
 
 def test_every_island_is_a_learners_own_or_names_what_learners_may(served: WholeApp) -> None:
-    islands = set(acts_of(served.site.routes[-1].app.get_blocks()))  # type: ignore[attr-defined]
+    islands = set(collect_acts(served.site.routes[-1].app.get_blocks()))  # type: ignore[attr-defined]
     assert islands == OWN_ISLANDS | set(LISTS)
     assert not OWN_ISLANDS & set(LISTS)
 

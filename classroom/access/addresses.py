@@ -11,7 +11,7 @@ KEPT_SECONDS = 5
 """Interfaces come and go with the Wi-Fi; reading them takes a millisecond."""
 
 
-def lan_addresses() -> list[OwnAddress]:
+def list_lan_addresses() -> list[OwnAddress]:
     """The IPv4 addresses that other devices may reach, the one that this machine prefers first."""
     preferred = _preferred()
     found = [each for each in list_own_addresses() if _is_of_use(each.address)]

@@ -15,7 +15,7 @@ from study.store.classes import ClassLog
 COOKIE = "teacher"
 
 
-def new_key() -> str:
+def draw_key() -> str:
     """A key that can't be guessed: 192 random bits."""
     return secrets.token_urlsafe(24)
 

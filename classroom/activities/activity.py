@@ -220,10 +220,10 @@ class Activity:
         asked = self.asked_in(round_number)
         if asked is None or not asked.right:
             return None
-        return key_of(value) == asked.right
+        return derive_key(value) == asked.right
 
     def to_json(self) -> dict[str, Any]:
-        """Return the spec that `activity_from` reads."""
+        """Return the spec that `parse_activity_spec` reads."""
         return asdict(self)
 
 
@@ -232,7 +232,7 @@ def name_of(ask: str) -> str:
     return shorten(to_plain(ask), LONGEST_TITLE, placeholder=" …") or ask[:LONGEST_TITLE]
 
 
-def key_of(value: Mapping[str, Any]) -> str:
+def derive_key(value: Mapping[str, Any]) -> str:
     """What two answers to a question have in common that say the same: an option, or the key of its kind."""
     return str(value["option"] if "option" in value else value["key"])
 
@@ -252,7 +252,7 @@ def _read_form(sent: Any) -> dict[str, list[str]]:
     }
 
 
-def activity_from(spec: Mapping[str, Any]) -> Activity:
+def parse_activity_spec(spec: Mapping[str, Any]) -> Activity:
     """Read a stored spec, whose texts were rendered when it was made; also of a version with fewer kinds."""
     return ACTIVITY.validate_python(spec)
 

@@ -21,7 +21,7 @@ def list_options(grid: RunGrid) -> tuple[ClassOption, ...]:
     return tuple(ClassOption(id=each, html=to_html(text), text=text) for each, text in texts.items())
 
 
-def measured_option(grid: RunGrid, result: GridResult | None) -> str:
+def find_measured_option(grid: RunGrid, result: GridResult | None) -> str:
     """The id of the option that the runs have shown to be right; empty while they haven't."""
     if result is None:
         return ""
@@ -32,7 +32,7 @@ def measured_option(grid: RunGrid, result: GridResult | None) -> str:
 
 def mark_measured(asked: ClassQuestion, grid: RunGrid, result: GridResult | None) -> ClassQuestion:
     """The question with the option that was measured marked as right."""
-    right = measured_option(grid, result)
+    right = find_measured_option(grid, result)
     options = tuple(replace(option, correct=option.id == right) for option in asked.options)
     return replace(asked, options=options)
 

@@ -85,7 +85,9 @@ def read_text(typed: Any) -> str:
     return text
 
 
-def verdict_on(answer: WrittenAnswer, concept_id: str, overruled: Overruled) -> ConceptVerdict | None:
+def choose_wall_verdict(
+    answer: WrittenAnswer, concept_id: str, overruled: Overruled
+) -> ConceptVerdict | None:
     """The teacher's verdict, else the grader's; None for an answer that nobody has judged yet."""
     by_teacher = overruled.get((answer.id, concept_id))
     if by_teacher is not None:
@@ -124,7 +126,7 @@ def _quotes(
     return tuple(
         Quote(text=_quoted(answer, concept_id))
         for answer in answers
-        if verdict_on(answer, concept_id, overruled) == verdict
+        if choose_wall_verdict(answer, concept_id, overruled) == verdict
     )
 
 

@@ -179,7 +179,7 @@ class Hub:
             raise LearnerError("This class is full.", do_next="Share a phone with someone.")
         taken = {student.name for student in live.students.values()}
         drawn = tuple(names.draw_name(taken, self.context.rng) for _ in range(NAMES_DRAWN))
-        device = live.device_of(browser_id)
+        device = live.hash_device(browser_id)
         job = JoinJob(room_id=live.room.id, device=device, names=drawn, at=self._now())
         return await self._write(live, job, live.apply_join, urgent=False)
 
@@ -191,7 +191,7 @@ class Hub:
         return known
 
     async def _find_student(self, live: LiveRoom, browser_id: str) -> ClassStudent | None:
-        device = live.device_of(browser_id)
+        device = live.hash_device(browser_id)
         if device not in live.by_device and self.sync:  # may have joined at another process a moment ago
             await self.sync.refresh(live)
         return live.students.get(live.by_device.get(device, ""))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from classroom.activities.activity import Activity, activity_from
+from classroom.activities.activity import Activity, parse_activity_spec
 from classroom.activities.room import LOBBY, RoomState, fold
 from study.figures.figure import Figures
 from study.ports.classes import ClassGridState, ClassRunState
@@ -41,7 +41,7 @@ class LiveRoom:
     def __init__(self, record: ClassRecord, figures: Figures) -> None:
         self.figures = figures
         self.room: ClassRoom = record.room
-        self.plan: tuple[Activity, ...] = tuple(activity_from(spec) for spec in record.activities)
+        self.plan: tuple[Activity, ...] = tuple(parse_activity_spec(spec) for spec in record.activities)
         self.events: list[ClassEvent] = list(record.events)
         self._early: dict[int, ClassEvent] = {}
         """Events of this process that follow on some of another process which are not read yet."""
@@ -151,7 +151,7 @@ class LiveRoom:
         given = self._answers.get((where, 1), {})
         return {answer.claim: student for student, answer in given.items() if answer.claim}
 
-    def device_of(self, browser_id: str) -> str:
+    def hash_device(self, browser_id: str) -> str:
         """A hash by which a browser is known in this room only."""
         return hashlib.sha256(f"{self.room.id}/{browser_id}".encode()).hexdigest()
 
@@ -163,7 +163,7 @@ class LiveRoom:
         """What a student answered in a round of the current activity."""
         return self._answers.get((self.state.position, round_number), {}).get(student_id)
 
-    def answers_by(self, student_id: str) -> list[ClassAnswer]:
+    def list_answers_by(self, student_id: str) -> list[ClassAnswer]:
         return [given[student_id] for given in self._answers.values() if student_id in given]
 
     def started_at(self) -> datetime | None:
@@ -178,7 +178,7 @@ class LiveRoom:
             bits |= others
         return here | {each.id for each in self.students.values() if bits >> each.number & 1}
 
-    def online_here_bits(self) -> int:
+    def encode_online_here(self) -> int:
         """The numbers of the students whose phones are connected to this process, one bit each."""
         return sum(1 << self.students[student].number for student in self._online_here())
 
@@ -209,7 +209,7 @@ class LiveRoom:
             made[same] = make()
         return made[same]
 
-    def streams_of(self, student_id: str) -> int:
+    def count_streams(self, student_id: str) -> int:
         return sum(watcher == student_id for watcher in self._wakers.values())
 
     # ---- what was committed
@@ -276,7 +276,7 @@ class LiveRoom:
             self.wake_screens()
         self.room = changes.room
         for position, spec in enumerate(changes.activities, start=changes.first_activity):
-            self.apply_activity(position, activity_from(spec))
+            self.apply_activity(position, parse_activity_spec(spec))
         for student in changes.students:
             if student.id not in self.students:
                 self.apply_join(student)

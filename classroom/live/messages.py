@@ -10,7 +10,7 @@ from classroom.activities.activity import ReadResponse
 from classroom.activities.room import open_in_quiz, open_round, step_to
 from classroom.live.live_room import LiveRoom
 from study.base.errors import LearnerError
-from study.figures.controls import settings_from
+from study.figures.controls import parse_settings
 from study.figures.figure import Figures
 from study.ports.classes import VERDICTS
 from study.store.class_records import ClassAnswer, ClassStudent
@@ -112,5 +112,5 @@ def read_figure_settings(live: LiveRoom, figures: Figures, settings: Any) -> dic
     if shown is None or not isinstance(settings, dict):
         raise LearnerError("The class shows no figure now.", do_next="Reload the page.")
     chosen = {str(name): str(value) for name, value in settings.items()}
-    settings_from(figures[shown.id].settings, chosen)
+    parse_settings(figures[shown.id].settings, chosen)
     return {"position": live.state.position, "settings": chosen}

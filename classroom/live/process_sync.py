@@ -167,7 +167,7 @@ class ProcessSync:
             by_id = {live.room.id: live for live in self.rooms.values()}
             for room_id, urgent in dirty.items():
                 with _outlive_errors():
-                    online = f"{by_id[room_id].online_here_bits():x}" if room_id in by_id else "0"
+                    online = f"{by_id[room_id].encode_online_here():x}" if room_id in by_id else "0"
                     told = {"from": self.own_id, "room": room_id, "online": online, "urgent": urgent}
                     await asyncio.to_thread(self.notices.send, json.dumps(told))
             await asyncio.sleep(TICK_SECONDS)

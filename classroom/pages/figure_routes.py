@@ -10,8 +10,8 @@ from classroom.access.addresses import is_own_address
 from classroom.live.hub import Hub
 from classroom.pages.requests import TOO_OFTEN, WAIT
 from study.base.errors import LearnerError
-from study.web.downloads import not_found
-from study.web.security.middleware import browser_of
+from study.web.downloads import answer_not_found
+from study.web.security.middleware import find_browser
 from study.web.security.rates import Rates
 
 
@@ -28,12 +28,12 @@ class FigureRoutes:
     async def figure(self, code: str, request: Request) -> Response:
         """The part that changes; a refusal is a sentence, because the figure shows it."""
         try:
-            live, browser = await self._hub.find(code), browser_of(request.cookies)
+            live, browser = await self._hub.find(code), find_browser(request.cookies)
         except LearnerError as error:
             return PlainTextResponse(str(error), HTTPStatus.BAD_REQUEST)
         shown = live.activity.figure if live.activity else None
         if shown is None:
-            return not_found("The class shows no figure now.")
+            return answer_not_found("The class shows no figure now.")
         address = request.client.host if request.client else ""
         if not is_own_address(address) and not self._asking.allows(browser):
             return PlainTextResponse(TOO_OFTEN, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)

@@ -17,7 +17,7 @@ from classroom.reports.report_details import list_grids, list_sentences
 from study.base.confidence_intervals import format_percent
 from study.base.errors import LearnerError
 from study.ports.context import Context
-from study.web.downloads import file_response, not_found
+from study.web.downloads import answer_not_found, answer_with_file
 
 
 class ReportRoutes:
@@ -34,7 +34,7 @@ class ReportRoutes:
     def report(self, code: str) -> Response:
         found = self._report(code)
         if found is None:
-            return not_found(f"There is no class with the code {code}.")
+            return answer_not_found(f"There is no class with the code {code}.")
         return documents.page(
             "report/report",
             title=f"Report: {found.record.room.title}",
@@ -51,8 +51,8 @@ class ReportRoutes:
     def export(self, code: str, name: str) -> Response:
         found = self._report(code) if name in FILES else None
         if found is None:
-            return not_found("There is no such file.")
-        return file_response(export(found, name), FILES[name][0], f"class-{code}-{name}")
+            return answer_not_found("There is no such file.")
+        return answer_with_file(export(found, name), FILES[name][0], f"class-{code}-{name}")
 
     async def delete(self, code: str, request: Request) -> Response:
         if (await form_of(request)).get("sure") != "yes":
@@ -60,7 +60,7 @@ class ReportRoutes:
         try:
             await self._hub.delete(await self._hub.find(code))
         except LearnerError as error:
-            return not_found(str(error))
+            return answer_not_found(str(error))
         await run_in_threadpool(self._keys.reload)
         return RedirectResponse("/class", HTTPStatus.SEE_OTHER)
 

@@ -21,7 +21,7 @@ TOO_OFTEN = "Too many requests from this device. Wait a moment; this page then c
 WAIT = {"Retry-After": "2"}
 
 
-async def json_of(request: Request) -> Mapping[str, Any]:
+async def parse_json_body(request: Request) -> Mapping[str, Any]:
     """The JSON object of a request. Raises LearnerError for anything else."""
     try:
         read = _clean(json.loads(await _body(request) or b"{}"))
@@ -77,7 +77,7 @@ def tell_trouble(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitab
     return told
 
 
-def port_of(request: Request) -> str:
+def format_port(request: Request) -> str:
     """The port of this server as an address has it: `:7860`, or nothing for the usual one."""
     server = request.scope.get("server") or ("", 80)
     return f":{server[1]}" if server[1] not in (None, 80) else ""

@@ -17,14 +17,14 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from classroom.access.addresses import lan_addresses
+from classroom.access.addresses import list_lan_addresses
 from classroom.activities.activity import KIND_NAMES, Activity, name_of
 from classroom.live.hub import Hub
 from classroom.live.opening import KEEP_NAMES_DAYS, TEAM_CHOICES
 from classroom.pages import documents
-from classroom.pages.requests import fields_of, form_of, json_of, tell_trouble
-from classroom.plans.on_the_spot import KINDS, entry_of, is_typed, read_activity, read_typed_minutes
-from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
+from classroom.pages.requests import fields_of, form_of, parse_json_body, tell_trouble
+from classroom.plans.on_the_spot import KINDS, is_typed, read_activity, read_typed_minutes, to_entry
+from classroom.plans.own_plans import PlanDraft, PlanError, WouldReplaceError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, LONGEST_TITLE, Plan, Plans
 from study.base.addresses import OwnAddress
 from study.base.errors import LearnerError
@@ -102,7 +102,7 @@ class StartRoutes:
         saved: str = "",
         draft: PlanDraft | None = None,
         problems: Sequence[str] = (),
-        title_taken: str = "",
+        would_replace: WouldReplaceError | None = None,
     ) -> HTMLResponse:
         """The page with what went wrong, and with the editor if there is a draft."""
         broken: list[Problem] = []
@@ -124,13 +124,13 @@ class StartRoutes:
                 (plan.title, _entries_of_plan(plan)) for plan in plans if draft and plan.id != draft.plan_id
             ],
             problems=problems,
-            title_taken=title_taken,
+            would_replace=would_replace,
             longest_title=LONGEST_TITLE,
             kinds=KINDS,
             kind_names=KIND_NAMES,
             rooms=await run_in_threadpool(classes.rooms),
-            ended=await run_in_threadpool(classes.ended_rooms),
-            addresses=lan_addresses(),
+            ended=await run_in_threadpool(classes.list_ended_rooms),
+            addresses=list_lan_addresses(),
             keep_days=KEEP_NAMES_DAYS,
             team_choices=TEAM_CHOICES,
             reachable=self._reachable,
@@ -146,7 +146,7 @@ class StartRoutes:
             plan,
             names_typed=form.get("typed") == "yes",
             keep_names_days=int(days) if days.isdecimal() else 0,
-            address=known_address(form.get("address", ""), lan_addresses()),
+            address=choose_known_address(form.get("address", ""), list_lan_addresses()),
             teams=int(teams) if (teams := form.get("teams", "0")).isdecimal() else 0,
             leaderboard=form.get("leaderboard") == "yes",
         )
@@ -160,8 +160,8 @@ class StartRoutes:
             plan = await run_in_threadpool(save_plan, self._plans, draft)
         except PlanError as error:
             return await self.page(draft=draft, problems=error.problems)
-        except TitleTakenError as error:
-            return await self.page(draft=draft, title_taken=str(error))
+        except WouldReplaceError as error:
+            return await self.page(draft=draft, would_replace=error)
         except LearnerError as error:
             return await self.page(str(error), draft=draft)
         asked = urlencode({"plan": plan.id, "saved": plan.id})
@@ -178,14 +178,14 @@ class StartRoutes:
     @tell_trouble
     async def typed(self, request: Request) -> Response:
         """A typed question as an entry of the editor."""
-        form = {name: str(value) for name, value in (await json_of(request)).items()}
-        entry = entry_of(form)
+        form = {name: str(value) for name, value in (await parse_json_body(request)).items()}
+        entry = to_entry(form)
         return _answer_with([_entry_of_activity(entry, read_activity(form))])
 
     @tell_trouble
     async def quiz(self, request: Request) -> Response:
         """A self-paced quiz as an entry of the editor."""
-        form = await json_of(request)
+        form = await parse_json_body(request)
         title, questions = str(form.get("title", "")).strip(), form.get("questions")
         entry: dict[str, Any] = {"kind": "quiz", "title": title or "A quiz", "questions": questions}
         if minutes := read_typed_minutes({"minutes": str(form.get("minutes", ""))}):
@@ -205,7 +205,7 @@ class StartRoutes:
         return HTMLResponse(render("classroom/start/twins.html", twins=named))
 
 
-def known_address(asked: str, addresses: Sequence[OwnAddress]) -> str:
+def choose_known_address(asked: str, addresses: Sequence[OwnAddress]) -> str:
     """One of this machine's own addresses; anything else falls back to the preferred one."""
     known = [each.address for each in addresses]
     if asked in known or asked == "127.0.0.1":
@@ -221,6 +221,7 @@ def _draft_of(plan: Plan) -> PlanDraft:
         minutes=str(plan.minutes),
         entries=tuple(json.dumps(entry, ensure_ascii=False) for entry in plan.entries),
         plan_id=plan.id if plan.is_own else "",
+        version=plan.version,
     )
 
 
@@ -240,6 +241,7 @@ def _read_draft(fields: Sequence[tuple[str, str]]) -> PlanDraft:
         entries=tuple(entries),
         left_out=frozenset(range(len(entries))) - kept,
         plan_id=form.get("plan", ""),
+        version=form.get("version", ""),
         replace=form.get("replace") == "yes",
     )
 

@@ -8,16 +8,16 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.requests import Request
 
-from classroom.access.addresses import is_own_address, lan_addresses
+from classroom.access.addresses import is_own_address, list_lan_addresses
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.live.writer import NotSavedError
 from classroom.pages import documents, streams
-from classroom.pages.requests import json_of, port_of, refuse_rate, tell_trouble
+from classroom.pages.requests import format_port, parse_json_body, refuse_rate, tell_trouble
 from classroom.views.screens import build_student_state
 from study.base.errors import LearnerError
 from study.store.class_records import ClassStudent
-from study.web.security.middleware import browser_of
+from study.web.security.middleware import find_browser
 from study.web.security.rates import Rates
 
 STREAMS_AT_MOST = 4
@@ -91,17 +91,17 @@ class StudentRoutes:
         """Where phones open the test, the address that this machine prefers first."""
         if self._students_at:
             return [f"{self._students_at}/class/help"]
-        addresses = lan_addresses() if self._reachable else []
-        return [f"http://{each.address}{port_of(request)}/class/help" for each in addresses]
+        addresses = list_lan_addresses() if self._reachable else []
+        return [f"http://{each.address}{format_port(request)}/class/help" for each in addresses]
 
     async def static(self, name: str) -> Response:
         return documents.static(name)
 
     @tell_trouble
     async def join(self, code: str, request: Request) -> Response:
-        live, browser = await self._hub.find(code), browser_of(request.cookies)
+        live, browser = await self._hub.find(code), find_browser(request.cookies)
         address = request.client.host if request.client else ""
-        is_new = live.device_of(browser) not in live.by_device
+        is_new = live.hash_device(browser) not in live.by_device
         if is_new and not is_own_address(address) and not self._joining.allows(address):
             return refuse_rate()
         if not self._asking.allows(browser):
@@ -116,7 +116,7 @@ class StudentRoutes:
         if not self._asking.allows(student.device):
             return refuse_rate()
         try:
-            recorded = await self._hub.answer(live, student, await json_of(request))
+            recorded = await self._hub.answer(live, student, await parse_json_body(request))
         except NotSavedError as error:
             raise NotSavedError(do_next=KEPT) from error
         if recorded.outcome == "late":
@@ -130,7 +130,7 @@ class StudentRoutes:
         live, student = await self._student(code, request)
         if not self._asking.allows(student.device):
             return refuse_rate()
-        wanted = await json_of(request)
+        wanted = await parse_json_body(request)
         typed = None if wanted.get("draw") else str(wanted.get("name", ""))
         return JSONResponse({"name": await self._hub.rename(live, student, typed)})
 
@@ -138,7 +138,7 @@ class StudentRoutes:
     async def events(self, code: str, request: Request) -> Response:
         """The stream of this student's states, from the newest on: the phone may have shown it elsewhere."""
         live, student = await self._student(code, request, newest=True)
-        if live.streams_of(student.id) >= STREAMS_AT_MOST or not self._reading.allows(student.device):
+        if live.count_streams(student.id) >= STREAMS_AT_MOST or not self._reading.allows(student.device):
             return refuse_rate()
         return streams.stream(live, partial(self._state, live, student.id), request, student_id=student.id)
 
@@ -157,4 +157,4 @@ class StudentRoutes:
         self, code: str, request: Request, *, newest: bool = False
     ) -> tuple[LiveRoom, ClassStudent]:
         live = await (self._hub.find_newest(code) if newest else self._hub.find(code))
-        return live, await self._hub.student(live, browser_of(request.cookies))
+        return live, await self._hub.student(live, find_browser(request.cookies))

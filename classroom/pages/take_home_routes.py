@@ -20,8 +20,8 @@ from study.ports.context import Context, find_visit
 from study.ports.review import AskForCards
 from study.store.class_records import ClassStudent
 from study.text.markup import to_html
-from study.web.downloads import file_response, not_found
-from study.web.security.middleware import browser_of
+from study.web.downloads import answer_not_found, answer_with_file
+from study.web.security.middleware import find_browser
 from study.web.security.rates import Rates
 
 
@@ -76,10 +76,10 @@ class TakeHomeRoutes:
     @tell_trouble
     async def package(self, code: str, request: Request) -> Response:
         live, _, cards = await self._cards(code, request)
-        if not self._asking.allows(browser_of(request.cookies)):
+        if not self._asking.allows(find_browser(request.cookies)):
             return refuse_rate()
         if not cards:
-            return not_found("There are no cards for you in this class.")
+            return answer_not_found("There are no cards for you in this class.")
         day = f"{live.room.opened_at:%Y-%m-%d}"
         content = await run_in_threadpool(
             self._write_cards,
@@ -88,18 +88,18 @@ class TakeHomeRoutes:
             source=f"your class of {day}",
             now=self._context.clock(),
         )
-        return file_response(content, "application/octet-stream", f"class-{code}-cards.apkg")
+        return answer_with_file(content, "application/octet-stream", f"class-{code}-cards.apkg")
 
     @tell_trouble
     async def study(self, code: str, request: Request) -> Response:
         """Make the app's cards about what was missed due in the profile of this browser, and open them."""
         _, _, cards = await self._cards(code, request)
-        if not self._asking.allows(browser_of(request.cookies)):
+        if not self._asking.allows(find_browser(request.cookies)):
             return refuse_rate()
         if self._ask_for_cards is None or not self._opens_here(request):
-            return not_found("The app's cards are not open to this device.")
+            return answer_not_found("The app's cards are not open to this device.")
         visit = await run_in_threadpool(
-            find_visit, self._context, browser_id=browser_of(request.cookies), query={}
+            find_visit, self._context, browser_id=find_browser(request.cookies), query={}
         )
         for concepts in dict.fromkeys(card.concepts for card in cards if card.concepts):
             await run_in_threadpool(self._ask_for_cards, visit, concepts, because="class")
@@ -117,11 +117,11 @@ class TakeHomeRoutes:
         live = await self._hub.find_newest(code)
         key = request.query_params.get("take")
         if key is None:
-            student = await self._hub.student(live, browser_of(request.cookies))
+            student = await self._hub.student(live, find_browser(request.cookies))
         else:
             student = _find_by_key(live, key)
         cards = take_home(
-            live.plan, live.events, live.state, live.answers_by(student.id), joined_at=student.joined_at
+            live.plan, live.events, live.state, live.list_answers_by(student.id), joined_at=student.joined_at
         )
         return live, student, cards
 

@@ -13,15 +13,15 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from classroom.access.addresses import lan_addresses
-from classroom.access.keys import COOKIE, Keys, new_key
+from classroom.access.addresses import list_lan_addresses
+from classroom.access.keys import COOKIE, Keys, draw_key
 from classroom.activities.activity import Activity
 from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
-from classroom.pages.requests import form_of, json_of, port_of, tell_trouble
-from classroom.pages.start_routes import StartRoutes, known_address, show_trouble
+from classroom.pages.requests import form_of, format_port, parse_json_body, tell_trouble
+from classroom.pages.start_routes import StartRoutes, choose_known_address, show_trouble
 from classroom.plans.on_the_spot import KINDS, read_activity, read_typed_minutes
 from classroom.plans.plan import Plans
 from classroom.views.screens import build_teacher_state, screen_state
@@ -54,13 +54,13 @@ class TeacherRoutes:
         site.get("/class/{code}/teach/events", response_model=None)(self.teach_events)
         site.get("/class/{code}/teach/state", response_model=None)(self.teach_state)
         site.get("/class/{code}/screen", response_model=None)(self.screen)
-        site.get("/class/{code}/screen/events", response_model=None)(self.screen_events)
+        site.get("/class/{code}/screen/events", response_model=None)(self.stream_screen)
         site.get("/class/{code}/screen/state", response_model=None)(self.screen_state)
         site.post("/class/{code}/command", response_model=None)(self.command)
         site.post("/class/{code}/ask", response_model=None)(self.ask)
         site.post("/class/{code}/address", response_model=None)(self.address)
         site.post("/class/{code}/key", response_model=None)(self.make_key)
-        site.get("/class/{code}/key", response_model=None)(self.after_key)
+        site.get("/class/{code}/key", response_model=None)(self.open_without_key)
         site.post("/class/{code}/key/revoke", response_model=None)(self.revoke_keys)
 
     @show_trouble
@@ -83,7 +83,7 @@ class TeacherRoutes:
             title=f"Teach: {live.room.title}",
             live=live,
             code=code,
-            addresses=[] if self._students_at else lan_addresses(),
+            addresses=[] if self._students_at else list_lan_addresses(),
             reachable=self._reachable,
             shown_link=_shown(link),
             qr=documents.draw_link(link),
@@ -118,7 +118,7 @@ class TeacherRoutes:
         return streams.one_state(partial(build_teacher_state, await self._hub.find(code)))
 
     @tell_trouble
-    async def screen_events(self, code: str, request: Request) -> Response:
+    async def stream_screen(self, code: str, request: Request) -> Response:
         live = await self._hub.find(code)
         return streams.stream(live, partial(self._screen_state, live, request), request)
 
@@ -136,14 +136,14 @@ class TeacherRoutes:
     @tell_trouble
     async def command(self, code: str, request: Request) -> Response:
         live = await self._hub.find(code)
-        await self._hub.command(live, await json_of(request))
+        await self._hub.command(live, await parse_json_body(request))
         return JSONResponse({"after": live.state.last})
 
     @tell_trouble
     async def ask(self, code: str, request: Request) -> Response:
         """Ask the class what the teacher has just typed, now or next."""
         live = await self._hub.find(code)
-        form = {name: str(value) for name, value in (await json_of(request)).items()}
+        form = {name: str(value) for name, value in (await parse_json_body(request)).items()}
         ask = self._hub.ask_next if form.get("when") == "next" else self._hub.ask_now
         await ask(live, await self._read(form))
         return JSONResponse({"after": live.state.last})
@@ -165,19 +165,19 @@ class TeacherRoutes:
         """Show another address of this machine in the link and the QR code."""
         form = await form_of(request)
         live = await self._hub.find(code)
-        await self._hub.use_address(live, known_address(form.get("address", ""), lan_addresses()))
+        await self._hub.use_address(live, choose_known_address(form.get("address", ""), list_lan_addresses()))
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
     @show_trouble
     async def make_key(self, code: str, request: Request) -> Response:
         """Make a key and show it once; only its hash is stored."""
         live = await self._hub.find(code)
-        key = new_key()
+        key = draw_key()
         await self._hub.add_key(live, key)
         await run_in_threadpool(self._keys.reload)
         return await self._teach(code, request, key=key)
 
-    async def after_key(self, code: str) -> Response:
+    async def open_without_key(self, code: str) -> Response:
         """The address of the page that has shown a key, opened again: the key is not shown twice."""
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
@@ -197,7 +197,7 @@ class TeacherRoutes:
 
 def _own_link(live: LiveRoom, request: Request) -> str:
     """A class at this app: this machine's chosen address, and the port of this request."""
-    return f"http://{live.room.options['address']}{port_of(request)}/class/{live.room.code}"
+    return f"http://{live.room.options['address']}{format_port(request)}/class/{live.room.code}"
 
 
 def _where_codes_go(link: str) -> str:

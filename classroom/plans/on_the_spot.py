@@ -63,7 +63,7 @@ def _read(form: Mapping[str, str]) -> Activity:
     return Activity(kind="text", title=title, wanted=ClassPrompt(id="", html=html, text=ask))
 
 
-def entry_of(form: Mapping[str, str]) -> dict[str, Any]:
+def to_entry(form: Mapping[str, str]) -> dict[str, Any]:
     """What was typed as an entry of a plan's file. Raises FieldError as `read_activity` does."""
     activity = read_activity(form)
     entry: dict[str, Any] = {"kind": activity.kind, "title": activity.title, "ask": form["ask"].strip()}
@@ -78,7 +78,7 @@ def entry_of(form: Mapping[str, str]) -> dict[str, Any]:
 
 
 def is_typed(entry: Mapping[str, Any]) -> bool:
-    """Whether `entry_of` may have made an entry, so that the form can change it."""
+    """Whether `to_entry` may have made an entry, so that the form can change it."""
     ask = entry.get("ask")
     named = isinstance(ask, str) and entry.get("title") == name_of(ask)
     return named and entry.get("kind") in KINDS and entry.keys() <= FIELDS

@@ -27,8 +27,13 @@ class PlanError(LearnerError):
         super().__init__("The plan is not saved. " + " ".join(self.problems), do_next="Change it, then save.")
 
 
-class TitleTakenError(LearnerError):
-    """Another plan of the teacher's has the file that this title leads to."""
+class WouldReplaceError(LearnerError):
+    """The plan would replace one with the same title, or what another window has saved."""
+
+    def __init__(self, what: str, *, do_first: str, agree: str) -> None:
+        super().__init__(what, do_next=f"{do_first}, or tick “{agree}”.")
+        self.agree = agree
+        """The label of the box by which the teacher agrees."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +52,18 @@ class PlanDraft:
     plan_id: str = ""
     """The plan that is changed; empty for a new one."""
 
+    version: str = ""
+    """The version of it that the editor began with."""
+
     replace: bool = False
-    """Whether it may replace another plan of this title."""
+    """Whether it may replace a plan with the same title, or a newer version."""
 
 
 def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
     """Save a teacher's plan that the reader of plans accepts, and return it.
 
-    Raises PlanError with all problems, and TitleTakenError before it would replace another plan.
+    Raises PlanError with all problems, and WouldReplaceError before it would replace another plan, or a
+    version of this one that the teacher has not seen.
     """
     kept = [entry for place, entry in enumerate(draft.entries) if place not in draft.left_out]
     folder = _folder(plans)
@@ -72,11 +81,8 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
     plan = plans.read_own(path.name, written, found)
     if plan is None:
         raise PlanError([tell_problem(f"{problem.item}: {problem.text}") for problem in found])
-    if not draft.plan_id and path.exists() and not draft.replace:
-        raise TitleTakenError(
-            f"You already have a plan named “{plan.title}”.",
-            do_next="Give this one another title, or tick “Replace my plan of this title”.",
-        )
+    if path.exists() and not draft.replace:
+        _check_replaced(plans, draft, plan)
     if not path.exists() and len(list(folder.glob("*.yaml"))) >= MOST_OWN_PLANS:
         raise PlanError([f"There are {MOST_OWN_PLANS} plans of your own; delete one first."])
     try:
@@ -84,6 +90,22 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
     except OSError as error:
         raise PlanError([f"The data folder can't be written: {error.strerror}."]) from error
     return plan
+
+
+def _check_replaced(plans: Plans, draft: PlanDraft, plan: Plan) -> None:
+    if not draft.plan_id:
+        raise WouldReplaceError(
+            f"You already have a plan named “{plan.title}”.",
+            do_first="Give this one another title",
+            agree="Replace my plan of this title",
+        )
+    newest = next((each for each in plans.own([]) if each.id == draft.plan_id), None)
+    if newest is not None and newest.version not in (draft.version, plan.version):
+        raise WouldReplaceError(
+            f"“{newest.title}” was changed in another window since you opened it here. Nothing is saved yet.",
+            do_first="Copy from there what you want to keep",
+            agree="Replace what the other window saved",
+        )
 
 
 def delete_plan(plans: Plans, plan_id: str) -> None:

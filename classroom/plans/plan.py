@@ -1,8 +1,10 @@
 """Reading a lesson plan: every activity with all its texts, every problem of the file at once."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from study.content.yaml_reader import (
     parse_content,
     read_folder,
 )
-from study.figures.controls import SliderControl, controls_of, settings_from
+from study.figures.controls import SliderControl, list_controls, parse_settings
 from study.figures.figure import Figures
 from study.ports.classes import (
     ClassGrader,
@@ -76,6 +78,12 @@ class Plan:
     def is_own(self) -> bool:
         """Whether the teacher made it in this app."""
         return self.id.startswith(OWN)
+
+    @property
+    def version(self) -> str:
+        """Names this content, for optimistic locking: a window that shows an older one replaces nothing."""
+        content = json.dumps([self.title, self.about, self.minutes, *self.entries])
+        return sha256(content.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,9 +319,9 @@ class Plans:
             fields.note(f"{figure_id!r} isn't a live figure")
             return {}
         slider = fields.text("slider", default="")
-        controls = dict(controls_of(figure.settings))
+        controls = dict(list_controls(figure.settings))
         try:
-            settings_from(figure.settings, settings)
+            parse_settings(figure.settings, settings)
         except LearnerError as error:
             fields.note(str(error))
         if slider and getattr(controls.get(slider), "kind", "") != "slider":

@@ -30,7 +30,7 @@ def answer_table(found: Report) -> Table:
             (
                 student.number,
                 student.name,
-                found.number_of(answer.position),
+                found.number_position(answer.position),
                 activity.title,
                 answer.round,
                 _in_words(activity, answer),
@@ -58,7 +58,7 @@ def grade_table(found: Report) -> Table:
         if any(key[1] == position for key in given)
         for rounds in _graded_rounds(plan[position])
     ]
-    titles = [_column(plan[position], found.number_of(position), rounds) for position, rounds in asked]
+    titles = [_column(plan[position], found.number_position(position), rounds) for position, rounds in asked]
     rows: list[Sequence[Any]] = [("name", *titles, "Class total")]
     for student in record.students:
         grades = [

@@ -7,7 +7,7 @@ from statistics import fmean
 from classroom.activities.activity import ROUNDS, Activity
 from classroom.activities.room import Event, RoomState
 from classroom.reports.report import is_good_guess, is_guess
-from classroom.reports.take_home import seen_answers
+from classroom.reports.take_home import list_seen_answers
 from study.store.class_records import ClassAnswer
 
 TWIN = ROUNDS["twin"]
@@ -27,7 +27,7 @@ def count_points(
     plan: Sequence[Activity], events: Iterable[Event], room: RoomState, answers: Iterable[ClassAnswer]
 ) -> dict[str, int]:
     """Points by student, of everyone who has answered. The last vote on a question counts, and its twin."""
-    shown = seen_answers(events)
+    shown = list_seen_answers(events)
     last: dict[tuple[str, int, int], ClassAnswer] = {}
     points: dict[str, int] = {}
     for answer in answers:

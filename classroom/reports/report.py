@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import ROUNDS, Activity, activity_from, key_of
-from classroom.activities.comparison import mark_measured, measured_option
+from classroom.activities.activity import ROUNDS, Activity, derive_key, parse_activity_spec
+from classroom.activities.comparison import find_measured_option, mark_measured
 from classroom.activities.distribution import is_close
 from classroom.activities.number import as_number, with_unit
 from classroom.activities.peer_instruction import compare_rounds
@@ -109,14 +109,14 @@ class Report:
     students: tuple[StudentRow, ...]
     items: tuple[ItemRow, ...]
 
-    def number_of(self, position: int) -> int:
+    def number_position(self, position: int) -> int:
         """Return the number, from 1, under which the plan lists a stored position."""
         return self.order.index(position) + 1
 
 
 def report(record: ClassRecord) -> Report:
     """Compute both tables. Students who were taken out are listed, and left out of the items."""
-    plan = tuple(activity_from(spec) for spec in record.activities)
+    plan = tuple(parse_activity_spec(spec) for spec in record.activities)
     room = fold(record.events)
     everyone = _by_round(record.answers, without=frozenset())
     counted = _by_round(record.answers, without=room.kicked)
@@ -194,7 +194,9 @@ def is_guess(activity: Activity, answer: ClassAnswer) -> bool:
 def is_good_guess(room: RoomState, activity: Activity, answer: ClassAnswer) -> bool:
     """Whether a number was close, or the predicted option is what the runs have shown."""
     if activity.compared is not None:
-        return measured_option(activity.compared, room.grids.get(answer.position)) == key_of(answer.value)
+        return find_measured_option(activity.compared, room.grids.get(answer.position)) == derive_key(
+            answer.value
+        )
     known = value_of(room, activity, answer.position, answer)
     return known is not None and is_close(float(answer.value["number"]), known)
 
@@ -324,7 +326,7 @@ def _subject(activity: Activity) -> str:
 
 def list_choices(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
     """What each student chose; equal where two answers say the same."""
-    return {student: key_of(answer.value) for student, answer in given.items()}
+    return {student: derive_key(answer.value) for student, answer in given.items()}
 
 
 def _share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) -> float | None:

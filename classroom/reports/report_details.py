@@ -52,7 +52,7 @@ def list_grids(report: Report) -> list[MeasuredGrid]:
         losses = _losses(report, position)
         result = room.grids.get(position)
         measured = MeasuredGrid(
-            position=report.number_of(position),
+            position=report.number_position(position),
             activity=activity,
             rows=tuple(_rows(activity, losses)),
             findings=result.findings if result else (),
@@ -86,7 +86,7 @@ def list_sentences(report: Report) -> list[SeenSentences]:
         quoted = [each for each in given if each.id in room.quoted]
         found.append(
             SeenSentences(
-                position=report.number_of(position),
+                position=report.number_position(position),
                 title=activity.title,
                 groups=tuple(_grouped(activity.wanted, quoted, room)),
                 hidden=len(given) - len(quoted),

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from classroom.activities.activity import Activity, key_of
+from classroom.activities.activity import Activity, derive_key
 from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
 from classroom.activities.room import Event, RoomState
-from classroom.activities.wall import WrittenAnswer, verdict_on
+from classroom.activities.wall import WrittenAnswer, choose_wall_verdict
 from classroom.reports.report import value_of
 from study.ports.classes import ClassCard, ClassPrompt, ClassQuestion, ConceptVerdict
 from study.store.class_records import ClassAnswer, ClassEvent, ClassStudent
@@ -52,7 +52,7 @@ def take_home(
     What the class saw before the student joined is nothing that the student left out.
     """
     given = {(answer.position, answer.round): answer for answer in answers}
-    seen = seen_answers(event for event in events if event.at >= joined_at)
+    seen = list_seen_answers(event for event in events if event.at >= joined_at)
     found: list[ClassCard] = []
     for position, activity in enumerate(plan):
         shown = {phase for phase in REVEALS if (position, phase) in seen}
@@ -61,7 +61,7 @@ def take_home(
     return found
 
 
-def seen_answers(events: Iterable[Event]) -> set[tuple[int, str]]:
+def list_seen_answers(events: Iterable[Event]) -> set[tuple[int, str]]:
     """The (position, phase) of everything that the class has been shown."""
     return {(event.value["position"], event.value["phase"]) for event in events if event.kind == "step"}
 
@@ -91,7 +91,7 @@ def _of_activity(
 
 
 def _of_question(position: int, asked: ClassQuestion, answer: ClassAnswer | None) -> Iterator[ClassCard]:
-    if not asked.right or (answer is not None and key_of(answer.value) == asked.right):
+    if not asked.right or (answer is not None and derive_key(answer.value) == asked.right):
         return
     why = [UNANSWERED]
     if answer is not None and asked.task:
@@ -163,7 +163,7 @@ def _of_text(
 ) -> Iterator[ClassCard]:
     written = answer and WrittenAnswer.of(answer)
     for concept in wanted.concepts:
-        verdict = verdict_on(written, concept.id, room.overruled) if written else None
+        verdict = choose_wall_verdict(written, concept.id, room.overruled) if written else None
         if written is None or verdict in LEFT_OUT:
             asked = wanted.text or convert_html(wanted.html)
             said = UNANSWERED if written is None or verdict is None else LEFT_OUT[verdict]

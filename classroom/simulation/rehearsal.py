@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from classroom.activities.activity import activity_from
+from classroom.activities.activity import parse_activity_spec
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student, StudentBehaviour
 from study.base.errors import LearnerError
@@ -49,7 +49,7 @@ class Rehearsal:
             raise LearnerError(what, do_next="Start it with: python app.py --class") from error
         if status != 200:
             raise LearnerError(f"There is no class with the code {code}.", do_next="Start one at /class.")
-        plan = [activity_from(spec) for spec in told["activities"]]
+        plan = [parse_activity_spec(spec) for spec in told["activities"]]
         rng = Random(self.seed)
         students = [
             Student(

@@ -82,7 +82,7 @@ def build_heat_map(live: LiveRoom, grid: CrowdGrid, position: int) -> list[list[
     return [[made(cell) for cell in grid.cells[i : i + across]] for i in range(0, len(grid.cells), across)]
 
 
-def seed_rows(live: LiveRoom, grid: RunGrid, position: int) -> list[tuple[str, list[str]]]:
+def list_seed_rows(live: LiveRoom, grid: RunGrid, position: int) -> list[tuple[str, list[str]]]:
     """The runs that compare settings, by seed."""
     running = _running(live, position)
     return list_seeds(grid, _losses(live, position), lambda run: _progress([run], running))

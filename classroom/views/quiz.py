@@ -35,7 +35,7 @@ class QuizQuestion:
         return 100 * self.right / self.answered if self.answered else 0.0
 
 
-def own_questions(live: LiveRoom, activity: Activity, student_id: str) -> list[OwnQuestion]:
+def list_own_questions(live: LiveRoom, activity: Activity, student_id: str) -> list[OwnQuestion]:
     """The questions of a quiz with what a student has answered."""
     return [
         OwnQuestion(number=number, asked=asked, given=live.answer_of(student_id, number))

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from classroom.activities.activity import chosen_in, key_of
+from classroom.activities.activity import chosen_in, derive_key
 from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import Bins, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, compare_rounds, rank_wrong_options
@@ -78,7 +78,7 @@ def count_bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singl
     if asked.kind in OPEN_KINDS:
         options = _frequent(live, asked, _rounds_of(live, asked, round_number), singles=singles)
         listed = {option.id for option in options}
-        chosen = [key if (key := key_of(value)) in listed else OTHERS for value in given]
+        chosen = [key if (key := derive_key(value)) in listed else OTHERS for value in given]
         letters: Sequence[str] = [""] * len(options)
     else:
         options = asked.options
@@ -110,9 +110,9 @@ def _frequent(
 ) -> tuple[ClassOption, ...]:
     """The right answer to an open question, and the wrong ones that most gave in these rounds, as options."""
     given = [(student, a.value) for number in rounds for student, a in live.answers(number).items()]
-    said = {key_of(value): str(value["said"]) for _, value in given}
+    said = {derive_key(value): str(value["said"]) for _, value in given}
     # A student who gives the same answer in both rounds counts once.
-    pairs = dict.fromkeys((student, key_of(value)) for student, value in given)
+    pairs = dict.fromkeys((student, derive_key(value)) for student, value in given)
     wrong = Counter(key for _, key in pairs if key != asked.right)
     fewest = FEWEST_ALIKE if asked.kind in TYPED_KINDS and not singles else 1
     listed = [key for key, count in wrong.most_common(MOST_WRONG) if count >= fewest]
@@ -203,7 +203,7 @@ def is_shown(live: LiveRoom) -> bool:
     return live.state.phase in ("reveal", "twin-reveal", "distribution", "run")
 
 
-def question_of(live: LiveRoom) -> ClassQuestion | None:
+def get_question(live: LiveRoom) -> ClassQuestion | None:
     """The question that the current phase is about: a twin, or the one before it."""
     if live.activity is None:
         return None
@@ -222,7 +222,7 @@ def build_results(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
         value = show_value(live)
         so_far = live.run.so_far if state.phase == "run" and value is None and live.run else None
         return {"guesses": spread_class_guesses(live, value, so_far=so_far)}
-    asked = question_of(live)
+    asked = get_question(live)
     if asked is None:
         return {}
     twin = asked is activity.twin
@@ -259,7 +259,7 @@ def rank_students(live: LiveRoom) -> Standings | None:
     if not (teams or with_names) or not (is_shown(live) or live.state.ended):
         return None
     present = {student.id: student for student in live.present}
-    answers = [answer for student in present for answer in live.answers_by(student)]
+    answers = [answer for student in present for answer in live.list_answers_by(student)]
     points = count_points(live.plan, live.events, live.state, answers)
     by_team = {student.id: team_of(student.number, teams) for student in present.values()}
     leaders = [(present[student].name, count) for student, count in lead(points) if present[student].name]

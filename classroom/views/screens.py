@@ -19,7 +19,7 @@ from classroom.views import crowd, quiz, results, wall
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_duration
-from study.figures.controls import ChoiceControl, Control, SliderControl, controls_of, settings_from
+from study.figures.controls import ChoiceControl, Control, SliderControl, list_controls, parse_settings
 from study.store.class_records import ClassAnswer, ClassStudent
 from study.text.markup import to_plain
 from study.text.templates import render
@@ -103,7 +103,7 @@ def _own(
     if activity is None:
         return {}, ""
     if activity.questions:
-        questions = quiz.own_questions(live, activity, student.id)
+        questions = quiz.list_own_questions(live, activity, student.id)
         return {"own": questions}, f"/{[each.given and each.given.id for each in questions]}"
     if activity.crowd is not None:
         cell = crowd.build_own_cell(live, activity.crowd, student.id)
@@ -116,7 +116,7 @@ def _own(
         position = live.state.position
         return {}, f"/{crowd.count_ended(live, position)}{position in live.state.grids}"
     if activity.wanted is not None and shown and given is not None:
-        verdicts = wall.own_verdicts(live, activity.wanted, given)
+        verdicts = wall.list_own_verdicts(live, activity.wanted, given)
         return {"verdicts": verdicts}, f"/{given.id}{verdicts}"
     return {}, ""
 
@@ -198,10 +198,10 @@ def _asked_about(live: LiveRoom) -> str:
     if shown is None or not shown.slider:
         return ""
     settings = live.figures[shown.id].settings
-    values = settings_from(settings, shown.settings)
+    values = parse_settings(settings, shown.settings)
     return " · ".join(
         f"{control.label}: {_in_words(control, getattr(values, name))}"
-        for name, control in controls_of(settings)
+        for name, control in list_controls(settings)
         if name != shown.slider
     )
 
@@ -225,7 +225,7 @@ def _common(
         "live": live,
         "state": state,
         "activity": activity,
-        "asked": results.question_of(live),
+        "asked": results.get_question(live),
         "lobby": state.position == LOBBY and not state.ended,
         "phase": state.phase,
         "label": phase_label(activity.kind, state.phase) if activity and state.phase else "",
@@ -235,7 +235,7 @@ def _common(
         "map": crowd.build_heat_map(live, activity.crowd, state.position)
         if activity and activity.crowd
         else None,
-        "seeds": crowd.seed_rows(live, activity.compared, state.position)
+        "seeds": crowd.list_seed_rows(live, activity.compared, state.position)
         if activity and activity.compared and not student
         else None,
         "ended_cells": crowd.count_ended(live, state.position),

@@ -8,9 +8,9 @@ from classroom.activities.wall import (
     ConceptGroups,
     Quote,
     WrittenAnswer,
+    choose_wall_verdict,
     drop_short_quotes,
     group_answers,
-    verdict_on,
 )
 from classroom.live.live_room import LiveRoom
 from study.ports.classes import ClassPrompt
@@ -59,7 +59,7 @@ def build_wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     unjudged = (
         Quote(text=each.text)
         for each in chosen
-        if not any(verdict_on(each, concept.id, overruled) for concept in wanted.concepts)
+        if not any(choose_wall_verdict(each, concept.id, overruled) for concept in wanted.concepts)
     )
     answers = tuple(_judged(each, wanted, live) for each in written)
     return WallView(
@@ -77,10 +77,13 @@ def build_wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     )
 
 
-def own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) -> list[tuple[str, str, str]]:
+def list_own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) -> list[tuple[str, str, str]]:
     """For who wrote it: each concept's label, the verdict, and the definition unless it is covered."""
     written = WrittenAnswer.of(answer)
-    found = [(concept, verdict_on(written, concept.id, live.state.overruled)) for concept in wanted.concepts]
+    found = [
+        (concept, choose_wall_verdict(written, concept.id, live.state.overruled))
+        for concept in wanted.concepts
+    ]
     return [
         (concept.label, VERDICT_LABELS[verdict], "" if verdict == "covered" else concept.definition)
         for concept, verdict in found
@@ -92,7 +95,7 @@ def _judged(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> WallA
     overruled = live.state.overruled
     verdicts = []
     for concept in wanted.concepts:
-        verdict = verdict_on(answer, concept.id, overruled)
+        verdict = choose_wall_verdict(answer, concept.id, overruled)
         words = VERDICT_LABELS[verdict] if verdict else "not judged"
         by_teacher = " (by you)" if (answer.id, concept.id) in overruled else ""
         verdicts.append((concept.id, concept.label, words + by_teacher))

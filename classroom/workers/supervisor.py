@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from study.base.addresses import address_of
+from study.base.addresses import build_address
 from study.base.errors import LearnerError
 from study.web.serving.server import STOP_SIGNALS, take_port
 
@@ -70,7 +70,7 @@ class Supervisor:
             workers = [start() for _ in range(self.count)]
             try:
                 self._wait_for(workers)
-                self.say(f"Ready: {address_of(self.host, port)}")
+                self.say(f"Ready: {build_address(self.host, port)}")
                 self._keep(workers, start)
             finally:
                 _end(workers)

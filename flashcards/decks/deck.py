@@ -12,8 +12,8 @@ from flashcards.decks.note import (
     CardNumber,
     Note,
     NoteKind,
-    cloze_numbers,
     fill_gaps,
+    list_cloze_numbers,
 )
 from flashcards.decks.pictures import read_picture
 from study.content.concepts import ConceptMap, note_unknown_concepts
@@ -107,7 +107,7 @@ def read_note(fields: Fields, deck: str, concepts: ConceptMap) -> Note:
 def _read_texts(fields: Fields, kind: NoteKind) -> dict[str, str]:
     if kind == "cloze":
         text = fields.text("text")
-        if not cloze_numbers(text):
+        if not list_cloze_numbers(text):
             fields.note("a cloze text needs a gap such as {{c1::low rank}}")
         return {"text": text, "why": fields.text("why")}
     front = fields.text("front")

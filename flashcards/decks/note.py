@@ -105,7 +105,7 @@ class Note:
     def cards(self) -> tuple[Card, ...]:
         if self.kind == "cloze":
             text = self.texts["text"]
-            return tuple(self._card(f"{self.id}--c{n}", *open_gap(text, n)) for n in cloze_numbers(text))
+            return tuple(self._card(f"{self.id}--c{n}", *open_gap(text, n)) for n in list_cloze_numbers(text))
         card = self._card(self.id, self.texts["front"], self.texts["back"])
         if self.kind == "reversed":
             return card, self._card(f"{self.id}--reversed", self.texts["back"], self.texts["front"])
@@ -116,7 +116,7 @@ class Note:
         return Card(id=card_id, front=front, back=back, why=self.texts["why"], note_id=self.id, **same)
 
 
-def cloze_numbers(text: str) -> list[int]:
+def list_cloze_numbers(text: str) -> list[int]:
     """Return the numbers of the gaps in a cloze text, in order."""
     return sorted({int(gap["number"]) for gap in CLOZE.finditer(text)})
 
@@ -148,7 +148,7 @@ def clean_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
             raise LearnerError(
                 f"The {name} has {len(text):,} characters.", do_next=f"Keep it under {TEXT_LIMIT:,}."
             )
-    if note.kind == "cloze" and not cloze_numbers(cleaned["text"]):
+    if note.kind == "cloze" and not list_cloze_numbers(cleaned["text"]):
         raise LearnerError(
             "The text has no gap.", do_next="Mark what to recall, as in {{c1::low rank}}, with a number each."
         )

@@ -68,7 +68,7 @@ def read_picture(fields: Fields) -> Picture | None:
     return picture
 
 
-def picture_html(picture: Picture) -> Markup:
+def render_picture(picture: Picture) -> Markup:
     """Render the picture inline, so the page makes no request for it."""
     if picture.file:
         return render("flashcards/pictures/picture.html", alt=picture.alt, address=_picture_url(picture.file))

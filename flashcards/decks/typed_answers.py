@@ -13,7 +13,7 @@ from typing import Literal
 from flashcards.decks.note import ANSWER_PLACE, Card, CardNumber
 from study.base.checks import evaluate, scale_of
 from study.base.errors import LearnerError
-from study.base.typed_numbers import is_known_unit, parse_in_unit, read_number, unit_size
+from study.base.typed_numbers import find_unit_size, is_known_unit, parse_in_unit, read_number
 from study.text.markup import to_plain
 
 Change = Literal["same", "missing", "extra"]
@@ -36,7 +36,7 @@ class ComparedAnswer:
 
 def render_back(card: Card) -> str:
     """Return the back of a card as it is shown, with its number computed now, if it has one."""
-    return card.back.replace(ANSWER_PLACE, right_number(card.number)) if card.number else card.back
+    return card.back.replace(ANSWER_PLACE, format_right_number(card.number)) if card.number else card.back
 
 
 def compare_typed(card: Card, typed: str) -> ComparedAnswer:
@@ -57,7 +57,7 @@ def compare_typed(card: Card, typed: str) -> ComparedAnswer:
     )
 
 
-def right_number(number: CardNumber) -> str:
+def format_right_number(number: CardNumber) -> str:
     """Format the computed answer: whole numbers in full, others with four significant digits."""
     value = _compute_in_unit(number)
     written = f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
@@ -65,7 +65,7 @@ def right_number(number: CardNumber) -> str:
 
 
 def _compared_number(number: CardNumber, typed: str) -> ComparedAnswer:
-    expected = right_number(number)
+    expected = format_right_number(number)
     given = _read_in_unit(typed, number.unit)
     if given is None:
         return ComparedAnswer(verdict="different" if typed else "nothing", typed=typed, expected=expected)
@@ -77,7 +77,7 @@ def _compared_number(number: CardNumber, typed: str) -> ComparedAnswer:
 
 
 def _compute_in_unit(number: CardNumber) -> float:
-    return evaluate(number.quantity) / (scale_of(number.unit) or unit_size(number.unit))
+    return evaluate(number.quantity) / (scale_of(number.unit) or find_unit_size(number.unit))
 
 
 def _read_in_unit(typed: str, unit: str) -> float | None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from flashcards.interchange.anki_file import AnkiCard, AnkiFile, AnkiNote, read_anki
-from flashcards.interchange.anki_schedule import History, history_of
-from flashcards.interchange.anki_templates import back_of, fill_template, typed_field
-from flashcards.interchange.anki_write import DECK_PREFIX, OUR_TYPES, guid_of
+from flashcards.interchange.anki_schedule import History, parse_card_history
+from flashcards.interchange.anki_templates import fill_template, find_typed_field, render_answer_side
+from flashcards.interchange.anki_write import DECK_PREFIX, OUR_TYPES, build_guid
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import convert_html, list_images
@@ -21,7 +21,7 @@ LONGEST_GUID = 40  # bytes; Anki's own guids have ten, an id has room for 40
 def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:
     """Read the cards of a package. `known` are the cards here, by id: ours are recognized by their guid."""
     anki = read_anki(file)
-    ours = {guid_of(entry): entry.id for entry in known.values()}
+    ours = {build_guid(entry): entry.id for entry in known.values()}
     entries: list[CardEntry] = []
     rejected: list[ImportEntry] = []
     histories: dict[str, History] = {}
@@ -29,7 +29,7 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
     concept_ids = tuple(concepts)
     for note in anki.notes:
         fields = dict(zip(note.type.fields, note.values, strict=False))
-        note_id = fields.get("Id", "").strip() or ours.get(note.guid) or id_of_guid(note.guid)
+        note_id = fields.get("Id", "").strip() or ours.get(note.guid) or decode_guid(note.guid)
         if not note.type.templates:
             why = "its note type has no card template"
             rejected.append(ImportEntry(verdict="rejected", item=_shorten_note(note), why=why))
@@ -46,7 +46,7 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
         if len(entries) > accepted:
             kind = entries[-1].kind
             histories |= _read_histories(note, note_id, kind, anki.created_at)
-            suspended += [card_id_of(note_id, kind, c.number) for c in note.cards if c.queue == SUSPENDED]
+            suspended += [build_card_id(note_id, kind, c.number) for c in note.cards if c.queue == SUSPENDED]
     return CardReading(
         entries=tuple(entries),
         rejected=tuple(rejected),
@@ -56,7 +56,7 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
     )
 
 
-def id_of_guid(guid: str) -> str:
+def decode_guid(guid: str) -> str:
     """Return the id of a note that was made in Anki: its guid as hex, or a hash of a longer one."""
     encoded = guid.encode()
     if len(encoded) > LONGEST_GUID:
@@ -64,7 +64,7 @@ def id_of_guid(guid: str) -> str:
     return f"anki-{encoded.hex()}"
 
 
-def card_id_of(note_id: str, kind: str, number: int) -> str:
+def build_card_id(note_id: str, kind: str, number: int) -> str:
     """Return the id of a note's card by its number in Anki."""
     if kind == "cloze":
         return f"{note_id}--c{number + 1}"
@@ -104,11 +104,15 @@ def _read_own_type(kind: str, fields: Mapping[str, str], note_id: str) -> CardEn
 def _read_rendered(note: AnkiNote, fields: Mapping[str, str], card: AnkiCard, note_id: str) -> CardEntry:
     """Convert a card of any note type, as its template renders it."""
     template = note.type.templates[min(max(card.number, 0), len(note.type.templates) - 1)]
-    typed = typed_field(template.question)
-    back = convert_html(fields.get(typed, "")) if typed else convert_html(back_of(template.answer, fields))
+    typed = find_typed_field(template.question)
+    back = (
+        convert_html(fields.get(typed, ""))
+        if typed
+        else convert_html(render_answer_side(template.answer, fields))
+    )
     return CardEntry(
         deck="",
-        id=card_id_of(note_id, "basic", card.number),
+        id=build_card_id(note_id, "basic", card.number),
         kind="typed" if typed else "basic",
         front=convert_html(fill_template(template.question, fields)),
         back=back,
@@ -122,7 +126,8 @@ def _is_mirror(one: CardEntry, other: CardEntry) -> bool:
 
 def _read_histories(note: AnkiNote, note_id: str, kind: str, created_at: int) -> dict[str, History]:
     found = {
-        card_id_of(note_id, kind, card.number): history_of(card, created_at=created_at) for card in note.cards
+        build_card_id(note_id, kind, card.number): parse_card_history(card, created_at=created_at)
+        for card in note.cards
     }
     return {card_id: history for card_id, history in found.items() if history is not None}
 

@@ -50,7 +50,7 @@ class History:
     """The number of cram ratings, which did not affect the schedule."""
 
 
-def history_of(card: AnkiCard, *, created_at: int) -> History | None:
+def parse_card_history(card: AnkiCard, *, created_at: int) -> History | None:
     """Return the review history of a card; None for a new one."""
     phase = PHASES.get(card.type)
     if phase is None:

@@ -9,13 +9,13 @@ _TAG = re.compile(r"\{\{\s*(?P<sign>[#^/]?)\s*(?P<name>[^{}]+?)\s*\}\}")
 _ANSWER = re.compile(r"<hr[^<>]*\bid\s*=\s*[\"']?answer[\"']?[^<>]*>", re.IGNORECASE)
 
 
-def back_of(template: str, fields: Mapping[str, str]) -> str:
+def render_answer_side(template: str, fields: Mapping[str, str]) -> str:
     """Render the HTML of an answer without the question that most templates repeat above it."""
     line = _ANSWER.search(template)
     return fill_template(template[line.end() :] if line else template, {**fields, "FrontSide": ""})
 
 
-def typed_field(template: str) -> str:
+def find_typed_field(template: str) -> str:
     """Return the field whose content is to be typed; empty if the template asks for no typing."""
     asked = re.search(r"\{\{\s*type:(?:nc:|cloze:)*\s*([^{}]+?)\s*\}\}", template)
     return asked[1] if asked else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import genanki
 
-from flashcards.interchange.entry import CardEntry, tags_of
+from flashcards.interchange.entry import CardEntry, format_tags
 from study.text.html_import import to_html
 
 DECK_PREFIX = "LoRA study::"
@@ -74,13 +74,15 @@ def write_apkg(entries: Iterable[CardEntry], *, now: datetime) -> bytes:
     models = {kind: _build_model(ours) for kind, ours in OUR_TYPES.items()}
     decks: dict[str, genanki.Deck] = {}
     for entry in entries:
-        deck = decks.setdefault(entry.deck, genanki.Deck(deck_id(entry.deck), f"{DECK_PREFIX}{entry.deck}"))
+        deck = decks.setdefault(
+            entry.deck, genanki.Deck(hash_deck_id(entry.deck), f"{DECK_PREFIX}{entry.deck}")
+        )
         kind = entry.kind if entry.kind in OUR_TYPES else "basic"
         note = genanki.Note(
             model=models[kind],
             fields=[_write_field(entry, name) for name in OUR_TYPES[kind].fields],
-            guid=guid_of(entry),
-            tags=tags_of(entry),
+            guid=build_guid(entry),
+            tags=format_tags(entry),
         )
         deck.add_note(note)
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +91,7 @@ def write_apkg(entries: Iterable[CardEntry], *, now: datetime) -> bytes:
         return path.read_bytes()
 
 
-def guid_of(entry: CardEntry) -> str:
+def build_guid(entry: CardEntry) -> str:
     """Return the note's id for Anki. It doesn't depend on the text, so an edited card updates its note."""
     from_anki = _FROM_ANKI.fullmatch(entry.id)
     if from_anki:
@@ -99,7 +101,7 @@ def guid_of(entry: CardEntry) -> str:
     return next(guid for guid in guids if guid[0].isalnum())
 
 
-def deck_id(title: str) -> int:
+def hash_deck_id(title: str) -> int:
     """Return the same number for the same title, in the range that Anki uses."""
     digest = hashlib.sha256(f"{NAMESPACE}/{title}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % (1 << 30) + (1 << 30)

@@ -6,7 +6,7 @@ from typing import Any
 
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import ANSWER_PLACE, Note, NoteKind
-from flashcards.decks.typed_answers import right_number
+from flashcards.decks.typed_answers import format_right_number
 from study.content.user_files import number_ids
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import ImportEntry
@@ -85,11 +85,13 @@ class CardReading:
     """The cards that were suspended there."""
 
 
-def entry_of(note: Note, title: str) -> CardEntry:
+def to_entry(note: Note, title: str) -> CardEntry:
     """Convert a note of the app. Other programs can't compute: they get today's number, to be typed."""
     shown: dict[str, Any] = dict(note.texts)
     if note.number:
-        shown = {name: text.replace(ANSWER_PLACE, right_number(note.number)) for name, text in shown.items()}
+        shown = {
+            name: text.replace(ANSWER_PLACE, format_right_number(note.number)) for name, text in shown.items()
+        }
     if note.picture and "front" in shown:
         shown["front"] += f"\n[{note.picture.alt}]"
     return CardEntry(
@@ -105,8 +107,8 @@ def entry_of(note: Note, title: str) -> CardEntry:
     )
 
 
-def entries_of(decks: Decks) -> list[CardEntry]:
-    return [entry_of(note, decks.titles[note.deck]) for note in decks.notes.values()]
+def to_entries(decks: Decks) -> list[CardEntry]:
+    return [to_entry(note, decks.titles[note.deck]) for note in decks.notes.values()]
 
 
 def assign_ids(entries: Sequence[CardEntry]) -> list[CardEntry]:
@@ -119,14 +121,14 @@ def assign_ids(entries: Sequence[CardEntry]) -> list[CardEntry]:
     return [replace(entry, id=id_) for entry, id_ in zip(entries, ids, strict=True)]
 
 
-def tags_of(entry: CardEntry) -> list[str]:
+def format_tags(entry: CardEntry) -> list[str]:
     """Format concepts, level, tags for Anki: `lora::rank`, `lora::level::beginner`, `lora::tag::basics`."""
     parts = [*entry.concepts, f"level::{entry.level or LEVELS[0]}", *(f"tag::{tag}" for tag in entry.tags)]
     return [f"{PREFIX}::{part}".replace(" ", "-") for part in parts]
 
 
 def read_tags(tags: Sequence[str], known: Iterable[str]) -> dict[str, Any]:
-    """Parse the result of `tags_of`; tags of other programs stay tags."""
+    """Parse the result of `format_tags`; tags of other programs stay tags."""
     parts = [
         tag.removeprefix(f"{PREFIX}::") if tag.startswith(f"{PREFIX}::") else f"tag::{tag}" for tag in tags
     ]

@@ -10,7 +10,7 @@ from typing import Any
 from flashcards.decks.note import Note, note_of
 from flashcards.interchange.anki_schedule import rows_of
 from flashcards.interchange.anki_write import write_apkg
-from flashcards.interchange.entry import TEXTS, CardEntry, CardReading, assign_ids, entries_of
+from flashcards.interchange.entry import TEXTS, CardEntry, CardReading, assign_ids, to_entries
 from flashcards.interchange.formats import ENDINGS, READABLE, TEXT_ENDINGS, read_cards
 from flashcards.interchange.markdown import write_markdown
 from flashcards.interchange.schema import read_schema, write_deck
@@ -25,7 +25,7 @@ from study.content.user_files import (
     OwnFilesCheck,
     as_bytes,
     compute_digest,
-    key_of_title,
+    find_key_of_title,
     read_own_file,
 )
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
@@ -79,7 +79,7 @@ class CardExchange:
 
     def list_known(self, profile_id: str) -> list[CardEntry]:
         """List all cards with the learner's edits."""
-        return entries_of(self.decks.edited(self._edits(profile_id)))
+        return to_entries(self.decks.edited(self._edits(profile_id)))
 
     def is_imported(self, note_id: str) -> bool:
         """Return whether the app writes a note's deck; it never changes its own, or one written by hand."""
@@ -90,7 +90,7 @@ class CardExchange:
         """Plan the import of a file: the verdict on each card, and the ratings that come with it."""
         edits = self._edits(profile_id)
         edited = self.decks.edited(edits)
-        known = {entry.id: entry for entry in entries_of(edited)}
+        known = {entry.id: entry for entry in to_entries(edited)}
         reading = read_cards(file, known=known, concepts=self.concepts.by_id)
         if not reading.entries and file.extension in TEXT_ENDINGS:
             raise _no_card(file)
@@ -185,7 +185,7 @@ class CardExchange:
         by_deck: dict[str, list[CardEntry]] = {}
         for entry in entries:
             here = self.decks.notes.get(entry.id)  # it stays in its deck
-            key = here.deck if here else key_of_title(entry.deck, self.decks.titles)
+            key = here.deck if here else find_key_of_title(entry.deck, self.decks.titles)
             by_deck.setdefault(key, []).append(entry)
         files = {}
         for key, fresh in by_deck.items():
@@ -226,7 +226,7 @@ class CardExchange:
         ]
 
 
-def card_exchange(
+def build_card_exchange(
     store: Store, home: Path, concepts: ConceptMap, decks: LiveDecks | None = None
 ) -> CardExchange:
     """Build the exchange of a data folder; the decks are read here unless they are given."""
@@ -236,7 +236,7 @@ def card_exchange(
 
 def open_exchange(settings: Settings, store: Store, concepts: ConceptMap) -> CardExchange:
     """Build it in the process that reads files."""
-    return card_exchange(store, settings.home, concepts)
+    return build_card_exchange(store, settings.home, concepts)
 
 
 def _read_imported(name: str, text: str | None) -> tuple[CardEntry, ...]:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from html import escape
 
-from flashcards.interchange.anki_read import id_of_guid
-from flashcards.interchange.anki_write import DECK_PREFIX, accept_to_html, guid_of
-from flashcards.interchange.entry import CardEntry, CardReading, read_tags, tags_of
+from flashcards.interchange.anki_read import decode_guid
+from flashcards.interchange.anki_write import DECK_PREFIX, accept_to_html, build_guid
+from flashcards.interchange.entry import CardEntry, CardReading, format_tags, read_tags
 from study.base.errors import LearnerError
 from study.base.import_limits import check_items, limit_csv_fields
-from study.base.spreadsheets import decode_table, is_formula, row_error
+from study.base.spreadsheets import build_row_error, decode_table, is_formula
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import convert_html, escape_plain, to_html
 
@@ -47,11 +47,11 @@ def write_csv(entries: Iterable[CardEntry]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     for entry in entries:
         cells = (
-            guid_of(entry),
+            build_guid(entry),
             escape(f"{DECK_PREFIX}{entry.deck}", quote=False),
             to_html(entry.front or entry.text),
             to_html(entry.back),
-            " ".join(tags_of(entry)),
+            " ".join(format_tags(entry)),
             to_html(entry.why),
             to_html(entry.source),
             entry.id,
@@ -67,7 +67,7 @@ def read_csv(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[s
     header, rows = _read_rows(file)
     names = _column_names(header, rows)
     html = header.get("html", "false").strip().lower() == "true"
-    ours = {guid_of(entry): entry.id for entry in known.values()}
+    ours = {build_guid(entry): entry.id for entry in known.values()}
     entries, rejected = [], []
     for line, row in rows:
         cells = {name: cell for name, cell in zip(names, row, strict=False) if name}
@@ -77,7 +77,7 @@ def read_csv(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[s
             rejected.append(ImportEntry(verdict="rejected", item=shorten(entry.front or entry.back), why=why))
             continue
         guid = convert_html(cells.get("guid", ""))
-        entry_id = entry.id or ours.get(guid) or (id_of_guid(guid) if guid else "")
+        entry_id = entry.id or ours.get(guid) or (decode_guid(guid) if guid else "")
         tags = convert_html(cells.get("tags", "")).split() + header.get("tags", "").split()
         entries.append(replace(entry, id=entry_id, **read_tags(tags, concepts)))
     return CardReading(entries=tuple(entries), rejected=tuple(rejected))
@@ -124,7 +124,7 @@ def _read_rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]
                 rows.append((reader.line_num + length, row))
                 check_items(file.name, len(rows))
     except csv.Error as error:
-        raise row_error(file.name, reader.line_num + length, error) from error
+        raise build_row_error(file.name, reader.line_num + length, error) from error
     return header, rows
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from flashcards.decks.deck import Decks, load_decks, read_note
 from flashcards.decks.note import Card, Note
-from flashcards.interchange.entry import OWN, TEXTS, CardEntry, CardReading, assign_ids, entries_of
+from flashcards.interchange.entry import OWN, TEXTS, CardEntry, CardReading, assign_ids, to_entries
 from flashcards.interchange.formats import ENDINGS, read_cards
 from study.base.errors import LearnerError
-from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
+from study.base.import_limits import ID_CHARACTERS, check_size, list_length_problems
 from study.content.concepts import ConceptMap
 from study.content.user_files import (
     Collection,
     LiveContent,
     OwnItems,
     current,
-    key_of,
-    key_of_title,
+    derive_key,
+    find_key_of_title,
     list_own_files,
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
@@ -45,12 +45,12 @@ def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection
     """Read the learner's folder of decks and merge it with the app's decks."""
     own = OwnItems[Note]("card", taken=app.notes)
     titles = dict(app.titles)
-    known = {entry.id: entry for entry in entries_of(app)}
+    known = {entry.id: entry for entry in to_entries(app)}
     for path in list_own_files(folder, endings=ENDINGS):
         problems: list[str] = []
         reading = _read_file(path, known, concepts, problems)
         title = reading.entries[0].deck if reading.entries else ""
-        key = key_of_title(title, app.titles, otherwise=key_of(path))
+        key = find_key_of_title(title, app.titles, otherwise=derive_key(path))
         notes = list(_read_notes(assign_ids(reading.entries), key, path.name, concepts, problems))
         own.add(path, notes, problems)
         if reading.entries:
@@ -66,7 +66,7 @@ def check_entry(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]
     entry = replace(entry, concepts=kept, source=entry.source or OWN)
     if len(entry.id) > ID_CHARACTERS:
         problems.append(f"its id has {len(entry.id)} characters; {ID_CHARACTERS} are the limit")
-    lengths = length_problems(
+    lengths = list_length_problems(
         [(name, getattr(entry, name)) for name in (*TEXTS, "id", "deck", "source")]
         + [("answer", text) for text in entry.accept]
         + [("tag", text) for text in entry.tags]

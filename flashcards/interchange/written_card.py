@@ -8,10 +8,10 @@ from flashcards.decks.note import note_of
 from flashcards.interchange.entry import CardEntry
 from flashcards.interchange.exchange import CardExchange
 from flashcards.interchange.schema import write_deck
-from study.content.user_files import as_bytes, key_of_title
+from study.content.user_files import as_bytes, find_key_of_title
 from study.io.apply_import import Imports
 from study.io.exchange import File
-from study.io.planning import shared_content_error
+from study.io.planning import build_shared_content_error
 from study.io.written_item import add_written, find_free_id, find_text_problem, quote_item
 from study.text.html_import import normalize_html
 
@@ -31,7 +31,7 @@ class CardWriter:
     @property
     def deck(self) -> str:
         """The id of the deck that written cards go to."""
-        return key_of_title(DECK, self.exchange.decks.titles)
+        return find_key_of_title(DECK, self.exchange.decks.titles)
 
     def find_problems(self, profile_id: str, typed: Mapping[str, str]) -> dict[str, str]:
         """Return what is wrong with each text, as a sentence; one that is right is left out."""
@@ -69,7 +69,9 @@ class CardWriter:
     def delete(self, profile_id: str, note_id: str, *, may_change_files: bool, now: datetime) -> int:
         """Delete a card and return the id of that import. Raises LearnerError when it can't go."""
         if not may_change_files:
-            raise shared_content_error("delete", do_next="Suspend the card instead: you won't be asked it.")
+            raise build_shared_content_error(
+                "delete", do_next="Suspend the card instead: you won't be asked it."
+            )
         plan = self.exchange.plan_deletion(note_id)
         called = f"the deletion of card {plan.groups[0].entries[0].item}"
         return self.imports.apply(profile_id, plan, file_name=called, now=now).import_id

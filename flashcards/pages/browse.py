@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from flashcards.decks.pictures import picture_html
+from flashcards.decks.pictures import render_picture
 from flashcards.decks.typed_answers import render_back
 from flashcards.interchange.written_card import DECK
 from flashcards.pages.editing import edit_form, save_edit
@@ -172,7 +172,7 @@ class BrowsePage:
                 return save_edit(self.exercise, visit, event)
             case "undo":
                 return self.exercise.undo(visit, event)
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _reply(self, visit: Visit, view: BrowseState, *, focus: str = "", say: bool = False) -> Reply:
         html = self._results(visit, view)
@@ -210,7 +210,7 @@ class BrowsePage:
         return {
             "title": snapshot.decks.titles.get(card.deck, card.deck),
             "back": render_back(card),
-            "picture": picture_html(card.picture) if card.picture else "",
+            "picture": render_picture(card.picture) if card.picture else "",
             "form": edit_form(snapshot, card.id, carried=carried) if view.editing else "",
             "own": card.own,
             "deletable": visit.is_owner and self.writing.writer.exchange.is_imported(card.note_id),

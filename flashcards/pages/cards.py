@@ -17,7 +17,7 @@ from flashcards.review.operations import ShownCard
 from flashcards.review.presenter import CardExercise, read_shown, show_question
 from flashcards.review.session import CardSession
 from flashcards.review.snapshot import CardSnapshot
-from flashcards.review.urls import HOWS, CardChoice, build_mode_query, build_url, choice_of
+from flashcards.review.urls import HOWS, CardChoice, build_mode_query, build_url, read_choice
 from flashcards.scheduling.backlog import LONGEST_DAYS
 from study.base.errors import StaleError
 from study.base.html import NO_HTML
@@ -83,7 +83,7 @@ class CardsPage:
                 return self._next(visit, said=self._spread(visit, event))
             case "filter" | "search":
                 return self._leave(visit, event)
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     # ---- events ----
 
@@ -100,7 +100,7 @@ class CardsPage:
             focus = "#flags"
         if act == "edit":
             below, focus = edit_form(snapshot, card.id, carried=render_carried(look)), "#edit textarea"
-        cram = bool(choice_of(visit.query).cram)
+        cram = bool(read_choice(visit.query).cram)
         if act == "flip" or look.flipped_at:
             fragment = self.exercise.back(visit, snapshot, look, cram=cram, below=below)
             look = replace(look, flipped_at=look.flipped_at or snapshot.now)
@@ -141,7 +141,7 @@ class CardsPage:
         known = event.get("known") == "yes"
         reviews.answer_cram(
             profile_id,
-            choice_of(visit.query).cram,
+            read_choice(visit.query).cram,
             card_id,
             known=known,
             shown_at=form_event.read_moment(event, "shown"),
@@ -159,7 +159,7 @@ class CardsPage:
         days = form_event.read_number(
             form_event.read_field(event, "days"), default=2, low=2, high=LONGEST_DAYS
         )
-        wanted = choice_of(visit.query).wanted
+        wanted = read_choice(visit.query).wanted
         moved = self.exercise.reviews.spread(visit.profile.id, over_days=days, now=visit.now, wanted=wanted)
         return f"{moved} {'review' if moved == 1 else 'reviews'} spread over {days} days."
 
@@ -174,7 +174,7 @@ class CardsPage:
     # ---- rendering ----
 
     def _next(self, visit: Visit, *, said: str = "", notice: str = "") -> Reply:
-        snapshot, choice = self.exercise.snapshot(visit), choice_of(visit.query)
+        snapshot, choice = self.exercise.snapshot(visit), read_choice(visit.query)
         session = snapshot.session(wanted=choice.wanted, extra=choice.extra)
         cram = self._cram(visit, choice)
         card = cram.card if cram else session.card
@@ -199,7 +199,7 @@ class CardsPage:
         notice: str = "",
         session: CardSession | None = None,
     ) -> Reply:
-        choice = choice_of(visit.query)
+        choice = read_choice(visit.query)
         session = session or snapshot.session(wanted=choice.wanted, extra=choice.extra)
         cram = self._cram(visit, choice)
         html = render(
@@ -209,7 +209,7 @@ class CardsPage:
             cram=cram,
             notice=notice,
             **(_cram_figures(cram) if cram else self._figures(visit, session)),
-            **self.footer_values(visit, session, choice),
+            **self.build_footer(visit, session, choice),
         )
         return {"html": html, "say": f"{said} {fragment.say}".strip(), "focus": fragment.focus}
 
@@ -228,7 +228,7 @@ class CardsPage:
             "left": f"Left: {counts.new} new, {counts.learning} learning, {to_review} to review{missed}",
         }
 
-    def footer_values(self, visit: Visit, session: CardSession, choice: CardChoice) -> dict[str, Any]:
+    def build_footer(self, visit: Visit, session: CardSession, choice: CardChoice) -> dict[str, Any]:
         """Return the template values of the footer, which every view of this page has."""
         decks, chosen = self.exercise.reviews.decks, choice.wanted
         parts = [
@@ -281,7 +281,7 @@ class CardsPage:
         notice: str,
         time_up: bool,
     ) -> Reply:
-        choice = choice_of(visit.query)
+        choice = read_choice(visit.query)
         html = render(
             "flashcards/cards/finish.html",
             cram=cram,
@@ -289,7 +289,7 @@ class CardsPage:
             concepts=self.context.concepts,
             left="",
             **finish_values(snapshot, session, choice, time_up=time_up),
-            **self.footer_values(visit, session, choice),
+            **self.build_footer(visit, session, choice),
         )
         last = "The time for this session is up." if time_up else "No card is waiting."
         return {"html": html, "say": f"{said} {last}".strip(), "focus": "#main"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flashcards.review.operations import card_is_gone
+from flashcards.review.operations import build_gone_error
 from flashcards.review.presenter import CardExercise
 from flashcards.review.snapshot import CardSnapshot
 from study.ports.context import Visit
@@ -18,7 +18,7 @@ def edit_form(snapshot: CardSnapshot, card_id: str, *, carried: str) -> Markup:
     card = snapshot.decks.by_id.get(card_id)
     note = snapshot.decks.notes.get(card.note_id) if card else None
     if note is None:
-        raise card_is_gone()
+        raise build_gone_error()
     last = snapshot.status.edits.get(note.id)
     return render(
         "flashcards/browse/edit.html",

@@ -32,7 +32,7 @@ def parse_start(cram_id: str) -> datetime:
     raise LearnerError("There is no cram session at this address.", do_next="Start one from the Cards page.")
 
 
-def answers_of(cram_id: str, operations: Iterable[CardOperation]) -> list[CramAnswer]:
+def list_cram_answers(cram_id: str, operations: Iterable[CardOperation]) -> list[CramAnswer]:
     return [
         (operation.subject, operation.value["known"])
         for operation in operations

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card, clean_edit
 from flashcards.review.card_status import FLAGS, find_warning
-from flashcards.review.cram import Cram, answers_of, choose_next_in_cram, parse_start
+from flashcards.review.cram import Cram, choose_next_in_cram, list_cram_answers, parse_start
 from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot, read_card_snapshot
 from flashcards.scheduling.backlog import spread_backlog
@@ -28,7 +28,7 @@ from study.content.confusable import Lookalikes
 from study.ports.today import CardsDue
 from study.store import Store
 from study.store.logs.card_operations import CardOperation
-from study.store.logs.cards import CardReview, LatestReview, rated_elsewhere
+from study.store.logs.cards import CardReview, LatestReview, build_rated_elsewhere
 
 PREVIEW_LASTS = timedelta(hours=12)
 FORECAST_DAYS = 7
@@ -111,7 +111,7 @@ class Reviews:
             raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")
         review = self.store.cards.latest(profile_id).get(shown.card_id)
         if (review.id if review else 0) != shown.expected_review_id:
-            raise rated_elsewhere()
+            raise build_rated_elsewhere()
         last = Memory.from_json(review.after).last_review if review else now - PREVIEW_LASTS
         if not max(now - PREVIEW_LASTS, last) <= shown.flipped_at <= now:
             raise StaleError(
@@ -181,7 +181,7 @@ class Reviews:
     ) -> None:
         """Override the deck's text with the learner's. Ids and schedules stay."""
         if note_id not in self.decks.notes:
-            raise card_is_gone()
+            raise build_gone_error()
         own = clean_edit(self.decks.notes[note_id], texts)
         self.store.card_operations.append(
             profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id
@@ -227,7 +227,9 @@ class Reviews:
                 return 2.0  # never seen: after every retrievability
             return compute_retrievability(memory, now=begun, scheduling=snapshot.scheduling)
 
-        answers = answers_of(cram_id, self.store.card_operations.live(profile_id, ["cram"], since=begun))
+        answers = list_cram_answers(
+            cram_id, self.store.card_operations.live(profile_id, ["cram"], since=begun)
+        )
         undone = self.store.card_operations.just_undone(profile_id)
         first = undone.subject if undone else None
         return choose_next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
@@ -258,13 +260,13 @@ class Reviews:
 
     def _known(self, card_id: str, profile_id: str, now: datetime) -> None:
         if card_id not in self.decks.by_id and card_id not in self.snapshot(profile_id, now=now).decks.by_id:
-            raise card_is_gone()
+            raise build_gone_error()
 
     def _days(self, profile_id: str) -> StudyDays:
         return self.store.preferences.read(profile_id).days
 
 
-def card_is_gone() -> LearnerError:
+def build_gone_error() -> LearnerError:
     """Return the error of an event on a card or note that the decks have no more."""
     return LearnerError(
         "That card is no longer in the decks.", do_next="Nothing was changed. Reload the page."

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flashcards.decks.note import Card
-from flashcards.decks.pictures import picture_html
+from flashcards.decks.pictures import render_picture
 from flashcards.decks.typed_answers import compare_typed, render_back
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.fit_scheduler import Fitting
-from flashcards.review.operations import Reviews, ShownCard, card_is_gone
+from flashcards.review.operations import Reviews, ShownCard, build_gone_error
 from flashcards.review.session import CardFilter, CardSession
 from flashcards.review.snapshot import CardSnapshot
 from study.base import units
@@ -23,7 +23,7 @@ from study.learner.progress import compute_typical_seconds, count_recalled
 from study.ports.context import Context, Visit
 from study.ports.review import Ending, Fragment, Missed, Steps
 from study.ports.today import CardsDue
-from study.store.logs.cards import FORGOTTEN, CardReview, rated_elsewhere
+from study.store.logs.cards import FORGOTTEN, CardReview, build_rated_elsewhere
 from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.text.markup import to_html, to_plain
 from study.text.templates import render
@@ -112,9 +112,9 @@ class CardExercise:
         """Return the card of an event. Raises StaleError when another window has rated it since."""
         card = snapshot.decks.by_id.get(look.card_id)
         if card is None:
-            raise card_is_gone()
+            raise build_gone_error()
         if snapshot.memory(card.id)[1] != look.expected_review_id:
-            raise rated_elsewhere()
+            raise build_rated_elsewhere()
         return card
 
     def rate(self, visit: Visit, event: Mapping[str, Any]) -> str:
@@ -146,7 +146,7 @@ class CardExercise:
         return self.snapshot(visit).session(wanted=CardFilter(concept=concept))
 
     def seconds_each(self, visit: Visit) -> float:
-        durations = self.reviews.store.cards.last_durations_ms(visit.profile.id)
+        durations = self.reviews.store.cards.read_last_durations_ms(visit.profile.id)
         pace = compute_typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
@@ -156,7 +156,7 @@ class CardExercise:
             "card": card,
             "look": look,
             "title": self.reviews.decks.titles.get(card.deck, card.deck),
-            "picture": picture_html(card.picture) if card.picture else "",
+            "picture": render_picture(card.picture) if card.picture else "",
             "flag": FLAG_NAMES[flag] if (flag := snapshot.status.flags.get(card.id)) else "",
         }
 
@@ -212,7 +212,7 @@ class CardExercise:
         return self.reviews.store.cards.history(visit.profile.id, since=review.started_at)
 
 
-def card_exercise(
+def build_card_exercise(
     context: Context, decks: LiveDecks | None = None, *, figure_about: FigureAbout = no_figure
 ) -> CardExercise:
     """Build the cards of an app on its store; the decks are read here unless they are given."""

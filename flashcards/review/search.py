@@ -50,14 +50,14 @@ def find_cards(
         text = _join_texts(card) if words else ""
         if not all(word in text for word in words):
             continue
-        states = states_of(card, log=log, status=status, now=now, day_ends=day_ends)
+        states = list_card_states(card, log=log, status=status, now=now, day_ends=day_ends)
         if search.state in ("", *states):
             flag = status.flags.get(card.id, "")
             found.append(FoundCard(card=card, states=states, flag=flag, memory=log.memories.get(card.id)))
     return found
 
 
-def states_of(
+def list_card_states(
     card: Card, *, log: Log, status: CardStatus, now: datetime, day_ends: datetime
 ) -> frozenset[CardState]:
     """Return all states of a card; several can hold at once."""

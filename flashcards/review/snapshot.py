@@ -120,7 +120,7 @@ def read_card_snapshot(
         requested=_find_requested(store, profile_id, latest),
         rated_today=_find_rated(today),
         new_today=sum(review.new for review in today),
-        reviews_today=store.cards.repeats_since(profile_id, since=begins),
+        reviews_today=store.cards.count_repeats_since(profile_id, since=begins),
         hidden=status.hidden(now=now),
     )
     edits = {

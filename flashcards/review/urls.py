@@ -45,7 +45,7 @@ def list_filters(wanted: CardFilter) -> dict[str, str]:
     return {name: value for name in FILTERS if (value := getattr(wanted, name))}
 
 
-def choice_of(query: Mapping[str, str]) -> CardChoice:
+def read_choice(query: Mapping[str, str]) -> CardChoice:
     """Parse a query; values out of range are clamped, because anyone may have typed them."""
     extra = RuleOverrides(
         new_cards=_read_number(query, "new", high=500),

@@ -7,7 +7,7 @@ from statistics import median
 
 from flashcards.decks.deck import Decks
 from flashcards.scheduling.scheduler import RATING_NAMES, RATINGS
-from flashcards.stats.recall_charts import plot_forgetting_curve, recall_by_week_figure, subject_figures
+from flashcards.stats.recall_charts import chart_subjects, plot_forgetting_curve, recall_by_week_figure
 from flashcards.stats.statistics import (
     CardHistory,
     count_buttons,
@@ -16,7 +16,7 @@ from flashcards.stats.statistics import (
     recall_now,
     sum_minutes_by_day,
 )
-from study.base.days import short_date
+from study.base.days import format_short_date
 from study.content.concepts import ConceptMap
 from study.plots.calendar import WEEKS_WIDE, Calendar
 from study.plots.columns import Columns
@@ -26,7 +26,7 @@ MONTH = 30
 STABILITY_ENDS = (1, 3, 7, 14, 30, 60, 120, 240)  # days
 
 
-def card_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, *, scope: str) -> Iterator[Plot]:
+def chart_cards(history: CardHistory, decks: Decks, concepts: ConceptMap, *, scope: str) -> Iterator[Plot]:
     """Yield every chart of a history that has a review; `scope` names the cards."""
     yield chart_calendar(history, scope)
     yield from recall_by_week_figure(history, scope)
@@ -37,8 +37,8 @@ def card_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, *, sc
         yield chart_difficulty(history, scope)
         yield compute_retrievability_now(history, scope)
     yield from answer_buttons(history, scope)
-    yield time_spent(history, scope)
-    yield from subject_figures(history, decks, concepts, scope)
+    yield chart_time_spent(history, scope)
+    yield from chart_subjects(history, decks, concepts, scope)
 
 
 def chart_calendar(history: CardHistory, scope: str) -> Plot:
@@ -157,7 +157,7 @@ def answer_buttons(history: CardHistory, scope: str) -> Iterator[Plot]:
     )
 
 
-def time_spent(history: CardHistory, scope: str) -> Plot:
+def chart_time_spent(history: CardHistory, scope: str) -> Plot:
     spent = sum_minutes_by_day(history, days=MONTH)
     total, days = sum(spent.values()), sum(minutes > 0 for minutes in spent.values())
     title = f"You spent {_format_minutes(total)} at the cards in the last {MONTH} days"
@@ -220,11 +220,11 @@ def _count_values(values: Sequence[float]) -> str:
 
 def _format_day(day: date, today: date) -> str:
     ahead = (day - today).days
-    return "today" if ahead == 0 else "tomorrow" if ahead == 1 else f"on {day:%a} {short_date(day)}"
+    return "today" if ahead == 0 else "tomorrow" if ahead == 1 else f"on {day:%a} {format_short_date(day)}"
 
 
 def _label_day(day: date, today: date) -> str:
-    return "today" if day == today else short_date(day)
+    return "today" if day == today else format_short_date(day)
 
 
 def _format_minutes(minutes: float) -> str:

@@ -10,7 +10,7 @@ from flashcards.review.fit_scheduler import NEEDED
 from flashcards.review.presenter import CardExercise
 from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import StudyPlan, Workload, simulate_workload
-from flashcards.stats.log_charts import card_figures
+from flashcards.stats.log_charts import chart_cards
 from flashcards.stats.statistics import CardHistory, recall_lately
 from study.base.confidence_intervals import format_percent
 from study.learner.progress import CHARTS_FROM
@@ -66,7 +66,7 @@ class CardSection:
         part, scope = self._part(history, visit.query.get("scope", ""))
         if part.reviews:
             decks = self.exercise.reviews.decks
-            yield from card_figures(part, decks, self.exercise.concepts, scope=scope)
+            yield from chart_cards(part, decks, self.exercise.concepts, scope=scope)
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
         """Handle the slider, its button, the choice of a scope, and the polling of a running fit."""
@@ -156,7 +156,7 @@ class CardSection:
             "aim": desired_retention,
             "percent": format_percent,
             "whose": scheduling.whose,
-            "rated": bool(self.exercise.reviews.store.cards.last_durations_ms(visit.profile.id)),
+            "rated": bool(self.exercise.reviews.store.cards.read_last_durations_ms(visit.profile.id)),
         }
 
     def _fit(self, visit: Visit) -> dict[str, Any]:

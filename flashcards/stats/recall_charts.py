@@ -11,11 +11,11 @@ from flashcards.stats.statistics import (
     sum_minutes_by_subject,
 )
 from study.base.confidence_intervals import Share, format_percent
-from study.base.days import short_date
+from study.base.days import format_short_date
 from study.content.concepts import ConceptMap
 from study.learner.progress import WEEKS
 from study.plots.plot import Plot
-from study.plots.points import Curve, Points, point_of
+from study.plots.points import Curve, Points, place_point
 from study.plots.rows import PlotRow, Rows
 
 ROWS_AT_MOST = 12
@@ -40,16 +40,16 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
         header=("week to", "recalled", "asked", "share, %", "95 % from", "95 % to", "aim, %"),
         rows=tuple((day.isoformat(), *share.cells, 100 * target) for day, share in weeks.items()),
         alt=f"{title}. "
-        + "; ".join(f"week to {short_date(day)} {share}" for day, share in weeks.items())
+        + "; ".join(f"week to {format_short_date(day)} {share}" for day, share in weeks.items())
         + ".",
         drawing=Points(
-            points=tuple(point_of(places[day], share) for day, share in weeks.items()),
+            points=tuple(place_point(places[day], share) for day, share in weeks.items()),
             measured=f"recalled, with its 95 % interval (Wilson): {overall} over all these weeks",
             curves=(Curve(xs=(min(places.values()) - 0.4, 0.4), ys=(target, target)),),
             computed=f"what you aim at: {format_percent(target)}",
             x_label="week up to",
             y_label="share recalled",
-            x_ticks=tuple((place, short_date(day)) for day, place in places.items()),
+            x_ticks=tuple((place, format_short_date(day)) for day, place in places.items()),
             joined=True,
         ),
     )
@@ -80,7 +80,7 @@ def plot_forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
         + "; ".join(f"{b.label}: {b.share}, expected {format_percent(b.expected)}" for b in bins)
         + ".",
         drawing=Points(
-            points=tuple(point_of(place, each.share) for place, each in zip(places, bins, strict=True)),
+            points=tuple(place_point(place, each.share) for place, each in zip(places, bins, strict=True)),
             measured="recalled, with its 95 % interval (Wilson)",
             curves=(Curve(xs=places, ys=tuple(each.expected for each in bins)),),
             computed=(
@@ -93,7 +93,7 @@ def plot_forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
     )
 
 
-def subject_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, scope: str) -> Iterator[Plot]:
+def chart_subjects(history: CardHistory, decks: Decks, concepts: ConceptMap, scope: str) -> Iterator[Plot]:
     """Yield recall and time by deck and by concept."""
     target = history.scheduling.desired_retention
     of_deck, of_concept = decks.titles_of, decks.concepts_of

@@ -11,7 +11,7 @@ from study.plots.sheet import (
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
-    text_width,
+    measure_text_width,
     wrap_text,
 )
 
@@ -38,7 +38,7 @@ class StackedBars:
     beside_form: bool = False
     """Whether it is drawn beside the form: shorter, and the page has the legend as a table."""
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         if self.beside_form:
             return BODY_BENCH
         if width >= NARROW_BELOW_POINTS:
@@ -58,7 +58,7 @@ class StackedBars:
         area.outlines()
         area.peaks()
         area.total()
-        area.tick_labels()
+        area.draw_tick_labels()
         y = area.bottom + self._label_lines() * TEXT_LEADING + LABEL_TO_AXIS_NAME
         sheet.text((area.left + area.right) / 2, y, self.x_label, align="center", soft=True)
         self._footnote(sheet, y + TEXT_LEADING + 5)
@@ -74,7 +74,7 @@ class StackedBars:
         keyed_below = sheet.narrow and not self.beside_form
         bottom = top + PLOT_NARROW if keyed_below else sheet.height - self._below(sheet.width)
         labels = BytesScale.of(self.bars, bottom - top).ticks().values()
-        left = EDGE + max(text_width(label) for label in labels) + 6
+        left = EDGE + max(measure_text_width(label) for label in labels) + 6
         key = 0 if sheet.narrow or self.beside_form else self._key_width() + KEY_GAP
         return left, top, sheet.width - EDGE - key, bottom
 
@@ -102,9 +102,9 @@ class StackedBars:
         return (len(self.components) + 2) * TEXT_LEADING + 8
 
     def _key_width(self) -> float:
-        values = max(text_width(value) for value in self._chosen_values().values())
-        names = max(text_width(name) for _, name in self.components)
-        return max(SWATCH + 6 + names + 10 + values, text_width(self.key_title, bold=True))
+        values = max(measure_text_width(value) for value in self._chosen_values().values())
+        names = max(measure_text_width(name) for _, name in self.components)
+        return max(SWATCH + 6 + names + 10 + values, measure_text_width(self.key_title, bold=True))
 
     def _chosen_values(self) -> dict[str, str]:
         return {field: as_bytes(getattr(self._chosen().ledger, field)) for field, _ in self.components}

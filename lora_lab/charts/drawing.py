@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from markupsafe import Markup, escape
 
-from lora_lab.charts.svg import format_number, path_data, render_element
+from lora_lab.charts.svg import format_number, format_path, render_element
 from study.base.html import NO_HTML, join_html
 from study.plots.axis import choose_span, choose_ticks
 
@@ -46,12 +46,12 @@ def draw_hatched(x: float, y: float, width: float, height: float) -> Markup:
     for offset in range(HATCH_GAP, int(width + height), HATCH_GAP):
         left, right = max(0.0, offset - height), min(width, float(offset))
         pieces.append([(x + left, y + offset - left), (x + right, y + offset - right)])
-    hatch = render_element("path", d=path_data(pieces), class_="hatch") if pieces else ""
+    hatch = render_element("path", d=format_path(pieces), class_="hatch") if pieces else ""
     return draw_box(x, y, width, height, "w") + hatch
 
 
 def draw_line(points: Sequence[Point], look: str = "line ink") -> Markup:
-    return render_element("path", d=path_data([points]), class_=look)
+    return render_element("path", d=format_path([points]), class_=look)
 
 
 def draw_dots(points: Iterable[Point], look: str, *, radius: float = 4) -> Markup:
@@ -60,7 +60,7 @@ def draw_dots(points: Iterable[Point], look: str, *, radius: float = 4) -> Marku
 
 def draw_diamond(x: float, y: float) -> Markup:
     """Render the mark of a published number."""
-    corners = path_data([[(x - 7, y), (x, y - 7), (x + 7, y), (x, y + 7), (x - 7, y)]])
+    corners = format_path([[(x - 7, y), (x, y - 7), (x + 7, y), (x, y + 7), (x - 7, y)]])
     return render_element("path", d=corners, class_="published")
 
 

@@ -21,7 +21,7 @@ def list_planes(settings: Iterable[GridSetting]) -> list[Plane]:
     return list(dict.fromkeys((setting.levels.targets, setting.levels.variant) for setting in settings))
 
 
-def plane_at(settings: Iterable[GridSetting], number: int) -> Plane:
+def choose_plane(settings: Iterable[GridSetting], number: int) -> Plane:
     """Return the plane with this number, else the first, because a typed address may contain any number."""
     found = list_planes(settings)
     return found[number] if 0 <= number < len(found) else found[0]

@@ -168,13 +168,13 @@ def _list_measure(view: GridPlane, measure: GridMeasure, size: float, form: str)
 # ---- units
 
 
-def loss_format(values: Sequence[float]) -> str:
+def choose_loss_format(values: Sequence[float]) -> str:
     """Return a format with a third digit where two digits can't distinguish the values."""
     return "{:.2f}" if len(values) < 2 or max(values) - min(values) >= 0.1 else "{:.3f}"
 
 
 def _loss_unit(values: Sequence[float]) -> Unit:
-    return "mean", 1.0, loss_format(values)
+    return "mean", 1.0, choose_loss_format(values)
 
 
 def _byte_unit(values: Sequence[float]) -> Unit:
@@ -251,7 +251,7 @@ def _loss_footnote(view: GridPlane) -> str:
     )
 
 
-def memory_footnote(view: GridPlane) -> str:
+def describe_peaks(view: GridPlane) -> str:
     """Return which of the peaks are measured."""
     shared = [cell for setting in view.settings for cell in setting.cells if cell.group_peak_bytes]
     if not shared:
@@ -307,7 +307,7 @@ MEASURES = (
         title=_memory_title,
         shown="peak memory",
         header="peak memory (MB)",
-        footnote=memory_footnote,
+        footnote=describe_peaks,
     ),
     GridMeasure(
         name="seconds",

@@ -38,7 +38,7 @@ def view_plane(settings: Sequence[GridSetting]) -> GridPlane:
     cells = [cell for setting in settings for cell in setting.cells]
     return GridPlane(
         settings=tuple(select_best_rates(settings)),
-        conditions=grid_conditions(settings),
+        conditions=describe_grid_conditions(settings),
         measured=sum(cell.measured for cell in cells),
         total=len(cells),
         going=not all(cell.ended for cell in cells),
@@ -63,7 +63,7 @@ def build_namer(settings: Sequence[GridSetting]) -> Callable[[GridLevels], str]:
     return words
 
 
-def grid_conditions(settings: Sequence[GridSetting]) -> str:
+def describe_grid_conditions(settings: Sequence[GridSetting]) -> str:
     """Return what all cells share, the number of seeds, and where the grid was measured."""
     cells = [cell for setting in settings for cell in setting.cells]
     spec = cells[0].spec
@@ -99,14 +99,14 @@ def _format_rates(tried: Sequence[float]) -> str:
 # ---- the scale on which losses are drawn
 
 
-def loss_span(values: Sequence[float]) -> Span:
+def compute_loss_span(values: Sequence[float]) -> Span:
     """Return the range of the losses, with some room on both sides."""
     low, high = min(values), max(values)
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     return low - room, high + room
 
 
-def loss_levels(span: Span) -> dict[float, str]:
+def choose_loss_levels(span: Span) -> dict[float, str]:
     """Return round losses inside the range and their labels, with enough digits to distinguish them."""
     ticks = choose_ticks(*span, about=4)
     for digits in range(1, 7):

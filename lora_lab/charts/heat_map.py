@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, shorten_text, text_width, wrap_text
+from study.plots.sheet import (
+    EDGE,
+    INK,
+    TEXT_LEADING,
+    TEXT_SIZE,
+    Sheet,
+    measure_text_width,
+    shorten_text,
+    wrap_text,
+)
 
 # Light to dark in one hue, so the order survives any colour blindness and a grey printer.
 LOW, MIDDLE, HIGH = (0xE8, 0xF1, 0xFA), (0x6A, 0xA5, 0xD2), (0x0B, 0x3C, 0x77)
@@ -53,7 +62,7 @@ class TileMap:
     span: tuple[float, float] | None = None
     """Values of the lightest and the darkest tile; None for the lowest and highest value."""
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         drawn = self._turned_for(width)
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return ABOVE + len(drawn.rows) * self.tile_height + BELOW + FOOT_GAP + foot + EDGE
@@ -62,7 +71,7 @@ class TileMap:
         drawn = self._turned_for(sheet.width)
         sheet.text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
         sheet.text(sheet.width - EDGE, top + TEXT_SIZE + 2, self.shown, align="right", soft=True)
-        left = EDGE + max(text_width(name) for name in drawn.rows) + 8
+        left = EDGE + max(measure_text_width(name) for name in drawn.rows) + 8
         width = (sheet.width - EDGE - left) / len(drawn.columns)
         y = top + ABOVE
         for name, tiles in zip(drawn.rows, drawn.tiles, strict=True):
@@ -79,8 +88,8 @@ class TileMap:
 
     def _turned_for(self, width: float) -> "TileMap":
         """Return the map with rows and columns swapped if the columns would be too narrow for their text."""
-        widest = max(text_width(tile.words[0]) for row in self.tiles for tile in row)
-        names = max(text_width(name) for name in self.rows)
+        widest = max(measure_text_width(tile.words[0]) for row in self.tiles for tile in row)
+        names = max(measure_text_width(name) for name in self.rows)
         room = (width - 2 * EDGE - names - 8) / len(self.columns)
         if room >= widest + 2 * GAP + 6 or len(self.columns) <= len(self.rows):
             return self
@@ -96,8 +105,10 @@ class TileMap:
     def _tile(self, sheet: Sheet, x: float, y: float, width: float, tile: Tile) -> None:
         left, right, high, low = x + GAP, x + width - GAP, y + GAP, y + self.tile_height - GAP
         corners = [(left, high), (right, high), (right, low), (left, low)]
-        words = [line for line in tile.words if text_width(line) <= right - left - 2] or [*tile.words[:1]]
-        if tile.value is not None and text_width(words[0]) > width:
+        words = [line for line in tile.words if measure_text_width(line) <= right - left - 2] or [
+            *tile.words[:1]
+        ]
+        if tile.value is not None and measure_text_width(words[0]) > width:
             words = []  # the colour still shows the value, and the table has the number
         if tile.value is None:
             sheet.shape(corners, fc="none", ec=INK, alpha=0.5, lw=0.8, ls=DASHES)
@@ -107,7 +118,7 @@ class TileMap:
             style = DASHES if tile.computed else "-"
             line_width = 2.4 if tile.marked else 1.0 if tile.computed else 0.0
             sheet.shape(corners, fc=fill, ec=INK if line_width else "none", lw=line_width, ls=style)
-            colour = words_on(fill)
+            colour = choose_text_colour(fill)
         base = y + self.tile_height / 2 + 4 - (len(words) - 1) * TEXT_LEADING / 2
         for number, line in enumerate(words):
             sheet.text(
@@ -133,7 +144,7 @@ def choose_shade(share: float) -> str:
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
-def words_on(fill: str) -> str:
+def choose_text_colour(fill: str) -> str:
     """Return the text colour with the higher contrast on this fill; it is always 4.5 : 1 or more."""
     pair = (DARK_WORDS, LIGHT_WORDS)
     return max(pair, key=lambda ink: compute_contrast(ink, fill))

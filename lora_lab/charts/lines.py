@@ -17,7 +17,7 @@ from study.plots.sheet import (
     TEXT_SIZE,
     Sheet,
     choose_fitting,
-    text_width,
+    measure_text_width,
 )
 
 BLUE = "#0072B2"  # the adapters' colour (UX.md), here for the line of the chosen matrices
@@ -53,15 +53,15 @@ class RankLines:
     beside_form: bool = False
     """Whether it is drawn beside the form, where it is shorter."""
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         if self.beside_form:
             return BODY_BENCH
         return BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW
 
     def draw(self, sheet: Sheet, top: float) -> None:
         decades = self._decades()
-        left = EDGE + max(text_width(DECADES[power]) for power in decades) + 8
-        labels_width = max(text_width(line.label, bold=line.chosen) for line in self.lines)
+        left = EDGE + max(measure_text_width(DECADES[power]) for power in decades) + 8
+        labels_width = max(measure_text_width(line.label, bold=line.chosen) for line in self.lines)
         right = sheet.width - EDGE - labels_width - 8
         bottom = sheet.height - BELOW
         across = (math.log2(self.ranks[0]), math.log2(self.ranks[-1]))
@@ -103,7 +103,7 @@ class _LogLog(Area):
             self.sheet.text(self.left - 6, y + 4, DECADES[power], align="right", soft=True)
         positions, widths = (
             [self.x(rank) for rank in ranks],
-            [text_width(str(rank), bold=True) for rank in ranks],
+            [measure_text_width(str(rank), bold=True) for rank in ranks],
         )
         for index in choose_fitting(positions, widths, first=(ranks.index(chosen), len(ranks) - 1, 0)):
             rank = ranks[index]
@@ -131,7 +131,7 @@ class _LogLog(Area):
     def answer(self, lines: tuple[str, str]) -> tuple[float, float]:
         """Draw the mark's text in the upper left corner, which rising lines leave free; return its end."""
         x, y = self.left + 12, self.top + 10
-        width = max(text_width(lines[0], bold=True, size=ANSWER_SIZE), text_width(lines[1]))
+        width = max(measure_text_width(lines[0], bold=True, size=ANSWER_SIZE), measure_text_width(lines[1]))
         self.sheet.line([x], [y], color=BLUE, marker="o", ms=9, mfc=PAPER, mew=2.6)
         self.sheet.text(x + 11, y + 5, lines[0], bold=True, size=ANSWER_SIZE)
         self.sheet.text(x + 11, y + 5 + TEXT_LEADING + 1, lines[1], soft=True)

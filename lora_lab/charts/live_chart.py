@@ -1,7 +1,7 @@
 """Live charts: what a training run has measured so far, as an SVG string that is rendered at every poll.
 
     draw_line_chart(
-        loss_series("loss", [(1, 4.61), (2, 4.20)]),
+        build_loss_series("loss", [(1, 4.61), (2, 4.20)]),
         title="Loss", x_label="step", y_label="loss", window=(1, 60), y_format="{:.2f}".format,
     )
 
@@ -17,7 +17,7 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 from lora_lab.charts.drawing import Point
-from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Format, frame_for
+from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Format, build_live_frame
 from lora_lab.charts.svg import render_element
 from study.base.html import NO_HTML
 
@@ -71,7 +71,7 @@ def smooth_points(points: Sequence[Point], *, keep: float = SMOOTHING) -> list[P
     return result
 
 
-def loss_series(label: str, points: Sequence[Point]) -> tuple[Series, Series]:
+def build_loss_series(label: str, points: Sequence[Point]) -> tuple[Series, Series]:
     """Build a noisy curve twice: as measured, faint, and smoothed."""
     return (
         Series(label="", points=points, colour="blue", faint=True),
@@ -110,7 +110,7 @@ def draw_line_chart(
     """
     x_span = _widen_window(window)
     seen = [(line, pieces) for line in series if (pieces := clip_to_window(line.points, x_span))]
-    frame = frame_for(
+    frame = build_live_frame(
         [line.label for line in series if line.label],
         [y for _, pieces in seen for piece in pieces for _, y in piece],
         x_span=x_span,

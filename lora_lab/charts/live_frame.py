@@ -1,6 +1,7 @@
 """The frame of a live chart: its two scales and what can be drawn in it. It is independent of runs."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +9,7 @@ from typing import Literal
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import PAPER, SOFT, Point, draw_beside, draw_words
-from lora_lab.charts.svg import path_data, render_element
+from lora_lab.charts.svg import format_path, render_element
 from study.base.html import NO_HTML, join_html
 from study.plots.axis import choose_span, choose_ticks, spread_labels
 
@@ -25,6 +26,7 @@ SCALE_WIDTH = VALUE_CHARACTERS * CHARACTER + 7
 LABEL_SHARE = 0.36  # largest share of the width for the names at the lines' ends
 LABEL_GAP = 10  # between a line's end and its name
 
+_ZEROS = re.compile(r"\.0+(?!\d)")
 FAINT = 0.16  # opacity of grid lines
 COLOURS: dict[Colour, str] = {  # each at least 3 : 1 on white and on the dark page; a page may set its own
     "ink": "currentColor",
@@ -88,7 +90,7 @@ class Frame:
         return join_html(parts)
 
     def _rule(self, y: float, opacity: float) -> Markup:
-        level = path_data([[(self.left, y), (self.right, y)]])
+        level = format_path([[(self.left, y), (self.right, y)]])
         return render_element("path", d=level, stroke="currentColor", stroke_opacity=opacity)
 
     def _x_ticks(self) -> tuple[float, ...]:
@@ -100,7 +102,7 @@ class Frame:
         """Render one line with gaps between its pieces."""
         return render_element(
             "path",
-            d=path_data([[(self.x(x), self.y(y)) for x, y in piece] for piece in pieces]),
+            d=format_path([[(self.x(x), self.y(y)) for x, y in piece] for piece in pieces]),
             fill="none",
             style=f"stroke:{COLOURS[colour]}",
             stroke_width=1.2 if faint else 1.6 if dashed else 2.2,
@@ -134,7 +136,7 @@ class Frame:
         colour = COLOURS[label.colour]
         parts = []
         if abs(own_y - y) > 3 or start > x:
-            leader = path_data([[(x, own_y), (start, own_y), (start + LABEL_GAP - 1, y)]])
+            leader = format_path([[(x, own_y), (start, own_y), (start + LABEL_GAP - 1, y)]])
             dots = "1 3" if start > x else None
             parts.append(
                 render_element("path", d=leader, fill="none", style=f"stroke:{colour}", stroke_dasharray=dots)
@@ -158,7 +160,7 @@ class Frame:
             return NO_HTML
         x = self.x(value)
         late = x > (self.left + self.right) / 2
-        upright = path_data([[(x, self.top), (x, self.bottom)]])
+        upright = format_path([[(x, self.top), (x, self.bottom)]])
         return render_element(
             "path", d=upright, stroke="currentColor", stroke_opacity=0.6, stroke_dasharray="1 3"
         ) + draw_beside(x, self.top + 10, label, gap=6, left=late, soft=True, halo=True)
@@ -169,7 +171,7 @@ class Frame:
         return draw_words(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
 
 
-def frame_for(
+def build_live_frame(
     names: Sequence[str],
     values: Sequence[float],
     *,
@@ -193,13 +195,22 @@ def _choose_y_ticks(low: float, high: float, y_format: Format) -> tuple[Point, t
     choices = []
     for about, finer in ((4, 0), (3, 0), (3, 1), (2, 0), (2, 1), (1, 0)):
         span = choose_span(low, high, about=about)
-        ticks = tuple((value, y_format(value)) for value in choose_ticks(*span, about=about + finer))
+        ticks = _without_zeros(
+            [(value, y_format(value)) for value in choose_ticks(*span, about=about + finer)]
+        )
         choices.append((span, ticks))
     apart = [one for one in choices if len({label for _, label in one[1]}) == len(one[1])]
     exact = [one for one in apart if all(_is_exact(*tick) for tick in one[1])]
     if exact:
         return exact[0] if exact[0] is choices[0] else max(exact, key=lambda one: len(one[1]))
     return apart[0] if apart else (span, ticks[:1])
+
+
+def _without_zeros(ticks: Sequence[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
+    """Return `30 MB` for `30.0 MB` where no label of the axis needs a decimal."""
+    if any("." in _ZEROS.sub("", label) for _, label in ticks):
+        return tuple(ticks)
+    return tuple((value, _ZEROS.sub("", label)) for value, label in ticks)
 
 
 def _is_exact(value: float, label: str) -> bool:

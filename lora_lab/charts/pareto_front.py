@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from lora_lab.charts.grid_view import loss_levels, loss_span
+from lora_lab.charts.grid_view import choose_loss_levels, compute_loss_span
 from lora_lab.charts.lines import BLUE
 from study.base.units import GB, MB
 from study.plots.area import Area, Span
@@ -17,7 +17,7 @@ from study.plots.sheet import (
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
-    text_width,
+    measure_text_width,
     wrap_text,
 )
 
@@ -74,19 +74,19 @@ class LossAgainstMemory:
     points: tuple[ParetoPoint, ...]
     footnote: str
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return (BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW) + FOOT_GAP + foot
 
     def draw(self, sheet: Sheet, top: float) -> None:
         front = find_front(self.points)
-        span = loss_span([loss for point in self.points for loss in point.losses])
-        levels = loss_levels(span)
-        left = EDGE + max(text_width(label) for label in levels.values()) + 8
+        span = compute_loss_span([loss for point in self.points for loss in point.losses])
+        levels = choose_loss_levels(span)
+        left = EDGE + max(measure_text_width(label) for label in levels.values()) + 8
         foot = len(wrap_text(self.footnote, sheet.width - 2 * EDGE)) * TEXT_LEADING
         bottom = sheet.height - foot - FOOT_GAP - BELOW
         right = sheet.width - EDGE - DOT
-        labels = max(text_width(point.label, bold=True) for point in front)
+        labels = max(measure_text_width(point.label, bold=True) for point in front)
         across = self._across(room=(labels + 16) / (right - left))
         area = Area(sheet, (left, top + ABOVE, right, bottom), across=across, upwards=span)
         sheet.text(EDGE, top + TEXT_SIZE + 2, "held-out loss", soft=True)
@@ -135,7 +135,7 @@ class LossAgainstMemory:
         inner = front[1:-1]
         for point in [*dict.fromkeys((front[0], front[-1])), *inner, *others]:
             bold = point in front
-            width = text_width(point.label, bold=bold)
+            width = measure_text_width(point.label, bold=bold)
             x, y = area.x(point.bytes), area.y(point.loss)
             # Every area left of and below a point of the front is free of points.
             before = x - FRONT_DOT - width

@@ -15,7 +15,7 @@ from study.plots.sheet import (
     TEXT_SIZE,
     Sheet,
     choose_fitting,
-    text_width,
+    measure_text_width,
 )
 
 GREY = "#7A7A7A"  # published, as in UX.md
@@ -59,7 +59,7 @@ class Diamonds:
 
     drawn: PlottedPart
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         return BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW
 
     def draw(self, sheet: Sheet, top: float) -> None:
@@ -67,8 +67,8 @@ class Diamonds:
         values = [v for _, line in drawn.series for v in line if v is not None]
         low, high = choose_span(min(values), max(values), about=4)
         ticks = choose_ticks(low, high, about=4)
-        left = EDGE + max(text_width(f"{tick:g}") for tick in ticks) + 8
-        names = max(text_width(name) for name, _ in drawn.series)
+        left = EDGE + max(measure_text_width(f"{tick:g}") for tick in ticks) + 8
+        names = max(measure_text_width(name) for name, _ in drawn.series)
         right, bottom = sheet.width - EDGE - (names + 14 if names else 4), sheet.height - BELOW
         upper = top + TEXT_LEADING + 10
         across = (-0.5, len(drawn.across) - 0.5)
@@ -79,7 +79,7 @@ class Diamonds:
             sheet.line([left, right], [y, y], color=INK, alpha=FAINT, lw=0.8)
             sheet.text(left - 6, y + 4, f"{tick:g}", align="right", soft=True)
         places = [area.x(i) for i in range(len(drawn.across))]
-        for i in choose_fitting(places, [text_width(name) for name in drawn.across], first=(0,)):
+        for i in choose_fitting(places, [measure_text_width(name) for name in drawn.across], first=(0,)):
             sheet.text(places[i], bottom + 18, drawn.across[i], align="center", soft=True)
         for _, line in drawn.series:
             points = [(i, v) for i, v in enumerate(line) if v is not None]

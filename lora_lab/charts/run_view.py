@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lora_lab.charts.captions import model_name
-from lora_lab.charts.live_chart import NARROW, WIDE, Mark, Series, draw_line_chart, loss_series
+from lora_lab.charts.live_chart import NARROW, WIDE, Mark, Series, build_loss_series, draw_line_chart
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.spec import BITS_LABELS, OPTIMIZER_LABELS, OWN_DATA, TARGET_LABELS, VARIANT_NAMES, RunSpec
@@ -19,13 +19,13 @@ MIN_WINDOW_STEPS = 4
 DATA_POINTS = 190.0  # about 27 characters: names of files are longer than a list can take
 
 
-def title_of(spec: RunSpec) -> str:
+def format_title(spec: RunSpec) -> str:
     """Return `r=8 nf4-dq on smollm2-135m`."""
     variant = "" if spec.variant == "lora" else f" {VARIANT_NAMES[spec.variant]}"
     return f"r={spec.rank}{variant} {spec.bits} on {model_name(spec.model)}"
 
 
-def detail_of(run: RunFolder, state: RunState) -> str:
+def describe_detail(run: RunFolder, state: RunState) -> str:
     """Return what else distinguishes runs: `40 steps · lr 0.002 · seed 0`; `4 of 40 steps` of a short one.
 
     A data set that isn't the app's own cards is named, too.
@@ -37,14 +37,14 @@ def detail_of(run: RunFolder, state: RunState) -> str:
     return f"{steps} steps · lr {spec.learning_rate:g} · seed {spec.seed}{data}"
 
 
-def full_name_of(run: RunFolder, state: RunState) -> str:
+def build_full_name(run: RunFolder, state: RunState) -> str:
     """Return the name in a list to choose from: typing `r=4` finds it, and what is cut off last is the time,
     because only equal runs differ in nothing else.
     """
-    return f"{title_of(run.spec)} · {detail_of(run, state)} · {run.started_at}"
+    return f"{format_title(run.spec)} · {describe_detail(run, state)} · {run.started_at}"
 
 
-def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
+def list_setting_rows(spec: RunSpec) -> list[tuple[str, str]]:
     """Return every setting as name and value, in the form's order."""
     return [
         ("model", model_name(spec.model)),
@@ -64,7 +64,7 @@ def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
 
 
 SETTING_NAMES = {"bits": "weights", "targets": "adapted", "seq_len_tokens": "length"}
-"""What `settings_of` calls a field of a spec, where the two differ."""
+"""What `list_setting_rows` calls a field of a spec, where the two differ."""
 
 
 def render_curves(
@@ -74,7 +74,7 @@ def render_curves(
     shown = window or (1, max(2, spec.steps))
     chart = partial(draw_line_chart, x_label="step", window=shown, width=NARROW if narrow else WIDE)
     loss = chart(
-        loss_series("smoothed", list_points(state, "loss")),
+        build_loss_series("smoothed", list_points(state, "loss")),
         title="Loss on the answers, step by step",
         y_label="training loss; thin: each step, bold: smoothed",
         y_format=as_reading,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from lora_lab.charts.grid_view import loss_levels, loss_span
+from lora_lab.charts.grid_view import choose_loss_levels, compute_loss_span
 from study.plots.area import Area
 from study.plots.axis import spread_labels
-from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrap_text
+from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, measure_text_width, wrap_text
 
 BODY = 290.0
 ABOVE = TEXT_LEADING + 8
@@ -43,15 +43,15 @@ class SeedLines:
     lines: tuple[SeedLine, ...]
     footnote: str
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return BODY + FOOT_GAP + foot
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        span = loss_span([loss for line in self.lines for group in line.losses for loss in group])
-        levels = loss_levels(span)
-        left = EDGE + max(text_width(label) for label in levels.values()) + 8
-        right = sheet.width - EDGE - max(text_width(line.label) for line in self.lines) - 22
+        span = compute_loss_span([loss for line in self.lines for group in line.losses for loss in group])
+        levels = choose_loss_levels(span)
+        left = EDGE + max(measure_text_width(label) for label in levels.values()) + 8
+        right = sheet.width - EDGE - max(measure_text_width(line.label) for line in self.lines) - 22
         foot = len(wrap_text(self.footnote, sheet.width - 2 * EDGE)) * TEXT_LEADING
         bottom = sheet.height - foot - FOOT_GAP - BELOW
         ranks = sorted({rank for line in self.lines for rank in line.ranks})

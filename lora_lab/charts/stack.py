@@ -12,7 +12,7 @@ from lora_lab.memory.ledger import Ledger
 from study.base.units import GB, MB, as_bytes
 from study.plots.area import Area
 from study.plots.axis import choose_ticks
-from study.plots.sheet import FAINT, INK, PAPER, TEXT_LEADING, Sheet, choose_fitting, text_width
+from study.plots.sheet import FAINT, INK, PAPER, TEXT_LEADING, Sheet, choose_fitting, measure_text_width
 
 BAR_WIDTH = 0.74  # share of the distance between two bars
 PALE = 0.42  # opacity of the bars that are not chosen
@@ -127,7 +127,7 @@ class StackArea(Area):
         Centred if its neighbours leave room, else right-aligned with its bar: lower ranks have lower bars.
         """
         words = as_bytes(self.bars[self.chosen].ledger.total_bytes)
-        width = text_width(words, bold=True)
+        width = measure_text_width(words, bold=True)
         to_neighbour = self.x(1 - BAR_WIDTH / 2) - self.x(0)
         beyond = width / 2 if width / 2 < to_neighbour else self.x(BAR_WIDTH / 2) - self.x(0)
         right = min(max(self.x(self.chosen) + beyond, self.left + width + 6), self.right)
@@ -138,13 +138,13 @@ class StackArea(Area):
         ]
         self.sheet.text(right, min(under) - 5, words, align="right", bold=True)
 
-    def tick_labels(self) -> None:
+    def draw_tick_labels(self) -> None:
         """Draw as many labels as fit in each of the two rows; always the chosen one and the ends."""
         for lower in (False, True):
             row = [index for index, bar in enumerate(self.bars) if bar.lower == lower]
             places = [self.x(index) for index in row]
             labels = [(self.bars[index].label, self.bars[index].chosen) for index in row]
-            widths = [max(text_width(words, bold=bold) for words in label) for label, bold in labels]
+            widths = [max(measure_text_width(words, bold=bold) for words in label) for label, bold in labels]
             first = [row.index(i) for i in (self.chosen, len(self.bars) - 1, 0) if i in row]
             for number in choose_fitting(places, widths, first=first):
                 self._tick_label(row[number])

@@ -20,7 +20,7 @@ def render_element(tag: str, *children: Markup, **attributes: Value) -> Markup:
     return trust_html(f"<{tag}{given}>{inside}</{tag}>" if inside else f"<{tag}{given}/>")
 
 
-def path_data(pieces: Sequence[Sequence[tuple[float, float]]]) -> str:
+def format_path(pieces: Sequence[Sequence[tuple[float, float]]]) -> str:
     """Return the `d` of a line with gaps between its pieces; a piece of one point becomes a dot."""
     return "".join(
         "M"

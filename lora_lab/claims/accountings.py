@@ -68,7 +68,7 @@ class Sizes:
         return self.total - self.packed // 2
 
 
-def sizes_of(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) -> Sizes:
+def compute_sizes(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) -> Sizes:
     given = claim.saved_parameters
     return Sizes(
         base=claim.base_parameters or tree.base_parameters,
@@ -82,7 +82,7 @@ def sizes_of(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) 
     )
 
 
-def trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
+def list_trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
     """Yield what the first number can be."""
     yield _match_exactly(sizes.trainable, "exact", "the trainable count is exact")
     if sizes.saved:
@@ -94,7 +94,7 @@ def trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
         )
 
 
-def total_readings(sizes: Sizes, claim: Claim) -> Iterator[AccountingReading]:
+def list_total_readings(sizes: Sizes, claim: Claim) -> Iterator[AccountingReading]:
     """Yield what the second number can be with this quantization."""
     quantization = claim.quantization
     for total, name, why in _compute_totals(sizes):

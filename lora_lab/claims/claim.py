@@ -27,7 +27,7 @@ class Printed:
     """As text, because its digits say how far it was rounded."""
 
     def to_record(self) -> dict[str, Any]:
-        """Return the JSON record that `printed_of` parses."""
+        """Return the JSON record that `parse_printed` parses."""
         return {"trainable": self.trainable, "all": self.total, "pct": self.percent}
 
 
@@ -76,7 +76,7 @@ class Claim:
         """Whether rank or targets are left open."""
         return not self.targets_are_known or self.is_rank_open
 
-    def applies_to(self, tree: ModuleTree) -> bool:
+    def can_apply_to(self, tree: ModuleTree) -> bool:
         """Return whether PEFT accepts the setting under these module names.
 
         Raises MatchingRefused where that is not known.
@@ -88,7 +88,7 @@ class Claim:
         return True
 
 
-def printed_of(values: Mapping[str, Any]) -> Printed:
+def parse_printed(values: Mapping[str, Any]) -> Printed:
     """Parse the numbers of a JSON record. Raises LearnerError for a field that isn't a number."""
     return Printed(
         trainable=_require_whole(values.get("trainable"), "trainable"),

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lora_lab.claims.claim import Claim, printed_of
-from lora_lab.claims.named_model import entry_named
+from lora_lab.claims.claim import Claim, parse_printed
+from lora_lab.claims.named_model import find_named_entry
 from lora_lab.claims.pasted import find_unread_labels, record_of_text
 from lora_lab.claims.rank_given import judge_inapplicable, judge_stated
 from lora_lab.claims.rank_open import judge_open
@@ -15,7 +15,7 @@ from lora_lab.engine.shape_reader import RemoteCode, ShapeReader
 from lora_lab.parameters.adapter_config import KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_rank, read_whole, setting_of
 from lora_lab.parameters.legacy_module_names import build_older_tree
-from lora_lab.parameters.module_layout import is_layout, shape_of_layout
+from lora_lab.parameters.module_layout import build_layout_shape, is_layout
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.shapes import ModelShape
 from study.base.errors import LearnerError
@@ -29,14 +29,14 @@ OLDER = re.compile(
 NEWER = re.compile(r"fused|current|new|v?5")
 
 
-def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, Any]:
+def answer_claim(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, Any]:
     """Judge one line of input, structured or pasted, and return the verdict as JSON."""
     text = record.get("text")
     if isinstance(text, str):
         read = record_of_text(text)
-        verdict = judge_text(text, claim_of(read, reader), read["quantisation"])
+        verdict = judge_text(text, build_claim(read, reader), read["quantisation"])
         return verdict.to_json() | {"read": build_record(read)}
-    return judge_claim(claim_of(record, reader)).to_json()
+    return judge_claim(build_claim(record, reader)).to_json()
 
 
 def judge_claim(claim: Claim) -> ClaimVerdict:
@@ -44,10 +44,10 @@ def judge_claim(claim: Claim) -> ClaimVerdict:
 
     Raises UnsupportedCase when the setting has layers that are not counted.
     """
-    if claim.targets_are_known and not any(claim.applies_to(tree) for tree in claim.layouts):
+    if claim.targets_are_known and not any(claim.can_apply_to(tree) for tree in claim.layouts):
         return judge_inapplicable(claim)
     judge = judge_open if claim.is_open else judge_stated
-    layouts = [tree for tree in claim.layouts if claim.is_open or claim.applies_to(tree)]
+    layouts = [tree for tree in claim.layouts if claim.is_open or claim.can_apply_to(tree)]
     judged = [replace(judge(claim, tree), layout=tree) for tree in layouts]
     return min(judged, key=lambda verdict: len(verdict.failing))  # the first layout wins a tie
 
@@ -77,7 +77,7 @@ def build_record(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record, "model": model}
 
 
-def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
+def build_claim(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     """Build a claim from a record. Raises LearnerError naming the wrong field."""
     model, lora = _read_object(record, "model"), _read_object(record, "lora")
     described = is_layout(model.get("module_layout"))
@@ -96,7 +96,7 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
         rank=None if lora.get("r") == UNKNOWN else read_rank(lora, setting.default_rank),
         targets_are_known=has_defaults and lora.get("target_modules") != UNKNOWN,
         quantization=record.get("quantisation") or "none",
-        printed=printed_of(_read_object(record, "printed")),
+        printed=parse_printed(_read_object(record, "printed")),
         layouts=layouts,
         base_parameters=read_whole(model, "base_total", None, least=0, most=LARGEST_SIZE),
         saved_parameters=saved,
@@ -142,7 +142,7 @@ def _read_shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: Shape
         built = _built(model, lora, reader) if known else None
     except RemoteCode:
         built = None
-    return shape_of_layout(model, built)
+    return build_layout_shape(model, built)
 
 
 def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
@@ -160,7 +160,7 @@ def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReade
     try:
         return reader.find(name, kind=kind)
     except LearnerError:
-        entry = entry_named(name)  # as in a text: `Llama-2-7b-chat-hf` without its owner
+        entry = find_named_entry(name)  # as in a text: `Llama-2-7b-chat-hf` without its owner
         if entry is None:
             raise
         return reader.find(entry.name, kind=kind)

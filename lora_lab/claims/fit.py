@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from lora_lab.claims.accountings import (
     AccountingReading,
     Sizes,
+    list_total_readings,
+    list_trainable_readings,
     percent_fits,
-    total_readings,
-    trainable_readings,
 )
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.inversion import COMMON_RANKS
@@ -46,8 +46,8 @@ def find_best_fit(claim: Claim, sizes: Sizes) -> AccountingFit:
     """Return the accounting that explains most of the printed numbers; on a tie, the simplest."""
     fits = [
         _fit_numbers(claim, trainable, total)
-        for trainable in trainable_readings(sizes)
-        for total in total_readings(sizes, claim)
+        for trainable in list_trainable_readings(sizes)
+        for total in list_total_readings(sizes, claim)
     ]
     return min(fits, key=lambda fit: len(fit.failing))
 
@@ -119,7 +119,7 @@ def _cause_of_total(claim: Claim, sizes: Sizes, printed: int) -> str:
     if printed == sizes.base:
         return "; the printed number is the base model without its adapters"
     if claim.printed.trainable is not None and printed == sizes.base + claim.printed.trainable:
-        return "; the printed number is the base and the printed trainable count, as of another setting"
+        return "; the printed total is the base plus the printed count: both come from another setting"
     if printed == sizes.halved_total:
         return "; the printed number counts 4-bit weights at half, but no 4-bit base is stated"
     return _rounded_by_hand(sizes.total, printed)

@@ -48,14 +48,14 @@ def find_model(text: str) -> CatalogueEntry:
     """
     first_unknown = ""
     for name, is_loaded in _list_explicit(text):
-        found = entry_named(name)
+        found = find_named_entry(name)
         if found is not None:
             return found
         if HUB_ID.fullmatch(name) or (is_loaded and BARE_ID.fullmatch(name)):
             raise _build_unknown(name)
         first_unknown = first_unknown or name
     for name in (*_list_tokenizers(text), *HUB_ID_IN_TEXT.findall(text), *_list_ngrams(text)):
-        found = entry_named(name)
+        found = find_named_entry(name)
         if found is not None:
             return found
     raise _build_unknown(first_unknown)
@@ -102,7 +102,7 @@ def _list_ngrams(text: str) -> Iterator[str]:
             yield "-".join(words[at : at + length])
 
 
-def entry_named(written: str) -> CatalogueEntry | None:
+def find_named_entry(written: str) -> CatalogueEntry | None:
     """Find a catalogue entry by name, hub id, or a name that differs only in its suffixes."""
     if len(written) > LONGEST_WRITTEN_NAME:
         return None

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lora_lab.claims.named_model import entry_named, find_model
+from lora_lab.claims.named_model import find_model, find_named_entry
 from lora_lab.claims.printed_line import PrintedLine, find_printed_line
-from lora_lab.claims.prose import parse_option_rank, rank_in_prose, targets_in_prose
+from lora_lab.claims.prose import find_rank_in_prose, find_targets_in_prose, parse_option_rank
 from lora_lab.claims.snippets import (
     Snippet,
     UnresolvedValue,
@@ -15,7 +15,7 @@ from lora_lab.claims.snippets import (
     find_assigned,
     find_call,
     find_option,
-    yaml_list,
+    parse_yaml_list,
 )
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import (
@@ -79,7 +79,7 @@ def record_of_text(text: str) -> dict[str, Any]:
     return {
         "model": model,
         "lora": _beside_vision(text, lora) if _has_vision(model) else lora,
-        "quantisation": quantization_of(text),
+        "quantisation": find_quantization(text),
         "printed": line.printed.to_record(),
     }
 
@@ -188,7 +188,7 @@ def _of_lines(text: str) -> dict[str, Any]:
         if listed := _list_option(text, name):
             raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
-    rank = parse_option_rank(written or rank_in_prose(text) or "")
+    rank = parse_option_rank(written or find_rank_in_prose(text) or "")
     peft_type = (find_option(text, "peft_type") or "lora").rsplit(".", 1)[-1].lower()
     bias = find_option(text, "lora_bias", "bias")
     parameters = _list_option(text, f"lora_{PARAMETERS}", PARAMETERS)
@@ -213,7 +213,7 @@ def _list_option(text: str, *names: str) -> list[str] | None:
     """Return the names that an option lists, in YAML, in brackets or with commas; None where it is empty."""
     for name in names:
         written = find_option(text, name, many=True) or ""
-        listed = yaml_list(text, name) or as_list(written)
+        listed = parse_yaml_list(text, name) or as_list(written)
         if listed and listed[0].lower() not in ("null", "none", "false"):
             return listed
     return None
@@ -226,14 +226,14 @@ def _is_true(written: str | None) -> bool:
 def _targets_of_lines(text: str) -> Any:
     if _is_true(find_option(text, "lora_target_linear")) or IN_PROSE.search(text):
         return "all-linear"
-    listed = yaml_list(text, "lora_target_modules") or yaml_list(text, "target_modules")
+    listed = parse_yaml_list(text, "lora_target_modules") or parse_yaml_list(text, "target_modules")
     if listed:
         return listed
     written = find_option(text, "lora_target_modules", "target_modules", "lora_target", many=True)
     if written in ("all", "all-linear"):
         return "all-linear"
     if written is None:
-        return targets_in_prose(text) or UNKNOWN
+        return find_targets_in_prose(text) or UNKNOWN
     return as_list(written) if written and written not in ("null", "None") else UNKNOWN
 
 
@@ -283,7 +283,7 @@ def _has_vision(model: Mapping[str, Any]) -> bool:
     """Return whether a model that was read has a vision tower."""
     if "config" in model:
         return "vision_config" in model["config"]
-    entry = entry_named(model["name"])
+    entry = find_named_entry(model["name"])
     return entry is not None and entry.kind == "vlm"
 
 
@@ -322,7 +322,7 @@ def _list_objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
 # ---- quantization
 
 
-def quantization_of(text: str) -> str:
+def find_quantization(text: str) -> str:
     """Find how the base was loaded; `none` when the text does not say."""
     for name, signs in QUANTIZED.items():
         if re.search("|".join(signs), text, re.I):

@@ -33,7 +33,7 @@ _RANK = re.compile(r"\brank(?:\s++(?:of|is|was))?\s*+[:=]?\s*+\(?r?\s*+=?\s*+(\d
 _RANK_OF_ADAPTER = re.compile(r"\brank-(\d{1,4})\s+(?:q?lora|dora|rslora|adapters?)\b", re.I)
 
 
-def rank_in_prose(text: str) -> str | None:
+def find_rank_in_prose(text: str) -> str | None:
     """Find the rank that a sentence states: `rank 16`, `a rank of 16`, `rank-16 LoRA`."""
     found = _RANK.search(text) or _RANK_OF_ADAPTER.search(text)
     return found[1] if found else None
@@ -44,7 +44,7 @@ def parse_option_rank(written: str) -> int | None:
     return parse_digits(written.rstrip(".;:!?`*"))
 
 
-def targets_in_prose(text: str) -> list[str] | None:
+def find_targets_in_prose(text: str) -> list[str] | None:
     """Find the modules after `target_modules`, or else those that a sentence adapts; None where none are
     named, or not in one way.
 

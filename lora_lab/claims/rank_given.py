@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lora_lab.claims.accountings import Sizes, sizes_of
+from lora_lab.claims.accountings import Sizes, compute_sizes
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.fit import (
     AccountingFit,
@@ -24,7 +24,7 @@ def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     """Judge a claim with stated rank and targets under one layout of module names."""
     adaptation = find_adaptation(tree, claim.setting)
     rank = claim.rank or 0  # IA3 has none
-    sizes = sizes_of(claim, tree, adaptation, rank)
+    sizes = compute_sizes(claim, tree, adaptation, rank)
     fit = find_best_fit(claim, sizes)
     possible = not fit.failing
     likely = find_likely_settings(claim, tree)
@@ -79,7 +79,7 @@ def _find_likelier(
     for each in settings:
         if likely.is_likely(each) and each.rank == likely.rank and each.target_set != likely.stated:
             adaptation = find_adaptation(tree, replace(claim.setting, targets=each.targets))
-            fit = find_best_fit(claim, sizes_of(claim, tree, adaptation, each.rank or 0))
+            fit = find_best_fit(claim, compute_sizes(claim, tree, adaptation, each.rank or 0))
             return None if "trainable" in fit.failing else (each, fit)
     return None
 

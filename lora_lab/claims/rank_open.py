@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from lora_lab.claims.accountings import Sizes, percent_fits, sizes_of, total_readings
+from lora_lab.claims.accountings import Sizes, compute_sizes, list_total_readings, percent_fits
 from lora_lab.claims.claim import LARGEST_RANK, Claim
 from lora_lab.claims.fit import (
     AccountingFit,
@@ -190,7 +190,7 @@ def _list_candidates(claim: Claim, tree: ModuleTree, heads: tuple[str, ...]) -> 
     """Return the settings that give the first number, or the second when the first is missing; where neither
     says how many parameters are added, those that fit the line, without `heads`.
     """
-    if claim.targets_are_known and not claim.applies_to(tree):
+    if claim.targets_are_known and not claim.can_apply_to(tree):
         return ()
     targets = _fixed_targets(claim, tree)
     if not _pins_adapters(claim):
@@ -263,7 +263,7 @@ def _list_numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
         return numbers + ([(claim.printed.trainable, fixed + one.saved)] if one.saved else [])
     return [
         (claim.printed.total - (reading.low - one.adapters), 0)
-        for reading in total_readings(one, claim)
+        for reading in list_total_readings(one, claim)
         if claim.printed.total is not None
     ]
 
@@ -277,13 +277,13 @@ def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
             adaptation = find_adaptation(tree, replace(claim.setting, targets=targets))
         except (PeftRefusal, UnsupportedCase):
             continue
-        return sizes_of(claim, tree, adaptation, 1)
+        return compute_sizes(claim, tree, adaptation, 1)
     return None
 
 
 def _sizes_of_explanation(claim: Claim, tree: ModuleTree, explanation: Explanation) -> Sizes:
     adaptation = find_adaptation(tree, _apply_explanation(claim, explanation))
-    return sizes_of(claim, tree, adaptation, explanation.rank or 1)
+    return compute_sizes(claim, tree, adaptation, explanation.rank or 1)
 
 
 def _apply_explanation(claim: Claim, explanation: Explanation) -> AdapterSetting:
@@ -296,4 +296,4 @@ def _apply_explanation(claim: Claim, explanation: Explanation) -> AdapterSetting
 def _arithmetic_of(claim: Claim, tree: ModuleTree, explanation: Explanation) -> tuple[str, ...]:
     adaptation = find_adaptation(tree, _apply_explanation(claim, explanation))
     rank = explanation.rank or 1
-    return work_claim(claim, adaptation, sizes_of(claim, tree, adaptation, rank), rank)
+    return work_claim(claim, adaptation, compute_sizes(claim, tree, adaptation, rank), rank)

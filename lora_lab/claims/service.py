@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.claims.claim import Claim
-from lora_lab.claims.contract import claim_of, judge_claim, judge_text
+from lora_lab.claims.contract import build_claim, judge_claim, judge_text
 from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.claims.verdict import ClaimVerdict
@@ -63,14 +63,14 @@ class ClaimService:
             )
         with _supported():
             record = record_of_text(text)
-            claim = claim_of(record, self._reader)
+            claim = build_claim(record, self._reader)
             verdict = judge_text(text, claim, record["quantisation"])
             return CheckedClaim(claim=claim, read=record, verdict=verdict, is_pasted=True)
 
     def check_form(self, form: Mapping[str, str]) -> CheckedClaim:
         """Check the fields of the form. Raises LearnerError when they can't be read."""
         record = record_of_form(form)
-        claim = claim_of(record, self._reader)
+        claim = build_claim(record, self._reader)
         with _supported():
             return CheckedClaim(claim=claim, read=record, verdict=judge_claim(claim))
 

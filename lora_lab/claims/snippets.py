@@ -244,7 +244,7 @@ def find_option(text: str, *names: str, many: bool = False) -> str | None:
     return None
 
 
-def yaml_list(text: str, name: str) -> list[str]:
+def parse_yaml_list(text: str, name: str) -> list[str]:
     """Return the items below `name:` in YAML."""
     found = re.search(rf"^[ \t]*{name}:[ \t]*\n((?:[ \t]*-[ \t]*\S+[ \t]*\n?)+)", text, re.M)
     return [item.strip("\"'") for item in re.findall(r"-[ \t]*(\S+)", found[1])] if found else []

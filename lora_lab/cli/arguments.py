@@ -12,7 +12,7 @@ from lora_lab.engine.shape_reader import ShapeReader, parse_config
 from lora_lab.memory.frameworks.contract import FRAMEWORKS, bits_fields, find_framework
 from lora_lab.memory.ledger import COMPONENTS, bits_per_param
 from lora_lab.parameters.adapter_config import KIND_OF_TASK
-from lora_lab.parameters.counts import Count, adaptation_of, count_adapter, format_formula
+from lora_lab.parameters.counts import Count, build_adaptation, count_adapter, format_formula
 from lora_lab.parameters.json_fields import UNKNOWN, setting_of
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_syntax import as_targets, split_names
@@ -82,7 +82,7 @@ def format_memory(record: Mapping[str, Any], answer: Mapping[str, Any], bits: Bi
     return "\n".join(lines)
 
 
-def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, Any]:
+def build_adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, Any]:
     """Build the adapter's fields from the flags, under the contracts' names."""
     return {
         "r": options.rank,
@@ -95,7 +95,7 @@ def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, An
     }
 
 
-def shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelShape:
+def find_shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelShape:
     kind = options.kind or KIND_OF_TASK.get(options.task_type)
     if options.config is None:
         return reader.find(options.model, kind=kind)
@@ -108,8 +108,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
-    shape = shape_of_options(options, reader)
-    setting = setting_of(adapter_fields(options, targets="targets"), targets="targets")
+    shape = find_shape_of_options(options, reader)
+    setting = setting_of(build_adapter_fields(options, targets="targets"), targets="targets")
     rank = setting.default_rank if options.rank is None else options.rank
     found: Count = count_adapter(shape, setting, rank=rank)
     first = f"{as_count(found.trainable)} trainable of {as_count(found.total)} ({as_percent(found.percent)})"
@@ -118,7 +118,7 @@ def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
             return f"{first}\n{format_formula(shape, rank=rank, targets=as_targets(options.targets))}"
         except LearnerError:
             pass  # names that PEFT skips, or that mean more than linear layers
-    return "\n".join((first, *work_count(adaptation_of(shape, setting), setting, rank=rank)))
+    return "\n".join((first, *work_count(build_adaptation(shape, setting), setting, rank=rank)))
 
 
 def is_plain(options: argparse.Namespace) -> bool:
@@ -127,7 +127,7 @@ def is_plain(options: argparse.Namespace) -> bool:
     return options.variant in ("lora", "rslora") and options.bias == "none" and not any(extras)
 
 
-def claim_record(options: argparse.Namespace) -> dict[str, Any]:
+def build_claim_record(options: argparse.Namespace) -> dict[str, Any]:
     """Build the claim from the flags. Raises LearnerError when the printed line can't be parsed."""
     line = find_printed_line(options.line)
     if line is None:
@@ -135,7 +135,7 @@ def claim_record(options: argparse.Namespace) -> dict[str, Any]:
     model: dict[str, Any] = {"name": options.model}
     if options.config is not None:
         model |= {"config": read_config(options.config), "kind": options.kind}
-    lora = adapter_fields(options, targets="target_modules")
+    lora = build_adapter_fields(options, targets="target_modules")
     lora["r"] = UNKNOWN if options.rank is None else options.rank
     return {
         "model": model,
@@ -145,7 +145,7 @@ def claim_record(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def claim_text(answer: Mapping[str, Any]) -> str:
+def format_claim(answer: Mapping[str, Any]) -> str:
     lines = [f"{answer['verdict']}: {answer['why']}"]
     lines += [f"  {line}" for line in answer["arithmetic"]]
     if answer["explanations"] and answer["verdict"] != "possible":

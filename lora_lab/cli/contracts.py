@@ -27,14 +27,14 @@ from lora_lab.parameters.adapter_config import KIND_OF_TASK, LORA_RANK, Unsuppor
 from lora_lab.parameters.counts import count_adapter
 from lora_lab.parameters.json_fields import (
     adapter_of,
-    narrowing_of,
-    one_of,
+    list_narrowing_fields,
+    parse_choice,
     read_flag,
     read_rank,
     read_whole,
     setting_of,
 )
-from lora_lab.parameters.module_layout import is_layout, shape_of_layout
+from lora_lab.parameters.module_layout import build_layout_shape, is_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
 from study.base.errors import LearnerError, first_line
@@ -83,7 +83,7 @@ def answer_memory(record: Record, reader: ShapeReader) -> Answer:
     """Answer with peak bytes and components, for the lab's own loop or the framework of the record."""
     for field in ("gradient_checkpointing", "double_quant"):
         read_flag(record, field)
-    one_of(record, "device", contract.DEVICES, default="cpu")
+    parse_choice(record, "device", contract.DEVICES, default="cpu")
     framework = str(record.get("framework") or "").lower()
     asks_for_the_lab = "lora_lab" in framework or "lora lab" in framework
     refusal = _find_refusal(record)
@@ -108,7 +108,7 @@ def answer_memory(record: Record, reader: ShapeReader) -> Answer:
     return _ledger_answer(forecast_step(setting)) | ({"basis": how} if how else {})
 
 
-def usual_framework(record: Record, reader: ShapeReader) -> str:
+def choose_usual_framework(record: Record, reader: ShapeReader) -> str:
     """Return the framework that flags without one ask about, the same for every model: the lab's own loop
     where it trains such a model in such a setting, else the user's own loop with peft.
 
@@ -192,7 +192,7 @@ def _find_refusal(record: Record) -> str | None:
         if record.get(field) not in allowed:
             return f"the lab's own loop has no {field} {record[field]!r}"
     adapter = adapter_of(record)
-    if narrowing := narrowing_of(adapter):
+    if narrowing := list_narrowing_fields(adapter):
         return f"the lab's own loop has no {' or '.join(narrowing)}"
     variant = adapter.get("variant")
     if variant not in (None, *VARIANTS):
@@ -220,7 +220,7 @@ def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
     """
     if is_layout(record.get("module_layout")):
         built = reader.read(record["config"]) if isinstance(record.get("config"), dict) else None
-        return shape_of_layout(record, built)
+        return build_layout_shape(record, built)
     config, name = record.get("config"), record.get("model")
     kind = record.get("kind") or KIND_OF_TASK.get(str(record.get("task_type")))
     if isinstance(config, dict):

@@ -11,21 +11,21 @@ from pathlib import Path
 
 from lora_lab.cli.options import SHARED_FLAGS
 from lora_lab.cli.progress import Watcher, watch_cells
-from lora_lab.data.datasets import Dataset, own_dataset, read_upload
+from lora_lab.data.datasets import Dataset, build_own_dataset, read_upload
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.grouping import take_cells
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.own_worker import run_now
 from lora_lab.engine.protocol import Engine
 from lora_lab.engine.queue import take_first
-from lora_lab.engine.ray_extra import ray_engine
+from lora_lab.engine.ray_extra import build_ray_engine
 from lora_lab.grids.estimate import describe_estimate, estimate_here
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
-from lora_lab.settings.grid import AXES, Grid, grid_from
-from lora_lab.spec import OWN_DATA, RunSpec, spec_from
+from lora_lab.settings.grid import AXES, Grid, parse_grid
+from lora_lab.spec import OWN_DATA, RunSpec, parse_spec
 from study.base.errors import LearnerError
 from study.base.settings import Settings, load_settings
 from study.base.units import as_bytes
@@ -49,9 +49,11 @@ def read_run(options: argparse.Namespace, *, leave_out: Collection[str] = ()) ->
     names = [field.name for field in fields(RunSpec) if field.name not in {"data", *leave_out}]
     values = {name: value for name in names if (value := getattr(options, name)) is not None}
     dataset = (
-        own_dataset() if options.data is None else read_upload(options.data.name, read_input(options.data))
+        build_own_dataset()
+        if options.data is None
+        else read_upload(options.data.name, read_input(options.data))
     )
-    return spec_from(values | {"data": OWN_DATA if options.data is None else dataset.digest}), dataset
+    return parse_spec(values | {"data": OWN_DATA if options.data is None else dataset.digest}), dataset
 
 
 def run_sweep(options: argparse.Namespace) -> int:
@@ -64,7 +66,7 @@ def run_sweep(options: argparse.Namespace) -> int:
     else:
         base, dataset = read_run(options, leave_out=SHARED_FLAGS)
         given = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
-        grid = grid_from(base, {name: value for name, value in given.items() if value is not None})
+        grid = parse_grid(base, {name: value for name, value in given.items() if value is not None})
         say(_estimate_sweep(settings, grid, dataset))
         sweep = engine.submit_sweep(grid, dataset, now=now)
     engine.start()
@@ -114,7 +116,7 @@ def _build_engine(options: argparse.Namespace, settings: Settings) -> Engine:
     if options.engine == "local":
         gather = take_first if options.one_by_one else take_cells
         return LocalEngine(settings, warm=False, own_only=True, gather=gather)
-    return ray_engine(settings, address=options.address, cpus_per_run=options.cpus_per_run)
+    return build_ray_engine(settings, address=options.address, cpus_per_run=options.cpus_per_run)
 
 
 def say(line: str) -> None:

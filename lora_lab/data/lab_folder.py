@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data.batches import Length
-from lora_lab.data.machine import NumberType, name_of, number_type_from
-from lora_lab.parameters.shapes import Linear, ModelShape, find_shape, shape_from_json
+from lora_lab.data.machine import NumberType, name_of, parse_number_type
+from lora_lab.parameters.shapes import Linear, ModelShape, find_shape, parse_shape
 from lora_lab.spec import Compute
 from study.base.errors import LearnerError
 
@@ -81,7 +81,7 @@ class LabHome:
             return described
         return described | {"compute_dtype": kept.compute, "because": kept.because}
 
-    def chosen_device(self) -> str:
+    def read_chosen_device(self) -> str:
         """Read which device a learner chose on this machine, such as `cuda:1`; empty without a choice."""
         return str(read_json(self._device_path).get(platform.node(), ""))
 
@@ -97,7 +97,7 @@ class LabHome:
 
     def number_type(self) -> NumberType | None:
         """Read the number type that `auto` stands for on this machine; None before it is decided."""
-        return number_type_from(read_json(self._number_type_path))
+        return parse_number_type(read_json(self._number_type_path))
 
     def save_number_type(self, kept: NumberType) -> None:
         """Write the number type, unless it is written already."""
@@ -200,7 +200,7 @@ class LabHome:
 def _shape_in(path: Path) -> ModelShape | None:
     """Parse a stored shape; None for a missing or damaged one, which a worker then reads again."""
     try:
-        shape = shape_from_json(path.read_text("utf-8"))
+        shape = parse_shape(path.read_text("utf-8"))
         shape.total_parameters  # noqa: B018 - computed from every field
         hash(shape)  # a key of caches
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, LearnerError):

@@ -38,7 +38,7 @@ class NumberType:
         return "you chose it for this machine" if self.chosen else self.why
 
 
-def number_type_from(values: Mapping[str, Any]) -> NumberType | None:
+def parse_number_type(values: Mapping[str, Any]) -> NumberType | None:
     """Parse a kept number type; None when there is none, or it is damaged."""
     try:
         found = NumberType(**values)
@@ -59,11 +59,11 @@ def is_gpu(device: Mapping[str, Any] | None) -> bool:
 
 def describe_free_memory(device: Mapping[str, Any] | None) -> str:
     """Say what a run can use, as the end of "this needs 9 GB, and ..."."""
-    size = as_bytes(usable_bytes(device))
+    size = as_bytes(compute_usable_bytes(device))
     return f"this GPU has {size} free" if is_gpu(device) else f"this machine has {size}"
 
 
-def usable_bytes(device: Mapping[str, Any] | None) -> int:
+def compute_usable_bytes(device: Mapping[str, Any] | None) -> int:
     """Return the bytes that a run can use on a described device; 0 when unknown.
 
     On a GPU that is what was free for the worker, because a desktop, other programs and the driver's context

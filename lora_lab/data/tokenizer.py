@@ -52,4 +52,4 @@ class EmbeddedTokenizer:
 
     @property
     def _folder(self) -> Path:
-        return embedded_model.model_folder(self.models_dir)
+        return embedded_model.find_model_folder(self.models_dir)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lora_lab.data.datasets import Dataset, Example, own_dataset, read_upload
+from lora_lab.data.datasets import Dataset, Example, build_own_dataset, read_upload
 from lora_lab.data.lab_folder import read_json, write_json
 from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
@@ -30,12 +30,12 @@ class Uploads:
         """Store a data set that came with a run; if one with the same examples exists, return that one."""
         stored = (parse_stored(read_json(path)) for path in sorted(self.folder.glob("*.json")))
         parts = (dataset.train, dataset.held_out)
-        known = (own for own in (own_dataset(), *stored) if own and (own.train, own.held_out) == parts)
+        known = (own for own in (build_own_dataset(), *stored) if own and (own.train, own.held_out) == parts)
         return next(known, None) or self._store(dataset)
 
     def name_of(self, dataset: Dataset) -> str:
         """Return the name by which a setting refers to the data set."""
-        return OWN_DATA if dataset.digest == own_dataset().digest else dataset.digest
+        return OWN_DATA if dataset.digest == build_own_dataset().digest else dataset.digest
 
     def _store(self, dataset: Dataset) -> Dataset:
         write_json(self.folder / f"{dataset.digest}.json", asdict(dataset))
@@ -43,7 +43,7 @@ class Uploads:
 
     def find(self, data: str) -> Dataset:
         """Find the data set that a setting names. Raises LearnerError when it doesn't exist here."""
-        own = own_dataset()
+        own = build_own_dataset()
         if data == OWN_DATA:
             return own
         kept = read_json(self.folder / f"{data}.json") if DIGEST.match(data) else {}

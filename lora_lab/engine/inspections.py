@@ -73,7 +73,7 @@ class InspectionQueue(JobQueue[Inspection]):
             raise LearnerError(
                 f"There is no inspection {kind!r}.", do_next=f"Choose one of: {', '.join(KINDS)}."
             )
-        inspection = self.id_of(kind, order)
+        inspection = self.derive_id(kind, order)
         with self._changed:
             known = self.find(inspection)
             if known is not None and known.status not in ("stopped", "failed"):
@@ -105,7 +105,7 @@ class InspectionQueue(JobQueue[Inspection]):
         """Find an inspection by its id: waiting, working, or done, also before a restart."""
         return super().find(job_id) or self._kept(job_id)
 
-    def id_of(self, kind: str, order: Mapping[str, Any]) -> str:
+    def derive_id(self, kind: str, order: Mapping[str, Any]) -> str:
         """Compute an order's id: a hash of kind, order, the inspected files, and the libraries' versions."""
         told = [kind, KINDS.get(kind), order, list(_files_of(order)), _read_versions()]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,8 +9,8 @@ from typing import Any
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.grouping import take_cells
-from lora_lab.engine.marks import Marks, mark_cells, marks_of
-from lora_lab.engine.queue import Gather, RunQueue, queue_path
+from lora_lab.engine.marks import Marks, mark_cells, read_marks
+from lora_lab.engine.queue import Gather, RunQueue, locate_queue
 from lora_lab.engine.retries import (
     await_worker,
     await_workers,
@@ -25,7 +25,7 @@ from lora_lab.engine.retries import (
 from lora_lab.engine.stopping import STOP_GRACE_SECONDS, is_silent
 from lora_lab.engine.worker_process import ENDED_EARLY, WorkerProcess
 from lora_lab.runs import owner
-from lora_lab.runs.durations import Paces, seconds_left_of
+from lora_lab.runs.durations import Paces, estimate_seconds_left
 from lora_lab.runs.finalize import cut_off, end_refused, fail_silent_run, write_terminal_event
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
@@ -64,7 +64,7 @@ class LocalEngine:
         self._own_only = own_only
         self._gather = gather
         self._changed = threading.Condition(threading.RLock())
-        self._queue = RunQueue(None if own_only else queue_path(settings))
+        self._queue = RunQueue(None if own_only else locate_queue(settings))
         self._table = ResultsTable(settings.runs_dir, settings.sweeps_dir)
         self._paces = Paces(settings.runs_dir)
         self._left_over: list[RunFolder] = []
@@ -102,10 +102,10 @@ class LocalEngine:
             self._enqueue({run: {}}, learner=learner)
         return run
 
-    def learner_of(self, run_id: str) -> str:
+    def find_learner(self, run_id: str) -> str:
         """Return the learner who asked for a run that waits or is trained; empty for all other runs."""
         with self._changed:
-            return self._queue.learner_of(run_id)
+            return self._queue.find_learner(run_id)
 
     def submit_sweep(
         self,
@@ -152,7 +152,7 @@ class LocalEngine:
         old = open_run(self.settings.runs_dir, run_id)
         with self._changed:
             fresh = create_retry(self.settings, old, now=now)
-            self._enqueue({fresh: marks_of(old.state())})
+            self._enqueue({fresh: read_marks(old.state())})
         return fresh
 
     def retry_sweep(self, sweep_id: str, *, now: datetime) -> int:
@@ -193,7 +193,7 @@ class LocalEngine:
         """Estimate seconds until the queue is empty, from finished runs; None while one run is unknown."""
         with self._changed:
             runs = [*self._current, *self._queue]
-        return seconds_left_of(runs, self._paces.newest_first(), now=now.timestamp())
+        return estimate_seconds_left(runs, self._paces.newest_first(), now=now.timestamp())
 
     def current(self) -> str | None:
         """Return the id of the current run; the first one, where several are trained side by side."""
@@ -238,7 +238,7 @@ class LocalEngine:
             return {*self._queue, *self._current}
 
     def _enqueue(self, runs: Mapping[RunFolder, Marks], *, first: bool = False, learner: str = "") -> None:
-        holder = {"held_by": owner.this_process()} if self._own_only else {}
+        holder = {"held_by": owner.name_this_process()} if self._own_only else {}
         for run, marks in runs.items():
             run.emit("queued", **marks, **holder)
         with self._changed:
@@ -283,7 +283,7 @@ class LocalEngine:
         with self._changed:
             if should_restart(self.settings, run):
                 fresh = create_retry(self.settings, run, now=datetime.now(UTC))
-                self._enqueue({fresh: marks_of(run.state())}, first=True)
+                self._enqueue({fresh: read_marks(run.state())}, first=True)
 
     def _take_job(self) -> bool:
         """Wait for the next job; return False once the app closes."""

@@ -11,7 +11,7 @@ Marks = Mapping[str, Any]
 """Fields of the event, without those that are false or empty."""
 
 
-def marks_of(state: RunState) -> Marks:
+def read_marks(state: RunState) -> Marks:
     """Return the marks of a run; another run that takes its place has the same."""
     marks = {"sweep": state.sweep, "alone": state.alone, "first_seed": state.first_seed}
     return {name: value for name, value in marks.items() if value}
@@ -23,9 +23,9 @@ def mark_cells(specs: Sequence[RunSpec], sweep_id: str, *, first_seed: int | Non
     share a job with the others, so that settings can be compared early.
     """
     if first_seed is None:
-        return [marks_of(RunState(sweep=sweep_id)) for _ in specs]
+        return [read_marks(RunState(sweep=sweep_id)) for _ in specs]
     alone = {places[0] for places in group_by_base(specs) if len(places) > 1}
     return [
-        marks_of(RunState(sweep=sweep_id, alone=place in alone, first_seed=spec.seed == first_seed))
+        read_marks(RunState(sweep=sweep_id, alone=place in alone, first_seed=spec.seed == first_seed))
         for place, spec in enumerate(specs)
     ]

@@ -17,7 +17,7 @@ def run_now(
 ) -> RunFolder:
     """Do one run in its own worker, for the command line. Ctrl-C stops it and keeps the adapter."""
     run = create_run(settings.runs_dir, spec, dataset, now=now)
-    run.emit("queued", held_by=owner.this_process())
+    run.emit("queued", held_by=owner.name_this_process())
     log = run.log_path.open("ab")
     with log:
         worker = start_worker(settings, ["--run", str(run.path)], log=log.fileno())

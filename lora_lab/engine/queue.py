@@ -79,7 +79,7 @@ class RunQueue:
                 self._runs.insert(self._next_turn(learner), run)
         self._save()
 
-    def learner_of(self, run_id: str) -> str:
+    def find_learner(self, run_id: str) -> str:
         """Return who asked for a run that waits or is trained; empty for the owner's and for all others."""
         return self._learners.get(run_id, "")
 
@@ -137,11 +137,11 @@ class RunQueue:
 
     def _next_turn(self, learner: str) -> int:
         """Return the position of a learner's next run: behind their own, before later turns of others."""
-        mine = sum(self.learner_of(run.run_id) == learner for run in (*self._taken, *self._runs))
-        turns = Counter(self.learner_of(run.run_id) for run in self._taken)
+        mine = sum(self.find_learner(run.run_id) == learner for run in (*self._taken, *self._runs))
+        turns = Counter(self.find_learner(run.run_id) for run in self._taken)
         position = None
         for place, run in enumerate(self._runs):
-            name = self.learner_of(run.run_id)
+            name = self.find_learner(run.run_id)
             if name == learner:
                 position = None
             elif position is None and turns[name] > mine:
@@ -152,7 +152,7 @@ class RunQueue:
     def _save(self) -> None:
         if self._path is not None:
             order = [run.run_id for run in self._runs]
-            kept = {"paused": self.is_paused, "order": order, "served_by": owner.this_process()}
+            kept = {"paused": self.is_paused, "order": order, "served_by": owner.name_this_process()}
             kept |= {"learners": self._learners} if self._learners else {}
             with suppress(OSError):  # a full disk: the queue is kept in memory and continues
                 write_json(self._path, kept | {"since": self._since})
@@ -164,13 +164,13 @@ def count_ahead(run_ids: Collection[str], waiting: Sequence[str], current: str |
     return 0 if queued is None or current in run_ids else queued + (current is not None)
 
 
-def queue_path(settings: Settings) -> Path:
+def locate_queue(settings: Settings) -> Path:
     """Return the file in which the app stores its queue."""
     return LabHome(settings.home).lab_path / "queue.json"
 
 
 def served_by(settings: Settings) -> tuple[str, float]:
     """Read which app wrote the queue last, and since when (seconds since 1970); an empty name if none did."""
-    kept = read_json(queue_path(settings))
+    kept = read_json(locate_queue(settings))
     since = kept.get("since")
     return str(kept.get("served_by", "")), float(since) if isinstance(since, int | float) else 0.0

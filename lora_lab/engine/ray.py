@@ -20,7 +20,7 @@ from ray import tune
 
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
-from lora_lab.engine.ray_capacity import Capacity, Demand, predicted_peaks
+from lora_lab.engine.ray_capacity import Capacity, Demand, predict_peaks
 from lora_lab.engine.retries import await_workers, list_unfinished
 from lora_lab.engine.worker_process import WorkerProcess
 from lora_lab.runs import failures, owner
@@ -80,7 +80,7 @@ class RayEngine:
 
     def _hold(self, sweep: Sweep, cells: Sequence[RunFolder]) -> Sweep:
         for run in cells:
-            run.emit("queued", sweep=sweep.sweep_id, held_by=owner.this_process())
+            run.emit("queued", sweep=sweep.sweep_id, held_by=owner.name_this_process())
         self._sweep, self._cells = sweep, [*cells]
         self._table.write(sweep)
         return sweep
@@ -145,7 +145,7 @@ class RayEngine:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         device = LabHome(self.settings.home).device()
         capacity = Capacity.of(nodes, device, cpus_per_run=self._cpus_per_run)
-        peaks = predicted_peaks(self.settings, sweep)
+        peaks = predict_peaks(self.settings, sweep)
         fitting = []
         for run in self._cells:
             peak_bytes = peaks.get(run.spec, 0)

@@ -74,7 +74,7 @@ class Capacity:
         return {"CPU": self.cpus_per_run, "GPU": parts / GPU_PARTS}
 
 
-def predicted_peaks(settings: Settings, sweep: Sweep) -> dict[RunSpec, int]:
+def predict_peaks(settings: Settings, sweep: Sweep) -> dict[RunSpec, int]:
     """Estimate the peak of every cell; the higher one where the number type is not known yet. Empty for a
     model whose shape is not known yet.
     """

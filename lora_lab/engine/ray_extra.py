@@ -16,7 +16,7 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch, on every system, between the loopback address and one that other machines reach."""
 
 
-def ray_engine(settings: Settings, *, address: str | None, cpus_per_run: int | None) -> Engine:
+def build_ray_engine(settings: Settings, *, address: str | None, cpus_per_run: int | None) -> Engine:
     """Build the engine for the cluster at `address`, or for one that only this process can reach.
 
     Raises LearnerError when Ray is not installed.

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from lora_lab.data import datasets
-from lora_lab.engine.marks import Marks, marks_of
+from lora_lab.engine.marks import Marks, read_marks
 from lora_lab.engine.queue import served_by
 from lora_lab.engine.worker_process import wait_for_earlier_worker
 from lora_lab.grids.results import RETRYABLE
@@ -64,7 +64,7 @@ def create_retries(
         except OSError as error:
             refused = error
             break
-        replaced[run], marks[fresh] = fresh, marks_of(state)
+        replaced[run], marks[fresh] = fresh, read_marks(state)
     if replaced:
         _save_attempts(sweep, replaced)
     return marks, refused
@@ -114,9 +114,9 @@ def list_unfinished(
     for run in _cells_left(settings, sweep_id, except_for):
         state = run.state()
         if not state.ended:
-            left[run] = marks_of(state)
+            left[run] = read_marks(state)
         elif state.cut_off:
-            left[create_retry(settings, run, now=now)] = marks_of(state)
+            left[create_retry(settings, run, now=now)] = read_marks(state)
     return left
 
 
@@ -140,7 +140,7 @@ def _cells_left(settings: Settings, sweep_id: str, except_for: Collection[RunFol
 
 def _refuse_if_held(settings: Settings, state: RunState) -> None:
     by, since = _owner_of(settings, state)
-    if state.ended or not by or by == owner.this_process() or owner.is_elsewhere(by):
+    if state.ended or not by or by == owner.name_this_process() or owner.is_elsewhere(by):
         return
     if owner.is_at_work(by, since=since):
         raise LearnerError(
@@ -154,7 +154,7 @@ def is_abandoned(settings: Settings, state: RunState) -> bool:
     worker had it, or this process had to give it up.
     """
     by, since = _owner_of(settings, state)
-    if by == owner.this_process():
+    if by == owner.name_this_process():
         return True
     return not state.begun and not (by and owner.is_at_work(by, since=since))
 

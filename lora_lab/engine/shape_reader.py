@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lora_lab.engine.worker_process import worker_environment
+from lora_lab.engine.worker_process import build_worker_environment
 from lora_lab.parameters.catalogue import read_entries
-from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
+from lora_lab.parameters.shapes import ModelShape, find_shape, parse_shape
 from lora_lab.spec import parse_object
 from study.base.errors import LearnerError
 from study.base.json_lines import RequestProcess
@@ -63,7 +63,7 @@ class ShapeReader:
     def __init__(self, named: Callable[[str], ModelShape] = find_shape) -> None:
         self._named = named
         self._known: dict[str, ModelShape] = {}
-        self._process = RequestProcess("lora_lab.worker", "--shapes", environment=worker_environment())
+        self._process = RequestProcess("lora_lab.worker", "--shapes", environment=build_worker_environment())
         self._queue = ShortQueue("Other configurations")  # a page's handlers run in several threads
 
     def read(self, config: Mapping[str, Any], *, kind: str | None = None, anew: bool = False) -> ModelShape:
@@ -123,7 +123,7 @@ class ShapeReader:
                 f"That configuration describes no model ({answer['error']}).",
                 do_next="Paste a whole config.json with its model_type.",
             )
-        return shape_from_json(answer["shape"])
+        return parse_shape(answer["shape"])
 
     def close(self) -> None:
         """End the worker, if it was started: it stores nothing."""

@@ -103,7 +103,7 @@ def start_worker(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if answers else output,
             stderr=output,
-            env=device_environment(settings.home) | worker_environment(),
+            env=build_device_environment(settings.home) | build_worker_environment(),
             cwd=ROOT,
             start_new_session=True,
         )
@@ -143,7 +143,7 @@ that takes an eighth less time (docs/performance.md).
 """
 
 
-def worker_environment() -> dict[str, str]:
+def build_worker_environment() -> dict[str, str]:
     """Build the environment: torch and bitsandbytes must not spin in two OpenMPs (docs/traps.md 13)."""
     return (
         {"GLIBC_TUNABLES": HUGE_PAGES}
@@ -156,9 +156,9 @@ def worker_environment() -> dict[str, str]:
     )
 
 
-def device_environment(home: Path) -> dict[str, str]:
+def build_device_environment(home: Path) -> dict[str, str]:
     """Return the variable with the device that a learner chose for this machine; empty without a choice."""
-    chosen = LabHome(home).chosen_device()
+    chosen = LabHome(home).read_chosen_device()
     return {CHOSEN_VARIABLE: chosen} if chosen else {}
 
 

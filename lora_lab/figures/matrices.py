@@ -57,6 +57,6 @@ def read_matrices() -> dict[str, Matrix]:
     return {matrix.id: matrix for matrix in found}
 
 
-def matrix_options() -> list[tuple[str, str]]:
+def list_matrix_options() -> list[tuple[str, str]]:
     """Return the options of a control: id and name with size."""
     return [(key, f"{matrix.name} ({matrix.size})") for key, matrix in read_matrices().items()]

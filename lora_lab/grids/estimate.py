@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lora_lab.data.batches import Length, RowSize, row_sizes
+from lora_lab.data.batches import Length, RowSize, compute_row_sizes
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.data.machine import describe_free_memory, is_gpu, usable_bytes
+from lora_lab.data.machine import compute_usable_bytes, describe_free_memory, is_gpu
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.runs.cost_preview import compute_of, heaviest_row_of
-from lora_lab.runs.durations import Pace, TimeEstimate, estimate_time, seconds_of
+from lora_lab.runs.cost_preview import choose_heaviest_row, compute_of
+from lora_lab.runs.durations import Pace, TimeEstimate, estimate_run_seconds, estimate_time
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import Compute, RunSpec
 from study.base.units import as_bytes, as_duration
@@ -77,7 +77,9 @@ def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace])
         on_gpu=is_gpu(device),
         paces=paces,
     )
-    return replace(found, machine_bytes=usable_bytes(device), free_memory=describe_free_memory(device))
+    return replace(
+        found, machine_bytes=compute_usable_bytes(device), free_memory=describe_free_memory(device)
+    )
 
 
 def estimate_grid(
@@ -100,7 +102,7 @@ def estimate_grid(
         CellEstimate(
             spec=spec,
             ledger=memory.predict_ledger(shape, spec, rows[spec.seed], compute),
-            seconds=seconds_of(spec, paces),
+            seconds=estimate_run_seconds(spec, paces),
         )
         for spec in specs
     )
@@ -115,8 +117,8 @@ def _find_heaviest(
     The seed decides which examples share a row, so the seed's first cell shows which row is heaviest.
     """
     spec = next(spec for spec in grid.specs() if spec.seed == seed)
-    rows = row_sizes(lengths, spec, on_gpu=on_gpu)
-    return heaviest_row_of(shape, spec, rows, compute, on_gpu=on_gpu)
+    rows = compute_row_sizes(lengths, spec, on_gpu=on_gpu)
+    return choose_heaviest_row(shape, spec, rows, compute, on_gpu=on_gpu)
 
 
 def describe_estimate(grid: Grid, found: GridEstimate) -> str:

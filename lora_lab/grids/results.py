@@ -145,7 +145,7 @@ class GridSetting:
         return [value for value in values if value is not None]
 
 
-def cells_of(
+def build_grid_cells(
     cells: Iterable[tuple[RunSpec, RunFolder | None]], state_of: Callable[[RunFolder], RunState]
 ) -> list[GridCell]:
     """Build one cell per spec and run, in the given order."""

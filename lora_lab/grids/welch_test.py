@@ -49,12 +49,14 @@ def compare_groups(first: Sequence[float], second: Sequence[float], *, compariso
     freedom = error**2 / sum(
         part**2 / (len(group) - 1) for part, group in zip(parts, (first, second), strict=True)
     )
-    quantile = t_quantile(1 - (1 - CONFIDENCE) / (2 * comparisons), max(1, math.floor(freedom + 1e-9)))
+    quantile = compute_t_quantile(
+        1 - (1 - CONFIDENCE) / (2 * comparisons), max(1, math.floor(freedom + 1e-9))
+    )
     return Comparison(difference=difference, noise=quantile * math.sqrt(error))
 
 
 @cache
-def t_quantile(probability: float, freedom: int) -> float:
+def compute_t_quantile(probability: float, freedom: int) -> float:
     """Return the quantile of Student's t with `freedom` degrees of freedom, for a probability above 0.5."""
     low, high = 0.0, 1.0
     while _t_below(high, freedom) < probability:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.ledger import moments_of, predict_ledger
+from lora_lab.memory.ledger import build_moments, predict_ledger
 from lora_lab.memory.written_out import Moment
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import Compute, RunSpec
@@ -54,14 +54,16 @@ class CellBytes:
     """Shared by all cells: weights and constants."""
 
 
-def cell_bytes(shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], compute: Compute) -> CellBytes:
+def compute_cell_bytes(
+    shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], compute: Compute
+) -> CellBytes:
     """Return what a cell, or cells that are stacked, add to a group in a step with these rows."""
     specs, rows = zip(*cells, strict=True)
     row, answers = rows[0], [each.answer_tokens for each in rows]
     if len(cells) > 1:
         lengths = tuple(length for each in rows for length in each.lengths)
         row = replace(row, lengths=lengths, answer_tokens=sum(answers))
-    moments = moments_of(
+    moments = build_moments(
         shape,
         specs[0],
         row,
@@ -105,7 +107,7 @@ def peak_bytes(
 
     def at(step: int) -> int:
         rows_at = [(spec, rows[step]) for spec, rows in cells]
-        return group_bytes([cell_bytes(shape, rows_at[part], compute) for part in stacks])
+        return group_bytes([compute_cell_bytes(shape, rows_at[part], compute) for part in stacks])
 
     def tokens_at(step: int) -> int:
         return sum(rows[step].tokens for _, rows in cells)

@@ -19,10 +19,10 @@ from lora_lab.memory.backward_peak import BackwardStart, Decoding
 from lora_lab.memory.optimizer_state import (
     FP32_BYTES,
     Tensors,
+    compute_parameter_bytes,
+    list_trained_tensors,
     optimizer_bytes,
-    parameter_bytes,
     step_bytes,
-    trained_tensors,
 )
 from lora_lab.memory.written_out import Peak, StepMoments, is_written_out
 from lora_lab.parameters.shapes import Linear, ModelShape
@@ -117,8 +117,8 @@ def predict_adapted(
     work = TrainingPass(
         shape=shape, adapted=adapted, rank=rank, row=row, compute=compute, dora=variant == "dora"
     )
-    tensors = tuple(trained_tensors(adapted, rank=rank, variant=variant))
-    trained = parameter_bytes(tensors)
+    tensors = tuple(list_trained_tensors(adapted, rank=rank, variant=variant))
+    trained = compute_parameter_bytes(tensors)
     if graph or not is_written_out(shape.model_type, compute, variant=variant, optimizer=optimizer):
         peak = _peak_with_graph(work, bits, checkpointing=checkpointing)
         at_update = Peak(0, 0, step_bytes(tensors, optimizer))
@@ -130,7 +130,7 @@ def predict_adapted(
     norms = sum(FP32_BYTES * linear.d_out * linear.count for linear in adapted) if work.dora else 0
     return Ledger(
         weights=weight_bytes(shape, bits, compute),
-        constants=constant_bytes(shape, bits),
+        constants=compute_constant_bytes(shape, bits),
         adapters=trained + norms,
         gradients=trained,
         optimizer=optimizer_bytes(tensors, optimizer),
@@ -138,7 +138,7 @@ def predict_adapted(
     )
 
 
-def moments_of(
+def build_moments(
     shape: ModelShape,
     spec: RunSpec,
     row: RowSize,
@@ -210,7 +210,7 @@ def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:
     return codes + outer + shape.other_parameters * FP32_BYTES + rotary
 
 
-def stored_weight_bytes(shape: ModelShape, bits: Bits) -> int:
+def compute_stored_weight_bytes(shape: ModelShape, bits: Bits) -> int:
     """Return bytes of weights as a framework loads them, without block constants: embedding and head in 16
     bits, unless the whole base is in fp32.
     """
@@ -233,7 +233,7 @@ def code_bytes(linear: Linear, bits: Bits) -> int:
             return math.ceil(numbers * CODE_BITS[bits] / 8)
 
 
-def constant_bytes(shape: ModelShape, bits: Bits) -> int:
+def compute_constant_bytes(shape: ModelShape, bits: Bits) -> int:
     """Return bytes of everything that quantized matrices store in addition to their codes."""
     return sum(linear.count * matrix_constant_bytes(linear, bits) for linear in shape.linears)
 
@@ -284,13 +284,13 @@ def decoded_bytes(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
     return Decoding(decoded, decoded)
 
 
-def upper_bound(spec: RunSpec, *, on_gpu: bool = False) -> RowSize:
+def find_upper_bound(spec: RunSpec, *, on_gpu: bool = False) -> RowSize:
     """Return the longest row that the settings allow, for data whose lengths are not known yet."""
     tokens = spec.batch * spec.seq_len_tokens
     return RowSize(lengths=(spec.seq_len_tokens,) * spec.batch, answer_tokens=tokens, on_gpu=on_gpu)
 
 
-def heaviest_row(
+def find_heaviest_row(
     shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], compute: Compute, *, graph: bool = False
 ) -> RowSize:
     """Find the packed row that decides a run's peak, among the rows of all its steps in order.
@@ -320,16 +320,16 @@ def bits_per_param(bits: Bits, *, block_size: int = BLOCK_SIZE) -> float:
         case "int8":
             return 8.0
         case "nf4" | "fp4":
-            return 4 + overhead_bits(double_quantization=False, block_size=block_size)
+            return 4 + compute_overhead_bits(double_quantization=False, block_size=block_size)
         case "nf4-dq":
-            return 4 + overhead_bits(double_quantization=True, block_size=block_size)
+            return 4 + compute_overhead_bits(double_quantization=True, block_size=block_size)
         case "hqq3":
             return 32 / HQQ3_TOGETHER + 64 / block_size
         case _:
             return CODE_BITS[bits] + 64 / block_size  # an fp32 scale and an fp32 zero point per group
 
 
-def overhead_bits(*, double_quantization: bool, block_size: int = BLOCK_SIZE) -> float:
+def compute_overhead_bits(*, double_quantization: bool, block_size: int = BLOCK_SIZE) -> float:
     """Return bits per weight of the block constants: 32/64 = 0.5, or 8/64 + 32/(64 x 256) = 0.127.
 
     arXiv:2305.14314 section 3, double quantization.

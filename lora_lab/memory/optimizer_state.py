@@ -27,7 +27,7 @@ class Tensors:
     count: int
 
 
-def trained_tensors(adapted: Iterable[Linear], *, rank: int, variant: Variant) -> Iterator[Tensors]:
+def list_trained_tensors(adapted: Iterable[Linear], *, rank: int, variant: Variant) -> Iterator[Tensors]:
     """Yield A and B of each adapted matrix, and DoRA's magnitude."""
     for linear in adapted:
         yield Tensors(rank * linear.d_in, linear.count)
@@ -36,7 +36,7 @@ def trained_tensors(adapted: Iterable[Linear], *, rank: int, variant: Variant) -
             yield Tensors(linear.d_out, linear.count)
 
 
-def parameter_bytes(tensors: Iterable[Tensors]) -> int:
+def compute_parameter_bytes(tensors: Iterable[Tensors]) -> int:
     """Return bytes of the trained parameters, fp32; their gradients take the same."""
     return sum(FP32_BYTES * each.numbers * each.count for each in tensors)
 
@@ -45,10 +45,10 @@ def optimizer_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
     """Return bytes of moments, step counters and code maps. Paging changes their place, not their size."""
     if optimizer == "adamw":
         return sum((ADAM_BYTES_PER_PARAMETER * t.numbers + ADAM_BYTES_PER_TENSOR) * t.count for t in tensors)
-    return moments_8bit_bytes(tuple(tensors), moments=2)
+    return compute_moments_8bit_bytes(tuple(tensors), moments=2)
 
 
-def pageable_bytes(tensors: Iterable[Tensors]) -> int:
+def compute_pageable_bytes(tensors: Iterable[Tensors]) -> int:
     """Return bytes of fp32 moments that a paged optimizer of bitsandbytes may move to CPU memory."""
     large = (t for t in tensors if t.numbers >= SMALLEST_PAGED_NUMBERS)
     return sum(ADAM_BYTES_PER_PARAMETER * t.numbers * t.count for t in large)
@@ -56,12 +56,12 @@ def pageable_bytes(tensors: Iterable[Tensors]) -> int:
 
 def fp32_moments(adapted: Iterable[Linear], spec: RunSpec) -> Literal["all", "some", "none"]:
     """Return whether all, some or none of the trained tensors are too small for 8-bit moments."""
-    tensors = trained_tensors(adapted, rank=spec.rank, variant=spec.variant)
+    tensors = list_trained_tensors(adapted, rank=spec.rank, variant=spec.variant)
     small = {each.numbers < SMALLEST_8BIT_NUMBERS for each in tensors}
     return "some" if len(small) == 2 else "all" if small == {True} else "none"
 
 
-def moments_8bit_bytes(tensors: Sequence[Tensors], *, moments: int) -> int:
+def compute_moments_8bit_bytes(tensors: Sequence[Tensors], *, moments: int) -> int:
     """Return bytes of 8-bit moments and of the code maps that decode them."""
     narrow = any(t.numbers >= SMALLEST_8BIT_NUMBERS for t in tensors)
     return moments * (sum(_moment_8bit(t.numbers) * t.count for t in tensors) + narrow * CODE_MAP_BYTES)

@@ -4,7 +4,7 @@ ZeRO's stages as arXiv:1910.02054 section 5 and figure 1 count them: 16-bit weig
 bytes per parameter for fp32 weights and Adam's two moments. Stage 3 is what FSDP's FULL_SHARD does.
 """
 
-from lora_lab.memory.ledger import constant_bytes, stored_weight_bytes
+from lora_lab.memory.ledger import compute_constant_bytes, compute_stored_weight_bytes
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import Bits
 from study.base.errors import LearnerError
@@ -14,7 +14,7 @@ OPTIMIZER_BYTES = 12  # per parameter: fp32 copy of the weight, momentum and var
 STAGES = (0, 1, 2, 3)
 
 
-def parts_per_gpu(*, parameters: int, gpus: int, stage: int) -> dict[str, float]:
+def compute_parts_per_gpu(*, parameters: int, gpus: int, stage: int) -> dict[str, float]:
     """Return the bytes of weights, gradients and optimizer state on each GPU, by name.
 
     Stage 0 copies all three, 1 splits the optimizer state, 2 the gradients too, 3 the weights as well.
@@ -34,7 +34,7 @@ def parts_per_gpu(*, parameters: int, gpus: int, stage: int) -> dict[str, float]
 
 def zero_bytes_per_gpu(*, parameters: int, gpus: int, stage: int) -> float:
     """Return the bytes on each GPU of all three together."""
-    return sum(parts_per_gpu(parameters=parameters, gpus=gpus, stage=stage).values())
+    return sum(compute_parts_per_gpu(parameters=parameters, gpus=gpus, stage=stage).values())
 
 
 def base_bytes_per_gpu(shape: ModelShape, *, bits: Bits, gpus: int) -> float:
@@ -43,4 +43,4 @@ def base_bytes_per_gpu(shape: ModelShape, *, bits: Bits, gpus: int) -> float:
     The constants of the blocks are whole on every GPU: bitsandbytes keeps them as an attribute of the layer
     (`Linear4bit.quant_state`), neither parameter nor buffer, and FSDP splits parameters only.
     """
-    return stored_weight_bytes(shape, bits) / gpus + constant_bytes(shape, bits)
+    return compute_stored_weight_bytes(shape, bits) / gpus + compute_constant_bytes(shape, bits)

@@ -62,7 +62,7 @@ def is_written_out(model_type: str, compute: Compute, *, variant: Variant, optim
     return written and not needs_graph(variant=variant, optimizer=optimizer)
 
 
-def answers_per_block(vocab: int, *, on_gpu: bool) -> int:
+def choose_answers_per_block(vocab: int, *, on_gpu: bool) -> int:
     """Return for how many answer tokens the loss is computed at once."""
     return max(1, (GPU_LOGITS if on_gpu else CACHED_LOGITS) // vocab)
 
@@ -202,7 +202,7 @@ class StepMoments:
         shape = self.work.shape
         rows = answers * shape.hidden
         logits = answers * shape.vocab
-        block = answers_per_block(shape.vocab, on_gpu=self.work.row.on_gpu)
+        block = choose_answers_per_block(shape.vocab, on_gpu=self.work.row.on_gpu)
         wide = FP32_BYTES * shape.vocab * min(2 * block, answers) if self._c < FP32_BYTES else 0
         held = FP32_BYTES * (rows + answers) + self._c * rows
         at_norm = self._c * rows + FP32_BYTES * (2 * rows + answers)  # as in `layer_moments`

@@ -2,7 +2,7 @@
 
 import math
 
-from lora_lab.memory.ledger import NESTED_BLOCK_SIZE, overhead_bits
+from lora_lab.memory.ledger import NESTED_BLOCK_SIZE, compute_overhead_bits
 from lora_lab.microscope import pictures
 from lora_lab.microscope.panel import (
     Found,
@@ -14,7 +14,7 @@ from lora_lab.microscope.panel import (
 )
 from lora_lab.microscope.pictures import LabelledBar
 from lora_lab.microscope.query import OUTLIER_STDS, SIDES, MicroscopeQuestion
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 
 def render_outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
@@ -88,7 +88,9 @@ def render_double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of double quantization's effect on the constants, and through them on the weights."""
     double = found["double"]
     block = double["block"]
-    plain, nested = (overhead_bits(double_quantization=twice, block_size=block) for twice in (False, True))
+    plain, nested = (
+        compute_overhead_bits(double_quantization=twice, block_size=block) for twice in (False, True)
+    )
     groups = [
         (title, [LabelledBar(label="for constants", value=bits, words=f"{bits:.3g} bits")])
         for title, bits in (("Constants in 32 bits", plain), ("Double quantization", nested))
@@ -110,7 +112,7 @@ def render_double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             alt=f"Bits per weight for constants: {plain:.4g} in 32 bits, {nested:.4g} doubly quantized.",
             origins=(
                 build_measured(question, found, "Errors of constants and weights, in NF4"),
-                computed_here(
+                build_computed_origin(
                     text="bits per weight for constants, as arXiv:2305.14314 section 3 has them",
                     formula=f"32 / {block} becomes 8 / {block} + 32 / ({block} × {NESTED_BLOCK_SIZE}): the "
                     f"mean of the constants is subtracted, and blocks of {NESTED_BLOCK_SIZE} get 8-bit codes "
@@ -157,7 +159,7 @@ def render_output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             + ".",
             origins=(
                 build_measured(question, found, "Output error"),
-                computed_here(
+                build_computed_origin(
                     text="x is what enters this layer when the model reads those examples",
                     formula="||x·Wᵀ − x·decodedᵀ|| / ||x·Wᵀ||",
                 ),

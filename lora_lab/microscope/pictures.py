@@ -18,7 +18,7 @@ from lora_lab.charts.drawing import (
     format_plain,
     render_drawing,
 )
-from lora_lab.charts.svg import path_data, render_element
+from lora_lab.charts.svg import format_path, render_element
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.microscope.query import SIDES, MicroscopeQuestion, Side
 from lora_lab.spec import HQQ_BITS, Bits
@@ -195,7 +195,7 @@ def _draw_mark(place: tuple[float, float], family: SchemeFamily) -> Markup:
     if family.shape == "circle":
         return draw_dots([place], family.look, radius=MARK_SIZE)
     corners = [(x + MARK_SIZE * across, y + MARK_SIZE * down) for across, down in MARK_CORNERS[family.shape]]
-    return render_element("path", d=path_data([[*corners, corners[0]]]), class_=family.look)
+    return render_element("path", d=format_path([[*corners, corners[0]]]), class_=family.look)
 
 
 def _draw_ring(place: tuple[float, float], *, side: Side) -> Markup:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 from urllib.parse import urlencode
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.settings.run_form import OTHER
@@ -99,10 +99,10 @@ class MicroscopeQuestion:
     @property
     def order(self) -> dict[str, Any]:
         """The inspection's order, with the held-out examples' digest: other cards are another order."""
-        return asdict(self) | {"data": own_dataset().digest}
+        return asdict(self) | {"data": build_own_dataset().digest}
 
 
-def question_of(fields: Mapping[str, str]) -> MicroscopeQuestion:
+def get_question(fields: Mapping[str, str]) -> MicroscopeQuestion:
     """Parse a form or an address; an unreadable field keeps its default."""
     usual = MicroscopeQuestion()
     model = fields.get("model", "").strip() or usual.model
@@ -125,7 +125,7 @@ def _read_scheme(fields: Mapping[str, str], side: Side, usual: QuantizationSchem
     return QuantizationScheme(bits=known, block=size if has_blocks(known) else BLOCK_SIZE)
 
 
-def matrices_of(shape: ModelShape) -> list[Linear]:
+def list_matrices(shape: ModelShape) -> list[Linear]:
     """Return the linear matrices that each layer has once, as the model names them."""
     return [each for each in shape.linears if each.count == shape.layers and each.name.count("*") == 1]
 
@@ -135,7 +135,7 @@ def settle_question(question: MicroscopeQuestion, shape: ModelShape) -> Microsco
 
     Raises LearnerError when the model does not have such matrices.
     """
-    names = [each.path_in_layer for each in matrices_of(shape)]
+    names = [each.path_in_layer for each in list_matrices(shape)]
     if not names:
         raise LearnerError(
             f"{question.model} has no linear matrices that every layer has once.",
@@ -157,7 +157,7 @@ def check_question(question: MicroscopeQuestion, shape: ModelShape) -> Microscop
         raise LearnerError(
             f"Both sides are {question.first.name}.", do_next="Change a scheme or a block size on one side."
         )
-    linear = next(each for each in matrices_of(shape) if each.path_in_layer == question.matrix)
+    linear = next(each for each in list_matrices(shape) if each.path_in_layer == question.matrix)
     for scheme in (question.first, question.second):
         if not can_hold(scheme.bits, scheme.block, linear.d_in * linear.d_out):
             raise LearnerError(
@@ -168,7 +168,7 @@ def check_question(question: MicroscopeQuestion, shape: ModelShape) -> Microscop
     return question
 
 
-def microscope_address(path: str, question: MicroscopeQuestion, *, look: str = "") -> str:
+def build_microscope_address(path: str, question: MicroscopeQuestion, *, look: str = "") -> str:
     """Build the address of the page with this question; defaults are omitted."""
     usual = MicroscopeQuestion().address
     changed = {name: value for name, value in question.address.items() if value != usual[name]}

@@ -7,10 +7,10 @@ from lora_lab.microscope import pictures
 from lora_lab.microscope.panel import Found, Panel, build_measured, describe_both, format_percent
 from lora_lab.microscope.query import MAP_CELLS, NAMES, SIDES, MicroscopeQuestion
 from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 
-def signal_to_noise_db(error: float) -> float:
+def compute_signal_to_noise_db(error: float) -> float:
     """Compute 10 log10 of the weights' energy over the error's from the relative error, in dB."""
     return -20 * math.log10(error) if error else math.inf
 
@@ -24,7 +24,7 @@ def render_weights_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         ("values a code can name", *(f"{len(found[side]['levels']):,}" for side in SIDES)),
         ("weights that share a constant", *(f"{found[side]['block']:,}" for side in SIDES)),
         ("relative error", *(format_percent(errors[side]) for side in SIDES)),
-        ("signal to noise", *(f"{signal_to_noise_db(errors[side]):.1f} dB" for side in SIDES)),
+        ("signal to noise", *(f"{compute_signal_to_noise_db(errors[side]):.1f} dB" for side in SIDES)),
         ("largest miss, standard deviations",
          *(f"{found[side]['largest_miss_stds']:.3g}" for side in SIDES)),
     ]  # fmt: skip
@@ -59,7 +59,7 @@ def render_weights_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             + ".",
             origins=(
                 build_measured(question, found, "Histograms and errors"),
-                computed_here(
+                build_computed_origin(
                     text=f"stored bits, constants included{_left_out(question)}; signal to noise",
                     formula="error = ||W − decoded|| / ||W||, signal to noise = −20 log10(error) dB",
                 ),

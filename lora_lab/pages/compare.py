@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.charts.run_view import detail_of, title_of
+from lora_lab.charts.run_view import describe_detail, format_title
 from lora_lab.engine.chat import (
     BASE,
     NEW_TOKENS,
@@ -21,7 +21,7 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
 from lora_lab.pages.shared_parts import NO_TROUBLE, list_missing_runs, render_trouble, run_link
 from lora_lab.runs.state import RunState
-from lora_lab.settings.run_form import address_of
+from lora_lab.settings.run_form import build_address
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
 from lora_lab.views import comparison
 from lora_lab.views.comparison import ComparedRun, find_compared, tell_apart
@@ -88,7 +88,7 @@ class ComparePage:
                 self._lab.chat.stop(form_event.read_text(event, "ask"))
                 chat = self._chat_of(query, self._runs_of(query))
                 return {"say": "Stopping the answers.", "parts": {"chat": chat}}
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _ticked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         ids = form_event.read_fields(event, "runs")
@@ -142,8 +142,8 @@ class ComparePage:
             {
                 "run": run,
                 "state": state,
-                "title": title_of(run.spec),
-                "detail": " · ".join(filter(None, (detail_of(run, state), apart))),
+                "title": format_title(run.spec),
+                "detail": " · ".join(filter(None, (describe_detail(run, state), apart))),
                 "ticked": run.run_id in chosen,
             }
             for (run, state), apart in zip(listed, tell_apart([run.spec for run, _ in listed]), strict=True)
@@ -160,7 +160,7 @@ class ComparePage:
                 held_out=comparison.say_held_out(runs),
                 charts=list(comparison.render_charts(runs, narrow=narrow)),
                 addresses={
-                    item.run.run_id: address_of(item.run.spec, run_id=item.run.run_id) for item in runs
+                    item.run.run_id: build_address(item.run.spec, run_id=item.run.run_id) for item in runs
                 },
             ),
             "settings": render(
@@ -192,7 +192,7 @@ class ComparePage:
         if ask is None:
             return NO_HTML
         letters = {item.run.run_id: item.letter for item in runs}
-        titles = [(run.run_id, f"{letters.get(run.run_id, '')} {title_of(run.spec)}") for run in ask.runs]
+        titles = [(run.run_id, f"{letters.get(run.run_id, '')} {format_title(run.spec)}") for run in ask.runs]
         columns = [(BASE, "Base model"), *titles]
         return render("lora_lab/compare/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
 

@@ -9,7 +9,7 @@ from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.train_parts import SettingParts
 from lora_lab.runs.folder import delete_run
-from lora_lab.settings.run_form import address_of, check_ready, spec_of_address
+from lora_lab.settings.run_form import build_address, check_ready, parse_spec_address
 from lora_lab.settings.urls import with_origin
 from lora_lab.views.run_panel import RunPanel
 from study.base.errors import LearnerError
@@ -38,13 +38,13 @@ class EndedRuns:
         if not visit.may_use_lab:
             check_ready(old.spec)
         if self._parts.find_too_large(old.spec):  # the form shows the reason, and Start asks to confirm it
-            return {"goto": with_origin(address_of(old.spec), visit.query)}
+            return {"goto": with_origin(build_address(old.spec), visit.query)}
         now, engine = self._context.clock(), self._lab.engine
         if learner:
             run = engine.submit(old.spec, load_saved(old.path), now=now, learner=learner)
         else:
             run = engine.retry(old.run_id, now=now)
-        return {"goto": with_origin(address_of(old.spec, run_id=run.run_id), visit.query)}
+        return {"goto": with_origin(build_address(old.spec, run_id=run.run_id), visit.query)}
 
     def merge(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Start merging a run's adapter into its base. Raises LearnerError while a run is training."""
@@ -74,9 +74,9 @@ class EndedRuns:
             "parts": {
                 **self._panel.parts(shown, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(shown.run_id if shown else ""),
-                "stage": self._panel.stage_part(shown, query),
+                "stage": self._panel.render_stage(shown, query),
             },
-            "url": with_origin(address_of(spec_of_address(query)), query),
+            "url": with_origin(build_address(parse_spec_address(query)), query),
             "say": "Run deleted.",
             "focus": "#runs-title",
             "then": "draw",
@@ -84,7 +84,7 @@ class EndedRuns:
 
     def set_damaged_aside(self, visit: Visit) -> Reply:
         """Move the runs that can't be read out of the folder of runs."""
-        set_aside(self._lab.runs_and_damaged()[1], self._lab.settings.home)
+        set_aside(self._lab.scan_runs()[1], self._lab.settings.home)
         run = self._panel.run_of(visit.query)
         return {
             "parts": {"runs": self._panel.list_part(run.run_id if run else "")},

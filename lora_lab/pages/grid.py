@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.charts.grid import draw_grid_plots, plane_at
+from lora_lab.charts.grid import choose_plane, draw_grid_plots
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.results import group_by_setting
@@ -24,16 +24,16 @@ from lora_lab.pages.shared_parts import (
     render_worker,
 )
 from lora_lab.parameters.json_fields import parse_digits
-from lora_lab.runs.durations import time_of_all
+from lora_lab.runs.durations import estimate_time_of_all
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.grid_form import format_list, grid_of_address, grid_of_form, grid_presets
+from lora_lab.settings.grid_form import format_list, grid_presets, parse_grid_address, parse_grid_form
 from lora_lab.settings.run_form import OTHER, format_value
-from lora_lab.settings.urls import GRID, LAB, origin_fields
+from lora_lab.settings.urls import GRID, LAB, select_origin_fields
 from lora_lab.spec import OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.views import setting_plots
-from lora_lab.views.options import BITS_WITH_SHORT_NAMES, model_choices
+from lora_lab.views.options import BITS_WITH_SHORT_NAMES, group_model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
@@ -97,13 +97,13 @@ class GridPage:
                 return self._set_aside(query)
             case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" | "retry-sweep" as what:
                 return self._queued(what, event, query)
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     # ---- the form and what it costs
 
     def _changed(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
         try:
-            grid = grid_of_form(form_fields.form_of(event))
+            grid = parse_grid_form(form_fields.form_of(event))
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
             return {"parts": {"cost": render_problem(error)}}
@@ -112,7 +112,7 @@ class GridPage:
     def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
         shown = self._shown(query)
         of_sweep = shown.sweep is not None and form_event.read_field(event, "of") == "sweep"
-        grid = shown.sweep.grid if shown.sweep and of_sweep else grid_of_form(form_fields.form_of(event))
+        grid = shown.sweep.grid if shown.sweep and of_sweep else parse_grid_form(form_fields.form_of(event))
         grid = grid_form.with_rate_sweep(grid)
         return {
             "html": self._page(grid, shown, browser_id=browser_id),
@@ -124,7 +124,7 @@ class GridPage:
     # ---- the queue
 
     def _started(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        grid = grid_of_form(form_fields.form_of(event))
+        grid = parse_grid_form(form_fields.form_of(event))
         dataset = self._lab.uploads.find(grid.base.data)
         found = estimate_here(self._lab.home, grid, dataset.digest, [])
         if not found.fits and event.get("sure") != "yes":
@@ -137,7 +137,7 @@ class GridPage:
                 ),
             )
         sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock(), one_alone=True)
-        shown = self._shown({**origin_fields(query), "sweep": sweep.sweep_id})
+        shown = self._shown({**select_origin_fields(query), "sweep": sweep.sweep_id})
         return {
             "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": render_sweeps(shown)},
             "url": shown.address(grid),
@@ -200,7 +200,7 @@ class GridPage:
         }
 
     def _set_aside(self, query: Mapping[str, str]) -> Reply:
-        set_aside(self._lab.damaged_sweeps(), self._lab.settings.home)
+        set_aside(self._lab.scan_damaged_sweeps(), self._lab.settings.home)
         return {
             "parts": {"sweeps": render_sweeps(self._shown(query))},
             "say": "Moved to set-aside/sweeps in the data folder.",
@@ -225,7 +225,7 @@ class GridPage:
         shown = self._shown(query)
         narrow = form_fields.is_narrow(event)
         settings = group_by_setting(shown.cells)
-        plots = list(draw_grid_plots(settings, plane_at(settings, shown.plane))) if settings else []
+        plots = list(draw_grid_plots(settings, choose_plane(settings, shown.plane))) if settings else []
         html = render(
             "lora_lab/grid/plots.html",
             plots=[(plot, setting_plots.render_plot_part(plot, narrow=narrow)) for plot in plots],
@@ -242,7 +242,7 @@ class GridPage:
             query["plane"] = value
         else:
             if what == "sort":
-                choice = choice.sorted_by(value)
+                choice = choice.sort_by(value)
             else:
                 choice = choice.toggled(form_event.read_text(event, "name"), value)
             query = {name: text for name, text in query.items() if name not in CHOICE_NAMES} | choice.query()
@@ -283,8 +283,8 @@ class GridPage:
             base=grid.base,
             typed=format_value,
             listed=format_list,
-            presets=[(preset, time_of_all(preset.grid.specs(), paces)) for preset in grid_presets()],
-            models=model_choices(grid.base.model),
+            presets=[(preset, estimate_time_of_all(preset.grid.specs(), paces)) for preset in grid_presets()],
+            models=group_model_choices(grid.base.model),
             other=OTHER,
             bits=BITS_WITH_SHORT_NAMES,
             targets=TARGET_LABELS.items(),
@@ -305,4 +305,4 @@ def _grid_of(query: Mapping[str, str], shown: ShownGrid) -> Grid:
     """Parse the grid in the address; if it has none, use the grid of the sweep shown."""
     if shown.sweep and "sweep" in query and not any(name in query for name in GRID_NAMES):
         return grid_form.normalize_grid(shown.sweep.grid)
-    return grid_of_address(query)
+    return parse_grid_address(query)

@@ -8,7 +8,7 @@ from functools import cached_property
 from markupsafe import Markup
 
 from lora_lab.charts.captions import model_name
-from lora_lab.charts.grid import list_planes, plane_at
+from lora_lab.charts.grid import choose_plane, list_planes
 from lora_lab.engine.queue import count_ahead
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
@@ -19,9 +19,9 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.grid_form import address_of_grid, format_list, grid_presets
+from lora_lab.settings.grid_form import build_grid_address, format_list, grid_presets
 from lora_lab.settings.run_form import format_value
-from lora_lab.settings.urls import sweep_address, with_origin
+from lora_lab.settings.urls import build_sweep_address, with_origin
 from lora_lab.spec import OWN_DATA
 from lora_lab.views import sweep_view
 from lora_lab.views.sweep_view import TableChoice
@@ -51,10 +51,10 @@ class ShownGrid:
         more = {"sweep": self.sweep.sweep_id if self.sweep else "", **self.choice.query()}
         if self.plane:
             more["plane"] = str(self.plane)
-        address = address_of_grid(grid, **more)
+        address = build_grid_address(grid, **more)
         if (
             self.sweep
-            and not grid_form.query_of_grid(grid)
+            and not grid_form.build_grid_query(grid)
             and grid != grid_form.normalize_grid(self.sweep.grid)
         ):
             address = f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
@@ -71,14 +71,14 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
     return render(
         "lora_lab/grid/cost.html",
         grid=grid,
-        factors=sweep_view.factors_of(grid),
+        factors=sweep_view.format_factors(grid),
         found=found,
         paces=len(paces),
-        peaks=sweep_view.peaks_of(found),
+        peaks=sweep_view.tabulate_peaks(found),
         coming=sweep_view.announce_first_numbers(grid, found.cells[0].seconds),
         one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
-        rates=format_list(grid_form.rates_around(grid)),
-        command=grid_form.command_of_grid(grid, data_file=dataset.label),
+        rates=format_list(grid_form.list_rates_around(grid)),
+        command=grid_form.format_grid_command(grid, data_file=dataset.label),
     ) + render_machine(lab)
 
 
@@ -94,7 +94,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
     values = {
         "sweep": sweep,
         "grid": sweep.grid,
-        "title": sweep_view.title_of(sweep.grid, model_name(model)),
+        "title": sweep_view.format_title(sweep.grid, model_name(model)),
         "finished": sum(cell.status == "finished" for cell in cells),
         "progress": sweep_view.say_progress(cells),
         "stopping": _is_stopping(shown.lab, cells),
@@ -104,11 +104,13 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "paused": engine.is_paused,
         "ahead": count_ahead([cell.run_id for cell in cells], waiting, engine.current()) if going else 0,
         "seconds_left": engine.seconds_left(now=now) if going else None,
-        "map": sweep_view.render_live_map(cells, plane_at(settings, shown.plane)),
+        "map": sweep_view.render_live_map(cells, choose_plane(settings, shown.plane)),
         "planes": list_planes(settings),
         "plane": shown.plane,
         "findings": list_findings(settings),
-        "known": sweep_view.describe_exact_counts(sweep.grid, shown.lab.known_shape(model)) if going else "",
+        "known": sweep_view.describe_exact_counts(sweep.grid, shown.lab.find_known_shape(model))
+        if going
+        else "",
         "first": sweep_view.describe_first_cell(cells) if going else "",
         "coming": sweep_view.announce_first_numbers(sweep.grid) if _begins_with_first(cells, waiting) else "",
         "one_rate": variants_share_one_rate(settings),
@@ -129,16 +131,16 @@ def render_sweeps(shown: ShownGrid) -> Markup:
     rows = []
     for sweep in shown.lab.sweeps()[:SWEEPS_SHOWN]:
         cells = shown.lab.cells(sweep)
-        title = sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model))
+        title = sweep_view.format_title(sweep.grid, model_name(sweep.grid.base.model))
         rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
     chosen = shown.sweep.sweep_id if shown.sweep else ""
     return render(
         "lora_lab/grid/sweeps.html",
         rows=rows,
         shown=chosen,
-        address=sweep_address,
+        address=build_sweep_address,
         own_data=OWN_DATA,
-        damaged=shown.lab.damaged_sweeps(),
+        damaged=shown.lab.scan_damaged_sweeps(),
     )
 
 

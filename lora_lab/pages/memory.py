@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup, escape
 
-from lora_lab.charts.run_view import title_of
+from lora_lab.charts.run_view import format_title
 from lora_lab.data.machine import is_gpu
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.contract import setting_of
@@ -60,7 +60,7 @@ class MemoryPage:
             trouble=render_trouble(
                 [*problems.values()], do_next="Choose another value; the form has the usual one until then."
             ),
-            models=memory_form.model_groups(own),
+            models=memory_form.group_models(own),
             choices=memory_form.CHOICES,
             labels=memory_form.LABELS,
             largest=memory_form.LARGEST,
@@ -69,14 +69,14 @@ class MemoryPage:
             found_bytes=found_bytes,
             parts=self._answer_parts(fields),
             published=read_published_memory(),
-            measured=[(run, title_of(run.spec)) for run in self._lab.measured()],
+            measured=[(run, format_title(run.spec)) for run in self._lab.measured()],
             cells=render("lora_lab/memory/cells.html", found=read_measured_cells()),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a changed control: the verdict at once, then advice (`draw`), then the table (`table`)."""
         if event.get("act") not in ("change", "draw", "table"):
-            raise form_event.unknown_act(event)
+            raise form_event.build_unknown_act(event)
         given = form_fields.read_firsts(event, limit=200)
         own = {shape.name for shape in self._lab.home.shapes()}
         fields, problems = memory_form.read_fields({name: text.strip() for name, text in given.items()}, own)
@@ -96,7 +96,7 @@ class MemoryPage:
                 **marks,
                 **NO_TROUBLE,
             },
-            "url": with_origin(memory_form.address_of(fields), frame.query_of(event)),
+            "url": with_origin(memory_form.build_address(fields), frame.query_of(event)),
             "then": "draw",
         }
 
@@ -123,7 +123,7 @@ class MemoryPage:
         """Render the verdict in one sentence, and the ledger behind it."""
         find, gpu = self._lab.home.shape, self._listed_gpu(fields)
         try:
-            verdict = fit.verdict_of(fields, self._gpu_bytes(fields), find)
+            verdict = fit.compute_verdict(fields, self._gpu_bytes(fields), find)
             ledger = self._ledger_part(fields, verdict, gpu)
         except UnsupportedCase as case:
             error = LearnerError(f"This is not computed: {case}.", do_next="Change the setting.")
@@ -162,7 +162,7 @@ class MemoryPage:
         """Render the longest context that fits and what makes it longer, or the changes that make it fit."""
         gpu_bytes, find = self._gpu_bytes(fields), self._lab.home.shape
         try:
-            verdict = fit.verdict_of(fields, gpu_bytes, find)
+            verdict = fit.compute_verdict(fields, gpu_bytes, find)
         except (UnsupportedCase, LearnerError):
             return NO_HTML  # the verdict's place says why
         longer = fit.list_longer_texts(fields, gpu_bytes, find) if verdict.fits else []
@@ -172,10 +172,10 @@ class MemoryPage:
             "lora_lab/memory/advice.html",
             verdict=verdict,
             longest=fit.find_longest_context(fields, gpu_bytes, find) if verdict.fits else 0,
-            longer=[(change, memory_form.address_of(change.fields)) for change in longer],
-            changes=[(change, memory_form.address_of(change.fields)) for change in found],
+            longer=[(change, memory_form.build_address(change.fields)) for change in longer],
+            changes=[(change, memory_form.build_address(change.fields)) for change in found],
             together=joint,
-            together_address=memory_form.address_of(joint.fields) if joint else "",
+            together_address=memory_form.build_address(joint.fields) if joint else "",
             smallest=GPUS.get(fit.find_smallest_gpu_gb(fields, find) or 0) if not verdict.fits else None,
         )
 

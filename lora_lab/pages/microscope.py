@@ -18,11 +18,11 @@ from lora_lab.microscope.query import (
     SCHEMES,
     SIDES,
     MicroscopeQuestion,
+    build_microscope_address,
     check_question,
+    get_question,
     has_blocks,
-    matrices_of,
-    microscope_address,
-    question_of,
+    list_matrices,
     settle_question,
 )
 from lora_lab.pages import form_fields
@@ -30,7 +30,7 @@ from lora_lab.pages.shared_parts import render_problem, run_link
 from lora_lab.predictions.microscope_service import MicroscopePredictions
 from lora_lab.settings.run_form import OTHER
 from lora_lab.settings.urls import LAB, MICROSCOPE, with_origin
-from lora_lab.views.options import model_choices
+from lora_lab.views.options import group_model_choices
 from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
@@ -61,13 +61,13 @@ class MicroscopePage:
         """Render the question in the address, and the results so far."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
-        question = question_of(visit.query)
+        question = get_question(visit.query)
         return render(
             "lora_lab/microscope/microscope.html",
             tabs=render_tabs(
                 MICROSCOPE, "Microscope", visit.query, back=run_link(self._lab, visit.query.get("run", ""))
             ),
-            models=model_choices(question.model),
+            models=group_model_choices(question.model),
             chosen_model=question.model,
             other=OTHER,
             sides=SIDES,
@@ -81,7 +81,7 @@ class MicroscopePage:
         visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":
-                question = self._known(question_of(form_fields.read_firsts(event)))
+                question = self._known(get_question(form_fields.read_firsts(event)))
                 look = self._looked_at(visit, question)
                 return {
                     "parts": {**_block_parts(question), **self._parts(visit, question)},
@@ -96,11 +96,11 @@ class MicroscopePage:
                 return {"parts": self._polled(visit), "say": "Stopped. What was found stays."}
             case "poll":
                 return self._poll(visit)
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _look(self, visit: Visit, fields: Mapping[str, str], *, guessed: bool) -> Reply:
         """Store the prediction, if any, then start the inspection."""
-        question = question_of(fields)
+        question = get_question(fields)
         shape = self._lab.shape(question.model, browser_id=visit.reads_for)
         if shape is None:
             return {"parts": self._parts(visit, question)}
@@ -119,7 +119,7 @@ class MicroscopePage:
 
     def _poll(self, visit: Visit) -> Reply:
         """Return the parts that grow; while a model's shape is being read, the choices that need it."""
-        question = question_of(visit.query)
+        question = get_question(visit.query)
         look = self._looked_at(visit, question)
         if look is None:
             return {"parts": self._parts(visit, question)}
@@ -131,7 +131,7 @@ class MicroscopePage:
 
     def _known(self, question: MicroscopeQuestion) -> MicroscopeQuestion:
         """Return the question with a layer and a matrix that the model has, if its shape is known."""
-        shape = self._lab.known_shape(question.model)
+        shape = self._lab.find_known_shape(question.model)
         try:
             return settle_question(question, shape) if shape else question
         except LearnerError:  # the page's parts show the error
@@ -139,7 +139,7 @@ class MicroscopePage:
 
     def _address(self, visit: Visit, question: MicroscopeQuestion, look: str) -> str:
         """Build the address of this question, with the run or the concept that leads back."""
-        address = microscope_address(MICROSCOPE, question, look=look)
+        address = build_microscope_address(MICROSCOPE, question, look=look)
         if run_id := visit.query.get("run"):
             address += f"{'&' if '?' in address else '?'}{urlencode({'run': run_id})}"
         return with_origin(address, visit.query)
@@ -147,7 +147,7 @@ class MicroscopePage:
     def _looked_at(self, visit: Visit, question: MicroscopeQuestion) -> Inspection | None:
         """Return the inspection in the address if it matches this question."""
         look = visit.query.get("look", "")
-        if not look or look != self._lab.inspections.id_of(KIND, self._known(question).order):
+        if not look or look != self._lab.inspections.derive_id(KIND, self._known(question).order):
             return None
         return self._lab.inspections.find(look)
 
@@ -163,7 +163,7 @@ class MicroscopePage:
                 "lora_lab/microscope/places.html",
                 question=question,
                 layers=shape.layers,
-                matrices=matrices_of(shape),
+                matrices=list_matrices(shape),
             )
             if self._looked_at(visit, question) is None:
                 check_question(question, shape)
@@ -175,7 +175,7 @@ class MicroscopePage:
 
     def _polled(self, visit: Visit) -> dict[str, Markup]:
         """Render what changes during the measurement, one part per panel."""
-        question = self._known(question_of(visit.query))
+        question = self._known(get_question(visit.query))
         look = self._looked_at(visit, question)
         if look is None:
             return {}

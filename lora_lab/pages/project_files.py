@@ -5,14 +5,14 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from lora_lab.projects.service import ProjectProgress, ProjectService
-from lora_lab.views.grid_report import report_variables
+from lora_lab.views.grid_report import build_report_variables
 from study.base.errors import LearnerError
 from study.ports.context import Context, find_visit
 from study.text.templates import render
-from study.web.security.middleware import browser_of
+from study.web.security.middleware import find_browser
 
 
-def project_report(service: ProjectService, progress: ProjectProgress, *, by: str) -> Markup:
+def render_project_report(service: ProjectService, progress: ProjectProgress, *, by: str) -> Markup:
     """Render the report as one self-contained file. Raises LearnerError without a conclusion."""
     if progress.sweep is None or progress.conclusion is None:
         raise LearnerError("This project has no conclusion yet.", do_next="Write it on the project's page.")
@@ -24,7 +24,7 @@ def project_report(service: ProjectService, progress: ProjectProgress, *, by: st
         results=service.results(progress),
         sweep=progress.sweep,
         curves=service.curves(progress),
-        **report_variables(progress.sweep, progress.cells),
+        **build_report_variables(progress.sweep, progress.cells),
     )
 
 
@@ -34,9 +34,9 @@ def register(site: FastAPI, context: Context, service: ProjectService) -> None:
     @site.get("/projects/{project_id}/report.html")
     def report(project_id: str, request: Request) -> Response:
         """Return the report, to open in the browser and save from there."""
-        browser_id = browser_of(request.cookies)
+        browser_id = find_browser(request.cookies)
         visitor = find_visit(context, browser_id=browser_id, query=dict(request.query_params))
         progress = service.read_progress(visitor, service.find(project_id))
-        html = project_report(service, progress, by=visitor.profile.name)
+        html = render_project_report(service, progress, by=visitor.profile.name)
         named = {"Content-Disposition": f'inline; filename="{project_id}.html"', "Cache-Control": "no-store"}
         return Response(html, media_type="text/html; charset=utf-8", headers=named)

@@ -8,11 +8,17 @@ from markupsafe import Markup, escape
 
 from lora_lab.charts.captions import model_name
 from lora_lab.projects.content import read_projects
-from lora_lab.projects.service import PROJECTS, ProjectProgress, ProjectService, draft_key, project_address
+from lora_lab.projects.service import (
+    PROJECTS,
+    ProjectProgress,
+    ProjectService,
+    build_project_address,
+    draft_key,
+)
 from lora_lab.runs.sweeps import Sweep
-from lora_lab.settings.grid_form import AXIS_LABELS, address_of_grid
-from lora_lab.settings.urls import sweep_address
-from lora_lab.views.sweep_view import list_lists, title_of
+from lora_lab.settings.grid_form import AXIS_LABELS, build_grid_address
+from lora_lab.settings.urls import build_sweep_address
+from lora_lab.views.sweep_view import format_title, list_lists
 from study.ports.context import Context, Visit
 from study.store.logs.projects import TEXT_LIMIT, EntryKind
 from study.text.templates import render
@@ -67,9 +73,9 @@ class ProjectsPage:
             case "choose":
                 chosen = form_event.read_field(event, "sweep")
                 fresh = self.service.read_progress(visit, progress.project, sweep_id=chosen)
-                url = project_address(progress.project.id, sweep_id=chosen)
+                url = build_project_address(progress.project.id, sweep_id=chosen)
                 return {"html": self._page(visit, fresh), "url": url, "focus": "#results"}
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _read_progress(self, visit: Visit, project_id: str) -> ProjectProgress:
         project = self.service.find(project_id)
@@ -105,7 +111,7 @@ class ProjectsPage:
             unmeasured=self.service.unmeasured(progress),
             measuring=self.service.is_measuring(progress),
             problems=self.service.problems(progress),
-            xray=self.service.xray_of_ranks(progress),
+            xray=self.service.build_xray_of_ranks(progress),
             done=sum(cell.ended for cell in progress.cells),
             total=len(progress.cells),
         )
@@ -119,11 +125,11 @@ class ProjectsPage:
             progress=progress,
             concepts=self.context.concepts,
             grids=[
-                (each, address_of_grid(each.grid), list_lists(each.grid), self.service.seconds(each.grid))
+                (each, build_grid_address(each.grid), list_lists(each.grid), self.service.seconds(each.grid))
                 for each in project.grids
             ],
             varies=" and ".join(f"“{AXIS_LABELS[axis]}”" for axis in project.varies),
-            address_of_sweep=sweep_address,
+            address_of_sweep=build_sweep_address,
             titles={sweep.sweep_id: _format_title(sweep) for sweep in progress.sweeps},
             running=self._running(progress),
             results=self._results(progress) if progress.sweep else "",
@@ -134,8 +140,10 @@ class ProjectsPage:
 
     def _list(self, visit: Visit) -> Markup:
         all_progress = [self.service.read_progress(visit, project) for project in read_projects().values()]
-        return render("lora_lab/projects/projects.html", all_progress=all_progress, address=project_address)
+        return render(
+            "lora_lab/projects/projects.html", all_progress=all_progress, address=build_project_address
+        )
 
 
 def _format_title(sweep: Sweep) -> str:
-    return title_of(sweep.grid, model_name(sweep.grid.base.model))
+    return format_title(sweep.grid, model_name(sweep.grid.base.model))

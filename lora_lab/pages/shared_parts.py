@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lora_lab.charts.run_view import title_of
+from lora_lab.charts.run_view import format_title
 from lora_lab.data.machine import COMPUTE_TYPES, name_of
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
@@ -29,7 +29,7 @@ LONGEST_NAME = 60
 def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
     """Return name and address of the run that a view belongs to; None when there is no such run."""
     run = lab.find_run(run_id)
-    return (title_of(run.spec), f"{LAB}?run={run.run_id}") if run else None
+    return (format_title(run.spec), f"{LAB}?run={run.run_id}") if run else None
 
 
 def render_data(lab: Lab, chosen: str) -> Markup:
@@ -56,7 +56,7 @@ def render_worker(lab: Lab) -> Markup:
         device=lab.home.device(),
         kept=lab.home.number_type(),
         types=COMPUTE_TYPES,
-        chosen=lab.home.chosen_device(),
+        chosen=lab.home.read_chosen_device(),
         warm=lab.engine.is_warm,
     )
 

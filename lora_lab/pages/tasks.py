@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import render_problem
-from lora_lab.settings.run_form import address_of
+from lora_lab.settings.run_form import build_address
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import LONGEST_CODE, BuildTask, read_builds
 from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, read_control_notes, read_families
@@ -22,12 +22,12 @@ from lora_lab.tasks.service import (
     WORDS,
     Task,
     TaskService,
+    build_task_address,
     describe_card,
     find_task,
-    goal_of,
+    format_goal,
     list_fixed,
     next_task,
-    task_address,
 )
 from lora_lab.views import memory_form
 from study.base.errors import LearnerError
@@ -88,7 +88,7 @@ class TasksPage:
                 )
             except LearnerError as error:
                 return {"parts": {"numbers": render_problem(error), "judgement": NO_HTML}}
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _drawn(self, visit: Visit) -> Drawn:
         seed = form_event.read_number(visit.query.get("seed", ""), default=0, low=0, high=10**6)
@@ -127,7 +127,7 @@ class TasksPage:
             task=task,
             misconception=self.ports.misconception(misconception) if misconception else None,
             following=next_task(task.id, solved),
-            address=task_address,
+            address=build_task_address,
             **values,
         )
         return {"judgement": judgement, "status": self._status(visit, task)}
@@ -155,8 +155,8 @@ class TasksPage:
                 )
                 for control in found.control_effects
             ],
-            lab=memory_form.address_of(setting) if "needed_bytes" in task.shown else "",
-            another=task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
+            lab=memory_form.build_address(setting) if "needed_bytes" in task.shown else "",
+            another=build_task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
         )
 
     def _configure(self, visit: Visit, drawn: Drawn) -> Markup:
@@ -167,7 +167,7 @@ class TasksPage:
             drawn=drawn,
             family=next(family for family in read_families() if family.id == task.family),
             concepts=self.context.concepts,
-            goal=goal_of(drawn),
+            goal=format_goal(drawn),
             fixed=list_fixed(drawn),
             card=describe_card(drawn),
             status=self._status(visit, task),
@@ -175,7 +175,7 @@ class TasksPage:
             highest=judge.limit_control,
             log2=log2,
             numbers=_numbers_part(drawn, drawn.given),
-            another=task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
+            another=build_task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
         )
 
     # ---- read the run
@@ -202,7 +202,7 @@ class TasksPage:
             feedback=task.fill(option.feedback),
             repair=task.fill(task.repair),
             keep=task.fill(task.keep),
-            lab=address_of(task.spec),
+            lab=build_address(task.spec),
         )
         say = "Right." if right else "That isn't it."
         return {"parts": parts, "say": f"{say} The reason is below.", "focus": "#judgement"}
@@ -251,7 +251,7 @@ class TasksPage:
             statuses=self.service.statuses(visit),
             words=WORDS,
             done=self.service.done(visit),
-            address=task_address,
+            address=build_task_address,
         )
 
 
@@ -271,7 +271,7 @@ def _numbers_part(drawn: Drawn, setting: Setting, *, is_checked: bool = False) -
     wanted: dict[str, list[str]] = {}
     for condition, drawn_target in zip(drawn.task.conditions, drawn.targets, strict=True):
         if condition.measure in MEASURES:
-            target = judge.target_at(condition, drawn_target, setting)
+            target = judge.find_target(condition, drawn_target, setting)
             is_answer = condition.kind == "best" and "{target}" not in drawn.task.goal
             shown = (
                 "shown after the check"

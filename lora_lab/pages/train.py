@@ -35,17 +35,17 @@ from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
     OTHER,
-    address_of,
+    build_address,
     check_ready,
+    describe_missing_name,
     format_value,
-    missing_name,
+    parse_spec_form,
     read_address,
     read_presets,
-    spec_of_form,
 )
-from lora_lab.settings.urls import LAB, ORIGIN, compare_address, origin_fields, with_origin
+from lora_lab.settings.urls import LAB, ORIGIN, compare_address, select_origin_fields, with_origin
 from lora_lab.spec import OPTIMIZER_LABELS, TARGET_SETS, VARIANT_LABELS, RunSpec
-from lora_lab.views.options import BITS_CHOICES, SHORT_TARGETS, model_choices
+from lora_lab.views.options import BITS_CHOICES, SHORT_TARGETS, group_model_choices
 from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
@@ -56,7 +56,7 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 from study.web.fresh_browser import stop_asking
-from study.web.security.access import role_of
+from study.web.security.access import find_role
 
 LEARNERS_MAY = (
     "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",
@@ -124,21 +124,21 @@ class LabPage:
                 return self._ended.delete(event, visit)
             case "set-aside":
                 return self._ended.set_damaged_aside(visit)
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     # ---- the form and what it costs
 
     def _changed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         if form_fields.is_guessing(event):  # replacing the form would clear the typed prediction
-            spec = spec_of_form(form_fields.form_of(event))
+            spec = parse_spec_form(form_fields.form_of(event))
             return {"url": self._address(spec, visit), "then": "draw"}
-        if missing := missing_name(form_fields.form_of(event)):
+        if missing := describe_missing_name(form_fields.form_of(event)):
             return {"parts": replace_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
         try:
-            spec = spec_of_form(form_fields.form_of(event))
+            spec = parse_spec_form(form_fields.form_of(event))
             kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
             found = self._parts.find(spec, browser_id=visit.reads_for)
-            cost = self._parts.cost_of(spec, found, kept)
+            cost = self._parts.render_cost_parts(spec, found, kept)
         except LearnerError as error:
             return {"parts": {**replace_figures(render_problem(error)), "confirm": NO_HTML}}
         too_early = found is None and form_event.read_field(event, "too_early")
@@ -151,18 +151,18 @@ class LabPage:
 
     def _address(self, spec: RunSpec, visit: Visit, run_id: str = "") -> str:
         """Build the address of a setting that keeps the shown run and the way back to a concept."""
-        return with_origin(address_of(spec, run_id=run_id or visit.query.get("run", "")), visit.query)
+        return with_origin(build_address(spec, run_id=run_id or visit.query.get("run", "")), visit.query)
 
     def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Hide the figures so the learner can predict them, or show them again without a prediction."""
-        spec = spec_of_form(form_fields.form_of(event))
+        spec = parse_spec_form(form_fields.form_of(event))
         if event.get("act") == "unpredict":
             cost = self._parts.cost(spec, browser_id=visit.reads_for)
             return {"parts": cost, "url": self._address(spec, visit), "then": "draw"}
         return {"parts": self._parts.hidden(spec), "focus": "#guess-percent"}
 
     def _committed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        spec = spec_of_form(form_fields.form_of(event))
+        spec = parse_spec_form(form_fields.form_of(event))
         kept = self._predictions.about(
             visit, self._predictions.commit(visit, spec, form_fields.read_firsts(event)), spec
         )
@@ -178,7 +178,7 @@ class LabPage:
     def _preview_of(self, event: Mapping[str, Any]) -> Preview | None:
         """Return None when there is nothing to draw: the cost part shows the error in the plots' place."""
         try:
-            return self._parts.preview(spec_of_form(form_fields.form_of(event)))
+            return self._parts.preview(parse_spec_form(form_fields.form_of(event)))
         except LearnerError:
             return None
 
@@ -190,7 +190,7 @@ class LabPage:
         narrow = form_fields.is_narrow(event)
         reply: Reply = {"parts": {"plots": render("lora_lab/lab/hidden.html")}, "then": "draw-more"}
         if not form_fields.is_guessing(event):
-            reply["parts"]["plots"] = self._parts.plots_by_rank(found, narrow=narrow)
+            reply["parts"]["plots"] = self._parts.render_plots_by_rank(found, narrow=narrow)
         return reply
 
     def _drawn_more(self, event: Mapping[str, Any], visit: Visit) -> Reply:
@@ -199,11 +199,11 @@ class LabPage:
         if found is None:
             return {}
         narrow, hidden = form_fields.is_narrow(event), form_fields.is_guessing(event)
-        more = NO_HTML if hidden else self._parts.plots_by_bits(found, narrow=narrow)
+        more = NO_HTML if hidden else self._parts.render_plots_by_bits(found, narrow=narrow)
         return {
             "parts": {
                 "plots-more": more or render("lora_lab/lab/hidden.html"),
-                "drawn": render("lora_lab/shared/drawn.html", drawn=self._panel.latest_ended()),
+                "drawn": render("lora_lab/shared/drawn.html", drawn=self._panel.find_latest_ended()),
                 **self._parts.seen(found.spec, narrow=narrow),
                 # The page was first rendered before its width was known.
                 **self._run_parts(event, visit),
@@ -219,12 +219,12 @@ class LabPage:
         except LearnerError as error:
             return {"parts": {"import-problem": render_problem(error)}}
         if self._parts.find_too_large(spec):  # the form shows the reason, and Start asks for confirmation
-            return {"goto": address_of(spec)}
+            return {"goto": build_address(spec)}
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
-        return {"goto": address_of(spec, run_id=run.run_id)}
+        return {"goto": build_address(spec, run_id=run.run_id)}
 
     def _read(self, event: Mapping[str, Any]) -> Reply:
-        spec = spec_of_form(form_fields.form_of(event))
+        spec = parse_spec_form(form_fields.form_of(event))
         self._lab.read_data(spec.model, spec.data)
         return {"parts": self._parts.seen(spec), "say": "Reading the examples."}
 
@@ -236,7 +236,7 @@ class LabPage:
     def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
         form = form_fields.form_of(event)
         try:
-            spec = spec_of_form(form)
+            spec = parse_spec_form(form)
         except LearnerError as error:  # said once, where the change that led to it has said it already
             return {"parts": replace_figures(render_problem(error)), "say": str(error)}
         if not visit.may_use_lab:
@@ -261,14 +261,14 @@ class LabPage:
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         self._predictions.started(visit, guess, run)
         stop_asking(self._context, visit)
-        concept_id = origin_fields(visit.query).get(ORIGIN, "")
+        concept_id = select_origin_fields(visit.query).get(ORIGIN, "")
         if concept_id in self._context.concepts.by_id:
             self._context.store.lessons.mark(visit.profile.id, concept_id, "try", "done", at=visit.now)
         return {
             "parts": {
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(run.run_id),
-                "stage": self._panel.stage_part(run, {"run": run.run_id}),
+                "stage": self._panel.render_stage(run, {"run": run.run_id}),
                 **self._parts.cost(spec, browser_id=visit.reads_for),
                 "confirm": NO_HTML,
                 **NO_TROUBLE,
@@ -282,7 +282,7 @@ class LabPage:
     def _check_stop(self, event: Mapping[str, Any], visit: Visit) -> None:
         """Raise LearnerError when a run is not the learner's own."""
         run_id = form_event.read_text(event, "run")
-        if not visit.may_use_lab and self._lab.engine.learner_of(run_id) != visit.profile.id:
+        if not visit.may_use_lab and self._lab.engine.find_learner(run_id) != visit.profile.id:
             raise LearnerError(
                 "This run is not yours.",
                 do_next="Stop a run that you started yourself, while it has not ended.",
@@ -298,13 +298,13 @@ class LabPage:
 
     def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._panel.run_of(visit.query)
-        has_ended = form_event.read_field(event, "drawn") != self._panel.latest_ended()
+        has_ended = form_event.read_field(event, "drawn") != self._panel.find_latest_ended()
         if has_ended:
             self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
                 "worker": render_worker(self._lab),
-                "stage": self._panel.stage_part(run, visit.query),
+                "stage": self._panel.render_stage(run, visit.query),
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event)),
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
@@ -349,15 +349,15 @@ class LabPage:
             + render_trouble(
                 problems, do_next="Choose another value; the form has the usual one until then."
             ),
-            stage=self._panel.stage_part(run, visit.query),
+            stage=self._panel.render_stage(run, visit.query),
             upload_limit=MAX_FILE_BYTES,
             run_limit=MAX_RUN_FILE_BYTES,
             spec=spec,
             typed=format_value,
             ready=() if visit.may_use_lab else read_presets(),
             share=RUNS_OF_A_LEARNER,
-            presets=self._parts.sized_presets(),
-            models=model_choices(spec.model),
+            presets=self._parts.list_sized_presets(),
+            models=group_model_choices(spec.model),
             other=OTHER,
             bits=BITS_CHOICES,
             targets=SHORT_TARGETS.items(),
@@ -379,4 +379,4 @@ def _say_still_reading(spec: RunSpec) -> Markup:
 
 def _learner(visit: Visit, request: gr.Request) -> str:
     """Return whose share of the lab's time a run takes; empty for the owner's."""
-    return visit.profile.id if role_of(request) == "learner" else ""
+    return visit.profile.id if find_role(request) == "learner" else ""

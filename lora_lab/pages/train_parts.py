@@ -10,11 +10,11 @@ from lora_lab.charts.memory import KEY_NAMES
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
-from lora_lab.memory.preset_size import preset_size_gb
+from lora_lab.memory.preset_size import find_preset_size_gb
 from lora_lab.pages.shared_parts import render_machine
 from lora_lab.predictions.run_predictions import Predictions
-from lora_lab.runs.cost_preview import Preview, build_preview, training_seconds
-from lora_lab.settings.run_form import Preset, address_of, command_of, read_presets
+from lora_lab.runs.cost_preview import Preview, build_preview, estimate_training_seconds
+from lora_lab.settings.run_form import Preset, build_address, format_command, read_presets
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from lora_lab.views import setting_plots
 from lora_lab.views.token_preview import SHOWN_TOKENS, build_seen
@@ -32,10 +32,10 @@ class SettingParts:
         self._lab = lab
         self._predictions = predictions
 
-    def sized_presets(self) -> list[tuple[Preset, float]]:
+    def list_sized_presets(self) -> list[tuple[Preset, float]]:
         """Return the presets with the memory that each one needs, in GB."""
         return [
-            (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
+            (preset, find_preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
             for preset in read_presets()
         ]
 
@@ -47,9 +47,11 @@ class SettingParts:
 
     def cost(self, spec: RunSpec, kept: Prediction | None = None, *, browser_id: str) -> dict[str, Markup]:
         """Render what a setting costs. Raises LearnerError when its model can't be read."""
-        return self.cost_of(spec, self.find(spec, browser_id=browser_id), kept)
+        return self.render_cost_parts(spec, self.find(spec, browser_id=browser_id), kept)
 
-    def cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, Markup]:
+    def render_cost_parts(
+        self, spec: RunSpec, found: Preview | None, kept: Prediction | None
+    ) -> dict[str, Markup]:
         """Render the two numbers, what else is worth saying, and how they come about."""
         if found is None:
             return replace_cost(render("lora_lab/shared/reading.html", model=spec.model))
@@ -67,7 +69,7 @@ class SettingParts:
     def preview(self, spec: RunSpec) -> Preview | None:
         """Return None while the model's shape is unknown."""
         digest = self._lab.uploads.find(spec.data).digest
-        if self._lab.known_shape(spec.model) is None:
+        if self._lab.find_known_shape(spec.model) is None:
             return None
         return build_preview(self._lab.home, spec, digest)
 
@@ -85,7 +87,7 @@ class SettingParts:
             "found": found,
             "spec": found.spec,
             "saved_bytes": sixteen.total_bytes - found.ledger.total_bytes,
-            "seconds": training_seconds(found, self._lab.runs()),
+            "seconds": estimate_training_seconds(found, self._lab.runs()),
             "narrowest": narrowest,
             "embedded": found.spec.model == EMBEDDED_MODEL,
             "untrained": found.spec.model == TINY_MODEL,
@@ -94,13 +96,13 @@ class SettingParts:
             "fp32_moments": fp32_moments(found.shape.select(found.spec.targets), found.spec),
             "smallest_8bit": SMALLEST_8BIT_NUMBERS,
             "on_gpu": found.row.on_gpu,
-            "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
+            "command": format_command(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
         }
 
-    def plots_by_rank(self, found: Preview, *, narrow: bool) -> Markup:
+    def render_plots_by_rank(self, found: Preview, *, narrow: bool) -> Markup:
         return self._plots(found, setting_plots.plot_by_rank(self._lab, found), narrow=narrow)
 
-    def plots_by_bits(self, found: Preview, *, narrow: bool) -> Markup:
+    def render_plots_by_bits(self, found: Preview, *, narrow: bool) -> Markup:
         return self._plots(found, setting_plots.plot_by_bits(self._lab, found), narrow=narrow)
 
     def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
@@ -114,7 +116,7 @@ class SettingParts:
                 for field, name in COMPONENTS
                 if parts[field]
             ],
-            query=address_of(found.spec).partition("?")[2],
+            query=build_address(found.spec).partition("?")[2],
         )
 
     def seen(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, Markup]:

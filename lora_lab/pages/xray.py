@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.charts.run_view import full_name_of, title_of
+from lora_lab.charts.run_view import build_full_name, format_title
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
 from lora_lab.pages.shared_parts import list_missing_runs, render_trouble, run_link
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS
-from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
+from lora_lab.settings.urls import LAB, XRAY, build_xray_address, with_origin
 from lora_lab.views.run_panel import describe_going
 from lora_lab.views.setting_plots import render_plot_part
 from lora_lab.views.tabs import render_tabs
@@ -71,8 +71,8 @@ class XrayPage:
         """Render which of the named runs are gone or can't be X-rayed; nothing if all can be."""
         named = [query.get("run", ""), query.get("with", "")]
         gone = list_missing_runs(self._service.lab, named)
-        problems = [*gone, *filter(None, map(self._service.why_not, named))]
-        shown = f"Shown is {title_of(status.run.spec)}." if status else ""
+        problems = [*gone, *filter(None, map(self._service.explain_refusal, named))]
+        shown = f"Shown is {format_title(status.run.spec)}." if status else ""
         return render_trouble(problems, do_next=shown)
 
     def _second_part(self, query: Mapping[str, str], status: XrayStatus) -> Markup:
@@ -107,7 +107,7 @@ class XrayPage:
                 self._service.stop(status)
                 shown = self._again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Stopped.", "focus": "#start-xray"}
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _chosen(self, status: XrayStatus, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
         """Select runs; comparing directions needs no weights, so selecting a second run starts it."""
@@ -129,7 +129,7 @@ class XrayPage:
         assert status is not None
         return {
             "parts": _render_parts(status, query, narrow=narrow),
-            "url": with_origin(xray_address(**query), visit.query),
+            "url": with_origin(build_xray_address(**query), visit.query),
         }
 
     def _polled(
@@ -157,7 +157,7 @@ class XrayPage:
         named = [run for run in (status.run, status.beside) if run is not None]
         listed = self._service.runs()
         older = [run for run in named if run not in listed]
-        return [(run.run_id, full_name_of(run, run.state())) for run in (*listed, *older)]
+        return [(run.run_id, build_full_name(run, run.state())) for run in (*listed, *older)]
 
 
 def _names_one_run_twice(query: Mapping[str, str], status: XrayStatus) -> bool:

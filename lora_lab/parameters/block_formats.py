@@ -101,7 +101,7 @@ FORMATS: dict[str, BlockFormat] = {
 }
 
 
-def relative_error(weights: Sequence[float], decoded: Sequence[float]) -> float:
+def compute_weight_error(weights: Sequence[float], decoded: Sequence[float]) -> float:
     """Compute ||W - decoded|| / ||W||; 0 when all weights are 0."""
     missed = sum((w - d) ** 2 for w, d in zip(weights, decoded, strict=True))
     whole = sum(w * w for w in weights)

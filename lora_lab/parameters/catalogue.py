@@ -40,7 +40,7 @@ def read_entries() -> tuple[CatalogueEntry, ...]:
 
 
 @cache
-def names_by_id() -> dict[str, str]:
+def map_names_by_id() -> dict[str, str]:
     """Map every hub id in lower case to the name of its shape."""
     return {
         hub_id.lower(): entry.name

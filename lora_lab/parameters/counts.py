@@ -77,13 +77,13 @@ def count_adapter(shape: ModelShape, setting: AdapterSetting, *, rank: int) -> C
     Raises LearnerError where PEFT raises; UnsupportedCase on layers that are not counted.
     """
     lora_parameters_matrix(d_in=1, d_out=1, rank=rank)  # raises on an invalid rank
-    adapted = adaptation_of(shape, setting)
+    adapted = build_adaptation(shape, setting)
     return Count(
         trainable=adapted.trainable.at(rank), total=shape.modules.base_parameters + adapted.added.at(rank)
     )
 
 
-def adaptation_of(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
+def build_adaptation(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
     """Find what the configuration adapts, by module names or roles."""
     return adapt_shape(shape, _by_name(shape, setting))
 
@@ -91,7 +91,7 @@ def adaptation_of(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
 def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
     """Replace roles (`q`, `mlp`'s matrices) and target sets by module names; names stay as they are."""
     targets = setting.targets
-    if targets is None or targets == ALL_LINEAR or not shape.means_roles(targets):
+    if targets is None or targets == ALL_LINEAR or not shape.are_roles(targets):
         return setting
     return replace(setting, targets=tuple(shape.target_modules(targets)))
 
@@ -128,7 +128,7 @@ def format_formula(
     chosen = shape.select(targets)
     if shape.fused_experts:
         setting = _build_setting(targets, variant)
-        return "; ".join(work_count(adaptation_of(shape, setting), setting, rank=rank))
+        return "; ".join(work_count(build_adaptation(shape, setting), setting, rank=rank))
     terms = []
     for times in sorted({linear.count for linear in chosen}, reverse=True):
         alike = [linear for linear in chosen if linear.count == times]

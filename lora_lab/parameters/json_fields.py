@@ -55,7 +55,7 @@ def read_names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] |
     return tuple(value)
 
 
-def listed_names(record: Mapping[str, Any], field: str) -> tuple[str, ...]:
+def parse_names(record: Mapping[str, Any], field: str) -> tuple[str, ...]:
     """Parse a list of names, empty when absent. Raises LearnerError on a string."""
     value = read_names(record, field)
     if isinstance(value, str):
@@ -117,7 +117,7 @@ def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
         lora_bias=read_flag(lora, "lora_bias"),
         variant=read_variant(lora) or "lora",
         task_type=lora.get("task_type"),
-        modules_to_save=listed_names(lora, "modules_to_save"),
+        modules_to_save=parse_names(lora, "modules_to_save"),
         bias=lora.get("bias") or "none",
         feedforward=read_names(lora, "feedforward_modules"),
     )
@@ -226,7 +226,7 @@ def _read_rank_pattern(lora: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
     return tuple((str(name), read_whole(value, name, None)) for name in value if value[name] is not None)
 
 
-def one_of(
+def parse_choice(
     record: Mapping[str, Any],
     field: str,
     allowed: Collection[Any] | Mapping[Any, Any],
@@ -279,7 +279,7 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**adapter, "variant": read_variant(adapter)}
 
 
-def narrowing_of(adapter: Mapping[str, Any]) -> dict[str, Any]:
+def list_narrowing_fields(adapter: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of an adapter's fields that leave modules out, change their rank or adapt parameters, and
     what PEFT refuses beside those.
     """

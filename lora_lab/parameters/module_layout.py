@@ -19,7 +19,7 @@ def is_layout(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def shape_of_layout(record: Mapping[str, Any], built: ModelShape | None) -> ModelShape:
+def build_layout_shape(record: Mapping[str, Any], built: ModelShape | None) -> ModelShape:
     """Build the shape of a record's `module_layout` with `base_total` parameters.
 
     `built` is what the record's configuration builds, if it has one: it gives PEFT's defaults, and the total

@@ -168,7 +168,7 @@ class ModuleTree:
             )
 
 
-def tree_from_json(values: Mapping[str, Any]) -> ModuleTree:
+def parse_tree(values: Mapping[str, Any]) -> ModuleTree:
     """Parse the tree in a shape's JSON."""
     return ModuleTree(
         groups=tuple(_build_group(each) for each in values["groups"]),

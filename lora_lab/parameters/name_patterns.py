@@ -41,7 +41,9 @@ MOST_PLAIN = 50
 """So many patterns that only spell a name are matched here: a process for them would only take time."""
 
 
-def first_matches(names: Iterable[str], patterns: Iterable[str], *, within: str = WHOLE) -> dict[str, int]:
+def find_first_matches(
+    names: Iterable[str], patterns: Iterable[str], *, within: str = WHOLE
+) -> dict[str, int]:
     """Find the first of the patterns that matches, for each name that any matches.
 
     `within` is the pattern in which each stands as `{}`. Raises PeftRefusal on a string that is not a
@@ -54,7 +56,7 @@ def first_matches(names: Iterable[str], patterns: Iterable[str], *, within: str 
 def find_numbers(names: Iterable[str], patterns: Iterable[str], *, within: str) -> dict[str, int]:
     """Find the number that the first matching pattern catches in each name, as a group named `idx`.
 
-    Raises as `first_matches` does.
+    Raises as `find_first_matches` does.
     """
     return {name: int(number) for name, _, number in _find_first(names, patterns, within)}
 

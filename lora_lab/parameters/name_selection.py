@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lora_lab.parameters.adapter_config import LinearCount, Match
 from lora_lab.parameters.module_tree import ModuleGroup
-from lora_lab.parameters.name_patterns import first_matches
+from lora_lab.parameters.name_patterns import find_first_matches
 
 OF_A_NAME = r"(.*\.)?({})$"
 """How PEFT completes a key of `rank_pattern`, which matches a name's last parts."""
@@ -18,7 +18,7 @@ def select_names(wanted: str | tuple[str, ...], names: Sequence[str], *, anywher
     PeftRefusal on a string that is not a regular expression, MatchingRefused on one that takes too long.
     """
     if isinstance(wanted, str):
-        return list(first_matches(names, (wanted,)))
+        return list(find_first_matches(names, (wanted,)))
     exact, ends = frozenset(wanted), tuple(each if anywhere else f".{each}" for each in wanted)
     return [name for name in names if name in exact or name.endswith(ends)]
 
@@ -26,7 +26,7 @@ def select_names(wanted: str | tuple[str, ...], names: Sequence[str], *, anywher
 def find_own_ranks(names: Iterable[str], rank_pattern: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Find the rank of each name that PEFT's `rank_pattern` gives one, by the first pattern that matches."""
     given = tuple(rank_pattern)
-    found = first_matches(names, (pattern for pattern, _ in given), within=OF_A_NAME)
+    found = find_first_matches(names, (pattern for pattern, _ in given), within=OF_A_NAME)
     return {name: given[at][1] for name, at in found.items()}
 
 

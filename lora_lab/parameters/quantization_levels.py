@@ -14,7 +14,7 @@ value (bitsandbytes source, functional.py, get_4bit_type). A second code for zer
 """
 
 
-def even_levels(steps: int) -> tuple[float, ...]:
+def build_even_levels(steps: int) -> tuple[float, ...]:
     """Build levels from -steps to steps divided by `steps`: int4 has 7 on each side of zero, int8 has 127."""
     return tuple(number / steps for number in range(-steps, steps + 1))
 
@@ -22,8 +22,8 @@ def even_levels(steps: int) -> tuple[float, ...]:
 LEVELS: dict[str, tuple[float, ...]] = {
     "nf4": NF4_LEVELS,
     "fp4": FP4_LEVELS,
-    "int4": even_levels(7),
-    "int8": even_levels(127),
+    "int4": build_even_levels(7),
+    "int8": build_even_levels(127),
 }
 """Levels by the scheme's name."""
 
@@ -33,6 +33,6 @@ def find_nearest(value: float, levels: Sequence[float]) -> int:
     return min(range(len(levels)), key=lambda at: abs(levels[at] - value))
 
 
-def code_of(scheme: str, position: int) -> int:
+def encode_level(scheme: str, position: int) -> int:
     """Return the code stored for a level: its position, except in FP4, whose bits form a small float."""
     return FP4_CODES[position] if scheme == "fp4" else position

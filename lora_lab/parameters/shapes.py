@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lora_lab.parameters.adapter_config import NothingMatched
-from lora_lab.parameters.catalogue import names_by_id
-from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, find_path_in_layer, tree_from_json
+from lora_lab.parameters.catalogue import map_names_by_id
+from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, find_path_in_layer, parse_tree
 from lora_lab.parameters.name_selection import select_names
 from lora_lab.parameters.target_syntax import as_targets
 from study.base.errors import LearnerError
@@ -228,7 +228,7 @@ class ModelShape:
             return bool(self._matching((name,)))
         return any(_matches_name(linear, name) for linear in self.linears)
 
-    def means_roles(self, targets: str | Sequence[str]) -> bool:
+    def are_roles(self, targets: str | Sequence[str]) -> bool:
         """Return whether targets are a set such as `q+v`, or roles such as `q` that aren't module names."""
         if isinstance(targets, str):
             return targets in SETS
@@ -270,19 +270,19 @@ def _matches_name(linear: Linear, name: str) -> bool:
     return linear.name == name or linear.name.endswith(f".{name}")
 
 
-def shape_from_json(text: str) -> ModelShape:
+def parse_shape(text: str) -> ModelShape:
     """Parse a shape from the JSON of `ModelShape.to_json`."""
     values: dict[str, Any] = json.loads(text)
     values["linears"] = tuple(Linear(**linear) for linear in values["linears"])
     values["default_targets"] = tuple(values["default_targets"])
-    values["tree"] = tree_from_json(values["tree"]) if values.get("tree") else None
+    values["tree"] = parse_tree(values["tree"]) if values.get("tree") else None
     return ModelShape(**values)
 
 
 @lru_cache(maxsize=1)
 def load_catalogue() -> dict[str, ModelShape]:
     """Load every model of the catalogue by name, smallest first."""
-    shapes = [shape_from_json(line) for line in SHAPES_FILE.read_text("utf-8").splitlines()]
+    shapes = [parse_shape(line) for line in SHAPES_FILE.read_text("utf-8").splitlines()]
     return {shape.name: shape for shape in sorted(shapes, key=lambda shape: shape.total_parameters)}
 
 
@@ -297,7 +297,7 @@ def keep_in_catalogue(shapes: Iterable[ModelShape]) -> None:
 def find_shape(name: str) -> ModelShape:
     """Find a catalogue model by name or any of its hub ids. Raises LearnerError that lists the nearest."""
     models = load_catalogue()
-    found = models.get(name) or models.get(names_by_id().get(name.lower(), ""))
+    found = models.get(name) or models.get(map_names_by_id().get(name.lower(), ""))
     if found is None:
         raise LearnerError(f"{name!r} is not in the catalogue.", do_next=_list_known(name, models))
     return found

@@ -23,7 +23,7 @@ from lora_lab.parameters.adapter_config import (
     UnsupportedCase,
 )
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, Names
-from lora_lab.parameters.name_patterns import find_numbers, first_matches
+from lora_lab.parameters.name_patterns import find_first_matches, find_numbers
 from lora_lab.parameters.name_selection import find_own_ranks, is_within, select_names, split_by_rank
 from lora_lab.parameters.parameter_targets import ParameterTargets, list_parameters
 from lora_lab.parameters.token_rows import find_rows
@@ -183,7 +183,7 @@ class _Rules:
     def _select(self, targets: str | tuple[str, ...], names: Sequence[str]) -> list[str]:
         """Select the names that targets mean and that nothing excludes."""
         without = set(select_names(self.setting.excluded, names))
-        without.update(first_matches(names, self.setting.never_adapted, within=r"(^|.*\.){}($|\..*)"))
+        without.update(find_first_matches(names, self.setting.never_adapted, within=r"(^|.*\.){}($|\..*)"))
         return [name for name in select_names(targets, names) if name not in without]
 
     def _keep_in_layers(self, names: list[str], targets: str | tuple[str, ...]) -> list[str]:

@@ -64,7 +64,7 @@ QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def guess_of(form: Mapping[str, str]) -> RunGuess:
+def parse_guess_form(form: Mapping[str, str]) -> RunGuess:
     """Parse the fields of the form. Raises LearnerError when nothing, or nothing readable, is guessed."""
     lower: Lower = "this" if form.get("lower") == "this" else "that" if form.get("lower") == "that" else ""
     rival = form.get("rival", "") if lower else ""
@@ -214,7 +214,7 @@ def _list_conditions(ended: EndedRun) -> list[tuple[str, str]]:
     """Return every setting, and what the machine adds: its device and the number type it computed in."""
     device = (ended.state.started or {}).get("device", {})
     return [
-        *run_view.settings_of(ended.spec),
+        *run_view.list_setting_rows(ended.spec),
         ("computed in", device.get("compute_dtype", "")),
         ("device", device.get("name", "")),
     ]

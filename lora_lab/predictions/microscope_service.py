@@ -13,8 +13,8 @@ from lora_lab.predictions.of_microscope import (
     RISE_LEAST,
     RISE_SHARE,
     MicroscopeGuess,
-    guess_of,
     judge_microscope_guess,
+    parse_guess_form,
 )
 from lora_lab.predictions.run_predictions import settle_guesses
 from study.base.html import NO_HTML
@@ -34,8 +34,8 @@ class MicroscopePredictions:
 
     def commit(self, visit: Visit, question: MicroscopeQuestion, fields: Mapping[str, str]) -> None:
         """Store a guess; the first one per question counts. Raises LearnerError when it is empty."""
-        guess, log = guess_of(fields), self.context.store.predictions
-        look = self.inspections.id_of(KIND, question.order)
+        guess, log = parse_guess_form(fields), self.context.store.predictions
+        look = self.inspections.derive_id(KIND, question.order)
         if log.of_run(visit.profile.id, look) is None:
             kept = {"smaller": guess.smaller, "rise": guess.rise}
             made = log.make(visit.profile.id, setting=question.order, guess=kept, at=visit.now)

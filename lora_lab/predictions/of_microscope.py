@@ -27,7 +27,7 @@ class MicroscopeGuess:
     """How much the held-out loss rises with every matrix in the first scheme."""
 
 
-def guess_of(fields: Mapping[str, str]) -> MicroscopeGuess:
+def parse_guess_form(fields: Mapping[str, str]) -> MicroscopeGuess:
     """Parse the fields of the form. Raises LearnerError when nothing, or nothing readable, is guessed."""
     smaller = fields.get("smaller", "")
     expected = "The loss rises by a number such as 0.1"
@@ -40,7 +40,7 @@ def guess_of(fields: Mapping[str, str]) -> MicroscopeGuess:
     return guess
 
 
-def error_quantity(question: MicroscopeQuestion) -> str:
+def name_error_quantity(question: MicroscopeQuestion) -> str:
     """Return what a comparison of errors is about: block size, double quantization, NF4, or levels."""
     first, second = question.first, question.second
     if first.bits == second.bits:
@@ -70,7 +70,7 @@ def _judge_error(
     errors = {side: found[side]["error"] for side in SIDES}
     smaller = min(SIDES, key=lambda side: errors[side])
     equal = abs(errors["first"] - errors["second"]) < RELATIVE_TIE * max(errors.values())
-    quantity = error_quantity(question)
+    quantity = name_error_quantity(question)
     return GuessVerdict(
         quantity=quantity,
         guess=question.side(guess.smaller).name,

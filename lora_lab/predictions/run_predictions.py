@@ -14,8 +14,8 @@ from lora_lab.predictions.judging import (
     EndedRun,
     GuessVerdict,
     RunGuess,
-    guess_of,
     judge_guess,
+    parse_guess_form,
 )
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
@@ -62,7 +62,7 @@ class Predictions:
 
         Raises LearnerError when it is empty, or when its earlier run was trained on other data.
         """
-        guess = guess_of(form)
+        guess = parse_guess_form(form)
         if guess.rival and guess.rival not in dict(self.rivals(spec)):
             raise LearnerError(
                 "That earlier run was trained on other data, so the two can't be compared.",
@@ -105,7 +105,7 @@ class Predictions:
             tie=LOSS_TIE,
         )
 
-    def guess_about(self, visit: Visit, run_id: str) -> RunGuess | None:
+    def read_guess_about(self, visit: Visit, run_id: str) -> RunGuess | None:
         """Return what this learner guessed about a run; None without a guess."""
         found = self.context.store.predictions.of_run(visit.profile.id, run_id)
         return RunGuess(**found.guess) if found else None
@@ -127,7 +127,7 @@ class Predictions:
         wanted = (spec.model, spec.data)
         same = (run for run in self.lab.runs() if (run.spec.model, run.spec.data) == wanted)
         evaluated = [run for run in same if run.state().loss_after is not None]
-        return [(run.run_id, run_view.full_name_of(run, run.state())) for run in evaluated[:RIVALS]]
+        return [(run.run_id, run_view.build_full_name(run, run.state())) for run in evaluated[:RIVALS]]
 
     def form(self, spec: RunSpec, *, rival: str = "") -> Markup:
         """Render the form that replaces the figures until a guess is stored; `rival` is named first."""

@@ -71,7 +71,7 @@ class Project:
             if axis not in AXES:
                 fields.note(f"`varies`: a grid has no axis {axis!r}")
         for each in self.grids:
-            if not self.answered_by(each.grid):
+            if not self.is_answered_by(each.grid):
                 fields.note(f"the grid {each.name!r} does not vary {', '.join(self.varies)}")
 
     @property
@@ -79,7 +79,7 @@ class Project:
         """Whether its runs need an extra measurement after they end."""
         return any(check.check in MEASURED_AFTERWARDS for check in self.checks)
 
-    def answered_by(self, grid: Grid) -> bool:
+    def is_answered_by(self, grid: Grid) -> bool:
         """Return whether a grid, predefined or the learner's own, varies what the question is about."""
         return set(self.varies) <= set(grid.varied)
 

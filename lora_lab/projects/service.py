@@ -13,10 +13,10 @@ from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.projects.checks import ProjectEvidence, Result, run_checks
 from lora_lab.projects.content import Project, read_projects
-from lora_lab.runs.durations import seconds_of_all
+from lora_lab.runs.durations import estimate_seconds_of_all
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import Grid
-from lora_lab.settings.urls import xray_address
+from lora_lab.settings.urls import build_xray_address
 from lora_lab.views.comparison import LINE_COLOURS, MOST_RUNS, ComparisonChart
 from study.base.errors import LearnerError
 from study.ports.context import Visit
@@ -27,7 +27,7 @@ from study.store.logs.projects import EntryKind, ProjectEntry
 PROJECTS = "/projects"
 
 
-def project_address(project_id: str, *, sweep_id: str = "") -> str:
+def build_project_address(project_id: str, *, sweep_id: str = "") -> str:
     """Return the address of a project's page, with the selected grid."""
     return f"{PROJECTS}?{urlencode({'id': project_id} | ({'sweep': sweep_id} if sweep_id else {}))}"
 
@@ -110,7 +110,7 @@ class ProjectService:
         sweeps = [
             sweep
             for sweep in self.lab.sweeps()
-            if first and first.at <= _started_at(sweep) and project.answered_by(sweep.grid)
+            if first and first.at <= _started_at(sweep) and project.is_answered_by(sweep.grid)
         ]
         concluded = next((entry.text for entry in reversed(entries) if entry.kind == "sweep"), "")
         by_id = {sweep.sweep_id: sweep for sweep in sweeps}
@@ -120,13 +120,13 @@ class ProjectService:
 
     def seconds(self, grid: Grid) -> float | None:
         """Estimate the time of a grid here; None while no similar run has finished."""
-        return seconds_of_all(grid.specs(), self.lab.paces.newest_first())
+        return estimate_seconds_of_all(grid.specs(), self.lab.paces.newest_first())
 
     def results(self, progress: ProjectProgress) -> list[Result]:
         """Compute the checks on the runs; empty without a grid."""
         if progress.sweep is None:
             return []
-        shape = self.lab.known_shape(progress.sweep.grid.base.model)  # its first run has kept it
+        shape = self.lab.find_known_shape(progress.sweep.grid.base.model)  # its first run has kept it
         if shape is None:
             return []
         found = estimate_here(self.lab.home, progress.sweep.grid, progress.sweep.data_digest, [])
@@ -145,13 +145,13 @@ class ProjectService:
         asked = any(check.check == "broken" for check in progress.project.checks)
         return draw_loss_curves(self.lab, progress.cells) if asked else None
 
-    def xray_of_ranks(self, progress: ProjectProgress) -> str:
+    def build_xray_of_ranks(self, progress: ProjectProgress) -> str:
         """Return the address of an X-ray of lowest and highest rank; empty if only one has finished."""
         finished = [cell for cell in progress.cells if cell.status == "finished"]
         if "ranks" not in progress.project.varies or len({cell.spec.rank for cell in finished}) < 2:
             return ""
         ends = (pick(finished, key=lambda cell: cell.spec.rank).run_id for pick in (min, max))
-        return xray_address(**dict(zip(("run", "with"), ends, strict=True)))
+        return build_xray_address(**dict(zip(("run", "with"), ends, strict=True)))
 
     def unmeasured(self, progress: ProjectProgress) -> int:
         """Count the finished runs that lack the measurement that the project's checks need."""
@@ -192,7 +192,7 @@ class ProjectService:
         progress = self.read_progress(visit, project)
         return ProjectLink(
             name=project.name,
-            address=project_address(project_id),
+            address=build_project_address(project_id),
             question=project.question,
             progress=progress.words,
             done=progress.conclusion is not None,

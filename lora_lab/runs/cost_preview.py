@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lora_lab.data.batches import RowSize, row_sizes
+from lora_lab.data.batches import RowSize, compute_row_sizes
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.data.machine import COMPUTE_TYPES, describe_free_memory, is_gpu, usable_bytes
+from lora_lab.data.machine import COMPUTE_TYPES, compute_usable_bytes, describe_free_memory, is_gpu
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.counts import Count, count_parameters, format_formula, short_formula
@@ -81,8 +81,8 @@ def build_preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     device = home.device()
     compute, measured = compute_of(spec, device)
     on_gpu = is_gpu(device)
-    rows = row_sizes(home.lengths(spec.model, digest), spec, on_gpu=on_gpu)
-    row = heaviest_row_of(shape, spec, rows, compute, on_gpu=on_gpu)
+    rows = compute_row_sizes(home.lengths(spec.model, digest), spec, on_gpu=on_gpu)
+    row = choose_heaviest_row(shape, spec, rows, compute, on_gpu=on_gpu)
     return Preview(
         spec=spec,
         shape=shape,
@@ -95,20 +95,20 @@ def build_preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
         trained_tokens=sum(sum(each.lengths) for each in rows) or row.tokens * spec.steps,
         compute=compute,
         compute_is_measured=measured,
-        machine_bytes=usable_bytes(device),
+        machine_bytes=compute_usable_bytes(device),
         free_memory=describe_free_memory(device),
     )
 
 
-def heaviest_row_of(
+def choose_heaviest_row(
     shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], compute: Compute, *, on_gpu: bool
 ) -> RowSize:
     """Return the row that decides a run's peak: the heaviest of all steps' rows, or the largest that batch
     and length allow while these are unknown.
     """
     if not rows:
-        return memory.upper_bound(spec, on_gpu=on_gpu)
-    return memory.heaviest_row(shape, spec, rows, compute)
+        return memory.find_upper_bound(spec, on_gpu=on_gpu)
+    return memory.find_heaviest_row(shape, spec, rows, compute)
 
 
 def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
@@ -121,7 +121,7 @@ def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:
     return "bf16", False
 
 
-def training_seconds(preview: Preview, runs: Iterable[RunFolder]) -> float | None:
+def estimate_training_seconds(preview: Preview, runs: Iterable[RunFolder]) -> float | None:
     """Estimate seconds of all steps from the pace of the model's latest runs; None without any.
 
     A pace is a whole run's seconds per token, so it is multiplied by the tokens of all steps. The heaviest

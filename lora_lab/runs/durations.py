@@ -24,7 +24,7 @@ class Pace:
     """Seconds of loading, evaluating and answering, without steps. Each run's share if side by side."""
 
 
-def pace_of(spec: RunSpec, state: RunState) -> Pace | None:
+def compute_pace(spec: RunSpec, state: RunState) -> Pace | None:
     """Compute a run's durations; None unless it finished."""
     if state.status != "finished" or state.ended_at is None or state.began_at is None or not state.steps:
         return None
@@ -35,7 +35,7 @@ def pace_of(spec: RunSpec, state: RunState) -> Pace | None:
     )
 
 
-def seconds_of(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
+def estimate_run_seconds(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
     """Estimate seconds of a run of `spec` from the most similar run in `paces`, newest first; None without
     one.
 
@@ -79,14 +79,14 @@ def estimate_time(timed: Iterable[tuple[RunSpec, float | None]]) -> TimeEstimate
     )
 
 
-def time_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> TimeEstimate:
+def estimate_time_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> TimeEstimate:
     """Estimate the time of runs one after the other."""
-    return estimate_time((spec, seconds_of(spec, paces)) for spec in specs)
+    return estimate_time((spec, estimate_run_seconds(spec, paces)) for spec in specs)
 
 
-def seconds_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> float | None:
+def estimate_seconds_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> float | None:
     """Estimate seconds of runs one after the other; None while the time of any of them is unknown."""
-    return time_of_all(specs, paces).seconds
+    return estimate_time_of_all(specs, paces).seconds
 
 
 def sum_known(seconds: Iterable[float | None]) -> float | None:
@@ -96,7 +96,7 @@ def sum_known(seconds: Iterable[float | None]) -> float | None:
     return sum(known) if len(known) == len(found) else None
 
 
-def seconds_left_of(runs: Sequence[RunFolder], paces: Sequence[Pace], *, now: float) -> float | None:
+def estimate_seconds_left(runs: Sequence[RunFolder], paces: Sequence[Pace], *, now: float) -> float | None:
     """Estimate seconds until all of these runs have ended; None while the time of any of them is unknown.
 
     Runs side by side go through the same time together.
@@ -105,7 +105,7 @@ def seconds_left_of(runs: Sequence[RunFolder], paces: Sequence[Pace], *, now: fl
     at_work = sum(began_at is not None for _, began_at in left)
 
     def seconds_left(spec: RunSpec, began_at: float | None) -> float | None:
-        seconds = seconds_of(spec, paces)
+        seconds = estimate_run_seconds(spec, paces)
         passed = 0.0 if began_at is None else (now - began_at) / at_work
         return None if seconds is None else max(0.0, seconds - passed)
 
@@ -133,5 +133,5 @@ class Paces:
             state = run.state()
             if not state.ended:
                 return None
-            self._known[run.run_id] = pace_of(run.spec, state)
+            self._known[run.run_id] = compute_pace(run.spec, state)
         return self._known[run.run_id]

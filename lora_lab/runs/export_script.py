@@ -19,7 +19,7 @@ TEMPLATE = Path(__file__).parents[1] / "worker" / "standalone.py"
 BLOCK = re.compile(r"(?<=# ---- settings of this run ----\n).*(?=# ---- the rest is the same)", re.DOTALL)
 
 
-def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
+def build_script(run: RunFolder, home: LabHome, models_dir: Path) -> str:
     """Build the script's text. Raises LearnerError for a run that never began."""
     spec, state = run.spec, run.state()
     if state.started is None:
@@ -72,7 +72,7 @@ def _format_pair(example: Example) -> str:
 def _find_source(model: str, models_dir: Path) -> str:
     """Return what transformers opens: a folder of this machine, or a hub id."""
     if model == EMBEDDED_MODEL:
-        return str(embedded_model.model_folder(models_dir))
+        return str(embedded_model.find_model_folder(models_dir))
     if model == TINY_MODEL:
         return str(models_dir / TINY_MODEL)
     try:

@@ -147,7 +147,7 @@ _STATES = _States()
 def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
     """Create a folder with the spec and the exact data; from then on the run survives a crash."""
     model = re.sub(r"[^a-z0-9.-]+", "-", Path(spec.model).name.lower())[:30].strip("-.") or "model"
-    name = f"{time_stamp(now)}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
+    name = f"{format_time_stamp(now)}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
     building = runs_dir / f".{name}"
     building.mkdir(parents=True)
     try:
@@ -160,7 +160,7 @@ def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime
     return RunFolder(runs_dir / name)
 
 
-def time_stamp(now: datetime) -> str:
+def format_time_stamp(now: datetime) -> str:
     """Return the start of a folder's name, in milliseconds: names sort by time."""
     return f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}"
 

@@ -11,11 +11,11 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from lora_lab.data.batches import RowSize, row_from
-from lora_lab.memory.ledger import Ledger, heaviest_row, predict_ledger
-from lora_lab.parameters.shapes import ModelShape, shape_from_json
+from lora_lab.data.batches import RowSize, parse_row
+from lora_lab.memory.ledger import Ledger, find_heaviest_row, predict_ledger
+from lora_lab.parameters.shapes import ModelShape, parse_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.spec import OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, Compute, RunSpec, spec_from
+from lora_lab.spec import OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, Compute, RunSpec, parse_spec
 from study.base.units import as_bytes, as_count
 
 CELLS_FILE = Path(__file__).with_name("memory_cells.json")
@@ -36,7 +36,7 @@ class MeasuredCell:
     @cached_property
     def row(self) -> RowSize:
         """The row that decides the peak."""
-        return heaviest_row(self.shape, self.spec, self.rows, self.compute, graph=self.graph)
+        return find_heaviest_row(self.shape, self.spec, self.rows, self.compute, graph=self.graph)
 
     @cached_property
     def predicted(self) -> Ledger:
@@ -88,19 +88,19 @@ class Cells:
 @cache
 def read_measured_cells() -> Cells:
     """Read every cell of the file that comes with the app."""
-    return cells_from(json.loads(CELLS_FILE.read_text("utf-8")))
+    return parse_cells(json.loads(CELLS_FILE.read_text("utf-8")))
 
 
-def cells_from(values: dict[str, Any]) -> Cells:
+def parse_cells(values: dict[str, Any]) -> Cells:
     """Parse cells from the object that benchmarks/memory_cells.py writes."""
-    shapes = {name: shape_from_json(json.dumps(shape)) for name, shape in values["shapes"].items()}
+    shapes = {name: parse_shape(json.dumps(shape)) for name, shape in values["shapes"].items()}
     return Cells(
         cells=tuple(
             MeasuredCell(
-                spec=spec_from(cell["spec"]),
+                spec=parse_spec(cell["spec"]),
                 compute=cell["compute"],
                 shape=shapes[cell["spec"]["model"]],
-                rows=tuple(row_from(row) for row in cell["rows"]),
+                rows=tuple(parse_row(row) for row in cell["rows"]),
                 peak_bytes=cell["peak_bytes"],
                 graph=cell.get("graph", False),
             )

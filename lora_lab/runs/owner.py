@@ -11,7 +11,7 @@ import psutil
 CLOCK_TOLERANCE_SECONDS = 2.0
 
 
-def this_process() -> str:
+def name_this_process() -> str:
     """Return this process's name as an owner, `host:pid`."""
     return f"{socket.gethostname()}:{os.getpid()}"
 

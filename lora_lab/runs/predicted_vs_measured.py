@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lora_lab.data.batches import RowSize, row_from
+from lora_lab.data.batches import RowSize, parse_row
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.spec import Compute, RunSpec
@@ -48,7 +48,7 @@ def read_measured(run: RunFolder) -> MeasuredPeak | None:
     state = run.state()
     if not state.ended or state.started is None or state.peak_bytes <= 0:
         return None
-    row = row_from(state.started["row"])
+    row = parse_row(state.started["row"])
     if not may_have_met_heaviest(state):
         return None
     device = state.started["device"]
@@ -70,7 +70,7 @@ def may_have_met_heaviest(state: RunState) -> bool:
     """
     if state.started is None:
         return False
-    heaviest = row_from(state.started["row"])
+    heaviest = parse_row(state.started["row"])
     return any(step["tokens"] >= heaviest.tokens for step in state.steps)
 
 

@@ -10,7 +10,7 @@ from lora_lab.data import datasets
 from lora_lab.data.datasets import Dataset, Example, read_pairs
 from lora_lab.data.uploads import Uploads
 from lora_lab.runs.folder import RunFolder
-from lora_lab.spec import RunSpec, spec_from
+from lora_lab.spec import RunSpec, parse_spec
 from study.base.errors import LearnerError
 
 MAX_RUN_FILE_BYTES = (
@@ -66,7 +66,7 @@ def parse_run_file(name: str, content: bytes) -> ExportedRun:
         raise LearnerError(
             f"There is no run in {name}.", do_next="Choose a run exported with “This run as JSON”."
         )
-    return ExportedRun(spec=spec_from(found["spec"]), dataset=_read_dataset(name, found.get("data")))
+    return ExportedRun(spec=parse_spec(found["spec"]), dataset=_read_dataset(name, found.get("data")))
 
 
 ParseRun = Callable[[str, bytes], ExportedRun]

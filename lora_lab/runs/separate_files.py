@@ -5,7 +5,7 @@ from typing import Any
 from lora_lab.data.datasets import Dataset, read_upload
 from lora_lab.data.uploads import parse_stored
 from lora_lab.runs.run_file import ExportedRun, parse_run_file
-from lora_lab.spec import spec_from
+from lora_lab.spec import parse_spec
 from study.base.errors import LearnerError
 from study.io.separate_reading import read_apart
 
@@ -18,7 +18,7 @@ def read_upload_apart(name: str, content: bytes, *, profile_id: str) -> Dataset:
 def parse_run_file_apart(name: str, content: bytes, *, profile_id: str) -> ExportedRun:
     """Return the settings and data of a run file for a profile. Raises LearnerError on anything else."""
     found = read_apart(parse_run_file, name, content, profile_id=profile_id)
-    return ExportedRun(spec=spec_from(found["spec"]), dataset=_dataset(name, found["dataset"]))
+    return ExportedRun(spec=parse_spec(found["spec"]), dataset=_dataset(name, found["dataset"]))
 
 
 def _dataset(name: str, found: dict[str, Any]) -> Dataset:

@@ -18,10 +18,10 @@ from lora_lab.runs.folder import (
     RunFolder,
     create_run,
     delete_run,
+    format_time_stamp,
     list_paths,
     open_run,
     say_start,
-    time_stamp,
 )
 from lora_lab.runs.state import RunState
 from lora_lab.settings.grid import Grid
@@ -92,7 +92,7 @@ class Sweep:
 
 def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
     """Create folders for the sweep and each cell's run: all on disk, or none when it raises OSError."""
-    name = f"{time_stamp(now)}-sweep-{secrets.token_hex(3)}"
+    name = f"{format_time_stamp(now)}-sweep-{secrets.token_hex(3)}"
     runs: list[RunFolder] = []
     try:
         runs += (create_run(runs_dir, spec, dataset, now=now) for spec in grid.specs())

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from lora_lab.spec import TARGET_SETS, Bits, RunSpec, Variant, parse_object, refuse, spec_from
+from lora_lab.spec import TARGET_SETS, Bits, RunSpec, Variant, parse_object, parse_spec, refuse
 from study.base.errors import LearnerError
 
 MAX_CELLS = 200
@@ -31,7 +31,7 @@ seeds the whole grid is complete for one seed before the next begins.
 class Grid:
     """A base run and the values that replace its own, one cell per combination.
 
-    Raises LearnerError, naming every invalid value, on construction. `grid_from` fills in omitted axes.
+    Raises LearnerError, naming every invalid value, on construction. `parse_grid` fills in omitted axes.
     """
 
     base: RunSpec
@@ -86,7 +86,7 @@ class Grid:
         values = parse_object(text, "A grid", do_next=do_next)
         if not isinstance(values.get("base"), dict):
             raise LearnerError("A grid is a JSON object with a base run.", do_next=do_next)
-        return grid_from(spec_from(values.pop("base")), values)
+        return parse_grid(parse_spec(values.pop("base")), values)
 
     def _cell(self, values: tuple[Any, ...]) -> RunSpec:
         cell: dict[str, Any] = dict(zip(AXES.values(), values, strict=True))
@@ -95,7 +95,7 @@ class Grid:
         return replace(self.base, **cell)
 
 
-def grid_from(base: RunSpec, values: Mapping[str, Any]) -> Grid:
+def parse_grid(base: RunSpec, values: Mapping[str, Any]) -> Grid:
     """Parse a grid from loosely typed values: lists, or texts such as `1,4,8`.
 
     An omitted axis has the base's value. Raises LearnerError that names every invalid value.
@@ -136,7 +136,7 @@ def _convert_values(base: RunSpec, field: str, given: Iterable[Any], problems: l
     converted = []
     for value in given:
         try:
-            converted.append(getattr(spec_from(asdict(base) | {field: value}), field))
+            converted.append(getattr(parse_spec(asdict(base) | {field: value}), field))
         except LearnerError as error:
             problems.append(error.what)
     return tuple(converted)

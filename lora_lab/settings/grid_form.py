@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from lora_lab.settings.grid import AXES, Grid, grid_from, place_of_targets
-from lora_lab.settings.run_form import NAMES, OTHER, changed_flags, format_value
+from lora_lab.settings.grid import AXES, Grid, parse_grid, place_of_targets
+from lora_lab.settings.run_form import NAMES, OTHER, format_value, list_changed_flags
 from lora_lab.settings.urls import GRID
-from lora_lab.spec import BITS, OWN_DATA, VARIANTS, RunSpec, spec_from
+from lora_lab.spec import BITS, OWN_DATA, VARIANTS, RunSpec, parse_spec
 from study.base.errors import LearnerError
 from study.content.declared import read_declared_list
 from study.content.yaml_reader import Fields
@@ -42,10 +42,10 @@ RATE_STEPS = (1 / 4, 1.0, 4.0)
 def read_grid(fields: Fields, _name: str) -> Grid:
     """Read the grid of a mapping's `base` and `axes`; note why they don't make one."""
     try:
-        return normalize_grid(grid_from(spec_from(fields.raw("base") or {}), fields.raw("axes") or {}))
+        return normalize_grid(parse_grid(parse_spec(fields.raw("base") or {}), fields.raw("axes") or {}))
     except LearnerError as error:
         fields.note(f"isn't a grid: {error.what}")
-        return grid_from(spec_from({}), {})
+        return parse_grid(parse_spec({}), {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def normalize_grid(grid: Grid) -> Grid:
     return replace(grid, base=replace(grid.base, **first))
 
 
-def grid_of_address(query: Mapping[str, str]) -> Grid:
+def parse_grid_address(query: Mapping[str, str]) -> Grid:
     """Parse the grid of an address: a preset, single fields over it, or the first preset.
 
     An address may be typed by hand, so this never raises: an unreadable field keeps the preset's value.
@@ -105,18 +105,20 @@ def _replace_field(grid: Grid, name: str, text: str) -> Grid:
         lists[name] = None if text == NO_RATIO else text
     else:
         base[name] = text
-    return grid_from(spec_from(base), lists)
+    return parse_grid(parse_spec(base), lists)
 
 
-def query_of_grid(grid: Grid) -> dict[str, str]:
+def build_grid_query(grid: Grid) -> dict[str, str]:
     """Return the query parameters in which a grid differs from the first preset."""
     usual = _list_texts(grid_presets()[0].grid)
     return {name: text for name, text in _list_texts(normalize_grid(grid)).items() if text != usual.get(name)}
 
 
-def address_of_grid(grid: Grid, **more: str) -> str:
+def build_grid_address(grid: Grid, **more: str) -> str:
     """Build the page's address for this grid, with the other non-empty parameters."""
-    query = urlencode(query_of_grid(grid) | {name: value for name, value in more.items() if value}, safe=",")
+    query = urlencode(
+        build_grid_query(grid) | {name: value for name, value in more.items() if value}, safe=","
+    )
     return f"{GRID}?{query}" if query else GRID
 
 
@@ -132,7 +134,7 @@ def format_list(values: tuple[Any, ...]) -> str:
     return ", ".join(format_value(value) for value in values)
 
 
-def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
+def parse_grid_form(form: Mapping[str, list[str]]) -> Grid:
     """Parse the grid of the form. Raises LearnerError that names every empty or invalid list."""
     values = {name: form[name][0].strip() for name in BASE_NAMES if form.get(name)}
     if values.get("model") == OTHER:
@@ -150,8 +152,8 @@ def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
             f"{', '.join(empty)}: nothing is chosen.", do_next="Give each at least one value; one is enough."
         )
     # Browsers don't send unticked checkboxes.
-    base = spec_from({"checkpointing": "false"} | values | {"data": values.get("data") or OWN_DATA})
-    return normalize_grid(grid_from(base, lists | ({RATIO: ratio} if by_ratio else {})))
+    base = parse_spec({"checkpointing": "false"} | values | {"data": values.get("data") or OWN_DATA})
+    return normalize_grid(parse_grid(base, lists | ({RATIO: ratio} if by_ratio else {})))
 
 
 def _split_parts(text: str) -> list[str]:
@@ -159,21 +161,21 @@ def _split_parts(text: str) -> list[str]:
     return [part for part in re.split(r"[,;\s]+", text) if part]
 
 
-def rates_around(grid: Grid) -> tuple[float, ...]:
+def list_rates_around(grid: Grid) -> tuple[float, ...]:
     """Return the grid's learning rates and a quarter and four times each, sorted."""
     return tuple(sorted({float(f"{rate * step:.2g}") for rate in grid.learning_rates for step in RATE_STEPS}))
 
 
 def with_rate_sweep(grid: Grid) -> Grid:
     """Return the same grid with those learning rates. Raises LearnerError above the cell limit."""
-    return normalize_grid(replace(grid, learning_rates=rates_around(grid)))
+    return normalize_grid(replace(grid, learning_rates=list_rates_around(grid)))
 
 
-def command_of_grid(grid: Grid, *, data_file: str = "") -> str:
+def format_grid_command(grid: Grid, *, data_file: str = "") -> str:
     """Format the grid as a command line; settings at their default are omitted."""
     words = ["python", "-m", "lora_lab", "sweep"]
     for axis in AXES:
         words += [f"--{axis.replace('_', '-')}", format_list(getattr(grid, axis)).replace(" ", "")]
     if grid.alpha_per_rank is not None:
         words += ["--alpha-per-rank", format_value(grid.alpha_per_rank)]
-    return shlex.join(words + changed_flags(grid.base, BASE_NAMES, data_file))
+    return shlex.join(words + list_changed_flags(grid.base, BASE_NAMES, data_file))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from lora_lab.settings.urls import LAB
-from lora_lab.spec import OWN_DATA, RunSpec, spec_from
+from lora_lab.spec import OWN_DATA, RunSpec, parse_spec
 from study.base.errors import LearnerError
 from study.content.declared import read_declared_list
 from study.content.yaml_reader import Fields
@@ -22,7 +22,7 @@ OTHER = "other"
 
 def _read_spec(fields: Fields, name: str) -> RunSpec:
     try:
-        return spec_from(fields.raw(name) or {})
+        return parse_spec(fields.raw(name) or {})
     except LearnerError as error:
         fields.note(f"`{name}` isn't a run: {error.what}")
         return RunSpec()
@@ -54,7 +54,7 @@ def check_ready(spec: RunSpec) -> None:
         )
 
 
-def spec_of_address(query: Mapping[str, str]) -> RunSpec:
+def parse_spec_address(query: Mapping[str, str]) -> RunSpec:
     """Parse the setting of an address, as `read_address` does, without what was wrong in it."""
     return read_address(query)[0]
 
@@ -74,7 +74,7 @@ def read_address(query: Mapping[str, str]) -> tuple[RunSpec, list[str]]:
     for name in NAMES:
         if name in query:
             try:
-                values[name] = getattr(spec_from({**values, name: query[name]}), name)
+                values[name] = getattr(parse_spec({**values, name: query[name]}), name)
             except LearnerError as error:
                 problems.append(f"{name}={_cut(query[name])} can't be used: {_cut(error.what, 300)}")
     return RunSpec(**values), problems
@@ -84,7 +84,7 @@ def _cut(text: str, longest: int = 40) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def address_of(spec: RunSpec, *, run_id: str = "") -> str:
+def build_address(spec: RunSpec, *, run_id: str = "") -> str:
     """Build the page's address for this setting; fields at the first preset's value are omitted."""
     usual = asdict(read_presets()[0].spec)
     changed = {name: format_value(value) for name, value in asdict(spec).items() if value != usual[name]}
@@ -99,7 +99,7 @@ def format_value(value: object) -> str:
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
+def parse_spec_form(form: Mapping[str, list[str]]) -> RunSpec:
     """Parse the setting of the form. Raises LearnerError that names every field out of its limits."""
     values = {name: form[name][0].strip() for name in NAMES if form.get(name)}
     for name in ("model", "targets"):
@@ -109,10 +109,10 @@ def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
     if empty:
         said = f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
         raise LearnerError(said, do_next="Enter a value." if len(empty) == 1 else "Enter a value for each.")
-    return spec_from(values | {"data": values.get("data") or OWN_DATA})
+    return parse_spec(values | {"data": values.get("data") or OWN_DATA})
 
 
-def missing_name(form: Mapping[str, list[str]]) -> str:
+def describe_missing_name(form: Mapping[str, list[str]]) -> str:
     """Say what to type where a text field has just been opened; empty for nothing."""
     wanted = (
         ("model", "Type the folder or the hub id of a model. Its numbers appear here."),
@@ -128,12 +128,12 @@ def _typed(form: Mapping[str, list[str]], name: str) -> str:
     return (form.get(f"{name}_other") or [""])[0].strip()
 
 
-def command_of(spec: RunSpec, *, data_file: str = "") -> str:
+def format_command(spec: RunSpec, *, data_file: str = "") -> str:
     """Format the run as a command line; settings at their default are omitted."""
-    return shlex.join(["python", "-m", "lora_lab", "train", *changed_flags(spec, NAMES, data_file)])
+    return shlex.join(["python", "-m", "lora_lab", "train", *list_changed_flags(spec, NAMES, data_file)])
 
 
-def changed_flags(spec: RunSpec, names: Iterable[str], data_file: str) -> list[str]:
+def list_changed_flags(spec: RunSpec, names: Iterable[str], data_file: str) -> list[str]:
     """Return the command line's flags for those settings that are not at their default, and for the data."""
     words = []
     for name in names:

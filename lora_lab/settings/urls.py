@@ -23,7 +23,7 @@ LAB_PAGES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 """The lab's tabs in order, each with the names and addresses of its views; a tab opens its first view."""
 
 
-def origin_fields(query: Mapping[str, str]) -> dict[str, str]:
+def select_origin_fields(query: Mapping[str, str]) -> dict[str, str]:
     """Return the fields of an address that say which concept a learner came from; empty without one."""
     if not query.get(ORIGIN):
         return {}
@@ -32,11 +32,11 @@ def origin_fields(query: Mapping[str, str]) -> dict[str, str]:
 
 def with_origin(address: str, query: Mapping[str, str]) -> str:
     """Add those fields to an address, so that the way back is kept."""
-    given = urlencode(origin_fields(query))
+    given = urlencode(select_origin_fields(query))
     return f"{address}{'&' if '?' in address else '?'}{given}" if given else address
 
 
-def sweep_address(sweep_id: str) -> str:
+def build_sweep_address(sweep_id: str) -> str:
     """Build the address of the Grid page that shows a sweep and begins there, not at the form."""
     return f"{GRID}?sweep={sweep_id}#sweep"
 
@@ -47,7 +47,7 @@ def compare_address(run_ids: Sequence[str], ask_id: str = "") -> str:
     return f"{COMPARE}?{urlencode(query, safe=',')}" if query else COMPARE
 
 
-def xray_address(**query: str) -> str:
+def build_xray_address(**query: str) -> str:
     """Build the address of the X-ray page; empty parameters are omitted.
 
     The parameters are a `run`, `with` a second one, a `layer` and a `matrix`.

@@ -218,7 +218,7 @@ class Family:
 
 
 @cache
-def tasks_by_id() -> Mapping[str, ConfigureTask]:
+def map_tasks_by_id() -> Mapping[str, ConfigureTask]:
     return {task.id: task for family in read_families() for task in family.tasks}
 
 

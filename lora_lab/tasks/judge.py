@@ -8,7 +8,14 @@ from itertools import product
 from math import inf, log
 
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, Control, read_control_notes, tasks_by_id
+from lora_lab.tasks.content import (
+    COSTS,
+    Condition,
+    ConfigureTask,
+    Control,
+    map_tasks_by_id,
+    read_control_notes,
+)
 from lora_lab.tasks.measures import MEASURES, Setting, count_of, shape_of
 from lora_lab.views.fit import compute_needed_parts
 from study.base.binary_search import find_largest
@@ -88,7 +95,7 @@ def next_seed(task: ConfigureTask, seed: int) -> int:
 @lru_cache(maxsize=256)
 def draw(task_id: str, seed: int) -> Drawn:
     """Draw a task: seed 0 is the task as written. Raises LearnerError when there is no such task."""
-    task = tasks_by_id().get(task_id)
+    task = map_tasks_by_id().get(task_id)
     if task is None:
         raise LearnerError(f"There is no task {task_id!r}.", do_next="Choose one from the list.")
     seed %= len(task.cases)
@@ -183,7 +190,7 @@ def _candidates(
     if field not in MONOTONE or field not in task.fields:
         yield from (each for each in _combine(task.controls, given) if _meets(task, given, each, others))
         return
-    numbers = grid_of(next(each for each in task.controls if each.field == field), given)
+    numbers = list_tried_values(next(each for each in task.controls if each.field == field), given)
     rest = [control for control in task.controls if control.field != field]
     best = -1
     for setting in _combine(rest, given):
@@ -204,7 +211,7 @@ def _last_meeting(
     return find_largest(lambda at: _meets(task, given, tried[at], others), none=above, most=len(tried) - 1)
 
 
-def grid_of(control: Control, given: Setting) -> list[str]:
+def list_tried_values(control: Control, given: Setting) -> list[str]:
     """Return the values of a control that a search tries: all of a list; of numbers all, or some of each
     power of two.
     """
@@ -234,7 +241,7 @@ def limit_control(control: Control, given: Setting) -> int:
 
 def _combine(controls: Sequence[Control], given: Setting) -> Iterator[Setting]:
     names = [control.field for control in controls]
-    for values in product(*(grid_of(control, given) for control in controls)):
+    for values in product(*(list_tried_values(control, given) for control in controls)):
         yield {**given, **dict(zip(names, values, strict=True))}
 
 
@@ -310,7 +317,7 @@ def _check(
         value = float(max((COSTS.index(read_control_notes()[field].cost) for field in changed), default=0))
     else:
         value = MEASURES[condition.measure].compute(setting)
-    target = target_at(condition, target, setting)
+    target = find_target(condition, target, setting)
     match condition.test:
         case "at_most":
             holds = value <= target * (1 + 1e-9)
@@ -323,7 +330,7 @@ def _check(
     return CheckedCondition(condition=condition, value=value, target=target, holds=holds)
 
 
-def target_at(condition: Condition, target: float, setting: Setting) -> float:
+def find_target(condition: Condition, target: float, setting: Setting) -> float:
     """Return the drawn target, or the memory of the setting's card: the card may be a control itself."""
     return MEASURES["gpu_bytes"].compute(setting) if condition.kind == "gpu" else target
 

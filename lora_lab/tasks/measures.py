@@ -72,7 +72,7 @@ def count_of(setting: Setting) -> Count:
     return Count(trainable=trainable, total=shape.total_parameters + trainable)
 
 
-def bits_of(setting: Setting) -> Bits:
+def compute_bits(setting: Setting) -> Bits:
     return next(bits for bits in BITS if bits == setting["bits"])
 
 
@@ -83,8 +83,8 @@ def scale_of(setting: Setting) -> float:
 
 def weights_bytes(setting: Setting) -> int:
     """Compute the bytes of the stored base, constants included."""
-    shape, bits = shape_of(setting), bits_of(setting)
-    return ledger.stored_weight_bytes(shape, bits) + ledger.constant_bytes(shape, bits)
+    shape, bits = shape_of(setting), compute_bits(setting)
+    return ledger.compute_stored_weight_bytes(shape, bits) + ledger.compute_constant_bytes(shape, bits)
 
 
 def cache_bytes(setting: Setting) -> int:
@@ -133,7 +133,7 @@ MEASURES: Mapping[str, SettingMeasure] = {
     "scale": SettingMeasure("Scale of the update", "number", scale_of),
     "weights_bytes": SettingMeasure("Stored weights", "bytes", weights_bytes),
     "bits_per_param": SettingMeasure(
-        "Stored bits per weight", "number", lambda each: ledger.bits_per_param(bits_of(each))
+        "Stored bits per weight", "number", lambda each: ledger.bits_per_param(compute_bits(each))
     ),
     "cache_bytes": SettingMeasure("Keys and values of all requests", "bytes", cache_bytes),
     "serving_bytes": SettingMeasure("Memory of the server", "bytes", serving_bytes),
@@ -146,7 +146,7 @@ MEASURES: Mapping[str, SettingMeasure] = {
         "Rows seen in all steps", "count", lambda each: effective_batch(each) * int(each["steps"])
     ),
     "state_bytes": SettingMeasure("State on each GPU", "bytes", state_bytes),
-    "gpu_bytes": SettingMeasure("The card holds", "bytes", lambda each: GPUS[int(each["gpu"])].total_bytes),
+    "gpu_bytes": SettingMeasure("The GPU holds", "bytes", lambda each: GPUS[int(each["gpu"])].total_bytes),
     "rank": SettingMeasure("Rank", "count", _number_of("rank")),
     "seq_len": SettingMeasure("Context in tokens", "count", _number_of("seq_len")),
     "batch": SettingMeasure("Sequences at once", "count", _number_of("batch")),

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from lora_lab.spec import RunSpec, spec_from
+from lora_lab.spec import RunSpec, parse_spec
 from lora_lab.tasks.recordings import FOLDER, HEALTHY, Recording, read_recording
 from study.base.errors import LearnerError
 from study.content.declared import read_declared_list
@@ -21,7 +21,7 @@ RUNS_FILE = Path(__file__).with_name("runs.yaml")
 def _read_setting(fields: Fields, name: str) -> dict[str, object]:
     setting = fields.raw(name) or {}
     try:
-        spec_from(setting)
+        parse_spec(setting)
     except LearnerError as error:
         fields.note(f"`{name}`: {error}")
     return dict(setting)
@@ -124,7 +124,7 @@ class RunTask:
     @property
     def spec(self) -> RunSpec:
         """The setting that the repair starts from."""
-        return spec_from(self.lab)
+        return parse_spec(self.lab)
 
     def option(self, option_id: str) -> FaultOption:
         """Return an option. Raises LearnerError when there is no such one."""

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from lora_lab.charts.drawing import Point
-from lora_lab.spec import RunSpec, spec_from
+from lora_lab.spec import RunSpec, parse_spec
 from study.base.units import as_bytes, as_count, as_three_digits
 
 FOLDER = Path(__file__).with_name("recorded")
@@ -35,7 +35,7 @@ class Recording:
 
     @property
     def spec(self) -> RunSpec:
-        return spec_from(self.values["spec"])
+        return parse_spec(self.values["spec"])
 
     @property
     def steps(self) -> Sequence[Mapping[str, float]]:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import BuildJudgement, BuildTask, judge_code, read_builds
-from lora_lab.tasks.content import ConfigureTask, read_control_notes, tasks_by_id
+from lora_lab.tasks.content import ConfigureTask, map_tasks_by_id, read_control_notes
 from lora_lab.tasks.judge import Drawn, SettingJudgement
 from lora_lab.tasks.measures import MEASURES, Setting
 from lora_lab.tasks.reading import RunTask, read_run_tasks
@@ -34,7 +34,7 @@ FIXED = (
 WORDS: Mapping[TaskStatus, str] = {"new": "not begun", "tried": "tried", "solved": "✓ solved"}
 
 
-def task_address(task_id: str, *, seed: int = 0) -> str:
+def build_task_address(task_id: str, *, seed: int = 0) -> str:
     return f"{TASKS}?{urlencode({'id': task_id} | ({'seed': str(seed)} if seed else {}))}"
 
 
@@ -85,14 +85,16 @@ class TaskService:
         about = [task for task in _all_tasks() if concept_id in task.concepts]
         return [
             TaskLink(
-                name=task.name, address=task_address(task.id), status=WORDS[statuses.get(task.id, "new")]
+                name=task.name,
+                address=build_task_address(task.id),
+                status=WORDS[statuses.get(task.id, "new")],
             )
             for task in sorted(about, key=lambda task: task.concepts.index(concept_id))
         ]
 
     def done(self, visit: Visit) -> TasksDone:
         solved = {task for task, status in self.statuses(visit).items() if status == "solved"}
-        settings, runs, builds = tasks_by_id(), read_run_tasks(), read_builds()
+        settings, runs, builds = map_tasks_by_id(), read_run_tasks(), read_builds()
         return TasksDone(
             settings=len(settings),
             settings_solved=len(solved & set(settings)),
@@ -124,7 +126,7 @@ def _misconception_of(attempt: TaskAttempt) -> str:
         with suppress(LearnerError):
             return judge_code(built, str(attempt.response.get("code", ""))).misconception
         return ""
-    task = tasks_by_id().get(attempt.task_id)
+    task = map_tasks_by_id().get(attempt.task_id)
     if task is None:
         return ""
     given = judge.draw_given(task, attempt.seed)
@@ -141,10 +143,10 @@ def next_task(task_id: str, solved: Iterable[str]) -> Task | None:
 
 
 def _all_tasks() -> list[Task]:
-    return [*tasks_by_id().values(), *read_run_tasks().values(), *read_builds().values()]
+    return [*map_tasks_by_id().values(), *read_run_tasks().values(), *read_builds().values()]
 
 
-def goal_of(drawn: Drawn) -> str:
+def format_goal(drawn: Drawn) -> str:
     """Return the goal in words, with this drawing's numbers."""
     labels = {control.field: dict(control.choices) for control in drawn.task.controls}
     values: dict[str, str] = {
@@ -175,12 +177,12 @@ def describe_card(drawn: Drawn) -> str:
         return ""
     if "gpu" in drawn.task.fields:
         return (
-            "A card is named by its GiB, which are 7 % more in GB. “The card holds” says how many GB of it "
+            "A GPU is named by its GiB, which are 7 % more in GB. “The GPU holds” says how many GB of it "
             "PyTorch sees: these, less what the driver keeps."
         )
     gpu = GPUS[int(drawn.given["gpu"])]
     return (
-        f"PyTorch sees {as_bytes(gpu.total_bytes)} of a {gpu.gb} GB card: {gpu.gb} GiB = "
+        f"PyTorch sees {as_bytes(gpu.total_bytes)} of a {gpu.gb} GB GPU: {gpu.gb} GiB = "
         f"{as_bytes(gpu.nominal_bytes)}, less what the driver keeps."
     )
 
@@ -200,7 +202,7 @@ def find_task(task_id: str) -> Task:
 def list_entries() -> list[SearchEntry]:
     return [
         SearchEntry(
-            kind="Tasks", title=task.name, address=task_address(task.id), text=" ".join(task.concepts)
+            kind="Tasks", title=task.name, address=build_task_address(task.id), text=" ".join(task.concepts)
         )
         for task in _all_tasks()
     ]

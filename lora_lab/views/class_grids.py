@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lora_lab.charts.run_view import SETTING_NAMES, settings_of
+from lora_lab.charts.run_view import SETTING_NAMES, list_setting_rows
 from lora_lab.grids.findings import find_lowest, list_findings, list_rate_findings
 from lora_lab.grids.results import GridCell, GridSetting, group_by_setting
 from lora_lab.lab import Lab
-from lora_lab.runs.durations import seconds_of_all
-from lora_lab.settings.grid import AXES, Grid, grid_from
-from lora_lab.settings.run_form import address_of
-from lora_lab.settings.urls import sweep_address
-from lora_lab.spec import RunSpec, spec_from
+from lora_lab.runs.durations import estimate_seconds_of_all
+from lora_lab.settings.grid import AXES, Grid, parse_grid
+from lora_lab.settings.run_form import build_address
+from lora_lab.settings.urls import build_sweep_address
+from lora_lab.spec import RunSpec, parse_spec
 from study.base.errors import LearnerError
 from study.ports.classes import ClassCell, ClassGridPlan, ClassGridState, Place
 
@@ -35,7 +35,7 @@ class LabClassGrids:
         grid = _grid(setting, axes)
         rows = _row_axis(grid)
         shared = {AXES[axis] for axis in ("ranks", "seeds", rows)}
-        shape = self.lab.known_shape(grid.base.model)
+        shape = self.lab.find_known_shape(grid.base.model)
         return ClassGridPlan(
             row_name=ROW_AXES[rows],
             rows=tuple(str(value) if rows == "bits" else f"{value:g}" for value in getattr(grid, rows)),
@@ -44,12 +44,12 @@ class LabClassGrids:
             seeds=len(grid.seeds),
             described=_describe(grid.base, without=shared),
             vocab=shape.vocab if shape else 0,
-            first_cell=address_of(grid.specs()[0]),
+            first_cell=build_address(grid.specs()[0]),
         )
 
     def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
         """Add up the cells as similar runs took here; runs side by side count their share of a step."""
-        return seconds_of_all(_grid(setting, axes).specs(), self.lab.paces.newest_first())
+        return estimate_seconds_of_all(_grid(setting, axes).specs(), self.lab.paces.newest_first())
 
     def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:
         """Queue the grid as one sweep, so that cells on one base are trained side by side."""
@@ -72,7 +72,7 @@ class LabClassGrids:
         settings = group_by_setting(cells) if ended else []
         found = [*list_findings(settings), *list_rate_findings(settings)]
         return ClassGridState(
-            address=sweep_address(grid_id),
+            address=build_sweep_address(grid_id),
             cells=tuple(
                 self._cell(place, cell) for place, cell in zip(_places(sweep.grid), cells, strict=True)
             ),
@@ -84,7 +84,7 @@ class LabClassGrids:
     def _cell(self, place: Place, cell: GridCell) -> ClassCell:
         return ClassCell(
             place=place,
-            address=address_of(cell.spec, run_id=cell.run_id) if cell.run_id else "",
+            address=build_address(cell.spec, run_id=cell.run_id) if cell.run_id else "",
             doing=cell.status,
             curve=self._curve(cell.run_id) if cell.run_id else (),
             steps=cell.spec.steps,
@@ -97,7 +97,7 @@ class LabClassGrids:
 
 def _grid(setting: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
     """Raises LearnerError for anything but ranks and at most one of ROW_AXES, with seeds."""
-    grid = grid_from(spec_from(setting), axes)
+    grid = parse_grid(parse_spec(setting), axes)
     rows = [axis for axis in ROW_AXES if axis in grid.varied]
     others = set(grid.varied) - {"ranks", "seeds", *rows}
     sizes = [len(grid.ranks), *(len(getattr(grid, axis)) for axis in rows)]
@@ -133,4 +133,4 @@ def _places(grid: Grid) -> list[Place]:
 def _describe(spec: RunSpec, *, without: set[str]) -> str:
     """List the settings that all cells share, in the lab's words; alpha is left out, its scale varies."""
     hidden = {SETTING_NAMES.get(field, field.replace("_", " ")) for field in without} | {"alpha"}
-    return " · ".join(f"{name}: {value}" for name, value in settings_of(spec) if name not in hidden)
+    return " · ".join(f"{name}: {value}" for name, value in list_setting_rows(spec) if name not in hidden)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lora_lab.charts.run_view import settings_of
+from lora_lab.charts.run_view import list_setting_rows
 from lora_lab.lab import Lab
 from lora_lab.runs.state import RunState
-from lora_lab.settings.run_form import address_of
-from lora_lab.spec import spec_from
+from lora_lab.settings.run_form import build_address
+from lora_lab.spec import parse_spec
 from study.base.errors import LearnerError
 from study.base.units import MB
 from study.ports.classes import ClassRunState
@@ -26,18 +26,18 @@ class LabClassRuns:
         if quantity not in ("percent-trainable", "peak-memory", "final-loss"):
             return f"a run does not measure {quantity!r}"
         try:
-            spec_from(setting)
+            parse_spec(setting)
         except LearnerError as error:
             return str(error)
         return ""
 
     def describe(self, setting: Mapping[str, Any]) -> str:
         """List the settings as the lab names them."""
-        return " · ".join(f"{name}: {value}" for name, value in settings_of(spec_from(setting)))
+        return " · ".join(f"{name}: {value}" for name, value in list_setting_rows(parse_spec(setting)))
 
     def start(self, setting: Mapping[str, Any]) -> str:
         """Queue the run behind those that wait already."""
-        spec = spec_from(setting)
+        spec = parse_spec(setting)
         dataset = self.lab.uploads.find(spec.data)
         return self.lab.engine.submit(spec, dataset, now=datetime.now(UTC)).run_id
 
@@ -47,7 +47,7 @@ class LabClassRuns:
         state = run.state()
         return ClassRunState(
             run_id=run_id,
-            address=address_of(run.spec, run_id=run_id),
+            address=build_address(run.spec, run_id=run_id),
             doing=state.doing,
             step=len(state.steps),
             steps=run.spec.steps,

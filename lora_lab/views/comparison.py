@@ -37,12 +37,12 @@ class ComparedRun:
     @property
     def title(self) -> str:
         """Its settings in short form."""
-        return run_view.title_of(self.run.spec)
+        return run_view.format_title(self.run.spec)
 
     @property
     def detail(self) -> str:
         """What distinguishes it from others of the same title."""
-        return run_view.detail_of(self.run, self.state)
+        return run_view.describe_detail(self.run, self.state)
 
     @property
     def css_colour(self) -> str:
@@ -240,7 +240,7 @@ def _speed_title(runs: Sequence[ComparedRun]) -> str:
 def list_settings(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str], bool]]:
     """Return every setting, and the device: its name, its value in each run, and whether the runs differ."""
     columns = [
-        dict(run_view.settings_of(item.run.spec)) | {"data": data, "device": _name_device(item.state)}
+        dict(run_view.list_setting_rows(item.run.spec)) | {"data": data, "device": _name_device(item.state)}
         for item, data in zip(runs, _name_data(runs), strict=True)
     ]
     rows = [(name, [column[name] for column in columns]) for name in columns[0]]
@@ -255,7 +255,7 @@ def _name_data(runs: Sequence[ComparedRun]) -> list[str]:
 
 
 IN_TITLE = frozenset({"model", "weights", "rank", "variant", "steps", "learning rate", "seed"})
-"""The settings that `title_of` and `detail_of` name."""
+"""The settings that `format_title` and `describe_detail` name."""
 
 
 def tell_apart(specs: Sequence[RunSpec]) -> list[str]:
@@ -263,7 +263,7 @@ def tell_apart(specs: Sequence[RunSpec]) -> list[str]:
     rows = [
         [
             (name, value.partition(" (")[0])
-            for name, value in run_view.settings_of(spec)
+            for name, value in run_view.list_setting_rows(spec)
             if name not in IN_TITLE
         ]
         for spec in specs

@@ -7,8 +7,8 @@ from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.predictions.judging import judge_course
 from lora_lab.predictions.run_predictions import Predictions
-from lora_lab.runs.cost_preview import PredictedStep, build_preview, training_seconds
-from lora_lab.settings.run_form import address_of, read_presets
+from lora_lab.runs.cost_preview import PredictedStep, build_preview, estimate_training_seconds
+from lora_lab.settings.run_form import build_address, read_presets
 from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import change_rank
 from study.base.errors import LearnerError
@@ -51,7 +51,7 @@ class FirstRun:
     def show(self, visit: Visit, run_id: str) -> FirstRunView:
         run = self.lab.run(run_id)
         state = run.state()
-        guess = self.predictions.guess_about(visit, run_id)
+        guess = self.predictions.read_guess_about(visit, run_id)
         if state.ended:
             self.predictions.settle(visit)
         is_measured = state.ended or state.loss_after is not None
@@ -64,7 +64,7 @@ class FirstRun:
             loss=run_view.render_first_loss(state, run.spec) if state.steps else "",
             stopping=run.stop_path.exists(),
             may_stop=self._may_stop,
-            address=address_of(run.spec, run_id=run.run_id),
+            address=build_address(run.spec, run_id=run.run_id),
         )
         return FirstRunView(
             html=html,
@@ -75,7 +75,7 @@ class FirstRun:
             guessed=guess.course if guess else "",
             peak=as_bytes(state.peak_bytes) if is_measured and state.peak_bytes else "",
             guessed_peak=as_bytes(guess.peak_bytes) if guess and guess.peak_bytes else "",
-            again=address_of(change_rank(run.spec, 1)),
+            again=build_address(change_rank(run.spec, 1)),
         )
 
     def stop(self, run_id: str) -> None:
@@ -93,7 +93,7 @@ class FirstRun:
         """Estimate how long the steps take here, from earlier runs of the model; empty without any."""
         spec = self._spec
         found = build_preview(self.lab.home, spec, self.lab.uploads.find(spec.data).digest)
-        seconds = training_seconds(found, self.lab.runs())
+        seconds = estimate_training_seconds(found, self.lab.runs())
         return "" if seconds is None else as_duration(seconds)
 
     @property

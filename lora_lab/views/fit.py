@@ -8,7 +8,7 @@ from lora_lab.memory.frameworks.contract import NEWER_TRL, setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step, largest_batch
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
-from lora_lab.memory.ledger import COMPONENTS, stored_weight_bytes
+from lora_lab.memory.ledger import COMPONENTS, compute_stored_weight_bytes
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import ModelShape, find_shape
@@ -72,7 +72,7 @@ class Change:
     """Of several together: what each frees once those before it are made."""
 
 
-def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> FitVerdict:
+def compute_verdict(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> FitVerdict:
     """Compute the verdict. Raises LearnerError or UnsupportedCase when the setting can't be computed."""
     shape = find(fields["model"])
     needed = compute_needed_bytes(fields, find)
@@ -143,7 +143,7 @@ def compare_weights(fields: Fields, find: FindShape = find_shape) -> tuple[int, 
         forecast_step(replace(setting, framework=each, phase="load")).weights
         for each in ("trainer", "unprepared")
     )
-    return cast, kept, stored_weight_bytes(setting.shape, setting.bits)  # type: ignore[arg-type]
+    return cast, kept, compute_stored_weight_bytes(setting.shape, setting.bits)  # type: ignore[arg-type]
 
 
 # ---- what to change

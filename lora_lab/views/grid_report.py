@@ -16,13 +16,13 @@ from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import AXES
 from lora_lab.settings.run_form import format_value
-from lora_lab.views.sweep_view import factors_of, title_of
+from lora_lab.views.sweep_view import format_factors, format_title
 from study.plots.plot import Plot
 from study.plots.render import render_on_page
 from study.text.templates import render as render_template
 
 
-def sweep_json(sweep: Sweep, cells: Sequence[GridCell]) -> str:
+def format_sweep_json(sweep: Sweep, cells: Sequence[GridCell]) -> str:
     """Return the grid, every cell with its settings and measurements, and the findings, as JSON."""
     content = {
         "sweep": sweep.sweep_id,
@@ -42,18 +42,18 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
     settings = group_by_setting(cells)
     return render_template(
         "lora_lab/grid/report.html",
-        title=title_of(sweep.grid, model_name(sweep.grid.base.model)),
-        factors=factors_of(sweep.grid),
+        title=format_title(sweep.grid, model_name(sweep.grid.base.model)),
+        factors=format_factors(sweep.grid),
         sweep=sweep,
         started=datetime.fromtimestamp(sweep.created_at, UTC),
         findings=list_findings(settings),
         one_rate=variants_share_one_rate(settings),
         edge=find_edge_rates(settings),
-        **report_variables(sweep, cells),
+        **build_report_variables(sweep, cells),
     )
 
 
-def report_variables(sweep: Sweep, cells: Sequence[GridCell]) -> dict[str, Any]:
+def build_report_variables(sweep: Sweep, cells: Sequence[GridCell]) -> dict[str, Any]:
     """Return the variables of a report's template about the cells, their settings, and where they ran."""
     return {
         "cells": list(enumerate(cells, start=1)),

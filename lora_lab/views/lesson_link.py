@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lora_lab.charts.run_view import SETTING_NAMES, settings_of
-from lora_lab.settings.run_form import address_of, command_of, format_value
-from lora_lab.spec import spec_from
+from lora_lab.charts.run_view import SETTING_NAMES, list_setting_rows
+from lora_lab.settings.run_form import build_address, format_command, format_value
+from lora_lab.spec import parse_spec
 from study.ports.learn import LabLink
 
 
@@ -14,13 +14,13 @@ def build_lab_link(preset: Mapping[str, Any]) -> LabLink:
 
     Raises LearnerError when the preset is not a valid run.
     """
-    spec = spec_from(preset)
-    words = dict(settings_of(spec))
+    spec = parse_spec(preset)
+    words = dict(list_setting_rows(spec))
     names = {name: SETTING_NAMES.get(name, name.replace("_", " ")) for name in preset}
     return LabLink(
-        address=address_of(spec),
+        address=build_address(spec),
         settings=tuple(
             (shown, words.get(shown, format_value(getattr(spec, name)))) for name, shown in names.items()
         ),
-        command=command_of(spec),
+        command=format_command(spec),
     )

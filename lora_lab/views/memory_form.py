@@ -63,7 +63,7 @@ def list_models() -> list[ModelShape]:
     return [shape for shape in load_catalogue().values() if shape.model_type in FAMILIES]
 
 
-def model_groups(own: Sequence[ModelShape] = ()) -> list[tuple[str, list[ModelShape]]]:
+def group_models(own: Sequence[ModelShape] = ()) -> list[tuple[str, list[ModelShape]]]:
     """Return the learner's own models, then the same models in groups of size, smallest first in each."""
     groups = [
         (name, [shape for shape in list_models() if low <= shape.total_parameters < high])
@@ -106,7 +106,7 @@ def _find_problem(name: str, text: str) -> str:
     return f"“{LABELS[name]}” must be a whole number from 1 to {LARGEST[name]:,}, {got}."
 
 
-def address_of(fields: Mapping[str, str]) -> str:
+def build_address(fields: Mapping[str, str]) -> str:
     """Build the address of "Will it fit?" with this form; fields at their default are omitted."""
     changed = {name: fields[name] for name in DEFAULTS if fields[name] != DEFAULTS[name]}
     return f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY

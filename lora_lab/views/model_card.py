@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from lora_lab.charts.run_view import settings_of
+from lora_lab.charts.run_view import list_setting_rows
 from lora_lab.data import datasets
 from lora_lab.data.embedded_model import PACKAGE
 from lora_lab.data.lab_folder import LabHome
@@ -18,7 +18,7 @@ CARD = "README.md"
 FROM_MODEL = "AutoModelForCausalLM.from_pretrained"
 
 
-def adapter_files(run: RunFolder, home: LabHome) -> dict[str, bytes]:
+def read_adapter_files(run: RunFolder, home: LabHome) -> dict[str, bytes]:
     """Read the files of an adapter, with a base and a card that mean something on another machine.
 
     PEFT saves the folder that the base was loaded from: told a hub id, it would ask the hub at every save.
@@ -114,7 +114,9 @@ def _say_stored(run: RunFolder) -> str:
 
 
 def _list_training(run: RunFolder, state: RunState) -> Iterable[tuple[str, str]]:
-    yield from ((name, value) for name, value in settings_of(run.spec) if name not in ("model", "steps"))
+    yield from (
+        (name, value) for name, value in list_setting_rows(run.spec) if name not in ("model", "steps")
+    )
     yield "steps", f"{len(state.steps)} of {run.spec.steps}"
     yield "data", _describe_data(run)
     if state.steps:

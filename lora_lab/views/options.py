@@ -22,7 +22,7 @@ BITS_WITH_SHORT_NAMES = [
 """With the name by which titles, tables and commands call each; too long for the lab's narrow list."""
 
 
-def model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:
+def group_model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the groups of the model list; `model` is always included."""
     here = [
         (EMBEDDED_MODEL, "SmolLM2-135M-Instruct (built in)"),

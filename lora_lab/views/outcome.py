@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lora_lab.runs.state import RunState
-from lora_lab.settings.grid import grid_from
-from lora_lab.settings.grid_form import address_of_grid
-from lora_lab.settings.run_form import address_of
+from lora_lab.settings.grid import parse_grid
+from lora_lab.settings.grid_form import build_grid_address
+from lora_lab.settings.run_form import build_address
 from lora_lab.spec import BITS_LABELS, OWN_DATA, STEPS_LIMITS, TARGET_SETS, TINY_MODEL, Bits, RunSpec
 from lora_lab.views.held_out import CLEARLY_BETTER, did_harm, say_by_heart, say_guessing, say_too_few
 
@@ -41,7 +41,7 @@ class Experiment:
     address: str
 
 
-def outcome_of(
+def describe_outcome(
     spec: RunSpec, state: RunState, samples: Sequence[Mapping[str, Any]], *, vocab: int = 0
 ) -> Outcome | None:
     """Say what the run's losses and answers mean; None unless its held-out loss was measured twice.
@@ -139,7 +139,7 @@ def suggest_experiment(
     found = _lower_rates(spec) if harm else _slower(spec) if state.loss_after > state.loss_before else []
     for changed, title, reason in [*found, *([] if too_fast else _candidates(spec))]:
         if changed not in tried:
-            address = address_of(changed)
+            address = build_address(changed)
             expected = f"{'&' if '?' in address else '?'}expect={run_id}"
             return Experiment(
                 title=f"{title}: what do you expect?", reason=reason, address=address + expected
@@ -211,9 +211,9 @@ def _over_seeds(spec: RunSpec) -> Experiment | None:
         return None
     ranks = tuple(sorted({SMALL_RANK, USUAL_RANK, spec.rank}))
     alpha_per_rank = None if spec.variant == "rslora" else spec.scaling
-    grid = grid_from(spec, {"seeds": (0, 1, 2), "ranks": ranks, "alpha_per_rank": alpha_per_rank})
+    grid = parse_grid(spec, {"seeds": (0, 1, 2), "ranks": ranks, "alpha_per_rank": alpha_per_rank})
     return Experiment(
         title="Now three seeds of each rank",
         reason="One seed can't tell a difference from luck; three can begin to.",
-        address=address_of_grid(grid),
+        address=build_grid_address(grid),
     )

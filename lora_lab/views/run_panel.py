@@ -17,11 +17,11 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import may_have_met_heaviest
 from lora_lab.runs.state import RunState
-from lora_lab.settings.run_form import address_of
+from lora_lab.settings.run_form import build_address
 from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import RunSpec
 from lora_lab.views.held_out import did_harm, trains_on_same_rows
-from lora_lab.views.outcome import outcome_of, suggest_experiment
+from lora_lab.views.outcome import describe_outcome, suggest_experiment
 from study.base.html import NO_HTML
 from study.ports.context import Visit
 from study.ports.today import LastRun
@@ -60,7 +60,7 @@ class RunPanel:
         """Return the number of runs in progress or queued before this one; 0 when it doesn't wait."""
         return count_ahead([run.run_id], self._lab.engine.waiting(), self._lab.engine.current())
 
-    def latest_ended(self) -> str:
+    def find_latest_ended(self) -> str:
         """Return the id of the newest run that has ended: when it changes, plots have new points."""
         return next((run.run_id for run in self._lab.runs() if run.state().ended), "none")
 
@@ -121,7 +121,7 @@ class RunPanel:
         spec = run.spec
         curves = run_view.render_curves(state, spec, window=window, narrow=narrow)
         values = {
-            "title": run_view.title_of(spec),
+            "title": run_view.format_title(spec),
             "state": state,
             "spec": spec,
             "figures": run_view.read_progress(state, spec, stopping=run.stop_path.exists()),
@@ -142,9 +142,9 @@ class RunPanel:
             "state": state,
             "spec": spec,
             "data_label": run.data_label,
-            "settings": run_view.settings_of(spec),
+            "settings": run_view.list_setting_rows(spec),
             "stopping": run.stop_path.exists(),
-            "again": address_of(spec),
+            "again": build_address(spec),
             "samples": run.samples() if state.ended else [],
             "has_adapter": run.has_adapter,
             "merged": Merged(run),
@@ -155,7 +155,7 @@ class RunPanel:
     def _outcome_part(self, run: RunFolder, state: RunState, tried: Iterable[RunSpec]) -> Markup:
         """Render what the run means, predicted against measured, and what to do next."""
         spec = run.spec
-        shape = self._lab.known_shape(spec.model)
+        shape = self._lab.find_known_shape(spec.model)
         vocab = shape.vocab if shape else 0
         return render(
             "lora_lab/lab/run_outcome.html",
@@ -164,9 +164,9 @@ class RunPanel:
             spec=spec,
             may_go_well=state.failure is not None and state.failure.get("cause") in TRANSIENT_CAUSES,
             met_heaviest=may_have_met_heaviest(state),
-            outcome=outcome_of(spec, state, run.samples(), vocab=vocab) if state.ended else None,
+            outcome=describe_outcome(spec, state, run.samples(), vocab=vocab) if state.ended else None,
             next=suggest_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
-            again=address_of(spec),
+            again=build_address(spec),
             has_adapter=run.has_adapter,
             microscope=f"{MICROSCOPE}?{urlencode({'model': spec.model, 'run': run.run_id})}",
         )
@@ -177,7 +177,7 @@ class RunPanel:
             return "setup"
         return "failed" if run.state().status == "failed" else "run"
 
-    def stage_part(self, run: RunFolder | None, query: Mapping[str, str]) -> Markup:
+    def render_stage(self, run: RunFolder | None, query: Mapping[str, str]) -> Markup:
         """Render the stage; above the form, also a line about a run that is going on elsewhere."""
         stage = self.stage(run, query)
         state = run.state() if run is not None else RunState()
@@ -191,7 +191,7 @@ class RunPanel:
 
     def list_part(self, shown: str) -> Markup:
         """Render the newest runs, with the one whose id is `shown` marked."""
-        runs, damaged = self._lab.runs_and_damaged()
+        runs, damaged = self._lab.scan_runs()
         runs = runs[:RUNS_SHOWN]
         states = [run.state() for run in runs]
         adapters = [run.has_adapter for run in runs]
@@ -201,9 +201,9 @@ class RunPanel:
                 {
                     "run": run,
                     "state": state,
-                    "title": run_view.title_of(run.spec),
-                    "detail": f"{run.started_at} · {run_view.detail_of(run, state)}",
-                    "address": address_of(run.spec, run_id=run.run_id),
+                    "title": run_view.format_title(run.spec),
+                    "detail": f"{run.started_at} · {run_view.describe_detail(run, state)}",
+                    "address": build_address(run.spec, run_id=run.run_id),
                 }
                 for run, state in zip(runs, states, strict=True)
             ]
@@ -236,12 +236,12 @@ def describe_going(run: RunFolder) -> dict[str, Any]:
     done, steps = len(state.steps), run.spec.steps
     trained = f"its {steps} steps" if done == steps else f"{done} of its {steps} steps"
     return {
-        "title": run_view.title_of(run.spec),
+        "title": run_view.format_title(run.spec),
         "trained": trained if state.status == "finishing" else "",
         "doing": state.doing,
         "step": done,
         "steps": steps,
-        "address": address_of(run.spec, run_id=run.run_id),
+        "address": build_address(run.spec, run_id=run.run_id),
     }
 
 
@@ -254,12 +254,12 @@ def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> LastRun | None
         state = run.state()
         if not state.ended or state.loss_after is None:
             continue
-        guess = predictions.guess_about(visit, run.run_id)
+        guess = predictions.read_guess_about(visit, run.run_id)
         html = render(
             "lora_lab/lab/last_run.html",
-            title=run_view.title_of(run.spec),
+            title=run_view.format_title(run.spec),
             state=state,
-            address=address_of(run.spec, run_id=run.run_id),
+            address=build_address(run.spec, run_id=run.run_id),
             guessed=say_guess(guess) if guess else "",
             next=suggest_experiment(run.spec, state, run.run_id, [each.spec for each in runs])
             if guess

@@ -5,7 +5,7 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from lora_lab.memory.ledger import bits_per_param
-from lora_lab.settings.run_form import address_of, read_presets
+from lora_lab.settings.run_form import build_address, read_presets
 from lora_lab.settings.urls import CLAIMS, COMPARE, GRID, LAB, MEMORY, MICROSCOPE, MODELS, PAPERS, XRAY
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_LABELS, VARIANT_NAMES, RunSpec
 from lora_lab.views import memory_form
@@ -52,7 +52,7 @@ def list_settings() -> Iterator[SearchEntry]:
         for targets, label in TARGET_LABELS.items()
     ]
     for title, spec, about in labels:
-        yield SearchEntry(kind="Settings of a run", title=title, address=address_of(spec), about=about)
+        yield SearchEntry(kind="Settings of a run", title=title, address=build_address(spec), about=about)
 
 
 def list_models() -> Iterator[SearchEntry]:

@@ -20,7 +20,7 @@ from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 BESIDE_FORM_INCHES = 5.2  # two of them stand beside the form at 1280 px, where 12-point text is 14 px
 
 
-def plots_of(lab: Lab, found: Preview) -> Iterator[Plot]:
+def plot_setting(lab: Lab, found: Preview) -> Iterator[Plot]:
     """Yield the plots of parameters by rank, memory by rank and memory by bit width."""
     yield from plot_by_rank(lab, found)
     yield from plot_by_bits(lab, found)

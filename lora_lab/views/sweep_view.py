@@ -7,8 +7,8 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from lora_lab.charts.grid import Plane
-from lora_lab.charts.grid_maps import Span, loss_format, span_losses
-from lora_lab.charts.heat_map import choose_shade, words_on
+from lora_lab.charts.grid_maps import Span, choose_loss_format, span_losses
+from lora_lab.charts.heat_map import choose_shade, choose_text_colour
 from lora_lab.grids.estimate import GridEstimate
 from lora_lab.grids.findings import AXIS_WORDS
 from lora_lab.grids.results import STATUSES, GridCell, GridSetting, group_by_setting, select_best_rates
@@ -71,7 +71,7 @@ class TableChoice:
             return self
         return TableChoice(**(vars(self) | {name: getattr(self, name) ^ {value}}))
 
-    def sorted_by(self, sort: str) -> "TableChoice":
+    def sort_by(self, sort: str) -> "TableChoice":
         """Return the filter sorted ascending by `sort`; descending if it was ascending already."""
         again = sort == self.sort and not self.falling
         return TableChoice(**(vars(self) | {"sort": sort if sort in SORTS else "queue", "falling": again}))
@@ -172,15 +172,15 @@ def _build_tile(
         return MapTile(words=word, detail=count, status=word.replace(" ", "-"), style="")
     low, high = span
     fill = choose_shade((best.mean_loss - low) / (high - low) if high > low else 0.25)
-    style = f"background:{fill};color:{words_on(fill)}"
-    words = loss_format(losses).format(best.mean_loss)
+    style = f"background:{fill};color:{choose_text_colour(fill)}"
+    words = choose_loss_format(losses).format(best.mean_loss)
     return MapTile(words=words, detail=count, status="measured", style=style)
 
 
 # ---- before it starts
 
 
-def peaks_of(found: GridEstimate) -> RankTable[int]:
+def tabulate_peaks(found: GridEstimate) -> RankTable[int]:
     """Return the highest predicted peaks in bytes, over seeds, target sets, variants and learning rates."""
     peaks: dict[tuple[str, int], int] = {}
     for cell in found.cells:
@@ -284,7 +284,7 @@ def _name_cell(spec: RunSpec) -> str:
     return f"r={spec.rank} in {spec.bits}"
 
 
-def factors_of(grid: Grid) -> str:
+def format_factors(grid: Grid) -> str:
     """Return the factors of the number of cells, `3 ranks × 2 bit widths`; empty for one cell."""
     numbers = ((axis, len(getattr(grid, axis))) for axis in reversed(AXES))
     return " × ".join(f"{number} {_pluralize(UNIT_WORDS[axis])}" for axis, number in numbers if number > 1)
@@ -305,7 +305,7 @@ def list_lists(grid: Grid) -> str:
     return "; ".join(shown)
 
 
-def title_of(grid: Grid, model: str) -> str:
+def format_title(grid: Grid, model: str) -> str:
     """Return `r 2, 8, 32 × nf4-dq, bf16 on smollm2-135m`."""
     shown = [f"r {', '.join(map(str, grid.ranks))}", ", ".join(grid.bits)]
     for axis in ("targets", "variants", "learning_rates"):

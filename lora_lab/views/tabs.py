@@ -9,7 +9,7 @@ from markupsafe import Markup
 import lora_lab.quantities  # noqa: F401 - what the numbers in a lesson are checked against
 from lora_lab.settings.urls import COMPARE, LAB_PAGES, ORIGIN, WATCH, XRAY
 from lora_lab.views.lesson_link import build_lab_link
-from study.content.concepts import concept_address, load_concepts
+from study.content.concepts import build_concept_address, load_concepts
 from study.lessons.lesson import Lessons
 from study.text.templates import render
 
@@ -33,7 +33,7 @@ def _lessons() -> Lessons:
     return Lessons(concepts=load_concepts(), check_preset=build_lab_link)
 
 
-def origin_of(query: Mapping[str, str]) -> CameFrom | None:
+def find_origin(query: Mapping[str, str]) -> CameFrom | None:
     """Return the concept that the address names; None when it names none that exists."""
     lessons, concept_id = _lessons(), query.get(ORIGIN, "")
     if concept_id not in lessons.concepts.by_id:
@@ -42,7 +42,7 @@ def origin_of(query: Mapping[str, str]) -> CameFrom | None:
     told = lesson.try_it.watch if lesson else ""
     return CameFrom(
         name=lessons.concepts.name(concept_id),
-        address=concept_address(concept_id),
+        address=build_concept_address(concept_id),
         watch=query.get(WATCH, "")[:LONGEST_WATCH] or told,
     )
 
@@ -63,7 +63,7 @@ def render_tabs(
         tabs=[(each, pages[0][1], each == name) for each, pages in LAB_PAGES],
         views=shown,
         path=path,
-        origin=origin_of(query),
+        origin=find_origin(query),
         back=back,
         aside=aside,
     )

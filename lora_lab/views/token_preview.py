@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from lora_lab.charts.drawing import Scale, draw_words
 from lora_lab.charts.live_chart import NARROW, WIDE
 from lora_lab.charts.live_frame import COLOURS
-from lora_lab.charts.svg import path_data, render_element
+from lora_lab.charts.svg import format_path, render_element
 from lora_lab.data.batches import Length
 from lora_lab.data.lab_folder import LabHome, ReadExample
 from lora_lab.spec import RunSpec
@@ -111,7 +111,7 @@ def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> Mark
     said = f"Token lengths of {len(lengths)} examples, up to {longest}; {over} are longer than {limit}."
     line = []
     if limit < last:
-        upright = path_data([[(x(limit), TOP - 8), (x(limit), bottom)]])
+        upright = format_path([[(x(limit), TOP - 8), (x(limit), bottom)]])
         line = [
             render_element("path", d=upright, stroke="currentColor", stroke_width=1.5),
             draw_words(x(limit), TOP - 12, f"cut at {limit}", anchor="middle"),
@@ -119,7 +119,7 @@ def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> Mark
     return render_element(
         "svg",
         render_element("title", escape(said)),
-        render_element("path", d=path_data([[(EDGE, bottom), (right, bottom)]]), stroke="currentColor"),
+        render_element("path", d=format_path([[(EDGE, bottom), (right, bottom)]]), stroke="currentColor"),
         *bars, *ticks, *line,
         draw_words(EDGE - 7, y(most) + 5, str(most), anchor="end", soft=True),
         draw_words((EDGE + right) / 2, HEIGHT - 7, "tokens in an example", anchor="middle", soft=True),

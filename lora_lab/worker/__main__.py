@@ -30,7 +30,7 @@ from queue import SimpleQueue
 
 from safetensors import SafetensorError
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.worker_process import DONE
 from lora_lab.runs import failures
@@ -52,7 +52,7 @@ from lora_lab.worker.training.packing import encode_example, pack_examples
 from lora_lab.worker.training.run import execute_group, execute_run
 from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.tokenize import keep_read, read_dataset
-from lora_lab.worker.training.work import shape_for
+from lora_lab.worker.training.work import find_or_read_shape
 from study.base.errors import LearnerError, first_line
 from study.base.json_lines import open_answers
 from study.base.model_files import Progress
@@ -87,7 +87,7 @@ def main() -> int:
         return 0 if all(measured) else 1
     home = LabHome(options.home)
     if options.shape:
-        shape_for(options.shape, home)
+        find_or_read_shape(options.shape, home)
         return 0
     if options.read:
         read_dataset(options.read, options.data, home, options.models_dir)
@@ -202,11 +202,11 @@ def _say_ready(home: LabHome, machine: Machine) -> None:
 
 def _warm_up(session: ModelSession, home: LabHome) -> None:
     """Run one forward and backward pass on a temporary adapter."""
-    dataset = own_dataset()
+    dataset = build_own_dataset()
     encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
     keep_read(home, session.model_name, dataset, session.tokenizer, encoded)
     spec = RunSpec(model=session.model_name, bits=session.bits)
-    adapted = attach_alone(session, spec, shape_for(session.model_name, home), encoded)
+    adapted = attach_alone(session, spec, find_or_read_shape(session.model_name, home), encoded)
     row = pack_examples(encoded[: spec.batch], session.machine.device)
     if isinstance(adapted, AdapterGroup):
         adapted.gradients(adapted.cells, [row])

@@ -73,7 +73,7 @@ def load_model(source: str) -> Any:
         source, use_safetensors=True, attn_implementation="sdpa", **options
     )
     if BITS.startswith("hqq"):
-        into_hqq(model)
+        quantize_with_hqq(model)
     elif BITS == "int8":
         multiply_decoded(model)
     model.requires_grad_(False)
@@ -98,7 +98,7 @@ def switch_dropout_off(model: Any) -> None:
                 setattr(holder, name, 0.0)
 
 
-def into_hqq(model: Any) -> None:
+def quantize_with_hqq(model: Any) -> None:
     """Quantize every linear layer except the head with HQQ; 64 weights share a scale and a zero point."""
     from hqq.core.quantize import BaseQuantizeConfig, HQQLinear  # here: other bit widths do without it
 
@@ -222,7 +222,7 @@ def batches(examples: list[Example]) -> list[list[Example]]:
     return [[examples[i] for i in stream[at : at + BATCH]] for at in range(0, BATCH * STEPS, BATCH)]
 
 
-def learning_rate_at(step: int) -> float:
+def compute_learning_rate(step: int) -> float:
     """Compute linear warm-up over the first tenth, then linear decay."""
     warmup = max(1, round(WARMUP_SHARE * STEPS))
     if step <= warmup:
@@ -230,7 +230,7 @@ def learning_rate_at(step: int) -> float:
     return LEARNING_RATE * (STEPS - step + 1) / (STEPS - warmup + 1)
 
 
-def optimizer_of(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def build_optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """Build AdamW; its moments are in 8 bits, and paged out of a full GPU, where OPTIMIZER says so."""
     if OPTIMIZER == "adamw":
         return torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
@@ -261,11 +261,11 @@ def backward(model: nn.Module, batch: list[Example], parameters: list[nn.Paramet
 def train(model: nn.Module, examples: list[Example]) -> None:
     """Run the training loop."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = optimizer_of(parameters)
+    optimizer = build_optimizer(parameters)
     model.train()
     for step, batch in enumerate(batches(examples), start=1):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(step)
+            group["lr"] = compute_learning_rate(step)
         loss = backward(model, batch, parameters)
         optimizer.step()
         optimizer.zero_grad()

@@ -7,7 +7,7 @@ from math import sqrt
 from lora_lab.papers.tables import read_published_tables
 from lora_lab.predictions.judging import FACTOR, is_within_factor
 from lora_lab.spec import RANK_LIMITS, RunSpec, Variant
-from lora_lab.xray.result import Module, Overlap, RunOverlap, Xray, expected_overlap
+from lora_lab.xray.result import Module, Overlap, RunOverlap, Xray, compute_expected_overlap
 from study.base.errors import LearnerError
 from study.base.units import as_count, as_three_digits, as_two_digits
 
@@ -117,8 +117,8 @@ def describe_overlap(overlap: Overlap) -> str:
     if overlap.ends is None:
         return "One of the two updates is zero on this side: it has no directions yet."
     first, second = overlap.ends
-    whole, chance = overlap.at(first, second), expected_overlap(first, second, overlap.size)
-    one, one_chance = overlap.at(1, 1), expected_overlap(1, 1, overlap.size)
+    whole, chance = overlap.at(first, second), compute_expected_overlap(first, second, overlap.size)
+    one, one_chance = overlap.at(1, 1), compute_expected_overlap(1, 1, overlap.size)
     return (
         f"All {overlap.sizes} overlap by {as_two_digits(100 * whole)} %, "
         f"{as_two_digits(whole / chance)} times what chance gives on average; the strongest one of each by "

@@ -6,7 +6,7 @@ from operator import attrgetter
 from statistics import median
 
 from lora_lab.charts.heat_map import Tile, TileMap
-from lora_lab.xray.result import SHARE, Module, Overlap, Side, Xray, each_of, expected_overlap
+from lora_lab.xray.result import SHARE, Module, Overlap, Side, Xray, compute_expected_overlap, format_each
 from study.base.units import as_two_digits
 from study.plots.columns import Columns
 from study.plots.plot import Cell, Plot
@@ -237,9 +237,9 @@ def draw_overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tupl
     random = _overlap_map(
         overlap.random, overlap, name="xray-random",
         title=(
-            f"By chance, {each_of(first, second)} in {overlap.size:,} dimensions overlap by "
+            f"By chance, {format_each(first, second)} in {overlap.size:,} dimensions overlap by "
             f"{as_two_digits(100 * overlap.at(first, second, random=True))} % in one drawn pair, "
-            f"{as_two_digits(100 * expected_overlap(first, second, overlap.size))} % on average"
+            f"{as_two_digits(100 * compute_expected_overlap(first, second, overlap.size))} % on average"
         ),
         conditions="The random baseline: two Gaussian matrices, drawn once with seed 0",
         footnote=f"On average max(i, j) / d, here with d = {overlap.size:,}.",
@@ -259,7 +259,7 @@ def _overlap_map(
     firsts, seconds = overlap.firsts, overlap.seconds
     shown = "φ(i, j), %"
     listed = [
-        (i, j, 100 * phi, 100 * expected_overlap(i, j, overlap.size))
+        (i, j, 100 * phi, 100 * compute_expected_overlap(i, j, overlap.size))
         for i, row in zip(firsts, rows, strict=True)
         for j, phi in zip(seconds, row, strict=True)
         if phi is not None

@@ -35,7 +35,7 @@ def order_of(run: RunFolder, beside: RunFolder | None = None) -> dict[str, str]:
     return order | {"beside": str(beside.path.resolve())} if beside else order
 
 
-def directions_for(values: Sequence[float]) -> int:
+def count_directions(values: Sequence[float]) -> int:
     """Return the least number of singular values that carry SHARE of the sum of squares; 0 if all are 0."""
     total, carried = sum(value * value for value in values), 0.0
     if total == 0:
@@ -57,7 +57,7 @@ def list_stops(rank: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys((*(stop for stop in ALWAYS_SHOWN if stop < rank), rank)))
 
 
-def expected_overlap(first: int, second: int, size: int) -> float:
+def compute_expected_overlap(first: int, second: int, size: int) -> float:
     """Compute phi(i, j) of two independent random subspaces of R^d, on average: max(i, j) / d.
 
     A random unit vector has i/d of its squared length in any subspace of i dimensions, so j of them have
@@ -66,7 +66,7 @@ def expected_overlap(first: int, second: int, size: int) -> float:
     return max(first, second) / size
 
 
-def each_of(first: int, second: int) -> str:
+def format_each(first: int, second: int) -> str:
     """Return `4 and 16 directions`, or `4 directions of each`."""
     return f"{first} directions of each" if first == second else f"{first} and {second} directions"
 
@@ -142,7 +142,7 @@ class Module:
     @cached_property
     def used(self) -> int:
         """Directions that carry 90 % of the squared norm."""
-        return directions_for(self.values)
+        return count_directions(self.values)
 
     @property
     def stable_rank(self) -> float:
@@ -251,7 +251,7 @@ class Overlap:
     @property
     def sizes(self) -> str:
         """`ends` in words."""
-        return each_of(*(self.ends or (0, 0)))
+        return format_each(*(self.ends or (0, 0)))
 
     def at(self, first: int, second: int, *, random: bool = False) -> float:
         """Return one known phi, of the two runs or of the drawn random pair."""

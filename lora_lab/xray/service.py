@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from lora_lab.charts.run_view import detail_of, title_of
+from lora_lab.charts.run_view import describe_detail, format_title
 from lora_lab.engine.inspections import Inspection
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
@@ -85,7 +85,8 @@ class XrayStatus:
 
     @property
     def conditions(self) -> str:
-        return f"{title_of(self.run.spec)}, {detail_of(self.run, self.run.state()).replace(' · ', ', ')}"
+        detail = describe_detail(self.run, self.run.state())
+        return f"{format_title(self.run.spec)}, {detail.replace(' · ', ', ')}"
 
     def plots(self) -> Iterator[Plot]:
         xray, module = self.xray, self.module
@@ -96,7 +97,7 @@ class XrayStatus:
         yield draw_norm_map(xray, self.conditions)
         if self.overlap and self.beside:
             yield from draw_overlap_maps(
-                module, self.overlap, f"this run against {title_of(self.beside.spec)}"
+                module, self.overlap, f"this run against {format_title(self.beside.spec)}"
             )
         yield draw_factor_map(xray, self.conditions)
 
@@ -126,14 +127,14 @@ class XrayService:
                 return run
         return next((run for run in reversed(self.lab.runs()) if not run.state().ended), None)
 
-    def why_not(self, run_id: str) -> str:
+    def explain_refusal(self, run_id: str) -> str:
         """Say why a run can't be X-rayed; empty for one that can be, and for one that is gone."""
         run = self.lab.find_run(run_id)
         if run is None or self._named(run_id):
             return ""
         if not run.state().ended:
-            return f"The run {title_of(run.spec)} has not ended yet; its adapter can be X-rayed then."
-        return f"The run {title_of(run.spec)} has no adapter to X-ray."
+            return f"The run {format_title(run.spec)} has not ended yet; its adapter can be X-rayed then."
+        return f"The run {format_title(run.spec)} has no adapter to X-ray."
 
     def read_status(self, query: Mapping[str, str]) -> XrayStatus | None:
         """Build the view of the named run, else of the newest; None without any run."""
@@ -172,7 +173,7 @@ class XrayService:
 
     def _found(self, run: RunFolder, beside: RunFolder | None = None) -> Inspection | None:
         queue = self.lab.inspections
-        return queue.find(queue.id_of(KIND, order_of(run, beside)))
+        return queue.find(queue.derive_id(KIND, order_of(run, beside)))
 
     def _named(self, run_id: str) -> RunFolder | None:
         """Return the run with this id if it can be X-rayed, else None."""

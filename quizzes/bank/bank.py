@@ -12,7 +12,7 @@ from quizzes.kinds import KINDS, read_task
 from quizzes.kinds.matrix_shape import read_shape
 from quizzes.kinds.question import Question
 from study.content.concepts import ConceptMap, note_unknown_concepts
-from study.content.evidence import evidence_of, read_checks
+from study.content.evidence import read_checks, read_evidence_of
 from study.content.yaml_reader import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_folder
 
 QUESTIONS_DIR = Path(__file__).parents[1] / "questions"
@@ -65,7 +65,7 @@ class Bank:
     @cached_property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
         def drawn(question_id: str) -> tuple[str, ...] | None:
-            family = families.family_of(question_id, self.families)
+            family = families.find_family_of(question_id, self.families)
             return family.concepts if family else None
 
         return ByQuestion({question.id: question.concepts for question in self.questions}, drawn)
@@ -94,11 +94,11 @@ class Bank:
 
     def pool(self, *, seed: int, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
         """Return the matching questions, plus one of each matching family with the seed's numbers."""
-        fitting = self.families_matching(topic=topic, level=level, concept=concept)
+        fitting = self.list_families_matching(topic=topic, level=level, concept=concept)
         drawn = [self.by_id[families.choose_variant(family, seed=seed)] for family in fitting]
         return [*self.matching(topic=topic, level=level, concept=concept), *drawn]
 
-    def families_matching(
+    def list_families_matching(
         self, *, topic: str = "", level: str = "", concept: str = ""
     ) -> list[QuestionFamily]:
         """List the families of a topic, a level, a concept; empty matches all."""
@@ -144,7 +144,7 @@ def read_question(fields: Fields, topic: str, concepts: ConceptMap) -> Question:
         stem=stem,
         task=task,
         keep=keep,
-        evidence=evidence_of(fields, checks, printed=" ".join([stem, keep, *steps, *task.texts])),
+        evidence=read_evidence_of(fields, checks, printed=" ".join([stem, keep, *steps, *task.texts])),
         hint=fields.text("hint", default=""),
         steps=steps,
         shape=read_shape(fields),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quizzes.grader.feedback import reason_for
+from quizzes.grader.feedback import explain_verdict
 from quizzes.grader.prompts import Prompt, PromptConcept
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.declared import read_declared
@@ -56,4 +56,4 @@ def choose_sentence(advice: Advice | None, verdict: ConceptVerdict, concept: Pro
         "contradicted": advice and advice.contradicted,
         "unsure": advice and advice.clarify,
     }
-    return texts.get(verdict) or reason_for(verdict, concept)
+    return texts.get(verdict) or explain_verdict(verdict, concept)

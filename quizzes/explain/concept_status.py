@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import cast
 
 from quizzes.explain.advice import Advice, Advices, choose_sentence
-from quizzes.grader.grading import Grading, concept_text
+from quizzes.grader.grading import Grading, format_concept
 from quizzes.grader.prompts import Prompt, PromptConcept
 from study.ports.classes import ConceptVerdict
 from study.store.logs.explains import ExplainAttempt, Judgement, Opinion, Span
@@ -164,7 +164,7 @@ def list_gained(found: Iterable[ConceptStatus]) -> tuple[list[str], list[str]]:
 
 def compute_fingerprint(concept: PromptConcept) -> str:
     """Return a hash that changes when the wording of a concept changes."""
-    return hashlib.sha256(concept_text(concept).encode()).hexdigest()[:16]
+    return hashlib.sha256(format_concept(concept).encode()).hexdigest()[:16]
 
 
 def list_unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:

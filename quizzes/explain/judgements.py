@@ -44,7 +44,7 @@ class Marks:
                 return False
         return True
 
-    def concept_of(self, event: Mapping[str, Any]) -> str:
+    def read_concept(self, event: Mapping[str, Any]) -> str:
         """Return the concept that a form event is about; empty for other events."""
         match event.get("act"):
             case "claim" | "clarify":

@@ -16,7 +16,7 @@ from quizzes.explain.judgements import MARKING, Marks
 from quizzes.explain.own_prompts import OwnPrompts
 from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
-from quizzes.grader.limits import MeasuredAccuracy, limits_sentence, read_measured, trust_sentence
+from quizzes.grader.limits import MeasuredAccuracy, describe_limits, read_measured, trust_sentence
 from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
 from quizzes.grader.verdicts import count_covered, judge_ticks
 from study.base.errors import LearnerError
@@ -69,13 +69,13 @@ class ExplainExercise:
         """The study concepts of each concept of a prompt, by prompt id and concept id."""
         return {key: (advice.about,) for key, advice in self.advices.items()}
 
-    def prompts_of(self, visit: Visit) -> dict[str, Prompt]:
+    def list_prompts(self, visit: Visit) -> dict[str, Prompt]:
         """Return the app's prompts and the learner's own, by id."""
         return {**self.prompts, **self.own.of(visit.profile.id)}
 
     def prompt(self, visit: Visit, prompt_id: str) -> Prompt:
         """Return a prompt by its id. Raises LearnerError when it is unknown."""
-        found = self.prompts_of(visit).get(prompt_id)
+        found = self.list_prompts(visit).get(prompt_id)
         if found is None:
             raise LearnerError(f"There is no prompt {prompt_id!r}.", do_next="Choose one from the list.")
         return found
@@ -152,7 +152,7 @@ class ExplainExercise:
             list_statuses(prompt, attempt, before=before, advices=self.advices),
             agreement=measure_agreement(attempts),
             trust=trust_sentence(self.measured_own if prompt.own else self.measured),
-            limits=limits_sentence(self.measured_own if prompt.own else self.measured, own=prompt.own),
+            limits=describe_limits(self.measured_own if prompt.own else self.measured, own=prompt.own),
             trouble=trouble if self.room.open else None,
             concepts=self.concepts,
             alone=alone,
@@ -194,7 +194,7 @@ class ExplainExercise:
             waiting=act in ("retry", "poll"),
             marking=act in ("override", "take-back"),
         )
-        return views.focus_concept(fragment, prompt, self.marks.concept_of(event))
+        return views.focus_concept(fragment, prompt, self.marks.read_concept(event))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
@@ -287,7 +287,7 @@ class ExplainExercise:
         """Return the prompt explained least often, on a tie the first; empty if none is about the concept."""
         attempts = [attempt.prompt_id for attempt in self.store.explains.attempts(visit.profile.id)]
         about = [each for each, concepts in self.subjects.items() if concept in concepts]
-        return min(about if concept else self.prompts_of(visit), key=attempts.count, default="")
+        return min(about if concept else self.list_prompts(visit), key=attempts.count, default="")
 
     def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
         """Return the progress: done when an explanation of this review has verdicts, none if skipped."""

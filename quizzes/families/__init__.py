@@ -57,7 +57,9 @@ def read_families(concepts: ConceptMap, problems: list[Problem]) -> Mapping[str,
     return {
         family.id: family
         for subject in SUBJECTS
-        for family in read_file(TEXTS_DIR / f"{name_of(subject)}.yaml", draws_of(subject), concepts, problems)
+        for family in read_file(
+            TEXTS_DIR / f"{name_of(subject)}.yaml", collect_draws(subject), concepts, problems
+        )
     }
 
 
@@ -66,7 +68,7 @@ def name_of(subject: ModuleType) -> str:
     return subject.__name__.rpartition(".")[2]
 
 
-def draws_of(subject: ModuleType) -> dict[str, DrawNumbers]:
+def collect_draws(subject: ModuleType) -> dict[str, DrawNumbers]:
     """Return the draw functions of a module by family id: `draw_kv_cache_size` draws `kv-cache-size`."""
     return {
         name.removeprefix("draw_").replace("_", "-"): draw
@@ -83,10 +85,10 @@ def question_id(family_id: str, seed: int) -> str:
 def build_question(family: QuestionFamily, seed: int) -> Question:
     """Build the question that a seed draws from a family."""
     # A string seeds the same in every process.
-    return question_of(family, seed, family.draw(Random(question_id(family.id, seed))))
+    return get_question(family, seed, family.draw(Random(question_id(family.id, seed))))
 
 
-def question_of(family: QuestionFamily, seed: int, drawn: DrawnQuestion) -> Question:
+def get_question(family: QuestionFamily, seed: int, drawn: DrawnQuestion) -> Question:
     """Return what a seed drew from a family as a question."""
     return Question(
         id=question_id(family.id, seed),
@@ -117,7 +119,7 @@ def build_variants(families: Iterable[QuestionFamily], *, count: int) -> list[Qu
     return built
 
 
-def family_of(written_id: str, families: Mapping[str, QuestionFamily]) -> QuestionFamily | None:
+def find_family_of(written_id: str, families: Mapping[str, QuestionFamily]) -> QuestionFamily | None:
     """Return the family that an id belongs to; None for other questions."""
     found = _ID.fullmatch(written_id)
     return families.get(found["family"]) if found else None
@@ -132,7 +134,7 @@ def find_question(written_id: str, families: Mapping[str, QuestionFamily]) -> Qu
 
 def find_fresh_variant(written_id: str, families: Mapping[str, QuestionFamily]) -> str:
     """Return the id of the next variant with other numbers; empty for a question that isn't a family's."""
-    family = family_of(written_id, families)
+    family = find_family_of(written_id, families)
     if family is None:
         return ""
     seed = int(written_id.partition("@")[2])

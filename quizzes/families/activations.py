@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
+from quizzes.families.drawn import DrawnNumbers, build_check, compute_tolerance
 from study.base.units import MB
 
 VOCABULARIES = (32_000, 49_152, 50_257, 128_256, 151_936)
@@ -88,5 +88,5 @@ def draw_checkpoint_memory(rng: Random) -> DrawnNumbers:
             all_tokens=batch * tokens,
             numbers=numbers,
         ),
-        tolerance=percent_of(megabytes, 1),
+        tolerance=compute_tolerance(megabytes, 1),
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from quizzes.families.drawn import DrawnNumbers, build_check, decimals_apart
+from quizzes.families.drawn import DrawnNumbers, build_check, count_decimals_apart
 
 BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # those that bitsandbytes offers
 WIDE = ("fp32", "bf16")
@@ -63,7 +63,7 @@ def draw_nested_overhead(rng: Random) -> DrawnNumbers:
     """Draw a question about the bits of both levels of constants in double quantization."""
     size, nested = rng.choice((32, 64, 128, 256)), rng.choice((64, 128, 256, 512, 1024))
     first, second = 8 / size, 32 / (size * nested)
-    places = decimals_apart(first + second, first)
+    places = count_decimals_apart(first + second, first)
     return DrawnNumbers(
         right=first + second,
         slips={

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import WIDTHS, DrawnNumbers, build_check, percent_of
+from quizzes.families.drawn import WIDTHS, DrawnNumbers, build_check, compute_tolerance
 
 KB = 1000
 
@@ -42,7 +42,7 @@ def draw_constant_bytes(rng: Random) -> DrawnNumbers:
         },
         values=dict(d_out=d_out, d_in=d_in, size=size, blocks=blocks, weights=weights.expect),
         checks=(weights,),
-        tolerance=percent_of(kilobytes, 1),
+        tolerance=compute_tolerance(kilobytes, 1),
     )
 
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import RANKS, WIDTHS, DrawnNumbers, build_check, decimals_apart
+from quizzes.families.drawn import RANKS, WIDTHS, DrawnNumbers, build_check, count_decimals_apart
 from quizzes.families.models import NAMES, TARGETS, Model, Part, choose_model, format_targets, with_sides
 from quizzes.kinds.matrix_shape import Shape
 
@@ -88,7 +88,7 @@ def draw_trainable_percent(rng: Random) -> DrawnNumbers:
     percent = build_check("trainable_percent", model=model.id, rank=rank, targets=list(parts))
     trained = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
     base = build_check("base_parameters", model=model.id).expect
-    places = decimals_apart(percent.expect, 100 * trained / base)
+    places = count_decimals_apart(percent.expect, 100 * trained / base)
     return DrawnNumbers(
         right=percent.expect,
         slips={

@@ -132,11 +132,11 @@ def _are_alike(slip: DrawnMistake, other: Right | DrawnMistake, tolerance: float
     return near or slip.text == other.text or (isinstance(other, DrawnMistake) and slip.id == other.id)
 
 
-def percent_of(value: float, percent: float) -> float:
+def compute_tolerance(value: float, percent: float) -> float:
     """Return about so many percent as a tolerance of one digit, which a learner can read: 0.1 for 13.477."""
     return float(f"{abs(value) / (100 / percent):.0e}")
 
 
-def decimals_apart(right: float, mistake: float) -> int:
+def count_decimals_apart(right: float, mistake: float) -> int:
     """Return how many decimals tell a mistake from the right number, with the last one off by one."""
     return math.floor(-math.log10(abs(right - mistake) / 2)) + 1

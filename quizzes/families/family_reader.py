@@ -42,10 +42,10 @@ def _read_family(fields: Fields, draw_numbers: DrawNumbers) -> QuestionFamily:
 
 
 def _read_slips(fields: Fields) -> dict[str, SlipText]:
-    slips = fields.needed_child("slips", kind="slips")
+    slips = fields.read_child("slips", kind="slips")
     read = {}
     for slip_id in slips.names:
-        slip = slips.needed_child(slip_id, kind=f"slip {slip_id}")
+        slip = slips.read_child(slip_id, kind=f"slip {slip_id}")
         read[slip_id] = read_declared(slip, SlipText)
     return read
 
@@ -56,6 +56,6 @@ def _read_phrases(fields: Fields) -> dict[str, dict[str, FamilyTemplate]]:
         return {}
     read = {}
     for name in phrases.names:
-        texts = phrases.needed_child(name, kind=f"phrase {name}")
+        texts = phrases.read_child(name, kind=f"phrase {name}")
         read[name] = {value: read_template(texts, value) for value in texts.names}
     return read

@@ -3,7 +3,7 @@
 from math import ceil
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
+from quizzes.families.drawn import DrawnNumbers, build_check, compute_tolerance
 from quizzes.families.models import TARGETS, choose_model, format_targets
 from study.base.units import GB, MB
 
@@ -40,7 +40,7 @@ def draw_adapter_file(rng: Random) -> DrawnNumbers:
             other_width=6 - bits // 8,
         ),
         checks=(stored,),
-        tolerance=percent_of(megabytes, 1),
+        tolerance=compute_tolerance(megabytes, 1),
     )
 
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
+from quizzes.families.drawn import DrawnNumbers, build_check, compute_tolerance
 
 
 def draw_block_absmax(rng: Random) -> DrawnNumbers:
@@ -68,7 +68,7 @@ def draw_dequantized_weight(rng: Random) -> DrawnNumbers:
         },
         values=dict(index=index, level=level.expect, constant=constant),
         checks=(level,),
-        tolerance=percent_of(value, 2),
+        tolerance=compute_tolerance(value, 2),
     )
 
 
@@ -109,5 +109,5 @@ def draw_level_spacing(rng: Random) -> DrawnNumbers:
         },
         values=dict(bits=bits, largest=largest, levels=levels.expect, gaps=gaps),
         checks=(levels,),
-        tolerance=percent_of(width, 0.1),  # of 256 levels, one more or less is 0.4 %
+        tolerance=compute_tolerance(width, 0.1),  # of 256 levels, one more or less is 0.4 %
     )

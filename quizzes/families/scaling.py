@@ -3,7 +3,7 @@
 from math import isqrt
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
+from quizzes.families.drawn import DrawnNumbers, build_check, compute_tolerance
 
 RANKS = (4, 8, 16, 32, 64, 128, 256)
 ALPHAS = (8, 12, 16, 24, 32, 48, 64, 128)
@@ -23,7 +23,7 @@ def draw_lora_scale(rng: Random) -> DrawnNumbers:
         },
         values=dict(rank=rank, alpha=alpha),
         checks=(scale,),
-        tolerance=percent_of(scale.expect, 1),
+        tolerance=compute_tolerance(scale.expect, 1),
     )
 
 
@@ -43,7 +43,7 @@ def draw_rslora_scale(rng: Random) -> DrawnNumbers:
         },
         values=dict(rank=rank, alpha=alpha, root=root, half=rank // 2),
         checks=(scale,),
-        tolerance=percent_of(scale.expect, 1),
+        tolerance=compute_tolerance(scale.expect, 1),
     )
 
 
@@ -88,5 +88,5 @@ def draw_scale_after_rank(rng: Random) -> DrawnNumbers:
         },
         values=dict(rank=rank, alpha=alpha, before=before.expect, other=other),
         checks=(before, after),
-        tolerance=percent_of(after.expect, 1),
+        tolerance=compute_tolerance(after.expect, 1),
     )

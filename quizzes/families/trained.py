@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
+from quizzes.families.drawn import DrawnNumbers, build_check, compute_tolerance
 from quizzes.families.models import TARGETS, choose_model, format_targets
 from study.base.units import MB
 
@@ -23,7 +23,7 @@ def draw_adam_state(rng: Random) -> DrawnNumbers:
         },
         values=dict(model=model.name, targets=format_targets(parts), rank=rank, trained=trained),
         checks=(state,),
-        tolerance=percent_of(state.expect / MB, 1),
+        tolerance=compute_tolerance(state.expect / MB, 1),
     )
 
 
@@ -65,7 +65,7 @@ def draw_eight_bit_moments(rng: Random) -> DrawnNumbers:
         },
         values=dict(trained=trained, codes=2 * trained, constants=8 * blocks),
         checks=(count,),
-        tolerance=percent_of(megabytes, 0.5),
+        tolerance=compute_tolerance(megabytes, 0.5),
     )
 
 
@@ -94,5 +94,5 @@ def draw_rank_step(rng: Random) -> DrawnNumbers:
             added=each * (high - low),
         ),
         checks=(state,),
-        tolerance=percent_of(megabytes, 1),
+        tolerance=compute_tolerance(megabytes, 1),
     )

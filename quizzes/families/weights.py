@@ -3,7 +3,7 @@
 from random import Random
 from typing import Literal
 
-from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
+from quizzes.families.drawn import DrawnNumbers, build_check, compute_tolerance
 from quizzes.families.models import choose_model
 
 BITS: tuple[Literal[4, 8, 16, 32], ...] = (4, 8, 16, 32)
@@ -68,5 +68,5 @@ def draw_double_saving(rng: Random) -> DrawnNumbers:
         },
         values=dict(billions=billions, remaining=0.5 - saving.expect, saving=saving.expect),
         checks=(saving,),
-        tolerance=percent_of(gigabytes, 1),
+        tolerance=compute_tolerance(gigabytes, 1),
     )

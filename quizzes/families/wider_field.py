@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
+from quizzes.families.drawn import DrawnNumbers, build_check, compute_tolerance
 
 BYTES_PER_VALUE = 2  # keys and values in 16 bits
 
@@ -121,7 +121,7 @@ def draw_score_error(rng: Random) -> DrawnNumbers:
             variance=spread / questions,
         ),
         checks=(error,),
-        tolerance=percent_of(error.expect, 2),
+        tolerance=compute_tolerance(error.expect, 2),
     )
 
 
@@ -148,5 +148,5 @@ def draw_padding_share(rng: Random) -> DrawnNumbers:
             empty=all_tokens - real,
         ),
         checks=(padding,),
-        tolerance=percent_of(padding.expect, 2),
+        tolerance=compute_tolerance(padding.expect, 2),
     )

@@ -12,6 +12,6 @@ TEXTS: dict[ConceptVerdict, str] = {
 }
 
 
-def reason_for(verdict: ConceptVerdict, concept: PromptConcept) -> str:
+def explain_verdict(verdict: ConceptVerdict, concept: PromptConcept) -> str:
     """Return one sentence: what is missing, or what the highlighted words contradict."""
     return TEXTS[verdict].format(label=concept.label, definition=concept.said)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from quizzes.grader.grading import Grading, Scores, grade_answer, grade_answers
-from quizzes.grader.minilm import minilm_folder
+from quizzes.grader.minilm import find_minilm_folder
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.weights import read_weights
 from study.base.errors import LearnerError
@@ -36,7 +36,7 @@ class GraderClient:
         """Return the verdict on each concept of an answer. Raises LearnerError when no model is available."""
         with self._lock:
             self._start(report)
-            limits = read_weights().limits_of(prompt)
+            limits = read_weights().choose_limits(prompt)
             return grade_answer(prompt, answer, self._score, limits, find_words=find_words, added_at=added_at)
 
     def grade_all(self, prompt: Prompt, answers: Sequence[str]) -> list[Grading]:
@@ -46,12 +46,12 @@ class GraderClient:
         """
         with self._lock:
             self._start(ignore_progress)
-            return grade_answers(prompt, answers, self._score, read_weights().limits_of(prompt))
+            return grade_answers(prompt, answers, self._score, read_weights().choose_limits(prompt))
 
     @property
     def has_files(self) -> bool:
         """Whether the model is on this machine; otherwise grading starts with a download."""
-        return is_ready(minilm_folder(self._models_dir))
+        return is_ready(find_minilm_folder(self._models_dir))
 
     def prepare(self, report: Report = ignore_progress) -> None:
         with self._lock:

@@ -12,11 +12,11 @@ concept's own words states that concept and no other; the network isn't asked.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from quizzes.grader.feedback import reason_for
-from quizzes.grader.guards import is_list, no_claim, words_of
-from quizzes.grader.passages import Passage, is_cut, split_passages, without_markup
+from quizzes.grader.feedback import explain_verdict
+from quizzes.grader.guards import find_no_claim, is_list, list_words
+from quizzes.grader.passages import Passage, blank_markup, is_cut, split_passages
 from quizzes.grader.prompts import Prompt, PromptConcept
-from quizzes.grader.rejections import rejection_in
+from quizzes.grader.rejections import find_rejection
 from quizzes.grader.words import (
     LEAST_LIKELY,
     MOST_WORDS,
@@ -110,7 +110,7 @@ class Grading:
         return {concept.concept_id: concept.verdict for concept in self.concepts}
 
 
-def concept_text(concept: PromptConcept) -> str:
+def format_concept(concept: PromptConcept) -> str:
     """Return the text that stands for a concept; a learner's own concept is its whole line."""
     if concept.definition.startswith(concept.label):
         return concept.definition
@@ -155,7 +155,7 @@ def grade_answers(prompt: Prompt, answers: Sequence[str], score: Scorer, limits:
 
     The network reads long batches at about half the time of single passages.
     """
-    concepts = [concept_text(concept) for concept in prompt.concepts]
+    concepts = [format_concept(concept) for concept in prompt.concepts]
     known = _Likelihoods(concepts, score)
     known.read(
         text
@@ -170,7 +170,7 @@ def weigh_passages(
     prompt: Prompt, answer: str, score: Scorer, *, relevant: float, added_at: int | None = None
 ) -> list[ScoredConcept]:
     """Score every passage against every concept, then the relevant passages of each concept together."""
-    texts = [concept_text(concept) for concept in prompt.concepts]
+    texts = [format_concept(concept) for concept in prompt.concepts]
     said = _list_claims(prompt, answer, added_at)
     opinions = _score_passages(said, prompt.concepts, score)
     found = [
@@ -200,7 +200,7 @@ def _read_together(entries: Entries) -> bool:
 
     A rejection among them would be misread, and a concept's own words need no reading.
     """
-    settled = any(scores is SAID or rejection_in(passage.text) for passage, scores in entries)
+    settled = any(scores is SAID or find_rejection(passage.text) for passage, scores in entries)
     return len(entries) > 1 and not settled
 
 
@@ -214,7 +214,7 @@ def _score_passages(
         [] if found else _split_statements(passage.text)
         for passage, found in zip(said, repeated, strict=True)
     ]
-    texts = [concept_text(concept) for concept in concepts]
+    texts = [format_concept(concept) for concept in concepts]
     rows = iter(score(texts, [text for parts in pieces for text, _ in parts]))
     opinions = []
     for parts, found in zip(pieces, repeated, strict=True):
@@ -228,13 +228,13 @@ def _score_passages(
 
 def _list_wordings(concept: PromptConcept) -> list[str]:
     """Return a concept's sentence in words alone, with its label and without; none for a very short one."""
-    lines = (concept_text(concept), concept.definition, concept.said, concept.definition.partition(":")[2])
-    return [" ".join(words) for line in lines if len(words := words_of(line)) >= FEWEST_OWN_WORDS]
+    lines = (format_concept(concept), concept.definition, concept.said, concept.definition.partition(":")[2])
+    return [" ".join(words) for line in lines if len(words := list_words(line)) >= FEWEST_OWN_WORDS]
 
 
 def _find_repeated(text: str, wordings: Sequence[Sequence[str]]) -> list[bool]:
     """Return which concepts a passage states in their own words; empty if it says anything else."""
-    left = f" {' '.join(words_of(text))} "
+    left = f" {' '.join(list_words(text))} "
     found = []
     for of_concept in wordings:
         before = left
@@ -246,7 +246,7 @@ def _find_repeated(text: str, wordings: Sequence[Sequence[str]]) -> list[bool]:
 
 def _split_statements(text: str) -> list[tuple[str, bool]]:
     """Split a passage into statements, each with whether the passage rejects it."""
-    rejection = rejection_in(text)
+    rejection = find_rejection(text)
     if rejection is None:
         return [(text, False)]
     instead = [(rejection.instead, False)] if rejection.instead else []
@@ -271,7 +271,7 @@ def _list_claims(prompt: Prompt, answer: str, added_at: int | None = None) -> li
         return []
     given = (prompt.text, prompt.hint)
     read = split_passages(answer, added_at=added_at)
-    return [passage for passage in read if no_claim(passage.text, given=given) is None]
+    return [passage for passage in read if find_no_claim(passage.text, given=given) is None]
 
 
 def _join_entries(entries: Entries) -> str:
@@ -288,7 +288,7 @@ def _grade_concept(concept: PromptConcept, weighed: ScoredConcept, limits: Limit
         verdict=verdict,
         evidence=() if verdict == "missing" else tuple(Span(start=start, end=end) for start, end in spans),
         confidence=round(confidence, 3),
-        reason=reason_for(verdict, concept),
+        reason=explain_verdict(verdict, concept),
     )
 
 
@@ -300,11 +300,11 @@ def _with_words(
     score: Scorer,
 ) -> list[ConceptGrade]:
     """Add the words that carry each verdict: parts of passages that give it alone, else whole passages."""
-    text, concepts = without_markup(answer), [concept_text(concept) for concept in prompt.concepts]
+    text, concepts = blank_markup(answer), [format_concept(concept) for concept in prompt.concepts]
     likely = _Likelihoods(concepts, score)
     # A rejected statement read alone gives the opposite verdict, so a rejection is marked as a whole.
     dividable = [
-        [passage for passage in of_it.passages if not rejection_in(passage.text)]
+        [passage for passage in of_it.passages if not find_rejection(passage.text)]
         if grade.verdict in MOST_WORDS
         else []
         for grade, of_it in zip(grades, weighed, strict=True)

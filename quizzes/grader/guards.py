@@ -88,14 +88,14 @@ _NUMBER = re.compile(r"\d+")
 _NEGATED = re.compile(r"\b(?:not|no|never|nothing|none|n't|cannot)\b|n['’]t\b", re.I)
 
 
-def words_of(text: str) -> list[str]:
+def list_words(text: str) -> list[str]:
     """Return the words and numbers of a text in lower case."""
     return [word.lower() for word in _WORD.findall(text)]
 
 
-def no_claim(text: str, *, given: Sequence[str]) -> NoClaim | None:
+def find_no_claim(text: str, *, given: Sequence[str]) -> NoClaim | None:
     """Return why a passage claims nothing, or None; `given` are the texts that the learner saw."""
-    words = words_of(text)
+    words = list_words(text)
     if not any(character.isalpha() for character in text):
         return "no-words"
     if _ORDER.search(text):
@@ -103,7 +103,7 @@ def no_claim(text: str, *, given: Sequence[str]) -> NoClaim | None:
     shown = " . ".join(given)
     if (
         not set(_NUMBER.findall(text)) - set(_NUMBER.findall(shown))
-        and _is_copy(words, words_of(shown))
+        and _is_copy(words, list_words(shown))
         and _count_negations(text) <= _count_negations(shown)
     ):
         return "repeats-prompt"

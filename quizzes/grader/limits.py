@@ -78,7 +78,7 @@ def trust_sentence(measured: MeasuredAccuracy | None) -> str:
     )
 
 
-def limits_sentence(measured: MeasuredAccuracy | None, *, own: bool = False) -> str:
+def describe_limits(measured: MeasuredAccuracy | None, *, own: bool = False) -> str:
     """Format the measurement as a sentence for the learner."""
     if measured is None:
         return UNMEASURED

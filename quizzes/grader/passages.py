@@ -42,7 +42,7 @@ class Passage:
     end: int
 
 
-def without_markup(answer: str) -> str:
+def blank_markup(answer: str) -> str:
     """Replace HTML tags and control characters by blanks; every other character keeps its position."""
     text = _TAG.sub(_blank_out, answer[:READ_CHARACTERS])
     return "".join(
@@ -70,7 +70,7 @@ def is_cut(answer: str) -> bool:
 
 
 def _find_passages(answer: str) -> list[Passage]:
-    text = without_markup(answer)
+    text = blank_markup(answer)
     found = []
     for start, end in _group_sentences(text, list(_find_sentences(text))):
         said = " ".join(text[start:end].split())

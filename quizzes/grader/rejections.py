@@ -104,7 +104,7 @@ class Rejection:
     instead: str
 
 
-def rejection_in(text: str) -> Rejection | None:
+def find_rejection(text: str) -> Rejection | None:
     """Return what a passage rejects if all of it is a rejection and its replacement; else None."""
     if len(text) > LONGEST_CHARACTERS:
         return None

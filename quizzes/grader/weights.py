@@ -34,7 +34,7 @@ class Weights:
     own_limits: Limits = UNCALIBRATED
     """The thresholds for learners' own prompts, which are read by another network."""
 
-    def limits_of(self, prompt: Prompt) -> Limits:
+    def choose_limits(self, prompt: Prompt) -> Limits:
         """Return the thresholds that a prompt is graded with."""
         return self.own_limits if prompt.own else self.limits
 

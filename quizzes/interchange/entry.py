@@ -81,13 +81,13 @@ class WrittenFile:
     left_out: tuple[QuestionEntry, ...] = ()
 
 
-def entries_of(bank: Bank) -> list[QuestionEntry]:
+def to_entries(bank: Bank) -> list[QuestionEntry]:
     """Convert all written questions; families are left out, because their questions vary by seed."""
     topics = bank.topics
-    return [entry_of(question, topics[question.topic]) for question in bank.questions]
+    return [to_entry(question, topics[question.topic]) for question in bank.questions]
 
 
-def entry_of(question: Question, topic: str) -> QuestionEntry:
+def to_entry(question: Question, topic: str) -> QuestionEntry:
     task = question.task
     stem = _cloze_stem(task) if isinstance(task, Cloze) else question.stem
     fields: dict[str, Any] = {

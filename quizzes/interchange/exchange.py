@@ -10,8 +10,8 @@ from quizzes.interchange.entry import (
     QuestionReading,
     WrittenFile,
     assign_ids,
-    entries_of,
-    entry_of,
+    to_entries,
+    to_entry,
 )
 from quizzes.interchange.formats import READABLE, holds_questions, read_questions
 from quizzes.interchange.gift import write_gift
@@ -22,7 +22,7 @@ from quizzes.interchange.table import write_table
 from quizzes.interchange.user_bank import LiveBank, check_entry
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, OwnFilesCheck, as_bytes, key_of_title, read_own_file
+from study.content.user_files import IMPORTED, OwnFilesCheck, as_bytes, find_key_of_title, read_own_file
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
 from study.io.planning import with_progress
 from study.store import Store
@@ -69,7 +69,7 @@ class QuestionExchange:
     def writing(self, name: str) -> WrittenFile:
         """Return the text of one format, and the questions that it has no form for."""
         write, _ = WRITERS[name]
-        return write(entries_of(self.bank))
+        return write(to_entries(self.bank))
 
     def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the import of a file: the verdict on each question."""
@@ -91,7 +91,7 @@ class QuestionExchange:
         for read in with_progress(assign_ids(reading.entries)):
             entry, problem = check_entry(read, self.concepts)
             question = bank.by_id.get(entry.id)
-            here = entry_of(question, bank.topics[question.topic]) if question else None
+            here = to_entry(question, bank.topics[question.topic]) if question else None
             result = self._verdict(entry, here, problem)
             if entry.id in seen:
                 result = replace(result, verdict="rejected", why="the file has this question twice")
@@ -121,7 +121,7 @@ class QuestionExchange:
         by_topic: dict[str, list[QuestionEntry]] = {}
         for entry in entries:
             here = self.bank.by_id.get(entry.id)  # it stays in its topic
-            key = here.topic if here else key_of_title(entry.topic, self.bank.topics)
+            key = here.topic if here else find_key_of_title(entry.topic, self.bank.topics)
             by_topic.setdefault(key, []).append(entry)
         files = {}
         for key, fresh in by_topic.items():
@@ -133,7 +133,9 @@ class QuestionExchange:
         return files
 
 
-def question_exchange(home: Path, concepts: ConceptMap, bank: LiveBank | None = None) -> QuestionExchange:
+def build_question_exchange(
+    home: Path, concepts: ConceptMap, bank: LiveBank | None = None
+) -> QuestionExchange:
     """Build the exchange of a data folder; the bank is read here unless it is given."""
     bank = bank or LiveBank(concepts, home / "questions")
     return QuestionExchange(bank=bank, concepts=concepts, home=home)
@@ -141,4 +143,4 @@ def question_exchange(home: Path, concepts: ConceptMap, bank: LiveBank | None = 
 
 def open_exchange(settings: Settings, store: Store, concepts: ConceptMap) -> QuestionExchange:
     """Build it in the process that reads files."""
-    return question_exchange(settings.home, concepts)
+    return build_question_exchange(settings.home, concepts)

@@ -76,7 +76,7 @@ def form_of(entry: QuestionEntry) -> Form | None:
             answer = Answer(text="True" if truth else "False", right=truth, feedback=feedback)
             return build(kind="truth", answers=(answer,))
         case "numeric":
-            number = Answer(text=number_text(entry.fields.get("value")), right=True, feedback=feedback)
+            number = Answer(text=format_number_text(entry.fields.get("value")), right=True, feedback=feedback)
             tolerance = float(entry.fields.get("tolerance", 0))
             return build(kind="number", answers=(number,), tolerance=tolerance)
         case "short-text":
@@ -92,7 +92,7 @@ def form_of(entry: QuestionEntry) -> Form | None:
     return None
 
 
-def kept_of(text: str | None, *, topic: str = "", line: int = 0) -> QuestionEntry | None:
+def parse_kept(text: str | None, *, topic: str = "", line: int = 0) -> QuestionEntry | None:
     """Return the question whose own fields stand next to its form, as JSON; None if they can't be read."""
     try:
         fields = json.loads(text or "null")
@@ -138,12 +138,12 @@ def change_texts(kept: QuestionEntry, *, stem: str, keep: str) -> dict[str, Any]
     return {name: value for name, value in fields.items() if value not in ("", [])}
 
 
-def id_of(name: str, given: str = "") -> str:
+def derive_id(name: str, given: str = "") -> str:
     """Return the id of a question to which another program gives only a name."""
     return given if re.fullmatch(r"[\w.-]{1,100}", given) else build_slug(name, limit=80)
 
 
-def number_text(value: Any) -> str:
+def format_number_text(value: Any) -> str:
     """Format as every program reads it: with a point, and without an exponent where that is short."""
     number = float(value or 0)
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)

@@ -13,7 +13,16 @@ from functools import partial
 from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile
-from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, kept_of, number_text
+from quizzes.interchange.forms import (
+    SHARES,
+    Answer,
+    Form,
+    derive_id,
+    fields_of,
+    form_of,
+    format_number_text,
+    parse_kept,
+)
 from quizzes.kinds.words import BLANK
 from study.base.import_limits import check_items
 from study.io.exchange import File, ImportEntry, shorten
@@ -121,7 +130,7 @@ def _write_answers(form: Form) -> str | None:
             )
         case "number":
             [answer] = form.answers
-            return f"#{answer.text}:{number_text(form.tolerance)}{_write_feedback(answer)}"
+            return f"#{answer.text}:{format_number_text(form.tolerance)}{_write_feedback(answer)}"
         case "pairs":
             return "".join(
                 f"={_escape(answer.left)} -> {_plain_out(answer.text)} " for answer in form.answers
@@ -198,7 +207,7 @@ def _split_blocks(text: str) -> Iterator[_Block]:
 
 def _read_entry(block: _Block, topic: str) -> QuestionEntry:
     found = next((match for comment in block.comments if (match := _KEPT.match(comment))), None)
-    kept = kept_of(found[1] if found else None, line=block.line)
+    kept = parse_kept(found[1] if found else None, line=block.line)
     if kept is not None and _write_block(kept) == block.text:
         return kept
     form = _read_form(block.text)
@@ -208,7 +217,7 @@ def _read_entry(block: _Block, topic: str) -> QuestionEntry:
         fields |= {"id": kept.id, **{name: kept.fields[name] for name in own}}
     else:
         tags = dict(re.findall(r"\[(id|tag):([^\[\]]+)\]", " ".join(block.comments)))
-        fields["id"] = id_of(form.name or form.stem, tags.get("id", form.name))
+        fields["id"] = derive_id(form.name or form.stem, tags.get("id", form.name))
     return QuestionEntry(topic=kept.topic if kept else topic, fields=fields, line=block.line)
 
 

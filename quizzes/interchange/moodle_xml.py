@@ -13,7 +13,16 @@ from defusedxml import ElementTree as SafeET
 from defusedxml.common import DefusedXmlException
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile
-from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, kept_of, number_text
+from quizzes.interchange.forms import (
+    SHARES,
+    Answer,
+    Form,
+    derive_id,
+    fields_of,
+    form_of,
+    format_number_text,
+    parse_kept,
+)
 from quizzes.kinds.words import BLANK
 from study.base.errors import LearnerError
 from study.io.exchange import File, ImportEntry, shorten
@@ -148,7 +157,7 @@ def _write_answer(element: ET.Element, form: Form, answer: Answer) -> None:
         _write_text(made, answer.text.lower() if form.kind == "truth" else answer.text)
     _write_html(ET.SubElement(made, "feedback", format="html"), answer.feedback)
     if form.kind == "number":
-        ET.SubElement(made, "tolerance").text = number_text(form.tolerance)
+        ET.SubElement(made, "tolerance").text = format_number_text(form.tolerance)
 
 
 def _compute_fraction(form: Form, answer: Answer) -> str:
@@ -187,7 +196,7 @@ def _clean_text(text: str) -> str:
 
 
 def _read_entry(element: ET.Element, topic: str) -> QuestionEntry:
-    kept = kept_of(element.findtext(KEPT))
+    kept = parse_kept(element.findtext(KEPT))
     if kept is not None and _is_unchanged(element, kept):
         return kept
     form = _read_form(element)
@@ -195,7 +204,9 @@ def _read_entry(element: ET.Element, topic: str) -> QuestionEntry:
     level = next((tag.removeprefix("level:") for tag in tags if tag.startswith("level:")), "")
     fields = {
         **fields_of(form, kept, before=_read_written(kept) if kept else None),
-        "id": kept.id if kept else id_of(form.name or form.stem, element.findtext("idnumber") or form.name),
+        "id": kept.id
+        if kept
+        else derive_id(form.name or form.stem, element.findtext("idnumber") or form.name),
         "concepts": [tag for tag in tags if not tag.startswith("level:")],
     }
     return QuestionEntry(

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile
-from quizzes.interchange.forms import Answer, Form, change_texts, fields_of, form_of, kept_of
+from quizzes.interchange.forms import Answer, Form, change_texts, fields_of, form_of, parse_kept
 from quizzes.kinds.grade import MOST_KEYS
 from study.base.import_limits import HTML_CHARACTERS, limit_csv_fields
-from study.base.spreadsheets import BOM, decode_table, is_formula, row_error
+from study.base.spreadsheets import BOM, build_row_error, decode_table, is_formula
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import File, ImportEntry, shorten
 
@@ -71,7 +71,7 @@ def read_table(file: File) -> QuestionReading:
             else:
                 entries.append(entry)
     except csv.Error as error:
-        raise row_error(file.name, reader.line_num, error) from error
+        raise build_row_error(file.name, reader.line_num, error) from error
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))
 
 
@@ -98,7 +98,7 @@ def _write_row(entry: QuestionEntry) -> dict[str, str]:
 
 def _read_entry(cells: Mapping[str, str], line: int, stem: str) -> QuestionEntry | None:
     topic = cells.get("topic", "").strip() or stem
-    kept = kept_of(cells.get("more"), topic=topic, line=line)
+    kept = parse_kept(cells.get("more"), topic=topic, line=line)
     written = _write_row(kept) if kept else {}
     filled = {name: cell for name, cell in cells.items() if cell and name != "more"}
     if kept and {name: cell for name, cell in written.items() if cell} == filled:

@@ -10,15 +10,15 @@ from quizzes.interchange.entry import QuestionEntry, QuestionReading, assign_ids
 from quizzes.interchange.formats import ENDINGS, read_questions
 from quizzes.kinds.question import Question
 from study.base.errors import LearnerError
-from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
+from study.base.import_limits import ID_CHARACTERS, check_size, list_length_problems
 from study.content.concepts import ConceptMap
 from study.content.user_files import (
     Collection,
     LiveContent,
     OwnItems,
     current,
-    key_of,
-    key_of_title,
+    derive_key,
+    find_key_of_title,
     list_own_files,
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
@@ -53,7 +53,7 @@ def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collect
         problems: list[str] = []
         reading = _read_file(path, problems)
         title = reading.entries[0].topic if reading.entries else ""
-        key = key_of_title(title, app.topics, otherwise=key_of(path))
+        key = find_key_of_title(title, app.topics, otherwise=derive_key(path))
         questions = list(_read_questions(assign_ids(reading.entries), key, path.name, concepts, problems))
         own.add(path, questions, problems)
         if reading.entries:
@@ -74,7 +74,7 @@ def check_entry(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEnt
     entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
     if len(entry.id) > ID_CHARACTERS:
         problems.append(f"its id has {len(entry.id)} characters; {ID_CHARACTERS} are the limit")
-    if lengths := length_problems([("topic", entry.topic), *_list_texts(entry.fields)]):
+    if lengths := list_length_problems([("topic", entry.topic), *_list_texts(entry.fields)]):
         return entry, "; ".join(lengths)
     questions = list(_read_questions([entry], "topic", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]

@@ -9,7 +9,7 @@ from quizzes.interchange.entry import QuestionEntry
 from quizzes.interchange.exchange import QuestionExchange
 from quizzes.interchange.schema import write_questions
 from quizzes.kinds.question import Question
-from study.content.user_files import as_bytes, key_of_title
+from study.content.user_files import as_bytes, find_key_of_title
 from study.io.apply_import import Imports
 from study.io.exchange import File
 from study.io.written_item import add_written, find_free_id, find_text_problem, quote_item
@@ -33,7 +33,7 @@ class QuestionWriter:
     @property
     def topic(self) -> str:
         """The id of the topic that written questions go to."""
-        return key_of_title(TOPIC, self.exchange.bank.topics)
+        return find_key_of_title(TOPIC, self.exchange.bank.topics)
 
     def find_problems(self, typed: Mapping[str, str]) -> dict[str, str]:
         """Return what is wrong with each text, as a sentence; one that is right is left out."""

@@ -9,8 +9,8 @@ from quizzes.kinds.grade import (
     GradedPart,
     Offered,
     Response,
-    letter_choices,
-    number_choices,
+    assign_letters,
+    assign_numbers,
     read_typed,
 )
 from study.base.errors import LearnerError
@@ -60,7 +60,7 @@ class Matching:
 
     def offer(self, salt: str) -> Offered:
         """Return the choices with their numbers: letters would clash with the matrices A and B."""
-        return number_choices(self.choices, salt=salt)
+        return assign_numbers(self.choices, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the choice of each left side. Raises LearnerError when all are open; some may be."""
@@ -111,7 +111,7 @@ class Ordering:
         return tuple(f"{item.text} {item.feedback}" for item in self.items)
 
     def offer(self, salt: str) -> Offered:
-        return letter_choices(self.items, salt=salt)
+        return assign_letters(self.items, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the item at each place. Raises LearnerError unless each item has exactly one place."""

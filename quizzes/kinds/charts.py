@@ -102,7 +102,7 @@ class ReadChart:
 
 def read_chart(fields: Fields) -> QuestionChart:
     """Read a question's chart: `chart: {quantity, vary, over, title, x, y, and other arguments}`."""
-    entry = fields.needed_child("chart", kind="chart")
+    entry = fields.read_child("chart", kind="chart")
     over, scale, arguments = entry.raw("over"), entry.raw("scale"), entry.raw("arguments")
     if not isinstance(over, list) or not 2 <= len(over) <= 12:
         entry.note(f"`over` must list 2 to 12 values, got {over!r}")

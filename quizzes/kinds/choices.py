@@ -12,7 +12,7 @@ from quizzes.kinds.grade import (
     GradedPart,
     Offered,
     Response,
-    letter_choices,
+    assign_letters,
     read_chosen,
     read_typed,
     state_of,
@@ -52,7 +52,7 @@ class _FromOptions:
         return tuple(f"{option.text} {option.feedback}" for option in self.options)
 
     def offer(self, salt: str) -> Offered:
-        return letter_choices(self.options, salt=salt)
+        return assign_letters(self.options, salt=salt)
 
 
 @dataclass(frozen=True, kw_only=True)

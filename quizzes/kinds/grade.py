@@ -63,7 +63,7 @@ class Grade:
         return self.fraction == 1.0
 
 
-def right_part(text: str, state: PartState, feedback: str) -> GradedPart:
+def build_right_part(text: str, state: PartState, feedback: str) -> GradedPart:
     """Return the part of a right answer that was typed, or missed."""
     return GradedPart(id="right", text=text, state=state, feedback=feedback)
 
@@ -75,16 +75,16 @@ def state_of(*, correct: bool, chosen: bool) -> PartState:
     return "missed" if correct else "left"
 
 
-def letter_choices(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
+def assign_letters(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
     """Shuffle the choices and give them letters; the same salt gives the same order in every process."""
     shuffled = list(choices)
     Random(salt).shuffle(shuffled)  # a string seed is the same in every process, unlike hash()
     return list(zip(LETTERS, shuffled, strict=False))
 
 
-def number_choices(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
-    """Shuffle the choices as `letter_choices` does, and number them from 1."""
-    return [(str(number), choice) for number, (_, choice) in enumerate(letter_choices(choices, salt=salt), 1)]
+def assign_numbers(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
+    """Shuffle the choices as `assign_letters` does, and number them from 1."""
+    return [(str(number), choice) for number, (_, choice) in enumerate(assign_letters(choices, salt=salt), 1)]
 
 
 def read_typed(form: Form, field: str) -> str:

@@ -46,7 +46,7 @@ def read_shape(fields: Fields) -> Shape | None:
     """Read a question's `shape: {d_in: 768, d_out: 768, rank: 8}`, if it has one."""
     if not fields.has("shape"):
         return None
-    entry = fields.needed_child("shape", kind="shape")
+    entry = fields.read_child("shape", kind="shape")
     sides = {name: entry.raw(name) for name in ("d_in", "d_out", "rank")}
     entry.close()
     if not all(isinstance(side, int) and side >= 1 for side in sides.values()):

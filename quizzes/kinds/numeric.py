@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
-from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, read_typed, right_part
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, build_right_part, read_typed
 from study.base.checks import Check
 from study.base.errors import LearnerError
 from study.base.numbers import is_finite_number
 from study.base.typed_numbers import (
+    find_unit_size,
     format_number,
     is_known_unit,
     is_within,
     parse_in_unit,
     read_number,
-    unit_size,
 )
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
@@ -46,7 +46,12 @@ class Numeric:
         """The tolerance, as the learner reads it."""
         if not self.tolerance:
             return "Only the exact number counts as right."
-        return f"Within {_with_unit(format_number(self.tolerance), self.unit)} counts as right."
+        return f"Within {_with_unit(format_number(self.tolerance), self.measure)} counts as right."
+
+    @property
+    def measure(self) -> str:
+        """The unit as it stands in a sentence: a factor is "4 times", but nobody answers "in times"."""
+        return "" if self.unit == "times" else self.unit
 
     @property
     def text(self) -> str:
@@ -80,12 +85,12 @@ class Numeric:
         try:
             value = parse_in_unit(text, self.unit)
         except LearnerError:  # nothing was given
-            return Grade(fraction=0.0, parts=(right_part(self.text, "missed", self.feedback),))
+            return Grade(fraction=0.0, parts=(build_right_part(self.text, "missed", self.feedback),))
         typed = text if read_number(text).unit else _with_unit(text, self.unit)
         if is_within(value, self.value, tolerance=self.tolerance):
             exact = is_within(value, self.value, tolerance=0.0)
             shown = self.text if exact else f"{typed} (exactly {self.text})"
-            return Grade(fraction=1.0, parts=(right_part(shown, "right", self.feedback),))
+            return Grade(fraction=1.0, parts=(build_right_part(shown, "right", self.feedback),))
         slip = next((s for s in self.slips if is_within(value, s.value, tolerance=self.tolerance)), None)
         given = GradedPart(
             id=slip.id if slip else "other",
@@ -94,7 +99,7 @@ class Numeric:
             feedback=slip.feedback if slip else _how_far(value, self.value),
             misconception=slip.misconception if slip else "",
         )
-        return Grade(fraction=0.0, parts=(given, right_part(self.text, "missed", self.feedback)))
+        return Grade(fraction=0.0, parts=(given, build_right_part(self.text, "missed", self.feedback)))
 
 
 def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
@@ -107,7 +112,7 @@ def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
         fields.note("a numeric question needs a `check`: its number is the right answer")
     numeric = Numeric(
         # A check counts in bytes, a question may ask for megabytes.
-        value=checks[0].expect / unit_size(unit) if checks else own,
+        value=checks[0].expect / find_unit_size(unit) if checks else own,
         feedback=fields.text("feedback"),
         unit=unit,
         tolerance=_read_tolerance(fields),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
-from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, read_typed, right_part
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, build_right_part, read_typed
 from study.base.errors import LearnerError
 from study.base.typed_numbers import is_same, read_number
 from study.content.declared import read_declared
@@ -66,7 +66,7 @@ class ShortText:
         given = str(response.get("text", ""))
         mistake = next((m for m in self.mistakes if _one_of(given, m.texts, exactly=True)), None)
         if mistake is None and _one_of(given, self.accept):
-            return Grade(fraction=1.0, parts=(right_part(self.accept[0], "right", self.feedback),))
+            return Grade(fraction=1.0, parts=(build_right_part(self.accept[0], "right", self.feedback),))
         wrong = GradedPart(
             id=mistake.id if mistake else "other",
             text=given,
@@ -74,7 +74,7 @@ class ShortText:
             feedback=mistake.feedback if mistake else "",
             misconception=mistake.misconception if mistake else "",
         )
-        missed = right_part(self.accept[0], "missed", self.feedback)
+        missed = build_right_part(self.accept[0], "missed", self.feedback)
         return Grade(fraction=0.0, parts=(wrong, missed) if given else (missed,))
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from quizzes.explain.own_prompts import LINE_LIMIT, TEXT_LIMIT
 from quizzes.explain.presenter import ExplainExercise
-from quizzes.grader.limits import limits_sentence
+from quizzes.grader.limits import describe_limits
 from quizzes.grader.prompts import CONCEPTS, Prompt
 from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError, StaleError
@@ -76,7 +76,7 @@ class ExplainPage:
         if fragment is None and event.get("act") == "draft":
             return {}
         if fragment is None:
-            raise form_event.unknown_act(event)
+            raise form_event.build_unknown_act(event)
         return self._wrap(visit, self.exercise.prompt(visit, form_event.read_text(event, "prompt")), fragment)
 
     def _wrap(self, visit: Visit, prompt: Prompt, fragment: Fragment, *, notice: str = "") -> Reply:
@@ -102,7 +102,7 @@ class ExplainPage:
 
     def _list(self, visit: Visit) -> Markup:
         store, own = self.context.store, self.exercise.own.of(visit.profile.id)
-        prompts = self.exercise.prompts_of(visit)
+        prompts = self.exercise.list_prompts(visit)
         attempts = store.explains.attempts(visit.profile.id)
         best = {
             prompt_id: max(
@@ -129,7 +129,7 @@ class ExplainPage:
             "quizzes/explain/own.html",
             prompt=prompt,
             lines=[concept.definition for concept in prompt.concepts] if prompt else [""] * CONCEPTS,
-            warning=limits_sentence(self.exercise.measured_own, own=True),
+            warning=describe_limits(self.exercise.measured_own, own=True),
             text_limit=TEXT_LIMIT,
             line_limit=LINE_LIMIT,
         )

@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from quizzes.pages.writing import ADDRESS, QuestionDone, QuestionWriting
 from quizzes.session.modes import EXAM_PACES, MODES, RULES, Mode
-from quizzes.session.operations import new_seed
+from quizzes.session.operations import draw_seed
 from quizzes.session.presenter import QuizExercise
-from quizzes.session.quiz_options import QuizChoice, address_of, choice_of, ends_at, rules_of
+from quizzes.session.quiz_options import QuizChoice, build_address, ends_at, find_rules, read_choice
 from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, group_by_concept
 from study.base.errors import LearnerError, StaleError
 from study.base.html import NO_HTML
@@ -68,9 +68,9 @@ class QuizPage:
         if named not in self.exercise.operations.bank.by_id:
             return None
         choice, record = self.exercise.operations.open_question(
-            visit.profile.id, named, seed=new_seed(self.context.rng), now=visit.now
+            visit.profile.id, named, seed=draw_seed(self.context.rng), now=visit.now
         )
-        return {**self._onward(visit, record, choice), "url": address_of(choice)}
+        return {**self._onward(visit, record, choice), "url": build_address(choice)}
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self.context, request, event)
@@ -100,7 +100,7 @@ class QuizPage:
             case "take-back":
                 self.writing.take_back(visit, event)
                 return self._write(visit, said="Taken back. Its text is in the form.")
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _write(self, visit: Visit, *, said: str = "") -> Reply:
         return {"html": self.writing.form(visit), "url": ADDRESS, "focus": "#question-stem", "say": said}
@@ -120,12 +120,14 @@ class QuizPage:
         except StaleError as stale:
             return {**self._next(visit), "error": str(stale)}
         record = self.exercise.operations.record(visit.profile.id, form_event.read_text(event, "session"))
-        return self._wrap(visit, fragment, record) if rules_of(record).feedback_at_once else self._next(visit)
+        return (
+            self._wrap(visit, fragment, record) if find_rules(record).feedback_at_once else self._next(visit)
+        )
 
     def _next(self, visit: Visit) -> Reply:
         choice = _find_named(visit)
         record = self.exercise.operations.newest(visit.profile.id, choice)
-        return self._onward(visit, record, choice) if record else {"goto": address_of(choice)}
+        return self._onward(visit, record, choice) if record else {"goto": build_address(choice)}
 
     def _tick(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         """Render the clock, or the summary once time has run out."""
@@ -157,7 +159,7 @@ class QuizPage:
             concept=form_event.read_field(event, "concept"),
             length=RULES[mode].length or length,
             seconds_each=_read_pace(pace) if mode == "exam" else None,
-            seed=form_event.read_number(seed, default=new_seed(self.context.rng), low=0, high=SEEDS - 1),
+            seed=form_event.read_number(seed, default=draw_seed(self.context.rng), low=0, high=SEEDS - 1),
         )
 
     def _ask_before_leaving(self, visit: Visit, event: Mapping[str, Any], choice: QuizChoice) -> Reply:
@@ -168,11 +170,11 @@ class QuizPage:
         if left is None:
             return self._start(visit, choice)
         html = render("quizzes/quiz/leave_exam.html", exam=left)
-        return {"html": html, "step": address_of(choice), "focus": "#main"}
+        return {"html": html, "step": build_address(choice), "focus": "#main"}
 
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
         record = self.exercise.operations.start(visit.profile.id, choice, now=visit.now)
-        return {**self._onward(visit, record, choice), "step": address_of(choice)}
+        return {**self._onward(visit, record, choice), "step": build_address(choice)}
 
     def _onward(self, visit: Visit, record: QuizRecord, choice: QuizChoice) -> Reply:
         position = self.exercise.operations.position(record, now=visit.now)
@@ -183,13 +185,13 @@ class QuizPage:
     def _wrap(self, visit: Visit, fragment: Fragment, record: QuizRecord) -> Reply:
         limit = ends_at(record)
         clock = _format_clock((limit - visit.now).total_seconds()) if limit and visit.now < limit else ""
-        choice = choice_of(record)
+        choice = read_choice(record)
         return {
             "html": render(
                 "quizzes/quiz/quiz.html",
                 fragment=fragment.html,
                 clock=clock,
-                address=address_of(choice) if choice else "",
+                address=build_address(choice) if choice else "",
             ),
             "say": fragment.say,
             "focus": fragment.focus,
@@ -213,7 +215,7 @@ class QuizPage:
             weakest=find_most_frequent(question.concepts for question in missed),
             explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
-            address=address_of(choice),
+            address=build_address(choice),
             concepts=self.context.concepts,
         )
         return {

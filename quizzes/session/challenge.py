@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from random import Random
 
 from quizzes.session.modes import RULES
-from quizzes.session.operations import QuizOperations, new_seed
-from quizzes.session.quiz_options import QuizChoice, address_of
+from quizzes.session.operations import QuizOperations, draw_seed
+from quizzes.session.quiz_options import QuizChoice, build_address
 from quizzes.session.session import Position
 from study.ports.context import Visit
 from study.ports.learn import ChallengeLink
@@ -23,12 +23,12 @@ class Challenges:
     def build_link(self, visit: Visit, concept_id: str) -> ChallengeLink:
         """Return the link to a new challenge, and the result of the learner's best one."""
         fresh = QuizChoice(
-            mode="challenge", concept=concept_id, length=CHALLENGE_RULES.length, seed=new_seed(self.rng)
+            mode="challenge", concept=concept_id, length=CHALLENGE_RULES.length, seed=draw_seed(self.rng)
         )
         ended = self._ended(visit, concept_id)
         best = max(ended, key=lambda each: each.right / each.total if each.total else 0.0, default=None)
         return ChallengeLink(
-            address=address_of(fresh),
+            address=build_address(fresh),
             problems=len(self.operations.choose_questions(visit.profile.id, fresh, now=visit.now)),
             rules=f"{CHALLENGE_RULES.seconds_each // 60} minutes each, {CHALLENGE_RULES.attempts} attempts, "
             "a hint; a badge if all come out right.",

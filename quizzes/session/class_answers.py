@@ -30,14 +30,14 @@ TRUTH_WORDS = {True: "true", False: "false"}
 EMPTY = "–"
 
 
-def salt_of(question_id: str) -> str:
+def derive_salt(question_id: str) -> str:
     """Letters are the same on all phones and in both rounds."""
     return f"class/{question_id}"
 
 
 def store_task(question_id: str, task: FormTask) -> dict[str, Any]:
     stored = _adapter(task.kind).dump_python(task, mode="json")
-    return {"kind": task.kind, "salt": salt_of(question_id), "task": stored}
+    return {"kind": task.kind, "salt": derive_salt(question_id), "task": stored}
 
 
 def load_task(stored: Mapping[str, Any]) -> tuple[FormTask, Offered]:

@@ -11,15 +11,15 @@ from quizzes.bank.bank import Bank
 from quizzes.kinds.arranging import Matching, Ordering
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.choices import UNSAID, Multiple, Single, TrueFalse
-from quizzes.kinds.grade import LETTERS, Offered, letter_choices
+from quizzes.kinds.grade import LETTERS, Offered, assign_letters
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.question import Question
 from quizzes.session.class_answers import (
     FormTask,
+    derive_salt,
     describe_answer,
     list_reasons,
-    salt_of,
     say_by_letters,
     store_task,
 )
@@ -74,7 +74,7 @@ def build_class_question(question: Question) -> ClassQuestion:
 
 def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> ClassQuestion:
     """Add the form, and the right answer in words."""
-    offered = task.offer(salt_of(question.id))
+    offered = task.offer(derive_salt(question.id))
     answer, by_letters = describe_answer(task, task.answer), say_by_letters(task, task.answer, offered)
     options: tuple[ClassOption, ...] = ()
     if isinstance(task, Multiple | TrueFalse):
@@ -121,7 +121,7 @@ def _options(
             correct=option.correct,
             misconception="" if option.misconception == UNSAID else option.misconception,
         )
-        for letter, option in letter_choices(task.options, salt=salt_of(question_id))
+        for letter, option in assign_letters(task.options, salt=derive_salt(question_id))
     )
 
 

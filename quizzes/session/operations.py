@@ -8,7 +8,7 @@ from quizzes.bank.bank import Bank
 from quizzes.kinds.grade import Response
 from quizzes.kinds.question import Question
 from quizzes.session.modes import SECOND_ATTEMPT
-from quizzes.session.quiz_options import QuizChoice, choice_of, ends_at, rules_of
+from quizzes.session.quiz_options import QuizChoice, ends_at, find_rules, read_choice
 from quizzes.session.session import (
     SEEDS,
     Position,
@@ -24,11 +24,11 @@ from study.base.errors import LearnerError, StaleError
 from study.base.units import to_milliseconds
 from study.content.yaml_reader import LEVELS
 from study.learner.mastery import compute_mastery
-from study.learner.path import path_ids
+from study.learner.path import read_path_ids
 from study.learner.progress import Mastery, find_weakest
 from study.ports.subjects import Subjects
 from study.store import Store
-from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord, answered_elsewhere
+from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord, build_answered_elsewhere
 
 FEW_CONCEPTS = 10
 """With fewer concepts met, a review first asks new questions about known ones only."""
@@ -73,7 +73,7 @@ class QuizOperations:
             case "challenge":
                 return draw_problems(pool, seed=choice.seed, length=choice.count)
             case "weak":
-                weak = set(self.weak_concepts(profile_id))
+                weak = set(self.list_weak_concepts(profile_id))
                 about = [question for question in pool if weak & set(question.concepts)]
                 return draw_questions(about, seed=choice.seed, length=choice.count)
             case "again":
@@ -85,7 +85,7 @@ class QuizOperations:
     def newest(self, profile_id: str, choice: QuizChoice) -> QuizRecord | None:
         """Return the last quiz that was drawn by this choice and seed."""
         records = self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
-        return next((record for record in records if choice_of(record) == choice), None)
+        return next((record for record in records if read_choice(record) == choice), None)
 
     def open_question(
         self, profile_id: str, question_id: str, *, seed: int, now: datetime
@@ -95,7 +95,7 @@ class QuizOperations:
         Raises LearnerError when the question is not in the bank.
         """
         for record in self.store.quizzes.latest(profile_id, limit=LOOK_BACK):
-            choice = choice_of(record)
+            choice = read_choice(record)
             if choice and choice.question == question_id and self.position(record, now=now).question:
                 return choice, record
         choice = QuizChoice.of_question(question_id, seed=seed)
@@ -131,7 +131,7 @@ class QuizOperations:
         that is open.
         """
         records = self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
-        chosen = ((choice_of(record), record) for record in records)
+        chosen = ((read_choice(record), record) for record in records)
         return next(((choice, record) for choice, record in chosen if choice and not choice.question), None)
 
     def record(self, profile_id: str, session_id: str) -> QuizRecord:
@@ -148,7 +148,7 @@ class QuizOperations:
             self.bank,
             record,
             self.store.quizzes.answers(record.id),
-            attempts=rules_of(record).attempts,
+            attempts=find_rules(record).attempts,
             over=limit is not None and now >= limit,
         )
 
@@ -184,7 +184,7 @@ class QuizOperations:
         self, record: QuizRecord, question_id: str, *, shown_at: datetime, now: datetime, attempt: int
     ) -> QuizAnswer:
         """Record the attempts from this one on as empty, so the answer can be shown; return the first."""
-        later = range(attempt + 1, rules_of(record).attempts + 1)
+        later = range(attempt + 1, find_rules(record).attempts + 1)
         first = self.answer(record, question_id, {}, shown_at=shown_at, now=now, attempt=attempt)
         for number in later:
             self.answer(record, question_id, {}, shown_at=now, now=now, attempt=number)
@@ -193,7 +193,7 @@ class QuizOperations:
     def hint(self, record: QuizRecord, question_id: str, *, now: datetime) -> str:
         """Return a question's hint, and record that it was shown."""
         question = self.bank.by_id.get(question_id)
-        if question is None or question_id not in record.question_ids or not rules_of(record).hints:
+        if question is None or question_id not in record.question_ids or not find_rules(record).hints:
             raise LearnerError("There is no hint here.", do_next="Answer with what you know.")
         self.store.quizzes.show_hint(record.id, question_id, at=now)
         return question.hint
@@ -218,7 +218,7 @@ class QuizOperations:
         """List what to ask again: confident errors whose day has come, then what else was last missed."""
         return [*self.due(profile_id, now=now), *self.list_missed(profile_id)]
 
-    def weak_concepts(self, profile_id: str) -> list[str]:
+    def list_weak_concepts(self, profile_id: str) -> list[str]:
         """List the concepts that need the most work, by the rule of mastery."""
         return [concept for concept, _ in find_weakest(self._mastery(profile_id))]
 
@@ -229,7 +229,7 @@ class QuizOperations:
         """
         marks = self.store.lessons.marks(profile_id)
         met = self._mastery(profile_id).keys() | {mark.concept_id for mark in marks}
-        return met | set(path_ids()[:INTRODUCED]) if len(met) < FEW_CONCEPTS else None
+        return met | set(read_path_ids()[:INTRODUCED]) if len(met) < FEW_CONCEPTS else None
 
     def _mastery(self, profile_id: str) -> dict[str, Mastery]:
         return compute_mastery(
@@ -253,7 +253,7 @@ class QuizOperations:
 
     def has_badge(self, record: QuizRecord, *, now: datetime) -> bool:
         """Return whether this was a challenge with all answers right."""
-        choice = choice_of(record)
+        choice = read_choice(record)
         if choice is None or choice.mode != "challenge":
             return False
         where = self.position(record, now=now)
@@ -273,8 +273,8 @@ class QuizOperations:
         if limit is not None and now >= limit:
             raise StaleError(TIME_IS_UP, do_next="Here is how it went.")
         made = [a for a in self.store.quizzes.answers(record.id) if a.question_id == question_id]
-        if attempt != len(made) + 1 or attempt > rules_of(record).attempts or any(a.correct for a in made):
-            raise answered_elsewhere()
+        if attempt != len(made) + 1 or attempt > find_rules(record).attempts or any(a.correct for a in made):
+            raise build_answered_elsewhere()
         return question
 
     def _nothing_fits(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> LearnerError:
@@ -300,6 +300,6 @@ class QuizOperations:
         )
 
 
-def new_seed(rng: Random) -> int:
+def draw_seed(rng: Random) -> int:
     """Draw a seed for a quiz that isn't a repetition."""
     return rng.randrange(SEEDS)

@@ -12,7 +12,7 @@ from quizzes.kinds.question import Question
 from quizzes.session.feedback import announce_feedback, format_verdict, list_rows
 from quizzes.session.modes import SECOND_ATTEMPT_RULE
 from quizzes.session.operations import QuizOperations
-from quizzes.session.quiz_options import address_of, find_pace, rules_of
+from quizzes.session.quiz_options import build_address, find_pace, find_rules
 from quizzes.session.session import Position, draw_questions, offer_choices
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
@@ -70,7 +70,7 @@ class QuizExercise:
         choice, position = found
         return OpenQuiz(
             name="exam" if choice.mode == "exam" else "quiz",
-            address=address_of(choice),
+            address=build_address(choice),
             answered=len(position.answered),
             total=position.total,
             has_clock=find_pace(choice) > 0,
@@ -86,7 +86,7 @@ class QuizExercise:
         days = self.operations.store.preferences.read(visit.profile.id).days
         return TimedOutQuiz(
             name="exam" if choice.mode == "exam" else "challenge",
-            address=address_of(choice),
+            address=build_address(choice),
             ended_on=days.day(ended_at),
             right=position.right,
             total=position.total,
@@ -108,8 +108,8 @@ class QuizExercise:
             session=record.id,
             shown_at=visit.now.isoformat(),
             sure=SURE,
-            checked_at_once=rules_of(record).feedback_at_once,
-            has_hint=rules_of(record).hints and bool(question.hint),
+            checked_at_once=find_rules(record).feedback_at_once,
+            has_hint=find_rules(record).hints and bool(question.hint),
             hint=self._hint(record, question, shown=question.id in hinted),
             second_attempt_rule=SECOND_ATTEMPT_RULE,
         )
@@ -323,7 +323,7 @@ class QuizExercise:
         return self.operations.position(record, now=visit.now)
 
 
-def quiz_exercise(
+def build_quiz_exercise(
     context: Context,
     *,
     ask_for_cards: AskForCards,

@@ -57,7 +57,7 @@ class QuizChoice:
         return {name: value for name, value in vars(self).items() if name != "seed"}
 
 
-def choice_of(record: QuizRecord) -> QuizChoice | None:
+def read_choice(record: QuizRecord) -> QuizChoice | None:
     """Parse the choice that a quiz was drawn from; None for the quiz of a five-minute review."""
     if not record.choice or REVIEW_OF in record.choice:
         return None
@@ -68,8 +68,8 @@ def choice_of(record: QuizRecord) -> QuizChoice | None:
     return QuizChoice(**{**chosen, "mode": mode, "seed": record.seed})
 
 
-def rules_of(record: QuizRecord) -> ModeRules:
-    choice = choice_of(record)
+def find_rules(record: QuizRecord) -> ModeRules:
+    choice = read_choice(record)
     return choice.rules if choice else REVIEW
 
 
@@ -81,14 +81,14 @@ def find_pace(choice: QuizChoice) -> int:
 
 def ends_at(record: QuizRecord) -> datetime | None:
     """Return when the quiz's time is over; None without a limit. The clock runs while the page is closed."""
-    choice = choice_of(record)
+    choice = read_choice(record)
     if choice is None:
         return None
     limit = timedelta(seconds=find_pace(choice) * len(record.question_ids))
     return record.started_at + limit if limit else None
 
 
-def address_of(choice: QuizChoice) -> str:
+def build_address(choice: QuizChoice) -> str:
     """Return the URL of the Quiz page with this quiz."""
     named = {"topic": choice.topic, "level": choice.level, "concept": choice.concept}
     named = {**named, "question": choice.question}

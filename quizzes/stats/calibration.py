@@ -6,10 +6,10 @@ from datetime import date, datetime
 from statistics import fmean
 
 from study.base.confidence_intervals import Share, format_percent, share_of
-from study.base.days import StudyDays, short_date
+from study.base.days import StudyDays, format_short_date
 from study.learner.progress import CHARTS_FROM, WEEKS, group_by_week
 from study.plots.plot import Plot
-from study.plots.points import Curve, PlotPoint, Points, point_of
+from study.plots.points import Curve, PlotPoint, Points, place_point
 from study.store.logs.quizzes import CONFIDENCES, Confidence
 
 NAMES: dict[Confidence, str] = {"guess": "a guess", "think": "I think so", "sure": "sure"}
@@ -68,7 +68,7 @@ def _chart_calibration(said: Sequence[RatedAnswer]) -> Plot:
         rows=tuple((NAMES[name], 100 * STANDS_FOR[name], *each.cells) for name, each in shares.items()),
         alt=f"{title}. " + "; ".join(f"{NAMES[name]}: {each}" for name, each in shares.items()) + ".",
         drawing=Points(
-            points=tuple(point_of(STANDS_FOR[name], each) for name, each in shares.items()),
+            points=tuple(place_point(STANDS_FOR[name], each) for name, each in shares.items()),
             measured="right, with its 95 % interval (Wilson)",
             curves=(Curve(xs=(0.4, 1.0), ys=(0.4, 1.0)),),
             computed="as right as you say",
@@ -93,7 +93,7 @@ def _brier_over_time(weeks: Mapping[date, Sequence[RatedAnswer]], today: date) -
         header=("week to", "Brier score", "answers"),
         rows=tuple((day.isoformat(), score, len(weeks[day])) for day, score in scores.items()),
         alt=f"{title}. "
-        + "; ".join(f"week to {short_date(day)}: {score:.2f}" for day, score in scores.items())
+        + "; ".join(f"week to {format_short_date(day)}: {score:.2f}" for day, score in scores.items())
         + ".",
         drawing=Points(
             points=tuple(PlotPoint(x=places[d], y=s, low=s, high=s) for d, s in scores.items()),
@@ -102,7 +102,7 @@ def _brier_over_time(weeks: Mapping[date, Sequence[RatedAnswer]], today: date) -
             computed="saying 50 % to everything",
             x_label="week up to",
             y_label="Brier score",
-            x_ticks=tuple((place, short_date(day)) for day, place in places.items()),
+            x_ticks=tuple((place, format_short_date(day)) for day, place in places.items()),
             percent=False,
             joined=True,
         ),

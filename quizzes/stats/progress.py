@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from quizzes.bank.bank import Bank
-from quizzes.families import family_of
+from quizzes.families import find_family_of
 from quizzes.kinds.choices import Single
 from quizzes.stats.calibration import RatedAnswer, plot_calibration
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, compute_item_statistics
@@ -40,7 +40,7 @@ class QuizSection:
         recurring = self.recurring(visit)
         if share is None and not recurring:
             return NO_HTML
-        items = statistics_of(self.store, self.bank)
+        items = compute_statistics(self.store, self.bank)
         return render(
             "quizzes/stats/progress.html",
             share=share,
@@ -67,7 +67,7 @@ class QuizSection:
         ]
 
 
-def statistics_of(store: Store, bank: Bank) -> list[ItemStatistics]:
+def compute_statistics(store: Store, bank: Bank) -> list[ItemStatistics]:
     """Return each question with enough answers of all learners on this machine; a family counts as one."""
     wrong = {
         question.id: [option.id for option in question.task.options if not option.correct]
@@ -75,14 +75,14 @@ def statistics_of(store: Store, bank: Bank) -> list[ItemStatistics]:
         if isinstance(question.task, Single)
     }
     sessions = [
-        [_by_family(answer, bank) for answer in given] for _, given in store.quizzes.answered_sessions()
+        [_by_family(answer, bank) for answer in given] for _, given in store.quizzes.read_answered_sessions()
     ]
     return [item for item in compute_item_statistics(sessions, wrong) if _find_title(item.question_id, bank)]
 
 
 def _by_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:
     """Return an answer to a generated question as one to its family, because each seed has other numbers."""
-    family = family_of(answer.question_id, bank.families)
+    family = find_family_of(answer.question_id, bank.families)
     return replace(answer, question_id=family.id) if family else answer
 
 

@@ -57,7 +57,7 @@ class Misses:
     recurring: tuple[Recurring, ...]
 
 
-def recurring_of(
+def find_recurring_misses(
     store: Store, profile_id: str, bank: Bank, task_misses: Sequence[tuple[TaskAttempt, str]]
 ) -> Misses:
     """Find what recurs among a learner's latest misses of every kind."""

@@ -49,7 +49,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" if read is None else read.is_loopback
 
 
-def address_of(host: str, port: int) -> str:
+def build_address(host: str, port: int) -> str:
     """Return an address that works in a browser on this machine."""
     if host in ("0.0.0.0", "::", ""):
         host = "localhost"

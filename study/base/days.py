@@ -42,7 +42,7 @@ def format_moment(moment: datetime) -> str:
     return f"{format_day(moment)}, {moment:%H:%M}"
 
 
-def short_date(day: date) -> str:
+def format_short_date(day: date) -> str:
     """Format a day as `4 Mar`; strftime's `%-d` is not known on Windows."""
     return f"{day.day} {day:%b}"
 

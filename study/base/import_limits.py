@@ -74,7 +74,7 @@ def check_html(html: str) -> None:
         )
 
 
-def length_problems(texts: Iterable[tuple[str, str]]) -> list[str]:
+def list_length_problems(texts: Iterable[tuple[str, str]]) -> list[str]:
     """Return one phrase, without a full stop, for each named text that can't be stored."""
     problems = []
     for name, text in texts:

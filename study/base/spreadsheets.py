@@ -29,6 +29,6 @@ def decode_table(name: str, content: bytes) -> str:
         ) from error
 
 
-def row_error(name: str, line: int, error: Exception) -> LearnerError:
+def build_row_error(name: str, line: int, error: Exception) -> LearnerError:
     """Return the error of a row that isn't CSV."""
     return LearnerError(f"{name}:{line}  {error}.", do_next="Correct that line, then import it again.")

@@ -73,7 +73,7 @@ def is_known_unit(unit: str) -> bool:
     return unit == "" or unit in _WORTH
 
 
-def unit_size(unit: str) -> float:
+def find_unit_size(unit: str) -> float:
     """Return a unit's size in the smallest of its kind: 1,000,000 for MB, 1 for a unit without multiples."""
     return _WORTH[unit][1] if unit in _WORTH else 1.0
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 MB = 10**6
 GB = 10**9
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MAX_DURATION = timedelta(minutes=10)  # anything longer is a coffee break, not a thought
 
 
@@ -46,9 +47,10 @@ def as_three_digits(number: float) -> str:
 
 
 def as_two_digits(number: float) -> str:
-    """Format as `0.30`, `1.2`, `13`, `1,234`, `19.0M`, `1.2e-05`: two significant digits or more."""
+    """Format as `0.30`, `1.2`, `13`, `1,234`, `19.0M`, `1.2·10⁻⁵`: two significant digits or more."""
     if number and abs(number) < 1e-3:
-        return f"{number:.1e}"
+        digits, power = f"{number:.1e}".split("e")
+        return f"{digits}·10{str(int(power)).translate(_RAISED)}"
     if abs(number) >= 1e6:
         return as_short(number)
     return f"{number:,.0f}" if abs(number) >= 9.95 or not number else f"{number:#.2g}"

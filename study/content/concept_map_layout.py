@@ -45,7 +45,7 @@ class Graph:
     rows: int
 
 
-def graph_of(concepts: ConceptMap) -> Graph:
+def lay_out_graph(concepts: ConceptMap) -> Graph:
     """Lay out the map of these concepts."""
     areas = concepts.areas()
     rows = max((len(found) for _, found in areas), default=0)

@@ -59,7 +59,7 @@ class ConceptMap:
         return [(name, concepts) for name, concepts in grouped if concepts]
 
 
-def concept_address(concept_id: str, mode: str = "") -> str:
+def build_concept_address(concept_id: str, mode: str = "") -> str:
     """Return the URL of a concept's page, in one study mode or in the last opened one."""
     return f"{CONCEPT_PAGE}?{urlencode({'id': concept_id} | ({'mode': mode} if mode else {}))}"
 

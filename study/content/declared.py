@@ -57,7 +57,7 @@ def _read_value(content: Fields, hint: Any, declared: "Field[Any]") -> Any:
     if origin is Literal:
         return content.choice(name, inner)
     if is_dataclass(hint):
-        return read_declared(content.needed_child(name, kind=name), hint)  # type: ignore[arg-type]
+        return read_declared(content.read_child(name, kind=name), hint)  # type: ignore[arg-type]
     if origin is tuple and is_dataclass(inner[0]):
         children = content.children(name, kind=name.removesuffix("s"))
         return tuple(read_declared(child, inner[0]) for child in children)  # type: ignore[arg-type]

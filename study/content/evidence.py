@@ -54,10 +54,10 @@ def read_evidence(fields: Fields, *, printed: str, computed: bool = False) -> Ev
 
     A `computed` item shows a number that is never written, so it needs neither.
     """
-    return evidence_of(fields, read_checks(fields), printed=printed, computed=computed)
+    return read_evidence_of(fields, read_checks(fields), printed=printed, computed=computed)
 
 
-def evidence_of(
+def read_evidence_of(
     fields: Fields, checks: tuple[Check, ...], *, printed: str, computed: bool = False
 ) -> Evidence:
     """Do the same for an item whose checks were needed before its texts were known."""

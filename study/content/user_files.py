@@ -210,7 +210,7 @@ def as_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def key_of(path: Path) -> str:
+def derive_key(path: Path) -> str:
     """Return the deck or topic of a file: `lora.imported.json` and `lora.yaml` both belong to `lora`."""
     return path.name.partition(".")[0]
 
@@ -236,7 +236,7 @@ def number_ids(wanted: Iterable[tuple[str, str]], *, otherwise: str) -> list[str
     return ids
 
 
-def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str = "") -> str:
+def find_key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str = "") -> str:
     """Return the deck or topic that has a title; `otherwise`, or a new one that is named after the title."""
     named = otherwise or build_slug(title) or "imported"
     return next((key for key, known in titles.items() if known == title), named)

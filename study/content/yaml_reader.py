@@ -180,7 +180,7 @@ class Fields:
             self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
         return None
 
-    def needed_child(self, name: str, *, kind: str) -> "Fields":
+    def read_child(self, name: str, *, kind: str) -> "Fields":
         """Read one mapping; note a problem and return an empty one when it is missing."""
         value = self._take(name)
         if not isinstance(value, dict):

@@ -1,11 +1,11 @@
 """Controls of a figure: sliders, choices and a text, each with its limits.
 
-A figure's settings are a frozen dataclass whose fields are made by `slider_field`, `choice_field` and
-`text_field`; the controls on the page and the parsing of a URL's query both derive from it.
+A figure's settings are a frozen dataclass whose fields are made by `define_slider`, `define_choice` and
+`define_text`; the controls on the page and the parsing of a URL's query both derive from it.
 
     @dataclass(frozen=True, kw_only=True)
     class RankSettings:
-        rank: int = slider_field("Rank r", 1, 64, default=8)
+        rank: int = define_slider("Rank r", 1, 64, default=8)
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,7 +109,7 @@ class TextControl:
 Control = SliderControl | ChoiceControl | TextControl
 
 
-def slider_field(
+def define_slider(
     label: str,
     low: int = 0,
     high: int = 0,
@@ -127,25 +127,25 @@ def slider_field(
     return field(default=default, metadata={"control": control})
 
 
-def choice_field(label: str, options: Options | Callable[[], Options], *, default: str) -> Any:
+def define_choice(label: str, options: Options | Callable[[], Options], *, default: str) -> Any:
     """Define a dataclass field for one of a few values."""
     return field(default=default, metadata={"control": ChoiceControl(label=label, options=options)})
 
 
-def text_field(label: str, *, default: str, most: int) -> Any:
+def define_text(label: str, *, default: str, most: int) -> Any:
     """Define a dataclass field for a free text."""
     return field(default=default, metadata={"control": TextControl(label=label, most=most)})
 
 
-def controls_of(settings: type[Any]) -> Iterator[tuple[str, Control]]:
+def list_controls(settings: type[Any]) -> Iterator[tuple[str, Control]]:
     """Yield field names and controls, in order."""
     return ((each.name, each.metadata["control"]) for each in fields(settings))
 
 
-def settings_from(settings: type[S], query: Mapping[str, str]) -> S:
+def parse_settings(settings: type[S], query: Mapping[str, str]) -> S:
     """Parse settings from a URL's query. A missing parameter gets its default; an unknown one is ignored.
 
     Raises LearnerError on a value outside its limits.
     """
-    given = {name: control.read(query[name]) for name, control in controls_of(settings) if name in query}
+    given = {name: control.read(query[name]) for name, control in list_controls(settings) if name in query}
     return settings(**given)

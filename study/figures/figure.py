@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.figures.controls import ChoiceControl, Control, controls_of, settings_from
+from study.figures.controls import ChoiceControl, Control, list_controls, parse_settings
 from study.text.templates import render
 
 S = TypeVar("S")
@@ -37,7 +37,7 @@ class Origin:
     """Shown on one click."""
 
 
-def computed_here(text: str, formula: str = "") -> Origin:
+def build_computed_origin(text: str, formula: str = "") -> Origin:
     """Return the origin of numbers that are computed when they are shown."""
     return Origin(kind="computed", text=text, formula=formula)
 
@@ -83,7 +83,7 @@ class Figure(Generic[S]):
         `beside` holds the settings that a text beside it speaks of: they stay unfolded, below the picture.
         """
         try:
-            settings, problem = settings_from(self.settings, query), ""
+            settings, problem = parse_settings(self.settings, query), ""
         except LearnerError as error:
             settings, problem = self.settings(), str(error)
         controls = [(name, control, getattr(settings, name)) for name, control in self._controls()]
@@ -100,7 +100,7 @@ class Figure(Generic[S]):
 
     def answer(self, query: Mapping[str, str]) -> Markup:
         """Render only the part that changes. Raises LearnerError on a setting outside its limits."""
-        shown = self.show(settings_from(self.settings, query))
+        shown = self.show(parse_settings(self.settings, query))
         return render("study/figures/figure_shown.html", shown=shown)
 
     def _choose_used(self, named: set[str]) -> list[str]:
@@ -112,7 +112,7 @@ class Figure(Generic[S]):
         return short or used or (sliders or [name for name, _ in controls])[:1]
 
     def _controls(self) -> list[tuple[str, Control]]:
-        return list(controls_of(self.settings))
+        return list(list_controls(self.settings))
 
 
 def _is_long_list(control: Control) -> bool:

@@ -13,7 +13,7 @@ from study.base.errors import LearnerError, StaleError
 from study.base.yaml_loader import load_yaml
 from study.content.user_files import compute_digest, read_own_file, write_own_file
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
-from study.io.row_titles import OTHER, title_of_table
+from study.io.row_titles import OTHER, name_table
 from study.io.unfinished_import import (
     FileChange,
     forget_changes,
@@ -162,7 +162,7 @@ def _counted(found: Iterable[MergedRow], counts: VerdictCounts) -> Iterator[Merg
 def _build_report(plan: ImportPlan, counts: VerdictCounts) -> ImportReport:
     by_title: dict[str, list[ImportEntry]] = defaultdict(list)
     for (name, verdict, why), count in counts.items():
-        by_title[title_of_table(name)].append(ImportEntry(verdict=verdict, item="", why=why, count=count))
+        by_title[name_table(name)].append(ImportEntry(verdict=verdict, item="", why=why, count=count))
     listed = sorted(by_title.items(), key=lambda each: each[0] == OTHER)
     rows = tuple(ImportGroup(title=title, entries=tuple(entries)) for title, entries in listed)
     return ImportReport(groups=(*plan.groups, *rows), notes=plan.notes)

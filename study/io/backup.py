@@ -15,10 +15,10 @@ from study.base.import_limits import PACKAGE_BYTES
 from study.content.user_files import OwnFilesCheck, is_safe, read_own_file, read_own_files
 from study.io.backup_text import read_document, split_document, write_document
 from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group
-from study.io.row_titles import title_of_table
+from study.io.row_titles import name_table
 from study.store import Store
-from study.store.logs.preferences import preference_problem
-from study.store.rows import RowTexts, owned_tables, read_rows
+from study.store.logs.preferences import check_preference
+from study.store.rows import RowTexts, list_owned_tables, read_rows
 
 FORMAT = "lora-study-backup"
 NAME = "lora-study-backup"
@@ -92,13 +92,13 @@ class BackupExchange:
         if not isinstance(row, dict):
             return "it isn't a row of a table"
         if name == "preferences":  # every page reads them, so an invalid one would break all pages
-            return preference_problem(row.get("name"), row.get("value"))
+            return check_preference(row.get("name"), row.get("value"))
         return self.row_problem(name, row)
 
     def _tables(self, given: Mapping[str, Any]) -> tuple[dict[str, RowTexts], list[ImportEntry]]:
         tables: dict[str, RowTexts] = {}
         refused: list[ImportEntry] = []
-        known = {table.name for table in owned_tables()}
+        known = {table.name for table in list_owned_tables()}
         for name, rows in given.items():
             if name not in known or not isinstance(rows, RowTexts):
                 refused.append(
@@ -109,7 +109,7 @@ class BackupExchange:
             usable = [text for text, problem in zip(rows.texts, problems, strict=True) if not problem]
             tables[name] = RowTexts(usable)
             refused += [
-                ImportEntry(verdict="rejected", item=title_of_table(name), why=problem, count=count)
+                ImportEntry(verdict="rejected", item=name_table(name), why=problem, count=count)
                 for problem, count in Counter(filter(None, problems)).items()
             ]
         return tables, refused

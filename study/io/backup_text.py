@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from study.store.rows import Row, RowTexts, list_parents, owned_tables
+from study.store.rows import Row, RowTexts, list_owned_tables, list_parents
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
@@ -54,7 +54,7 @@ def split_document(document: Mapping[str, Any], *, most_bytes: int) -> Iterator[
 def _families(tables: Mapping[str, list[Row]]) -> list[list[tuple[str, Row]]]:
     found: dict[Any, list[tuple[str, Row]]] = {}
     of_row: dict[tuple[str, Any], Any] = {}  # by table and number: the key of a row's family
-    for table in owned_tables():
+    for table in list_owned_tables():
         for row in tables.get(table.name, ()):
             parents = ((key.column.table.name, row[key.parent.name]) for key in list_parents(table))
             parent = next((each for each in parents if each[1] is not None), None)

@@ -104,7 +104,7 @@ class ImportPlan:
     tables: Tables = field(default_factory=dict)
     """Rows for the profile's logs."""
 
-    def without_files(self, why: str) -> "ImportPlan":
+    def leave_out_files(self, why: str) -> "ImportPlan":
         """Return the plan for someone who may not change the files, where it makes sense without them."""
         if not self.files_group:
             return self
@@ -167,7 +167,7 @@ class Exchange(Protocol):
         """Return the files of one format."""
 
 
-def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
+def choose_exchange(file: File, exchanges: Sequence[Exchange]) -> Exchange:
     """Return the first exchange that reads a file. Raises LearnerError when none does."""
     for exchange in exchanges:
         if exchange.reads(file):

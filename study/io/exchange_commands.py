@@ -13,7 +13,7 @@ from study.io.command_line import add_learner_options, open_or_welcome
 from study.io.exchange import VERDICTS, Exchange, File, ImportReport
 from study.io.planning import plan_import
 from study.store import Store
-from study.store.snapshots import snapshots_of
+from study.store.snapshots import find_snapshots
 
 WORDS = {"new": "added", "changed": "updated", "same": "the same", "rejected": "skipped"}
 
@@ -93,7 +93,7 @@ def import_file(open_exchanges: OpenExchanges, options: argparse.Namespace) -> N
     planned = plan_import(profile.id, file, open_exchanges(store, settings.home), imports, now=now)
     report = planned.report
     if report.does_something and not options.dry_run:
-        snapshots = snapshots_of(settings.database_url, settings.home)
+        snapshots = find_snapshots(settings.database_url, settings.home)
         if snapshots is not None and report.counts["changed"]:
             snapshots.make("import", now=now)
         report = imports.apply(profile.id, planned.plan, file_name=file.name, now=now)

@@ -11,7 +11,7 @@ from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.base.units import as_bytes
 from study.io.planning import PlannedImport, Planner, Upload
-from study.io.reading_process import stopped_error
+from study.io.reading_process import build_stopped_error
 
 MOST_WAITING = 20
 
@@ -86,7 +86,7 @@ class ImportJobs:
                 return
             job.stopped = True
             if not job.running:
-                job.future.set_exception(stopped_error(job.upload.name))
+                job.future.set_exception(build_stopped_error(job.upload.name))
             elif not job.future.done():
                 self._planner.stop()  # within the lock: the next job must not have begun
 

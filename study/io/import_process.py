@@ -15,7 +15,7 @@ from study.base.json_lines import JsonLinesProcess
 from study.base.settings import Settings
 from study.io.backup import RowProblem
 from study.io.planning import PlannedImport, Progress, Upload
-from study.io.reading_process import name_of, raise_error, stopped_error
+from study.io.reading_process import build_stopped_error, name_of, raise_error
 from study.store.rows import RowTexts
 
 IDLE_SECONDS = 600
@@ -106,7 +106,7 @@ class ProcessPlanner:
     def _ended(self, process: JsonLinesProcess, name: str) -> LearnerError:
         status = process.wait()
         if self._why == "stopped":
-            return stopped_error(name)
+            return build_stopped_error(name)
         by_clock = self._why == "time"
         if by_clock or status == -24:  # SIGXCPU
             limit = f"{IMPORT_SECONDS} s" if by_clock else f"{IMPORT_CPU_SECONDS} s of processor time"

@@ -33,7 +33,7 @@ from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.planning import DirectPlanner, Planner, Upload
 from study.io.process_limits import limit_cpu_time, limit_memory
-from study.io.reading_process import error_answer, find_named, memory_error
+from study.io.reading_process import build_memory_error, encode_error, find_named
 from study.store import open_store
 from study.store.rows import RowTexts, Tables
 
@@ -78,11 +78,11 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
             plan = replace(planned.plan, tables={})
             found: dict[str, Any] = {"plan": asdict(plan), "report": asdict(planned.report)}
         except LearnerError as error:
-            found = error_answer(error)
+            found = encode_error(error)
         except FileNotFoundError:  # others needed its room, or it was sent again
-            found = error_answer(LearnerError(f"{name} is no longer there.", do_next="Choose it again."))
+            found = encode_error(LearnerError(f"{name} is no longer there.", do_next="Choose it again."))
         except MemoryError:
-            found = {**error_answer(memory_error(name, SPLIT)), "ends": True}
+            found = {**encode_error(build_memory_error(name, SPLIT)), "ends": True}
         costs = {"cpu_seconds": time.process_time() - begun, "peak_bytes": _peak_bytes()}
         if costs["peak_bytes"] > READING_BYTES / 2:
             found["ends"] = True

@@ -56,14 +56,14 @@ class PendingUploads:
 
     def of(self, profile_id: str) -> PendingUpload | None:
         """Return the pending file; None without one."""
-        if not self.path_of(profile_id).exists():
+        if not self.locate_pending(profile_id).exists():
             return None
         try:
             return PendingUpload(**json.loads(self._path(profile_id, "name").read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def path_of(self, profile_id: str) -> Path:
+    def locate_pending(self, profile_id: str) -> Path:
         """Return where the pending file is, for the process that reads it."""
         return self._path(profile_id, "file")
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from study.base.errors import LearnerError
 from study.content.user_files import compute_digest, read_own_files
 from study.io.apply_import import Imports
-from study.io.exchange import Exchange, File, ImportPlan, ImportReport, exchange_for
+from study.io.exchange import Exchange, File, ImportPlan, ImportReport, choose_exchange
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -106,14 +106,14 @@ def plan_import(
     """Plan the import of a file. Raises LearnerError when it can't be read."""
     # Before the exchange reads them: a file that changes from here on is no longer what the plan knows.
     digests = {name: compute_digest(text) for name, text in read_own_files(imports.home).items()}
-    plan = exchange_for(file, exchanges).plan(profile_id, file, now=now)
+    plan = choose_exchange(file, exchanges).plan(profile_id, file, now=now)
     if not may_change_files:
-        plan = plan.without_files("the decks and questions of this server are its owner's")
+        plan = plan.leave_out_files("the decks and questions of this server are its owner's")
     plan = replace(plan, read_from={name: digests.get(name, "") for name in plan.files})
     return PlannedImport(plan=plan, report=imports.report(profile_id, plan))
 
 
-def shared_content_error(verb: str, *, do_next: str) -> LearnerError:
+def build_shared_content_error(verb: str, *, do_next: str) -> LearnerError:
     """Return the error of a learner who would change a server's decks and questions, which are everyone's."""
     return LearnerError(
         f"Everyone on this server shares its decks and questions, so only its owner can {verb} them.",

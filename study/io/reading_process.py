@@ -18,16 +18,16 @@ def find_named(name: str) -> Any:
     return getattr(import_module(module), function)
 
 
-def error_answer(error: LearnerError) -> dict[str, list[str]]:
+def encode_error(error: LearnerError) -> dict[str, list[str]]:
     return {"error": [error.what, error.do_next]}
 
 
-def memory_error(name: str, do_next: str) -> LearnerError:
+def build_memory_error(name: str, do_next: str) -> LearnerError:
     """Return the error of a file that needs more memory than there is for it."""
     return LearnerError(f"{name} needs more memory than reading a file may use.", do_next=do_next)
 
 
-def stopped_error(name: str) -> LearnerError:
+def build_stopped_error(name: str) -> LearnerError:
     """Return the error of a file whose reading its learner has stopped."""
     return LearnerError(
         f"Reading {name} was stopped.", do_next="Nothing was changed. Choose the file again to start over."

@@ -38,7 +38,7 @@ NAMES = {
 """By table. Only what a learner can have continued or changed since an import is counted in sentences."""
 
 
-def title_of_table(table: str) -> str:
+def name_table(table: str) -> str:
     """Return what the rows of a table are for a learner; `OTHER` for a table that has no words of its own."""
     return NAMES[table].title if table in NAMES else OTHER
 

@@ -27,12 +27,12 @@ from study.base.settings import ROOT
 from study.base.units import as_bytes
 from study.io.process_limits import limit_cpu_time, limit_memory
 from study.io.reading_process import (
-    error_answer,
+    build_memory_error,
+    build_stopped_error,
+    encode_error,
     find_named,
-    memory_error,
     name_of,
     raise_error,
-    stopped_error,
 )
 
 AT_ONCE = 2
@@ -68,7 +68,7 @@ def read_apart(reader: Reader, name: str, content: bytes, *, profile_id: str) ->
         return _read(process, name, content)
     except LearnerError as error:
         if reading.stopped:
-            raise stopped_error(name) from error
+            raise build_stopped_error(name) from error
         note("import", f"A file of {as_bytes(len(content))} for the Lab was not read.")
         raise
     finally:
@@ -141,9 +141,9 @@ def main() -> None:
             "found": asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
         }
     except LearnerError as error:
-        answer = error_answer(error)
+        answer = encode_error(error)
     except MemoryError:
-        answer = error_answer(memory_error(name, _SMALLER))
+        answer = encode_error(build_memory_error(name, _SMALLER))
     answers.write(json.dumps(answer).encode())
     answers.close()
 

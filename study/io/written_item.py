@@ -5,11 +5,11 @@ from datetime import datetime
 from itertools import chain, count
 
 from study.base.errors import LearnerError
-from study.base.import_limits import check_size, length_problems
+from study.base.import_limits import check_size, list_length_problems
 from study.content.user_files import as_bytes, build_slug
 from study.io.apply_import import Imports
 from study.io.exchange import Exchange, File, shorten
-from study.io.planning import plan_import, shared_content_error
+from study.io.planning import build_shared_content_error, plan_import
 from study.text.markup import find_formula_problems, to_plain
 
 LONGEST_QUOTE = 60
@@ -25,7 +25,7 @@ def find_free_id(words: str, taken: Container[str], *, otherwise: str) -> str:
 
 def find_text_problem(text: str) -> str:
     """Return what is wrong with a text, as a sentence; empty if it can be stored and shown."""
-    problem = "; ".join(length_problems([("text", text)]) or find_formula_problems(text))
+    problem = "; ".join(list_length_problems([("text", text)]) or find_formula_problems(text))
     return f"{problem[0].upper()}{problem[1:]}." if problem else ""
 
 
@@ -37,7 +37,7 @@ def quote_item(text: str) -> str:
 def check_may_write(may_change_files: bool) -> None:
     """Raise LearnerError for a learner who may not write, because everyone has what is written."""
     if not may_change_files:
-        raise shared_content_error("write", do_next=f"{KEPT} Copy it and send it to the owner.")
+        raise build_shared_content_error("write", do_next=f"{KEPT} Copy it and send it to the owner.")
 
 
 def add_written(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from study.content.concepts import Concept, ConceptMap, concept_address
+from study.content.concepts import Concept, ConceptMap, build_concept_address
 from study.learner.path import choose_next_concept, say_place
 from study.learner.progress import SPACED_KINDS, AnswerOutcome, Mastery, derive_mastery, find_weakest
 from study.ports.subjects import Subjects
@@ -60,7 +60,7 @@ def _suggest_repair(concept: str, known: Mastery, subjects: Subjects) -> NextSte
     elif questions:
         do, href = _format_count(questions, "question"), _build_url("/quiz", concept)
     else:
-        do, href = "Read it again", concept_address(concept)
+        do, href = "Read it again", build_concept_address(concept)
     return NextStep(concept=concept, do=do, why=known.misses_in_words, href=href)
 
 
@@ -80,11 +80,11 @@ def _test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
 
 def _suggest_concept(concepts: ConceptMap, concept: Concept) -> NextStep:
     why = say_place(concepts, concept)
-    return NextStep(concept=concept.id, do="Learn it", why=why, href=concept_address(concept.id))
+    return NextStep(concept=concept.id, do="Learn it", why=why, href=build_concept_address(concept.id))
 
 
 def _read_questions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
-    for record, answers in store.quizzes.answered_sessions(profile_id):
+    for record, answers in store.quizzes.read_answered_sessions(profile_id):
         mixed = _is_mixed(record, subjects)
         for answer in answers:
             about = subjects.of_question.get(answer.question_id, ())

@@ -23,7 +23,7 @@ class PathStep:
 
 
 @cache
-def path_ids() -> tuple[str, ...]:
+def read_path_ids() -> tuple[str, ...]:
     """Read the ids of the path's concepts, in order."""
     return tuple(load_yaml(FILE.read_text("utf-8")))
 
@@ -36,7 +36,7 @@ def list_understood(marks: Iterable[ModeMark], known: Mapping[str, Mastery]) -> 
 
 def follow_path(concepts: ConceptMap, done: Collection[str]) -> list[PathStep]:
     """Return the path's steps: the first one that isn't done is next."""
-    ids = [each for each in path_ids() if each in concepts.by_id]
+    ids = [each for each in read_path_ids() if each in concepts.by_id]
     following = next((each for each in ids if each not in done), "")
     return [
         PathStep(
@@ -64,7 +64,7 @@ def choose_next_concept(concepts: ConceptMap, done: Collection[str], *, after: s
 
 def say_place(concepts: ConceptMap, concept: Concept) -> str:
     """Say why a concept is next: its step on the path, else what it builds on."""
-    if concept.id in path_ids():
-        return f"step {path_ids().index(concept.id) + 1} of the path"
+    if concept.id in read_path_ids():
+        return f"step {read_path_ids().index(concept.id) + 1} of the path"
     before = ", ".join(concepts.name(each) for each in concept.prerequisites)
     return f"builds on {before}" if before else "needs nothing else first"

@@ -60,7 +60,7 @@ class ModeState:
         return self.status in ("read", "done")
 
 
-def mode_of(written: str) -> StudyMode | None:
+def parse_mode(written: str) -> StudyMode | None:
     """Parse the mode from a URL; None when it names no mode."""
     return next((mode for mode in STUDY_MODES if mode == written), None)
 
@@ -78,7 +78,7 @@ def list_states(
     ]
 
 
-def minutes_of(lesson: Lesson | None, *, review: int) -> dict[StudyMode, int]:
+def list_minutes(lesson: Lesson | None, *, review: int) -> dict[StudyMode, int]:
     """Return the stated minutes per mode, with those of one review; without a lesson there are two modes."""
     own: dict[StudyMode, int] = {"challenge": CHALLENGE_MINUTES, "review": review}
     if lesson is None:
@@ -94,9 +94,9 @@ def minutes_of(lesson: Lesson | None, *, review: int) -> dict[StudyMode, int]:
     }
 
 
-def last_mode(marks: Iterable[ModeMark]) -> StudyMode | None:
+def find_last_mode(marks: Iterable[ModeMark]) -> StudyMode | None:
     opened = [mark for mark in marks if mark.mark == "opened"]
-    return mode_of(opened[-1].mode) if opened else None
+    return parse_mode(opened[-1].mode) if opened else None
 
 
 def next_mode(row: Iterable[ModeState], mode: StudyMode) -> ModeState | None:

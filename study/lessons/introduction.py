@@ -67,7 +67,7 @@ def order_cards(missed: str) -> tuple[str, ...]:
 
 def _step(entry: Fields) -> IntroductionStep:
     runs = entry.flag("run")
-    ask = entry.needed_child("ask", kind="question")
+    ask = entry.read_child("ask", kind="question")
     choices = tuple(_choice(each, runs=runs) for each in ask.children("choices", kind="choice"))
     right = 0 if runs else ask.raw("right")
     if not isinstance(right, int) or (not runs and not 1 <= right <= len(choices)):

@@ -240,7 +240,7 @@ def read_lesson(path: Path, check_preset: CheckPreset) -> Lesson:
 
 
 def _read_lesson(fields: Fields, concept_id: str, check_preset: CheckPreset) -> Lesson:
-    preset = _read_try(fields.needed_child("try", kind="try"), check_preset)
+    preset = _read_try(fields.read_child("try", kind="try"), check_preset)
     lesson = read_declared(fields, Lesson, sources=read_sources(fields), try_it=preset)
     if lesson.concept != concept_id:
         fields.note(f"`concept` must be the name of the file, {concept_id}")

@@ -44,7 +44,7 @@ def _read_sources(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     fields = read_mapping(path, kind="lesson", problems=problems)
     if fields is None or problems:
         raise ContentError(problems)
-    return read_sources(fields), fields.needed_child("deep", kind="deep").texts("references")
+    return read_sources(fields), fields.read_child("deep", kind="deep").texts("references")
 
 
 def _list_corrections(readings: str) -> dict[str, list[str]]:

@@ -1,17 +1,25 @@
 """Lesson texts as HTML: formulas, code, computed numbers with their call, terms with their meaning."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
 from study.base.html import NO_HTML, format_html, join_html
-from study.content.concepts import ConceptMap, concept_address
+from study.content.concepts import ConceptMap, build_concept_address
 from study.content.glossary import read_glossary
-from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers, parse_computed
+from study.text.computed_text import (
+    PLACEHOLDER,
+    FigureSetting,
+    fill_numbers,
+    parse_computed,
+    parse_figure_setting,
+)
 from study.text.markup import DOCUMENT, MARK, link_citations, split_matches, to_html, to_plain
 from study.text.templates import render
+
+SIGNS = ",.;:!?)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +47,14 @@ class Terms:
         return self.by_name.get(_key(written)) or self.by_name[written.lower()]
 
 
-def terms_of(concepts: ConceptMap) -> Terms:
+def collect_terms(concepts: ConceptMap) -> Terms:
     """Collect the names of all concepts and the words of the glossary, whose own meanings win."""
     by_name: dict[str, Term] = {}
     for concept in concepts.by_id.values():
-        term = Term(id=concept.id, means=to_plain(concept.summary), address=concept_address(concept.id))
+        term = Term(id=concept.id, means=to_plain(concept.summary), address=build_concept_address(concept.id))
         by_name |= {_key(name): term for name in (concept.name, *concept.terms)}
     for entry in read_glossary():
-        address = concept_address(entry.concept) if entry.concept else ""
+        address = build_concept_address(entry.concept) if entry.concept else ""
         word = Term(id=entry.term, means=entry.means, address=address)
         by_name |= {_key(name): word for name in (entry.term, *entry.also)}
     words = "|".join(_pattern_of(key) for key in sorted(by_name, key=len, reverse=True))
@@ -77,11 +85,11 @@ class LessonText:
 
     def rich(self, text: str) -> Markup:
         """Render prose."""
-        return join_html(self._pieces(text))
+        return join_html(_bind_signs(self._pieces(text)))
 
     def code(self, line: str) -> Markup:
         """Render a line of code or numbers: only computed numbers in it are markup."""
-        return join_html(_with_numbers(line, escape))
+        return join_html(_with_numbers(line, lambda text: [escape(text)]))
 
     def _pieces(self, text: str) -> Iterator[Markup]:
         for piece in split_matches(MARK, text):
@@ -90,24 +98,41 @@ class LessonText:
             else:
                 yield to_html(fill_numbers(piece[0]))
 
-    def _with_links(self, text: str) -> Markup:
+    def _with_links(self, text: str) -> Iterator[Markup]:
         """Mark terms, and render names of this repository's documents as links."""
-        return join_html(
-            self._with_terms(piece) if isinstance(piece, str) else link_citations(piece[0])
-            for piece in split_matches(DOCUMENT, text)
-        )
+        for piece in split_matches(DOCUMENT, text):
+            if isinstance(piece, str):
+                yield from self._with_terms(piece)
+            else:
+                yield link_citations(piece[0])
 
-    def _with_terms(self, text: str) -> Markup:
-        made, end = NO_HTML, 0
+    def _with_terms(self, text: str) -> Iterator[Markup]:
+        end = 0
         for found in self.terms.pattern.finditer(text):
             term = self.terms.find(found[0])
             if term.id == self.concept or term.id in self._marked:
                 continue
             self._marked.add(term.id)
-            linked = self.linked and term.address != concept_address(self.concept)
-            made += to_html(text[end : found.start()]) + _mark_term(term, found[0], linked=linked)
+            linked = self.linked and term.address != build_concept_address(self.concept)
+            yield to_html(text[end : found.start()])
+            yield _mark_term(term, found[0], linked=linked)
             end = found.end()
-        return made + to_html(text[end:])
+        yield to_html(text[end:])
+
+
+def _bind_signs(pieces: Iterable[Markup]) -> Iterator[Markup]:
+    """Keep the comma after a button on its line, where a browser may break one."""
+    button = NO_HTML
+    for piece in pieces:
+        rest = piece
+        if button:
+            rest = piece.lstrip(SIGNS)
+            signs = piece[: len(piece) - len(rest)]
+            yield format_html('<span class="unbroken">{}{}</span>', button, signs) if signs else button
+        button = rest if rest.startswith("<button") else NO_HTML
+        if not button:
+            yield rest
+    yield button
 
 
 def _mark_term(term: Term, written: str, *, linked: bool) -> Markup:
@@ -118,12 +143,12 @@ def _mark_term(term: Term, written: str, *, linked: bool) -> Markup:
     return format_html('<button type="button" class="term" data-means="{}">{}</button>', term.means, written)
 
 
-def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]:
+def _with_numbers(text: str, words: Callable[[str], Iterable[Markup]]) -> Iterator[Markup]:
     for piece in split_matches(PLACEHOLDER, text):
         if isinstance(piece, str):
-            yield words(piece)
+            yield from words(piece)
         else:
-            yield _figure_button(setting) if (setting := figure_setting(piece)) else _number(piece)
+            yield _figure_button(setting) if (setting := parse_figure_setting(piece)) else _number(piece)
 
 
 def _number(match: re.Match[str]) -> Markup:

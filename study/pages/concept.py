@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.content.concept_map_layout import builds_on
-from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
+from study.content.concepts import CONCEPT_PAGE, Concept, build_concept_address
 from study.learner.mastery import compute_mastery
 from study.learner.path import choose_next_concept, list_understood, say_place
 from study.learner.study_modes import (
@@ -18,11 +18,11 @@ from study.learner.study_modes import (
     TOLD,
     ModeState,
     StudyMode,
-    last_mode,
+    find_last_mode,
+    list_minutes,
     list_states,
-    minutes_of,
-    mode_of,
     next_mode,
+    parse_mode,
 )
 from study.lessons.lesson import Lesson, Lessons
 from study.lessons.lesson_text import LessonText, Terms
@@ -30,7 +30,7 @@ from study.pages.review import ReviewPage, ReviewPlan
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
 from study.store.logs.lessons import ModeMark
-from study.text.computed_text import settings_named_in
+from study.text.computed_text import list_settings_named_in
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -70,7 +70,7 @@ class ConceptPage:
         """Render the mode in the URL, else the last opened one, else the explanation."""
         visit = frame.visit_of(self.context, request)
         concept = self._concept(visit.query.get("id", ""))
-        return self._opened(visit, concept, mode_of(visit.query.get("mode", "")))[0]
+        return self._opened(visit, concept, parse_mode(visit.query.get("mode", "")))[0]
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Open a mode, start its review, mark one as done, or store the reading place."""
@@ -78,7 +78,7 @@ class ConceptPage:
         if event.get("act") == "here":
             return self._back(visit)
         concept = self._concept(form_event.read_text(event, "concept"))
-        mode = mode_of(form_event.read_text(event, "mode"))
+        mode = parse_mode(form_event.read_text(event, "mode"))
         if mode is None:
             raise LearnerError("There is no such study mode.", do_next="Choose one from the row of modes.")
         store, profile_id = self.context.store.lessons, visit.profile.id
@@ -96,17 +96,17 @@ class ConceptPage:
                 )
                 store.stop_at(profile_id, concept.id, mode, place, at=visit.now)
                 return {}
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _back(self, visit: Visit) -> Reply:
         """Handle Back or Forward of the browser: the URL says what to show."""
         concept = self._concept(visit.query.get("id", ""))
-        html, shown = self._opened(visit, concept, mode_of(visit.query.get("mode", "")))
+        html, shown = self._opened(visit, concept, parse_mode(visit.query.get("mode", "")))
         return {"html": html, "say": _announce(shown), "focus": "#mode"}
 
     def _went(self, visit: Visit, concept: Concept, mode: StudyMode) -> Reply:
         html, shown = self._opened(visit, concept, mode)
-        step = concept_address(concept.id, mode)
+        step = build_concept_address(concept.id, mode)
         return {"html": html, "step": step, "say": _announce(shown), "focus": "#mode"}
 
     def _after(self, visit: Visit, concept: Concept, mode: StudyMode) -> StudyMode:
@@ -118,10 +118,10 @@ class ConceptPage:
     def _opened(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[Markup, ModeState]:
         lesson = self.lessons.find(concept.id)
         marks = self._marks(visit, concept)
-        mode = asked or last_mode(marks) or STUDY_MODES[0]
+        mode = asked or find_last_mode(marks) or STUDY_MODES[0]
         if lesson is None and mode in TOLD | {"try", "project"}:
             mode = "review"
-        if last_mode(marks) != mode:
+        if find_last_mode(marks) != mode:
             self.context.store.lessons.mark(visit.profile.id, concept.id, mode, "opened", at=visit.now)
             marks = self._marks(visit, concept)
         plan = self.review.plan(visit, concept.id)
@@ -145,7 +145,7 @@ class ConceptPage:
             following=next_mode(row, mode),
             lesson=lesson,
             told=mode in TOLD,
-            address=concept_address,
+            address=build_concept_address,
             unaddressed=asked is None,
             text=LessonText(self.terms, concept.id),
             place=self.context.store.lessons.place(visit.profile.id, concept.id, mode),
@@ -168,7 +168,7 @@ class ConceptPage:
         elif lesson is not None and mode in ("learn", "visualize"):
             figure = self.ports.figures.get(lesson.visualize.figure)
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
-            used = settings_named_in(lesson.learn.paragraphs) if mode == "learn" else None
+            used = list_settings_named_in(lesson.learn.paragraphs) if mode == "learn" else None
             inside["figure"] = figure.fragment(settings, beside=used) if figure else None
         elif lesson is not None and mode == "try":
             inside["link"] = self.ports.lab_link(lesson.try_it.preset)
@@ -188,7 +188,7 @@ class ConceptPage:
     ) -> list[ModeState]:
         met = self._met(visit)
         materials = self._materials(concept.id, met)
-        minutes = minutes_of(lesson, review=review_minutes)
+        minutes = list_minutes(lesson, review=review_minutes)
         done: list[StudyMode] = []
         if self.ports.challenge_link(visit, concept.id).done:
             done.append("challenge")

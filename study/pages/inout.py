@@ -12,12 +12,12 @@ from markupsafe import Markup
 
 from study.base import import_limits
 from study.base.errors import LearnerError
-from study.content.user_files import OwnFilesCheck, key_of
+from study.content.user_files import OwnFilesCheck, derive_key
 from study.io.apply_import import Imports, UndoneImport
 from study.io.exchange import VERDICTS, Exchange, ImportReport
 from study.io.import_jobs import ImportJob, ImportJobs
 from study.io.pending_upload import PendingUpload, PendingUploads
-from study.io.planning import PlannedImport, Upload, shared_content_error
+from study.io.planning import PlannedImport, Upload, build_shared_content_error
 from study.io.row_titles import count_rows
 from study.io.set_aside import set_aside
 from study.ports.context import Context, Visit
@@ -97,7 +97,7 @@ class InOutPage:
                 return self._restore(visit, event)
             case "set-aside":
                 return self._set_aside(visit)
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     @property
     def _imports(self) -> Imports:
@@ -131,7 +131,7 @@ class InOutPage:
     def _start(self, visit: Visit, waiting: PendingUpload, shown: dict[str, str]) -> ImportJob:
         upload = Upload(
             profile_id=visit.profile.id,
-            path=self.pending.path_of(visit.profile.id),
+            path=self.pending.locate_pending(visit.profile.id),
             name=waiting.name,
             digest=waiting.digest,
             may_change_files=visit.is_owner,
@@ -187,15 +187,17 @@ class InOutPage:
 
     def _apply(self, visit: Visit, planned: PlannedImport, job: ImportJob) -> Reply:
         if planned.plan.files and not visit.is_owner:
-            raise shared_content_error("import", do_next="Send the owner the file.")
+            raise build_shared_content_error("import", do_next="Send the owner the file.")
         shown = job.purpose["digest"], job.purpose["report"]
         if shown != (job.upload.digest, _compute_digest(planned.report)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._remember(job, planned.report)
             return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
-        # A learner's undo takes an import back; a backup of everyone for each of them would fill the disk.
-        if self.snapshots is not None and visit.is_owner and planned.report.counts["changed"]:
-            self.snapshots.make("import", now=visit.now)
+        if self.snapshots is not None and planned.report.counts["changed"]:
+            if visit.is_owner:
+                self.snapshots.make("import", now=visit.now)
+            else:
+                self.snapshots.make_if_due("learner-import", now=visit.now)
         report = self._imports.apply(visit.profile.id, planned.plan, file_name=job.upload.name, now=visit.now)
         self._drop(visit.profile.id)
         counts = report.counts
@@ -317,7 +319,7 @@ def study_links(record: ImportRecord, *, new_today: int) -> list[tuple[str, str]
     new = new_today + min(STUDY_AT_ONCE, record.counts["new"])
     links = []
     for name in names[:DECKS_LISTED]:
-        key = key_of(Path(name.name))
+        key = derive_key(Path(name.name))
         quiz = name.parent.name == "questions"
         query = {"topic": key} if quiz else {"deck": key, "new": new}
         label = "Study these" if len(names) == 1 else f"Study {key}"

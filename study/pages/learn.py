@@ -14,13 +14,13 @@ from study.content.concept_map_layout import (
     NODE_HEIGHT,
     NODE_WIDTH,
     Graph,
-    graph_of,
+    lay_out_graph,
 )
 from study.content.concepts import Concept
 from study.learner import progress
 from study.learner.mastery import compute_mastery
-from study.learner.path import follow_path, list_understood, path_ids
-from study.learner.study_modes import STUDY_MODES, count_done, mode_of
+from study.learner.path import follow_path, list_understood, read_path_ids
+from study.learner.study_modes import STUDY_MODES, count_done, parse_mode
 from study.ports.context import Context, Visit
 from study.ports.subjects import Subjects
 from study.text.templates import render
@@ -38,7 +38,7 @@ class LearnPage:
     @cached_property
     def graph(self) -> Graph:
         """The layout, computed once because concepts don't change while the app runs."""
-        return graph_of(self.context.concepts)
+        return lay_out_graph(self.context.concepts)
 
     def load(self, request: gr.Request) -> Markup:
         """Render the map with this learner's mastery."""
@@ -52,7 +52,7 @@ class LearnPage:
             concepts=self.context.concepts,
             mastery=known,
             path=follow_path(self.context.concepts, list_understood(marks, known)),
-            on_path=path_ids(),
+            on_path=read_path_ids(),
             told=count_done(marks),
             modes=len(STUDY_MODES),
             last=self._last(visit),
@@ -65,7 +65,7 @@ class LearnPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         frame.visit_of(self.context, request, event)
         if event.get("act") != "search":
-            raise form_event.unknown_act(event)
+            raise form_event.build_unknown_act(event)
         wanted = form_event.read_field(event, "q").strip()
         found = self.found(wanted)
         said = f"{len(found)} {'concept' if len(found) == 1 else 'concepts'} found." if wanted else ""
@@ -87,7 +87,7 @@ class LearnPage:
         """Return the concept and mode that the learner opened last."""
         marks = self.context.store.lessons.marks(visit.profile.id)
         for mark in reversed(marks):
-            concept, mode = self.context.concepts.by_id.get(mark.concept_id), mode_of(mark.mode)
+            concept, mode = self.context.concepts.by_id.get(mark.concept_id), parse_mode(mark.mode)
             if concept and mode:
                 return concept, mode, mode.capitalize()
         return None

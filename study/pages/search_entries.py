@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from study.content.concepts import concept_address
+from study.content.concepts import build_concept_address
 from study.content.glossary import read_glossary
 from study.content.search import SearchEntry
 from study.figures.figure import Figures
@@ -46,7 +46,7 @@ def list_entries(context: Context, figures: Figures) -> Iterator[SearchEntry]:
         yield SearchEntry(
             kind="Concepts",
             title=concept.name,
-            address=concept_address(concept.id),
+            address=build_concept_address(concept.id),
             text=f"{concept.summary} {' '.join(concept.terms)}",
         )
     for figure in figures.values():

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.figures.controls import controls_of
+from study.figures.controls import list_controls
 from study.figures.figure import Figures
 from study.lessons.introduction import OUTCOMES, IntroductionStep, order_cards, read_introduction
 from study.lessons.lesson_text import LessonText, Terms
@@ -92,7 +92,7 @@ class StartPage:
             case "end":
                 self.context.store.preferences.change(visit.profile.id, tour_seen=True)
                 return {"goto": "/"}
-        raise form_event.unknown_act(event)
+        raise form_event.build_unknown_act(event)
 
     def _answered(self, visit: Visit, place: IntroductionPlace, event: Mapping[str, Any]) -> Reply:
         step = read_introduction()[place.step - 1]
@@ -153,7 +153,7 @@ class StartPage:
         query = visit.query
         step = form_event.read_number(query.get("step", ""), default=1, low=1, high=len(read_introduction()))
         figure = self.figures.get(read_introduction()[step - 1].figure)
-        names = [name for name, _ in controls_of(figure.settings)] if figure else []
+        names = [name for name, _ in list_controls(figure.settings)] if figure else []
         place = IntroductionPlace(
             step=step,
             answer=form_event.read_number(query.get("answer", ""), default=0, low=0, high=len(OUTCOMES)),

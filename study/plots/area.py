@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from study.plots.sheet import EDGE, FAINT, INK, PAPER, TEXT_LEADING, Sheet, choose_fitting, text_width
+from study.plots.sheet import EDGE, FAINT, INK, PAPER, TEXT_LEADING, Sheet, choose_fitting, measure_text_width
 
 Span = tuple[float, float]
 
@@ -37,7 +37,7 @@ class Area:
 
     def draw_labels_below(self, labels: Sequence[tuple[float, str]], *, first: Sequence[int]) -> None:
         """Draw labels below the base line, as many as fit side by side, none beyond the sheet's edge."""
-        widths = [text_width(label) for _, label in labels]
+        widths = [measure_text_width(label) for _, label in labels]
         places = [
             min(self.x(value), self.sheet.width - EDGE - width / 2)
             for (value, _), width in zip(labels, widths, strict=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from study.plots.points import BLUE
-from study.plots.sheet import EDGE, FAINT, INK, NARROW_BELOW_POINTS, TEXT_LEADING, Sheet, text_width
+from study.plots.sheet import EDGE, FAINT, INK, NARROW_BELOW_POINTS, TEXT_LEADING, Sheet, measure_text_width
 
 SHADES = (0.3, 0.5, 0.75, 1.0)  # opacities of one hue: ordered for colour-blind eyes and in the dark
 DAYS = ("Mon", "", "Wed", "", "Fri", "", "Sun")
@@ -24,7 +24,7 @@ class Calendar:
     last: date
     unit: str
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         key = KEY if width >= NARROW_BELOW_POINTS else KEY + TEXT_LEADING
         return MONTHS + 7 * self._pitch(width) + key + EDGE
 
@@ -42,7 +42,7 @@ class Calendar:
         self._key(sheet, left, top + MONTHS + 7 * pitch + 8, steps)
 
     def _left(self) -> float:
-        return EDGE + text_width("Wed") + 8
+        return EDGE + measure_text_width("Wed") + 8
 
     def _weeks(self, width: float) -> int:
         return WEEKS_WIDE if width >= NARROW_BELOW_POINTS else WEEKS_NARROW
@@ -77,9 +77,9 @@ class Calendar:
             words = "0" if step == 0 else _format_range(steps, step)
             self._square(sheet, (x, y), side, step, False)
             sheet.text(x + side + 4, y + side - 1, words, soft=True)
-            x += side + text_width(words) + 16
+            x += side + measure_text_width(words) + 16
         words = f"{self.unit} a day"
-        if x + text_width(words) > sheet.width - EDGE:
+        if x + measure_text_width(words) > sheet.width - EDGE:
             x, y = start, y + TEXT_LEADING + 2
         sheet.text(x, y + side - 1, words, soft=True)
 

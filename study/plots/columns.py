@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from study.plots.area import Area
 from study.plots.axis import choose_span, choose_ticks
 from study.plots.points import BLUE
-from study.plots.sheet import EDGE, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrap_text
+from study.plots.sheet import EDGE, TEXT_LEADING, TEXT_SIZE, Sheet, measure_text_width, wrap_text
 
 BODY = 200.0
 ABOVE = TEXT_LEADING + 18  # the label of the vertical axis, and the number above the tallest column
@@ -26,13 +26,13 @@ class Columns:
     y_label: str
     footnote: str = ""
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         return ABOVE + BODY + BELOW + self._foot_height(width) + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
         _, highest = choose_span(0.0, max(max(self.values), 1e-9), about=4)
         ticks = {tick: f"{tick:g}" for tick in choose_ticks(0.0, highest, about=4)}
-        left = EDGE + max(text_width(label) for label in ticks.values()) + 8
+        left = EDGE + max(measure_text_width(label) for label in ticks.values()) + 8
         box = (left, top + ABOVE, sheet.width - EDGE, top + ABOVE + BODY)
         area = Area(sheet, box, across=(0.0, float(len(self.values))), upwards=(0.0, highest))
         sheet.text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)
@@ -61,7 +61,7 @@ class Columns:
         area.draw_labels_below(list(zip(middles, self.labels, strict=True)), first=(0, len(middles) - 1))
         room = area.x(1.0) - area.x(0.0)
         tallest = self.values.index(max(self.values))
-        all_fit = all(text_width(number) <= room for number in self.numbers)
+        all_fit = all(measure_text_width(number) <= room for number in self.numbers)
         for place in range(len(self.values)) if all_fit else (tallest,):
             x, y = area.x(middles[place]), area.y(self.values[place]) - 4
             if self.numbers[place]:

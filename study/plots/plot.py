@@ -14,7 +14,7 @@ from study.plots.sheet import (
     TITLE_LEADING,
     TITLE_SIZE,
     Sheet,
-    drawing_style,
+    apply_drawing_style,
     wrap_text,
 )
 
@@ -27,7 +27,7 @@ Cell = str | int | float
 class Drawing(Protocol):
     """The part of a plot below its title."""
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         """Return its height in points on a sheet of `width` points."""
 
     def draw(self, sheet: Sheet, top: float) -> None:
@@ -61,11 +61,11 @@ class Plot:
 
     def height(self, width: float, *, titled: bool = True) -> float:
         """Return the height in points of the whole chart at `width` points."""
-        return self.drawing.body_height(width) + (self._header_height(width) if titled else EDGE)
+        return self.drawing.compute_body_height(width) + (self._header_height(width) if titled else EDGE)
 
     def draw(self, figure: "Figure", *, titled: bool = True) -> None:
         """Draw onto an empty figure of the size that `height` returns."""
-        with drawing_style():
+        with apply_drawing_style():
             sheet = Sheet(figure)
             if titled:
                 below = sheet.paragraph(EDGE + TITLE_SIZE, self.title, title=True)

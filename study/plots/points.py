@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from study.base.confidence_intervals import Share, format_percent
 from study.plots.area import Area, Span
 from study.plots.axis import choose_ticks
-from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrap_text
+from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, measure_text_width, wrap_text
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 BODY = 220.0
@@ -27,7 +27,7 @@ class PlotPoint:
     high: float
 
 
-def point_of(x: float, share: Share) -> PlotPoint:
+def place_point(x: float, share: Share) -> PlotPoint:
     low, high = share.interval
     return PlotPoint(x=x, y=share.value, low=low, high=high)
 
@@ -60,14 +60,14 @@ class Points:
     percent: bool = True
     joined: bool = False
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         return ABOVE + BODY + BELOW + KEY_GAP + len(self._key(width)) * TEXT_LEADING + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
         upwards = self._upwards()
         ticks = choose_ticks(*upwards, about=4)
         levels = {tick: format_percent(tick) if self.percent else f"{tick:g}" for tick in ticks}
-        left = EDGE + max(text_width(label) for label in levels.values()) + 8
+        left = EDGE + max(measure_text_width(label) for label in levels.values()) + 8
         box = (left, top + ABOVE, sheet.width - EDGE - 8, top + ABOVE + BODY)
         area = Area(sheet, box, across=self._across(), upwards=upwards)
         sheet.text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from study.base.html import trust_html
 from study.plots.plot import Plot
-from study.plots.sheet import INK, PAPER, POINTS_PER_INCH, WIDE_INCHES, drawing_style
+from study.plots.sheet import INK, PAPER, POINTS_PER_INCH, WIDE_INCHES, apply_drawing_style
 
 Format = Literal["svg", "png"]
 
@@ -38,7 +38,7 @@ def render_plot(
     figure = Figure(figsize=(width_inches, height / POINTS_PER_INCH), facecolor=PAPER)
     plot.draw(figure, titled=titled)
     file = io.BytesIO()
-    with drawing_style():
+    with apply_drawing_style():
         if format == "png":
             figure.savefig(file, format="png", dpi=PNG_DPI)
             return bytes(file.getvalue())

@@ -11,8 +11,8 @@ from study.plots.sheet import (
     INK,
     TEXT_LEADING,
     Sheet,
+    measure_text_width,
     shorten_text,
-    text_width,
     wrap_text,
 )
 
@@ -42,13 +42,13 @@ class Rows:
     footnote: str
     target: float | None = None
 
-    def body_height(self, width: float) -> float:
+    def compute_body_height(self, width: float) -> float:
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return ABOVE + ROW * len(self.rows) + BELOW + FOOT_GAP + foot + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        names = min(max(text_width(row.name) for row in self.rows), NAMES_AT_MOST * sheet.width)
-        numbers = max(text_width(row.number) for row in self.rows)
+        names = min(max(measure_text_width(row.name) for row in self.rows), NAMES_AT_MOST * sheet.width)
+        numbers = max(measure_text_width(row.number) for row in self.rows)
         bottom = top + ABOVE + ROW * len(self.rows)
         box = (EDGE + names + 10, top + ABOVE, sheet.width - EDGE - numbers - 10, bottom)
         area = Area(sheet, box, across=self._across(), upwards=(0.0, 1.0))

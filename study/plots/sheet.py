@@ -52,7 +52,7 @@ Align = Literal["left", "center", "right"]
 
 
 @contextmanager
-def drawing_style() -> Iterator[None]:
+def apply_drawing_style() -> Iterator[None]:
     """Apply the settings under which charts are drawn and saved; one thread at a time."""
     import matplotlib
 
@@ -127,7 +127,7 @@ class Sheet:
             self.figure.add_artist(PathPatch(whole, transform=self.figure.transFigure, **look))
 
 
-def text_width(words: str, *, size: float = TEXT_SIZE, bold: bool = False) -> float:
+def measure_text_width(words: str, *, size: float = TEXT_SIZE, bold: bool = False) -> float:
     """Return a line's width in points in the downloaded picture; a browser's font is a little narrower."""
     return _width_of_one_point(words, bold) * size
 
@@ -147,8 +147,8 @@ def _width_of_one_point(words: str, bold: bool) -> float:
 def wrap_text(words: str, width: float, *, size: float = TEXT_SIZE, bold: bool = False) -> list[str]:
     """Wrap into as few lines as `width` allows, then as evenly as possible; a number stays with its unit."""
     chunks = _BREAK.split(words)
-    widths = [text_width(chunk, size=size, bold=bold) for chunk in chunks]
-    space = text_width(" ", size=size, bold=bold)
+    widths = [measure_text_width(chunk, size=size, bold=bold) for chunk in chunks]
+    space = measure_text_width(" ", size=size, bold=bold)
     lines = _fill_lines(chunks, widths, space, width)
     narrowest = (sum(widths) + space * len(chunks)) / len(lines)
     for step in range(8):
@@ -173,10 +173,10 @@ def _fill_lines(chunks: Sequence[str], widths: Sequence[float], space: float, ro
 
 def shorten_text(words: str, width: float) -> str:
     """Return the words, or their beginning and an ellipsis when they are wider than `width`."""
-    if text_width(words) <= width:
+    if measure_text_width(words) <= width:
         return words
     kept = words
-    while kept and text_width(f"{kept}…") > width:
+    while kept and measure_text_width(f"{kept}…") > width:
         kept = kept[:-1]
     return f"{kept.rstrip()}…"
 

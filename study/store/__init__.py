@@ -27,7 +27,7 @@ from study.store.logs.tasks import TaskLog
 from study.store.migrations import migrate_database
 from study.store.notices import Notices
 from study.store.profiles import Profiles
-from study.store.snapshots import snapshots_of
+from study.store.snapshots import find_snapshots
 from study.store.storage_errors import classify_storage_error
 
 
@@ -110,7 +110,7 @@ def open_store(database_url: str, *, home: Path | None = None) -> Store:
 
 
 def _back_up(database_url: str, home: Path | None) -> None:
-    snapshots = snapshots_of(database_url, home)
+    snapshots = find_snapshots(database_url, home)
     if snapshots is not None:
         snapshots.make("upgrade", now=datetime.now(UTC))
 

@@ -46,7 +46,7 @@ class ClassLog(StoreLog):
         wanted = select(t.class_rooms).order_by(t.class_rooms.c.opened_at.desc(), t.class_rooms.c.id)
         return [read_row(ClassRoom, row) for row in self._rows(wanted)]
 
-    def ended_rooms(self) -> set[str]:
+    def list_ended_rooms(self) -> set[str]:
         """The ids of the classes that have ended and were not led on since."""
         events = t.class_events.c
         of_course = select(events.room_id, func.max(events.number).label("number"))

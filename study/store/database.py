@@ -80,7 +80,7 @@ _VIEW: ContextVar[ReadView | None] = ContextVar("view", default=None)
 
 
 @contextmanager
-def one_view() -> Iterator[ReadView]:
+def share_view() -> Iterator[ReadView]:
     """Let all reads inside see the same state, and read nothing twice."""
     view = ReadView()
     token = _VIEW.set(view)
@@ -241,7 +241,7 @@ def put_row(connection: Connection, table: Table, key: Mapping[str, Any], values
     connection.execute(written.on_conflict_do_update(index_elements=key, set_=values))
 
 
-def owner_of(table: Table, row_id: str) -> ScalarSelect[str]:
+def select_owner(table: Table, row_id: str) -> ScalarSelect[str]:
     """The profile of a row."""
     return select(table.c.profile_id).where(table.c.id == row_id).scalar_subquery()
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Integer, Table, delete, exists, insert, selec
 
 from study.store import schema as t
 from study.store.row_verdicts import MergedRow, find_row_number, is_named, pad_row
-from study.store.rows import decode_row, encode_row, list_parents, owned_tables
+from study.store.rows import decode_row, encode_row, list_owned_tables, list_parents
 
 Changes = dict[str, Any]
 """`{"added": {table: [key, ...]}, "replaced": {table: [row, ...]}, "given": {table: [row, ...]}}`, as JSON.
@@ -70,7 +70,7 @@ def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any
     stays |= _changed_since(connection, profile_id, changes)
     for name, key in stays:
         doomed[name].discard(key)
-    tables = owned_tables()
+    tables = list_owned_tables()
     for table in reversed(tables):
         for some in _split_batches(sorted(doomed[table.name])):
             connection.execute(delete(table).where(tuple_(*table.primary_key.columns).in_(some)))
@@ -97,7 +97,7 @@ def _links(connection: Connection, added: Mapping[str, set[tuple[Any, ...]]]) ->
     reached = _Rows(set)
     for name, keys in added.items():
         reached[name] |= keys
-    for table in owned_tables():
+    for table in list_owned_tables():
         for key in list_parents(table):
             parent = key.column.table.name
             for some in _split_batches([own[0] for own in sorted(reached[parent])]):
@@ -125,7 +125,7 @@ def _linked(seeds: set[_Row], links: list[tuple[_Row, _Row]]) -> set[_Row]:
 def _changed_since(connection: Connection, profile_id: str, changes: Mapping[str, Any]) -> set[_Row]:
     """Return the overwritable rows of an import that are no longer as it left them."""
     changed: set[_Row] = set()
-    for table in owned_tables():
+    for table in list_owned_tables():
         for row in changes.get("given", {}).get(table.name, []):
             now = connection.execute(select(table).where(*_key_is(table, profile_id, row))).mappings().first()
             if now is not None and encode_row(table, now) != row:

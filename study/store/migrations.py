@@ -51,7 +51,7 @@ def migrate_database(database: Database, *, before_upgrade: Callable[[], None] |
         else:
             from alembic import command
 
-            command.upgrade(alembic_config(connection), "head")
+            command.upgrade(build_alembic_config(connection), "head")
 
 
 def read_version(connection: Connection) -> str | None:
@@ -98,7 +98,7 @@ def _require_known(version: str) -> None:
         ) from error
 
 
-def alembic_config(connection: Connection) -> "Config":
+def build_alembic_config(connection: Connection) -> "Config":
     """Alembic's settings for one open connection."""
     from alembic.config import Config
 

@@ -178,7 +178,7 @@ class Profiles(StoreLog):
             erased += len(ids)
         return erased
 
-    def browsers_of(self, profile_id: str) -> list[tuple[str, datetime]]:
+    def read_browsers(self, profile_id: str) -> list[tuple[str, datetime]]:
         """Read the ids of the browsers that use a profile, and since when; the newest first."""
         columns = t.browsers.c
         wanted = select(columns.id, columns.chosen_at).where(columns.profile_id == profile_id)

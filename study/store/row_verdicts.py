@@ -15,7 +15,7 @@ from sqlalchemy import Column, Connection, Table, UniqueConstraint, func, select
 
 from study.store import schema as t
 from study.store.database import select_live
-from study.store.rows import Tables, decode_row, encode_row, list_parents, of_profile, owned_tables
+from study.store.rows import Tables, decode_row, encode_row, list_owned_tables, list_parents, of_profile
 
 RowVerdict = Literal["new", "changed", "same", "rejected"]
 
@@ -49,7 +49,7 @@ def compare_rows(connection: Connection, profile_id: str, tables: Tables) -> Ite
     """Each row with what would become of it, one table after the other; nothing is written."""
     keys: dict[tuple[str, Any], Any] = {}
     newest = _newest_ratings(connection, profile_id)
-    for table in owned_tables():
+    for table in list_owned_tables():
         rows = tables.get(table.name, ())
         here = _rows_here(connection, table, profile_id) if rows else _Here()
         for row in rows:

@@ -47,7 +47,7 @@ _EXPECTED: Mapping[type, Any] = {int: int, bool: bool, float: (int, float), str:
 """What JSON has for a column, by its type in Python. A column of another type needs an entry of its own."""
 
 
-def owned_tables() -> list[Table]:
+def list_owned_tables() -> list[Table]:
     """The tables whose rows belong to a profile, directly or through a parent; parents first."""
     owned = [t.profiles]
     for table in t.metadata.sorted_tables:
@@ -73,7 +73,7 @@ def list_parents(table: Table) -> list[ForeignKey]:
 def read_rows(connection: Connection, profile_id: str) -> dict[str, list[dict[str, Any]]]:
     """All rows of a profile, in the order they were written."""
     rows = {}
-    for table in owned_tables():
+    for table in list_owned_tables():
         wanted = select(table).where(of_profile(table, profile_id)).order_by(*table.primary_key.columns)
         rows[table.name] = [encode_row(table, row) for row in connection.execute(wanted).mappings()]
     return rows

@@ -2,8 +2,8 @@
 
 A snapshot is made once a day, before an upgrade of the tables, before an import that replaces something, and
 before a restore. The newest ten for each of these reasons are kept, so that many of one kind push out none of
-another. A database behind another URL has backup tools of its own. Live classes are in none of them
-(`snapshot_copies.py`).
+another. Imports of a server's learners make one an hour at most, so that they can't fill the disk. A database
+behind another URL has backup tools of its own. Live classes are in none of them (`snapshot_copies.py`).
 """
 
 import shutil
@@ -34,9 +34,9 @@ from study.store.snapshot_copies import (
 )
 from study.store.storage_errors import classify_storage_error
 
-Reason = Literal["daily", "upgrade", "import", "restore"]
+Reason = Literal["daily", "upgrade", "import", "learner-import", "restore"]
 KEPT = 10
-EVERY = timedelta(days=1)
+EVERY = {"daily": timedelta(days=1), "learner-import": timedelta(hours=1)}
 DATABASE = "study.sqlite3"
 WITHOUT_CLASSES = b"without live classes"
 """The comment of a zip: earlier versions of the app left classes in."""
@@ -108,11 +108,16 @@ class Snapshots:
                     note("backup", "An old backup could not be deleted.")
         return Snapshot(path=path, made_at=now, reason=reason)
 
-    def make_if_due(self, *, now: datetime) -> Snapshot | None:
-        """Write the daily backup unless one was made within a day; a clock that was fast has made none."""
-        if any(made.reason == "daily" and now - EVERY < made.made_at <= now for made in self.listed()):
-            return None
-        return self.make("daily", now=now)
+    def make_if_due(self, reason: Literal["daily", "learner-import"], *, now: datetime) -> Snapshot | None:
+        """Write a backup unless one was made for this reason within a day or an hour (`EVERY`).
+
+        One of the future, which a clock that was fast has made, counts as none.
+        """
+        earliest = now - EVERY[reason]
+        with self._lock:
+            if any(made.reason == reason and earliest < made.made_at <= now for made in self.listed()):
+                return None
+            return self.make(reason, now=now)
 
     def restore(self, name: str, *, now: datetime) -> Snapshot:
         """Replace the current database and own files by a backup, after a backup of both.
@@ -224,7 +229,7 @@ class Snapshots:
                 (here / f".{path.name}.restored").replace(here / path.name)
 
 
-def snapshots_of(database_url: str, home: Path | None = None) -> Snapshots | None:
+def find_snapshots(database_url: str, home: Path | None = None) -> Snapshots | None:
     """Return the backups of a SQLite file; None for another database or one in memory."""
     try:
         url = make_url(database_url)

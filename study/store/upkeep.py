@@ -36,7 +36,7 @@ class Upkeep:
             with suppress(OSError):  # a folder that can't be read: making the backup says so
                 self._snapshots.leave_classes_out_of_older()
             try:
-                self._snapshots.make_if_due(now=now)
+                self._snapshots.make_if_due("daily", now=now)
                 self._snapshots.problem = ""
             except (LearnerError, OSError) as error:
                 self._snapshots.problem = str(error)

@@ -54,7 +54,7 @@ class FigureSetting:
     phrase: str
 
 
-def figure_setting(match: re.Match[str]) -> FigureSetting | None:
+def parse_figure_setting(match: re.Match[str]) -> FigureSetting | None:
     """Parse a placeholder that sets a figure; None when it asks for a number. Raises LearnerError."""
     verb, *pairs = match["call"].split()
     if verb != "set":
@@ -64,9 +64,9 @@ def figure_setting(match: re.Match[str]) -> FigureSetting | None:
     return FigureSetting(settings="&".join(pairs), phrase=match["unit"])
 
 
-def settings_named_in(texts: Iterable[str]) -> set[str]:
+def list_settings_named_in(texts: Iterable[str]) -> set[str]:
     """Return the names of the figure's settings that phrases in these texts set."""
-    found = (figure_setting(match) for text in texts for match in PLACEHOLDER.finditer(text))
+    found = (parse_figure_setting(match) for text in texts for match in PLACEHOLDER.finditer(text))
     return {pair.partition("=")[0] for setting in found if setting for pair in setting.settings.split("&")}
 
 
@@ -76,7 +76,7 @@ def fill_numbers(text: str) -> str:
 
 
 def _as_plain(match: re.Match[str]) -> str:
-    setting = figure_setting(match)
+    setting = parse_figure_setting(match)
     return setting.phrase if setting else parse_computed(match).shown
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -21,6 +22,7 @@ MARK = re.compile(
 )
 
 
+DOCUMENTS = Path(__file__).parents[2] / "docs"
 DOCUMENT = re.compile(r"docs/[\w/-]+\.(?:md|json|tsv)(?: (?P<section>\d+)(?![\w.]*\d))?")
 """A document of this repository, and the number of its section."""
 
@@ -85,7 +87,19 @@ def to_plain(text: str) -> str:
 def _link_document(found: re.Match[str]) -> Markup:
     path = found[0].split(" ")[0]
     section = f"#{found['section']}" if found["section"] else ""
-    return format_html('<a href="/{}{}">{}</a>', path, section, found[0])
+    named = f"{_read_title(path)}, {found['section']}" if found["section"] else _read_title(path)
+    return format_html('<a href="/{}{}">{}</a>', path, section, named)
+
+
+@lru_cache(maxsize=64)
+def _read_title(path: str) -> str:
+    """A document's own heading, because a path says nothing to a reader; of a table, what its document is."""
+    file = DOCUMENTS.parent / path
+    text = file.with_suffix(".md")
+    heading = re.search(r"^# (.+)$", text.read_text("utf-8"), re.MULTILINE) if text.is_file() else None
+    if heading is None:
+        return path
+    return f"“{heading[1]}”" if file == text else f"the numbers of “{heading[1]}”"
 
 
 def _render_mark(mark: re.Match[str]) -> Markup:

@@ -25,7 +25,7 @@ from study.ports.context import Context
 from study.store.profiles import Profile
 from study.text.templates import render
 from study.web.security.access import ServerKeys
-from study.web.security.middleware import browser_of
+from study.web.security.middleware import find_browser
 
 PATH = "/devices/join"
 LINK_MINUTES = 10
@@ -69,7 +69,7 @@ class Devices:
             self._links.popitem(last=False)
         return f"{'https' if secure else 'http'}://{host}{PATH}?{urlencode({'token': token})}"
 
-    def profile_of(self, token: str, *, now: datetime) -> Profile:
+    def find_profile(self, token: str, *, now: datetime) -> Profile:
         """Return the profile that a link leads to. Raises LearnerError when it leads to none."""
         profile_id, until = self._links.get(token, ("", now))
         found = self.context.store.profiles.find(profile_id) if now < until else None
@@ -80,7 +80,7 @@ class Devices:
 
     def join(self, token: str, browser_id: str, *, now: datetime) -> None:
         """Use the profile of a link in this browser; the link works once."""
-        profile = self.profile_of(token, now=now)
+        profile = self.find_profile(token, now=now)
         used = self._links.pop(token, None)
         if used is None:  # by another device, a moment ago
             raise link_expired()
@@ -93,7 +93,7 @@ class Devices:
     def recover(self, phrase: str, browser_id: str, *, now: datetime) -> None:
         """Use the profile of a phrase in this browser. Raises LearnerError for a wrong one."""
         profiles = self.context.store.profiles
-        found = self.keys.profile_of(phrase, [one.id for one in profiles.all()])
+        found = self.keys.find_profile(phrase, [one.id for one in profiles.all()])
         if found is None:
             note("refused", "A device sent a recovery phrase that no profile has.")
             raise LearnerError(
@@ -106,12 +106,12 @@ class Devices:
         """List the browsers of a profile, newest first: a name, since when, and whether it is this one."""
         return [
             (name_of(one), at, one == browser_id)
-            for one, at in self.context.store.profiles.browsers_of(profile_id)
+            for one, at in self.context.store.profiles.read_browsers(profile_id)
         ]
 
     def remove(self, profile_id: str, name: str) -> None:
         """Shut a browser out of a profile."""
-        for browser_id, _ in self.context.store.profiles.browsers_of(profile_id):
+        for browser_id, _ in self.context.store.profiles.read_browsers(profile_id):
             if name_of(browser_id) == name:
                 self.context.store.profiles.forget_browser(browser_id)
                 return
@@ -137,7 +137,7 @@ class DeviceRoutes:
 
     def ask(self, token: str = "") -> Response:
         try:
-            profile = self._devices.profile_of(token, now=self._devices.context.clock())
+            profile = self._devices.find_profile(token, now=self._devices.context.clock())
         except LearnerError as error:
             return _page({"error": error}, HTTPStatus.GONE)
         return _page({"profile": profile, "token": token, "path": PATH})
@@ -150,7 +150,7 @@ class DeviceRoutes:
                 return _page({"error": link_expired()}, HTTPStatus.GONE)
         token = dict(parse_qsl(body.decode("utf-8", "replace"))).get("token", "")
         try:
-            browser = browser_of(request.cookies)
+            browser = find_browser(request.cookies)
             now = self._devices.context.clock()
             await run_in_threadpool(self._devices.join, token, browser, now=now)  # it may wait for a write
         except LearnerError as error:

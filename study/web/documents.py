@@ -14,8 +14,8 @@ from starlette.staticfiles import StaticFiles
 from study.base.html import trust_html
 from study.ports.places import Place, find_place
 from study.text.templates import render
-from study.web.downloads import not_found
-from study.web.page_files import site_script_address
+from study.web.downloads import answer_not_found
+from study.web.page_files import build_site_script_address
 
 DOCS = (Path(__file__).parents[2] / "docs").resolve()
 FONTS = Path(__file__).parents[1] / "static" / "fonts"
@@ -41,12 +41,12 @@ def serve_document(path: str, places: Sequence[Place]) -> Response:
     """One document: Markdown as a page to read, tables of numbers as they are."""
     file = (DOCS / path).resolve()
     if not file.is_relative_to(DOCS) or not file.is_file():
-        return not_found(f"There is no document docs/{path}.")
+        return answer_not_found(f"There is no document docs/{path}.")
     if file.suffix == ".md":
         return HTMLResponse(_render_page(path, file.read_text("utf-8"), tuple(places)))
     if file.suffix in PLAIN:
         return PlainTextResponse(file.read_text("utf-8"))
-    return not_found(f"docs/{path} isn't a text document.")
+    return answer_not_found(f"docs/{path} isn't a text document.")
 
 
 @lru_cache(maxsize=32)
@@ -62,6 +62,6 @@ def _render_page(path: str, text: str, places: tuple[Place, ...]) -> Markup:
         path=path,
         places=places,
         here=find_place(places, "/learn"),
-        script=site_script_address(),
+        script=build_site_script_address(),
         text=trust_html(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
     )

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from study.base.errors import LearnerError
 from study.figures.figure import Figure, Figures
-from study.web.downloads import not_found
+from study.web.downloads import answer_not_found
 
 
 def register(site: FastAPI, figures: Figures) -> None:
@@ -27,7 +27,7 @@ def register(site: FastAPI, figures: Figures) -> None:
 def _answer(figure: Figure[Any] | None, figure_id: str, request: Request, *, whole: bool = False) -> Response:
     """A setting outside its limits is named in the whole figure; alone it is a sentence and status 422."""
     if figure is None:
-        return not_found(f"There is no figure named {figure_id}.")
+        return answer_not_found(f"There is no figure named {figure_id}.")
     query = dict(request.query_params)
     try:
         html = figure.fragment(query) if whole else figure.answer(query)

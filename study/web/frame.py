@@ -19,7 +19,7 @@ from study.base.owner_log import note, note_error
 from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
-from study.store.database import one_view
+from study.store.database import share_view
 from study.store.storage_errors import translate_storage_errors
 from study.text.surrogates import replace_unencodable
 from study.text.templates import render
@@ -27,7 +27,7 @@ from study.web import form_event, page_files
 from study.web.fresh_browser import list_known
 from study.web.island_route import GuardedAct
 from study.web.security import middleware
-from study.web.security.access import may_use_lab, owners_only, role_of
+from study.web.security.access import find_role, may_use_lab, owners_only
 
 
 class Reply(TypedDict, total=False):
@@ -103,7 +103,7 @@ def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
             value=render_waiting(place.heading or place.title, place.look),
             # Not {{{value}}}: Gradio evaluates what Handlebars returns as JavaScript, texts and all.
             html_template='<div class="island">${value}</div>',
-            js_on_load=page_files.on_load("island.js"),
+            js_on_load=page_files.build_on_load("island.js"),
             server_functions=[guard_act(page)],
             elem_id=place.elem_id,
             apply_default_css=False,
@@ -132,8 +132,8 @@ def guard_act(page: IslandPage) -> GuardedAct:
                 note("refused", f"A learner pressed what is the owner's on {place.elem_id}.")
                 raise owners_only()
             if page.act is None:
-                raise form_event.unknown_act(event)
-            with translate_storage_errors(), one_view():
+                raise form_event.build_unknown_act(event)
+            with translate_storage_errors(), share_view():
                 return _encodable(page.act(event, request))
         except LearnerError as error:
             return _encodable({"error": str(error)})
@@ -146,7 +146,7 @@ def _loader_of(context: Context, page: IslandPage) -> Callable[[gr.Request], tup
 
     def load_page(request: gr.Request) -> tuple[Markup, Markup, Markup]:
         """Return the profile's name for the menu, "Who are you?" and the island's content."""
-        with one_view():
+        with share_view():
             return *load_header(context, request), _load_island(page, request)
 
     return load_page
@@ -157,7 +157,9 @@ def _load_island(page: IslandPage, request: gr.Request) -> Markup:
         with translate_storage_errors():
             return page.load(request)
     except LearnerError as error:
-        return render("study/frame/trouble.html", error=error)
+        place = page.place
+        has_list = bool(request.query_params) and place.path != "/"  # what the address asks for is not there
+        return render("study/frame/trouble.html", error=error, back=place if has_list else None)
     except Exception as error:  # Gradio answers it, so that nothing else sees it
         note_error(f"opening {page.place.elem_id}", error)
         raise
@@ -175,7 +177,7 @@ def load_header(context: Context, request: gr.Request) -> tuple[Markup, Markup]:
     return render("study/frame/who.html", visit=visitor), asks
 
 
-def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
+def collect_acts(pages: gr.Blocks) -> dict[str, GuardedAct]:
     """Return what answers the events of each island, by its element's id.
 
     Raises ValueError where two islands have one id: an event couldn't tell them apart.
@@ -205,14 +207,14 @@ def _encodable(reply: Reply) -> Reply:
 
 def visit_of(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:
     """The requester, and what the address says of the page or file that is opened or that sent an event."""
-    browser_id = middleware.browser_of(dict(request.cookies))
+    browser_id = middleware.find_browser(dict(request.cookies))
     query = _read_query(str(request.query_params)) if event is None else query_of(event)
     found = find_visit(context, browser_id=browser_id, query=query)
     found = replace(
         found,
         may_use_lab=may_use_lab(request),
         is_here=middleware.is_here(request),
-        is_owner=role_of(request) == "owner",
+        is_owner=find_role(request) == "owner",
     )
     if event and event.get("shown_profile") not in (None, found.profile.id):
         raise LearnerError(

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.requests import ClientDisconnect, Request
 
-from study.web.downloads import not_found
+from study.web.downloads import answer_not_found
 
 PATH = "/act/{island}"
 JSON_TYPE = "application/json"
@@ -29,7 +29,7 @@ def register(site: FastAPI, acts: Mapping[str, GuardedAct]) -> None:
         """Answer one event, whose host, origin, role, rate and size the middleware has checked."""
         act = acts.get(request.path_params["island"])
         if act is None:
-            return not_found("There is no island of that name.")
+            return answer_not_found("There is no island of that name.")
         # Another site's form can't send this type, whatever its browser says of the origin.
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
             return PlainTextResponse(f"Send {JSON_TYPE}.", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)

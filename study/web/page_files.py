@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from study.text.sent_files import strip_comments
-from study.web.downloads import not_found
+from study.web.downloads import answer_not_found
 from study.web.gradio_script import cut_handlebars
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -54,12 +54,12 @@ def build_head(styles: Sequence[Path], *, projector: bool = False) -> str:
     )
 
 
-def site_script_address() -> str:
+def build_site_script_address() -> str:
     """Return the address of the script behind the menu's search and keys, for pages without Gradio."""
     return _keep("site.js", read("site.js"))
 
 
-def on_load(name: str) -> str:
+def build_on_load(name: str) -> str:
     """Return the `js_on_load` of an HTML component that runs one of our scripts."""
     return f"import('{_module(name)}').then((script) => script.default({SCRIPT_ARGUMENTS}));"
 
@@ -78,7 +78,7 @@ def register(site: FastAPI) -> None:
 def serve_ours(name: str, request: Request) -> Response:
     """Answer with one of our files."""
     if name not in _texts:
-        return not_found(f"There is no file {name}. Reload the page.")
+        return answer_not_found(f"There is no file {name}. Reload the page.")
     return _answer_kept(request, name, _texts[name].encode, QUALITY)
 
 
@@ -86,7 +86,7 @@ def serve_gradios(name: str, request: Request) -> Response:
     """Answer with one file of Gradio's pages."""
     file = GRADIO_FILES / name
     if file.parent != GRADIO_FILES or not file.is_file():
-        return not_found(f"There is no file {name}.")
+        return answer_not_found(f"There is no file {name}.")
     return _answer_kept(request, name, lambda: _read_gradios(file), GRADIO_QUALITY)
 
 

@@ -9,7 +9,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.ports.progress import Section
 from study.web import frame
-from study.web.downloads import not_found, plot_response
+from study.web.downloads import answer_not_found, plot_response
 
 
 def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
@@ -17,11 +17,11 @@ def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> No
         try:
             visitor = frame.visit_of(context, request)
         except LearnerError as error:
-            return not_found(str(error))
+            return answer_not_found(str(error))
         found = (plot for part in sections for plot in part.figures(visitor) if plot.name == name)
         plot = next(found, None)
         if plot is None:
-            return not_found(f"There is no chart named {name} yet.")
+            return answer_not_found(f"There is no chart named {name} yet.")
         return plot_response(plot, ending, f"{name}-{visitor.now:%Y-%m-%d}")
 
     site.get("/progress/plots/{name}.{ending}")(answer)

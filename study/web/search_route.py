@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from study.content.search import BEST, SearchEntry, search
 from study.ports.places import Place
 from study.text.templates import render
-from study.web.page_files import site_script_address
+from study.web.page_files import build_site_script_address
 
 MOST_CHARACTERS = 120
 
@@ -34,7 +34,7 @@ def register(site: FastAPI, searchable: Sequence[Searchable], *, places: Sequenc
                 path="",
                 places=places,
                 here=None,
-                script=site_script_address(),
+                script=build_site_script_address(),
                 text=html,
             )
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})

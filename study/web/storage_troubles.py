@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from study.base.errors import StorageError, StorageKind
 from study.store.storage_errors import classify_storage_error
-from study.web.downloads import not_found
+from study.web.downloads import answer_not_found
 
 STATUS: dict[StorageKind, int] = {"full": 507}
 UNAVAILABLE = 503
@@ -24,7 +24,7 @@ def register(site: FastAPI) -> None:
 
 async def _answer(_request: Request, error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # no file has such a name
-        return not_found("There is nothing at that address.")
+        return answer_not_found("There is nothing at that address.")
     kind = error.kind if isinstance(error, StorageError) else classify_storage_error(error)
     if kind is None:
         raise error

@@ -17,7 +17,7 @@ from study.io.exchange import Exchange, File
 from study.io.pending_upload import PendingUploads
 from study.ports.context import Context
 from study.web import form_event, frame
-from study.web.downloads import file_response, not_found
+from study.web.downloads import answer_not_found, answer_with_file
 
 UPLOAD_PATH = "/io/upload"
 LARGER_BODIES = {UPLOAD_PATH: PACKAGE_BYTES}
@@ -53,14 +53,16 @@ class Transfer:
         """The files of one format; several come in a zip."""
         found = self._exchanges.get(exchange)
         if found is None or name not in [offered.name for offered in found.formats]:
-            return not_found("There is no such download.")
+            return answer_not_found("There is no such download.")
         try:
             visit = frame.visit_of(self._context, request)
             files = found.export(visit.profile.id, name, now=visit.now)
         except LearnerError as error:
             return PlainTextResponse(str(error), HTTPStatus.FORBIDDEN)
         file = files[0] if len(files) == 1 else _pack_files(f"lora-study-{exchange}-{name}.zip", files)
-        return file_response(file.content, MEDIA.get(file.extension, "application/octet-stream"), file.name)
+        return answer_with_file(
+            file.content, MEDIA.get(file.extension, "application/octet-stream"), file.name
+        )
 
     async def upload(self, request: Request) -> Response:
         """One file; it waits until the learner has seen what it would do."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.io.apply_import import Imports
-from study.io.planning import shared_content_error
+from study.io.planning import build_shared_content_error
 from study.io.written_item import check_may_write
 from study.ports.context import Context, Visit
 from study.web import form_event
@@ -69,5 +69,5 @@ class FormDraft:
 def undo_written(imports: Imports, visit: Visit, event: Mapping[str, Any]) -> None:
     """Undo one writing or deletion. Raises LearnerError for a learner who may not, or if it was undone."""
     if not visit.is_owner:
-        raise shared_content_error("change", do_next="Ask the owner.")
+        raise build_shared_content_error("change", do_next="Ask the owner.")
     imports.undo(visit.profile.id, form_event.read_whole(event, "import"), now=visit.now)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine.worker_process import WorkerProcess
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import TINY_MODEL, RunSpec
@@ -31,7 +31,7 @@ def record_runs(home: Path) -> None:
             return
         worker = WorkerProcess(settings, ["--cold"])
         for spec in RECORDED.values():
-            run = create_run(settings.runs_dir, spec, own_dataset(), now=datetime.now(UTC))
+            run = create_run(settings.runs_dir, spec, build_own_dataset(), now=datetime.now(UTC))
             run.emit("queued")
             assert worker.do([run]) is None, (home / "worker.log").read_text("utf-8")
         worker.finish(grace_seconds=5)

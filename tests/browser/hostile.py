@@ -25,7 +25,7 @@ from study.base.settings import Settings
 from study.base.yaml_loader import load_yaml
 from study.store import Store, open_store
 from study.store import schema as t
-from study.store.rows import list_parents, owned_tables
+from study.store.rows import list_owned_tables, list_parents
 from tests.lora_lab import run_builders, sweep_builders
 from tests.study.io.test_backup import _value as ordinary_value
 
@@ -107,7 +107,7 @@ def hostile_plan() -> dict[str, Any]:
 def fill_store(store: Store, profile_id: str, text: str) -> None:
     """Rows in every table that a profile owns, the text in every column that holds one."""
     with store.database.write() as connection:
-        for table in owned_tables():
+        for table in list_owned_tables():
             values = {
                 c.name: _value(c, text) for c in table.c if c.name not in ("profile_id", "concept_id", "mode")
             }

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.app_process import start
 from study.base.module_parser import build_module_parser
 from study.base.settings import ROOT
-from study.content.concepts import concept_address, load_concepts
+from study.content.concepts import build_concept_address, load_concepts
 from study.learner.study_modes import STUDY_MODES, StudyMode
 from tests.browser.chromium import PAGE_IS_THERE, launch_chromium
 
@@ -159,7 +159,7 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
 def concept_pages() -> dict[str, tuple[str, Callable[[Page], None]]]:
     """Every concept in the modes that are most its own, and some concepts in all nine."""
     return {
-        f"{concept}-{mode}": (concept_address(concept, mode), nothing)
+        f"{concept}-{mode}": (build_concept_address(concept, mode), nothing)
         for concept in load_concepts().by_id
         for mode in (STUDY_MODES if concept in IN_ALL_MODES else MODES_OF_EACH)
     }

@@ -146,3 +146,11 @@ def test_on_a_laptop_no_column_of_the_models_is_cut_and_a_verdict_has_no_room_be
     plain = page.locator(".legend .verdict").first
     heights = [each.bounding_box()["height"] for each in (pill, plain)]  # type: ignore[index]
     assert abs(heights[0] - heights[1]) <= 3
+
+
+def test_on_a_phone_printed_and_expected_numbers_are_in_view_together(look: Visit) -> None:
+    page = look(width=390, height=844).open("/claims?example=llama3-attention")
+    row = page.locator("#verdict table tr", has_text="all params")
+    expect(row).to_contain_text("8,043,892,736")
+    table = row.locator("xpath=ancestor::div[@role='region']")
+    assert table.evaluate("it => it.scrollWidth <= it.clientWidth")

@@ -152,3 +152,23 @@ def test_half_a_code_is_told_how_many_digits_it_needs(classroom: Classroom) -> N
     assert code.evaluate("each => each.validationMessage") == "Type the six digits on the screen."
     code.fill("123456")
     assert code.evaluate("each => each.checkValidity()")
+
+
+OVERFLOW = """box => {
+  const filler = document.createElement("span"), votes = box.querySelector(".votes");
+  votes.before(filler);
+  return Math.max(...[...Array(60).keys()].map((letters) => {
+    filler.textContent = "m".repeat(letters % 20) + " m".repeat(letters / 2);
+    return votes.getBoundingClientRect().bottom - box.getBoundingClientRect().bottom;
+  }));
+}"""
+"""By how many pixels the votes stick out of their box, whatever the length of the option."""
+
+
+def test_the_votes_of_an_option_of_any_length_stay_in_its_box(classroom: Classroom) -> None:
+    teacher, phone = classroom.start("opener"), classroom.phone()
+    press_next(teacher, "Vote")
+    press_next(teacher, "The votes")
+    boxes = phone.locator(".told:has(.votes)")
+    expect(boxes.first).to_be_visible()
+    assert max(box.evaluate(OVERFLOW) for box in boxes.all()) <= 0

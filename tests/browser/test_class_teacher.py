@@ -238,3 +238,11 @@ def test_the_second_vote_names_the_first_ones_bars_and_says_that_time_is_up(clas
     teacher.once("dialog", lambda dialog: dialog.accept())
     teacher.get_by_role("button", name="Open the class again").click()
     expect(teacher.get_by_text("How students get in")).to_be_visible()
+
+
+def test_a_class_is_started_without_scrolling_on_a_laptop(classroom: Classroom) -> None:
+    teacher = classroom.browser(width=1280, height=800)
+    teacher.goto(f"{classroom.address}/class")
+    expect(teacher.get_by_role("button", name="Start the class")).to_be_in_viewport(ratio=1)
+    teacher.locator("summary", has_text="What is in it").last.click()
+    expect(teacher.get_by_role("button", name="Start the class")).to_be_in_viewport(ratio=1)

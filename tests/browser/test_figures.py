@@ -13,7 +13,7 @@ from lora_lab.figures.training import checkpointing
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.ledger import bits_per_param
-from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
+from lora_lab.memory.optimizer_state import list_trained_tensors, optimizer_bytes
 from lora_lab.parameters.quantization_levels import LEVELS, NF4_LEVELS, find_nearest
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import (
@@ -90,7 +90,7 @@ def share_of_the_first() -> str:
 def step_that_fails(limit_mb: int) -> str:
     """The first recorded step that does not fit with all moments moved away; the first step has none yet."""
     run = read_recording("training")["spike"]
-    tensors = trained_tensors(find_shape("smollm2-135m").linears, rank=run["rank"], variant="lora")
+    tensors = list_trained_tensors(find_shape("smollm2-135m").linears, rank=run["rank"], variant="lora")
     moments = optimizer_bytes(tensors, run["optimizer"])
     steps = enumerate(run["steps"], 1)
     needed = ((at, step["peak_bytes"] - (moments if at > 1 else 0)) for at, step in steps)

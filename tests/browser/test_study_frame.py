@@ -363,6 +363,15 @@ def test_a_page_that_does_not_exist_is_no_crash(look: Visit) -> None:
     visitor.forgive("404")
 
 
+def test_an_address_of_nothing_leads_to_the_list_that_it_speaks_of(look: Visit) -> None:
+    visitor = look()
+    page = visitor.open("/tasks?id=nowhere")
+    expect(page.get_by_role("alert")).to_contain_text("Choose one from the list.")
+    page.get_by_role("link", name="Back to Tasks").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Tasks")
+    visitor.settled()
+
+
 def test_no_line_of_code_in_a_document_is_cut(look: Visit) -> None:
     visitor = look()
     page = visitor.page

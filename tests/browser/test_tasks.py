@@ -18,7 +18,7 @@ def now(page: Page, row: str) -> str:
 def test_the_longest_context_is_found_with_controls_that_move_the_numbers(look: Visit) -> None:
     page = look(width=1280, height=800).open("/tasks?id=fit-longest-context")
     expect(page.get_by_role("heading", level=1)).to_have_text(
-        "The longest context on this card", timeout=PATIENT_MS
+        "The longest context on this GPU", timeout=PATIENT_MS
     )
     before = now(page, "Memory at the peak")
     page.get_by_label("Weights stored in").select_option("nf4-dq")

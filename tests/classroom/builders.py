@@ -10,7 +10,7 @@ from classroom.activities.activity import Activity, Guessed, ShownFigure
 from classroom.activities.crowd_grid import CrowdGrid
 from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
-from study.figures.controls import choice_field, slider_field
+from study.figures.controls import define_choice, define_slider
 from study.figures.figure import Figure, Figures, FigureView
 from study.ports.classes import (
     ClassCell,
@@ -84,7 +84,7 @@ def plan_of(*activities: Activity) -> Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class RankSettings:
-    rank: int = slider_field("Rank r", default=8, stops=(1, 4, 8, 16, 32, 64))
+    rank: int = define_slider("Rank r", default=8, stops=(1, 4, 8, 16, 32, 64))
 
 
 def show_rank(settings: RankSettings) -> FigureView:
@@ -94,7 +94,7 @@ def show_rank(settings: RankSettings) -> FigureView:
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixSettings(RankSettings):
-    matrix: str = choice_field("Matrix", (("q", "query"), ("down", "down")), default="q")
+    matrix: str = define_choice("Matrix", (("q", "query"), ("down", "down")), default="q")
 
 
 def show_matrix(settings: MatrixSettings) -> FigureView:

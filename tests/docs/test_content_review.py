@@ -6,7 +6,7 @@ from pathlib import Path
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.decks.deck import load_decks
 from lora_lab.tasks.building import read_builds
-from lora_lab.tasks.content import tasks_by_id
+from lora_lab.tasks.content import map_tasks_by_id
 from lora_lab.tasks.reading import read_run_tasks
 from quizzes.bank.bank import load_bank
 from quizzes.bank.misconceptions import load_misconceptions
@@ -33,7 +33,7 @@ def test_the_table_of_numbers_is_that_of_the_content() -> None:
         "numbers of cards and questions that are computed again": checks,
         "misconceptions": len(load_misconceptions()),
         "figures": len(load_yaml((ROOT / "lora_lab" / "figures" / "figures.yaml").read_text("utf-8"))),
-        "configure tasks": len(tasks_by_id()),
+        "configure tasks": len(map_tasks_by_id()),
         "recorded runs to read": len(read_run_tasks()),
         "scripts to complete": len(read_builds()),
         "prompts to explain": len(load_prompts(concepts)),

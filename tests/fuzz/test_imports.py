@@ -23,22 +23,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flashcards.interchange.backup_rows import row_problem
-from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.exchange import build_card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.uploads import Uploads
 from lora_lab.runs.folder import create_run, delete_run
 from lora_lab.runs.run_file import read_run_file
-from lora_lab.settings.run_form import address_of
+from lora_lab.settings.run_form import build_address
 from lora_lab.spec import RunSpec
-from quizzes.interchange.exchange import question_exchange
+from quizzes.interchange.exchange import build_question_exchange
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.content.concepts import load_concepts
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
-from study.io.exchange import Exchange, ImportPlan, exchange_for
+from study.io.exchange import Exchange, ImportPlan, choose_exchange
 from study.store import Store, open_store
 from tests.flashcards.builders import NOW
 from tests.fuzz.formats import FORMATS, file_of, first_files
@@ -90,7 +90,7 @@ class ImportTarget:
             self.lab.append((RunSpec(data=self.uploads.name_of(dataset)), dataset))
         else:
             file = file_of(format_name, content)
-            plan = exchange_for(file, self.exchanges).plan(self.profile, file, now=NOW)
+            plan = choose_exchange(file, self.exchanges).plan(self.profile, file, now=NOW)
             if self.imports.report(self.profile, plan).does_something:
                 self.accepted.append((content, plan))
 
@@ -104,7 +104,7 @@ class ImportTarget:
             run_builders.train(run, steps=2)
             run.emit("finished", step=2)
             runs.append(run)
-        addresses = [address_of(run.spec, run_id=run.run_id) for run in runs]
+        addresses = [build_address(run.spec, run_id=run.run_id) for run in runs]
         addresses += [f"/lab?data={spec.data}" for spec, _ in chosen]
         named = ",".join(run.run_id for run in runs[:4])
         try:
@@ -149,11 +149,11 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImportTarget]:
     database = f"sqlite:///{home / 'study.sqlite3'}"
     store, concepts = open_store(database), load_concepts()
     decks = LiveDecks(concepts, home / "decks")
-    questions = question_exchange(home, concepts)
+    questions = build_question_exchange(home, concepts)
     exchanges: list[Exchange] = [
         BackupExchange(store=store, home=home, row_problem=row_problem),
         questions,
-        card_exchange(store, home, concepts, decks),
+        build_card_exchange(store, home, concepts, decks),
     ]
     firsts = first_files(store, home, questions)
     reader = store.profiles.add(READER, "Reader", now=NOW)

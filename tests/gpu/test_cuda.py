@@ -17,9 +17,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from benchmarks.gpu_checks import LIMIT_PERCENT, held_bytes
-from lora_lab.data.embedded_model import model_folder
+from lora_lab.data.embedded_model import find_model_folder
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.memory.ledger import heaviest_row, predict_ledger
+from lora_lab.memory.ledger import find_heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import create_run
 from lora_lab.runs.predicted_vs_measured import percent_above
@@ -94,7 +94,7 @@ def test_a_run_goes_from_start_to_answers_and_plain_peft_loads_its_adapter(
     assert state.loss_after < state.loss_before
     assert all(sample["tuned"] for sample in run.samples())
 
-    base = AutoModelForCausalLM.from_pretrained(model_folder(embedded_dir), dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(find_model_folder(embedded_dir), dtype=torch.float32)
     model = PeftModel.from_pretrained(base, run.adapter_path).eval()
     tokenizer = load_tokenizer(EMBEDDED_MODEL, embedded_dir, silent)
     held_out = [encode_example(tokenizer, example) for example in small_dataset().held_out]
@@ -165,7 +165,7 @@ def test_the_peak_is_predicted_within_2_percent(bits: Bits, rank: int, embedded_
     spec = replace(EMBEDDED, bits=bits, rank=rank, steps=2)
     lab = with_a_heavy_last_row(lab_on_cuda(spec, embedded_dir))
     shape = find_shape(EMBEDDED_MODEL)
-    row = heaviest_row(shape, lab.spec, rows_of(lab), "bf16")
+    row = find_heaviest_row(shape, lab.spec, rows_of(lab), "bf16")
     predicted_bytes = predict_ledger(shape, lab.spec, row, "bf16").total_bytes
 
     measured_bytes = lab.train()[-1].peak_bytes - held_before_bytes

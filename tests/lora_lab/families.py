@@ -6,7 +6,7 @@ import pytest
 from transformers import PreTrainedModel
 
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.worker.model.read_shape import build_model, shape_of_config
+from lora_lab.worker.model.read_shape import build_model, read_config_shape
 
 PEFT_WARNINGS = [
     pytest.mark.filterwarnings(f"ignore:{text}")
@@ -130,7 +130,7 @@ def config_of(family: str) -> dict[str, Any]:
 
 def shape_of(family: str) -> ModelShape:
     """What the lab reads of it."""
-    return shape_of_config(config_of(family), name=family, kind=KINDS.get(family, "causal"))
+    return read_config_shape(config_of(family), name=family, kind=KINDS.get(family, "causal"))
 
 
 def model_of(family: str) -> PreTrainedModel:

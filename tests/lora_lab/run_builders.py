@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import RunSpec
 
@@ -21,7 +21,7 @@ VERSIONS = {"torch": "2.13.0", "transformers": "5.24.0", "peft": "0.21.2", "bits
 
 def queued(runs_dir: Path, spec: RunSpec = TINY, *, after_seconds: int = 0) -> RunFolder:
     """A run that waits."""
-    run = create_run(runs_dir, spec, own_dataset(), now=NOW + timedelta(seconds=after_seconds))
+    run = create_run(runs_dir, spec, build_own_dataset(), now=NOW + timedelta(seconds=after_seconds))
     run.emit("queued")
     return run
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import Sweep, create_sweep
-from lora_lab.settings.grid import Grid, grid_from
+from lora_lab.settings.grid import Grid, parse_grid
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
 from tests.lora_lab.run_builders import NOW, emit_started, emit_step
@@ -18,13 +18,15 @@ AXES: Mapping[str, Any] = {"ranks": [2, 8], "bits": ["nf4", "bf16"], "seeds": [0
 
 def tiny_grid(**axes: Any) -> Grid:
     """Two ranks, two bit widths, two seeds; or other axes."""
-    return grid_from(TINY, axes or AXES)
+    return parse_grid(TINY, axes or AXES)
 
 
 def sweep_of(settings: Settings, grid: Grid | None = None, *, after_seconds: int = 0) -> Sweep:
     """A sweep whose cells all wait, in no queue."""
     now = NOW + timedelta(seconds=after_seconds)
-    made = create_sweep(settings.sweeps_dir, settings.runs_dir, grid or tiny_grid(), own_dataset(), now=now)
+    made = create_sweep(
+        settings.sweeps_dir, settings.runs_dir, grid or tiny_grid(), build_own_dataset(), now=now
+    )
     for run in runs_of(settings, made):
         run.emit("queued", sweep=made.sweep_id)
     return made

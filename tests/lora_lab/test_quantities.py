@@ -3,7 +3,7 @@
 import pytest
 
 from lora_lab import quantities
-from lora_lab.memory.ledger import constant_bytes
+from lora_lab.memory.ledger import compute_constant_bytes
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import find_shape
 from study.base.checks import Check, Quantity, evaluate, list_quantities
@@ -160,7 +160,7 @@ def test_decay_and_the_error_of_a_score_are_their_formulas() -> None:
 def test_a_base_is_split_evenly_and_its_constants_are_on_every_gpu() -> None:
     whole = value("base_bytes_per_gpu", model="llama-2-70b", scheme="nf4-dq", gpus=1)
     split = value("base_bytes_per_gpu", model="llama-2-70b", scheme="nf4-dq", gpus=2)
-    constants = constant_bytes(find_shape("llama-2-70b"), "nf4-dq")
+    constants = compute_constant_bytes(find_shape("llama-2-70b"), "nf4-dq")
     assert split == (whole - constants) / 2 + constants
     assert whole > value("weight_bytes", model="llama-2-70b", bits=4)
 

@@ -19,7 +19,7 @@ from lora_lab.spec import (
     VARIANT_NAMES,
     VARIANTS,
     RunSpec,
-    spec_from,
+    parse_spec,
 )
 from study.base.errors import LearnerError
 from tests.lora_lab.spec_strategies import any_spec
@@ -32,7 +32,7 @@ def test_a_spec_survives_its_json(spec: RunSpec) -> None:
 
 @given(any_spec)
 def test_a_spec_survives_being_typed_into_a_form(spec: RunSpec) -> None:
-    assert spec_from({name: str(value) for name, value in asdict(spec).items()}) == spec
+    assert parse_spec({name: str(value) for name, value in asdict(spec).items()}) == spec
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_every_bad_value_is_named_at_once() -> None:
     with pytest.raises(LearnerError, match=r"rank .* 0\. batch .* 99\. bits .* '3bit'"):
         RunSpec(rank=0, batch=99, bits="3bit")  # type: ignore[arg-type]
     with pytest.raises(LearnerError, match=r"rank must be a whole number, got 'many'\. steps .* got '1\.5'"):
-        spec_from({"rank": "many", "steps": "1.5"})
+        parse_spec({"rank": "many", "steps": "1.5"})
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ def test_every_bad_value_is_named_at_once() -> None:
 )
 def test_what_is_no_number_is_said_with_its_value(name: str, value: object) -> None:
     with pytest.raises(LearnerError, match=rf"{name} must be a .*number"):
-        spec_from({name: value})
+        parse_spec({name: value})
 
 
 def test_numbers_may_be_typed_as_people_type_them() -> None:
-    spec = spec_from({"rank": " 8 ", "learning_rate": "2e-4", "steps": "1e2", "alpha": "16"})
+    spec = parse_spec({"rank": " 8 ", "learning_rate": "2e-4", "steps": "1e2", "alpha": "16"})
     assert (spec.rank, spec.learning_rate, spec.steps, spec.alpha) == (8, 2e-4, 100, 16.0)
 
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
     with pytest.raises(LearnerError, match=r"Unknown setting: epochs, r\. Use only: model, bits, rank"):
-        spec_from({"r": 8, "epochs": 3})
+        parse_spec({"r": 8, "epochs": 3})
 
 
 @pytest.mark.parametrize(

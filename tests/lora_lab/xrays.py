@@ -80,7 +80,7 @@ def pair_found(first: int = 4, second: int = 8, *, phi: float | None = 0.5) -> d
 def looked_at(lab: Lab, run: RunFolder, beside: RunFolder | None = None, **became: Any) -> Inspection:
     """Put an inspection into the queue: done with the usual findings, unless told otherwise."""
     order = order_of(run, beside)
-    look = Inspection(id=lab.inspections.id_of(KIND, order), kind=KIND, order=order, status="done")
+    look = Inspection(id=lab.inspections.derive_id(KIND, order), kind=KIND, order=order, status="done")
     usual = pair_found() if beside else found()
     done = replace(look, **({"found": usual} | became))
     with lab.inspections._changed:  # as its own thread holds it

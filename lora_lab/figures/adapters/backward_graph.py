@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import draw_box, draw_hatched, draw_line, draw_words, render_drawing
-from lora_lab.data.batches import even_row
+from lora_lab.data.batches import build_even_row
 from lora_lab.figures.models import RANKS, ROLES, list_usual_models
 from lora_lab.memory.activations import TrainingPass
 from lora_lab.memory.ledger import MODELLED_TYPES, Ledger, predict_adapted
@@ -13,8 +13,8 @@ from lora_lab.parameters.counts import lora_parameters
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.spec import EMBEDDED_MODEL, TARGET_LABELS, TARGET_SETS, Compute
 from study.base.units import as_bytes
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 COMPUTE: Compute = "bf16"
@@ -25,7 +25,7 @@ DERIVATIVES = (
 )
 
 
-def modelled_models() -> list[tuple[str, str]]:
+def list_modelled_models() -> list[tuple[str, str]]:
     """Return the models whose activations the lab predicts to the byte."""
     return [
         option for option in list_usual_models() if load_catalogue()[option[0]].model_type in MODELLED_TYPES
@@ -34,13 +34,13 @@ def modelled_models() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class BackwardSettings:
-    targets: str = choice_field(
+    targets: str = define_choice(
         "Adapted", [(one, TARGET_LABELS[one]) for one in TARGET_SETS], default="all-linear"
     )
-    tokens: int = slider_field("Tokens in a row", default=128, stops=TOKENS)
-    rank: int = slider_field("Rank r", default=8, stops=RANKS)
-    checkpointing: str = choice_field("Checkpointing", [("off", "off"), ("on", "on")], default="off")
-    model: str = choice_field("Model", modelled_models, default=EMBEDDED_MODEL)
+    tokens: int = define_slider("Tokens in a row", default=128, stops=TOKENS)
+    rank: int = define_slider("Rank r", default=8, stops=RANKS)
+    checkpointing: str = define_choice("Checkpointing", [("off", "off"), ("on", "on")], default="off")
+    model: str = define_choice("Model", list_modelled_models, default=EMBEDDED_MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def compute_numbers(settings: BackwardSettings) -> BackwardNumbers:
     """Compute the memory with the lab's memory functions."""
     shape = find_shape(settings.model)
     chosen = shape.select(settings.targets)
-    row = even_row(tokens=settings.tokens, answer_tokens=settings.tokens // 2, examples=1)
+    row = build_even_row(tokens=settings.tokens, answer_tokens=settings.tokens // 2, examples=1)
     work = TrainingPass(shape=shape, adapted=chosen, rank=settings.rank, row=row, compute=COMPUTE)
     return BackwardNumbers(
         ledger=predict_adapted(
@@ -102,7 +102,7 @@ def show(settings: BackwardSettings) -> FigureView:
             + f" Activations kept: {as_bytes(found.ledger.activations)}."
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text=(
                     f"one row of {settings.tokens:,} tokens through {settings.model}, NF4 base, bf16, one "
                     "example, with PyTorch's graph; the lab's tests hold these bytes against measured ones"

@@ -11,8 +11,8 @@ from lora_lab.charts.svg import format_number, render_element
 from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording, read_recording
 from study.base.html import join_html
 from study.base.units import as_percent
-from study.figures.controls import slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 LAST_STEP = 10
 PARTS = 24
@@ -28,7 +28,7 @@ LINE = 17.0
 
 @dataclass(frozen=True, kw_only=True)
 class FirstStepsSettings:
-    steps: int = slider_field(
+    steps: int = define_slider(
         "Steps trained", default=LAST_STEP, stops=tuple(range(LAST_STEP + 1)), only_stops=True
     )
 
@@ -65,7 +65,7 @@ def show(settings: FirstStepsSettings) -> FigureView:
                 f"{kept['learning_rate']:g}, seed {kept['seed']}, trained on the app's own cards. A cell is "
                 f"the root mean square of 24 numbers, drawn darker the larger it is. {ROUNDED_BEFORE}",
             ),
-            computed_here(
+            build_computed_origin(
                 "sizes are Frobenius norms", formula="||alpha / r · B·A|| / ||W|| and ||A - A₀|| / ||A₀||"
             ),
         ),

@@ -13,8 +13,8 @@ from lora_lab.memory.ledger import BLOCK_SIZE, code_bytes, decoded_bytes, matrix
 from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, Bits, Compute
 from study.base.units import as_bytes
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 SCHEMES: tuple[Bits, ...] = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
 CODE_WIDTHS: dict[str, int] = {"nf4-dq": 4, "nf4": 4, "fp4": 4, "int8": 8, "bf16": 16, "fp32": 32}
@@ -28,14 +28,14 @@ TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardTypesSettings:
-    bits: str = choice_field(
+    bits: str = define_choice(
         "Base stored in", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4-dq"
     )
-    compute: str = choice_field("Computed in", list(COMPUTE_NAMES.items()), default="bf16")
-    tokens: int = slider_field("Tokens", default=128, stops=TOKENS)
-    rank: int = slider_field("Rank r", default=8, stops=RANKS)
-    model: str = choice_field("Model", list_usual_models, default=EMBEDDED_MODEL)
-    matrix: str = choice_field("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
+    compute: str = define_choice("Computed in", list(COMPUTE_NAMES.items()), default="bf16")
+    tokens: int = define_slider("Tokens", default=128, stops=TOKENS)
+    rank: int = define_slider("Rank r", default=8, stops=RANKS)
+    model: str = define_choice("Model", list_usual_models, default=EMBEDDED_MODEL)
+    matrix: str = define_choice("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ def show(settings: ForwardTypesSettings) -> FigureView:
             for part in found
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text=(
                     f"the {find_linear(settings.model, settings.matrix).suffix} matrix of one layer of "
                     f"{settings.model}, types as in the lab's own loop; blocks of {BLOCK_SIZE}"

@@ -9,8 +9,8 @@ from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, find_linear, list_
 from lora_lab.parameters.counts import lora_parameters_matrix
 from lora_lab.spec import EMBEDDED_MODEL
 from study.base.units import as_percent
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureView, build_computed_origin
 
 SIDE = 126.0
 THINNEST = 1.0
@@ -21,9 +21,9 @@ LINE = 17.0
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixSettings:
-    rank: int = slider_field("Rank r", default=8, stops=RANKS)
-    model: str = choice_field("Model", list_usual_models, default=EMBEDDED_MODEL)
-    matrix: str = choice_field("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
+    rank: int = define_slider("Rank r", default=8, stops=RANKS)
+    model: str = define_choice("Model", list_usual_models, default=EMBEDDED_MODEL)
+    matrix: str = define_choice("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def show(settings: MatrixSettings) -> FigureView:
             f"row of the product is made of {found.rank} numbers of B and the {found.rank} rows of A."
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text=(
                     f"the {ROLE_NAMES[settings.matrix]} matrix of one layer of {settings.model}, which calls "
                     f"it {find_linear(settings.model, settings.matrix).suffix}"

@@ -8,8 +8,8 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
 from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording, read_recording
 from study.base.html import join_html
-from study.base.units import as_percent
-from study.figures.controls import choice_field, slider_field
+from study.base.units import as_percent, as_two_digits
+from study.figures.controls import define_choice, define_slider
 from study.figures.figure import FigureTable, FigureView
 
 STEPS = (5, 10, 20, 40)
@@ -29,8 +29,8 @@ ACROSS = Scale(low=1e-7, high=4, start=8, end=392, log=True)
 
 @dataclass(frozen=True, kw_only=True)
 class MergingSettings:
-    steps: int = slider_field("Steps trained", default=STEPS[-1], stops=STEPS, only_stops=True)
-    measure: str = choice_field("Bars show", list(MEASURES.items()), default="logit_error")
+    steps: int = define_slider("Steps trained", default=STEPS[-1], stops=STEPS, only_stops=True)
+    measure: str = define_choice("Bars show", list(MEASURES.items()), default="logit_error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def list_ways(steps: int) -> tuple[Way, ...]:
     return tuple(Way(id=way, **values) for way, values in read_snapshot(steps)["ways"].items())
 
 
-def gain_kept(way: Way, taken: dict[str, Any]) -> float:
+def compute_gain_kept(way: Way, taken: dict[str, Any]) -> float:
     """Compute how many percent of the adapter's gain in loss over the base are left after merging."""
     base = read_recording("merging")["base_loss"]
     return float(100 * (base - way.loss) / (base - taken["unmerged_loss"]))
@@ -72,8 +72,8 @@ def show(settings: MergingSettings) -> FigureView:
         finding=(
             f"After {settings.steps} steps the adapter takes the held-out loss from {kept['base_loss']:.2f} "
             f"to {taken['unmerged_loss']:.2f}. In 32 bits it stays at {exact.loss:.2f}; quantized again "
-            f"to NF4 it is {again.loss:.2f}, and {as_percent(gain_kept(again, taken))} of the gain is left: "
-            "most of so small an update is rounded away."
+            f"to NF4 it is {again.loss:.2f}, and {as_percent(compute_gain_kept(again, taken))} of the "
+            "gain is left: most of so small an update is rounded away."
         ),
         numbers=(
             ("loss, base alone", f"{kept['base_loss']:.3f}"),
@@ -83,7 +83,7 @@ def show(settings: MergingSettings) -> FigureView:
         picture=_draw_picture(settings, found),
         alt=(
             f"{MEASURES[settings.measure].capitalize()} on a logarithmic scale. "
-            + " ".join(f"{WAYS[way.id]}: {_read_value(way, settings):.2g}." for way in found)
+            + " ".join(f"{WAYS[way.id]}: {as_two_digits(_read_value(way, settings))}." for way in found)
         ),
         origins=(
             describe_recording(
@@ -108,7 +108,7 @@ def show(settings: MergingSettings) -> FigureView:
                     f"{way.logit_error:.3g}",
                     f"{way.weight_error_over_update:.3g}",
                     f"{way.loss:.4f}",
-                    as_percent(gain_kept(way, taken)),
+                    as_percent(compute_gain_kept(way, taken)),
                 )
                 for way in found
             ),
@@ -136,7 +136,7 @@ def _draw_picture(settings: MergingSettings, found: tuple[Way, ...]) -> Markup:
     for at, way in enumerate(found):
         y, value = 12 + GAP * at, _read_value(way, settings)
         bars.append(draw_words(8, y + 18, WAYS[way.id]))
-        bars.append(draw_words(392, y + 18, f"{value:.2g}", anchor="end", bold=True))
+        bars.append(draw_words(392, y + 18, as_two_digits(value), anchor="end", bold=True))
         bars.append(draw_box(8, y + 26, ACROSS.clipped(value) - 8, 20, LOOKS[way.id]))
     label = f"{MEASURES[settings.measure]}; each line is 100 times the one before"
     return render_drawing(

@@ -10,8 +10,8 @@ from lora_lab.figures.models import RANKS, list_usual_models
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import dora_parameters, lora_parameters, vera_parameters
 from study.base.units import as_count, as_percent, as_short
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 GAP, BAR = 46.0, 16.0
 FULL = "full matrices"
@@ -19,8 +19,8 @@ FULL = "full matrices"
 
 @dataclass(frozen=True, kw_only=True)
 class RelativesSettings:
-    rank: int = slider_field("Rank r", default=16, stops=RANKS)
-    model: str = choice_field("Model", list_usual_models, default="llama-3.1-8b")
+    rank: int = define_slider("Rank r", default=16, stops=RANKS)
+    model: str = define_choice("Model", list_usual_models, default="llama-3.1-8b")
 
 
 def count_trained(settings: RelativesSettings) -> dict[str, int]:
@@ -51,7 +51,7 @@ def show(settings: RelativesSettings) -> FigureView:
             + " ".join(f"{name}: {as_count(count)}." for name, count in found.items())
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text=(
                     "all linear layers of the blocks; arXiv:2106.09685 section 4.1, arXiv:2402.09353 section "
                     "4, arXiv:2310.11454 section 3.2"

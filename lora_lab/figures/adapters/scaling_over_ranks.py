@@ -7,8 +7,8 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.figures.models import RANKS
 from lora_lab.spec import RunSpec
-from study.figures.controls import slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 HEIGHT = 260
 ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -16,8 +16,8 @@ ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingSettings:
-    rank: int = slider_field("Rank r", default=8, stops=RANKS)
-    alpha: int = slider_field("alpha", default=16, stops=ALPHAS)
+    rank: int = define_slider("Rank r", default=8, stops=RANKS)
+    alpha: int = define_slider("alpha", default=16, stops=ALPHAS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def show(settings: ScalingSettings) -> FigureView:
             f"{found.rank}, alpha/r is {found.lora:.3g} and alpha/√r is {found.rslora:.3g}."
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text="the factor that a run of the lab uses; arXiv:2106.09685 section 4.1, arXiv:2312.03732",
                 formula=f"{settings.alpha} / {found.rank} and {settings.alpha} / √{found.rank}",
             ),
@@ -88,7 +88,7 @@ def _draw_picture(found: ScalingNumbers, curve: list[ScalingNumbers]) -> Markup:
         draw_dots([(at, frame.y(found.lora))], "ring w", radius=5),
         draw_dots([(at, frame.y(found.rslora))], "ring good", radius=5),
         *_name_line(lora[-1], "LoRA", "alpha / r"),
-        *_name_line(rslora[-1], "a variant", "alpha / √r"),
+        *_name_line(rslora[-1], "rsLoRA", "alpha / √r"),
     )
 
 

@@ -6,13 +6,13 @@ from math import sqrt
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import build_chart, draw_beside, draw_line, render_drawing
-from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
+from lora_lab.figures.matrices import FIRST, Matrix, list_matrix_options, read_matrices
 from lora_lab.figures.models import RANKS
 from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.parameters.counts import lora_parameters_matrix
 from study.base.units import as_percent
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureView, build_computed_origin
 
 HEIGHT = 270
 WIDEST = 576
@@ -20,8 +20,8 @@ WIDEST = 576
 
 @dataclass(frozen=True, kw_only=True)
 class TruncationSettings:
-    rank: int = slider_field("Rank kept", default=8, stops=(*RANKS, 320, 384, 448, 512, WIDEST))
-    matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
+    rank: int = define_slider("Rank kept", default=8, stops=(*RANKS, 320, 384, 448, 512, WIDEST))
+    matrix: str = define_choice("Matrix", list_matrix_options, default=FIRST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def show(settings: TruncationSettings) -> FigureView:
         ),
         origins=(
             describe_recording("weights", f"{matrix.name} of SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
-            computed_here(
+            build_computed_origin(
                 text="kept and error, from these values",
                 formula="kept = Σ s² of the first r / Σ s² of all; error = √(1 - kept)",
             ),

@@ -10,15 +10,15 @@ from lora_lab.figures.adapters import lora_to_scale
 from lora_lab.figures.components import tabulate_components
 from lora_lab.figures.described import build_figure
 from lora_lab.figures.models import RANKS, list_all_models
-from lora_lab.memory.ledger import Ledger, predict_ledger, upper_bound
+from lora_lab.memory.ledger import Ledger, find_upper_bound, predict_ledger
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import trainable_state_bytes
 from lora_lab.runs.cost_preview import PredictedStep
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from study.base.units import as_bytes, as_percent
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import Figure, FigureTable, FigureView, build_computed_origin
 
 PredictStep = Callable[[int, str], PredictedStep]
 """Maps a rank and target matrices to the memory of a training step."""
@@ -29,35 +29,35 @@ BAR = 24.0
 TARGETS = (("q+v", "query and value only"), ("all-linear", "all linear layers"))
 PARTS = (
     ("the weights", "w"),
-    ("their gradients", "good"),
-    ("averages of the gradients", "a"),
-    ("averages of their squares", "b"),
+    ("their gradients", "m-gradients"),
+    ("averages of the gradients", "m-optimizer"),
+    ("averages of their squares", "m-optimizer"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class GlanceSettings:
-    rank: int = slider_field("Rank r", default=8, stops=RANKS)
+    rank: int = define_slider("Rank r", default=8, stops=RANKS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FullSettings:
-    model: str = choice_field("Model", list_all_models, default=EMBEDDED_MODEL)
+    model: str = define_choice("Model", list_all_models, default=EMBEDDED_MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WholeSettings:
-    rank: int = slider_field("Rank r", default=8, stops=RANKS)
-    targets: str = choice_field("Adapters on", TARGETS, default="all-linear")
+    rank: int = define_slider("Rank r", default=8, stops=RANKS)
+    targets: str = define_choice("Adapters on", TARGETS, default="all-linear")
 
 
 def predict_step(rank: int, targets: str) -> PredictedStep:
     """Predict the memory of a training step with every row at full length, in bf16 on a CPU."""
     spec = RunSpec(rank=rank, targets=targets)
-    return PredictedStep(ledger=predict_ledger(find_shape(spec.model), spec, upper_bound(spec), "bf16"))
+    return PredictedStep(ledger=predict_ledger(find_shape(spec.model), spec, find_upper_bound(spec), "bf16"))
 
 
-def adapter_count(rank: int, targets: str = "all-linear") -> Count:
+def count_adapter_params(rank: int, targets: str = "all-linear") -> Count:
     """Count the trained and all numbers of the embedded model with adapters."""
     return count_parameters(find_shape(EMBEDDED_MODEL), rank=rank, targets=targets)
 
@@ -74,7 +74,7 @@ def build_glance_figure(predict: PredictStep = predict_step) -> Figure[GlanceSet
 def show_glance(settings: GlanceSettings, step: PredictedStep) -> FigureView:
     """Build the view at one rank, for the memory of a training step."""
     peak = step.ledger.total_bytes
-    found = adapter_count(settings.rank)
+    found = count_adapter_params(settings.rank)
     one = lora_to_scale.compute_numbers(lora_to_scale.MatrixSettings(rank=settings.rank))
     return FigureView(
         finding=(
@@ -89,7 +89,7 @@ def show_glance(settings: GlanceSettings, step: PredictedStep) -> FigureView:
             f"{settings.rank} columns times a flat strip A of {settings.rank} rows."
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text=(
                     f"{EMBEDDED_MODEL} with adapters on all linear layers and its frozen matrices in 4 bits; "
                     "memory is the peak of a training step with the lab's usual settings"
@@ -110,7 +110,7 @@ def show_full(settings: FullSettings) -> FigureView:
         picture=_draw_copies(each),
         alt=f"Four bars of {as_bytes(each)} each: {', '.join(name for name, _ in PARTS)}.",
         origins=(
-            computed_here(
+            build_computed_origin(
                 text=f"{settings.model}, every number in fp32, AdamW; activations come on top",
                 formula=f"{NUMBERS_PER_WEIGHT} × {BYTES_PER_NUMBER} bytes × {numbers:,}",
             ),
@@ -134,7 +134,7 @@ def _say_provisional(step: PredictedStep) -> str:
 def show_whole(settings: WholeSettings, predicted: PredictedStep) -> FigureView:
     """Build the view at one setting, for the memory of a training step."""
     step = predicted.ledger
-    found = adapter_count(settings.rank, settings.targets)
+    found = count_adapter_params(settings.rank, settings.targets)
     frozen = found.total - found.trainable
     full, base, kept = trainable_state_bytes(frozen), step.weights + step.constants, step.resident_bytes
     return FigureView(
@@ -158,7 +158,7 @@ def show_whole(settings: WholeSettings, predicted: PredictedStep) -> FigureView:
             f"{as_bytes(step.total_bytes)} at its peak."
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text=(
                     f"{EMBEDDED_MODEL} with the lab's usual settings; what is trained is kept in fp32, with "
                     "its gradients and AdamW's two averages; the embedding is frozen too, but not in 4 bits"
@@ -192,7 +192,7 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
         draw_words(8, 34, f"frozen: {frozen:,}", soft=True),
         _bar("w", numbers, 40, frozen),
         draw_words(8, 82, f"trained: {found.trainable:,}", soft=True),
-        _bar("b", numbers, 88, found.trainable),
+        _bar("m-adapters", numbers, 88, found.trainable),
         draw_words(8, 136, "What training keeps between two steps", bold=True),
         draw_words(8, 156, f"if all were trained: {as_bytes(full)}", soft=True),
         draw_box(memory(0), 162, memory(full) - memory(0), BAR, "outline dashed"),
@@ -200,7 +200,7 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
             8, 204, f"frozen base in 4 bits: {as_bytes(base)}, adapter: {as_bytes(kept - base)}", soft=True
         ),
         _bar("w", memory, 210, base),
-        draw_box(memory(base), 210, max(1.0, memory(kept) - memory(base)), BAR, "b"),
+        draw_box(memory(base), 210, max(1.0, memory(kept) - memory(base)), BAR, "m-adapters"),
         draw_words(8, 258, "What a step needs at its peak, with activations", bold=True),
         draw_words(
             8,
@@ -209,7 +209,7 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
             soft=True,
         ),
         _bar("w", memory, 284, base),
-        draw_box(memory(base), 284, max(1.0, memory(kept) - memory(base)), BAR, "b"),
+        draw_box(memory(base), 284, max(1.0, memory(kept) - memory(base)), BAR, "m-adapters"),
         draw_box(memory(kept), 284, memory(step.total_bytes) - memory(kept), BAR, "m-activations"),
     )
 

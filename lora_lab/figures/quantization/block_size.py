@@ -6,13 +6,13 @@ from typing import cast
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import build_chart, draw_beside, draw_dots, draw_line, render_drawing
-from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
+from lora_lab.figures.matrices import FIRST, Matrix, list_matrix_options, read_matrices
 from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
 from lora_lab.spec import BITS_LABELS, Bits
 from study.base.units import as_percent
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 SCHEMES: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4")
 HEIGHT = 260
@@ -20,11 +20,11 @@ HEIGHT = 260
 
 @dataclass(frozen=True, kw_only=True)
 class BlockSizeSettings:
-    block_size: int = slider_field(
+    block_size: int = define_slider(
         "Weights in a block", default=BLOCK_SIZE, stops=BLOCK_SIZES, only_stops=True
     )
-    scheme: str = choice_field("Scheme", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4")
-    matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
+    scheme: str = define_choice("Scheme", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4")
+    matrix: str = define_choice("Matrix", list_matrix_options, default=FIRST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def show(settings: BlockSizeSettings) -> FigureView:
         ),
         origins=(
             describe_recording("weights", f"Error ||W - decoded|| / ||W||: {matrix.name}. {ROUNDED_BEFORE}"),
-            computed_here(text="stored bits per weight", formula=_write_formula(settings)),
+            build_computed_origin(text="stored bits per weight", formula=_write_formula(settings)),
         ),
         table=FigureTable(
             columns=("block", "bits", "error"),

@@ -10,9 +10,9 @@ from lora_lab.figures.matrices import read_matrices
 from lora_lab.figures.quantization.number_lines import NAMES
 from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.memory.ledger import BLOCK_SIZE
-from lora_lab.parameters.quantization_levels import LEVELS, code_of, find_nearest
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from lora_lab.parameters.quantization_levels import LEVELS, encode_level, find_nearest
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 FOUR_BIT = ("nf4", "fp4", "int4")
 X = Scale(low=-1, high=1, start=14, end=386)
@@ -28,7 +28,7 @@ STEPS_OF = {
 }
 
 
-def block_options() -> list[tuple[str, str]]:
+def list_block_options() -> list[tuple[str, str]]:
     return [
         (f"{key}-{number}", f"{matrix.name}, block {block['number'] + 1:,}")
         for key, matrix in read_matrices().items()
@@ -38,9 +38,9 @@ def block_options() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockStepsSettings:
-    weight: int = slider_field("Weight number", 1, BLOCK_SIZE, default=4)
-    scheme: str = choice_field("Levels of", [(scheme, NAMES[scheme]) for scheme in FOUR_BIT], default="nf4")
-    block: str = choice_field("Block", block_options, default="0-q-0")
+    weight: int = define_slider("Weight number", 1, BLOCK_SIZE, default=4)
+    scheme: str = define_choice("Levels of", [(scheme, NAMES[scheme]) for scheme in FOUR_BIT], default="nf4")
+    block: str = define_choice("Block", list_block_options, default="0-q-0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def encode_block(weights: Sequence[float], scheme: str) -> tuple[float, list[Cod
             Coded(
                 weight=weight,
                 scaled=scaled,
-                code=code_of(scheme, position),
+                code=encode_level(scheme, position),
                 level=level,
                 decoded=level * absmax,
             )
@@ -81,16 +81,16 @@ def encode_block(weights: Sequence[float], scheme: str) -> tuple[float, list[Cod
     return absmax, steps
 
 
-def weights_of(block: str) -> Sequence[float]:
+def read_block_weights(block: str) -> Sequence[float]:
     key, _, number = block.rpartition("-")
     found: Sequence[float] = read_matrices()[key].blocks[int(number)]["weights"]
     return found
 
 
 def show(settings: BlockStepsSettings) -> FigureView:
-    absmax, steps = encode_block(weights_of(settings.block), settings.scheme)
+    absmax, steps = encode_block(read_block_weights(settings.block), settings.scheme)
     one = steps[settings.weight - 1]
-    name = dict(block_options())[settings.block]
+    name = dict(list_block_options())[settings.block]
     scheme = NAMES[settings.scheme]
     distinct = len({step.code for step in steps})
     return FigureView(
@@ -115,7 +115,7 @@ def show(settings: BlockStepsSettings) -> FigureView:
         ),
         origins=(
             describe_recording("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
-            computed_here(
+            build_computed_origin(
                 text=STEPS_OF[settings.scheme],
                 formula="code = nearest(w / absmax); decoded = level[code] × absmax",
             ),

@@ -6,24 +6,30 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_hatched, draw_line, draw_words, render_drawing
 from lora_lab.figures.models import list_all_models
-from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, NESTED_BLOCK_SIZE, constant_bytes, overhead_bits
+from lora_lab.memory.ledger import (
+    BLOCK_SIZE,
+    BLOCK_SIZES,
+    NESTED_BLOCK_SIZE,
+    compute_constant_bytes,
+    compute_overhead_bits,
+)
 from lora_lab.papers.tables import find_printed
 from lora_lab.parameters.shapes import find_shape
 from study.base.html import join_html
 from study.base.units import as_bytes, as_percent
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureView, Origin, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureView, Origin, build_computed_origin
 
 LEADING = 24.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoubleQuantizationSettings:
-    lines: int = slider_field("Lines of the arithmetic", 1, 5, default=5)
-    block_size: int = slider_field(
+    lines: int = define_slider("Lines of the arithmetic", 1, 5, default=5)
+    block_size: int = define_slider(
         "Weights in a block", default=BLOCK_SIZE, stops=BLOCK_SIZES, only_stops=True
     )
-    model: str = choice_field("Model", list_all_models, default="llama-65b")
+    model: str = define_choice("Model", list_all_models, default="llama-65b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +60,13 @@ class DoubleQuantizationNumbers:
 def compute_numbers(settings: DoubleQuantizationSettings) -> DoubleQuantizationNumbers:
     """Compute the overhead with the lab's memory functions."""
     size, shape = settings.block_size, find_shape(settings.model)
-    double = overhead_bits(double_quantization=True, block_size=size)
+    double = compute_overhead_bits(double_quantization=True, block_size=size)
     first = 8 / size
     return DoubleQuantizationNumbers(
-        single=overhead_bits(double_quantization=False, block_size=size),
+        single=compute_overhead_bits(double_quantization=False, block_size=size),
         first=first,
         second=double - first,
-        saved_bytes=constant_bytes(shape, "nf4") - constant_bytes(shape, "nf4-dq"),
+        saved_bytes=compute_constant_bytes(shape, "nf4") - compute_constant_bytes(shape, "nf4-dq"),
     )
 
 
@@ -81,7 +87,7 @@ def show(settings: DoubleQuantizationSettings) -> FigureView:
         picture=_draw_picture(settings, found, arithmetic),
         alt=" ".join(f"{left} = {right}." for left, right in arithmetic),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text="arXiv:2305.14314 section 3, and bytes as bitsandbytes stores them, tables included",
                 formula=(
                     f"32/{settings.block_size} - (8/{settings.block_size} + 32/({settings.block_size} × 256))"

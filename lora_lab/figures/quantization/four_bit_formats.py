@@ -6,12 +6,12 @@ from functools import cache
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
-from lora_lab.figures.quantization.block_steps import block_options, weights_of
+from lora_lab.figures.quantization.block_steps import list_block_options, read_block_weights
 from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
-from lora_lab.parameters.block_formats import FORMATS, relative_error
+from lora_lab.parameters.block_formats import FORMATS, compute_weight_error
 from study.base.units import as_percent
-from study.figures.controls import choice_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 X = Scale(low=0, high=64, start=10, end=390)
 ROW, REACH = 84.0, 30.0
@@ -19,29 +19,29 @@ ROW, REACH = 84.0, 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class FormatSettings:
-    format: str = choice_field("Format", [(key, one.name) for key, one in FORMATS.items()], default="mxfp4")
-    block: str = choice_field("Weights", block_options, default="0-q-0")
+    format: str = define_choice("Format", [(key, one.name) for key, one in FORMATS.items()], default="mxfp4")
+    block: str = define_choice("Weights", list_block_options, default="0-q-0")
 
 
 def error_percent(form: str, block: str) -> float:
     """Compute ||W - decoded|| / ||W|| of one recorded block, in percent."""
-    weights = weights_of(block)
-    return 100 * relative_error(weights, FORMATS[form].decode(weights))
+    weights = read_block_weights(block)
+    return 100 * compute_weight_error(weights, FORMATS[form].decode(weights))
 
 
 @cache
-def everywhere_percent(form: str) -> float:
+def compute_everywhere_percent(form: str) -> float:
     """Compute the same over all recorded blocks, which never change."""
     weights: list[float] = []
     decoded: list[float] = []
-    for block, _ in block_options():
-        weights += weights_of(block)
-        decoded += FORMATS[form].decode(weights_of(block))
-    return 100 * relative_error(weights, decoded)
+    for block, _ in list_block_options():
+        weights += read_block_weights(block)
+        decoded += FORMATS[form].decode(read_block_weights(block))
+    return 100 * compute_weight_error(weights, decoded)
 
 
 def show(settings: FormatSettings) -> FigureView:
-    chosen, name = FORMATS[settings.format], dict(block_options())[settings.block]
+    chosen, name = FORMATS[settings.format], dict(list_block_options())[settings.block]
     here = {form: error_percent(form, settings.block) for form in FORMATS}
     listed = ", ".join(f"{one.name} {as_percent(here[form])}" for form, one in FORMATS.items())
     return FigureView(
@@ -54,7 +54,7 @@ def show(settings: FormatSettings) -> FigureView:
             ("bits per weight", f"{chosen.bits:g}"),
             ("weights per scale", str(chosen.block_size)),
             ("error here", as_percent(here[settings.format])),
-            ("error, all recorded blocks", as_percent(everywhere_percent(settings.format))),
+            ("error, all recorded blocks", as_percent(compute_everywhere_percent(settings.format))),
         ),
         picture=_draw_picture(settings),
         alt=(
@@ -63,7 +63,7 @@ def show(settings: FormatSettings) -> FigureView:
         ),
         origins=(
             describe_recording("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
-            computed_here(
+            build_computed_origin(
                 text=(
                     "rounding by OCP Microscaling v1.0 section 6.3, arXiv:2509.25149 section 2 and "
                     "arXiv:2305.14314 section 3; for NVFP4 these 64 weights stand for the whole tensor"
@@ -74,7 +74,12 @@ def show(settings: FormatSettings) -> FigureView:
         table=FigureTable(
             columns=("format", "bits per weight", "error here", "all recorded blocks"),
             rows=tuple(
-                (one.name, f"{one.bits:g}", as_percent(here[form]), as_percent(everywhere_percent(form)))
+                (
+                    one.name,
+                    f"{one.bits:g}",
+                    as_percent(here[form]),
+                    as_percent(compute_everywhere_percent(form)),
+                )
                 for form, one in FORMATS.items()
             ),
         ),
@@ -82,7 +87,7 @@ def show(settings: FormatSettings) -> FigureView:
 
 
 def _draw_picture(settings: FormatSettings) -> Markup:
-    weights = weights_of(settings.block)
+    weights = read_block_weights(settings.block)
     chosen = FORMATS[settings.format]
     decoded = chosen.decode(weights)
     largest = max(map(abs, weights)) * 1.05

@@ -6,14 +6,14 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
-from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
+from lora_lab.figures.matrices import FIRST, Matrix, list_matrix_options, read_matrices
 from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS
 from study.base.html import join_html
 from study.base.units import as_percent
-from study.figures.controls import choice_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 NAMES = {"nf4": "NF4", "fp4": "FP4", "int4": "int4", "int8": "int8"}
 X = Scale(low=-1, high=1, start=44, end=392)
@@ -23,8 +23,8 @@ FIRST_LINE, LINE_GAP, TICK = 176.0, 30.0, 9.0
 
 @dataclass(frozen=True, kw_only=True)
 class SchemeSettings:
-    scheme: str = choice_field("Levels of", list(NAMES.items()), default="nf4")
-    matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
+    scheme: str = define_choice("Levels of", list(NAMES.items()), default="nf4")
+    matrix: str = define_choice("Matrix", list_matrix_options, default=FIRST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def show(settings: SchemeSettings) -> FigureView:
             describe_recording(
                 "weights", f"Histogram and errors: {matrix.name}, blocks of {BLOCK_SIZE}. {ROUNDED_BEFORE}"
             ),
-            computed_here(
+            build_computed_origin(
                 text=(
                     "levels: NF4 from arXiv:2305.14314 appendix E, FP4 as in bitsandbytes, int4 and int8 "
                     "evenly spaced"

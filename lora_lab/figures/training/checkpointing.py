@@ -11,8 +11,8 @@ from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Compute, RunSpec
 from study.base.units import MB, as_bytes, as_percent
-from study.figures.controls import slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 HEIGHT = 270
 LENGTHS = (64, 128, 256)
@@ -20,7 +20,7 @@ LENGTHS = (64, 128, 256)
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointingSettings:
-    seq_len: int = slider_field("Tokens in an example", default=256, stops=LENGTHS, only_stops=True)
+    seq_len: int = define_slider("Tokens in an example", default=256, stops=LENGTHS, only_stops=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def show(settings: CheckpointingSettings) -> FigureView:
                 f"batch {kept['batch']}, seed {kept['seed']}, every tensor counted. Time: the fastest of "
                 "four steps.",
             ),
-            computed_here(
+            build_computed_origin(
                 text=(
                     f"with PyTorch's graph the lab predicts peaks of {as_bytes(without.predicted_bytes)} and "
                     f"{as_bytes(with_.predicted_bytes)}: "

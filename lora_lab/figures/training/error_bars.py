@@ -8,8 +8,8 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import build_chart, draw_beside, draw_line, render_drawing
 from lora_lab.quantities import accuracy_standard_error
 from study.base.units import as_percent
-from study.figures.controls import slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 HEIGHT = 280
 COUNTS = (25, 50, 100, 164, 250, 500, 1000, 2500, 5000, 10_000)
@@ -18,8 +18,8 @@ NORMAL_95 = 1.96  # standard errors on each side that hold 95 % of a normal dist
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorBarSettings:
-    questions: int = slider_field("Questions", default=164, stops=COUNTS)
-    right: int = slider_field("Right answers in percent", 5, 95, default=70)
+    questions: int = define_slider("Questions", default=164, stops=COUNTS)
+    right: int = define_slider("Right answers in percent", 5, 95, default=70)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def show(settings: ErrorBarSettings) -> FigureView:
             f"Chosen: {settings.questions:,}, ± {found.half_width:.1f}."
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text="the standard error of a mean of independent questions; arXiv:2411.00640 section 2",
                 formula=(
                     f"√({settings.right / 100:g} × {1 - settings.right / 100:.2g} / {settings.questions:,}), "

@@ -6,11 +6,11 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import build_chart, draw_beside, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.memory.kv_cache import kv_cache_bytes
-from lora_lab.memory.ledger import constant_bytes, stored_weight_bytes
+from lora_lab.memory.ledger import compute_constant_bytes, compute_stored_weight_bytes
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from study.base.units import GB, as_bytes, as_short
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 HEIGHT = 280
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072)
@@ -28,9 +28,9 @@ def list_models() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheSettings:
-    tokens: int = slider_field("Tokens per text", default=8192, stops=LENGTHS)
-    batch: int = slider_field("Texts at once", default=1, stops=BATCHES)
-    model: str = choice_field("Model", list_models, default="llama-3.1-8b")
+    tokens: int = define_slider("Tokens per text", default=8192, stops=LENGTHS)
+    batch: int = define_slider("Texts at once", default=1, stops=BATCHES)
+    model: str = define_choice("Model", list_models, default="llama-3.1-8b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +59,8 @@ def compute_numbers(settings: CacheSettings) -> CacheNumbers:
         cache=kv_cache_bytes(shape, tokens=settings.tokens, batch=settings.batch),
         per_token=per_token,
         unshared=per_token * settings.tokens * settings.batch * shape.heads // shape.kv_heads,
-        weights_16=stored_weight_bytes(shape, "bf16"),
-        weights_4=stored_weight_bytes(shape, "nf4-dq") + constant_bytes(shape, "nf4-dq"),
+        weights_16=compute_stored_weight_bytes(shape, "bf16"),
+        weights_4=compute_stored_weight_bytes(shape, "nf4-dq") + compute_constant_bytes(shape, "nf4-dq"),
     )
 
 
@@ -86,7 +86,7 @@ def show(settings: CacheSettings) -> FigureView:
             f"weights {as_bytes(found.weights_16)}."
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text="keys and values in 16 bits, full attention in every layer; arXiv:2305.13245 section 2",
                 formula=(
                     f"2 × {shape.layers} layers × {shape.kv_heads} key-value heads × {shape.head_dim} "

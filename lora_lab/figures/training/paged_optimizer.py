@@ -8,11 +8,15 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import build_chart, draw_box, draw_line, draw_words, render_drawing
 from lora_lab.figures.recorded import describe_recording, read_recording
-from lora_lab.memory.optimizer_state import SMALLEST_PAGED_NUMBERS, pageable_bytes, trained_tensors
+from lora_lab.memory.optimizer_state import (
+    SMALLEST_PAGED_NUMBERS,
+    compute_pageable_bytes,
+    list_trained_tensors,
+)
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import MB, as_bytes
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 HEIGHT = 280
 LIMITS = tuple(range(700, 1801, 50))
@@ -20,8 +24,8 @@ LIMITS = tuple(range(700, 1801, 50))
 
 @dataclass(frozen=True, kw_only=True)
 class PagingSettings:
-    limit: int = slider_field("Memory of the device", default=1600, stops=LIMITS, unit="MB")
-    paging: str = choice_field("Optimizer", [("off", "not paged"), ("on", "paged")], default="on")
+    limit: int = define_slider("Memory of the device", default=1600, stops=LIMITS, unit="MB")
+    paging: str = define_choice("Optimizer", [("off", "not paged"), ("on", "paged")], default="on")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ class PagingStep:
 def list_steps(settings: PagingSettings) -> tuple[PagingStep, ...]:
     """Return every step with the bytes that paging moves; only the moments of large tensors can move."""
     run, limit_bytes = _read_run(), settings.limit * MB
-    movable = movable_bytes() if settings.paging == "on" else 0
+    movable = compute_movable_bytes() if settings.paging == "on" else 0
     found = []
     for step in run["steps"]:
         over = max(0, step["peak_bytes"] - limit_bytes)
@@ -58,12 +62,12 @@ def list_steps(settings: PagingSettings) -> tuple[PagingStep, ...]:
     return tuple(found)
 
 
-def movable_bytes() -> int:
+def compute_movable_bytes() -> int:
     """Return the bytes of the run's moments that bitsandbytes would page."""
     run = _read_run()
     shape = find_shape(read_recording("training")["model"])
-    tensors = trained_tensors(shape.select(run["targets"]), rank=run["rank"], variant="lora")
-    return pageable_bytes(tensors)
+    tensors = list_trained_tensors(shape.select(run["targets"]), rank=run["rank"], variant="lora")
+    return compute_pageable_bytes(tensors)
 
 
 def _read_run() -> dict[str, Any]:
@@ -82,7 +86,7 @@ def show(settings: PagingSettings) -> FigureView:
             ("usual peak", as_bytes(usual)),
             (f"peak of step {highest.number}", as_bytes(highest.peak_bytes)),
             ("optimizer moments", as_bytes(run["optimizer_bytes"])),
-            ("of these, paged", as_bytes(movable_bytes())),
+            ("of these, paged", as_bytes(compute_movable_bytes())),
             ("would move", as_bytes(max(step.moved_bytes for step in found))),
         ),
         picture=_draw_picture(settings, found, highest),
@@ -97,7 +101,7 @@ def show(settings: PagingSettings) -> FigureView:
                 f"Peaks of {len(found)} real steps of SmolLM2-135M-Instruct, {run['bits']}, rank "
                 f"{run['rank']}, all linear layers, batch {run['batch']}, seed {run['seed']}.",
             ),
-            computed_here(
+            build_computed_origin(
                 text=(
                     "what paging would move. On a GPU the driver does it between GPU and main memory "
                     "(arXiv:2305.14314 section 3); how long that takes was not measured: it needs a GPU. "
@@ -141,7 +145,7 @@ def _write_finding(
 def _explain_stop(first: PagingStep) -> str:
     if first.number == 1:
         return "moments are made only at the end of that step, so paging has nothing to move yet"
-    return f"moving all {as_bytes(movable_bytes())} that bitsandbytes pages is not enough"
+    return f"moving all {as_bytes(compute_movable_bytes())} that bitsandbytes pages is not enough"
 
 
 def _draw_picture(settings: PagingSettings, found: tuple[PagingStep, ...], highest: PagingStep) -> Markup:

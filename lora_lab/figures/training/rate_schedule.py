@@ -8,8 +8,8 @@ from markupsafe import Markup
 from lora_lab.charts.drawing import build_chart, draw_beside, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.quantities import Schedule, scheduled_rate
 from study.base.units import as_percent
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 HEIGHT = 260
 STEPS = 1000
@@ -20,9 +20,9 @@ PLACES = tuple(range(0, STEPS + 1, 50))
 
 @dataclass(frozen=True, kw_only=True)
 class RateSettings:
-    schedule: str = choice_field("Schedule", list(NAMES.items()), default="cosine")
-    warmup: int = slider_field("Warm-up steps", default=30, stops=WARMUPS)
-    step: int = slider_field("Look at step", default=500, stops=PLACES)
+    schedule: str = define_choice("Schedule", list(NAMES.items()), default="cosine")
+    warmup: int = define_slider("Warm-up steps", default=30, stops=WARMUPS)
+    step: int = define_slider("Look at step", default=500, stops=PLACES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +34,15 @@ class RateNumbers:
     """The mean over all steps of the run."""
 
 
-def percent_of_peak(settings: RateSettings, step: int) -> float:
+def compute_percent_of_peak(settings: RateSettings, step: int) -> float:
     return 100 * scheduled_rate(cast(Schedule, settings.schedule), 1.0, step, STEPS, settings.warmup)
 
 
 def compute_numbers(settings: RateSettings) -> RateNumbers:
     """Compute the chosen step's rate and the mean of the run."""
     return RateNumbers(
-        now=percent_of_peak(settings, settings.step),
-        mean=sum(percent_of_peak(settings, step) for step in range(STEPS)) / STEPS,
+        now=compute_percent_of_peak(settings, settings.step),
+        mean=sum(compute_percent_of_peak(settings, step) for step in range(STEPS)) / STEPS,
     )
 
 
@@ -66,14 +66,16 @@ def show(settings: RateSettings) -> FigureView:
             f"schedule to step {STEPS:,}. At step {settings.step:,} it is at {as_percent(found.now)}."
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text="the schedules of Transformers' get_scheduler, in percent of the peak rate",
                 formula="warm-up: step / warm-up; linear: 1 - p; cosine: (1 + cos(πp)) / 2, p from 0 to 1",
             ),
         ),
         table=FigureTable(
             columns=("step", "percent of the peak"),
-            rows=tuple((f"{step:,}", as_percent(percent_of_peak(settings, step))) for step in PLACES[::2]),
+            rows=tuple(
+                (f"{step:,}", as_percent(compute_percent_of_peak(settings, step))) for step in PLACES[::2]
+            ),
         ),
     )
 
@@ -87,7 +89,7 @@ def _draw_picture(settings: RateSettings, found: RateNumbers) -> Markup:
         height=HEIGHT,
         right=20,
     )
-    curve = frame.at((step, percent_of_peak(settings, step)) for step in range(0, STEPS + 1, 5))
+    curve = frame.at((step, compute_percent_of_peak(settings, step)) for step in range(0, STEPS + 1, 5))
     level = frame.y(found.mean)
     x, y = frame.at([(settings.step, found.now)])[0]
     return render_drawing(

@@ -6,11 +6,11 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_words, render_drawing
 from lora_lab.figures.models import list_all_models
-from lora_lab.memory.sharding import STAGES, base_bytes_per_gpu, parts_per_gpu
+from lora_lab.memory.sharding import STAGES, base_bytes_per_gpu, compute_parts_per_gpu
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import as_bytes
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 LABELS = {
@@ -26,15 +26,17 @@ GAP, BAR = 46.0, 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class ShardingSettings:
-    gpus: int = slider_field("GPUs", default=8, stops=GPUS)
-    model: str = choice_field("Model", list_all_models, default="llama-3.1-8b")
+    gpus: int = define_slider("GPUs", default=8, stops=GPUS)
+    model: str = define_choice("Model", list_all_models, default="llama-3.1-8b")
 
 
 def split_bytes(settings: ShardingSettings) -> dict[str, dict[str, float]]:
     """Return bytes per GPU by way of splitting and part."""
     shape = find_shape(settings.model)
     found = {
-        LABELS[stage]: parts_per_gpu(parameters=shape.total_parameters, gpus=settings.gpus, stage=stage)
+        LABELS[stage]: compute_parts_per_gpu(
+            parameters=shape.total_parameters, gpus=settings.gpus, stage=stage
+        )
         for stage in STAGES
     }
     found[QLORA] = {"weights": base_bytes_per_gpu(shape, bits="nf4-dq", gpus=settings.gpus)}
@@ -58,7 +60,7 @@ def show(settings: ShardingSettings) -> FigureView:
             + " ".join(f"{label}: {as_bytes(size)}." for label, size in found.items())
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text=(
                     "without activations; mixed-precision Adam as arXiv:1910.02054 section 3.1 counts it. "
                     "The QLoRA bar leaves out adapters and their state"

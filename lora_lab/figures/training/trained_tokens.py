@@ -14,8 +14,8 @@ from lora_lab.views.token_preview import Token, as_tokens
 from study.base.errors import LearnerError
 from study.base.html import format_html, join_html
 from study.base.units import as_percent
-from study.figures.controls import slider_field, text_field
-from study.figures.figure import Figure, FigureView, computed_here
+from study.figures.controls import define_slider, define_text
+from study.figures.figure import Figure, FigureView, build_computed_origin
 
 LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 PROMPT = "Why is B set to zero at the start of training?"
@@ -25,12 +25,12 @@ Read = Callable[[str, str], ReadExample]
 
 @dataclass(frozen=True, kw_only=True)
 class TokensSettings:
-    prompt: str = text_field("Prompt", default=PROMPT, most=600)
-    answer: str = text_field("Answer", default=ANSWER, most=600)
-    seq_len: int = slider_field("Cut at", default=128, stops=LENGTHS, unit="tokens")
+    prompt: str = define_text("Prompt", default=PROMPT, most=600)
+    answer: str = define_text("Answer", default=ANSWER, most=600)
+    seq_len: int = define_slider("Cut at", default=128, stops=LENGTHS, unit="tokens")
 
 
-def tokens_of(read: Read, settings: TokensSettings) -> tuple[Token, ...]:
+def mark_tokens(read: Read, settings: TokensSettings) -> tuple[Token, ...]:
     """Return every token, marked as masked, trained or cut."""
     return as_tokens(read(settings.prompt, settings.answer), settings.seq_len)
 
@@ -70,7 +70,7 @@ def _build_view(tokens: tuple[Token, ...], *, live: bool) -> FigureView:
             f"cut off. Trained on: {trained or 'nothing'}"
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text="by SmolLM2-135M-Instruct's own tokenizer and chat template, as the lab reads data",
             )
             if live
@@ -103,7 +103,7 @@ def build_tokens_figure(models_dir: Path | None) -> Figure[TokensSettings]:
 
     def show(settings: TokensSettings) -> FigureView:
         if tokenizer and tokenizer.is_ready:
-            return _build_view(tokens_of(tokenizer.read, settings), live=True)
-        return _build_view(tokens_of(read_recorded, settings), live=False)
+            return _build_view(mark_tokens(tokenizer.read, settings), live=True)
+        return _build_view(mark_tokens(read_recorded, settings), live=False)
 
     return build_figure("trained-tokens", show)

@@ -14,8 +14,8 @@ from lora_lab.memory.ledger import Ledger
 from lora_lab.papers.tables import find_printed
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import as_bytes
-from study.figures.controls import choice_field, slider_field
-from study.figures.figure import FigureTable, FigureView, Origin, computed_here
+from study.figures.controls import define_choice, define_slider
+from study.figures.figure import FigureTable, FigureView, Origin, build_computed_origin
 
 METHODS = (
     ("full", "Full fine-tuning, 16-bit"),
@@ -35,10 +35,10 @@ BAR, GAP = 26.0, 62.0
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySettings:
-    rank: int = slider_field("Rank r", default=64, stops=RANKS)
-    seq_len: int = slider_field("Tokens in a step", default=512, stops=LENGTHS)
-    model: str = choice_field("Model", list_all_models, default=PUBLISHED_MODEL)
-    checkpointing: str = choice_field("Checkpointing", [("on", "on"), ("off", "off")], default="on")
+    rank: int = define_slider("Rank r", default=64, stops=RANKS)
+    seq_len: int = define_slider("Tokens in a step", default=512, stops=LENGTHS)
+    model: str = define_choice("Model", list_all_models, default=PUBLISHED_MODEL)
+    checkpointing: str = define_choice("Checkpointing", [("on", "on"), ("off", "off")], default="on")
 
 
 @lru_cache(maxsize=512)
@@ -87,7 +87,7 @@ def show(settings: MemorySettings) -> FigureView:
             + (f" Diamonds, published: {_as_published()}." if stated else "")
         ),
         origins=(
-            computed_here(
+            build_computed_origin(
                 text=(
                     f"the peak of a step of {settings.seq_len:,} tokens on a GPU, AdamW with 32-bit moments, "
                     f"all linear layers at rank {settings.rank}; derivation: Lab, Will it fit?"

@@ -15,7 +15,7 @@ from lora_lab.parameters.adapter_config import (
     NothingMatched,
     UnsupportedCase,
 )
-from lora_lab.parameters.counts import adaptation_of
+from lora_lab.parameters.counts import build_adaptation
 from lora_lab.parameters.json_fields import setting_of as read_setting
 from lora_lab.parameters.legacy_module_names import find_current_names
 from lora_lab.parameters.name_selection import find_own_ranks, select_names
@@ -95,8 +95,8 @@ def _find_in_layers(
     if not narrowing and not shape.fused_experts:
         return Adapters(adapted=select_present(shape, names))
     setting = read_setting({"targets": names, "variant": variant, **narrowing}, targets="targets")
-    adaptation = adaptation_of(shape, setting)
-    if setting.layers_pattern and adaptation != adaptation_of(shape, replace(setting, layers_pattern=())):
+    adaptation = build_adaptation(shape, setting)
+    if setting.layers_pattern and adaptation != build_adaptation(shape, replace(setting, layers_pattern=())):
         raise UnsupportedCase("layers_pattern counts in another list than that of the model's layers")
     adaptation = replace(
         adaptation, matches=tuple(match for match in adaptation.matches if not match.group.is_head)
@@ -157,7 +157,7 @@ def _spell_name(shape: ModelShape, name: str) -> Sequence[str]:
         return _spell_mlp(shape)
     whole = FUSED.get(name, name)
     name = whole if shape.has(whole) and not shape.has(name) else name
-    return shape.target_modules([name]) if shape.means_roles([name]) else (name,)
+    return shape.target_modules([name]) if shape.are_roles([name]) else (name,)
 
 
 def _spell_mlp(shape: ModelShape) -> Sequence[str]:

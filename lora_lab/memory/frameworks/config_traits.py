@@ -6,8 +6,8 @@ from typing import Any
 from lora_lab.memory.frameworks.families import TOWER_FAMILIES
 from lora_lab.memory.frameworks.setting import ConfigTraits, Task
 from lora_lab.parameters.adapter_config import HEADS, KIND_OF_TASK
-from lora_lab.parameters.catalogue import names_by_id, read_entries
-from lora_lab.parameters.json_fields import listed_names
+from lora_lab.parameters.catalogue import map_names_by_id, read_entries
+from lora_lab.parameters.json_fields import parse_names
 from lora_lab.parameters.shapes import ModelShape
 
 Record = Mapping[str, Any]
@@ -43,7 +43,7 @@ def config_in(record: Record, shape: ModelShape) -> Mapping[str, Any]:
     given = record.get("config")
     if not isinstance(given, Mapping):
         name = str(record.get("model") or "")
-        name = names_by_id().get(name.lower(), name)
+        name = map_names_by_id().get(name.lower(), name)
         given = next((entry.config for entry in read_entries() if entry.name == name), {})
     inner = {
         name: {**usual, **given[name]} if isinstance(given.get(name), Mapping) else usual
@@ -69,7 +69,7 @@ def kind_of(record: Record, shape: ModelShape) -> str:
 def saved_names(record: Record, kind: str) -> tuple[str, ...]:
     """Return the names of the modules that PEFT copies and trains whole."""
     adapter = record.get("lora")
-    named = [listed_names(each, "modules_to_save") for each in (record, adapter) if isinstance(each, Mapping)]
+    named = [parse_names(each, "modules_to_save") for each in (record, adapter) if isinstance(each, Mapping)]
     task = record.get("task_type") or TASK_TYPES.get(kind, "")
     return (*HEADS.get(str(task), ()), *(name for each in named for name in each))
 

@@ -32,7 +32,13 @@ from lora_lab.memory.frameworks.setting import (
 from lora_lab.memory.frameworks.stored_matrices import as_stored, has_single_experts, without_unquantized
 from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.parameters.adapter_config import DEFAULT_RANKS, LORA_RANK, UnsupportedCase
-from lora_lab.parameters.json_fields import adapter_of, narrowing_of, one_of, read_rank, read_whole
+from lora_lab.parameters.json_fields import (
+    adapter_of,
+    list_narrowing_fields,
+    parse_choice,
+    read_rank,
+    read_whole,
+)
 from lora_lab.parameters.shapes import ModelShape
 from study.base.yaml_loader import load_yaml
 
@@ -80,9 +86,9 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
             "what each of several GPUs holds depends on how they share the work, which no field says"
         )
     framework = find_framework(record.get("framework")) or "loop"  # a plain loop with peft
-    method = one_of(record, "method", METHODS, default="lora")
+    method = parse_choice(record, "method", METHODS, default="lora")
     adapter = adapter_of(record)
-    narrowing = narrowing_of(adapter)
+    narrowing = list_narrowing_fields(adapter)
     native = framework in NATIVE
     phase = phase_of(record)
     config = config_in(record, shape)
@@ -99,7 +105,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         shape = with_single_experts(shape)
     variant = _read_variant(method, adapter)
     full = method == "full" or (phase != "train" and not record.get("lora"))
-    base_type: NumberType = one_of(record, "base_dtype", NUMBER_TYPES, default="bf16")
+    base_type: NumberType = parse_choice(record, "base_dtype", NUMBER_TYPES, default="bf16")
     optimizer = str(record.get("optimizer") or "adamw")
     optimizer_named(optimizer)
     bits = _read_bits(record, base_type, method, framework)
@@ -127,7 +133,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         dropout=framework == "litgpt" or bool(adapter.get("dropout")),
         base_type=base_type,
         bits=bits,
-        adapter_type=one_of(
+        adapter_type=parse_choice(
             record, "adapter_dtype", NUMBER_TYPES, default=base_type if in_base_type else "fp32"
         ),
         framework=framework,
@@ -140,10 +146,10 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         batch=read_whole(record, "micro_batch", 1),
         checkpointing=bool(record.get("gradient_checkpointing")),
         optimizer=optimizer,
-        attention=one_of(record, "attention", ATTENTIONS),
-        loss=one_of(record, "loss", LOSSES),
+        attention=parse_choice(record, "attention", ATTENTIONS),
+        loss=parse_choice(record, "loss", LOSSES),
         phase=phase,
-        measure=one_of(record, "measure", MEASURES),
+        measure=parse_choice(record, "measure", MEASURES),
         on_gpu=record.get("device") != "cpu",
         offloads="offload" in str(record.get("framework") or "").lower(),
         compiled=_is_compiled(record, framework),
@@ -152,7 +158,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
 
 def phase_of(record: Record) -> Phase:
     """Parse the phase; `lora-load` and the measures "at load" are about a model before its first step."""
-    phase: Phase = one_of(record, "phase", PHASES, default="train")
+    phase: Phase = parse_choice(record, "phase", PHASES, default="train")
     texts = (str(record.get("method") or ""), str(record.get("measure") or ""))
     return "load" if texts[0].endswith("-load") or texts[1].endswith("at load") else phase
 
@@ -185,7 +191,7 @@ def _read_variant(method: str, adapter: Record) -> Any:
 
 
 def _read_bits(record: Record, base_type: NumberType, method: str, framework: Framework) -> Any:
-    quant = one_of(record, "quant", QUANTS, default=None)
+    quant = parse_choice(record, "quant", QUANTS, default=None)
     if quant is None and method in ("qlora", "qdora", "qlora+dora", "qlora-load"):
         quant = "nf4"
     if quant in ("nf4", "fp4"):

@@ -20,8 +20,8 @@ from lora_lab.memory.frameworks.tower_step import TowerStep
 from lora_lab.memory.frameworks.towers import has_towers, stays_whole
 from lora_lab.memory.frameworks.transformers import TransformersStep
 from lora_lab.memory.kv_cache import kv_cache_bytes
-from lora_lab.memory.ledger import Ledger, constant_bytes
-from lora_lab.memory.optimizer_state import Tensors, moments_8bit_bytes
+from lora_lab.memory.ledger import Ledger, compute_constant_bytes
+from lora_lab.memory.optimizer_state import Tensors, compute_moments_8bit_bytes
 from lora_lab.parameters.shapes import Linear, ModelShape
 from study.base.binary_search import find_largest_within
 from study.base.errors import LearnerError
@@ -212,7 +212,7 @@ def _constant_bytes(setting: StepSetting) -> int:
     if not setting.quantized:
         return 0
     bits = {"fp4-dq": "nf4-dq"}.get(setting.bits, setting.bits)
-    constants = constant_bytes(_packed(setting), bits)  # type: ignore[arg-type]
+    constants = compute_constant_bytes(_packed(setting), bits)  # type: ignore[arg-type]
     if setting.framework == "litgpt":
         share = setting.shape.hidden * setting.shape.vocab / max(1, setting.shape.linear_parameters)
         constants += round(constants * share)
@@ -303,7 +303,7 @@ def _moment_bytes(setting: StepSetting, trained: list[tuple[int, int]], width: i
     moments = optimizer_named(setting.optimizer)
     if moments.eight_bit:
         tensors = [Tensors(numbers, count) for count, numbers in trained]
-        return moments_8bit_bytes(tensors, moments=moments.copies)
+        return compute_moments_8bit_bytes(tensors, moments=moments.copies)
     bytes_each = moments.copies * width + 4 * moments.fp32_copies
     step = 4 if bytes_each else 0  # each tensor counts its steps
     return sum(count * (numbers * bytes_each + step) for count, numbers in trained)

@@ -17,7 +17,7 @@ def on_gpu(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def gpu_api(device: torch.device) -> Any:
+def get_gpu_api(device: torch.device) -> Any:
     """Return the module of a GPU, such as torch.cuda."""
     return torch.get_device_module(device)
 
@@ -39,10 +39,10 @@ class GpuMemory:
     """What is in use on the device by every process, with contexts and kernels, as nvidia-smi shows it."""
 
 
-def peak_memory(device: torch.device) -> GpuMemory:
+def read_peak_memory(device: torch.device) -> GpuMemory:
     """Read a GPU's peaks since the last reset; `device` is the figure of now: drivers keep no peak."""
-    statistics = gpu_api(device).memory_stats(device)
-    free, total = gpu_api(device).mem_get_info(device)
+    statistics = get_gpu_api(device).memory_stats(device)
+    free, total = get_gpu_api(device).mem_get_info(device)
     return GpuMemory(
         requested=statistics.get("requested_bytes.all.peak", 0),
         allocated=statistics.get("allocated_bytes.all.peak", 0),
@@ -53,7 +53,7 @@ def peak_memory(device: torch.device) -> GpuMemory:
 
 def live_bytes(device: torch.device) -> int:
     """Return the bytes that live tensors on a GPU asked for."""
-    requested: int = gpu_api(device).memory_stats(device).get("requested_bytes.all.current", 0)
+    requested: int = get_gpu_api(device).memory_stats(device).get("requested_bytes.all.current", 0)
     return requested
 
 
@@ -64,13 +64,13 @@ def free_bytes(device: torch.device) -> int:
     """
     if not on_gpu(device):
         return int(psutil.virtual_memory().available)
-    statistics = gpu_api(device).memory_stats(device)
+    statistics = get_gpu_api(device).memory_stats(device)
     kept = statistics.get("reserved_bytes.all.current", 0) - statistics.get("allocated_bytes.all.current", 0)
-    return int(gpu_api(device).mem_get_info(device)[0]) + int(kept)
+    return int(get_gpu_api(device).mem_get_info(device)[0]) + int(kept)
 
 
 @functools.cache
-def workspace_bytes(device: torch.device) -> int:
+def measure_workspace_bytes(device: torch.device) -> int:
     """Run every kind of product once, forward and backward; return the bytes that stay allocated after it.
 
     cuBLAS keeps a workspace for each thread that multiplies: this one and the one that PyTorch runs backward
@@ -82,7 +82,7 @@ def workspace_bytes(device: torch.device) -> int:
     x = torch.ones(2, 64, 64, device=device, requires_grad=True)
     (layer(x) @ x.transpose(1, 2)).sum().backward()
     del layer, x
-    gpu_api(device).synchronize(device)
+    get_gpu_api(device).synchronize(device)
     return live_bytes(device) - before
 
 
@@ -100,4 +100,4 @@ def choose_kernels() -> None:
 def empty_cache(device: torch.device) -> None:
     """Give what the allocator keeps back to the driver, where there is such a cache."""
     if on_gpu(device):
-        gpu_api(device).empty_cache()
+        get_gpu_api(device).empty_cache()

@@ -14,7 +14,13 @@ from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
 from lora_lab.data.machine import NumberType, name_of
 from lora_lab.spec import Compute, ComputeType
 from lora_lab.worker.device.diagnosis import UNUSED, Notice, diagnose, diagnose_other, read_setup
-from lora_lab.worker.device.gpu import choose_kernels, free_bytes, gpu_api, on_gpu, workspace_bytes
+from lora_lab.worker.device.gpu import (
+    choose_kernels,
+    free_bytes,
+    get_gpu_api,
+    measure_workspace_bytes,
+    on_gpu,
+)
 from lora_lab.worker.device.number_type import DTYPES, number_type_of
 from study.base.errors import LearnerError, first_line
 
@@ -54,11 +60,11 @@ class Machine:
     def _hardware(self) -> dict[str, Any]:
         values = {"type": self.device.type, "processor": platform.processor() or platform.machine()}
         if self.on_gpu:
-            properties = gpu_api(self.device).get_device_properties(self.device)
+            properties = get_gpu_api(self.device).get_device_properties(self.device)
             return values | {
                 "name": properties.name,
                 "memory_bytes": properties.total_memory,
-                "capability": list(gpu_api(self.device).get_device_capability(self.device)),
+                "capability": list(get_gpu_api(self.device).get_device_capability(self.device)),
             }
         threads = torch.get_num_threads()
         memory_bytes = psutil.virtual_memory().total
@@ -134,7 +140,7 @@ def _find_first_device() -> tuple[torch.device, Notice | None]:
     setup, problem = read_setup(), ""
     if setup.usable:
         device = torch.device("cuda", torch.cuda.current_device())
-        problem = problem_with(device)
+        problem = try_products(device)
         if not problem:
             return device, None
     return CPU, diagnose(setup, problem) or diagnose_other()
@@ -156,7 +162,7 @@ def _try_device(named: str) -> torch.device:
     if device.type in UNUSED:
         maker, why = UNUSED[device.type]
         raise RuntimeError(f"the lab doesn't use GPUs by {maker}, because {why}")
-    if on_gpu(device) and (problem := problem_with(device)):
+    if on_gpu(device) and (problem := try_products(device)):
         raise RuntimeError(problem)
     return device
 
@@ -175,11 +181,11 @@ def list_devices() -> list[dict[str, str]]:
     return [*found, {"id": "cpu", "name": "Processor"}]
 
 
-def problem_with(device: torch.device) -> str:
+def try_products(device: torch.device) -> str:
     """Try a GPU's products; return the first line of the error, empty when it works."""
     try:
         choose_kernels()
-        workspace_bytes(device)
+        measure_workspace_bytes(device)
     except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was compiled with CUDA
         return first_line(error)
     return ""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lora_lab.spec import Compute
-from lora_lab.worker.device.gpu import gpu_api, on_gpu
+from lora_lab.worker.device.gpu import get_gpu_api, on_gpu
 
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BF16_KERNELS = frozenset({"AVX512", "AVX512_BF16", "AMX"})
@@ -19,11 +19,11 @@ BF16_KERNELS = frozenset({"AVX512", "AVX512_BF16", "AMX"})
 def number_type_of(device: torch.device) -> tuple[Compute, str]:
     """Return the number type for a device, and why, as the end of "computing in bf16, because ..."."""
     if on_gpu(device):
-        return type_of_gpu(gpu_api(device).get_device_capability(device))
-    return type_of_processor(torch.cpu.get_capabilities(), torch.backends.cpu.get_cpu_capability())
+        return choose_type_of_gpu(get_gpu_api(device).get_device_capability(device))
+    return choose_type_of_processor(torch.cpu.get_capabilities(), torch.backends.cpu.get_cpu_capability())
 
 
-def type_of_gpu(capability: tuple[int, int]) -> tuple[Compute, str]:
+def choose_type_of_gpu(capability: tuple[int, int]) -> tuple[Compute, str]:
     """Choose by compute capability: bf16 from Ampere (8.0) on, fp16 on tensor cores without bf16 (7.x).
 
     `torch.cuda.is_bf16_supported()` doesn't help: it is also true for emulation, which a T4 or V100 has.
@@ -37,7 +37,7 @@ def type_of_gpu(capability: tuple[int, int]) -> tuple[Compute, str]:
     return "fp32", f"{named}, which lacks tensor cores"
 
 
-def type_of_processor(capabilities: Mapping[str, Any], kernels: str) -> tuple[Compute, str]:
+def choose_type_of_processor(capabilities: Mapping[str, Any], kernels: str) -> tuple[Compute, str]:
     """Choose by instructions; `kernels` is the instruction set that PyTorch's kernels were chosen for."""
     names = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
     found = [name for flag, name in names.items() if capabilities.get(flag)]

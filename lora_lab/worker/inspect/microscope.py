@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.microscope.query import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
@@ -21,7 +21,7 @@ from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.inspect.json_lines import ProgressCallback
 from lora_lab.worker.inspect.microscope_losses import Losses
 from lora_lab.worker.inspect.rounding import Rounded, quantize_twice, round_weight
-from lora_lab.worker.model.quantization import copy_weight, linears_of
+from lora_lab.worker.model.quantization import copy_weight, list_linears
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import ModelSession, open_session
@@ -99,7 +99,7 @@ def _open_session(model: str, models_dir: Path, report: ProgressCallback) -> Mod
 
 def _layer_of(session: ModelSession, number: int, matrix: str) -> tuple[str, nn.Module]:
     """Find the linear layer named `matrix` in layer `number`, with its whole name."""
-    linears = dict(linears_of(session.base))
+    linears = dict(list_linears(session.base))
     inside = {name.partition(f".{number}.")[2]: name for name in linears if f".{number}." in name}
     if matrix not in inside:
         has = f"Layer {number} has {', '.join(inside)}." if inside else "Choose a lower layer."
@@ -235,7 +235,7 @@ def _take_sample(weight: Tensor) -> Tensor:
 
 
 def _held_out(session: ModelSession) -> list[Encoded]:
-    examples = [encode_example(session.tokenizer, example) for example in own_dataset().held_out]
+    examples = [encode_example(session.tokenizer, example) for example in build_own_dataset().held_out]
     return cut_to(examples, SEQ_LEN_LIMITS[1])
 
 

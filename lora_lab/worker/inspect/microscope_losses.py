@@ -18,7 +18,7 @@ from lora_lab.spec import HQQ_BITS
 from lora_lab.worker.inspect.json_lines import ProgressCallback
 from lora_lab.worker.inspect.rounding import round_weight
 from lora_lab.worker.model.load import load_model
-from lora_lab.worker.model.quantization import copy_weight, dense_weight, linears_of, put_weight
+from lora_lab.worker.model.quantization import copy_weight, dense_weight, list_linears, put_weight
 from lora_lab.worker.training.loop import EVALUATION_BATCH, held_out_loss
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.session import ModelSession
@@ -83,7 +83,7 @@ class Losses:
 
     def _why_not(self, scheme: Mapping[str, Any]) -> str:
         """Describe a matrix that the scheme can't hold; return an empty string when it can hold all."""
-        for name, layer in linears_of(self._session.base):
+        for name, layer in list_linears(self._session.base):
             if isinstance(layer, Conv1D) and scheme["bits"] in HQQ_BITS:
                 return f"HQQ has no form for transposed layers such as {name}"
             assert isinstance(layer.weight, Tensor)
@@ -93,7 +93,7 @@ class Losses:
 
     def _replace_all(self, scheme: Mapping[str, Any]) -> Iterator[tuple[nn.Module, Tensor]]:
         """Round every linear layer in place; yield it and its original weight, in 16 bits where exact."""
-        layers = list(linears_of(self._session.base))
+        layers = list(list_linears(self._session.base))
         decoded_of = self._decoder(scheme)
         for number, (name, layer) in enumerate(layers, start=1):
             if number % 10 == 1:

@@ -12,7 +12,7 @@ from hqq.core.quantize import Quantizer
 from torch import Tensor
 
 from lora_lab.memory.ledger import BLOCK_SIZE, NESTED_BLOCK_SIZE
-from lora_lab.parameters.quantization_levels import LEVELS, even_levels
+from lora_lab.parameters.quantization_levels import LEVELS, build_even_levels
 from lora_lab.spec import HQQ_BITS, Bits
 from lora_lab.worker.model.hqq_layers import CONSTANTS_DTYPE, build_config
 from lora_lab.worker.model.load import STORED_DTYPE
@@ -39,7 +39,7 @@ def round_weight(weight: Tensor, bits: Bits, block: int) -> Rounded:
     if bits in HQQ_BITS:
         return _round_hqq(weight, bits, block)
     blocks = split_into_blocks(weight, block)
-    scaled = blocks / absmax_of(blocks)[:, None].clamp_min(SMALLEST)
+    scaled = blocks / compute_absmax(blocks)[:, None].clamp_min(SMALLEST)
     kind = bits.removesuffix("-dq")
     # One block per row: on a CPU, bitsandbytes 0.50.2 misdecodes a matrix whose rows aren't whole blocks.
     codes, state = bnb.quantize_4bit(
@@ -67,7 +67,7 @@ def _round_int8(weight: Tensor) -> Rounded:
     return Rounded(
         decoded=codes.float() * scales,
         scaled=(weight / largest[:, None].clamp_min(SMALLEST)).flatten(),
-        levels=even_levels(INT8_STEPS),
+        levels=build_even_levels(INT8_STEPS),
         block=weight.shape[1],
     )
 
@@ -93,7 +93,7 @@ def split_into_blocks(weight: Tensor, block: int) -> Tensor:
     return torch.nn.functional.pad(flat, (0, -len(flat) % block)).reshape(-1, block)
 
 
-def absmax_of(blocks: Tensor) -> Tensor:
+def compute_absmax(blocks: Tensor) -> Tensor:
     """Compute the constants (blocks,): each block's largest magnitude."""
     return blocks.abs().amax(dim=1)
 
@@ -107,4 +107,4 @@ def quantize_twice(weight: Tensor, block: int) -> tuple[Tensor, Tensor]:
     _, state = bnb.quantize_4bit(blocks, blocksize=block, quant_type="nf4", compress_statistics=True)
     assert state.state2.blocksize == NESTED_BLOCK_SIZE
     decoded = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset
-    return absmax_of(blocks), decoded.flatten()
+    return compute_absmax(blocks), decoded.flatten()

@@ -27,7 +27,7 @@ from lora_lab.worker.inspect.subspaces import (
 )
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import dense_weight
-from lora_lab.xray.result import SIDES, directions_for, list_stops, stable_rank
+from lora_lab.xray.result import SIDES, count_directions, list_stops, stable_rank
 from study.base.errors import LearnerError
 
 SEED = 0
@@ -111,7 +111,11 @@ def _inspect_module(update: Update, weight: Tensor, rng: torch.Generator) -> dic
 def _inspect_whole(update: Update, weight: Tensor) -> dict[str, Any]:
     change = compute_dora_change(update, weight)
     values = compute_spectrum(change).tolist()
-    return {"norm": float(change.norm()), "used": directions_for(values), "stable_rank": stable_rank(values)}
+    return {
+        "norm": float(change.norm()),
+        "used": count_directions(values),
+        "stable_rank": stable_rank(values),
+    }
 
 
 def _inspect_pair(run: RunFolder, beside: RunFolder, report: ProgressCallback) -> dict[str, Any]:

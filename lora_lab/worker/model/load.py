@@ -196,7 +196,7 @@ def resolve_model(model: str, models_dir: Path, report: Report) -> str:
 
 def prepare_embedded(models_dir: Path, report: Report = ignore_progress) -> Path:
     """Fetch and convert the embedded model to safetensors once; a damaged copy is detected and repaired."""
-    folder = embedded_model.model_folder(models_dir)
+    folder = embedded_model.find_model_folder(models_dir)
     if is_ready(folder):
         return folder
     with lock_preparation(embedded_model.PACKAGE, models_dir / "download", report):

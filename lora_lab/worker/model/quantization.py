@@ -23,7 +23,7 @@ FROZEN_LINEARS = (nn.Linear, Conv1D, HQQLinear)
 """Every form in which a linear layer's weight can be stored."""
 
 
-def linears_of(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
+def list_linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers that a scheme quantizes: every linear layer except the head."""
     head = model.get_output_embeddings()
     for name, module in model.named_modules():
@@ -117,7 +117,7 @@ def dense_weight(layer: nn.Module, dtype: torch.dtype, constants: Tensor | None 
     return dense.t() if isinstance(layer, Conv1D) else dense
 
 
-def quant_state_of(layer: nn.Module) -> QuantState | None:
+def find_quant_state(layer: nn.Module) -> QuantState | None:
     """Return a 4-bit layer's scales and code; None of other layers."""
     state = getattr(getattr(layer, "weight", None), "quant_state", None)
     return state if isinstance(state, QuantState) else None
@@ -129,7 +129,7 @@ class NestedConstants:
     """
 
     def __init__(self, matrices: Iterable[nn.Module]) -> None:
-        states = ((matrix, quant_state_of(matrix)) for matrix in matrices)
+        states = ((matrix, find_quant_state(matrix)) for matrix in matrices)
         self._states = {matrix: state for matrix, state in states if state is not None and state.nested}
         offsets = [state.offset for state in self._states.values()]
         self._offsets = torch.stack(offsets).tolist() if offsets else []
@@ -168,14 +168,14 @@ def _dense_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype)
     return decoded.to(dtype)
 
 
-def constants_of(layer: nn.Module) -> Iterator[Tensor]:
+def list_constants(layer: nn.Module) -> Iterator[Tensor]:
     """Yield the tensors that a quantized layer stores in addition to its codes."""
     if isinstance(layer, HQQLinear):
         yield layer.meta["scale"]
         yield layer.meta["zero"]
         return
     weight = layer.weight
-    state = quant_state_of(layer)
+    state = find_quant_state(layer)
     if state is not None:
         yield state.absmax
         yield state.code
@@ -197,8 +197,8 @@ def resident_tensors(model: nn.Module) -> Iterator[Tensor]:
             if tensor is not None:
                 yield tensor
         if isinstance(module, HQQLinear):
-            yield from constants_of(module)
+            yield from list_constants(module)
             if module.bias is not None:  # a plain attribute in HQQLinear
                 yield module.bias
         elif isinstance(getattr(module, "weight", None), bnb.nn.Params4bit | bnb.nn.Int8Params):
-            yield from constants_of(module)
+            yield from list_constants(module)

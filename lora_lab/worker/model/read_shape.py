@@ -31,7 +31,7 @@ from transformers.pytorch_utils import Conv1D
 from lora_lab.memory.frameworks.config_traits import ATTENTION_DROPOUT, RESIDUAL_DROPOUT
 from lora_lab.memory.frameworks.families import ACTIVATIONS
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
-from lora_lab.worker.model.read_tree import tree_of_model
+from lora_lab.worker.model.read_tree import read_model_tree
 from study.base.yaml_loader import load_yaml
 from study.io.process_limits import limit_cpu_time, limit_memory
 
@@ -95,7 +95,7 @@ def find_builder(kind: str, config: PretrainedConfig) -> Any:
     return next((each for each in choices if type(config) in each._model_mapping), choices[0])
 
 
-def shape_of_config(
+def read_config_shape(
     config: dict[str, Any], *, name: str, kind: str | None = None, hub_id: str = ""
 ) -> ModelShape:
     """Read the shape of the model that `config` (with `model_type`) describes.
@@ -110,7 +110,7 @@ def shape_of_config(
         and head is not None
         and head.weight is model.get_input_embeddings().weight
     )
-    shape = shape_of_model(model, name=name, hub_id=hub_id, own_head=own_head)
+    shape = read_model_shape(model, name=name, hub_id=hub_id, own_head=own_head)
     return replace(shape, head_parameters=head.weight.numel()) if own_head else shape
 
 
@@ -125,7 +125,7 @@ def serve_shapes() -> None:
         request = json.loads(line)
         name = str(request["config"].get("_name_or_path") or "this model")
         try:
-            shape = shape_of_config(request["config"], name=name, kind=request["kind"])
+            shape = read_config_shape(request["config"], name=name, kind=request["kind"])
             answer = {"shape": shape.to_json()}
         except MemoryError:
             return  # with what it holds the process could read nothing else
@@ -136,7 +136,7 @@ def serve_shapes() -> None:
         sys.stdout.flush()
 
 
-def shape_of_model(
+def read_model_shape(
     model: PreTrainedModel, *, name: str, hub_id: str = "", own_head: bool = False
 ) -> ModelShape:
     """Read the shape of a built model, on any device and unquantized."""
@@ -151,7 +151,7 @@ def shape_of_model(
     head_parameters = 0 if tied or head is None else head.weight.numel()
     in_linears = sum(linear.parameters for linear in linears)
     heads, hidden = _read_number(text, "num_attention_heads"), _read_number(text, "hidden_size")
-    tree = tree_of_model(model, own_head=own_head)
+    tree = read_model_tree(model, own_head=own_head)
     defaults = tree.defaults.get("lora", ())
     return ModelShape(
         name=name,

@@ -34,7 +34,7 @@ MAMBA_TYPES = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotr
 """Source: peft/tuners/tuners_utils.py, _check_lora_target_modules_mamba."""
 
 
-def tree_of_model(model: PreTrainedModel, *, own_head: bool) -> ModuleTree:
+def read_model_tree(model: PreTrainedModel, *, own_head: bool) -> ModuleTree:
     """Read the modules of a model that is built on any device and not quantized.
 
     `own_head` counts an output head that transformers ties although the released weights have an untied one.

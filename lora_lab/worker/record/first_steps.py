@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.figures.adapters.first_steps import LAST_STEP, PARTS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
@@ -13,7 +13,7 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.quantization import copy_weight
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.session import attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import attach_adapter, build_meter, open_session
 
 SPEC = RunSpec(steps=LAST_STEP)
 LAYER = 15
@@ -24,7 +24,7 @@ DIGITS = 3
 def record_first_steps(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Train as the introduction's run does, and measure one matrix's B and A around every step."""
     session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir)
-    given = [encode_example(session.tokenizer, one) for one in own_dataset().train]
+    given = [encode_example(session.tokenizer, one) for one in build_own_dataset().train]
     examples = cut_to(given, SPEC.seq_len_tokens)
     model = attach_adapter(session, SPEC, find_shape(SPEC.model)).model
     layer = next(layer for name, layer in model.named_modules() if name.endswith(MATRIX))
@@ -36,7 +36,7 @@ def record_first_steps(models_dir: Path, machine: Machine) -> dict[str, Any]:
 
     train_adapter(
         model, examples, SPEC,
-        autocast=machine.autocast, meter=meter_for(model, machine), on_step=on_step,
+        autocast=machine.autocast, meter=build_meter(model, machine), on_step=on_step,
     )  # fmt: skip
     return {
         "model": EMBEDDED_MODEL,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.figures.adapters.merging import STEPS
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.shapes import find_shape
@@ -19,11 +19,11 @@ from lora_lab.spec import EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.inspect.lora_update import WRAPPED
 from lora_lab.worker.inspect.rounding import round_to
-from lora_lab.worker.model.quantization import copy_weight, linears_of, put_weight
+from lora_lab.worker.model.quantization import copy_weight, list_linears, put_weight
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.merge import load_dequantized
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
-from lora_lab.worker.training.session import attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import attach_adapter, build_meter, open_session
 
 SPEC = RunSpec(bits="nf4", rank=8, batch=2, steps=max(STEPS), seed=0)
 HELD_OUT = 12  # examples
@@ -35,7 +35,7 @@ def record_merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Train once, then merge every snapshot in every way into the dequantized base."""
     updates, held_out = _train_updates(models_dir, machine)
     plain = load_dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir).eval()
-    layers = dict(linears_of(plain))
+    layers = dict(list_linears(plain))
     base = {name: copy_weight(layer) for name, layer in layers.items()}
     base_loss, _ = _measure_answers(plain, held_out)
     trial = MergeMeasurement(plain, layers, base, held_out)
@@ -51,7 +51,7 @@ def record_merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
 def _train_updates(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], Sequence[Encoded]]:
     """Return B·A times its scale after each number of steps, and the held-out examples."""
     session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir)
-    dataset = own_dataset()
+    dataset = build_own_dataset()
     examples, kept = (
         cut_to([encode_example(session.tokenizer, one) for one in part], SPEC.seq_len_tokens)
         for part in (dataset.train, dataset.held_out)
@@ -65,7 +65,7 @@ def _train_updates(models_dir: Path, machine: Machine) -> tuple[dict[int, Matric
 
     train_adapter(
         model, examples, SPEC,
-        autocast=machine.autocast, meter=meter_for(model, machine), on_step=on_step,
+        autocast=machine.autocast, meter=build_meter(model, machine), on_step=on_step,
     )  # fmt: skip
     return updates, kept[:HELD_OUT]
 

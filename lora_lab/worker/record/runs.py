@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_lab.data.batches import step_plan
-from lora_lab.data.datasets import Example, own_dataset
+from lora_lab.data.datasets import Example, build_own_dataset
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.tasks.recordings import FOLDER
@@ -29,9 +29,9 @@ from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.training.loop import (
     CLIP_NORM,
     answer_loss,
+    build_optimizer,
+    compute_learning_rate,
     held_out_loss,
-    learning_rate_at,
-    optimizer_of,
 )
 from lora_lab.worker.training.packing import (
     PLAIN_PROMPT,
@@ -60,7 +60,7 @@ Data = tuple[list[Example], list[Example]]
 
 
 def _usual_rate(step: int, spec: RunSpec) -> float:
-    return learning_rate_at(step, steps=spec.steps, peak=spec.learning_rate)
+    return compute_learning_rate(step, steps=spec.steps, peak=spec.learning_rate)
 
 
 def _endless_warmup(step: int, spec: RunSpec) -> float:
@@ -71,7 +71,7 @@ def _endless_warmup(step: int, spec: RunSpec) -> float:
 def _ended_rate(step: int, spec: RunSpec) -> float:
     """Decay to zero over a quarter of the steps."""
     planned = spec.steps // 4
-    return learning_rate_at(step, steps=planned, peak=spec.learning_rate) if step <= planned else 0.0
+    return compute_learning_rate(step, steps=planned, peak=spec.learning_rate) if step <= planned else 0.0
 
 
 def _encode_chat(tokenizer: Any, example: Example) -> Encoded:
@@ -164,7 +164,7 @@ RECIPES: dict[str, FaultyRunRecipe] = {
 
 def pick_examples() -> Data:
     """Pick the shortest examples of either side, in the order of the data set."""
-    dataset = own_dataset()
+    dataset = build_own_dataset()
     return _shortest(dataset.train, TRAIN), _shortest(dataset.held_out, HELD_OUT)
 
 
@@ -240,7 +240,7 @@ class Recorder:
     ) -> Iterator[dict[str, float]]:
         """Yield what each optimizer step measured; the steps are those of `train_adapter`."""
         machine = self._session.machine
-        optimizer = optimizer_of(parameters, spec)
+        optimizer = build_optimizer(parameters, spec)
         plan = step_plan(len(self._examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
         model.train()
         for number, picked in enumerate(plan, start=1):

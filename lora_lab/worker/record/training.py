@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.figures.training.checkpointing import LENGTHS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.quantization import resident_tensors
-from lora_lab.worker.training.loop import answer_loss, optimizer_of
+from lora_lab.worker.training.loop import answer_loss, build_optimizer
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, PackedRow, encode_example, pack_examples
 from lora_lab.worker.training.session import ModelSession, attach_adapter, open_session
@@ -70,7 +70,7 @@ def record_training(models_dir: Path, machine: Machine) -> dict[str, Any]:
 def _list_tokens(session: ModelSession) -> list[int]:
     """Return tokens of the app's own cards, one after another."""
     found: list[int] = []
-    for example in own_dataset().train:
+    for example in build_own_dataset().train:
         found += encode_example(session.tokenizer, example).ids
         if len(found) > 2 * LONG_TOKENS:
             break
@@ -90,7 +90,7 @@ class StepRecorder:
         self.machine = session.machine
         self.model = attach_adapter(session, spec, find_shape(spec.model)).model
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = optimizer_of(self.parameters, spec)
+        self.optimizer = build_optimizer(self.parameters, spec)
         self.model.train()
 
     def step(self, row: PackedRow) -> int | None:
@@ -105,7 +105,7 @@ class StepRecorder:
 
     watch: Timeline | None = None
 
-    def watched_step(self, row: PackedRow) -> tuple[Timeline, int]:
+    def watch_step(self, row: PackedRow) -> tuple[Timeline, int]:
         """Do one step with a timeline; return it and the index at which the backward pass starts."""
         state = [p.grad for p in self.parameters if p.grad is not None] + self.moments()
         self.watch = Timeline([*resident_tensors(self.model), *state])
@@ -128,7 +128,7 @@ def _one_setting(
     row = _build_row(tokens, examples=BATCH, length=length, machine=session.machine)
     for _ in range(MEASURED_STEP - 1):
         stepper.step(row)
-    watch, turn = stepper.watched_step(row)
+    watch, turn = stepper.watch_step(row)
     seconds = []
     for _ in range(TIMED_STEPS):
         started = time.process_time()
@@ -159,9 +159,7 @@ def _measure_spike(session: ModelSession, tokens: Sequence[int]) -> dict[str, An
     steps = []
     for number in range(1, STEPS + 1):
         length = LONG_TOKENS if number == LONG_STEP else SHORT_TOKENS
-        watch, _ = stepper.watched_step(
-            _build_row(tokens, examples=1, length=length, machine=session.machine)
-        )
+        watch, _ = stepper.watch_step(_build_row(tokens, examples=1, length=length, machine=session.machine))
         steps.append(
             {"step": number, "tokens": length, "peak_bytes": watch.peak_bytes, "live_bytes": watch.live_bytes}
         )

@@ -17,7 +17,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from lora_lab.spec import RunSpec
-from lora_lab.worker.training.group_products import READS, AdapterPart, Factors, base_of, matrix_of
+from lora_lab.worker.training.group_products import READS, AdapterPart, Factors, get_matrix, unwrap_base
 from lora_lab.worker.training.loop import CLIP_NORM
 
 
@@ -106,7 +106,9 @@ class AdapterStack:
                 if block.is_b:
                     block.grad.mul_(cell.spec.scaling)
 
-    def factors_for(self, cells: Sequence[CellAdapter], tokens: Sequence[int]) -> list[tuple[Factors, ...]]:
+    def gather_factors(
+        self, cells: Sequence[CellAdapter], tokens: Sequence[int]
+    ) -> list[tuple[Factors, ...]]:
         """Return every layer's factors for a row with so many tokens of each of these cells."""
         if len(self.cells) == 1:
             return self.factors
@@ -129,7 +131,7 @@ class AdapterStack:
                 b = next_b.take(rank * size[1]).view(rank, -1)
                 parts.append(AdapterPart(columns=slice(columns, columns + rank), b=b))
                 columns += rank
-            d_in = int(base_of(matrix_of(layer, read[0])).in_features)  # type: ignore[arg-type]
+            d_in = int(unwrap_base(get_matrix(layer, read[0])).in_features)  # type: ignore[arg-type]
             found.append(Factors(a=next_a.take(columns * d_in).view(-1, d_in), parts=tuple(parts)))
         return tuple(found)
 
@@ -198,13 +200,13 @@ def adapts_all_layers_alike(layers: Sequence[Any]) -> bool:
 
 def _find_size(layer: Any, name: str) -> tuple[int, int] | None:
     """Return d_in and d_out of a matrix, None if it is not adapted."""
-    matrix = matrix_of(layer, name)
-    base = base_of(matrix)
+    matrix = get_matrix(layer, name)
+    base = unwrap_base(matrix)
     return (base.in_features, base.out_features) if isinstance(matrix, LoraLayer) else None  # type: ignore[return-value]
 
 
 def _find_pair(layer: Any, matrix: str, adapter: str) -> tuple[nn.Parameter, nn.Parameter] | None:
-    module = matrix_of(layer, matrix)
+    module = get_matrix(layer, matrix)
     if not isinstance(module, LoraLayer):
         return None
     return module.lora_A[adapter].weight, module.lora_B[adapter].weight

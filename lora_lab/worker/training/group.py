@@ -38,7 +38,7 @@ from lora_lab.worker.training.adapter_stack import (
     read_numbers,
 )
 from lora_lab.worker.training.generate import generate_answers
-from lora_lab.worker.training.group_attention import positions_of, written_out
+from lora_lab.worker.training.group_attention import build_positions, written_out
 from lora_lab.worker.training.group_layer import Activations, GroupedLayer, Norm, RowStart, answer_losses
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.lora_matmul import ADAPTER, Decoder, install_forwards, unflatten_rows
@@ -52,7 +52,7 @@ model in bf16, losses of 8 differed by at most 0.007, those of 2 by up to 0.027.
 """
 
 
-def shared_in(examples: Sequence[Encoded], device: torch.device) -> int:
+def count_shared_tokens(examples: Sequence[Encoded], device: torch.device) -> int:
     """Count the tokens of a shared prefix, such as a system prompt, that a row computes once.
 
     0 where the fused kernel attends, which doesn't support it: for a long example, and on GPUs.
@@ -160,7 +160,7 @@ class AdapterGroup:
         ]
 
     @torch.no_grad()
-    def held_out_losses(
+    def compute_held_out_losses(
         self,
         cells: Sequence[CellAdapter],
         examples: Sequence[Encoded],
@@ -184,7 +184,7 @@ class AdapterGroup:
         )
         if all(map(math.isfinite, losses)) or widest == 1:
             return losses
-        return [loss for cell in cells for loss in self.held_out_losses([cell], examples, on_batch)]
+        return [loss for cell in cells for loss in self.compute_held_out_losses([cell], examples, on_batch)]
 
     @torch.no_grad()
     def base_loss(self, examples: Sequence[Encoded], on_batch: Callable[[int], None] | None = None) -> float:
@@ -201,7 +201,7 @@ class AdapterGroup:
         batch: int = EVALUATION_BATCH,
     ) -> list[float]:
         totals: list[float] = []
-        count, shared = 0, shared_in(examples, self._session.machine.device)
+        count, shared = 0, count_shared_tokens(examples, self._session.machine.device)
         for start in range(0, len(examples), batch):
             together = examples[start : start + batch]
             row = pack_examples(together, self._session.machine.device, shared=shared)
@@ -228,7 +228,7 @@ class AdapterGroup:
             if isinstance(layer, LoraLayer):
                 self._asked[layer] = _stack_adapters(layer, cells, self._dtype)
         asked = list(prompts) * max(1, len(cells))
-        with self._decoder.kept_if_it_fits(self.model):
+        with self._decoder.cache_if_it_fits(self.model):
             found = generate_answers(
                 self.model, self._session.tokenizer, asked, self._session.machine.autocast()
             )
@@ -260,7 +260,7 @@ class AdapterGroup:
         embedded = self._body.embed_tokens(_join([row.input_ids for row in rows]))
         cos, sin = self._body.rotary_emb(embedded, position_ids=_join([row.position_ids for row in rows]))
         config = self._body.config
-        positions = positions_of(
+        positions = build_positions(
             cos[0],
             sin[0],
             tuple(length for row in rows for length in row.example_lengths),
@@ -276,7 +276,7 @@ class AdapterGroup:
                 for row, start in zip(rows, starts, strict=True)
             ],
             positions=positions,
-            factors=stack.factors_for(cells, tokens) if stack else [of.unadapted for of in self._layers],
+            factors=stack.gather_factors(cells, tokens) if stack else [of.unadapted for of in self._layers],
         )
 
     def _forward(self, activations: Activations, *, keep: bool) -> None:

@@ -63,7 +63,7 @@ def written_out(device: torch.device, longest: int) -> bool:
     return not on_gpu(device) and longest <= SHORT_EXAMPLE_TOKENS
 
 
-def positions_of(
+def build_positions(
     cos: Tensor,
     sin: Tensor,
     lengths: tuple[int, ...],

@@ -39,8 +39,8 @@ from lora_lab.worker.training.group_products import (
     Factors,
     Products,
     Read,
-    base_of,
-    matrix_of,
+    get_matrix,
+    unwrap_base,
 )
 
 # ---- norm and gate
@@ -127,7 +127,7 @@ def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
     logits.
     """
     losses = torch.empty(len(logits), device=logits.device)
-    step = written_out.answers_per_block(logits.shape[1], on_gpu=on_gpu(logits.device))
+    step = written_out.choose_answers_per_block(logits.shape[1], on_gpu=on_gpu(logits.device))
     for start in range(0, len(logits), step):
         part = slice(start, start + step)
         wide, at_target = logits[part].float(), targets[part, None]
@@ -186,7 +186,7 @@ class GroupedLayer:
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         )
         self._products = tuple(
-            Products(tuple(base_of(matrix_of(layer, name)) for name in names), decode) for names in READS
+            Products(tuple(unwrap_base(get_matrix(layer, name)) for name in names), decode) for names in READS
         )
         self.matrices = tuple(matrix for products in self._products for matrix in products.frozen)
         self._dtype = dtype

@@ -10,8 +10,8 @@ import torch
 
 from lora_lab.data.batches import RowSize, step_plan
 from lora_lab.worker.training.adapter_stack import CellAdapter
-from lora_lab.worker.training.group import AdapterGroup, shared_in
-from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, Step, StepResult, learning_rate_at
+from lora_lab.worker.training.group import AdapterGroup, count_shared_tokens
+from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, Step, StepResult, compute_learning_rate
 from lora_lab.worker.training.memory_meter import Meter, is_out_of_memory
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
 
@@ -59,7 +59,7 @@ def train_group(
     width, device = len(going), going[0].flat.device
     alone = width == 1
     measured = set(range(1, spec.steps + 1)) if alone else _measured_steps(examples, plans)
-    shared = shared_in(examples, device)
+    shared = count_shared_tokens(examples, device)
 
     for step in range(1, spec.steps + 1):
         for cell in [cell for cell in going if should_stop(cell)]:
@@ -69,7 +69,7 @@ def train_group(
             break
         started = time.perf_counter()
         for cell, settings in zip(group.cells, optimizer.param_groups, strict=True):
-            settings["lr"] = learning_rate_at(step, steps=spec.steps, peak=cell.spec.learning_rate)
+            settings["lr"] = compute_learning_rate(step, steps=spec.steps, peak=cell.spec.learning_rate)
 
         batches = [[examples[i] for i in plan_of[cell][step - 1]] for cell in going]
         rows = [pack_examples(batch, device, shared=shared) for batch in batches]
@@ -95,7 +95,7 @@ def train_group(
                 SharedStep(
                     step=step,
                     loss=loss,
-                    learning_rate=learning_rate_at(step, steps=spec.steps, peak=cell.spec.learning_rate),
+                    learning_rate=compute_learning_rate(step, steps=spec.steps, peak=cell.spec.learning_rate),
                     grad_norm=norm,
                     tokens=sum(len(item.ids) for item in batch),
                     seconds=seconds / shared_by,

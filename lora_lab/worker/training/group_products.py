@@ -113,12 +113,12 @@ class Products:
         return Factors(a=none, parts=(None,) * len(self.frozen))
 
 
-def matrix_of(layer: Any, name: str) -> Any:
+def get_matrix(layer: Any, name: str) -> Any:
     """Return a linear layer of a decoder layer by its last name."""
     return getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
 
 
-def base_of(matrix: Any) -> nn.Module:
+def unwrap_base(matrix: Any) -> nn.Module:
     """Return the layer without PEFT's wrapper."""
     base: nn.Module = matrix.get_base_layer() if hasattr(matrix, "get_base_layer") else matrix
     return base

@@ -13,17 +13,17 @@ from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine import grouping
 from lora_lab.memory import ledger
-from lora_lab.memory.group_memory import CellBytes, cell_bytes, peak_bytes
+from lora_lab.memory.group_memory import CellBytes, compute_cell_bytes, peak_bytes
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
-from lora_lab.worker.device.gpu import free_bytes, workspace_bytes
+from lora_lab.worker.device.gpu import free_bytes, measure_workspace_bytes
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loop import NonFiniteLoss
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.session import BaseResults, ModelSession, meter_for
+from lora_lab.worker.training.session import BaseResults, ModelSession, build_meter
 from lora_lab.worker.training.tokenize import keep_read
 from lora_lab.worker.training.work import (
     ASKING_BASE,
@@ -38,11 +38,11 @@ from lora_lab.worker.training.work import (
     build_announcement,
     describe_failure,
     execute_with_graph,
+    find_or_read_shape,
     rows_of,
     say_measured,
     say_waiting,
     select_asked,
-    shape_for,
     write_samples,
 )
 from study.base.model_files import Progress
@@ -122,7 +122,7 @@ class GroupedRuns:
         finished = train_group(
             group,
             material.examples,
-            meter=meter_for(group.model, material.machine),
+            meter=build_meter(group.model, material.machine),
             on_step=lambda cell, step: work_of[cell].on_step(step.alone if alone else step),
             should_stop=lambda cell: work_of[cell].should_stop(),
             on_end=lambda cell, error: self._leave(group, cell, work_of[cell], material, error),
@@ -158,7 +158,9 @@ class GroupedRuns:
         on_gpu = group.memory_on_gpu if len(group.cells) == 1 else None
         if on_gpu is not None:
             (work,) = works.values()
-            work.run.emit("gpu_memory", **asdict(on_gpu), workspaces=workspace_bytes(material.machine.device))
+            work.run.emit(
+                "gpu_memory", **asdict(on_gpu), workspaces=measure_workspace_bytes(material.machine.device)
+            )
         try:
             self._measure(group, works, material)
         except MeasuringStopped:
@@ -178,11 +180,11 @@ class GroupedRuns:
 
         measured(WITHOUT_ADAPTER)(0)
         before = material.base_loss(group, measured(WITHOUT_ADAPTER))
-        losses = group.held_out_losses(cells, material.held_out, measured(WITH_ADAPTER))
+        losses = group.compute_held_out_losses(cells, material.held_out, measured(WITH_ADAPTER))
         for work, after in zip(works.values(), losses, strict=True):
             work.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(material.held_out))
         go_on(ASKING_BASE)
-        base = material.base_answers(group)
+        base = material.generate_base_answers(group)
         go_on(ASKING_TUNED)
         for work, tuned in zip(works.values(), group.answers(cells, material.prompts), strict=True):
             write_samples(work.run, material.asked, base, tuned)
@@ -210,7 +212,7 @@ class Material:
 
     def __init__(self, session: ModelSession, dataset: Dataset, home: LabHome, spec: RunSpec) -> None:
         self.machine = session.machine
-        self.shape = shape_for(spec.model, home)
+        self.shape = find_or_read_shape(spec.model, home)
         self._everything = [encode_example(session.tokenizer, example) for example in dataset.train]
         keep_read(home, spec.model, dataset, session.tokenizer, self._everything)
         self.examples = cut_to(self._everything, spec.seq_len_tokens)
@@ -230,7 +232,7 @@ class Material:
             self._base.loss = group.base_loss(self.held_out, on_batch)
         return self._base.loss
 
-    def base_answers(self, group: AdapterGroup) -> list[str]:
+    def generate_base_answers(self, group: AdapterGroup) -> list[str]:
         """Generate the base model's answers, once per loaded model and data."""
         if self._base.answers is None:
             (self._base.answers,) = group.answers([], self.prompts)
@@ -254,7 +256,7 @@ class Material:
 
     def _bytes(self, work: Work) -> CellBytes:
         compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
-        row = ledger.heaviest_row(self.shape, work.spec, rows, compute)
+        row = ledger.find_heaviest_row(self.shape, work.spec, rows, compute)
         # Not counted where cells are stacked: their x Aᵀ, as wide as all ranks together, and its mask, up to
         # 13 % of a stack. A fifth of the memory is kept free for them.
-        return cell_bytes(self.shape, [(work.spec, row)], compute)
+        return compute_cell_bytes(self.shape, [(work.spec, row)], compute)

@@ -50,7 +50,7 @@ class NonFiniteLoss(Exception):
         self.step = step
 
 
-def learning_rate_at(step: int, *, steps: int, peak: float) -> float:
+def compute_learning_rate(step: int, *, steps: int, peak: float) -> float:
     """Compute linear warm-up over the first tenth, then linear decay; the last step still learns."""
     warmup = max(1, round(WARMUP_SHARE * steps))
     if step <= warmup:
@@ -99,7 +99,7 @@ def train_adapter(
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device
-    optimizer = optimizer_of(parameters, spec)
+    optimizer = build_optimizer(parameters, spec)
     plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
     memory = PeakWatch(meter, optimizer)
     scale = LossScale() if scaled else None
@@ -109,7 +109,7 @@ def train_adapter(
         if should_stop():
             break
         started = time.perf_counter()
-        learning_rate = learning_rate_at(step, steps=spec.steps, peak=spec.learning_rate)
+        learning_rate = compute_learning_rate(step, steps=spec.steps, peak=spec.learning_rate)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
 
@@ -175,7 +175,7 @@ class LossScale:
         return False
 
 
-def optimizer_of(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.optim.Optimizer:
+def build_optimizer(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.optim.Optimizer:
     """Build AdamW without weight decay, with moments in 32 bits, or in 8 for tensors of at least 4,096
     numbers.
 

@@ -150,7 +150,7 @@ class Decoder:
         return self._kept[layer]
 
     @contextmanager
-    def kept_if_it_fits(self, model: nn.Module) -> Iterator[None]:
+    def cache_if_it_fits(self, model: nn.Module) -> Iterator[None]:
         """Cache decoded weights, unless the dense copy would take more than a quarter of the free memory."""
         device = next(model.parameters()).device
         needed_bytes = sum(

@@ -13,7 +13,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_lab.runs.failures import says_out_of_memory
-from lora_lab.worker.device.gpu import GpuMemory, gpu_api, live_bytes, peak_memory, workspace_bytes
+from lora_lab.worker.device.gpu import (
+    GpuMemory,
+    get_gpu_api,
+    live_bytes,
+    measure_workspace_bytes,
+    read_peak_memory,
+)
 
 
 class MemoryMeter(Protocol):
@@ -83,20 +89,20 @@ class GpuAllocator:
     def __init__(self, device: torch.device, training_state: Iterable[torch.Tensor] = ()) -> None:
         self._device = device
         paged = sum(tensor.nbytes for tensor in training_state if getattr(tensor, "is_paged", False))
-        self._beside_bytes = paged - workspace_bytes(device)
+        self._beside_bytes = paged - measure_workspace_bytes(device)
         self.live_bytes = 0
         self.peak_bytes = 0
         self.on_gpu: GpuMemory | None = None
 
     def __enter__(self) -> Self:
-        gpu_api(self._device).synchronize(self._device)
-        gpu_api(self._device).reset_peak_memory_stats(self._device)
+        get_gpu_api(self._device).synchronize(self._device)
+        get_gpu_api(self._device).reset_peak_memory_stats(self._device)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        gpu_api(self._device).synchronize(self._device)
+        get_gpu_api(self._device).synchronize(self._device)
         self.live_bytes = live_bytes(self._device) + self._beside_bytes
-        self.on_gpu = peak_memory(self._device)
+        self.on_gpu = read_peak_memory(self._device)
         self.peak_bytes = self.on_gpu.requested + self._beside_bytes
 
 

@@ -31,7 +31,7 @@ class ModelCache:
 
         Raises LearnerError when it cannot be loaded.
         """
-        machine = self.machine_for(spec)
+        machine = self.choose_machine(spec)
         if self._session is None or not self._session.fits(spec, machine):
             self.clear()
             self._session = open_session(
@@ -44,7 +44,7 @@ class ModelCache:
         """The machine of the loaded base; None when nothing is loaded."""
         return self._session.machine if self._session else None
 
-    def machine_for(self, spec: RunSpec) -> Machine:
+    def choose_machine(self, spec: RunSpec) -> Machine:
         """Find the machine with the number type that `spec` asks for."""
         return find_machine(spec.compute_dtype, self._home)
 

@@ -11,7 +11,7 @@ from lora_lab.spec import RunSpec
 from lora_lab.worker.training.group_run import GroupedRuns
 from lora_lab.worker.training.loop import never_stop
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.work import execute_with_graph, say_waiting, shape_for
+from lora_lab.worker.training.work import execute_with_graph, find_or_read_shape, say_waiting
 
 
 def execute_run(
@@ -59,7 +59,7 @@ def execute_group(
 def _takes_written_layer(spec: RunSpec, home: LabHome, cache: ModelCache) -> bool:
     """Return whether runs like `spec` can train through worker/training/group_layer.py here."""
     try:
-        shape, compute = shape_for(spec.model, home), cache.machine_for(spec).compute_name
+        shape, compute = find_or_read_shape(spec.model, home), cache.choose_machine(spec).compute_name
     except Exception:  # the run itself meets it again, and says why
         return False
     return is_written_out(shape.model_type, compute, variant=spec.variant, optimizer=spec.optimizer)

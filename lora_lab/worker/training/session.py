@@ -178,7 +178,7 @@ class Adapted:
     model: PeftModel
     decoder: Decoder
 
-    def trainable_parameters(self) -> int:
+    def count_trainable_parameters(self) -> int:
         """Count trainable parameters as PEFT does."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
@@ -225,7 +225,7 @@ def adapter_config(
     )
 
 
-def meter_for(model: PeftModel, machine: Machine) -> Meter:
+def build_meter(model: PeftModel, machine: Machine) -> Meter:
     """Build a factory of memory meters; on a CPU they start from model, gradients and optimizer."""
 
     def measure(training_state: Iterable[Tensor]) -> MemoryMeter:

@@ -16,7 +16,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 
 from lora_lab.data import datasets
-from lora_lab.data.batches import RowSize, row_sizes
+from lora_lab.data.batches import RowSize, compute_row_sizes
 from lora_lab.data.datasets import Example
 from lora_lab.data.lab_folder import LabHome, write_json
 from lora_lab.memory import ledger as memory
@@ -26,17 +26,17 @@ from lora_lab.runs import failures
 from lora_lab.runs.failures import Failure
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
-from lora_lab.worker.device.gpu import workspace_bytes
+from lora_lab.worker.device.gpu import measure_workspace_bytes
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.load import load_config
-from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.generate import NEW_TOKENS, generate_answers
 from lora_lab.worker.training.group_loop import SharedStep
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train_adapter
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, list_lengths
-from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for
+from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, build_meter
 from lora_lab.worker.training.tokenize import keep_read
 from study.base.errors import LearnerError
 from study.base.model_files import Progress
@@ -122,7 +122,7 @@ class Work:
         session = cache.session_for(self.spec, self.report)
         dataset = datasets.load_saved(self.run.path)
         everything = [encode_example(session.tokenizer, example) for example in dataset.train]
-        shape = shape_for(self.spec.model, self.home)
+        shape = find_or_read_shape(self.spec.model, self.home)
         keep_read(self.home, self.spec.model, dataset, session.tokenizer, everything)
         examples = cut_to(everything, self.spec.seq_len_tokens)
         # Both before training: raises at once if nothing of the data is left at this length.
@@ -133,7 +133,7 @@ class Work:
         self._adapted = adapted = attach_adapter(session, self.spec, shape)
         self.writer = adapted.model.save_pretrained
         started = build_announcement(self.spec, shape, everything, examples, session.machine, graph=True)
-        self.run.emit("started", trainable=adapted.trainable_parameters(), **started)
+        self.run.emit("started", trainable=adapted.count_trainable_parameters(), **started)
 
         model = adapted.model
         on_gpu = train_adapter(
@@ -141,13 +141,15 @@ class Work:
             examples,
             self.spec,
             autocast=session.machine.autocast,
-            meter=meter_for(model, session.machine),
+            meter=build_meter(model, session.machine),
             on_step=self.on_step,
             should_stop=self.should_stop,
             scaled=session.machine.compute_name == "fp16",
         )
         if on_gpu is not None:
-            self.run.emit("gpu_memory", **asdict(on_gpu), workspaces=workspace_bytes(session.machine.device))
+            self.run.emit(
+                "gpu_memory", **asdict(on_gpu), workspaces=measure_workspace_bytes(session.machine.device)
+            )
         stopped = self.step < self.spec.steps
         self.save(self.step)
         if self.leaves_early():
@@ -252,7 +254,7 @@ class Work:
         assert adapted is not None
         prompts = [example.prompt for example in held_out]
         self._go_on_measuring(ASKING_BASE)
-        with adapted.decoder.kept_if_it_fits(adapted.model):
+        with adapted.decoder.cache_if_it_fits(adapted.model):
             with adapted.model.disable_adapter():
                 before = generate_answers(
                     adapted.model, session.tokenizer, prompts, session.machine.autocast()
@@ -275,7 +277,7 @@ def build_announcement(
     run takes PyTorch's graph whatever its layer is.
     """
     rows = rows_of(spec, everything, machine)
-    row = memory.heaviest_row(shape, spec, rows, machine.compute_name, graph=graph)
+    row = memory.find_heaviest_row(shape, spec, rows, machine.compute_name, graph=graph)
     ledger = memory.predict_ledger(shape, spec, row, machine.compute_name, graph=graph)
     return {
         "device": machine.description,
@@ -290,7 +292,7 @@ def build_announcement(
 
 
 def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
-    return row_sizes(list_lengths(everything), spec, on_gpu=machine.on_gpu)
+    return compute_row_sizes(list_lengths(everything), spec, on_gpu=machine.on_gpu)
 
 
 def select_asked(
@@ -323,12 +325,12 @@ def write_samples(
     write_json(run.path / "samples.json", {"samples": samples})
 
 
-def shape_for(model: str, home: LabHome) -> ModelShape:
+def find_or_read_shape(model: str, home: LabHome) -> ModelShape:
     """Find the model's shape in catalogue or data folder; read it from its configuration the first time."""
     try:
         return home.shape(model)
     except LearnerError:
-        shape = shape_of_config(load_config(model), name=model, hub_id=model)
+        shape = read_config_shape(load_config(model), name=model, hub_id=model)
         home.save_shape(shape)
         return shape
 

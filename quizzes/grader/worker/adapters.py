@@ -43,7 +43,7 @@ class AdaptedEncoder(nn.Module):
     def forward(self, inputs_embeds: Tensor, **kwargs: Tensor) -> Any:
         """Run the encoder with the adapted weights."""
         weights = dict(self._frozen)
-        for name, tensor in self.named_tensors().items():
+        for name, tensor in self.name_tensors().items():
             if name.endswith("lora_A.weight"):
                 up = self.trained[_as_key(name.replace("lora_A", "lora_B"))]
                 update = ALPHA_OVER_RANK * up.bfloat16() @ tensor.bfloat16()  # (d_out, d_in)
@@ -54,7 +54,7 @@ class AdaptedEncoder(nn.Module):
         inputs = {"inputs_embeds": inputs_embeds.bfloat16(), **kwargs}
         return functional_call(self._encoder[0], weights, kwargs=inputs)
 
-    def named_tensors(self) -> Mapping[str, Tensor]:
+    def name_tensors(self) -> Mapping[str, Tensor]:
         """Return the trained tensors by their stored names."""
         return {key.replace("/", "."): tensor for key, tensor in self.trained.items()}
 

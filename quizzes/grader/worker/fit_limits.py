@@ -11,7 +11,7 @@ from quizzes.grader.calibration import (
     fit_temperature,
     list_cases,
 )
-from quizzes.grader.grading import Scorer, Scores, concept_text, decide_verdict, weigh_passages
+from quizzes.grader.grading import Scorer, Scores, decide_verdict, format_concept, weigh_passages
 from quizzes.grader.labelled_answers import LabelledAnswer
 from quizzes.grader.metrics import JudgedAnswer
 from quizzes.grader.prompts import Prompt
@@ -48,7 +48,7 @@ def calibrate(
     labelled = []
     for prompt_id, prompt in prompts.items():
         of_it = [answer for answer in answers if answer.prompt_id == prompt_id]
-        concepts = [concept_text(concept) for concept in prompt.concepts]
+        concepts = [format_concept(concept) for concept in prompt.concepts]
         for answer, row in zip(of_it, score(concepts, [answer.text for answer in of_it]), strict=True):
             labelled += list(zip(answer.verdicts, row, strict=True))
     temperature = round(fit_temperature(labelled), 2)

@@ -196,7 +196,7 @@ def count_known(path: Path) -> int:
 
 def _list_trained(network: AnswerReader) -> dict[str, Tensor]:
     """Return the tensors in training by their stored names."""
-    adapted = cast(AdaptedEncoder, network.encoder).named_tensors()
+    adapted = cast(AdaptedEncoder, network.encoder).name_tensors()
     heads = {name: p for name, p in network.named_parameters() if not name.startswith("encoder.")}
     return {f"encoder.{name}": tensor for name, tensor in adapted.items()} | heads
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.utils import logging
 
-from quizzes.grader.grading import concept_text
+from quizzes.grader.grading import format_concept
 from quizzes.grader.labelled_answers import (
     LabelledAnswer,
 )
@@ -180,7 +180,7 @@ def main() -> int:
 def _read_or_build(folder: Path, prompts: Mapping[str, Prompt], *, own: bool) -> Weights:
     """Return the settings in the folder, for the other network's sake; the known concepts are set again."""
     concepts = {
-        concept_text(concept): concept.label for prompt in prompts.values() for concept in prompt.concepts
+        format_concept(concept): concept.label for prompt in prompts.values() for concept in prompt.concepts
     }
     if not (folder / SETTINGS).exists():
         return Weights(concepts=concepts, alpha_over_rank=ALPHA_OVER_RANK)
@@ -252,7 +252,7 @@ def train_network(
             loss = (surprise * weights).sum() / weights.sum()
             losses.append(surprise.mean().item())
             if not own:  # rows of own prompts differ in their concepts
-                loss = loss + recipe.contrast * contrast_loss(logits, labels, batch)
+                loss = loss + recipe.contrast * compute_contrast_loss(logits, labels, batch)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_([*encoder, *heads], CLIP)
@@ -289,7 +289,7 @@ def _list_trainable(network: AnswerReader) -> tuple[list[nn.Parameter], list[nn.
     return found
 
 
-def contrast_loss(logits: Tensor, labels: Tensor, batch: Sequence[LabelledAnswer]) -> Tensor:
+def compute_contrast_loss(logits: Tensor, labels: Tensor, batch: Sequence[LabelledAnswer]) -> Tensor:
     """Return the mean of softplus(MARGIN - gap) over minimal pairs; gap = right minus false rightness."""
     rightness = logits[..., COVERED] - logits[..., CONTRADICTED]  # (rows, concepts)
     groups = torch.tensor([_find_place(answer, batch) for answer in batch])

@@ -110,14 +110,14 @@ class CardOperationLog(StoreLog):
                 return None
             last = _find_last(connection, profile_id)
         taken_back = _read_operation(row)
-        return taken_back if last is None or time_of(taken_back) > time_of(last) else None
+        return taken_back if last is None or order_by_time(taken_back) > order_by_time(last) else None
 
 
 _select_live = partial(select_live, t.verb_undos.c.verb_id)
 _IN_TIME = (t.card_verbs.c.at, t.card_verbs.c.id)
 
 
-def time_of(operation: CardOperation) -> tuple[datetime, int]:
+def order_by_time(operation: CardOperation) -> tuple[datetime, int]:
     """Return what operations are ordered by."""
     return operation.at, operation.id
 

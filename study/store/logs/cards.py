@@ -11,7 +11,7 @@ from sqlalchemy import Connection, exists, func, insert, select
 from study.base.errors import StaleError
 from study.store import schema as t
 from study.store.database import StoreLog, cache_reads, read_row, select_live
-from study.store.logs.card_operations import CardOperation, CardOperationLog, record_operation, time_of
+from study.store.logs.card_operations import CardOperation, CardOperationLog, order_by_time, record_operation
 from study.store.read_cache import Amend
 
 FORGOTTEN = 1  # the rating Again
@@ -21,7 +21,7 @@ REPEATED = "review"  # the phase of a card that had been learnt
 _select_live = partial(select_live, t.review_undos.c.review_id)
 
 
-def rated_elsewhere() -> StaleError:
+def build_rated_elsewhere() -> StaleError:
     """Return the error of an event on a card that was rated or undone since it was shown."""
     return StaleError(
         "That card has already been rated in another window.",
@@ -91,7 +91,7 @@ class CardLog(StoreLog):
         amend = made.amend()
         with self._database.write(profile_id, amend=amend) as connection:
             if _last_live_id(connection, profile_id, card_id) != expected_review_id:
-                raise rated_elsewhere()
+                raise build_rated_elsewhere()
             if _was_rated_after(connection, profile_id, reviewed_at):  # the clock was put back
                 amend.clear()
             made.review_id = connection.execute(
@@ -133,7 +133,7 @@ class CardLog(StoreLog):
             found.setdefault(row.card_id, []).append(row.verb_id)
         return found
 
-    def repeats_since(self, profile_id: str, *, since: datetime) -> int:
+    def count_repeats_since(self, profile_id: str, *, since: datetime) -> int:
         """How many learnt cards were repeated since a moment: what a daily limit of reviews counts."""
         return len({review.card_id for review in self.history(profile_id, since=since) if review.repeat})
 
@@ -158,7 +158,7 @@ class CardLog(StoreLog):
             return connection.scalar(_select_live(profile_id, func.count(t.card_reviews.c.id))) or 0
 
     @cache_reads
-    def last_durations_ms(self, profile_id: str, *, limit: int = DURATIONS) -> list[int]:
+    def read_last_durations_ms(self, profile_id: str, *, limit: int = DURATIONS) -> list[int]:
         """How long the last ratings took, newest first."""
         log = t.card_reviews.c
         newest_first = (log.reviewed_at.desc(), log.id.desc())
@@ -205,7 +205,7 @@ class _Rating:
             CardLog.latest.__qualname__: lambda _, found: found | {self.card_id: self._latest(found)},
             CardLog.history.__qualname__: self._history,
             CardLog.count.__qualname__: lambda _, found: found + 1,
-            CardLog.last_durations_ms.__qualname__: self._durations,
+            CardLog.read_last_durations_ms.__qualname__: self._durations,
             CardLog.lapses.__qualname__: self._lapses,
             CardOperationLog.last.__qualname__: self._last_operation,
             CardOperationLog.just_undone.__qualname__: self._just_undone,
@@ -246,13 +246,13 @@ class _Rating:
     def _live_operations(self, asked: tuple[Any, ...], found: list[CardOperation]) -> list[CardOperation]:
         names, since = asked
         counts = "rate" in names and (since is None or self.reviewed_at >= since)
-        return sorted([*found, self._operation()], key=time_of) if counts else found
+        return sorted([*found, self._operation()], key=order_by_time) if counts else found
 
     def _last_operation(self, _: tuple[Any, ...], found: CardOperation | None) -> CardOperation | None:
-        return max(found or self._operation(), self._operation(), key=time_of)
+        return max(found or self._operation(), self._operation(), key=order_by_time)
 
     def _just_undone(self, _: tuple[Any, ...], found: CardOperation | None) -> CardOperation | None:
-        return found if found and time_of(found) > time_of(self._operation()) else None
+        return found if found and order_by_time(found) > order_by_time(self._operation()) else None
 
     def _operation(self) -> CardOperation:
         return CardOperation(

@@ -10,7 +10,7 @@ from sqlalchemy import Table, exists, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from study.store import schema as t
-from study.store.database import StoreLog, owner_of, read_row
+from study.store.database import StoreLog, read_row, select_owner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class PredictionLog(StoreLog):
 
     def _append_once(self, table: Table, prediction_id: str, rows: Sequence[Mapping[str, Any]]) -> bool:
         try:
-            with self._database.write(owner_of(t.predictions, prediction_id)) as connection:
+            with self._database.write(select_owner(t.predictions, prediction_id)) as connection:
                 connection.execute(insert(table), rows)
         except IntegrityError:
             return False

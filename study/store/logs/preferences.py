@@ -80,7 +80,7 @@ def _check_kind(name: str, chosen: object, kind: type) -> None:
         raise LearnerError(f"{name} can't be {chosen!r}.", do_next="Choose it in Settings.")
 
 
-def preference_problem(name: object, value: Any) -> str:
+def check_preference(name: object, value: Any) -> str:
     """Why a preference from elsewhere can't be taken; one that this app does not know is not read either."""
     if name not in {field.name for field in fields(Preferences)}:
         return ""
@@ -101,7 +101,7 @@ class PreferenceLog(StoreLog):
         known = {field.name for field in fields(Preferences)}
         rows = self._rows(wanted)
         # A value that an older version accepted must not break every page.
-        usable = [row for row in rows if row.name in known and not preference_problem(row.name, row.value)]
+        usable = [row for row in rows if row.name in known and not check_preference(row.name, row.value)]
         return Preferences(**{row.name: row.value for row in usable})
 
     def change(self, profile_id: str, **chosen: Any) -> Preferences:

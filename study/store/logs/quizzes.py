@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads, owner_of, read_row
+from study.store.database import StoreLog, cache_reads, read_row, select_owner
 
 Confidence = Literal["guess", "think", "sure"]
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
@@ -68,7 +68,7 @@ class QuizRecord:
     started_at: datetime
 
 
-def answered_elsewhere() -> StaleError:
+def build_answered_elsewhere() -> StaleError:
     """Return the error of an attempt that was made since its question was shown."""
     return StaleError(
         "That question has already been answered in another window.",
@@ -134,10 +134,10 @@ class QuizLog(StoreLog):
             del values["attempt"]
             into = insert(t.answers)
         try:
-            with self._database.write(owner_of(t.quiz_sessions, session_id)) as connection:
+            with self._database.write(select_owner(t.quiz_sessions, session_id)) as connection:
                 connection.execute(into.values(values))
         except IntegrityError as error:
-            raise answered_elsewhere() from error
+            raise build_answered_elsewhere() from error
 
     def answers(self, session_id: str) -> list[QuizAnswer]:
         """All attempts of a session: first ones in the order given, then second ones."""
@@ -159,7 +159,9 @@ class QuizLog(StoreLog):
         )
         return [_read_answer(row) for row in self._rows(wanted)]
 
-    def answered_sessions(self, profile_id: str | None = None) -> list[tuple[QuizRecord, list[QuizAnswer]]]:
+    def read_answered_sessions(
+        self, profile_id: str | None = None
+    ) -> list[tuple[QuizRecord, list[QuizAnswer]]]:
         """Return every session that has an answer, with its answers, oldest first: of one profile or all."""
         sessions = select(t.quiz_sessions).order_by(t.quiz_sessions.c.started_at)
         answers = select(t.answers).order_by(t.answers.c.id)
@@ -180,7 +182,7 @@ class QuizLog(StoreLog):
             t.hints_shown.c.session_id == session_id, t.hints_shown.c.question_id == question_id
         )
         row = {"session_id": session_id, "question_id": question_id, "shown_at": at}
-        with self._database.write(owner_of(t.quiz_sessions, session_id)) as connection:
+        with self._database.write(select_owner(t.quiz_sessions, session_id)) as connection:
             if connection.scalar(wanted) is None:
                 connection.execute(insert(t.hints_shown).values(row))
 

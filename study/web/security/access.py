@@ -76,7 +76,7 @@ class ServerKeys:
         letters = self._derive(f"profile {profile_id}")[: 4 * PHRASE_GROUPS]
         return "-".join(letters[start : start + 4] for start in range(0, len(letters), 4))
 
-    def profile_of(self, phrase: str, profile_ids: Iterable[str]) -> str | None:
+    def find_profile(self, phrase: str, profile_ids: Iterable[str]) -> str | None:
         """Return the profile whose phrase was typed, in whatever case and spacing."""
         typed = "".join(phrase.lower().replace("-", " ").split()).encode()
         bare = ((one, self.phrase(one).replace("-", "").encode()) for one in profile_ids)
@@ -88,7 +88,7 @@ class ServerKeys:
         return base64.b32encode(digest).decode().lower().rstrip("=")
 
 
-def role_of(request: Any) -> Role:
+def find_role(request: Any) -> Role:
     """Return the role of a Starlette or Gradio request; on one's own machine everyone is the owner."""
     role: Role = scope_of(request).get("role", "owner")
     return role
@@ -96,7 +96,7 @@ def role_of(request: Any) -> Role:
 
 def may_use_lab(request: Any) -> bool:
     """Return whether a request may start, stop and delete in the Lab."""
-    return role_of(request) == "owner" or bool(scope_of(request).get("open_lab"))
+    return find_role(request) == "owner" or bool(scope_of(request).get("open_lab"))
 
 
 class RoleGate:

@@ -21,11 +21,11 @@ class ErrorNotes:
             raise  # the browser has gone: not an error of the server
         except Exception as error:
             if scope["type"] == "http":
-                note_error(f"{scope['method']} {area_of(scope['path'])}", error)
+                note_error(f"{scope['method']} {find_area(scope['path'])}", error)
             raise
 
 
-def area_of(path: str) -> str:
+def find_area(path: str) -> str:
     """Return the part of a path that names no run, class or learner: `/act/cards` of events, else `/lab`."""
     first, *rest = path.strip("/").split("/")
     return "/".join(("", first, *(rest[:1] if first == EVENTS_PATH else ())))

@@ -33,7 +33,7 @@ FILES_OF_PAGES = ("text/css", "text/javascript", "application/javascript", "font
 """Types of answers that are not pages: the page's rules hold for them, so the policy would only add bytes."""
 
 
-def browser_of(cookies: Mapping[str, str]) -> str:
+def find_browser(cookies: Mapping[str, str]) -> str:
     """The id of the browser that asks."""
     browser_id = cookies.get(COOKIE, "")
     if not is_browser_id(browser_id):
@@ -89,7 +89,7 @@ class RequestGuard:
     ) -> None:
         self._app = app
         self._larger = larger or {}
-        self._own_names = own_names()
+        self._own_names = list_own_names()
         self._public_names = {name.lower() for name in public_names}
         self._hosts = {"localhost", *self._own_names, *self._public_names, *(host.lower() for host in hosts)}
 
@@ -136,7 +136,7 @@ class RequestGuard:
         return None
 
 
-def own_names() -> set[str]:
+def list_own_names() -> set[str]:
     """Return the names by which this machine is known in its network."""
     name = socket.gethostname().lower().removesuffix(".local")
     return {name, f"{name}.local"}

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from study.base.errors import LearnerError, StorageError
 from study.base.settings import Settings
-from study.store.snapshots import snapshots_of
+from study.store.snapshots import find_snapshots
 from study.store.storage_errors import translate_storage_errors
 from study.text.templates import render
 from study.web.security.middleware import RequestGuard, is_here
@@ -36,7 +36,7 @@ class Rescue:
         self._trouble = trouble
         self._leave = leave
         self._public_names = settings.public_names
-        self._snapshots = snapshots_of(settings.database_url, settings.home)
+        self._snapshots = find_snapshots(settings.database_url, settings.home)
         self._lock = threading.Lock()
         self._has_left = False
 

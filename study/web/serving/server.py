@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from study.base.addresses import address_of, is_loopback, list_reachable_addresses
+from study.base.addresses import build_address, is_loopback, list_reachable_addresses
 from study.base.errors import LearnerError, StorageError
 from study.base.owner_log import note
 from study.base.settings import Settings, find_unknown_variables, load_settings
@@ -51,7 +51,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
         settings = load_settings(home=options.data_folder, public_names=options.public_name)
         for sentence in find_unknown_variables(os.environ):
             print_line(sentence, sys.stderr)
-        address = address_of(options.host, listening.getsockname()[1])
+        address = build_address(options.host, listening.getsockname()[1])
         app = None
         while app is None:
             try:
@@ -72,7 +72,9 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
         print_line(f"Class: {address}/class")
     elif reachable:
         port = listening.getsockname()[1]
-        print_line(network_notice(options.host, port, app.state.owner_key, public_names=options.public_name))
+        print_line(
+            format_network_notice(options.host, port, app.state.owner_key, public_names=options.public_name)
+        )
     reach = "every device that reaches this machine" if reachable else "this machine only"
     note("start", f"The app was started for {reach}.")
     try:
@@ -135,20 +137,20 @@ def build_config(app: Any) -> uvicorn.Config:
     )
 
 
-def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequence[str] = ()) -> str:
+def format_network_notice(host: str, port: int, owner_key: str, *, public_names: Sequence[str] = ()) -> str:
     """Return what a start that others can reach opens, the addresses that work, and the owner's own.
 
     `public_names` are those of a proxy, which the app has to be told.
     """
-    from study.web.security.middleware import own_names
+    from study.web.security.middleware import list_own_names
 
     names = [host]
     if host in ("0.0.0.0", "::", ""):
         names = [
             *list_reachable_addresses(ipv6=host == "::"),
-            *(name for name in own_names() if name.endswith(".local")),
+            *(name for name in list_own_names() if name.endswith(".local")),
         ]
-    direct = [address_of(name, port) for name in names if not is_loopback(name)]
+    direct = [build_address(name, port) for name in names if not is_loopback(name)]
     shown = [*(f"http://{name}" for name in public_names), *direct]
     by_proxy = ("Where a proxy encrypts, its addresses begin with https.",) if public_names else ()
     return "\n".join(

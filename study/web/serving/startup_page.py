@@ -23,7 +23,7 @@ class StartupPage:
     """Answers every request on a listening socket with what is being got ready, until it is closed.
 
         with StartupPage(listening) as page:
-            page.say("Importing Gradio")
+            page.say("Loading the pages")
 
     The socket stays open: the server that takes it over also gets the connections that came in between.
     """

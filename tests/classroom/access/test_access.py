@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from app import build_app
-from classroom.access.addresses import is_own_address, lan_addresses
+from classroom.access.addresses import is_own_address, list_lan_addresses
 from classroom.access.gate import REFUSAL, ClassGate, is_for_students
 from classroom.access.keys import COOKIE, Keys
 from study.base.settings import Settings
@@ -141,7 +141,7 @@ def test_a_proxy_on_this_machine_makes_nobody_the_teacher(served: Any) -> None:
 
 
 def test_this_machine_reaches_everything_through_any_of_its_addresses(served: Any) -> None:
-    for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1", *(each.address for each in lan_addresses())):
+    for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1", *(each.address for each in list_lan_addresses())):
         assert is_own_address(address)
         assert ask(served, "GET", "/class", address=address) == 200
         assert ask(served, "GET", "/docs/traps.md", address=address) == 200
@@ -166,7 +166,7 @@ def test_every_interface_that_phones_may_reach_is_offered(monkeypatch: pytest.Mo
         "down0": [at("169.254.3.4")],
     }
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: interfaces)
-    assert {(each.interface, each.address) for each in lan_addresses()} == {
+    assert {(each.interface, each.address) for each in list_lan_addresses()} == {
         ("wlan0", "192.168.1.20"),
         ("eth0", "10.0.0.4"),
     }
@@ -312,7 +312,7 @@ def test_the_self_test_has_its_address_here_and_tests_on_a_phone(context: Contex
         async with school.teacher() as laptop, school.client() as student:
             here, there = (await laptop.get("/class/help")).text, (await student.get("/class/help")).text
             assert "<svg" in here
-            assert f"http://{lan_addresses()[0].address}" in here
+            assert f"http://{list_lan_addresses()[0].address}" in here
             assert "help.js" not in here
             assert "help.js" in there
             assert "<svg" not in there

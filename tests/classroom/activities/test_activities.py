@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classroom.activities import names
-from classroom.activities.activity import activity_from
+from classroom.activities.activity import parse_activity_spec
 from classroom.activities.distribution import is_close, spread_guesses
 from classroom.activities.number import as_number, read_number, tell_distance
 from classroom.activities.peer_instruction import (
@@ -136,7 +136,7 @@ def test_events_set_locks_names_runs_and_who_is_out() -> None:
 
 def test_a_spec_survives_json() -> None:
     for activity in PLAN:
-        assert activity_from(json.loads(json.dumps(activity.to_json()))) == activity
+        assert parse_activity_spec(json.loads(json.dumps(activity.to_json()))) == activity
 
 
 def test_an_answer_is_one_of_the_options_or_a_number() -> None:

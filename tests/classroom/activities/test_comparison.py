@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
-from classroom.activities.activity import Activity, activity_from
+from classroom.activities.activity import Activity, parse_activity_spec
 from classroom.activities.comparison import UNDECIDED, UNDECIDED_TEXT, list_options
 from classroom.activities.crowd_grid import RunGrid
 from classroom.live.live_room import LiveRoom
@@ -177,7 +177,7 @@ def test_what_the_seeds_leave_open_is_an_answer_and_a_failure_is_none(
 
 
 def test_it_is_stored_and_read_as_it_was() -> None:
-    assert activity_from(COMPARE.to_json()) == COMPARE
+    assert parse_activity_spec(COMPARE.to_json()) == COMPARE
 
 
 ENTRY = {

@@ -16,7 +16,7 @@ from classroom.reports.report import report
 from classroom.views.crowd import draw_curve
 from classroom.views.screens import build_student_state, build_teacher_state, screen_state
 from lora_lab.lab import Lab
-from lora_lab.settings.run_form import spec_of_address
+from lora_lab.settings.run_form import parse_spec_address
 from lora_lab.views.class_grids import LabClassGrids
 from quizzes.session.class_answers import QuizClassKinds
 from study.base.errors import LearnerError
@@ -264,7 +264,7 @@ def test_cells_of_the_lab_are_ordinary_runs_and_the_claimed_one_begins(context: 
     found = grids.plan(SETTING, AXES)
     assert (found.rows, found.columns, found.count) == (("fp32", "nf4"), ("r=1", "r=4"), 8)
     assert found.vocab == 258  # bytes and two marks
-    alone = spec_of_address(dict(parse_qsl(urlsplit(found.first_cell).query)))
+    alone = parse_spec_address(dict(parse_qsl(urlsplit(found.first_cell).query)))
     assert (alone.model, alone.steps, alone.bits, alone.rank) == ("tiny-random", 4, "fp32", 1)
     assert grids.seconds(SETTING, AXES) is None  # nothing has been trained here
     lab.engine.pause()

@@ -4,7 +4,7 @@ import json
 from random import Random
 from typing import Any
 
-from classroom.activities.activity import Activity, activity_from
+from classroom.activities.activity import Activity, parse_activity_spec
 from classroom.plans.plan import Plan, Plans
 from classroom.reports.answer_tables import grade_table
 from classroom.reports.points import count_points
@@ -117,7 +117,7 @@ def test_a_point_for_each_right_answer_once_the_quiz_is_closed(school: School) -
             await school.lead(live, "next")
             for number, question in enumerate(QUESTIONS, start=1):
                 await one.answer(0, number, **answers_to(question, right=number != 2))
-            given = [answer for student in live.students for answer in live.answers_by(student)]
+            given = [answer for student in live.students for answer in live.list_answers_by(student)]
             before = count_points(live.plan, live.events, live.state, given)
             await school.lead(live, "next")
             return before, count_points(live.plan, live.events, live.state, given)
@@ -127,7 +127,7 @@ def test_a_point_for_each_right_answer_once_the_quiz_is_closed(school: School) -
 
 
 def test_simulated_students_answer_each_question() -> None:
-    quiz = activity_from(json.loads(json.dumps(QUIZ.to_json())))
+    quiz = parse_activity_spec(json.loads(json.dumps(QUIZ.to_json())))
     for number in quiz.rounds:
         given = answer_to(quiz, number, Random(3), GRADED)
         assert quiz.is_correct(number, quiz.read_answer(number, given, GRADED.read)) in (True, False)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from classroom.activities.room import LOBBY
-from classroom.plans.on_the_spot import entry_of, read_activity
+from classroom.plans.on_the_spot import read_activity, to_entry
 from classroom.views.screens import build_teacher_state, screen_state
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -115,8 +115,8 @@ def test_an_activity_that_is_read_after_it_was_taken_in_stands_once_in_the_plan(
 def test_a_typed_question_has_a_timer_where_minutes_are_typed() -> None:
     assert read_activity(QUESTION | {"minutes": " 3 "}).minutes == 3
     assert read_activity(QUESTION | {"minutes": ""}).minutes == 0
-    assert entry_of(QUESTION | {"minutes": "3"})["minutes"] == 3
-    assert "minutes" not in entry_of(QUESTION)
+    assert to_entry(QUESTION | {"minutes": "3"})["minutes"] == 3
+    assert "minutes" not in to_entry(QUESTION)
 
 
 def test_a_question_of_the_app_is_searched_and_asked_at_once_with_its_twin(context: Context) -> None:

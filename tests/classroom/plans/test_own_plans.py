@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
+from classroom.plans.own_plans import PlanDraft, PlanError, WouldReplaceError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, MOST_ACTIVITIES, Plans
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Problem
@@ -140,12 +141,13 @@ def test_what_is_no_plan_is_refused_in_words(plans: Plans, tmp_path: Path, entri
 
 def test_another_plan_is_replaced_only_when_that_is_said(plans: Plans) -> None:
     first = save_plan(plans, draft(SHORT, title="Mine"))
-    with pytest.raises(TitleTakenError, match="You already have a plan named “mine!”"):
+    with pytest.raises(WouldReplaceError, match="You already have a plan named “mine!”"):
         save_plan(plans, draft(TYPED, title="mine!"))
     assert plans.find(first.id).entries == (SHORT,)
     save_plan(plans, draft(TYPED, title="mine!", replace=True))
     assert plans.find(first.id).entries == (TYPED,)
-    changed = save_plan(plans, draft(TYPED, SHORT, title="Renamed", plan_id=first.id))
+    now = plans.find(first.id).version
+    changed = save_plan(plans, draft(TYPED, SHORT, title="Renamed", plan_id=first.id, version=now))
     assert changed.id == first.id
     assert [plan.title for plan in plans.own([])] == ["Renamed"]
     for wrong in ("own-../../etc/passwd", "own-", "own-UPPER", "short"):
@@ -157,6 +159,19 @@ def test_another_plan_is_replaced_only_when_that_is_said(plans: Plans) -> None:
     delete_plan(plans, first.id)
     assert plans.own([]) == []
     assert plans.find("short").id == "short"
+
+
+def test_what_another_window_has_saved_is_replaced_only_when_that_is_said(plans: Plans) -> None:
+    first = save_plan(plans, draft(SHORT, title="Mine"))
+    late = draft(SHORT, NUMBER, title="Mine", plan_id=first.id, version=first.version)
+    save_plan(plans, replace(late, entries=draft(SHORT, TYPED).entries))
+    with pytest.raises(WouldReplaceError, match="changed in another window") as refused:
+        save_plan(plans, late)
+    assert f"tick “{refused.value.agree}”" in str(refused.value)
+    assert plans.find(first.id).entries == (SHORT, TYPED)
+    save_plan(plans, replace(late, replace=True))
+    assert plans.find(first.id).entries == (SHORT, NUMBER)
+    save_plan(plans, late)  # pressed twice: it is what is there
 
 
 def test_a_broken_file_of_ones_own_is_told_and_hides_no_other_plan(plans: Plans, tmp_path: Path) -> None:
@@ -206,6 +221,8 @@ def test_the_teacher_makes_starts_changes_and_deletes_a_plan_at_class(context: C
             assert "“Mine” is saved" in page
             taken = await post(teacher, "/class/plans", form("Mine", [SHORT]))
             assert "Replace my plan of this title" in taken.text
+            old = [*form("Mine", [SHORT], plan="own-mine", version="of an older window")]
+            assert "Replace what the other window saved" in (await post(teacher, "/class/plans", old)).text
             again = School(context)  # after a restart
             async with again.teacher() as later:
                 opened = await later.post("/class/open", data={"plan": "own-mine", "days": "1"})

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what a chart is drawn of
-from classroom.activities.activity import Activity, activity_from
+from classroom.activities.activity import Activity, parse_activity_spec
 from classroom.reports.answer_tables import answer_table, grade_table
 from classroom.reports.report import report
 from classroom.simulation.student import answer_to
@@ -43,7 +43,7 @@ def of_kind(kind: QuestionKind) -> ClassQuestion:
 def activity_of(asked: ClassQuestion, twin: ClassQuestion | None = None) -> Activity:
     """As it is stored with a class."""
     made = Activity(kind="question", title="A question", asked=asked, twin=twin)
-    return activity_from(json.loads(json.dumps(made.to_json())))
+    return parse_activity_spec(json.loads(json.dumps(made.to_json())))
 
 
 def answers_to(asked: ClassQuestion, *, right: bool) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def test_a_class_from_before_the_other_kinds_opens_as_it_was() -> None:
         del spec["asked"][name]
     for option in spec["asked"]["options"]:
         del option["letter"]
-    opened = activity_from(json.loads(json.dumps(spec)))
+    opened = parse_activity_spec(json.loads(json.dumps(spec)))
     assert opened.asked is not None
     assert opened.asked == replace(
         of_kind("single"),

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from classroom.__main__ import main
-from classroom.activities.activity import activity_from
+from classroom.activities.activity import parse_activity_spec
 from classroom.live.live_room import LiveRoom
 from classroom.simulation.student import Student, StudentBehaviour
 from study.base.settings import Settings
@@ -69,7 +69,7 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
 
     async def play(address: str, parent: psutil.Process) -> LiveRoom:
         live = await school.start(plan_of(*PLAN[:2]))
-        plan = [activity_from(activity.to_json()) for activity in live.plan]
+        plan = [parse_activity_spec(activity.to_json()) for activity in live.plan]
         behaviour = StudentBehaviour(
             think_seconds=(0.2, 1.0), drop_rate=0.3, away_seconds=(0.0, 0.3), silent_rate=0.0, late_rate=0.0
         )

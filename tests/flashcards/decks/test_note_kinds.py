@@ -7,7 +7,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - numeric cards compute their answers
 from flashcards.decks.deck import Decks, load_decks
 from flashcards.decks.note import KINDS, clean_edit, open_gap
-from flashcards.decks.pictures import picture_html
+from flashcards.decks.pictures import render_picture
 from flashcards.decks.typed_answers import render_back
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
@@ -66,9 +66,9 @@ def test_pictures_are_part_of_the_page_and_say_what_they_show(concepts: ConceptM
     drawn, file = cards["picture-count-by-rank"].picture, cards["picture-lora-branch"].picture
     assert drawn is not None
     assert file is not None
-    assert "2.44M" in picture_html(drawn)
-    assert f'aria-label="{drawn.alt}"' in picture_html(drawn)
-    assert 'src="data:image/svg+xml;base64,' in picture_html(file)
+    assert "2.44M" in render_picture(drawn)
+    assert f'aria-label="{drawn.alt}"' in render_picture(drawn)
+    assert 'src="data:image/svg+xml;base64,' in render_picture(file)
 
 
 @pytest.mark.parametrize(

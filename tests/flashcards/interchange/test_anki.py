@@ -12,7 +12,7 @@ from flashcards.interchange.anki_read import read_apkg
 from flashcards.interchange.anki_schedule import History, rows_of
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.entry import CardReading
-from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.exchange import build_card_exchange
 from flashcards.interchange.table import write_csv
 from flashcards.review.operations import Reviews
 from study.content.concepts import ConceptMap
@@ -151,7 +151,7 @@ def test_a_card_due_long_after_its_interval_was_reviewed_by_now_and_can_be_rated
         anki.sched.set_due_date([card.id], "60")  # the interval stays 3
         anki.db.execute("delete from revlog")
         content = give_package(anki, tmp_path / "own.apkg", legacy=False)
-    exchange = card_exchange(store, tmp_path, concepts)
+    exchange = build_card_exchange(store, tmp_path, concepts)
     now = datetime.now(UTC)
     plan = exchange.plan(ana, File(name="own.apkg", content=content), now=now)
     Imports(store=store, home=tmp_path).apply(ana, plan, file_name="own.apkg", now=now)
@@ -173,7 +173,7 @@ def test_a_studied_deck_is_imported_whole_and_taken_back(
         answer(anki, rating=3)
         anki.sched.suspend_cards(anki.find_cards("back:*B"))
         content = give_package(anki, tmp_path / "own.apkg", legacy=False)
-    exchange = card_exchange(store, tmp_path, concepts)
+    exchange = build_card_exchange(store, tmp_path, concepts)
     imports = Imports(store=store, home=tmp_path)
     now = datetime.now(UTC) + timedelta(days=1)  # Anki has rated by the machine's clock
     plan = exchange.plan(ana, File(name="own.apkg", content=content), now=now)

@@ -18,8 +18,8 @@ from flashcards.decks.deck import load_decks
 from flashcards.interchange import archive
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.archive import Archive
-from flashcards.interchange.entry import CardEntry, entries_of
-from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.entry import CardEntry, to_entries
+from flashcards.interchange.exchange import build_card_exchange
 from flashcards.interchange.markdown import read_markdown, write_markdown
 from flashcards.interchange.table import read_csv, write_csv
 from flashcards.interchange.user_decks import LiveDecks
@@ -157,22 +157,22 @@ def test_a_damaged_collection_is_refused_in_a_sentence(
 ) -> None:
     file = zipped({"collection.anki21": content, "media": b"{}"})
     with pytest.raises(LearnerError, match=r"The collection in x\.apkg can't be read"):
-        card_exchange(store, tmp_path, concepts).plan("", file, now=_never())
+        build_card_exchange(store, tmp_path, concepts).plan("", file, now=_never())
 
 
 def test_yaml_that_would_grow_without_end_is_refused_with_its_line(
     store: Store, tmp_path: Path, concepts: ConceptMap
 ) -> None:
     file = File(name="b.yaml", content=b"deck: A\ncards:\n  - &a {id: one, front: x, back: y}\n  - *a\n")
-    [group] = card_exchange(store, tmp_path, concepts).plan("", file, now=_never()).groups
+    [group] = build_card_exchange(store, tmp_path, concepts).plan("", file, now=_never()).groups
     assert [entry.why for entry in group.entries] == ["b.yaml:4  YAML: aliases are not read"]
 
 
 def test_a_card_of_the_app_is_rewritten_as_an_edit_is_and_keeps_its_id(
     store: Store, ana: str, tmp_path: Path, concepts: ConceptMap
 ) -> None:
-    exchange = card_exchange(store, tmp_path, concepts)
-    first = next(entry for entry in entries_of(load_decks(concepts)) if entry.deck == "LoRA basics")
+    exchange = build_card_exchange(store, tmp_path, concepts)
+    first = next(entry for entry in to_entries(load_decks(concepts)) if entry.deck == "LoRA basics")
     comment = json.dumps({"id": first.id})
     text = f"Q: {first.front}\nA: In my words.\n<!-- lora-study {comment} -->\n"
     plan = exchange.plan(ana, File(name="e.md", content=text.encode()), now=_never())
@@ -191,7 +191,7 @@ def edit(store: Store, profile: str, note_id: str, **texts: str) -> None:
 
 
 def import_cards(store: Store, profile: str, home: Path, concepts: ConceptMap, file: File) -> dict[str, int]:
-    plan = card_exchange(store, home, concepts).plan(profile, file, now=_never())
+    plan = build_card_exchange(store, home, concepts).plan(profile, file, now=_never())
     report = Imports(store=store, home=home).apply(profile, plan, file_name=file.name, now=_never())
     return {str(verdict): count for verdict, count in report.groups[0].counts.items()}
 
@@ -202,7 +202,7 @@ def test_a_changed_back_keeps_the_learners_own_front(
     decks = load_decks(concepts)
     note = next(note for note in decks.notes.values() if note.kind == "basic")
     edit(store, ana, note.id, **{**note.texts, "front": "MY OWN FRONT"})
-    [table] = card_exchange(store, tmp_path, concepts).export(ana, "csv", now=_never())
+    [table] = build_card_exchange(store, tmp_path, concepts).export(ana, "csv", now=_never())
     entries = read_csv(table, known={}, concepts=concepts.by_id).entries
     changed = [replace(e, back="A BACK FROM THE TABLE") if e.id == note.id else e for e in entries]
     file = File(name="t.csv", content=write_csv(changed))
@@ -217,7 +217,7 @@ def test_a_changed_front_of_a_computed_card_keeps_the_place_of_its_number(
 ) -> None:
     decks = load_decks(concepts)
     note = next(note for note in decks.notes.values() if note.number and not note.picture)
-    entry = next(entry for entry in entries_of(decks) if entry.id == note.id)
+    entry = next(entry for entry in to_entries(decks) if entry.id == note.id)
     file = File(name="t.csv", content=write_csv([replace(entry, front="Asked in my words?")]))
     assert import_cards(store, ana, tmp_path, concepts, file)["changed"] == 1
     [verb] = store.card_operations.live(ana, ["edit"])
@@ -230,7 +230,7 @@ def test_other_accepted_answers_of_a_card_of_the_app_do_not_touch_the_learners_w
     decks = load_decks(concepts)
     note = next(note for note in decks.notes.values() if note.kind == "typed")
     edit(store, ana, note.id, **{**note.texts, "front": "MY OWN FRONT"})
-    [known] = [e for e in entries_of(decks.edited({note.id: {"front": "MY OWN FRONT"}})) if e.id == note.id]
+    [known] = [e for e in to_entries(decks.edited({note.id: {"front": "MY OWN FRONT"}})) if e.id == note.id]
     package = write_apkg([replace(known, accept=("another spelling",))], now=_never())
     file = File(name="t.apkg", content=package)
     assert import_cards(store, ana, tmp_path, concepts, file)["same"] == 1
@@ -240,7 +240,7 @@ def test_other_accepted_answers_of_a_card_of_the_app_do_not_touch_the_learners_w
 def test_own_words_in_an_imported_deck_are_kept_by_the_file(
     store: Store, ana: str, tmp_path: Path, concepts: ConceptMap
 ) -> None:
-    exchange = card_exchange(store, tmp_path, concepts)
+    exchange = build_card_exchange(store, tmp_path, concepts)
     imports = Imports(store=store, home=tmp_path)
     for back in ("one", "two"):
         file = File(name="own.md", content=f"Q: Which?\nA: {back}\n".encode())
@@ -253,7 +253,7 @@ def test_a_card_whose_formula_can_not_be_read_is_left_out_with_its_place(
     store: Store, ana: str, tmp_path: Path, concepts: ConceptMap
 ) -> None:
     content = b"Q: Fine, $x^2$\nA: Yes.\n\nQ: A share $\\frac{$ of it\nA: No.\n"
-    plan = card_exchange(store, tmp_path, concepts).plan(
+    plan = build_card_exchange(store, tmp_path, concepts).plan(
         ana, File(name="m.md", content=content), now=_never()
     )
     [fine, refused] = plan.groups[0].entries

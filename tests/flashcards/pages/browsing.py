@@ -1,11 +1,11 @@
 """The card browser for tests, as the app makes it."""
 
-from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.exchange import build_card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.interchange.written_card import CardWriter
 from flashcards.pages.browse import BrowsePage
 from flashcards.pages.writing import CardWriting
-from flashcards.review.presenter import card_exercise
+from flashcards.review.presenter import build_card_exercise
 from study.io.apply_import import Imports
 from study.ports.context import Context
 
@@ -14,11 +14,11 @@ def build_browse(context: Context) -> BrowsePage:
     home = context.settings.home
     decks = LiveDecks(context.concepts, context.settings.decks_dir)
     writer = CardWriter(
-        exchange=card_exchange(context.store, home, context.concepts, decks),
+        exchange=build_card_exchange(context.store, home, context.concepts, decks),
         imports=Imports(store=context.store, home=home),
     )
     return BrowsePage(
         context=context,
-        exercise=card_exercise(context, decks),
+        exercise=build_card_exercise(context, decks),
         writing=CardWriting(context=context, writer=writer),
     )

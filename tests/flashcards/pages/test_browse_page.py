@@ -53,6 +53,8 @@ def test_an_open_row_shows_both_sides_and_what_can_be_done(page: BrowsePage) -> 
     assert "It takes a list of names" not in words(found)
     opened_row = results(page.act(of_row(found, "typed-target-modules"), opened("b1")))
     assert "It takes a list of names" in words(opened_row)
+    front = "Which argument of"
+    assert words(opened_row).count(front) == words(found).count(front) > 0  # said once, by the row itself
     suspended = page.act(build_event(opened_row, "suspend"), opened("b1"))
     assert suspended["say"] == "Suspended."
     assert "· suspended" in words(results(suspended))

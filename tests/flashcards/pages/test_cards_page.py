@@ -10,7 +10,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - a card shows the number it was checked against
 from flashcards.pages.cards import CardsPage
 from flashcards.review.card_status import LEECH_LAPSES
-from flashcards.review.presenter import card_exercise
+from flashcards.review.presenter import build_card_exercise
 from flashcards.scheduling.scheduler import preview_outcomes
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -22,7 +22,7 @@ from tests.visits import build_event, opened, primary, words
 
 @pytest.fixture
 def page(context: Context) -> CardsPage:
-    return CardsPage(context=context, exercise=card_exercise(context))
+    return CardsPage(context=context, exercise=build_card_exercise(context))
 
 
 def flip(page: CardsPage, html: str, browser: str = "b1") -> str:
@@ -87,7 +87,7 @@ def test_a_stored_card_with_a_formula_that_can_not_be_read_shows_its_source(cont
     folder = context.settings.decks_dir
     folder.mkdir()
     (folder / "old.yaml").write_text("deck: Old\ncards:\n  - {id: old, front: 'a $\\left($ b', back: c}\n")
-    page = CardsPage(context=context, exercise=card_exercise(context))
+    page = CardsPage(context=context, exercise=build_card_exercise(context))
     visitor = opened("b1", "deck=old")
     assert r"a $\left($ b" in words(page.load(visitor))
 
@@ -286,7 +286,7 @@ def test_a_cram_goes_round_until_all_is_known_and_can_be_undone(page: CardsPage)
 def test_a_session_ends_when_its_minutes_are_over_and_can_go_on(context: Context) -> None:
     moments = iter([NOW + timedelta(minutes=n) for n in range(0, 80, 2)])
     later = replace(context, clock=moments.__next__)
-    page = CardsPage(context=later, exercise=card_exercise(later))
+    page = CardsPage(context=later, exercise=build_card_exercise(later))
     html = page.load(opened("b1"))
     [profile] = context.store.profiles.all()
     context.store.preferences.change(profile.id, session_minutes=5)
@@ -307,14 +307,14 @@ def test_a_session_ends_when_its_minutes_are_over_and_can_go_on(context: Context
 
 
 def test_a_backlog_is_offered_and_spread_with_one_press(context: Context) -> None:
-    page = CardsPage(context=context, exercise=card_exercise(context))
+    page = CardsPage(context=context, exercise=build_card_exercise(context))
     html = page.load(opened("b1"))
     for _ in range(6):
         html = rate(page, html, 4)["html"]
     [profile] = context.store.profiles.all()
     context.store.preferences.change(profile.id, reviews_a_day=2)
     later = replace(context, clock=late)
-    page = CardsPage(context=later, exercise=card_exercise(later))
+    page = CardsPage(context=later, exercise=build_card_exercise(later))
     html = page.load(opened("b1"))
     assert "6 reviews wait, 2 fit today." in words(html)
     spread = page.act(build_event(html, "spread", fields={"days": ["3"]}), opened("b1"))
@@ -333,7 +333,7 @@ def late() -> datetime:
 
 
 def test_a_leech_is_announced_with_what_to_do(context: Context) -> None:
-    now, card, html, exercise = NOW, "", "", card_exercise(context)
+    now, card, html, exercise = NOW, "", "", build_card_exercise(context)
     for times in range(2 * LEECH_LAPSES):
         moment = replace(context, clock=partial(at, now))
         page = CardsPage(context=moment, exercise=exercise)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashcards.review.cram import CramAnswer, choose_next_in_cram, parse_start
-from flashcards.review.urls import choice_of
+from flashcards.review.urls import read_choice
 from flashcards.scheduling.backlog import Backlog, count_fitting, spread_backlog
 from study.base.days import StudyDays
 from study.base.errors import LearnerError
@@ -67,5 +67,5 @@ def test_a_cram_is_named_after_its_beginning() -> None:
 
 
 def test_a_number_in_an_address_that_cannot_be_read_changes_no_limit() -> None:
-    assert choice_of({"new": "abc", "reviews": "", "minutes": "-"}) == choice_of({})
-    assert choice_of({"new": "999"}).extra.new_cards == 500
+    assert read_choice({"new": "abc", "reviews": "", "minutes": "-"}) == read_choice({})
+    assert read_choice({"new": "999"}).extra.new_cards == 500

@@ -10,7 +10,7 @@ import pytest
 from flashcards.decks.deck import Decks
 from flashcards.scheduling.scheduler import RATINGS, Memory, Scheduling, apply_rating
 from flashcards.scheduling.simulation import StudyPlan, simulate_study
-from flashcards.stats.log_charts import card_figures, chart_calendar, chart_forecast
+from flashcards.stats.log_charts import chart_calendar, chart_cards, chart_forecast
 from flashcards.stats.statistics import (
     CardHistory,
     compute_forgetting,
@@ -162,7 +162,7 @@ EVERY_CHART = [
 
 def test_every_chart_tells_its_finding_and_exports(concepts: ConceptMap) -> None:
     found, decks = big(concepts)
-    plots = list(card_figures(found, decks, concepts, scope="all cards"))
+    plots = list(chart_cards(found, decks, concepts, scope="all cards"))
     assert [plot.name for plot in plots] == EVERY_CHART
     for plot in plots:
         assert any(letter.isdigit() for letter in plot.title), plot.title
@@ -184,7 +184,7 @@ def assert_stays_on_the_sheet(plot: Plot, width_inches: float) -> None:
 
 def test_charts_of_one_new_card_are_drawn_too(concepts: ConceptMap) -> None:
     one = history(review("a", 3, 0, new=True))
-    plots = list(card_figures(one, DECKS, concepts, scope="all cards"))
+    plots = list(chart_cards(one, DECKS, concepts, scope="all cards"))
     assert "calendar" in [plot.name for plot in plots]
     assert "retention" not in [plot.name for plot in plots]
     for plot in plots:

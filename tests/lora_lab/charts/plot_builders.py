@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from lora_lab.charts.memory import plot_memory_by_bits, plot_memory_by_rank
 from lora_lab.charts.parameters import plot_parameters_by_rank
-from lora_lab.data.batches import RowSize, even_row
+from lora_lab.data.batches import RowSize, build_even_row
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak
 from lora_lab.spec import BITS, TARGET_SETS, Bits, Compute, RunSpec
 from study.plots.plot import Plot
 from study.plots.render import render_plot
-from study.plots.sheet import WIDE_INCHES, text_width
+from study.plots.sheet import WIDE_INCHES, measure_text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
-ROW = even_row(tokens=381, answer_tokens=150, examples=4)
+ROW = build_even_row(tokens=381, answer_tokens=150, examples=4)
 POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 DRAWN_BITS: tuple[Bits, ...] = (
     "bf16", "hqq8", "int8", "hqq4", "nf4", "fp4", "hqq3", "nf4-dq", "hqq2", "hqq1"
@@ -34,7 +34,10 @@ specs = st.builds(
 )
 rows = st.integers(1, 4096).flatmap(
     lambda tokens: st.builds(
-        even_row, tokens=st.just(tokens), answer_tokens=st.integers(1, tokens), examples=st.integers(1, 8)
+        build_even_row,
+        tokens=st.just(tokens),
+        answer_tokens=st.integers(1, tokens),
+        examples=st.integers(1, 8),
     )
 )
 computes: st.SearchStrategy[Compute] = st.sampled_from(("fp32", "bf16"))
@@ -96,7 +99,7 @@ def _word(element: ElementTree.Element) -> Word:
     style = dict(part.split(": ", 1) for part in element.attrib["style"].rstrip(";").split("; "))
     size = float(style["font-size"].removesuffix("px"))
     words = element.text or ""
-    width = text_width(words, size=size, bold=style.get("font-weight") == "700")
+    width = measure_text_width(words, size=size, bold=style.get("font-weight") == "700")
     x, y = float(element.attrib["x"]), float(element.attrib["y"])
     left = x - {"start": 0.0, "middle": 0.5, "end": 1.0}[style["text-anchor"]] * width
     return Word(words, left, y - 0.76 * size, left + width, y + 0.1 * size)

@@ -17,9 +17,9 @@ from lora_lab.charts.live_chart import (
     WIDE,
     Mark,
     Series,
+    build_loss_series,
     clip_to_window,
     draw_line_chart,
-    loss_series,
     smooth_points,
     thin_points,
 )
@@ -91,7 +91,9 @@ def tick_places(root: ElementTree.Element) -> list[tuple[str, str]]:
 def test_whatever_numbers_come_the_picture_has_neither_nan_nor_infinity(
     points: list[Point], whole: bool, width: int
 ) -> None:
-    root = chart(loss_series("loss", points), window=(1, len(points)) if whole else (1, 60), width=width)
+    root = chart(
+        build_loss_series("loss", points), window=(1, len(points)) if whole else (1, 60), width=width
+    )
 
     text = ElementTree.tostring(root, encoding="unicode")
     assert not re.search(r"\b(nan|inf)\b", text, re.IGNORECASE)
@@ -170,7 +172,7 @@ def test_smoothing_passes_over_what_is_no_number() -> None:
 def test_the_step_axis_stays_where_it_is_while_points_arrive(values: list[float]) -> None:
     points = list(enumerate(values, start=1))
 
-    now, later = (chart(loss_series("loss", some)) for some in (points, [*points, (60, 1.0)]))
+    now, later = (chart(build_loss_series("loss", some)) for some in (points, [*points, (60, 1.0)]))
 
     assert now.attrib["viewBox"] == later.attrib["viewBox"] == f"0 0 {WIDE} {HEIGHT}"
     assert tick_places(now) == tick_places(later)
@@ -181,7 +183,7 @@ def test_the_step_axis_shows_whole_steps_only() -> None:
 
 
 def test_before_the_first_step_the_frame_says_that_it_waits() -> None:
-    root = chart(loss_series("loss", []))
+    root = chart(build_loss_series("loss", []))
 
     assert "Waiting for the first step" in words(root)
     assert root.attrib["aria-label"] == "Loss. Waiting for the first step."
@@ -219,8 +221,8 @@ def test_ticks_stand_at_the_very_values_that_they_say() -> None:
 def test_amounts_start_at_zero_when_asked() -> None:
     points = [(1, 500.0), (2, 520.0)]
 
-    assert "0.00" not in words(chart([Series(label="", points=points)]))
-    assert "0.00" in words(chart([Series(label="", points=points)], from_zero=True))
+    assert "0" not in words(chart([Series(label="", points=points)]))
+    assert "0" in words(chart([Series(label="", points=points)], from_zero=True))
 
 
 # ---- words ----
@@ -300,7 +302,7 @@ def test_texts_are_escaped() -> None:
 
 def test_colours_are_the_page_s_and_no_id_can_clash() -> None:
     svg = draw_line_chart(
-        loss_series("loss", [(1, 2.0), (2, 1.9)]),
+        build_loss_series("loss", [(1, 2.0), (2, 1.9)]),
         title="Loss",
         x_label="step",
         y_label="loss",
@@ -318,7 +320,7 @@ def test_a_long_run_s_chart_stays_small_enough_to_send_every_second() -> None:
     points = [(step, 2 + math.sin(step)) for step in range(1, 2001)]
 
     svg = draw_line_chart(
-        loss_series("loss", points),
+        build_loss_series("loss", points),
         title="Loss",
         x_label="step",
         y_label="loss",
@@ -327,3 +329,18 @@ def test_a_long_run_s_chart_stays_small_enough_to_send_every_second() -> None:
     )
 
     assert len(svg) < 12_000
+
+
+def test_an_axis_of_whole_megabytes_has_no_decimals() -> None:
+    svg = draw_line_chart(
+        [Series(label="peak", points=[(1, 25.5e6), (2, 26e6)], colour="blue")],
+        title="Memory",
+        x_label="step",
+        y_label="bytes",
+        window=(1, 2),
+        y_format=as_bytes,
+        from_zero=True,
+    )
+    labels = {text.text for text in ElementTree.fromstring(svg).iter(f"{SVG}text")}
+    assert {"0 B", "10 MB", "20 MB", "30 MB"} <= labels
+    assert "26.0 MB" in str(svg)  # a measured value keeps its digits

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lora_lab.charts.grid import draw_grid_plots, list_planes
 from lora_lab.charts.grid_maps import span_losses
-from lora_lab.charts.heat_map import TileMap, choose_shade, compute_contrast, words_on
+from lora_lab.charts.heat_map import TileMap, choose_shade, choose_text_colour, compute_contrast
 from lora_lab.charts.pareto_front import Box, ParetoPoint, find_front
 from lora_lab.charts.seeds import LOOKS
 from lora_lab.grids.findings import compare_ends, list_findings
@@ -103,7 +103,7 @@ def test_a_map_of_a_row_that_is_too_wide_for_a_phone_is_turned() -> None:
 @given(st.floats(0, 1))
 def test_words_on_a_tile_can_be_read_whatever_its_value(share: float) -> None:
     fill = choose_shade(share)
-    assert compute_contrast(words_on(fill), fill) >= 4.5
+    assert compute_contrast(choose_text_colour(fill), fill) >= 4.5
 
 
 def test_shades_fall_in_lightness_so_that_order_needs_no_colour() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-from lora_lab.claims.contract import claim_answer
-from lora_lab.claims.pasted import quantization_of, record_of_text
+from lora_lab.claims.contract import answer_claim
+from lora_lab.claims.pasted import find_quantization, record_of_text
 from lora_lab.claims.snippets import CALLS
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
@@ -161,7 +161,7 @@ FACTORY_LINE = "trainable params: 20,185,088 || all params: 8,312,351,744 || tra
     ],
 )  # fmt: skip
 def test_llama_factory_leaves_a_vision_tower_alone(reader: ShapeReader, text: str, verdict: str) -> None:
-    assert contracts.answer_record({"text": text}, claim_answer, reader)["verdict"] == verdict
+    assert contracts.answer_record({"text": text}, answer_claim, reader)["verdict"] == verdict
 
 
 def test_unsloths_own_choice_of_modules_beside_a_vision_tower_is_not_guessed() -> None:
@@ -172,7 +172,7 @@ def test_unsloths_own_choice_of_modules_beside_a_vision_tower_is_not_guessed() -
 
 def test_an_unknown_kind_of_adapter_is_not_taken_for_lora(reader: ShapeReader) -> None:
     text = f'gpt2 {{"peft_type": "LOKR", "r": 8, "target_modules": ["c_attn"]}}\n{LINE}'
-    answer = contracts.answer_record({"text": text}, claim_answer, reader)
+    answer = contracts.answer_record({"text": text}, answer_claim, reader)
     assert answer == {"unsupported": True, "why": "lokr is a kind of adapter that is not counted"}
 
 
@@ -192,7 +192,7 @@ def test_every_method_of_peft_is_known_by_its_class() -> None:
     ],
 )
 def test_a_line_of_another_method_is_not_judged_as_lora(reader: ShapeReader, code: str, variant: str) -> None:
-    answer = contracts.answer_record({"text": f"huggyllama/llama-7b\n{code}\n{LINE}"}, claim_answer, reader)
+    answer = contracts.answer_record({"text": f"huggyllama/llama-7b\n{code}\n{LINE}"}, answer_claim, reader)
     assert answer == {"unsupported": True, "why": f"{variant} is a kind of adapter that is not counted"}
 
 
@@ -219,7 +219,7 @@ FOUR_LABELS = (
 def test_the_number_of_labels_is_resolved_or_left_open(
     reader: ShapeReader, labels: str, verdict: str | None
 ) -> None:
-    answer = contracts.answer_record({"text": f"{labels}\n{FOUR_LABELS}"}, claim_answer, reader)
+    answer = contracts.answer_record({"text": f"{labels}\n{FOUR_LABELS}"}, answer_claim, reader)
     assert answer.get("verdict") == verdict, answer
     assert answer.get("unsupported", False) == (verdict is None)
 
@@ -229,7 +229,7 @@ def test_two_labels_are_possible_where_their_number_can_not_be_read(reader: Shap
         "trainable params: 887,042 || all params: 125,534,212 || trainable%: 0.7066"  # 4 labels less 2 x 769
     )
     text = f"{CLASSIFIER}num_labels=len(names))\n{FOUR_LABELS.partition(chr(10))[0]}\n{line}"
-    assert contracts.answer_record({"text": text}, claim_answer, reader)["verdict"] == "possible"
+    assert contracts.answer_record({"text": text}, answer_claim, reader)["verdict"] == "possible"
 
 
 def test_of_several_configurations_the_last_one_before_the_line_counts() -> None:
@@ -250,7 +250,7 @@ def test_of_several_configurations_the_last_one_before_the_line_counts() -> None
     ],
 )
 def test_the_base_models_quantization_is_read(text: str, kind: str) -> None:
-    assert quantization_of(text) == kind
+    assert find_quantization(text) == kind
 
 
 FALCON_LINE = "trainable params: 4718592 || all params: 3613463424 || trainable%: 0.13058363808693696"
@@ -293,13 +293,13 @@ FALCON_LINE = "trainable params: 4718592 || all params: 3613463424 || trainable%
 def test_a_pasted_text_gets_the_verdict_of_what_it_says(
     reader: ShapeReader, text: str, verdict: str, failing: list[str]
 ) -> None:
-    answer = contracts.answer_record({"id": 1, "text": text}, claim_answer, reader)
+    answer = contracts.answer_record({"id": 1, "text": text}, answer_claim, reader)
     assert (answer.get("verdict"), answer.get("failing")) == (verdict, failing), answer
     assert "config" not in answer["read"]["model"]
 
 
 def test_a_halved_total_is_explained_where_the_text_leaves_the_loading_out(reader: ShapeReader) -> None:
     text = f"falcon-7b with LoraConfig(r=16, target_modules=['query_key_value'])\n{FALCON_LINE}"
-    why = contracts.answer_record({"text": text}, claim_answer, reader)["why"]
+    why = contracts.answer_record({"text": text}, answer_claim, reader)["why"]
     assert "two to a byte" in why
     assert why.endswith("The text does not say that the base is in 4 bit.")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.claims.accountings import percent_fits
-from lora_lab.claims.contract import claim_answer
+from lora_lab.claims.contract import answer_claim
 from lora_lab.claims.inversion import MOST_NAMES, MOST_SETTINGS, find_explanations
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
@@ -30,7 +30,7 @@ ANSWERED = ("verdict", "verdict_trainable", "failing", "expected")
 
 
 def judged(reader: ShapeReader, record: dict[str, Any]) -> dict[str, Any]:
-    return contracts.answer_record(record, claim_answer, reader)
+    return contracts.answer_record(record, answer_claim, reader)
 
 
 def record_of(case: Case) -> dict[str, Any]:
@@ -367,4 +367,4 @@ def test_an_expression_that_can_not_be_matched_is_not_taken_for_a_refusal_of_pef
         "printed": {"trainable": 4_194_304},
     }
     with pytest.raises(MatchingRefused, match="takes too long"):
-        claim_answer(record, reader)
+        answer_claim(record, reader)

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from lora_lab.claims.contract import claim_answer
+from lora_lab.claims.contract import answer_claim
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.catalogue import read_entries
 
 
 def judged(reader: ShapeReader, record: dict[str, Any]) -> dict[str, Any]:
-    return contracts.answer_record(record, claim_answer, reader)
+    return contracts.answer_record(record, answer_claim, reader)
 
 
 # ---- 4-bit bases

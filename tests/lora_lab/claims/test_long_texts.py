@@ -4,9 +4,9 @@ import contextlib
 
 import pytest
 
-from lora_lab.claims.claim import printed_of
+from lora_lab.claims.claim import parse_printed
 from lora_lab.claims.contract import NEWER, OLDER
-from lora_lab.claims.named_model import entry_named
+from lora_lab.claims.named_model import find_named_entry
 from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.service import LONGEST_TEXT
 from study.base.errors import LearnerError
@@ -65,11 +65,11 @@ def test_a_text_made_to_take_long_does_not(text: str) -> None:
 def test_neither_do_the_fields_of_a_record() -> None:
     with cpu_time_limit(SECONDS):
         with pytest.raises(LearnerError, match="must be a percentage"):
-            printed_of({"pct": "1" * 60_000 + "x"})
+            parse_printed({"pct": "1" * 60_000 + "x"})
         said = "<" + " " * 60_000
         assert not NEWER.search(said)
         assert not OLDER.search(said)
-        assert entry_named("-v0" * 20_000 + "-hf" + ".1" * 20_000) is None
+        assert find_named_entry("-v0" * 20_000 + "-hf" + ".1" * 20_000) is None
 
 
 def test_an_object_after_many_that_are_none_is_still_found() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lab.claims.named_model import entry_named
+from lora_lab.claims.named_model import find_named_entry
 from lora_lab.claims.pasted import record_of_text
 from study.base.errors import LearnerError
 
@@ -83,10 +83,10 @@ def test_a_model_that_is_loaded_by_an_unknown_name_is_no_other_one(code: str, na
     ],
 )
 def test_a_name_means_one_model(written: str, name: str | None) -> None:
-    found = entry_named(written)
+    found = find_named_entry(written)
     assert (found and found.name) == name
 
 
 @pytest.mark.parametrize("name", ["", "x", "v2", "model"])
 def test_a_word_is_no_model(name: str) -> None:
-    assert entry_named(name) is None
+    assert find_named_entry(name) is None

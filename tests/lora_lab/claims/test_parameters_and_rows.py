@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lora_lab.claims.contract import claim_answer
+from lora_lab.claims.contract import answer_claim
 from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.service import ClaimService
 from lora_lab.cli import contracts
@@ -29,7 +29,7 @@ def pasted(line: str = LINE, **changed: Any) -> str:
 
 
 def judged(reader: ShapeReader, text: str) -> dict[str, Any]:
-    return contracts.answer_record({"text": text}, claim_answer, reader)
+    return contracts.answer_record({"text": text}, answer_claim, reader)
 
 
 def test_a_pasted_setting_of_gpt_oss_is_judged_and_worked_out(reader: ShapeReader) -> None:

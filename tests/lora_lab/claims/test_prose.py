@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lab.claims.contract import claim_answer
+from lora_lab.claims.contract import answer_claim
 from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.service import ClaimService
 from lora_lab.cli import contracts
@@ -56,7 +56,7 @@ def test_code_and_options_come_before_a_sentence(setting: str) -> None:
 def test_a_stated_rank_that_fits_nowhere_says_what_was_searched_and_what_prints_the_line(
     reader: ShapeReader, said: str
 ) -> None:
-    answer = contracts.answer_record({"text": f"Llama 3.1 8B, {said}\n{LINE}"}, claim_answer, reader)
+    answer = contracts.answer_record({"text": f"Llama 3.1 8B, {said}\n{LINE}"}, answer_claim, reader)
     assert answer["verdict"] == "impossible"
     assert answer["why"] == (
         "At r = 16 no set of this model's linear layers gives 3,407,872 trainable parameters. "
@@ -67,24 +67,24 @@ def test_a_stated_rank_that_fits_nowhere_says_what_was_searched_and_what_prints_
 
 def test_stated_targets_without_a_fitting_rank_name_the_targets_that_fit(reader: ShapeReader) -> None:
     text = f"Llama 3.1 8B, target_modules: gate_proj\n{LINE}"
-    why = contracts.answer_record({"text": text}, claim_answer, reader)["why"]
+    why = contracts.answer_record({"text": text}, answer_claim, reader)["why"]
     assert why.startswith("No rank up to 512 on gate_proj gives 3,407,872 trainable parameters. ")
     assert why.endswith("r = 8 on q_proj and v_proj prints this line.")
 
 
 def test_a_number_that_no_setting_gives_names_none(reader: ShapeReader) -> None:
     line = "trainable params: 3,407,873 || all params: 8,033,669,121"
-    answer = contracts.answer_record({"text": f"Llama 3.1 8B, r=16\n{line}"}, claim_answer, reader)
+    answer = contracts.answer_record({"text": f"Llama 3.1 8B, r=16\n{line}"}, answer_claim, reader)
     assert answer["why"].endswith("gives 3,407,873 trainable parameters.")
     assert answer["explanations"] == []
 
 
 def test_a_sentence_with_both_is_judged_as_stated(reader: ShapeReader) -> None:
     text = f"We fine-tuned Llama 3.1 8B with r=16 on q_proj and v_proj.\n{LINE}"
-    answer = contracts.answer_record({"text": text}, claim_answer, reader)
+    answer = contracts.answer_record({"text": text}, answer_claim, reader)
     assert answer["verdict"] == "impossible"
     assert "the printed number is what r = 8 gives on the same targets" in answer["why"]
-    right = contracts.answer_record({"text": text.replace("r=16", "r=8")}, claim_answer, reader)
+    right = contracts.answer_record({"text": text.replace("r=16", "r=8")}, answer_claim, reader)
     assert right["verdict"] == "possible"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
@@ -13,7 +13,7 @@ from tests.lora_lab.run_builders import NOW, PREDICTED
 @pytest.fixture
 def run(settings: Settings) -> RunFolder:
     """A run that has begun."""
-    made = create_run(settings.runs_dir, RunSpec(), own_dataset(), now=NOW)
+    made = create_run(settings.runs_dir, RunSpec(), build_own_dataset(), now=NOW)
     made.emit("queued")
     made.emit(
         "started",

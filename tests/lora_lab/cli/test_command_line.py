@@ -56,7 +56,7 @@ def test_targets_may_be_names_separated_by_commas(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("bits", BITS)
 def test_memory_agrees_with_the_page(capsys: pytest.CaptureFixture[str], bits: Bits) -> None:
     spec = RunSpec(bits=bits, rank=16, batch=2, seq_len_tokens=256)
-    row, compute = ledger.upper_bound(spec), "fp32" if bits == "fp32" else "bf16"
+    row, compute = ledger.find_upper_bound(spec), "fp32" if bits == "fp32" else "bf16"
     on_page = predict_ledger(find_shape(spec.model), spec, row, compute)  # type: ignore[arg-type]
     size = ("--rank", "16", "--batch", "2", "--seq-len", "256")
     out = said(capsys, "memory", "--bits", bits, *size)

@@ -27,7 +27,7 @@ def test_memory_is_what_the_lab_predicts_for_its_own_loop(reader: ShapeReader) -
         micro_batch=4,
     )
     spec = RunSpec(seq_len_tokens=128, batch=4)
-    predicted = ledger.predict_ledger(find_shape("smollm2-135m"), spec, ledger.upper_bound(spec), "bf16")
+    predicted = ledger.predict_ledger(find_shape("smollm2-135m"), spec, ledger.find_upper_bound(spec), "bf16")
     assert answer["bytes"] == predicted.total_bytes
     assert answer["components"]["quantization"] == predicted.constants
 
@@ -56,7 +56,7 @@ def test_only_the_labs_own_run_is_predicted_without_pytorchs_graph(
         optimizer=told.get("optimizer", "adamw"),
         variant="dora" if told.get("method") == "dora" else "lora",
     )
-    predicted = ledger.predict_ledger(shape, changed, ledger.upper_bound(spec), "bf16", graph=graph)
+    predicted = ledger.predict_ledger(shape, changed, ledger.find_upper_bound(spec), "bf16", graph=graph)
     assert answer["bytes"] == predicted.total_bytes
 
 
@@ -85,7 +85,7 @@ def test_the_stored_width_follows_from_the_record(
     answer = weighed(reader, model="llama-7b", **quantized)
     compute: Compute = "fp32" if bits == "fp32" else "bf16"
     assert answer["components"]["weights"] == ledger.weight_bytes(find_shape("llama-7b"), bits, compute)
-    assert answer["components"]["quantization"] == ledger.constant_bytes(find_shape("llama-7b"), bits)
+    assert answer["components"]["quantization"] == ledger.compute_constant_bytes(find_shape("llama-7b"), bits)
 
 
 def test_roles_and_groups_of_roles_may_name_the_targets(reader: ShapeReader) -> None:

@@ -9,13 +9,13 @@ from hypothesis import assume, given
 
 from lora_lab.__main__ import main
 from lora_lab.cli.progress import Watcher
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.uploads import Uploads
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.run_file import read_run_file
 from lora_lab.runs.summary import summarize
-from lora_lab.settings.run_form import command_of
-from lora_lab.spec import OWN_DATA, RunSpec, spec_from
+from lora_lab.settings.run_form import format_command
+from lora_lab.spec import OWN_DATA, RunSpec, parse_spec
 from study.base.settings import Settings
 from tests.golden.counts import EMBEDDED
 from tests.lora_lab import run_builders
@@ -26,14 +26,14 @@ from tests.lora_lab.spec_strategies import any_spec
 @given(any_spec)
 def test_the_command_on_the_page_starts_the_run_on_the_page(spec: RunSpec) -> None:
     assume(not spec.model.startswith("-"))
-    words = shlex.split(command_of(spec, data_file="my file.jsonl"))
+    words = shlex.split(format_command(spec, data_file="my file.jsonl"))
     assert words[:4] == ["python", "-m", "lora_lab", "train"]
     values = {
         name.removeprefix("--").replace("-", "_"): value
         for name, value in zip(words[4::2], words[5::2], strict=True)
     }
     assert values.pop("data", OWN_DATA) == (OWN_DATA if spec.data == OWN_DATA else "my file.jsonl")
-    assert spec_from(values | {"data": spec.data}) == spec
+    assert parse_spec(values | {"data": spec.data}) == spec
 
 
 def test_every_setting_of_a_run_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +70,7 @@ def test_the_summary_of_a_failed_run_says_what_happened_and_what_to_try(run: Run
 
 
 def test_the_summary_of_a_run_that_never_began_has_no_invented_numbers(settings: Settings) -> None:
-    made = create_run(settings.runs_dir, RunSpec(), own_dataset(), now=NOW)
+    made = create_run(settings.runs_dir, RunSpec(), build_own_dataset(), now=NOW)
     made.emit("queued")
     made.emit("failed", step=0, cause="settings", what="No model.", do_next="Choose one.")
     summary = summarize(made)

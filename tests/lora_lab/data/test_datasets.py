@@ -18,8 +18,8 @@ from lora_lab.data.datasets import (
     MIN_PAIRS,
     Dataset,
     Example,
+    build_own_dataset,
     load_saved,
-    own_dataset,
     read_upload,
     save_dataset,
     split_examples,
@@ -237,7 +237,7 @@ def test_the_split_does_not_depend_on_the_order_of_the_file(rng: object) -> None
 
 @given(st.lists(examples, max_size=20))
 def test_growing_a_data_set_moves_no_example_across(more: list[Example]) -> None:
-    own = own_dataset()
+    own = build_own_dataset()
     known = {item.prompt for item in (*own.train, *own.held_out)}
     fresh = [item for item in more if item.prompt not in known]
     grown = split_examples([*own.train, *own.held_out, *fresh], label="grown")
@@ -248,7 +248,7 @@ def test_growing_a_data_set_moves_no_example_across(more: list[Example]) -> None
 @given(st.lists(st.text(min_size=1), min_size=40, max_size=40, unique=True))
 def test_examples_of_one_prompt_are_on_one_side(prompts: list[str]) -> None:
     twice = [Example(prompt=prompt, answer=answer) for prompt in prompts for answer in ("a", "b")]
-    own = own_dataset()
+    own = build_own_dataset()
     dataset = split_examples([*own.train, *own.held_out, *twice], label="twice")
     assert not {item.prompt for item in dataset.train} & {item.prompt for item in dataset.held_out}
 
@@ -269,7 +269,7 @@ def test_a_data_sets_name_changes_with_its_text_and_not_with_its_label() -> None
 
 
 def test_the_apps_own_cards_are_a_data_set() -> None:
-    own = own_dataset()
+    own = build_own_dataset()
     assert len(own.train) > 60
     assert len(own.held_out) >= 8
 

@@ -22,7 +22,7 @@ WHEEL = f"{PACKAGE.name.replace('-', '_')}-{PACKAGE.version}-py3-none-any.whl"
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A folder that was written and sealed with its manifest."""
-    folder = embedded_model.model_folder(tmp_path)
+    folder = embedded_model.find_model_folder(tmp_path)
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(bytes(range(256)) * 40)
     (folder / "config.json").write_text('{"model_type": "llama"}')

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.uploads import Uploads
 from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
@@ -47,7 +47,7 @@ def test_the_newest_file_is_listed_first(uploads: Uploads) -> None:
 
 
 def test_the_apps_own_cards_are_always_there(uploads: Uploads) -> None:
-    assert uploads.find(OWN_DATA) == own_dataset()
+    assert uploads.find(OWN_DATA) == build_own_dataset()
     assert uploads.with_damaged()[0] == []
 
 
@@ -66,7 +66,7 @@ def test_a_run_brings_its_data_past_a_damaged_copy_and_is_given_the_stored_ones(
     brought = uploads.add("mine.jsonl", jsonl(PAIRS))
     (uploads.folder / "0123456789ab.json").write_text("{}", "utf-8")
     assert uploads.adopt(replace(brought, label="theirs.jsonl")) == brought
-    assert uploads.adopt(replace(own_dataset(), label="cards")) == own_dataset()
+    assert uploads.adopt(replace(build_own_dataset(), label="cards")) == build_own_dataset()
     other = replace(brought, digest="ba9876543210", train=brought.train[1:])
     assert uploads.adopt(other) == other
     assert uploads.find(other.digest) == other

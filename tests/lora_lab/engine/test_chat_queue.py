@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine.chat import BASE, ChatQuestion, ChatQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.own_worker import run_now
@@ -46,7 +46,7 @@ def queue(engine: Engine) -> Iterator[ChatQueue]:
 def trained(engine: Engine) -> RunFolder:
     """A real run."""
     spec = replace(run_builders.TINY, steps=3)
-    return run_now(engine.settings, spec, own_dataset(), now=run_builders.NOW, watch=wait_a_moment)
+    return run_now(engine.settings, spec, build_own_dataset(), now=run_builders.NOW, watch=wait_a_moment)
 
 
 def wait_a_moment(run: RunFolder) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.data.batches import even_row
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.batches import build_even_row
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine.grouping import MOST, group_by_base, may_share, split_chunks, take_cells
-from lora_lab.memory.group_memory import CellBytes, cell_bytes, group_bytes, peak_bytes, split_stacks
+from lora_lab.memory.group_memory import CellBytes, compute_cell_bytes, group_bytes, peak_bytes, split_stacks
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
@@ -76,8 +76,8 @@ def test_chunks_are_even() -> None:
 
 
 def test_a_group_holds_the_base_and_the_logits_of_a_loss_once() -> None:
-    shape, row = find_shape("smollm2-135m"), even_row(tokens=340, answer_tokens=400, examples=4)
-    cell = cell_bytes(shape, [(SPEC, row)], "bf16")
+    shape, row = find_shape("smollm2-135m"), build_even_row(tokens=340, answer_tokens=400, examples=4)
+    cell = compute_cell_bytes(shape, [(SPEC, row)], "bf16")
     assert group_bytes([cell] * 2) - group_bytes([cell]) == cell.kept
     alone = predict_ledger(shape, SPEC, row, "bf16")
     assert cell.base == alone.weights + alone.constants
@@ -85,8 +85,8 @@ def test_a_group_holds_the_base_and_the_logits_of_a_loss_once() -> None:
 
 
 def test_the_gradients_in_a_layer_are_those_of_all_cells_and_its_decoded_weight_is_one() -> None:
-    shape, row = find_shape("smollm2-135m"), even_row(tokens=340, answer_tokens=4, examples=4)
-    cell = cell_bytes(shape, [(SPEC, row)], "bf16")
+    shape, row = find_shape("smollm2-135m"), build_even_row(tokens=340, answer_tokens=4, examples=4)
+    cell = compute_cell_bytes(shape, [(SPEC, row)], "bf16")
     assert group_bytes([cell]) == predict_ledger(shape, SPEC, row, "bf16").total_bytes
     more = group_bytes([cell] * 40) - group_bytes([cell] * 39) - cell.kept
     assert more == 2 * 2 * row.tokens * shape.intermediate  # the gradients of gate and up, in two bytes each
@@ -101,7 +101,7 @@ def test_stacks_hold_an_eighth_of_the_width_and_a_wide_cell_is_alone() -> None:
 def test_a_stack_may_have_more_ranks_than_a_run() -> None:
     """Llama-3.1-8B is 4,096 wide; the largest rank of a run is 256."""
     shape = find_shape("llama-3.1-8b")
-    row = replace(even_row(tokens=340, answer_tokens=120, examples=4), on_gpu=True)
+    row = replace(build_even_row(tokens=340, answer_tokens=120, examples=4), on_gpu=True)
     spec = replace(SPEC, model=shape.name, rank=200)
     one, two = (peak_bytes(shape, [(spec, [row] * 2)] * count, "bf16") for count in (1, 2))
     ledger = predict_ledger(shape, spec, row, "bf16")
@@ -114,7 +114,7 @@ def test_a_stack_may_have_more_ranks_than_a_run() -> None:
 def waiting(folder: Path, specs: list[RunSpec], sweeps: list[str]) -> list[RunFolder]:
     runs = []
     for number, (spec, sweep) in enumerate(zip(specs, sweeps, strict=True)):
-        run = create_run(folder, spec, own_dataset(), now=NOW + timedelta(seconds=number))
+        run = create_run(folder, spec, build_own_dataset(), now=NOW + timedelta(seconds=number))
         run.emit("queued", **({"sweep": sweep} if sweep else {}))
         runs.append(run)
     return runs

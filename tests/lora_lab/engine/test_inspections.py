@@ -219,11 +219,11 @@ def test_closing_the_app_ends_the_worker_and_the_thread(tmp_path: Path) -> None:
 
 def test_another_file_in_the_named_folder_is_another_inspection(queue: CountingQueue, tmp_path: Path) -> None:
     order = {"model": str(tmp_path), "to": 1}
-    before = queue.id_of("weights", order)
-    assert queue.id_of("weights", order) == before
+    before = queue.derive_id("weights", order)
+    assert queue.derive_id("weights", order) == before
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    assert queue.id_of("weights", order) != before
-    assert queue.id_of("adapter", order) != queue.id_of("weights", order)
+    assert queue.derive_id("weights", order) != before
+    assert queue.derive_id("adapter", order) != queue.derive_id("weights", order)
 
 
 @pytest.mark.parametrize("model", ["models/mine", "mine", "./mine", "~/mine"])
@@ -235,14 +235,14 @@ def test_a_folder_is_told_by_its_files_however_its_name_begins(
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / model.removeprefix("~/")
     folder.mkdir(parents=True)
-    before = queue.id_of("weights", {"model": model})
+    before = queue.derive_id("weights", {"model": model})
     (folder / "model.safetensors").write_bytes(b"weights")
-    assert queue.id_of("weights", {"model": model}) != before
+    assert queue.derive_id("weights", {"model": model}) != before
 
 
 @pytest.mark.parametrize("model", ["~nobody-of-this-name/model", "a" * 300, "/" + "a" * 300, "nul\0", ""])
 def test_a_name_that_can_be_no_folder_has_an_id_all_the_same(queue: CountingQueue, model: str) -> None:
-    assert queue.id_of("weights", {"model": model}) != queue.id_of("weights", {"model": "other"})
+    assert queue.derive_id("weights", {"model": model}) != queue.derive_id("weights", {"model": "other"})
 
 
 def test_questions_that_wait_have_a_limit_for_each_learner_and_for_all(

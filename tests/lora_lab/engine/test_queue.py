@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine import local
 from lora_lab.engine.local import LocalEngine
 from lora_lab.runs import owner
-from lora_lab.runs.durations import Pace, seconds_left_of
+from lora_lab.runs.durations import Pace, estimate_seconds_left
 from lora_lab.runs.folder import RunFolder, open_run
 from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import Sweep, open_sweep
 from lora_lab.runs.table import ResultsTable
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
 from tests.lora_lab.run_builders import NOW
 
-GRID = grid_from(RunSpec(model="tiny-random", steps=3), {"ranks": "1,2,4,8"})
+GRID = parse_grid(RunSpec(model="tiny-random", steps=3), {"ranks": "1,2,4,8"})
 LATER = NOW + timedelta(minutes=1)
 
 
@@ -40,7 +40,7 @@ def engine(settings: Settings) -> LocalEngine:
 @pytest.fixture
 def sweep(engine: LocalEngine) -> Sweep:
     """Four waiting cells."""
-    return engine.submit_sweep(GRID, own_dataset(), now=NOW)
+    return engine.submit_sweep(GRID, build_own_dataset(), now=NOW)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_cell_that_is_stopped_leaves_the_queue_for_good(
 
 
 def test_a_whole_sweep_can_be_stopped_and_other_runs_stay(engine: LocalEngine, sweep: Sweep) -> None:
-    other = engine.submit(GRID.base, own_dataset(), now=LATER)
+    other = engine.submit(GRID.base, build_own_dataset(), now=LATER)
     engine.stop_sweep(sweep.sweep_id)
     assert engine.waiting() == [other.run_id]
     assert table(sweep) == ["stopped"] * 4
@@ -162,13 +162,13 @@ def test_a_run_whose_data_is_damaged_is_not_tried_again(engine: LocalEngine, set
 
 def test_a_run_in_a_cells_place_keeps_its_marks(engine: LocalEngine, settings: Settings) -> None:
     """Whether it is trained alone, so that its own peak is measured, and whether its seed comes first."""
-    sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW, one_alone=True)
+    sweep = engine.submit_sweep(GRID, build_own_dataset(), now=NOW, one_alone=True)
     engine.stop_sweep(sweep.sweep_id)
     tried = engine.retry(sweep.run_ids[0], now=LATER)
     assert (tried.state().alone, tried.state().first_seed) == (True, True)
 
     left = LocalEngine(settings, warm=False, own_only=True)
-    other = left.submit_sweep(GRID, own_dataset(), now=LATER, one_alone=True)
+    other = left.submit_sweep(GRID, build_own_dataset(), now=LATER, one_alone=True)
     for run_id in other.run_ids:
         marks = {"alone": run_id == other.run_ids[0], "first_seed": True}
         run_of(settings, run_id).emit("queued", sweep=other.sweep_id, held_by=_nobody(), **marks)
@@ -182,8 +182,8 @@ def test_a_run_in_a_cells_place_keeps_its_marks(engine: LocalEngine, settings: S
 def test_runs_that_are_made_in_the_place_of_others_at_once_all_belong_to_the_sweep(
     engine: LocalEngine, settings: Settings
 ) -> None:
-    grid = grid_from(GRID.base, {"ranks": "1,2,4,8", "seeds": "0,1,2,3,4"})
-    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(grid, own_dataset(), now=NOW)
+    grid = parse_grid(GRID.base, {"ranks": "1,2,4,8", "seeds": "0,1,2,3,4"})
+    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(grid, build_own_dataset(), now=NOW)
     for run_id in sweep.run_ids[::2]:
         run_of(settings, run_id).emit("queued", sweep=sweep.sweep_id, held_by=_nobody())
         run_of(settings, run_id).emit("stopped", step=1, cut_off=True)
@@ -219,7 +219,7 @@ def test_only_runs_that_are_at_work_share_the_time_that_has_passed(settings: Set
     behind.emit("status", text="Waiting for its turn", waiting=True)
     pace = Pace(spec=spec, seconds_per_step=1.0, other_seconds=7.0)
     now = (at_work.state().began_at or 0.0) + 4
-    assert seconds_left_of([done, at_work, behind], [pace], now=now) == pytest.approx(6 + 10)
+    assert estimate_seconds_left([done, at_work, behind], [pace], now=now) == pytest.approx(6 + 10)
 
 
 def test_an_empty_queue_takes_no_time(engine: LocalEngine) -> None:
@@ -233,7 +233,7 @@ def test_an_app_leaves_runs_alone_that_a_command_line_holds(
     settings: Settings, next_app: Callable[[], LocalEngine]
 ) -> None:
     command = LocalEngine(settings, warm=False, own_only=True)
-    held = command.submit_sweep(GRID, own_dataset(), now=NOW)
+    held = command.submit_sweep(GRID, build_own_dataset(), now=NOW)
     begun = run_of(settings, held.run_ids[0])
     begun.emit("status", text="Training", worker_pid=os.getpid())
     assert next_app().waiting() == []
@@ -242,7 +242,7 @@ def test_an_app_leaves_runs_alone_that_a_command_line_holds(
 
 def test_a_held_cell_that_is_stopped_elsewhere_is_not_begun(settings: Settings, engine: LocalEngine) -> None:
     command = LocalEngine(settings, warm=False, own_only=True)
-    held = command.submit_sweep(GRID, own_dataset(), now=NOW)
+    held = command.submit_sweep(GRID, build_own_dataset(), now=NOW)
     engine.stop_sweep(held.sweep_id)
     command.start()
     pause = threading.Event()
@@ -256,7 +256,7 @@ def test_a_waiting_cell_whose_command_is_gone_can_be_stopped_and_tried_again(
     settings: Settings, engine: LocalEngine
 ) -> None:
     command = LocalEngine(settings, warm=False, own_only=True)
-    first, second, *_ = command.submit_sweep(GRID, own_dataset(), now=NOW).run_ids
+    first, second, *_ = command.submit_sweep(GRID, build_own_dataset(), now=NOW).run_ids
     run_of(settings, first).emit("queued", held_by=_nobody())
     run_of(settings, second).emit("queued", held_by=_parent())
     engine.stop(first)
@@ -279,7 +279,7 @@ def test_a_stopped_sweep_is_tabulated_once(
 def test_nobody_goes_on_with_a_sweep_that_a_living_process_works_on(
     settings: Settings, engine: LocalEngine
 ) -> None:
-    held = LocalEngine(settings, warm=False, own_only=True).submit_sweep(GRID, own_dataset(), now=NOW)
+    held = LocalEngine(settings, warm=False, own_only=True).submit_sweep(GRID, build_own_dataset(), now=NOW)
     for run_id in held.run_ids:
         run_of(settings, run_id).emit("queued", sweep=held.sweep_id, held_by=_parent())
     with pytest.raises(LearnerError, match=f"Process {os.getppid()} works on that sweep"):
@@ -289,7 +289,7 @@ def test_nobody_goes_on_with_a_sweep_that_a_living_process_works_on(
 def test_going_on_takes_over_what_waits_and_begins_anew_what_was_cut_off(
     settings: Settings, engine: LocalEngine
 ) -> None:
-    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(GRID, own_dataset(), now=NOW)
+    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(GRID, build_own_dataset(), now=NOW)
     cells = [run_of(settings, run_id) for run_id in sweep.run_ids]
     for run in cells:
         run.emit("queued", sweep=sweep.sweep_id, held_by=_nobody())
@@ -308,7 +308,7 @@ def test_going_on_takes_over_what_waits_and_begins_anew_what_was_cut_off(
 def test_cells_that_begin_while_workers_are_awaited_are_not_queued_again(
     settings: Settings, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(GRID, own_dataset(), now=NOW)
+    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(GRID, build_own_dataset(), now=NOW)
 
     def begin_meanwhile(*_: object, **__: object) -> None:
         monkeypatch.undo()
@@ -370,7 +370,7 @@ def test_two_threads_replace_a_table_at_once(
 
 
 def test_a_holder_is_known_by_its_number_and_its_age() -> None:
-    me = owner.this_process()
+    me = owner.name_this_process()
     assert owner.is_at_work(me, since=NOW.timestamp() + 10**9)
     assert not owner.is_at_work(me, since=0.0), "a younger process got the same number"
     assert not owner.is_at_work(_nobody(), since=NOW.timestamp())
@@ -380,9 +380,9 @@ def test_a_holder_is_known_by_its_number_and_its_age() -> None:
 
 
 def _parent() -> str:
-    return f"{owner.this_process().rpartition(':')[0]}:{os.getppid()}"
+    return f"{owner.name_this_process().rpartition(':')[0]}:{os.getppid()}"
 
 
 def _nobody() -> str:
     """No process has a number that high."""
-    return f"{owner.this_process().rpartition(':')[0]}:{2**30}"
+    return f"{owner.name_this_process().rpartition(':')[0]}:{2**30}"

@@ -14,19 +14,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine import worker_process
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.worker_process import open_log, wait_for_earlier_worker
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import TINY_MODEL, RunSpec
 from study.base.settings import Settings
 from tests.lora_lab.run_builders import NOW
 from tests.waiting import wait_for
 
-GRID = grid_from(RunSpec(model=TINY_MODEL, steps=1), {"ranks": "1,2,4"})
+GRID = parse_grid(RunSpec(model=TINY_MODEL, steps=1), {"ranks": "1,2,4"})
 DEADLINE_SECONDS = 30
 
 WORKER = """
@@ -66,7 +66,7 @@ def engine(settings: Settings, refusals: list[OSError]) -> Iterator[LocalEngine]
 
 
 def submit(engine: LocalEngine) -> RunFolder:
-    return engine.submit(RunSpec(model=TINY_MODEL, steps=1), own_dataset(), now=NOW)
+    return engine.submit(RunSpec(model=TINY_MODEL, steps=1), build_own_dataset(), now=NOW)
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
@@ -88,7 +88,7 @@ def test_a_waiting_run_whose_folder_was_removed_does_not_keep_the_others_waiting
 
 def test_a_cell_whose_folder_was_removed_does_not_keep_its_neighbours_waiting(engine: LocalEngine) -> None:
     """They are read to find those that can be trained together."""
-    sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW)
+    sweep = engine.submit_sweep(GRID, build_own_dataset(), now=NOW)
     first, gone, last = (RunFolder(engine.settings.runs_dir / run_id) for run_id in sweep.run_ids)
     shutil.rmtree(gone.path)
     engine.resume()

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine import retries
 from lora_lab.engine.local import LocalEngine
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
 from lora_lab.runs.sweeps import Sweep, open_sweep
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
 from tests.lora_lab.run_builders import NOW
 
-GRID = grid_from(RunSpec(model="tiny-random", steps=3), {"ranks": "1,2,4,8"})
+GRID = parse_grid(RunSpec(model="tiny-random", steps=3), {"ranks": "1,2,4,8"})
 LATER = NOW + timedelta(minutes=1)
 
 
@@ -27,7 +27,7 @@ def engine(settings: Settings) -> LocalEngine:
 def test_the_rest_of_a_sweep_is_tried_again_together_with_its_marks(
     engine: LocalEngine, settings: Settings
 ) -> None:
-    sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW, one_alone=True)
+    sweep = engine.submit_sweep(GRID, build_own_dataset(), now=NOW, one_alone=True)
     engine.stop_sweep(sweep.sweep_id)
     (open_run(settings.runs_dir, sweep.run_ids[2]).path / "data.json").write_text("{")
     assert engine.retry_sweep(sweep.sweep_id, now=LATER) == 3
@@ -46,7 +46,7 @@ def test_the_rest_of_a_sweep_is_tried_again_together_with_its_marks(
 def test_what_a_full_disk_left_of_a_second_try_is_queued(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW)
+    sweep = engine.submit_sweep(GRID, build_own_dataset(), now=NOW)
     engine.stop_sweep(sweep.sweep_id)
     made: list[RunFolder] = []
 
@@ -65,7 +65,7 @@ def test_what_a_full_disk_left_of_a_second_try_is_queued(
 def test_a_disk_that_takes_no_sweep_leaves_no_new_runs_behind(
     engine: LocalEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW)
+    sweep = engine.submit_sweep(GRID, build_own_dataset(), now=NOW)
     engine.stop_sweep(sweep.sweep_id)
 
     def fail(sweep: Sweep) -> None:
@@ -84,7 +84,7 @@ def test_all_cells_of_a_second_try_are_saved_together(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading and saving a sweep of 200 cells for each of them takes a second, and polls wait."""
-    sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW)
+    sweep = engine.submit_sweep(GRID, build_own_dataset(), now=NOW)
     engine.stop_sweep(sweep.sweep_id)
     saved: list[Sweep] = []
     monkeypatch.setattr(Sweep, "save", lambda sweep: saved.append(sweep))

@@ -15,7 +15,7 @@ import pytest
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.worker_process import worker_environment
+from lora_lab.engine.worker_process import build_worker_environment
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import read_measured
 from lora_lab.runs.state import fold_events
@@ -120,7 +120,7 @@ def test_the_peak_of_a_run_stands_beside_what_was_announced_for_it(second_life: 
 
 def test_the_worker_runs_with_a_passive_openmp(second_life: SecondLife) -> None:
     """docs/traps.md 13: set before torch is imported, so in the environment it is started with."""
-    assert worker_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert build_worker_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
     assert second_life.environment["OMP_WAIT_POLICY"] == "PASSIVE"
 
 

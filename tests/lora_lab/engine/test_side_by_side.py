@@ -10,7 +10,7 @@ from lora_lab.engine.local import LocalEngine
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from tests.lora_lab.engine.real_runs import NOW, SHORT, ended, settings_in, sums, two_steps_done, wait_until
 
 LONG = replace(SHORT, steps=60, batch=1)
@@ -35,7 +35,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterato
     settings = settings_in(tmp_path_factory.mktemp("side-by-side"), models_dir)
     engine = LocalEngine(settings, warm=False)
     engine.start()
-    sweep = engine.submit_sweep(grid_from(LONG, {"ranks": "1,4,8", "bits": "nf4,int8"}), sums(), now=NOW)
+    sweep = engine.submit_sweep(parse_grid(LONG, {"ranks": "1,4,8", "bits": "nf4,int8"}), sums(), now=NOW)
     runs = [RunFolder(settings.runs_dir / run_id) for run_id in sweep.run_ids]
     wait_until(runs[1], two_steps_done)
     engine.pause()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine import stopping, worker_process
 from lora_lab.engine.local import LocalEngine
 from lora_lab.runs.folder import RunFolder
@@ -74,7 +74,7 @@ def engine_with(
 
 
 def submit(engine: LocalEngine) -> RunFolder:
-    return engine.submit(RunSpec(model=TINY_MODEL, steps=9), own_dataset(), now=NOW)
+    return engine.submit(RunSpec(model=TINY_MODEL, steps=9), build_own_dataset(), now=NOW)
 
 
 def wait_until(run: RunFolder, reached: Callable[[RunState], bool]) -> RunState:

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.local import LocalEngine
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.engine.real_runs import NOW, ROOT, environment, is_gone, settings_in
@@ -148,7 +148,7 @@ def test_a_cell_has_the_losses_of_the_same_spec_run_alone(
 ) -> None:
     """Cell 4 comes after failed cells and another base, cells 1 and 5 after a base that was used."""
     in_sweep = on_command_line.runs[cell]
-    alone = create_run(tmp_path / "runs", in_sweep.spec, own_dataset(), now=NOW)
+    alone = create_run(tmp_path / "runs", in_sweep.spec, build_own_dataset(), now=NOW)
     assert execute_run(alone, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     assert losses(in_sweep) == losses(alone)
     measured = [
@@ -179,8 +179,8 @@ class OnRay:
 def on_ray(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> OnRay:
     settings = settings_in(tmp_path_factory.mktemp("ray"), models_dir)
     base = RunSpec(model=TINY_MODEL, bits="nf4", steps=3, compute_dtype="fp32")
-    grid = grid_from(base, {"ranks": "1,4", "learning_rates": "2e-3,1e30"})
-    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(grid, own_dataset(), now=NOW)
+    grid = parse_grid(base, {"ranks": "1,4", "learning_rates": "2e-3,1e30"})
+    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(grid, build_own_dataset(), now=NOW)
     first = RunFolder(settings.runs_dir / sweep.run_ids[0])
     first.emit("stopped", step=2, cut_off=True)
     for run_id in sweep.run_ids[1:]:

@@ -21,7 +21,7 @@ from lora_lab.engine.queue import take_first
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import TINY_MODEL
 from study.base.settings import Settings
 from tests.lora_lab.engine.real_runs import (
@@ -196,7 +196,7 @@ def restarted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Res
     folder = tmp_path_factory.mktemp("restarted")
     data = create_run(folder / "data", SHORT, sums(), now=NOW)
     settings = settings_in(folder / "home", models_dir)
-    grid = grid_from(LONG, {"ranks": "1,2,4,8"})
+    grid = parse_grid(LONG, {"ranks": "1,2,4,8"})
     arguments = [str(settings.home), str(models_dir), str(data.path), grid.to_json()]
     app = subprocess.Popen(
         [sys.executable, "-c", APP, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.queue import RUNS_OF_A_LEARNER, RUNS_OF_LEARNERS, RunQueue, take_first
 from lora_lab.runs.folder import RunFolder
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -27,7 +27,7 @@ def engine(settings: Settings) -> LocalEngine:
 
 
 def submit(engine: LocalEngine, learner: str) -> RunFolder:
-    return engine.submit(LIGHT, own_dataset(), now=NOW, learner=learner)
+    return engine.submit(LIGHT, build_own_dataset(), now=NOW, learner=learner)
 
 
 def named(name: str) -> RunFolder:
@@ -117,14 +117,14 @@ def test_whose_a_waiting_run_is_stays_known_after_a_restart(settings: Settings, 
     later.pause()
     later.start()
     later.close()
-    assert later.learner_of(run.run_id) == "ana"
-    assert later.learner_of(owners.run_id) == ""
+    assert later.find_learner(run.run_id) == "ana"
+    assert later.find_learner(owners.run_id) == ""
     assert "ana" not in run.events_path.read_text("utf-8")
 
 
 def test_a_grid_of_the_owner_waits_behind_the_first_run_of_each_learner(engine: LocalEngine) -> None:
     first = submit(engine, "ana")
-    grid = grid_from(LIGHT, {"ranks": "1,2,4"})
-    sweep = engine.submit_sweep(grid, own_dataset(), now=NOW + timedelta(minutes=1))
+    grid = parse_grid(LIGHT, {"ranks": "1,2,4"})
+    sweep = engine.submit_sweep(grid, build_own_dataset(), now=NOW + timedelta(minutes=1))
     second = submit(engine, "ben")
     assert engine.waiting() == [first.run_id, sweep.run_ids[0], second.run_id, *sweep.run_ids[1:]]

@@ -30,8 +30,8 @@ def test_from_the_named_length_on_the_cache_is_larger_than_the_weights() -> None
 def test_a_schedule_peaks_after_its_warm_up(schedule: str) -> None:
     chosen = rate_schedule.RateSettings(schedule=schedule, warmup=100, step=100)
     assert rate_schedule.compute_numbers(chosen).now == pytest.approx(100)
-    assert rate_schedule.percent_of_peak(chosen, 50) == pytest.approx(50)
-    ends = rate_schedule.percent_of_peak(chosen, rate_schedule.STEPS)
+    assert rate_schedule.compute_percent_of_peak(chosen, 50) == pytest.approx(50)
+    ends = rate_schedule.compute_percent_of_peak(chosen, rate_schedule.STEPS)
     assert ends == pytest.approx(100 if schedule == "constant" else 0, abs=1e-9)
 
 

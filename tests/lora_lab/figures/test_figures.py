@@ -10,7 +10,7 @@ from lora_lab.figures import FIGURES
 from lora_lab.figures.recorded import Recording, read_recording
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.figures.controls import ChoiceControl, SliderControl, controls_of
+from study.figures.controls import ChoiceControl, SliderControl, list_controls
 from study.figures.figure import Figure
 from tests.visits import words
 
@@ -20,7 +20,7 @@ EVERY = pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
 def other_values(figure: Figure[Any]) -> dict[str, str]:
     """Every control moved away from its default."""
     moved = {}
-    for name, control in controls_of(figure.settings):
+    for name, control in list_controls(figure.settings):
         if isinstance(control, SliderControl):
             moved[name] = str(control.low)
         elif isinstance(control, ChoiceControl):
@@ -76,7 +76,7 @@ def test_a_figure_may_stand_twice_on_a_page_or_inside_the_form_of_a_question(fig
 @EVERY
 def test_every_control_has_a_label_and_says_its_value(figure: Figure[Any]) -> None:
     html = figure.fragment({})
-    controls = list(controls_of(figure.settings))
+    controls = list(list_controls(figure.settings))
     assert html.count("<label") == len(controls) == html.count("data-setting=")
     sliders = [control for _, control in controls if isinstance(control, SliderControl)]
     assert html.count("aria-valuetext=") == len(sliders)
@@ -86,7 +86,7 @@ def test_every_control_has_a_label_and_says_its_value(figure: Figure[Any]) -> No
 
 @EVERY
 def test_a_setting_outside_its_limits_gets_a_sentence_and_the_default_is_shown(figure: Figure[Any]) -> None:
-    name, control = next(iter(controls_of(figure.settings)))
+    name, control = next(iter(list_controls(figure.settings)))
     wrong = (
         str(control.high + 1)
         if isinstance(control, SliderControl)

@@ -9,7 +9,7 @@ from lora_lab.figures.adapters import backward_graph, first_steps, forward_types
 from lora_lab.figures.recorded import read_recording
 from lora_lab.figures.training import checkpointing, paged_optimizer, trained_tokens, training_memory
 from lora_lab.memory.ledger import COMPONENTS, Ledger, code_bytes, matrix_constant_bytes
-from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
+from lora_lab.memory.optimizer_state import list_trained_tensors, optimizer_bytes
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.cost_preview import PredictedStep
 from study.base.errors import LearnerError
@@ -121,12 +121,12 @@ def test_the_lesson_says_how_much_longer_the_recorded_steps_took() -> None:
 def test_the_moments_that_paging_could_move_are_those_the_lab_counts() -> None:
     run = read_recording("training")["spike"]
     shape = find_shape("smollm2-135m")
-    tensors = trained_tensors(shape.linears, rank=run["rank"], variant="lora")
+    tensors = list_trained_tensors(shape.linears, rank=run["rank"], variant="lora")
     assert run["optimizer_bytes"] == optimizer_bytes(tensors, run["optimizer"])
 
 
 def test_paging_moves_no_more_than_the_moments_and_only_where_they_are_needed() -> None:
-    moments = paged_optimizer.movable_bytes()
+    moments = paged_optimizer.compute_movable_bytes()
     for limit in paged_optimizer.LIMITS:
         for step in paged_optimizer.list_steps(paged_optimizer.PagingSettings(limit=limit, paging="on")):
             assert 0 <= step.moved_bytes <= moments
@@ -158,12 +158,12 @@ def test_merging_in_32_bits_changes_nothing_and_into_nf4_rounds_most_of_the_upda
     taken = merging.read_snapshot(steps)
     assert (exact.id, half.id, again.id) == ("fp32", "bf16", "nf4")
     assert exact.logit_error < 1e-5 < half.logit_error < again.logit_error
-    assert merging.gain_kept(exact, taken) == pytest.approx(100, abs=0.01)
-    assert merging.gain_kept(again, taken) < 15
+    assert merging.compute_gain_kept(exact, taken) == pytest.approx(100, abs=0.01)
+    assert merging.compute_gain_kept(again, taken) < 15
 
 
 def test_the_answer_and_the_end_of_turn_are_trained_on_and_nothing_else() -> None:
-    tokens = trained_tokens.tokens_of(trained_tokens.read_recorded, trained_tokens.TokensSettings())
+    tokens = trained_tokens.mark_tokens(trained_tokens.read_recorded, trained_tokens.TokensSettings())
     trained = "".join(token.text for token in tokens if token.kind == "trained")
     assert trained == f"{trained_tokens.ANSWER}<|im_end|>"
     assert {token.kind for token in tokens} == {"masked", "trained"}
@@ -171,7 +171,7 @@ def test_the_answer_and_the_end_of_turn_are_trained_on_and_nothing_else() -> Non
 
 def test_what_lies_beyond_the_cut_is_lost() -> None:
     settings = trained_tokens.TokensSettings(seq_len=48)
-    tokens = trained_tokens.tokens_of(trained_tokens.read_recorded, settings)
+    tokens = trained_tokens.mark_tokens(trained_tokens.read_recorded, settings)
     assert [token.kind for token in tokens].index("cut") == 48
 
 
@@ -222,3 +222,19 @@ def test_the_embedded_model_at_a_glance_and_in_whole() -> None:
     assert glance.numbers == (("trained", "3.50 %"), ("memory", "16.0 MB"))
     full = FIGURES["full-fine-tuning-state"].show(whole_model.FullSettings())
     assert dict(full.numbers)["four sets"] == "2.15 GB"
+
+
+def test_the_bars_of_the_whole_model_have_the_colours_of_their_memory() -> None:
+    """Blue and orange are A and B alone."""
+    full = whole_model.show_full(whole_model.FullSettings()).picture
+    assert (full.count('class="m-gradients"'), full.count('class="m-optimizer"')) == (1, 2)
+    shares = whole_model.show_whole(whole_model.WholeSettings(), predict_megabytes(8, "all-linear")).picture
+    assert shares.count('class="m-adapters"') == 3
+    assert 'class="b"' not in full + shares
+    assert 'class="a"' not in full + shares
+
+
+def test_a_tiny_error_is_told_in_powers_of_ten() -> None:
+    picture = merging.show(merging.MergingSettings(measure="logit_error")).picture
+    assert "1.1·10⁻⁶" in picture
+    assert "e-0" not in picture

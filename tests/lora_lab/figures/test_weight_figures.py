@@ -98,7 +98,7 @@ def test_no_level_is_nearer_than_the_one_chosen(value: float, scheme: str) -> No
 
 def test_the_figure_names_each_step_of_one_weight() -> None:
     shown = block_steps.show(block_steps.BlockStepsSettings(weight=4, block="0-q-0"))
-    absmax, steps = block_steps.encode_block(block_steps.weights_of("0-q-0"), "nf4")
+    absmax, steps = block_steps.encode_block(block_steps.read_block_weights("0-q-0"), "nf4")
     said = dict(shown.numbers)
     assert said["1 largest magnitude"] == f"{absmax:.4g}"
     assert said["4 code"] == f"{steps[3].code} ({steps[3].code:04b})"

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.batches import Length, row_sizes
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.batches import Length, compute_row_sizes
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.ray_capacity import GPU_EXTRA_BYTES, PROCESS_BYTES, Capacity, predicted_peaks
+from lora_lab.engine.ray_capacity import GPU_EXTRA_BYTES, PROCESS_BYTES, Capacity, predict_peaks
 from lora_lab.grids.estimate import describe_estimate, estimate_grid, estimate_here
 from lora_lab.memory import ledger
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.runs.durations import Pace, Paces, pace_of, seconds_of
+from lora_lab.runs.durations import Pace, Paces, compute_pace, estimate_run_seconds
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import create_sweep
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -24,7 +24,7 @@ from tests.lora_lab import run_builders
 from tests.lora_lab.run_builders import NOW
 
 BASE = RunSpec(steps=20)
-GRID = grid_from(BASE, {"ranks": "1,8,64", "bits": "nf4-dq,int8,bf16", "seeds": "0,1"})
+GRID = parse_grid(BASE, {"ranks": "1,8,64", "bits": "nf4-dq,int8,bf16", "seeds": "0,1"})
 SHAPE = find_shape(BASE.model)
 LENGTHS = [Length(tokens=20 + 7 * n % 90, answer_tokens=5 + n % 11) for n in range(60)]
 
@@ -36,8 +36,8 @@ def test_every_cell_is_predicted_as_its_run_is() -> None:
     found = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16")
     assert [cell.spec for cell in found.cells] == GRID.specs()
     for cell in found.cells:
-        rows = row_sizes(LENGTHS, RunSpec(batch=4, steps=20, seed=cell.spec.seed, seq_len_tokens=128))
-        row = ledger.heaviest_row(SHAPE, cell.spec, rows, "bf16")
+        rows = compute_row_sizes(LENGTHS, RunSpec(batch=4, steps=20, seed=cell.spec.seed, seq_len_tokens=128))
+        row = ledger.find_heaviest_row(SHAPE, cell.spec, rows, "bf16")
         assert cell.ledger == ledger.predict_ledger(SHAPE, cell.spec, row, "bf16")
 
 
@@ -51,7 +51,7 @@ def test_without_lengths_the_estimate_is_what_the_settings_allow() -> None:
     bound = estimate_grid(GRID, SHAPE, [], compute="bf16")
     assert not bound.exact
     assert estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16").exact
-    row = ledger.upper_bound(BASE)
+    row = ledger.find_upper_bound(BASE)
     assert bound.cells[0].ledger == ledger.predict_ledger(SHAPE, GRID.specs()[0], row, "bf16")
     assert describe_estimate(GRID, bound).startswith("18 cells. Largest predicted peak: at most ")
 
@@ -59,13 +59,13 @@ def test_without_lengths_the_estimate_is_what_the_settings_allow() -> None:
 def test_a_machine_that_is_too_small_is_named(settings: Settings) -> None:
     home = LabHome(settings.home)
     home.write_worker_state(state="ready", device={"memory_bytes": 10**6, "compute_dtype": "fp32"})
-    found = estimate_here(home, GRID, own_dataset().digest, [])
+    found = estimate_here(home, GRID, build_own_dataset().digest, [])
     assert not found.fits
     assert describe_estimate(GRID, found).endswith("This machine has 1.00 MB.")
 
 
 def test_a_model_that_was_never_read_has_no_estimate(settings: Settings) -> None:
-    unknown = grid_from(replace(BASE, model="owner/unread"), {})
+    unknown = parse_grid(replace(BASE, model="owner/unread"), {})
     with pytest.raises(LearnerError):
         estimate_here(LabHome(settings.home), unknown, "", [])
 
@@ -91,12 +91,12 @@ def test_a_grids_time_is_the_sum_of_its_cells_or_unknown() -> None:
 def test_the_nearest_run_gives_the_pace_and_the_newest_of_equals() -> None:
     other_variant = pace(replace(BASE, variant="dora", rank=8), 9.0)
     far, near, older = (pace(replace(BASE, rank=rank), s) for rank, s in ((64, 3.0), (4, 2.0), (4, 1.0)))
-    assert seconds_of(replace(BASE, rank=8), [other_variant, far, near, older]) == 6 + 20 * 2.0
-    assert seconds_of(replace(BASE, rank=64, variant="dora"), [far, other_variant]) == 6 + 20 * 9.0
+    assert estimate_run_seconds(replace(BASE, rank=8), [other_variant, far, near, older]) == 6 + 20 * 2.0
+    assert estimate_run_seconds(replace(BASE, rank=64, variant="dora"), [far, other_variant]) == 6 + 20 * 9.0
 
 
 def test_a_steps_time_grows_with_the_batch() -> None:
-    assert seconds_of(replace(BASE, batch=8), [pace(BASE, 2.0)]) == 6 + 20 * 4.0
+    assert estimate_run_seconds(replace(BASE, batch=8), [pace(BASE, 2.0)]) == 6 + 20 * 4.0
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_steps_time_grows_with_the_batch() -> None:
     ],
 )
 def test_a_run_of_another_kind_says_nothing_about_the_time(other: RunSpec) -> None:
-    assert seconds_of(BASE, [pace(other, 2.0)]) is None
+    assert estimate_run_seconds(BASE, [pace(other, 2.0)]) is None
 
 
 def test_only_finished_runs_have_a_pace(settings: Settings) -> None:
@@ -125,7 +125,7 @@ def test_only_finished_runs_have_a_pace(settings: Settings) -> None:
     assert len(paces.newest_first()) == 2
     delete_run(done)
     assert len(paces.newest_first()) == 1
-    assert pace_of(going_on.spec, fold_events([])) is None
+    assert compute_pace(going_on.spec, fold_events([])) is None
 
 
 # ---- what a cluster has room for
@@ -165,20 +165,20 @@ def test_a_gpu_is_not_shared_while_its_memory_or_the_peak_is_not_known() -> None
 
 
 def test_while_the_number_type_is_not_known_a_cell_is_given_the_higher_peak(settings: Settings) -> None:
-    sweep = create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, own_dataset(), now=NOW)
-    unknown = predicted_peaks(settings, sweep)
+    sweep = create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, build_own_dataset(), now=NOW)
+    unknown = predict_peaks(settings, sweep)
     both = [estimate_grid(GRID, SHAPE, [], compute=compute).cells for compute in ("fp32", "bf16")]
     for in_fp32, in_bf16 in zip(*both, strict=True):
         assert unknown[in_fp32.spec] == max(in_fp32.ledger.total_bytes, in_bf16.ledger.total_bytes)
     LabHome(settings.home).write_worker_state(state="ready", device={"compute_dtype": "bf16"})
-    assert predicted_peaks(settings, sweep) == {cell.spec: cell.ledger.total_bytes for cell in both[1]}
+    assert predict_peaks(settings, sweep) == {cell.spec: cell.ledger.total_bytes for cell in both[1]}
 
 
 def test_runs_side_by_side_count_their_share_of_the_time(tmp_path: Path) -> None:
     """Otherwise the time left of a grid would be three times what it is."""
     run = run_builders.side_by_side(tmp_path, shared_by=3)
     state = replace(fold_events(run.events()), began_at=100.0, ended_at=107.2)
-    found = pace_of(run.spec, state)
+    found = compute_pace(run.spec, state)
     assert found is not None
     assert found.seconds_per_step == pytest.approx(0.2)
     assert found.other_seconds == pytest.approx((7.2 - 1.2) / 3)

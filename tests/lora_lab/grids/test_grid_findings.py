@@ -16,7 +16,7 @@ from lora_lab.grids.findings import (
     variants_share_one_rate,
 )
 from lora_lab.grids.results import GridSetting, group_by_setting, select_best_rates
-from lora_lab.grids.welch_test import compare_groups, t_quantile
+from lora_lab.grids.welch_test import compare_groups, compute_t_quantile
 from tests.lora_lab.grid_builders import cell
 
 losses = st.lists(st.floats(0.1, 10), min_size=2, max_size=6)
@@ -73,7 +73,7 @@ PRINTED = [
 
 @pytest.mark.parametrize(("probability", "freedom", "printed"), PRINTED)
 def test_quantiles_are_those_of_the_printed_tables(probability: float, freedom: int, printed: float) -> None:
-    assert t_quantile(probability, freedom) == pytest.approx(printed, abs=6e-4)
+    assert compute_t_quantile(probability, freedom) == pytest.approx(printed, abs=6e-4)
 
 
 def test_the_interval_is_welchs_on_a_worked_example() -> None:

@@ -6,7 +6,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from lora_lab.memory import ledger
-from lora_lab.memory.preset_size import PRESET_SIZES_GB, preset_size_gb
+from lora_lab.memory.preset_size import PRESET_SIZES_GB, find_preset_size_gb
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.settings.run_form import Preset, read_presets
 from lora_lab.views import fit
@@ -70,8 +70,8 @@ def test_what_is_not_computed_is_told_from_zero() -> None:
 @pytest.mark.parametrize("preset", read_presets(), ids=[preset.id for preset in read_presets()])
 def test_a_preset_fits_in_the_memory_it_names(preset: Preset) -> None:
     shape = find_shape(preset.spec.model)
-    row = ledger.upper_bound(preset.spec)
+    row = ledger.find_upper_bound(preset.spec)
     needed = ledger.predict_ledger(shape, preset.spec, row, "fp32").total_bytes
-    size = preset_size_gb(preset.spec, shape)
+    size = find_preset_size_gb(preset.spec, shape)
     assert needed <= size * GB
     assert needed > size * GB / 4 or size == min(PRESET_SIZES_GB)

@@ -11,13 +11,13 @@ from hqq.core.quantize import HQQLinear
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.data.batches import RowSize, even_row
+from lora_lab.data.batches import RowSize, build_even_row
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.ledger import (
     COMPONENTS,
     Ledger,
     bits_per_param,
-    constant_bytes,
+    compute_constant_bytes,
     predict_ledger,
     weight_bytes,
 )
@@ -33,8 +33,8 @@ from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import Linear, find_shape, load_catalogue
 from lora_lab.spec import BITS, HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Compute, RunSpec
 from lora_lab.worker.model.hqq_layers import quantize_linear
-from lora_lab.worker.model.quantization import constants_of, dense_weight
-from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.model.quantization import dense_weight, list_constants
+from lora_lab.worker.model.read_shape import read_config_shape
 from study.base.units import GB
 from tests.golden.memory import (
     DOUBLE_QUANTIZATION,
@@ -76,7 +76,7 @@ def test_a_quantized_matrix_takes_exactly_the_bytes_that_bitsandbytes_stores(
     layer = quantized(bits, d_out, d_in)
     codes, constants = computed(bits, d_out, d_in)
     assert codes == tensor_bytes(layer.weight.data)
-    assert constants == sum(tensor_bytes(tensor) for tensor in constants_of(layer))
+    assert constants == sum(tensor_bytes(tensor) for tensor in list_constants(layer))
 
 
 @pytest.mark.parametrize(("d_out", "d_in"), [(64, 64), (24, 64), (96, 128), (512, 256)])
@@ -87,7 +87,7 @@ def test_an_hqq_matrix_takes_exactly_the_bytes_that_the_library_stores(
     layer = hqq_layer(bits, d_out, d_in)
     codes, constants = computed(bits, d_out, d_in)
     assert codes == tensor_bytes(layer.W_q)
-    assert constants == sum(tensor_bytes(tensor) for tensor in constants_of(layer))
+    assert constants == sum(tensor_bytes(tensor) for tensor in list_constants(layer))
 
 
 @pytest.mark.parametrize("bits", HQQ_BITS)
@@ -140,7 +140,7 @@ def computed(bits: Bits, d_out: int, d_in: int) -> tuple[int, int]:
     one = replace(find_shape("tiny-random"), linears=(linear,))
     none = replace(one, linears=())
     codes = weight_bytes(one, bits, "fp32") - weight_bytes(none, bits, "fp32")
-    return codes, constant_bytes(one, bits)
+    return codes, compute_constant_bytes(one, bits)
 
 
 # ---- published numbers
@@ -166,9 +166,11 @@ def test_double_quantization_saves_0_373_bits_per_parameter() -> None:
 @pytest.mark.parametrize("row", DOUBLE_QUANTIZATION, ids=[f"{row.nf4_gb} GB" for row in DOUBLE_QUANTIZATION])
 def test_double_quantization_saves_what_was_measured_on_a_gpu(row: DoubleQuantization) -> None:
     shape = (
-        find_shape(row.model) if isinstance(row.model, str) else shape_of_config(row.model, name="published")
+        find_shape(row.model)
+        if isinstance(row.model, str)
+        else read_config_shape(row.model, name="published")
     )
-    saved_gb = (constant_bytes(shape, "nf4") - constant_bytes(shape, "nf4-dq")) / GB
+    saved_gb = (compute_constant_bytes(shape, "nf4") - compute_constant_bytes(shape, "nf4-dq")) / GB
     assert saved_gb == pytest.approx(row.nf4_gb - row.nf4_dq_gb, abs=0.01), row.source
 
 
@@ -284,18 +286,18 @@ def test_optimizer_states_are_exactly_those_of_bitsandbytes() -> None:
 
 
 def test_the_heaviest_row_is_the_one_with_the_largest_peak() -> None:
-    light, heavy = (even_row(tokens=t, answer_tokens=t // 2, examples=4) for t in (100, 400))
+    light, heavy = (build_even_row(tokens=t, answer_tokens=t // 2, examples=4) for t in (100, 400))
     shape = find_shape("smollm2-135m")
-    assert memory.heaviest_row(shape, RunSpec(), [light, heavy, light], "bf16") == heavy
+    assert memory.find_heaviest_row(shape, RunSpec(), [light, heavy, light], "bf16") == heavy
 
 
 def test_the_longest_row_allowed_is_batch_times_length() -> None:
-    bound = memory.upper_bound(RunSpec(batch=3, seq_len_tokens=100))
+    bound = memory.find_upper_bound(RunSpec(batch=3, seq_len_tokens=100))
     assert bound == RowSize(lengths=(100, 100, 100), answer_tokens=300)
 
 
 def ledger_of(model: str, spec: RunSpec, compute: Compute) -> Ledger:
-    return predict_ledger(find_shape(model), spec, memory.upper_bound(spec), compute)
+    return predict_ledger(find_shape(model), spec, memory.find_upper_bound(spec), compute)
 
 
 def total_of(model: str, spec: RunSpec, compute: Compute) -> int:

@@ -14,21 +14,21 @@ from lora_lab.microscope.query import (
     SCHEMES,
     MicroscopeQuestion,
     QuantizationScheme,
+    build_microscope_address,
     can_hold,
     check_question,
-    matrices_of,
-    microscope_address,
-    question_of,
+    get_question,
+    list_matrices,
     settle_question,
 )
-from lora_lab.microscope.weights import signal_to_noise_db
+from lora_lab.microscope.weights import compute_signal_to_noise_db
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS, GuessVerdict
 from lora_lab.predictions.of_microscope import (
     MicroscopeGuess,
-    error_quantity,
-    guess_of,
     judge_microscope_guess,
+    name_error_quantity,
+    parse_guess_form,
 )
 from lora_lab.spec import BITS
 from study.base.errors import LearnerError
@@ -48,18 +48,18 @@ def test_every_bit_width_that_rounds_is_a_scheme_with_a_name() -> None:
 )
 def test_a_form_and_an_address_say_the_same_question(second: QuantizationScheme) -> None:
     question = replace(TINY, layer=1, second=second)
-    assert question_of(question.address) == question
-    address = microscope_address("/microscope", question, look="abc")
+    assert get_question(question.address) == question
+    address = build_microscope_address("/microscope", question, look="abc")
     query = dict(part.split("=") for part in address.partition("?")[2].split("&"))
     assert query.pop("look") == "abc"
-    assert question_of(query) == question
-    assert microscope_address("/microscope", MicroscopeQuestion()) == "/microscope"
+    assert get_question(query) == question
+    assert build_microscope_address("/microscope", MicroscopeQuestion()) == "/microscope"
     assert json.loads(json.dumps(question.order))["second"] == {"bits": second.bits, "block": second.block}
 
 
 def test_what_an_address_can_not_mean_is_left_at_its_default() -> None:
     typed = {"layer": "-1", "first": "3bit", "second_block": "65", "second": "fp4", "matrix": "x" * 900}
-    found = question_of(typed | {"model": "other", "model_other": " /some/folder "})
+    found = get_question(typed | {"model": "other", "model_other": " /some/folder "})
     assert (found.layer, found.first, found.second) == (
         0,
         QuantizationScheme(bits="nf4"),
@@ -72,7 +72,7 @@ def test_what_an_address_can_not_mean_is_left_at_its_default() -> None:
 
 @pytest.mark.parametrize("block", ["0000641", pytest.param("000064" + "1" * 5000, id="long"), "６４"])
 def test_a_block_size_that_no_form_writes_is_left_at_its_default(block: str) -> None:
-    assert question_of({"first": "nf4", "first_block": block}).first == QuantizationScheme(bits="nf4")
+    assert get_question({"first": "nf4", "first_block": block}).first == QuantizationScheme(bits="nf4")
 
 
 def test_only_questions_that_can_be_looked_into_are_let_through() -> None:
@@ -85,7 +85,8 @@ def test_only_questions_that_can_be_looked_into_are_let_through() -> None:
 
 def test_every_causal_model_of_the_catalogue_offers_its_matrices_by_its_own_names() -> None:
     offered = {
-        name: [each.path_in_layer for each in matrices_of(shape)] for name, shape in load_catalogue().items()
+        name: [each.path_in_layer for each in list_matrices(shape)]
+        for name, shape in load_catalogue().items()
     }
     assert offered["smollm2-135m"] == [
         "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
@@ -108,14 +109,16 @@ def test_hqq_takes_whole_blocks_and_packs_several_side_by_side(
 
 
 def test_a_guess_is_read_and_an_empty_or_odd_one_is_said_in_words() -> None:
-    assert guess_of({"smaller": "second", "rise": " 0,25 "}) == MicroscopeGuess(smaller="second", rise=0.25)
-    assert guess_of({"rise": "-0.1"}) == MicroscopeGuess(rise=-0.1)
+    assert parse_guess_form({"smaller": "second", "rise": " 0,25 "}) == MicroscopeGuess(
+        smaller="second", rise=0.25
+    )
+    assert parse_guess_form({"rise": "-0.1"}) == MicroscopeGuess(rise=-0.1)
     with pytest.raises(LearnerError, match="look without a guess"):
-        guess_of({"smaller": "neither", "rise": " "})
+        parse_guess_form({"smaller": "neither", "rise": " "})
     with pytest.raises(LearnerError, match="got 'much'"):
-        guess_of({"rise": "much"})
+        parse_guess_form({"rise": "much"})
     with pytest.raises(LearnerError, match="got 'nan'"):
-        guess_of({"rise": "nan"})
+        parse_guess_form({"rise": "nan"})
 
 
 def judged(guess: MicroscopeGuess, question: MicroscopeQuestion = TINY, **changed: Any) -> list[GuessVerdict]:
@@ -139,7 +142,7 @@ def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> N
         in judged(MicroscopeGuess(smaller="first"), double)[0].reason
     )
     other = replace(TINY, first=QuantizationScheme(bits="hqq4"), second=QuantizationScheme(bits="int8"))
-    kinds = [error_quantity(question) for question in (TINY, block, double, other)]
+    kinds = [name_error_quantity(question) for question in (TINY, block, double, other)]
     assert kinds == ["error-nf4", "error-block", "error-double", "error-levels"]
     counted = judged(
         MicroscopeGuess(smaller="first"), other, second=FOUND["second"] | {"levels": [0.0] * 255}
@@ -257,5 +260,5 @@ def test_the_two_maps_share_one_scale() -> None:
 
 
 def test_signal_to_noise_is_twenty_decibels_at_a_tenth() -> None:
-    assert signal_to_noise_db(0.1) == pytest.approx(20)
-    assert signal_to_noise_db(1.0) == 0
+    assert compute_signal_to_noise_db(0.1) == pytest.approx(20)
+    assert compute_signal_to_noise_db(1.0) == 0

@@ -48,6 +48,7 @@ def address(found: list[RunFolder]) -> str:
 def test_a_newcomer_is_sent_to_the_lab(ana: Visitor) -> None:
     html = ana.opens("/compare")
     assert "There is no run yet" in words(html)
+    assert '<a class="button primary" href="/lab?preset=demo">' in html
     assert 'href="/lab"' in html
 
 

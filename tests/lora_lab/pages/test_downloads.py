@@ -18,8 +18,8 @@ from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.merged_model import Merged
-from lora_lab.settings.grid import Grid, grid_from
-from lora_lab.settings.run_form import address_of
+from lora_lab.settings.grid import Grid, parse_grid
+from lora_lab.settings.run_form import build_address
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
@@ -43,7 +43,7 @@ def table(content: bytes) -> list[dict[str, str]]:
 
 
 def query_of(spec: RunSpec) -> str:
-    return address_of(spec).removeprefix("/lab")
+    return build_address(spec).removeprefix("/lab")
 
 
 # ---- plots
@@ -281,7 +281,7 @@ def test_the_report_is_one_file_that_needs_nothing_else(site: TestClient, settin
 
 def test_a_report_runs_nothing_that_a_name_brings(site: TestClient, settings: Settings) -> None:
     spec = RunSpec(model="<script>alert(1)</script>", steps=3)
-    sweep = finished_sweep(settings, grid_from(spec, {"ranks": [2, 8]}))
+    sweep = finished_sweep(settings, parse_grid(spec, {"ranks": [2, 8]}))
     assert "<script" not in site.get(f"/lab/sweeps/{sweep.sweep_id}/report.html").text
 
 

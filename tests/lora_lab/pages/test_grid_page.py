@@ -13,8 +13,8 @@ from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs import separate_files
-from lora_lab.settings.grid import grid_from
-from lora_lab.settings.grid_form import grid_of_form, grid_presets
+from lora_lab.settings.grid import parse_grid
+from lora_lab.settings.grid_form import grid_presets, parse_grid_form
 from lora_lab.views.sweep_view import describe_exact_counts
 from study.base.errors import LearnerError
 from study.io import separate_reading
@@ -39,7 +39,7 @@ def ana(context: Context, lab: Lab) -> Visitor:
 
 @pytest.mark.parametrize("preset", grid_presets(), ids=[preset.id for preset in grid_presets()])
 def test_what_the_form_shows_is_what_the_address_says(ana: Visitor, preset: Any) -> None:
-    assert grid_of_form(TickForm(ana.opens(f"/grid?preset={preset.id}")).values) == preset.grid
+    assert parse_grid_form(TickForm(ana.opens(f"/grid?preset={preset.id}")).values) == preset.grid
 
 
 def test_the_whole_grid_is_counted_and_its_memory_computed_before_it_starts(ana: Visitor) -> None:
@@ -58,7 +58,7 @@ def test_every_preset_says_its_time_or_what_will_tell_it(ana: Visitor, context: 
     html = ana.opens("/grid")
     assert dict(chips.findall(html))["instant"] == "4 cells, no time yet"
     assert tells in words(html)
-    finished_sweep(context.settings, grid_from(grid_presets()[0].grid.base, {"ranks": "8"}))
+    finished_sweep(context.settings, parse_grid(grid_presets()[0].grid.base, {"ranks": "8"}))
     html = ana.opens("/grid?preset=what-do-bits-cost")
     said = dict(chips.findall(html))
     assert re.fullmatch(r"about \d+ (s|min)", said["first"])
@@ -106,7 +106,7 @@ def test_a_race_of_variants_at_one_rate_is_warned_of_and_one_press_sweeps_the_ra
     race = tiny_grid(variants=["lora", "dora"], seeds=[0, 1, 2])
     assert "A race of variants at a single learning rate misleads" in part(ana.sends("change", race), "cost")
     reply = ana.sends("rates", race)
-    swept = grid_of_form(TickForm(reply["html"]).values)
+    swept = parse_grid_form(TickForm(reply["html"]).values)
     assert swept.learning_rates == (5e-4, 2e-3, 8e-3)
     assert swept.variants == ("lora", "dora")
     assert ana.asked["learning_rates"] == "0.0005,0.002,0.008"
@@ -187,7 +187,7 @@ def test_a_finished_race_at_one_rate_offers_the_sweep_of_rates(ana: Visitor, con
     shown = ana.opens(f"/grid?sweep={sweep.sweep_id}")
     assert "this doesn't compare them fairly" in words(shown)
     reply = ana.sends("rates", of="sweep")
-    assert grid_of_form(TickForm(reply["html"]).values).learning_rates == (5e-4, 2e-3, 8e-3)
+    assert parse_grid_form(TickForm(reply["html"]).values).learning_rates == (5e-4, 2e-3, 8e-3)
 
 
 def test_each_pair_of_matrices_and_variant_has_its_own_map(ana: Visitor, context: Context) -> None:
@@ -324,7 +324,7 @@ def test_grids_of_one_name_are_told_apart_by_their_time_and_their_data(
     ana: Visitor, context: Context
 ) -> None:
     first = sweep_of(context.settings)
-    mine = grid_from(replace(first.grid.base, data="0123456789ab"), AXES)
+    mine = parse_grid(replace(first.grid.base, data="0123456789ab"), AXES)
     second = replace(sweep_of(context.settings, mine, after_seconds=61), data_label="mine.jsonl")
     second.save()
     listed = words(ana.opens("/grid").partition('data-part="sweeps"')[2])

@@ -5,7 +5,7 @@ import pytest
 from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
-from lora_lab.settings.grid_form import grid_of_form, grid_presets, normalize_grid
+from lora_lab.settings.grid_form import grid_presets, normalize_grid, parse_grid_form
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.lora_lab.pages.grid_visits import TickForm, Visitor, ids
@@ -49,7 +49,7 @@ def test_a_refresh_shows_the_same_grid_and_sweep(ana: Visitor, lab: Lab) -> None
     ana.opens("/grid")
     ana.sends("start")
     html = ana.opens(f"/grid{ana.query}")
-    assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
+    assert parse_grid_form(TickForm(html).values) == normalize_grid(tiny_grid())
     assert "0 of 8 cells done" in words(html)
 
 
@@ -57,7 +57,7 @@ def test_a_sweep_opens_by_its_address_with_its_own_grid_in_the_form(ana: Visitor
     first = finished_sweep(context.settings)
     sweep_of(context.settings, tiny_grid(ranks=[4]), after_seconds=60)
     html = ana.opens(f"/grid?sweep={first.sweep_id}")
-    assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
+    assert parse_grid_form(TickForm(html).values) == normalize_grid(tiny_grid())
     assert "8 of 8 cells have ended" in words(html)
     assert "Held-out loss, mean over seeds: lighter is lower" in words(html)
     assert "so far" not in words(html)
@@ -68,7 +68,7 @@ def test_changing_the_form_keeps_the_sweep_that_is_shown(ana: Visitor, context: 
     ana.opens(f"/grid?sweep={first.sweep_id}")
     ana.sends("change", grid_presets()[0].grid)
     assert ana.asked["sweep"] == first.sweep_id
-    assert grid_of_form(TickForm(ana.opens(f"/grid{ana.query}")).values) == grid_presets()[0].grid
+    assert parse_grid_form(TickForm(ana.opens(f"/grid{ana.query}")).values) == grid_presets()[0].grid
 
 
 def test_cells_move_up_and_down_the_queue(ana: Visitor, lab: Lab) -> None:

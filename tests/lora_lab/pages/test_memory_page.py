@@ -23,7 +23,7 @@ from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TINY_MODEL
 from lora_lab.views import search_entries
-from lora_lab.views.memory_form import CHOICES, DEFAULTS, list_models, model_groups, record_of
+from lora_lab.views.memory_form import CHOICES, DEFAULTS, group_models, list_models, record_of
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 from tests.lora_lab import run_builders
@@ -55,6 +55,11 @@ def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> 
     for row in read_published_memory():
         assert row.id in text
         assert f"{row.error_percent:+.1f} %" in text
+
+
+def test_a_share_below_a_tenth_of_a_percent_has_no_digits(lab: Lab) -> None:
+    text = words(shown(lab))
+    assert re.search(r"scratch 10\.5 MB under 0\.1 %", text)
 
 
 def test_what_is_shown_is_what_the_command_line_answers(lab: Lab) -> None:
@@ -177,8 +182,8 @@ def test_the_framework_is_in_view_and_what_is_folded_opens_on_a_change(lab: Lab)
 def test_the_page_says_what_a_card_counts_as_and_where_cudas_share_comes_from(lab: Lab) -> None:
     said = words(shown(lab, {"gpu": "24"}))
     assert "The 13.4 GB that it needs: what the allocator reserves" in said
-    assert "PyTorch sees 25.4 GB of the card: 24 GiB = 25.8 GB, less what the driver keeps." in said
-    assert "A card of 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
+    assert "PyTorch sees 25.4 GB of this GPU: 24 GiB = 25.8 GB, less what the driver keeps." in said
+    assert "A GPU of 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
     assert "calibrated by them on an RTX 5070 Ti" in said
 
 
@@ -202,7 +207,7 @@ def test_the_tables_legend_explains_the_signs_that_it_has(lab: Lab) -> None:
 
 
 def test_models_are_in_order_of_size(lab: Lab) -> None:
-    groups = dict(model_groups())
+    groups = dict(group_models())
     assert list(groups) == ["1B to 73B", "over 73B", "under 1B"], "the groups are named in the menu"
     assert sum(map(len, groups.values())) == len(list_models()), "every model, once"
     for group in (*groups.values(), list_models()):

@@ -8,7 +8,7 @@ import pytest
 
 from lora_lab.engine.inspections import Inspection
 from lora_lab.lab import Lab
-from lora_lab.microscope.query import KIND, MicroscopeQuestion, QuantizationScheme, microscope_address
+from lora_lab.microscope.query import KIND, MicroscopeQuestion, QuantizationScheme, build_microscope_address
 from lora_lab.pages.microscope import PANELS, MicroscopePage
 from lora_lab.pages.train import LabPage
 from study.base.errors import LearnerError
@@ -51,12 +51,12 @@ def ana(context: Context, lab: Lab, asked: Asked) -> Visitor:
     return Visitor(MicroscopePage(context, lab, ask_for_cards=asked))
 
 
-ADDRESS = microscope_address("/microscope", TINY)
+ADDRESS = build_microscope_address("/microscope", TINY)
 
 
 def finds(lab: Lab, question: MicroscopeQuestion = TINY, **how: Any) -> Inspection:
     """As if the worker had found it."""
-    look = lab.inspections.id_of(KIND, question.order)
+    look = lab.inspections.derive_id(KIND, question.order)
     found = Inspection(id=look, kind=KIND, order=question.order, **({"status": "done", "found": FOUND} | how))
     with lab.inspections._changed:
         lab.inspections.put(found)
@@ -77,14 +77,14 @@ def test_a_look_that_measures_losses_counts_examples_and_says_the_share_of_the_w
 ) -> None:
     doing = "Held-out loss, as it is: 8 of 55 examples"
     look = finds(lab, status="working", doing=doing, done=1, total=35)
-    shown = words(ana.opens(microscope_address("/microscope", TINY, look=look.id)))
+    shown = words(ana.opens(build_microscope_address("/microscope", TINY, look=look.id)))
     assert f"{doing} … 3 % of all losses" in shown
 
 
 def test_choices_follow_the_model_and_come_back_with_the_address(ana: Visitor) -> None:
     ana.opens("/microscope")
     moved = ana.moves(replace(TINY, layer=99, second=QuantizationScheme(bits="hqq2")))
-    assert "Layer, of 2" in words(moved["parts"]["places"])
+    assert "Layer, 0 to 1" in words(moved["parts"]["places"])
     assert "HQQ 2-bit, blocks of 64" in words(moved["parts"]["look"])
     assert "layer=1" in moved["url"]
     assert 'value="hqq2" selected' in ana.opens(f"/microscope{ana.query}")

@@ -50,7 +50,7 @@ def test_the_learner_chooses_between_the_machines_devices(ana: Visitor[LabPage |
     shown = ana.sends("device", device="cpu")["parts"]["worker"]
 
     assert 'data-device="cpu" aria-pressed="true">' in shown
-    assert lab.home.chosen_device() == "cpu"
+    assert lab.home.read_chosen_device() == "cpu"
     with pytest.raises(LearnerError, match="no device cuda:1"):
         ana.sends("device", device="cuda:1")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lora_lab.pages.tasks import TasksPage
-from lora_lab.tasks.content import tasks_by_id
+from lora_lab.tasks.content import map_tasks_by_id
 from lora_lab.tasks.service import TaskService
 from study.base.errors import LearnerError
 from study.ports.context import Context, find_visit
@@ -26,9 +26,9 @@ def fields(**values: str) -> dict[str, list[str]]:
 
 def test_the_list_names_every_task_and_what_is_solved(ana: Reader) -> None:
     said = words(ana.opens("/tasks"))
-    for task in tasks_by_id().values():
+    for task in map_tasks_by_id().values():
         assert task.name in said
-    assert f"0 of {len(tasks_by_id())} settings solved" in said
+    assert f"0 of {len(map_tasks_by_id())} settings solved" in said
 
 
 def test_moving_a_control_updates_the_numbers_and_keeps_nothing(ana: Reader, context: Context) -> None:
@@ -65,7 +65,7 @@ def test_a_right_setting_is_kept_and_leads_on(ana: Reader, context: Context) -> 
     assert "Solved" in said
     assert "Next:" in said
     assert attempts(ana, context) == [("scale-higher-rank", True)]
-    assert f"1 of {len(tasks_by_id())} settings solved" in words(ana.opens("/tasks"))
+    assert f"1 of {len(map_tasks_by_id())} settings solved" in words(ana.opens("/tasks"))
 
 
 def test_the_status_follows_each_answer(ana: Reader) -> None:
@@ -82,12 +82,12 @@ def test_the_status_follows_each_answer(ana: Reader) -> None:
 
 def test_a_best_value_that_the_goal_does_not_name_is_told_by_a_check_only(ana: Reader) -> None:
     html = ana.opens("/tasks?id=fit-smallest-card")
-    assert "The card holds 84.9 GB 84.9 GB shown after the check" in words(html)
+    assert "The GPU holds 84.9 GB 84.9 GB shown after the check" in words(html)
     setting = fields(gpu="24", bits="nf4-dq", checkpointing="yes")
     moved = words(ana.sends("change", fields=setting)["parts"]["numbers"])
-    assert "The card holds 84.9 GB 25.4 GB shown after the check" in moved
+    assert "The GPU holds 84.9 GB 25.4 GB shown after the check" in moved
     checked = words(ana.sends("check", fields=setting)["parts"]["numbers"])
-    assert "The card holds 84.9 GB 25.4 GB at most 15.6 GB" in checked
+    assert "The GPU holds 84.9 GB 25.4 GB at most 15.6 GB" in checked
     assert "at least 161" in words(ana.opens("/tasks?id=fit-highest-rank"))
 
 
@@ -104,10 +104,10 @@ def test_a_card_is_explained_where_its_gb_are_not_those_of_the_goal(ana: Reader)
     said = words(ana.opens("/tasks?id=fit-highest-rank"))
     assert "on 12 GB" in said
     assert "at most 12.6 GB" in said
-    assert "PyTorch sees 12.6 GB of a 12 GB card: 12 GiB = 12.9 GB, less what the driver keeps." in said
+    assert "PyTorch sees 12.6 GB of a 12 GB GPU: 12 GiB = 12.9 GB, less what the driver keeps." in said
     chosen = words(ana.opens("/tasks?id=fit-smallest-card"))
     assert "A card is named by its GiB" in chosen
-    assert "“The card holds” says how many GB of it PyTorch sees" in chosen
+    assert "“The GPU holds” says how many GB of it PyTorch sees" in chosen
     assert 'id="card"' not in ana.opens("/tasks?id=scale-higher-rank")
 
 

@@ -7,7 +7,7 @@ from peft import LoraConfig, get_peft_model
 
 from lora_lab.parameters.counts import Count, count_adapter
 from lora_lab.parameters.json_fields import setting_of
-from lora_lab.worker.model.read_shape import build_model, shape_of_config
+from lora_lab.worker.model.read_shape import build_model, read_config_shape
 from tests.lora_lab.families import KINDS, config_of
 
 RANK = 4
@@ -15,7 +15,9 @@ RANK = 4
 
 def counted(family: str, fields: dict[str, Any], *, kind: str | None = None, **config: Any) -> Count:
     """What the lab counts; `config` changes the family's configuration."""
-    shape = shape_of_config(config_of(family) | config, name=family, kind=kind or KINDS.get(family, "causal"))
+    shape = read_config_shape(
+        config_of(family) | config, name=family, kind=kind or KINDS.get(family, "causal")
+    )
     return count_adapter(shape, setting_of(fields, targets="target_modules"), rank=RANK)
 
 

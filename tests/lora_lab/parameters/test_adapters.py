@@ -15,9 +15,9 @@ from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, AdapterSetting,
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.counts import Count, count_adapter
 from lora_lab.parameters.legacy_module_names import build_older_tree
-from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
+from lora_lab.parameters.shapes import ModelShape, find_shape, parse_shape
 from lora_lab.parameters.target_matching import find_adaptation
-from lora_lab.worker.model.read_shape import build_model, shape_of_config
+from lora_lab.worker.model.read_shape import build_model, read_config_shape
 from study.base.errors import LearnerError
 from tests.lora_lab.families import FAMILIES, KINDS, NO_TRANSFORMERS, PEFT_WARNINGS, config_of, shape_of
 
@@ -34,7 +34,7 @@ def case(family: str, kind: str | None = None) -> tuple[dict[str, Any], str]:
 
 def counted(family: str, setting: AdapterSetting, *, rank: int = 4, kind: str | None = None) -> Count:
     config, kind = case(family, kind)
-    return count_adapter(shape_of_config(config, name=family, kind=kind), setting, rank=rank)
+    return count_adapter(read_config_shape(config, name=family, kind=kind), setting, rank=rank)
 
 
 def peft_counts(family: str, setting: AdapterSetting, *, rank: int = 4, kind: str | None = None) -> Count:
@@ -100,7 +100,7 @@ def test_models_without_the_usual_fields_or_with_tensors_of_their_own_are_counte
         targets=names, variant=variant, feedforward=names[:1] if variant == "ia3" else None
     )
     assert counted(family, setting) == peft_counts(family, setting)
-    assert shape_from_json(shape_of(family).to_json()) == shape_of(family)
+    assert parse_shape(shape_of(family).to_json()) == shape_of(family)
 
 
 @pytest.mark.parametrize("bias", ["all", "lora_only"])
@@ -113,7 +113,7 @@ def test_trained_biases_are_counted(family: str, bias: Any) -> None:
 
 def tree_names(family: str) -> Any:
     config, kind = case(family)
-    return shape_of_config(config, name=family, kind=kind).modules.linears
+    return read_config_shape(config, name=family, kind=kind).modules.linears
 
 
 @pytest.mark.parametrize("variant", ["lora", "dora", "ia3"])
@@ -256,7 +256,7 @@ def test_single_layers_need_a_list_of_names_as_in_peft() -> None:
 
 
 def test_distilberts_classifier_name_also_ends_pre_classifier() -> None:
-    shape = shape_of_config(config_of("distilbert"), name="d", kind="seqcls")
+    shape = read_config_shape(config_of("distilbert"), name="d", kind="seqcls")
     adapted = find_adaptation(shape.modules, AdapterSetting(targets=("q_lin",), task_type="SEQ_CLS"))
     assert [module.name for module in adapted.saved] == ["pre_classifier", "classifier"]
     with pytest.raises(LearnerError, match="pre_classifier is to be saved whole, but it is an adapted layer"):

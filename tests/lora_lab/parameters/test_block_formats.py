@@ -11,7 +11,7 @@ from lora_lab.parameters.block_formats import (
     E2M1_LEVELS,
     E4M3_LEVELS,
     FORMATS,
-    relative_error,
+    compute_weight_error,
 )
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 
@@ -67,5 +67,5 @@ def test_what_a_format_can_store_is_stored_exactly() -> None:
 def test_zeros_stay_zeros_and_have_no_error() -> None:
     for one in FORMATS.values():
         assert one.decode([0.0] * 64) == [0.0] * 64
-    assert relative_error([0.0], [0.0]) == 0
-    assert relative_error([3.0, 4.0], [3.0, 0.0]) == pytest.approx(0.8)
+    assert compute_weight_error([0.0], [0.0]) == 0
+    assert compute_weight_error([3.0, 4.0], [3.0, 0.0]) == pytest.approx(0.8)

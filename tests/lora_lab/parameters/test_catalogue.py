@@ -7,7 +7,7 @@ import pytest
 from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape, load_catalogue
-from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.model.read_shape import read_config_shape
 
 ENTRIES = read_entries()
 
@@ -21,7 +21,7 @@ def test_it_reaches_from_14_million_to_405_billion() -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=[entry.name for entry in ENTRIES])
 def test_a_kept_shape_is_what_its_configuration_builds(entry: CatalogueEntry) -> None:
-    built = shape_of_config(dict(entry.config), name=entry.name, kind=entry.kind, hub_id=entry.hub_id)
+    built = read_config_shape(dict(entry.config), name=entry.name, kind=entry.kind, hub_id=entry.hub_id)
     assert find_shape(entry.name) == replace(built, licence=entry.licence)
 
 

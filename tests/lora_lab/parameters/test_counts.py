@@ -20,7 +20,7 @@ from lora_lab.parameters.counts import (
 )
 from lora_lab.parameters.shapes import ModelShape, find_shape, load_catalogue
 from lora_lab.spec import EMBEDDED_MODEL, TARGET_SETS, TargetSet
-from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.model.read_shape import read_config_shape
 from study.base.checks import Check, prints_number
 from study.base.errors import LearnerError
 from tests.golden.counts import (
@@ -55,7 +55,7 @@ target_sets = st.sampled_from(TARGET_SETS)
 def shape_named(model: str | dict[str, Any], kind: str) -> ModelShape:
     if isinstance(model, str):
         return find_shape(model)
-    return shape_of_config(model, name=model["model_type"], kind=kind)
+    return read_config_shape(model, name=model["model_type"], kind=kind)
 
 
 def agrees(printed: str, exact: int) -> bool:

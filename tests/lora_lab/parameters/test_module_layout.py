@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lora_lab.claims.contract import claim_answer
+from lora_lab.claims.contract import answer_claim
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 
@@ -19,7 +19,7 @@ def claimed(printed: dict[str, Any], **model: Any) -> dict[str, Any]:
         "lora": {"r": 16, "target_modules": ["attn.qkv"], "modules_to_save": ["head"]},
         "printed": printed,
     }
-    return claim_answer(record, ShapeReader())
+    return answer_claim(record, ShapeReader())
 
 
 def test_a_claim_is_judged_by_the_layout_and_its_saved_head() -> None:
@@ -63,7 +63,7 @@ def test_what_a_layout_lacks_is_said(model: dict[str, Any], said: str, reader: S
         "lora": {"r": 8, "target_modules": ["q"]},
         "printed": {"trainable": 1},
     }
-    assert said in contracts.answer_record(record, claim_answer, reader)["error"]
+    assert said in contracts.answer_record(record, answer_claim, reader)["error"]
 
 
 LLAMA = {
@@ -163,7 +163,7 @@ def test_peft_defaults_for_a_layout_of_unknown_type_leave_the_targets_open(
         "lora": {"r": 8, "target_modules": None},
         "printed": {"trainable": trainable, "all": 6_176_956_416, "pct": "0.0594"},
     }
-    answer = contracts.answer_record(record, claim_answer, reader)
+    answer = contracts.answer_record(record, answer_claim, reader)
     assert answer["verdict"] == verdict
     if verdict == "underdetermined":
         assert {"r": 8, "target_modules": ["query_key_value"]} in answer["explanations"]

@@ -10,10 +10,10 @@ import pytest
 
 from lora_lab.parameters import name_patterns
 from lora_lab.parameters.adapter_config import AdapterSetting
-from lora_lab.parameters.name_patterns import MatchingRefused, first_matches
+from lora_lab.parameters.name_patterns import MatchingRefused, find_first_matches
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.parameters.target_matching import find_adaptation
-from lora_lab.settings.run_form import spec_of_address
+from lora_lab.settings.run_form import parse_spec_address
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.base.short_queue import ShortQueue
@@ -45,15 +45,17 @@ def ends() -> Iterator[None]:
 @pytest.mark.parametrize("pattern", ENDLESS, ids=lambda pattern: pattern[:20])
 def test_an_expression_that_takes_too_long_is_refused_in_words(pattern: str) -> None:
     with ends(), pytest.raises(MatchingRefused, match=r"takes too long .* Name the modules instead"):
-        first_matches(NAMES, (pattern,))
-    assert first_matches(NAMES, (r".*\.q_proj",)) == {name: 0 for name in NAMES if name.endswith(".q_proj")}
+        find_first_matches(NAMES, (pattern,))
+    assert find_first_matches(NAMES, (r".*\.q_proj",)) == {
+        name: 0 for name in NAMES if name.endswith(".q_proj")
+    }
 
 
 @pytest.mark.parametrize("pattern", ENDLESS_ON_LONG_NAMES)
 def test_short_names_have_an_answer_and_long_ones_a_refusal(pattern: str) -> None:
-    first_matches(["model.layers.0.q_proj"], (pattern,))
+    find_first_matches(["model.layers.0.q_proj"], (pattern,))
     with ends(), pytest.raises(MatchingRefused):
-        first_matches(LONG, (pattern,))
+        find_first_matches(LONG, (pattern,))
 
 
 @pytest.mark.parametrize(
@@ -67,11 +69,11 @@ def test_short_names_have_an_answer_and_long_ones_a_refusal(pattern: str) -> Non
 @pytest.mark.filterwarnings("ignore:Possible nested set")
 def test_every_other_expression_means_what_it_means_to_re(pattern: str) -> None:
     expected = [name for name in NAMES if re.fullmatch(pattern, name)]
-    assert list(first_matches(NAMES, (pattern,))) == expected
+    assert list(find_first_matches(NAMES, (pattern,))) == expected
 
 
 def test_the_first_pattern_that_matches_counts() -> None:
-    found = first_matches(["a.q", "a.v", "a.k"], ("v", "q|v", ".*q"), within=r"(.*\.)?({})$")
+    found = find_first_matches(["a.q", "a.v", "a.k"], ("v", "q|v", ".*q"), within=r"(.*\.)?({})$")
     assert found == {"a.q": 1, "a.v": 0}
 
 
@@ -93,15 +95,15 @@ def test_wherever_a_configuration_holds_it(setting: AdapterSetting) -> None:
 
 def test_an_expression_that_is_none_is_still_named() -> None:
     with pytest.raises(LearnerError, match=r"isn't a regular expression \(unterminated character set"):
-        first_matches(NAMES, ("[q",))
+        find_first_matches(NAMES, ("[q",))
     with pytest.raises(LearnerError, match="repetition number is too large"):
-        first_matches(NAMES, ("a{99999999999}",))
+        find_first_matches(NAMES, ("a{99999999999}",))
 
 
 def test_other_threads_go_on_meanwhile() -> None:
     def ask() -> None:
         with pytest.raises(MatchingRefused):
-            first_matches(NAMES, ("(.*)*y",))
+            find_first_matches(NAMES, ("(.*)*y",))
 
     waiting = threading.Thread(target=ask)
     waiting.start()
@@ -129,7 +131,7 @@ def test_few_wait_and_the_others_are_told() -> None:
 
 
 def test_the_lab_says_so_by_its_address_and_of_an_imported_run(settings: Settings) -> None:
-    spec = spec_of_address({"model": "smollm2-135m", "targets": ENDLESS[1]})
+    spec = parse_spec_address({"model": "smollm2-135m", "targets": ENDLESS[1]})
     run = run_builders.finished(settings.runs_dir, spec)
     with whole_app(settings) as app, ends():
         assert "takes too long" in app.open("/lab", targets=ENDLESS[1], model="smollm2-135m")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.parameters.counts import Count, adaptation_of, count_adapter
+from lora_lab.parameters.counts import Count, build_adaptation, count_adapter
 from lora_lab.parameters.json_fields import setting_of
 from lora_lab.parameters.legacy_module_names import build_older_tree
 from lora_lab.parameters.shapes import find_shape
@@ -42,7 +42,7 @@ def test_experts_train_rank_times_experts_times_in_and_out(family: str, targets:
 def test_the_count_of_experts_is_written_out() -> None:
     fields = {"target_modules": [], "target_parameters": [GATE_UP]}
     shape, setting = shape_of("gpt_oss"), setting_of(fields, targets="target_modules")
-    [line] = work_count(adaptation_of(shape, setting), setting, rank=4)
+    [line] = work_count(build_adaptation(shape, setting), setting, rank=4)
     assert line == "mlp.experts.gate_up_proj: 2 × 4 × 4 experts × (32 + 48) = 2,560"
 
 
@@ -159,7 +159,7 @@ def test_a_refusal_names_modules_only_where_some_are_targets(targets: list[str],
 def test_a_name_that_means_no_parameter_is_told_in_the_worked_count() -> None:
     fields = {"target_modules": ["q_proj"], "target_parameters": ["experts.w1"]}
     shape, setting = shape_of("llama"), setting_of(fields, targets="target_modules")
-    assert work_count(adaptation_of(shape, setting), setting, rank=4)[-1] == (
+    assert work_count(build_adaptation(shape, setting), setting, rank=4)[-1] == (
         "experts.w1: no parameter has this name, and PEFT passes over it"
     )
 

@@ -8,9 +8,9 @@ import pytest
 
 from lora_lab.parameters.adapter_config import AdapterSetting
 from lora_lab.parameters.counts import count_adapter, count_parameters
-from lora_lab.parameters.shapes import ModelShape, find_shape, load_catalogue, shape_from_json
+from lora_lab.parameters.shapes import ModelShape, find_shape, load_catalogue, parse_shape
 from lora_lab.spec import TARGET_SETS, TargetSet
-from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.model.read_shape import read_config_shape
 from study.base.errors import LearnerError
 from tests.golden import configs
 from tests.lora_lab.families import FAMILIES, shape_of
@@ -52,7 +52,7 @@ def test_gpt2_and_roberta_are_what_their_own_numbers_build() -> None:
 
 
 def rebuilt(kept: ModelShape, config: dict[str, Any]) -> ModelShape:
-    return replace(shape_of_config(config, name=kept.name, hub_id=kept.hub_id), licence=kept.licence)
+    return replace(read_config_shape(config, name=kept.name, hub_id=kept.hub_id), licence=kept.licence)
 
 
 DECODERS = [
@@ -87,7 +87,7 @@ def test_catalogue_names_and_hub_ids_are_unique_and_sorted_by_size() -> None:
 
 def test_a_shape_survives_its_json() -> None:
     for shape in load_catalogue().values():
-        assert shape_from_json(shape.to_json()) == shape
+        assert parse_shape(shape.to_json()) == shape
 
 
 def test_a_model_is_found_by_its_hub_id_too() -> None:
@@ -208,8 +208,8 @@ def test_grouped_queries_make_keys_and_values_narrow() -> None:
 
 
 def test_a_tied_head_is_counted_once_and_an_own_head_apart() -> None:
-    tied = shape_of_config(configs.QWEN2_5_3B, name="tied")
-    untied = shape_of_config(configs.QWEN2_5_3B | {"tie_word_embeddings": False}, name="untied")
+    tied = read_config_shape(configs.QWEN2_5_3B, name="tied")
+    untied = read_config_shape(configs.QWEN2_5_3B | {"tie_word_embeddings": False}, name="untied")
     assert tied.head_parameters == 0
     assert untied.head_parameters == tied.embedding_parameters == 151_936 * 2048
     assert untied.total_parameters - tied.total_parameters == untied.head_parameters
@@ -222,9 +222,9 @@ def test_a_field_that_differs_between_layers_is_what_most_of_them_have() -> None
 
 
 def test_an_own_head_that_transformers_would_tie_is_still_counted() -> None:
-    assert shape_of_config(configs.MT0_LARGE, name="mt0", kind="seq2seq").head_parameters == 250_112 * 1024
+    assert read_config_shape(configs.MT0_LARGE, name="mt0", kind="seq2seq").head_parameters == 250_112 * 1024
 
 
 def test_a_config_that_describes_no_model_is_an_error() -> None:
     with pytest.raises((ValueError, KeyError)):
-        shape_of_config({"model_type": "no-such-model"}, name="x")
+        read_config_shape({"model_type": "no-such-model"}, name="x")

@@ -13,9 +13,9 @@ from lora_lab.predictions.judging import (
     LOSS_TIE,
     EndedRun,
     RunGuess,
-    guess_of,
     is_within_factor,
     judge_guess,
+    parse_guess_form,
 )
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
@@ -154,23 +154,27 @@ def test_what_the_run_did_not_come_to_is_not_judged() -> None:
 
 
 def test_a_form_with_some_fields_left_empty_is_a_guess_about_the_others() -> None:
-    assert guess_of({"guess_percent": "1,5", "guess_mb": ""}) == RunGuess(percent=1.5)
-    assert guess_of({"guess_mb": " 412 "}) == RunGuess(peak_bytes=412e6)
-    assert guess_of({"guess_mb": "1,200"}) == guess_of({"guess_mb": "1.2 GB"}) == RunGuess(peak_bytes=1.2e9)
-    assert guess_of({"lower": "that", "rival": "r"}) == RunGuess(rival="r", lower="that")
-    assert guess_of({"guess_percent": "1", "rival": "r"}) == RunGuess(percent=1)
+    assert parse_guess_form({"guess_percent": "1,5", "guess_mb": ""}) == RunGuess(percent=1.5)
+    assert parse_guess_form({"guess_mb": " 412 "}) == RunGuess(peak_bytes=412e6)
+    assert (
+        parse_guess_form({"guess_mb": "1,200"})
+        == parse_guess_form({"guess_mb": "1.2 GB"})
+        == RunGuess(peak_bytes=1.2e9)
+    )
+    assert parse_guess_form({"lower": "that", "rival": "r"}) == RunGuess(rival="r", lower="that")
+    assert parse_guess_form({"guess_percent": "1", "rival": "r"}) == RunGuess(percent=1)
 
 
 @pytest.mark.parametrize("form", [{}, {"guess_percent": " "}, {"lower": "neither"}, {"lower": "this"}])
 def test_a_form_with_nothing_guessed_says_so(form: dict[str, str]) -> None:
     with pytest.raises(LearnerError, match="Nothing is guessed yet"):
-        guess_of(form)
+        parse_guess_form(form)
 
 
 @pytest.mark.parametrize("written", ["0", "-1", "101", "nan", "inf", "much"])
 def test_a_percentage_that_cannot_be_is_refused(written: str) -> None:
     with pytest.raises(LearnerError, match="Percent trainable must be a number above 0 and at most 100"):
-        guess_of({"guess_percent": written})
+        parse_guess_form({"guess_percent": written})
 
 
 @given(st.one_of(st.none(), st.floats(0.01, 100)), st.one_of(st.none(), st.floats(1, 1e12)))

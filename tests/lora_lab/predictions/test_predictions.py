@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what the cards of a wrong guess check
-from flashcards.review.presenter import card_exercise
+from flashcards.review.presenter import build_card_exercise
 from lora_lab.lab import Lab
 from lora_lab.pages.train import LabPage
 from lora_lab.runs.folder import RunFolder
@@ -171,7 +171,7 @@ def test_the_verdict_is_on_disk_before_it_is_shown(context: Context, learner: Vi
 
 
 def test_the_cards_of_a_wrong_guess_are_due(context: Context, lab: Lab) -> None:
-    cards = card_exercise(context)
+    cards = build_card_exercise(context)
     learner = Visitor(LabPage(context, lab, ask_for_cards=cards.ask_for))
     run = predicted_run(learner, lab, guess_percent="50")
     end(run)

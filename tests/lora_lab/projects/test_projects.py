@@ -13,7 +13,7 @@ from starlette.datastructures import QueryParams
 from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import Ledger
-from lora_lab.pages.project_files import project_report
+from lora_lab.pages.project_files import render_project_report
 from lora_lab.pages.projects import ProjectsPage
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
@@ -21,8 +21,8 @@ from lora_lab.projects.checks import ProjectEvidence, run_checks
 from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, read_projects
 from lora_lab.projects.service import ProjectService
 from lora_lab.runs.extra_measurements import ExtraMeasurements, read_general_pairs
-from lora_lab.settings.grid import Grid, grid_from
-from lora_lab.settings.grid_form import address_of_grid, grid_of_address, grid_presets
+from lora_lab.settings.grid import Grid, parse_grid
+from lora_lab.settings.grid_form import build_grid_address, grid_presets, parse_grid_address
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.training_pairs import read_own_pairs
@@ -60,9 +60,9 @@ def test_there_are_eight_projects_whose_concepts_are_on_the_map(concepts: Concep
 def test_every_grid_opens_filled_in_and_answers_its_project() -> None:
     for project in read_projects().values():
         for each in project.grids:
-            query = QueryParams(address_of_grid(each.grid).partition("?")[2])
-            assert grid_of_address(dict(query)) == each.grid
-            assert project.answered_by(each.grid)
+            query = QueryParams(build_grid_address(each.grid).partition("?")[2])
+            assert parse_grid_address(dict(query)) == each.grid
+            assert project.is_answered_by(each.grid)
         assert project.grids[-1].grid.base.model == "tiny-random"
 
 
@@ -225,7 +225,7 @@ def ana_works(context: Context, service: ProjectService, ana: str) -> Ana:
 
 
 def later_grid(**axes: Any) -> Grid:
-    return grid_from(TINY, axes or {"ranks": [2, 8], "seeds": [0, 1]})
+    return parse_grid(TINY, axes or {"ranks": [2, 8], "seeds": [0, 1]})
 
 
 def test_the_grids_come_only_after_the_hypothesis(ana_works: Ana) -> None:
@@ -248,7 +248,7 @@ def test_what_runs_and_its_time_are_said_beside_the_hypothesis(ana_works: Ana, c
     said = words(ana_works.opens())
     assert "Four ranks and three seeds ranks 1, 4, 16, 64; bit width nf4-dq; seeds 0, 1, 2." in said
     assert "Its time is not known yet: no similar run has finished here." in said
-    finished_sweep(context.settings, grid_from(TINY, {"bits": ["nf4-dq"], "ranks": [2]}))
+    finished_sweep(context.settings, parse_grid(TINY, {"bits": ["nf4-dq"], "ranks": [2]}))
     assert re.search(
         r"In seconds ranks 1, 8; bit width nf4-dq; seeds 0, 1\. About \d+ s here\.", words(ana_works.opens())
     )
@@ -296,7 +296,7 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
     assert 'href="/projects/does-rank-matter/report.html"' in reply["html"]
     ana = find_visit(context, browser_id="browser-of-ana", query={})
     progress = service.read_progress(ana, service.find("does-rank-matter"))
-    report = project_report(service, progress, by="Ana")
+    report = render_project_report(service, progress, by="Ana")
     said = words(report)
     for part in (
         "Rank 8 wins.",

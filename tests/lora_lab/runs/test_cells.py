@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.runs.measured_cells import MeasuredCell, cells_from, read_measured_cells
+from lora_lab.runs.measured_cells import MeasuredCell, parse_cells, read_measured_cells
 from lora_lab.spec import BITS, EMBEDDED_MODEL, OPTIMIZERS, TARGET_SETS, TINY_MODEL, VARIANTS
 from study.text.templates import render
 
@@ -54,7 +54,7 @@ def test_a_cell_survives_its_file() -> None:
 
     found = read_measured_cells()
     text = cells_json(found.cells, versions=found.versions, machine=found.machine)
-    assert cells_from(json.loads(text)) == found
+    assert parse_cells(json.loads(text)) == found
 
 
 def test_the_table_shows_every_row_with_its_error() -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.batches import RowSize, even_row
+from lora_lab.data.batches import RowSize, build_even_row
 from lora_lab.data.datasets import Dataset, Example, split_examples
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak, list_devices, read_measured, select_comparable
 from lora_lab.spec import RunSpec
 from tests.lora_lab.run_builders import PREDICTED
 
-ROW = even_row(tokens=40, answer_tokens=12, examples=4)
+ROW = build_even_row(tokens=40, answer_tokens=12, examples=4)
 SPEC = RunSpec(model="tiny-random", rank=8, steps=3)
 DATA: Dataset = split_examples(
     [Example(prompt=f"p{i}", answer=f"a{i}") for i in range(8)], label="eight pairs"

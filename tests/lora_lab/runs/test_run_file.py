@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.uploads import Uploads
 from lora_lab.runs.folder import create_run
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file, run_file
@@ -25,7 +25,7 @@ def uploads(tmp_path: Path) -> Uploads:
 def test_a_run_on_the_apps_cards_comes_back_as_it_was(tmp_path: Path, uploads: Uploads) -> None:
     run = run_builders.finished(tmp_path / "runs", replace(run_builders.TINY, rank=5, seed=11))
     spec, dataset = read_run_file("run.json", run_file(run).encode(), uploads)
-    assert (spec, dataset) == (run.spec, own_dataset())
+    assert (spec, dataset) == (run.spec, build_own_dataset())
     assert uploads.with_damaged()[0] == []
 
 
@@ -50,7 +50,7 @@ def test_the_apps_cards_of_an_earlier_version_are_kept_beside_todays(
     found = json.loads(run_file(run_builders.finished(tmp_path / "runs")))
     found["data"]["train"][0]["answer"] = "As it was answered then."
     spec, dataset = read_run_file("run.json", json.dumps(found).encode(), uploads)
-    assert spec.data not in (OWN_DATA, own_dataset().digest)
+    assert spec.data not in (OWN_DATA, build_own_dataset().digest)
     assert uploads.find(spec.data).train[0].answer == dataset.train[0].answer == "As it was answered then."
 
 

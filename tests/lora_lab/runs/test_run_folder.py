@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.data.datasets import load_saved, own_dataset
+from lora_lab.data.datasets import build_own_dataset, load_saved
 from lora_lab.runs import folder
 from lora_lab.runs.events import Event, read_events
 from lora_lab.runs.folder import (
@@ -40,14 +40,14 @@ def runs_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(runs_dir: Path) -> RunFolder:
     """A run that was just made."""
-    return create_run(runs_dir, RunSpec(), own_dataset(), now=NOW)
+    return create_run(runs_dir, RunSpec(), build_own_dataset(), now=NOW)
 
 
 def test_of_more_runs_than_are_kept_only_the_oldest_are_read_again(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [
-        create_run(runs_dir, RunSpec(), own_dataset(), now=NOW + timedelta(minutes=minute))
+        create_run(runs_dir, RunSpec(), build_own_dataset(), now=NOW + timedelta(minutes=minute))
         for minute in range(3)
     ]
     for run in runs:
@@ -69,7 +69,7 @@ def test_of_more_runs_than_are_kept_only_the_oldest_are_read_again(
 
 def test_a_new_run_holds_its_spec_and_the_exact_data(run: RunFolder) -> None:
     assert run.spec == RunSpec()
-    assert load_saved(run.path) == own_dataset()
+    assert load_saved(run.path) == build_own_dataset()
     assert run.events() == []
     assert run.samples() == []
 
@@ -79,7 +79,7 @@ def test_every_setting_makes_a_run_that_is_found_by_its_id(
     tmp_path_factory: pytest.TempPathFactory, spec: RunSpec
 ) -> None:
     runs_dir = tmp_path_factory.mktemp("runs")
-    made = create_run(runs_dir, spec, own_dataset(), now=NOW)
+    made = create_run(runs_dir, spec, build_own_dataset(), now=NOW)
     assert RUN_ID.fullmatch(made.run_id)
     assert open_run(runs_dir, made.run_id).spec == spec
     assert [path.name for path in runs_dir.iterdir()] == [made.run_id]
@@ -91,7 +91,7 @@ def test_an_id_tells_what_was_run(run: RunFolder) -> None:
 
 
 def test_equal_runs_in_one_moment_are_two_runs(runs_dir: Path) -> None:
-    one, other = (create_run(runs_dir, RunSpec(), own_dataset(), now=NOW) for _ in range(2))
+    one, other = (create_run(runs_dir, RunSpec(), build_own_dataset(), now=NOW) for _ in range(2))
     assert one.run_id != other.run_id
 
 
@@ -99,7 +99,7 @@ def test_runs_are_listed_newest_first(runs_dir: Path) -> None:
     moments = [timedelta(0), timedelta(milliseconds=3), timedelta(seconds=1), timedelta(days=1)]
     specs = [RunSpec(model="z"), RunSpec(model="a"), RunSpec(rank=64), RunSpec(rank=1)]
     made = [
-        create_run(runs_dir, spec, own_dataset(), now=NOW + after)
+        create_run(runs_dir, spec, build_own_dataset(), now=NOW + after)
         for spec, after in zip(specs, moments, strict=True)
     ]
     assert list(list_runs(runs_dir)) == made[::-1]
@@ -131,7 +131,7 @@ def test_no_text_leads_out_of_the_runs_folder(tmp_path_factory: pytest.TempPathF
 
 
 def test_a_link_out_of_the_runs_folder_is_no_run(runs_dir: Path, run: RunFolder, tmp_path: Path) -> None:
-    outside = create_run(tmp_path / "elsewhere", RunSpec(), own_dataset(), now=NOW)
+    outside = create_run(tmp_path / "elsewhere", RunSpec(), build_own_dataset(), now=NOW)
     (runs_dir / outside.run_id).symlink_to(outside.path, target_is_directory=True)
     assert list(list_runs(runs_dir)) == [run]
     with pytest.raises(LearnerError, match=NO_RUN):
@@ -142,7 +142,7 @@ def test_a_link_out_of_the_runs_folder_is_no_run(runs_dir: Path, run: RunFolder,
 def test_a_run_whose_settings_cant_be_read_hides_no_other(
     runs_dir: Path, run: RunFolder, damage: bytes
 ) -> None:
-    other = create_run(runs_dir, RunSpec(rank=1), own_dataset(), now=NOW)
+    other = create_run(runs_dir, RunSpec(rank=1), build_own_dataset(), now=NOW)
     (other.path / "spec.json").write_bytes(damage)
     assert list(list_runs(runs_dir)) == [run]
     with pytest.raises(LearnerError, match=NO_RUN):
@@ -157,7 +157,7 @@ def test_what_else_lies_in_the_folder_is_not_listed(runs_dir: Path, run: RunFold
 
 
 def test_a_deleted_run_is_gone_with_all_its_files(runs_dir: Path, run: RunFolder) -> None:
-    kept = create_run(runs_dir, replace(RunSpec(), rank=1), own_dataset(), now=NOW)
+    kept = create_run(runs_dir, replace(RunSpec(), rank=1), build_own_dataset(), now=NOW)
     run.adapter_path.mkdir()
     (run.adapter_path / "adapter_model.safetensors").write_bytes(b"x")
     delete_run(run)
@@ -229,7 +229,7 @@ def test_half_a_line_is_read_once_it_is_whole(run: RunFolder) -> None:
 
 
 def test_only_damaged_folders_are_set_aside_and_none_is_overwritten(runs_dir: Path, run: RunFolder) -> None:
-    damaged = create_run(runs_dir, RunSpec(), own_dataset(), now=NOW + timedelta(seconds=1))
+    damaged = create_run(runs_dir, RunSpec(), build_own_dataset(), now=NOW + timedelta(seconds=1))
     for content in ("null", "[", "5"):
         damaged.path.mkdir(exist_ok=True)
         (damaged.path / "spec.json").write_text(content)
@@ -245,10 +245,10 @@ def test_the_name_of_a_runs_data_is_read_again_only_when_its_file_changes(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each poll asks for it."""
-    assert run.data_label == own_dataset().label
+    assert run.data_label == build_own_dataset().label
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_text", lambda path, *_: pytest.fail(f"{path} was read"))
-        assert run.data_label == own_dataset().label
+        assert run.data_label == build_own_dataset().label
     for at_seconds, (text, label) in enumerate(
         [('{"label": "mine.jsonl"}', "mine.jsonl"), ("{", "app-cards")]
     ):

@@ -10,7 +10,7 @@ import pytest
 
 from lora_lab.data.datasets import load_saved
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs.export_script import script_of
+from lora_lab.runs.export_script import build_script
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from tests.lora_lab import run_builders
@@ -18,7 +18,7 @@ from tests.lora_lab import run_builders
 
 def text_of(tmp_path: Path, spec: RunSpec) -> str:
     run = run_builders.finished(tmp_path / "runs", spec)
-    return script_of(run, LabHome(tmp_path), tmp_path / "models")
+    return build_script(run, LabHome(tmp_path), tmp_path / "models")
 
 
 def values_in(text: str) -> dict[str, Any]:
@@ -70,4 +70,4 @@ def test_a_model_of_the_hub_is_named_as_the_hub_does(tmp_path: Path, model: str,
 
 def test_a_run_that_never_began_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LearnerError, match="never began"):
-        script_of(run_builders.queued(tmp_path / "runs"), LabHome(tmp_path), tmp_path)
+        build_script(run_builders.queued(tmp_path / "runs"), LabHome(tmp_path), tmp_path)

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.runs.folder import RunFolder, create_run, delete_run, list_runs
 from lora_lab.runs.sweeps import Sweep, create_sweep, delete_sweep, list_sweeps, open_sweep
 from lora_lab.runs.table import COLUMNS, ResultsTable
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
 from tests.lora_lab.run_builders import NOW
 
-GRID = grid_from(RunSpec(model="tiny-random", steps=3), {"ranks": "1,4", "bits": "nf4,bf16"})
+GRID = parse_grid(RunSpec(model="tiny-random", steps=3), {"ranks": "1,4", "bits": "nf4,bf16"})
 
 
 @pytest.fixture
 def sweep(settings: Settings) -> Sweep:
     """Four waiting cells."""
-    return create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, own_dataset(), now=NOW)
+    return create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, build_own_dataset(), now=NOW)
 
 
 def test_a_sweep_is_found_again_with_its_cells_in_order(settings: Settings, sweep: Sweep) -> None:
@@ -35,12 +35,12 @@ def test_a_sweep_is_found_again_with_its_cells_in_order(settings: Settings, swee
     assert [spec for spec, _ in cells] == GRID.specs()
     assert [run.spec for _, run in cells if run] == GRID.specs()
     assert [run.run_id for _, run in cells if run] == list(sweep.run_ids)
-    assert (sweep.data_digest, sweep.data_label) == (own_dataset().digest, own_dataset().label)
+    assert (sweep.data_digest, sweep.data_label) == (build_own_dataset().digest, build_own_dataset().label)
 
 
 def test_sweeps_are_listed_newest_first_and_damaged_ones_left_out(settings: Settings, sweep: Sweep) -> None:
     later = create_sweep(
-        settings.sweeps_dir, settings.runs_dir, GRID, own_dataset(), now=NOW + timedelta(seconds=1)
+        settings.sweeps_dir, settings.runs_dir, GRID, build_own_dataset(), now=NOW + timedelta(seconds=1)
     )
     assert list(list_sweeps(settings.sweeps_dir)) == [later, sweep]
     (sweep.path / "sweep.json").write_text('{"grid": ')
@@ -72,7 +72,7 @@ def test_a_link_is_no_sweep(settings: Settings, sweep: Sweep, tmp_path: Path) ->
 def test_another_attempt_takes_a_cells_place_and_the_first_is_remembered(
     settings: Settings, sweep: Sweep
 ) -> None:
-    fresh = create_run(settings.runs_dir, GRID.specs()[2], own_dataset(), now=NOW)
+    fresh = create_run(settings.runs_dir, GRID.specs()[2], build_own_dataset(), now=NOW)
     sweep.with_attempts({sweep.run_ids[2]: fresh.run_id}).save()
     found = open_sweep(settings.sweeps_dir, sweep.sweep_id)
     assert found.run_ids == (*sweep.run_ids[:2], fresh.run_id, sweep.run_ids[3])
@@ -92,7 +92,7 @@ def test_deleting_a_sweep_deletes_its_runs_and_no_other(settings: Settings, swee
 def test_a_disk_that_is_full_leaves_no_cells_behind(settings: Settings) -> None:
     settings.sweeps_dir.write_text("a file where the folder should be")
     with pytest.raises(OSError, match=r"File exists|Not a directory"):
-        create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, own_dataset(), now=NOW)
+        create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, build_own_dataset(), now=NOW)
     assert list(list_runs(settings.runs_dir)) == []
 
 
@@ -107,7 +107,7 @@ def test_a_disk_that_fills_while_a_sweep_is_made_leaves_no_half_made_folder(
 
     monkeypatch.setattr(written, fail)
     with pytest.raises(OSError, match="No space left"):
-        create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, own_dataset(), now=NOW)
+        create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, build_own_dataset(), now=NOW)
     assert [*settings.runs_dir.glob("*"), *settings.sweeps_dir.glob("*")] == []
 
 
@@ -134,8 +134,8 @@ def test_the_table_shows_every_cell_as_far_as_it_is(settings: Settings, sweep: S
 
 
 def test_a_name_that_a_spreadsheet_would_evaluate_is_a_text_in_the_table(settings: Settings) -> None:
-    grid = grid_from(RunSpec(model="=1+1", steps=3), {"ranks": "1,4"})
-    named = create_sweep(settings.sweeps_dir, settings.runs_dir, grid, own_dataset(), now=NOW)
+    grid = parse_grid(RunSpec(model="=1+1", steps=3), {"ranks": "1,4"})
+    named = create_sweep(settings.sweeps_dir, settings.runs_dir, grid, build_own_dataset(), now=NOW)
     [first, *_] = csv.DictReader(
         io.StringIO(ResultsTable(settings.runs_dir, settings.sweeps_dir).text(named))
     )

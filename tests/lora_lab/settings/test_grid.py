@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.settings.grid import AXES, MAX_CELLS, Grid, grid_from
+from lora_lab.settings.grid import AXES, MAX_CELLS, Grid, parse_grid
 from lora_lab.spec import BITS, TARGET_SETS, VARIANTS, RunSpec
 from study.base.errors import LearnerError
 
 BASE = RunSpec(model="tiny-random", steps=5)
 
 grids = st.builds(
-    grid_from,
+    parse_grid,
     st.just(BASE),
     st.fixed_dictionaries(
         {},
@@ -54,28 +54,28 @@ def test_cells_that_share_a_base_model_stand_next_to_each_other(grid: Grid) -> N
 
 
 def test_with_several_seeds_the_whole_grid_is_there_once_before_the_next_seed() -> None:
-    grid = grid_from(BASE, {"ranks": "1,4", "learning_rates": "1e-3,2e-3", "seeds": "0,1"})
+    grid = parse_grid(BASE, {"ranks": "1,4", "learning_rates": "1e-3,2e-3", "seeds": "0,1"})
     assert [spec.seed for spec in grid.specs()] == [0] * 4 + [1] * 4
     assert [spec.rank for spec in grid.specs()] == [1, 4] * 4
     assert grid.varied == ("seeds", "learning_rates", "ranks")
 
 
 def test_alpha_stays_the_bases_unless_it_is_to_grow_with_the_rank() -> None:
-    constant = grid_from(BASE, {"ranks": [1, 8, 64]})
+    constant = parse_grid(BASE, {"ranks": [1, 8, 64]})
     assert [(spec.alpha, spec.scaling) for spec in constant.specs()] == [(16, 16), (16, 2), (16, 0.25)]
-    growing = grid_from(BASE, {"ranks": [1, 8, 64], "alpha_per_rank": "2"})
+    growing = parse_grid(BASE, {"ranks": [1, 8, 64], "alpha_per_rank": "2"})
     assert [(spec.alpha, spec.scaling) for spec in growing.specs()] == [(2, 2), (16, 2), (128, 2)]
     assert json.loads(growing.to_json())["alpha_per_rank"] == 2
 
 
 def test_an_axis_that_is_left_out_has_the_bases_value() -> None:
-    assert grid_from(BASE, {}).specs() == [BASE]
+    assert parse_grid(BASE, {}).specs() == [BASE]
 
 
 def test_a_cell_is_named_by_rank_bits_and_what_the_grid_varies() -> None:
-    grid = grid_from(BASE, {"ranks": "1,4", "seeds": "0,7", "learning_rates": "1e-3,2e-3"})
+    grid = parse_grid(BASE, {"ranks": "1,4", "seeds": "0,7", "learning_rates": "1e-3,2e-3"})
     assert grid.label(grid.specs()[-1]) == "r=4 nf4-dq lr 0.002 seed 7"
-    assert grid_from(BASE, {"ranks": "1,4"}).label(grid.specs()[0]) == "r=1 nf4-dq"
+    assert parse_grid(BASE, {"ranks": "1,4"}).label(grid.specs()[0]) == "r=1 nf4-dq"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_cell_is_named_by_rank_bits_and_what_the_grid_varies() -> None:
 )
 def test_every_wrong_value_is_named(values: dict[str, object], said: str) -> None:
     with pytest.raises(LearnerError) as raised:
-        grid_from(BASE, values)
+        parse_grid(BASE, values)
     assert said in str(raised.value)
 
 
@@ -107,15 +107,15 @@ def test_values_that_are_too_many_are_not_read(monkeypatch: pytest.MonkeyPatch) 
         read.append(values)
         return BASE
 
-    monkeypatch.setattr("lora_lab.settings.grid.spec_from", count)
+    monkeypatch.setattr("lora_lab.settings.grid.parse_spec", count)
     with pytest.raises(LearnerError, match=r"ranks has 200,000 values"):
-        grid_from(BASE, {"ranks": ["4"] * 200_000})
+        parse_grid(BASE, {"ranks": ["4"] * 200_000})
     assert read == []
 
 
 def test_a_grid_built_directly_names_each_cell_that_no_run_can_be() -> None:
     with pytest.raises(LearnerError, match="rank must be 1 to 256, got 0"):
-        replace(grid_from(BASE, {"bits": "nf4,bf16"}), ranks=(0, 4))
+        replace(parse_grid(BASE, {"bits": "nf4,bf16"}), ranks=(0, 4))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"base": 3}', '{"base": {"rank": "x"}}'])

@@ -8,16 +8,16 @@ import pytest
 from lora_lab.memory.gpus import GPUS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.tasks import judge
-from lora_lab.tasks.content import read_families, tasks_by_id
+from lora_lab.tasks.content import map_tasks_by_id, read_families
 from lora_lab.tasks.measures import MEASURES, Setting, weights_bytes
-from lora_lab.tasks.service import goal_of
+from lora_lab.tasks.service import format_goal
 from lora_lab.views import fit
 from quizzes.bank.misconceptions import load_misconceptions
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
 
-TASKS = tasks_by_id()
+TASKS = map_tasks_by_id()
 
 
 def solve(drawn: judge.Drawn) -> Setting | None:
@@ -48,7 +48,7 @@ def test_every_drawing_is_solved_by_a_search_over_its_controls_and_not_by_what_i
         setting = judge.read_setting(drawn, {name: found[name] for name in task.fields})
         assert judge.judge(drawn, setting).right
         assert not judge.judge(drawn, drawn.given).right
-        assert "{" not in goal_of(drawn)
+        assert "{" not in format_goal(drawn)
 
 
 def test_concepts_and_misconceptions_exist() -> None:
@@ -117,7 +117,7 @@ def test_a_printed_line_comes_from_one_setting_and_another_one_asks_for_another(
     task, answers = TASKS[task_id], []
     for seed in range(len(task.cases)):
         drawn = judge.draw(task_id, seed)
-        values = [judge.grid_of(control, drawn.given) for control in task.controls]
+        values = [judge.list_tried_values(control, drawn.given) for control in task.controls]
         forms = (dict(zip(task.fields, each, strict=True)) for each in product(*values))
         right = [form for form in forms if judge.judge(drawn, judge.read_setting(drawn, form)).right]
         assert len(right) == 1, f"seed {seed}: {right}"

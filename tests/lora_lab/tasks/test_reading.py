@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.settings.run_form import address_of
+from lora_lab.settings.run_form import build_address
 from lora_lab.spec import RunSpec
 from lora_lab.tasks.reading import read_run_tasks
 from lora_lab.tasks.recordings import FOLDER, HEALTHY, read_recording
@@ -74,7 +74,7 @@ def test_texts_are_filled_with_facts_and_the_address_gives_nothing_away() -> Non
 def test_a_repair_is_a_setting_of_the_lab() -> None:
     for task in RUNS.values():
         assert isinstance(task.spec, RunSpec)
-        assert address_of(task.spec).startswith("/lab")
+        assert build_address(task.spec).startswith("/lab")
 
 
 def test_the_log_prints_what_was_recorded() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lora_lab.data.batches import Length, row_sizes
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.batches import Length, compute_row_sizes
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.figures.adapters.whole_model import (
     GlanceSettings,
     WholeSettings,
@@ -149,7 +149,7 @@ def test_a_step_is_called_a_first_estimate_until_a_worker_has_counted_tokens_and
         "A first estimate, until the training worker has counted the tokens of its examples and looked at "
         "this machine."
     )
-    cards = own_dataset()
+    cards = build_own_dataset()
     lab.home.save_lengths(
         "smollm2-135m", cards.digest, [Length(tokens=60, answer_tokens=20)] * len(cards.train)
     )
@@ -171,8 +171,8 @@ def test_the_estimated_time_is_that_of_the_tokens_of_all_steps_as_on_the_lab_pag
     assert first_run.duration() == ""
     run_builders.finished(lab.settings.runs_dir, spec)  # 3 steps of 40 tokens, half a second each
     lengths = [Length(tokens=20 + number, answer_tokens=10) for number in range(100)]
-    lab.home.save_lengths(spec.model, own_dataset().digest, lengths)
-    trained_tokens = sum(row.tokens for row in row_sizes(lengths, spec))
+    lab.home.save_lengths(spec.model, build_own_dataset().digest, lengths)
+    trained_tokens = sum(row.tokens for row in compute_row_sizes(lengths, spec))
     expected = as_duration(trained_tokens / 80)
     assert first_run.duration() == expected
     parts = SettingParts(lab, first_run.predictions).cost(spec, browser_id="")

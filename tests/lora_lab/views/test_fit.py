@@ -16,26 +16,26 @@ LLAMA = DEFAULTS  # Llama-3.1-8B, QLoRA, r = 16, 1,024 tokens
 
 
 def test_the_usual_question_has_a_one_sentence_answer() -> None:
-    verdict = fit.verdict_of(LLAMA, 24 * GB)
+    verdict = fit.compute_verdict(LLAMA, 24 * GB)
     assert verdict.fits
     assert fit.describe_verdict(verdict, "24 GB") == "Fits in 24 GB with 10.6 GB left."
     assert fit.describe_trained(verdict) == "41,943,040 trainable parameters (0.52 %)."
 
 
 def test_near_the_edge_the_sentence_says_what_is_missing() -> None:
-    verdict = fit.verdict_of(LLAMA, fit.compute_needed_bytes(LLAMA) - 31_000_000)
+    verdict = fit.compute_verdict(LLAMA, fit.compute_needed_bytes(LLAMA) - 31_000_000)
     assert fit.describe_verdict(verdict, "24 GB") == "Does not fit in 24 GB: 31.0 MB short."
 
 
 def test_the_count_is_the_train_pages() -> None:
     for targets in ("q+v", "attention", "all-linear"):
-        verdict = fit.verdict_of({**LLAMA, "targets": targets}, 24 * GB)
+        verdict = fit.compute_verdict({**LLAMA, "targets": targets}, 24 * GB)
         counted = count_parameters(find_shape("llama-3.1-8b"), rank=16, targets=targets)
         assert (verdict.trainable, verdict.total) == (counted.trainable, counted.total)
 
 
 def test_full_fine_tuning_trains_everything() -> None:
-    verdict = fit.verdict_of(complete({"method": "full", "bits": "bf16"}), 80 * GB)
+    verdict = fit.compute_verdict(complete({"method": "full", "bits": "bf16"}), 80 * GB)
     assert verdict.trainable == verdict.total == find_shape("llama-3.1-8b").total_parameters
 
 
@@ -53,7 +53,7 @@ TOO_LARGE = [
 @pytest.mark.parametrize(("given", "size_gb"), TOO_LARGE)
 def test_every_change_that_is_offered_makes_it_fit(given: dict[str, str], size_gb: int) -> None:
     fields = complete(given)
-    assert not fit.verdict_of(fields, size_gb * GB).fits
+    assert not fit.compute_verdict(fields, size_gb * GB).fits
     offered = fit.list_changes(fields, size_gb * GB)
     joint = fit.combine_changes(fields, size_gb * GB)
     assert offered or joint
@@ -170,7 +170,7 @@ def test_weights_differ_by_the_cast_to_fp32_and_only_where_weights_are_quantized
 
 
 def test_the_drivers_share_is_counted() -> None:
-    verdict = fit.verdict_of(LLAMA, 24 * GB)
-    assert fit.verdict_of(LLAMA, verdict.needed_bytes).fits
-    assert not fit.verdict_of(LLAMA, verdict.needed_bytes - 1).fits
+    verdict = fit.compute_verdict(LLAMA, 24 * GB)
+    assert fit.compute_verdict(LLAMA, verdict.needed_bytes).fits
+    assert not fit.compute_verdict(LLAMA, verdict.needed_bytes - 1).fits
     assert verdict.needed_bytes > CUDA_OVERHEAD_BYTES

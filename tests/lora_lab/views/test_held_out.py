@@ -12,7 +12,7 @@ from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import RunState
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.views.held_out import FEW_EXAMPLES, did_harm, say_by_heart, say_too_few, trains_on_same_rows
-from lora_lab.views.outcome import outcome_of
+from lora_lab.views.outcome import describe_outcome
 from lora_lab.views.run_panel import RunPanel
 from study.ports.context import Context, find_visit
 from tests.lora_lab import run_builders
@@ -38,7 +38,7 @@ def own_run(
 
 
 def sentence_of(run: RunFolder) -> str:
-    outcome = outcome_of(run.spec, run.state(), [])
+    outcome = describe_outcome(run.spec, run.state(), [])
     assert outcome is not None
     return outcome.sentence
 

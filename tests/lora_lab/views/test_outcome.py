@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from lora_lab.runs.state import RunState
-from lora_lab.settings.run_form import spec_of_address
+from lora_lab.settings.run_form import parse_spec_address
 from lora_lab.spec import TINY_MODEL, RunSpec, Variant
-from lora_lab.views.outcome import change_rank, holds, outcome_of, suggest_experiment
+from lora_lab.views.outcome import change_rank, describe_outcome, holds, suggest_experiment
 from tests.lora_lab import run_builders
 
 SPEC = RunSpec(steps=20)
@@ -33,19 +33,19 @@ def ended(before: float | None, after: float | None, *, steps: int = 20) -> RunS
     ],
 )  # fmt: skip
 def test_the_sentence_follows_from_the_losses(before: float, after: float, said: str) -> None:
-    outcome = outcome_of(SPEC, ended(before, after), [])
+    outcome = describe_outcome(SPEC, ended(before, after), [])
     assert outcome is not None
     assert said in outcome.sentence
 
 
 def test_without_two_finite_losses_nothing_is_claimed() -> None:
     for before, after in ((None, 3.0), (3.0, None), (3.0, float("nan"))):
-        assert outcome_of(SPEC, ended(before, after), []) is None
+        assert describe_outcome(SPEC, ended(before, after), []) is None
     assert suggest_experiment(SPEC, ended(3.0, None), "a-run", [SPEC]) is None
 
 
 def test_an_untrained_models_losses_are_not_given_a_meaning() -> None:
-    outcome = outcome_of(replace(SPEC, model=TINY_MODEL), ended(5.5, 5.1), [])
+    outcome = describe_outcome(replace(SPEC, model=TINY_MODEL), ended(5.5, 5.1), [])
     assert outcome is not None
     assert "means nothing" in outcome.sentence
 
@@ -75,19 +75,23 @@ def test_an_answer_holds_the_right_one_by_its_words_and_numbers(answer: str, rig
 
 def test_answers_are_counted_before_and_after() -> None:
     right = "The rank counts 8 columns."
-    outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample(right), sample("No."), sample("No.", base=right)])
+    outcome = describe_outcome(
+        SPEC, ended(4.4, 3.5), [sample(right), sample("No."), sample("No.", base=right)]
+    )
     assert outcome is not None
     assert outcome.answers == (
         "Not every sample comes near the right answer: 1 of its 3 sample answers has all of the right "
         "answer's numbers and at least half of its longer words (1 before training)."
     )
-    outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample("No.", base=right), sample("No."), sample("No.")])
+    outcome = describe_outcome(
+        SPEC, ended(4.4, 3.5), [sample("No.", base=right), sample("No."), sample("No.")]
+    )
     assert outcome is not None
     assert outcome.answers == (
         "None of its 3 sample answers counts as right; before training, 1 did. To count, an answer needs "
         "every number of the right one and at least half of its longer words."
     )
-    outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample("No."), sample("No.")])
+    outcome = describe_outcome(SPEC, ended(4.4, 3.5), [sample("No."), sample("No.")])
     assert outcome is not None
     assert "answers counts as right, before training or after. To count," in outcome.answers
 
@@ -131,7 +135,7 @@ def test_after_harm_the_usual_learning_rate_comes_next_or_a_tenth(rate: float, o
     for rates in offered:  # an address omits the usual rate
         found = suggest_experiment(spec, ended(4.55, 10.8), "a-run", tried)
         assert found is not None
-        asked = spec_of_address(dict(parse_qsl(urlsplit(found.address).query)))
+        asked = parse_spec_address(dict(parse_qsl(urlsplit(found.address).query)))
         assert asked == replace(spec, learning_rate=float(rates or RunSpec.learning_rate))
         assert "Training did harm." in found.reason
         tried.append(asked)
@@ -152,11 +156,11 @@ def test_a_loss_near_the_logarithm_of_the_vocabulary_is_said_to_be_guessing() ->
         (14.0, "That is above the loss of guessing, 10.80 = ln 49,152"),
         (9.0, ""),
     ):
-        outcome = outcome_of(SPEC, ended(4.55, after), [], vocab=49_152)
+        outcome = describe_outcome(SPEC, ended(4.55, after), [], vocab=49_152)
         assert outcome is not None
         assert said in outcome.sentence
         assert ("guessing" in outcome.sentence) is bool(said)
-    unknown = outcome_of(SPEC, ended(4.55, 10.8), [])
+    unknown = describe_outcome(SPEC, ended(4.55, 10.8), [])
     assert unknown is not None
     assert "guessing" not in unknown.sentence
 

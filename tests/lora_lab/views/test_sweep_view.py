@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from lora_lab.charts.grid import Plane
 from lora_lab.charts.heat_map import compute_contrast
 from lora_lab.grids.results import GridCell
-from lora_lab.settings.grid import grid_from
+from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import RunSpec
 from lora_lab.views.sweep_view import (
     TableChoice,
     announce_first_numbers,
     describe_first_cell,
-    factors_of,
+    format_factors,
+    format_title,
     list_choices,
     list_lists,
     render_live_map,
     rows_of,
-    title_of,
 )
 from tests.lora_lab.grid_builders import cell
 
@@ -60,12 +60,12 @@ def test_pressing_a_filter_twice_takes_it_back() -> None:
 
 
 def test_sorting_twice_turns_the_order_and_cells_without_a_value_stay_last() -> None:
-    rising = TableChoice().sorted_by("loss")
+    rising = TableChoice().sort_by("loss")
     assert numbers(rising)[:2] == [2, 1]
-    falling = rising.sorted_by("loss")
+    falling = rising.sort_by("loss")
     assert numbers(falling)[:2] == [1, 2]
     assert sorted(numbers(falling)[2:]) == [3, 4, 5, 6]
-    assert TableChoice().sorted_by("colour").sort == "queue"
+    assert TableChoice().sort_by("colour").sort == "queue"
 
 
 @given(
@@ -149,26 +149,26 @@ def test_a_map_shows_one_plane_only() -> None:
 
 
 def test_a_grid_says_what_its_size_comes_from() -> None:
-    grid = grid_from(RunSpec(), {"ranks": [2, 8], "bits": ["nf4", "bf16"], "targets": ["q+v", "all-linear"]})
-    assert factors_of(grid) == "2 ranks × 2 sets of matrices × 2 bit widths"
-    assert factors_of(grid_from(RunSpec(), {})) == ""
+    grid = parse_grid(RunSpec(), {"ranks": [2, 8], "bits": ["nf4", "bf16"], "targets": ["q+v", "all-linear"]})
+    assert format_factors(grid) == "2 ranks × 2 sets of matrices × 2 bit widths"
+    assert format_factors(parse_grid(RunSpec(), {})) == ""
 
 
 def test_when_the_first_numbers_come_is_said_before_the_start() -> None:
-    grid = grid_from(RunSpec(), {"ranks": [2, 8], "seeds": [0, 1]})
+    grid = parse_grid(RunSpec(), {"ranks": [2, 8], "seeds": [0, 1]})
     assert announce_first_numbers(grid, 130).startswith(
         "First comes r=2 in nf4-dq, which takes about 2 min: its peak memory"
     )
     assert announce_first_numbers(grid).startswith(
         "First comes r=2 in nf4-dq: its peak memory is measured from its first step"
     )
-    assert announce_first_numbers(grid_from(RunSpec(), {})) == ""
+    assert announce_first_numbers(parse_grid(RunSpec(), {})) == ""
     assert list_lists(grid) == "ranks 2, 8; bit width nf4-dq; seeds 0, 1"
 
 
 def test_a_title_names_ranks_bits_and_what_else_varies() -> None:
-    grid = grid_from(RunSpec(), {"ranks": [2, 8], "learning_rates": [1e-3, 2e-3], "seeds": [0, 1, 2]})
-    assert title_of(grid, "smollm2-135m") == "r 2, 8 × nf4-dq × 0.001, 0.002 × 3 seeds on smollm2-135m"
+    grid = parse_grid(RunSpec(), {"ranks": [2, 8], "learning_rates": [1e-3, 2e-3], "seeds": [0, 1, 2]})
+    assert format_title(grid, "smollm2-135m") == "r 2, 8 × nf4-dq × 0.001, 0.002 × 3 seeds on smollm2-135m"
 
 
 def test_the_first_finished_cell_is_told_until_a_second_setting_has_finished() -> None:

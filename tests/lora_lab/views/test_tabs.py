@@ -5,7 +5,7 @@ import re
 import pytest
 
 from lora_lab.settings.urls import LAB_PAGES, with_origin
-from lora_lab.views.tabs import origin_of, render_tabs
+from lora_lab.views.tabs import find_origin, render_tabs
 from tests.visits import words
 
 PATHS = [path for _, views in LAB_PAGES for _, path in views]
@@ -31,7 +31,7 @@ def test_every_page_of_the_lab_offers_itself_for_a_projector_in_a_new_tab(path: 
 
 
 def test_a_concept_says_what_to_watch_and_leads_back() -> None:
-    found = origin_of({"from": "lora-rank"})
+    found = find_origin({"from": "lora-rank"})
     assert found is not None
     assert found.address == "/concept?id=lora-rank"
     assert "Note the held-out loss and the peak." in found.watch

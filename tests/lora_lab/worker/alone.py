@@ -54,7 +54,7 @@ def measure_alone(
     """Compute the held-out loss of the base model and with the adapter."""
     if isinstance(adapted, AdapterGroup):
         before = adapted.base_loss(held_out)
-        (after,) = adapted.held_out_losses(adapted.cells, held_out)
+        (after,) = adapted.compute_held_out_losses(adapted.cells, held_out)
         return before, after
     with adapted.model.disable_adapter():
         before = held_out_loss(adapted.model, held_out, session.machine.autocast)

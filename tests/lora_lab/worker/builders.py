@@ -12,16 +12,16 @@ from hqq.core.quantize import HQQLinear
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 
-from lora_lab.data.batches import RowSize, row_sizes
-from lora_lab.data.datasets import Dataset, Example, own_dataset, split_examples
-from lora_lab.memory.ledger import heaviest_row
+from lora_lab.data.batches import RowSize, compute_row_sizes
+from lora_lab.data.datasets import Dataset, Example, build_own_dataset, split_examples
+from lora_lab.memory.ledger import find_heaviest_row
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import HQQ_BITS, Bits, Compute, RunSpec
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, silence_libraries
 from lora_lab.worker.training.adapter_stack import CellAdapter
-from lora_lab.worker.training.group import AdapterGroup, attach_alone, shared_in
+from lora_lab.worker.training.group import AdapterGroup, attach_alone, count_shared_tokens
 from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import (
     IGNORED,
@@ -31,7 +31,7 @@ from lora_lab.worker.training.packing import (
     list_lengths,
     pack_examples,
 )
-from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, build_meter, open_session
 from tests.lora_lab.worker.alone import train_alone
 
 CPU = torch.device("cpu")
@@ -96,7 +96,7 @@ class Lab:
             self.session,
             self.examples,
             spec or self.spec,
-            meter=meter_for(self.model, self.session.machine),
+            meter=build_meter(self.model, self.session.machine),
             on_step=results.append,
             should_stop=never_stop,
         )
@@ -113,7 +113,7 @@ class Lab:
             return gradient_and_loss(self.model.train(), lambda: self.loss(batch))
         (cell,) = self.adapted.cells
         device = self.session.machine.device
-        row = pack_examples(batch, device, shared=shared_in(batch, device))
+        row = pack_examples(batch, device, shared=count_shared_tokens(batch, device))
         (loss,), _ = self.adapted.gradients([cell], [row])
         return cell_gradient(self.adapted, cell), loss
 
@@ -148,7 +148,7 @@ def open_lab(
 def with_adapter(
     session: ModelSession, spec: RunSpec, dataset: Dataset | None = None, *, graph: bool = True
 ) -> Lab:
-    examples = cut_to(encode_examples(session, dataset or own_dataset()), spec.seq_len_tokens)
+    examples = cut_to(encode_examples(session, dataset or build_own_dataset()), spec.seq_len_tokens)
     shape = find_shape(spec.model)
     adapted = attach_adapter(session, spec, shape) if graph else attach_alone(session, spec, shape, examples)
     return Lab(session, adapted, examples, spec)
@@ -259,7 +259,7 @@ def cosine(a: Tensor, b: Tensor) -> float:
 
 def rows_of(lab: Lab) -> list[RowSize]:
     """Planned from lengths alone, as the page does it before there is a worker."""
-    return row_sizes(list_lengths(lab.examples), lab.spec, on_gpu=lab.session.machine.on_gpu)
+    return compute_row_sizes(list_lengths(lab.examples), lab.spec, on_gpu=lab.session.machine.on_gpu)
 
 
 def with_a_heavy_last_row(lab: Lab) -> Lab:
@@ -267,7 +267,7 @@ def with_a_heavy_last_row(lab: Lab) -> Lab:
     for seed in range(50):
         seeded = replace(lab, spec=replace(lab.spec, seed=seed))
         rows, shape = rows_of(seeded), find_shape(lab.spec.model)
-        heaviest = heaviest_row(shape, seeded.spec, rows, lab.session.machine.compute_name)
+        heaviest = find_heaviest_row(shape, seeded.spec, rows, lab.session.machine.compute_name)
         if heaviest.lengths == rows[-1].lengths:
             return seeded
     raise AssertionError("no seed has its heaviest row last")

@@ -14,9 +14,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, get_
 
 from lora_lab.figures.adapters.backward_graph import DERIVATIVES
 from lora_lab.figures.recorded import read_recording
-from lora_lab.figures.training.paged_optimizer import movable_bytes
+from lora_lab.figures.training.paged_optimizer import compute_movable_bytes
 from lora_lab.memory.optimizer_state import SMALLEST_PAGED_NUMBERS
-from lora_lab.parameters.quantization_levels import FP4_CODES, FP4_LEVELS, LEVELS, code_of, find_nearest
+from lora_lab.parameters.quantization_levels import FP4_CODES, FP4_LEVELS, LEVELS, encode_level, find_nearest
 from tests.lora_lab.families import FAMILIES
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def codes(packed: torch.Tensor) -> list[int]:
 def test_the_codes_shown_are_those_that_bitsandbytes_stores(scheme: str) -> None:
     weights = torch.tensor([*LEVELS[scheme], *torch.linspace(-1, 1, 64 - len(LEVELS[scheme])).tolist()])
     packed, _ = bnb.functional.quantize_4bit(weights, blocksize=64, quant_type=scheme)
-    found = [code_of(scheme, find_nearest(value, LEVELS[scheme])) for value in weights.tolist()]
+    found = [encode_level(scheme, find_nearest(value, LEVELS[scheme])) for value in weights.tolist()]
     assert found[: len(LEVELS[scheme])] == codes(packed)[: len(LEVELS[scheme])]
 
 
@@ -78,8 +78,10 @@ def test_bitsandbytes_pages_tensors_of_100_000_numbers_and_more(numbers: int, pa
 
 def test_the_figure_moves_only_moments_that_bitsandbytes_would_page() -> None:
     run = read_recording("training")["spike"]
-    assert 0 < movable_bytes() < run["optimizer_bytes"]
-    assert movable_bytes() == 8 * 30 * 3 * 1536 * run["rank"]  # gate and up: B, down: A; in each of 30 layers
+    assert 0 < compute_movable_bytes() < run["optimizer_bytes"]
+    assert (
+        compute_movable_bytes() == 8 * 30 * 3 * 1536 * run["rank"]
+    )  # gate and up: B, down: A; in each of 30 layers
 
 
 @pytest.mark.parametrize("alpha", [4, 16])

@@ -22,9 +22,9 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoTokenizer
 
-from lora_lab.data.datasets import Dataset, own_dataset
+from lora_lab.data.datasets import Dataset, build_own_dataset
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs.export_script import script_of
+from lora_lab.runs.export_script import build_script
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import fold_events
 from lora_lab.spec import TINY_MODEL, Bits, RunSpec
@@ -112,8 +112,8 @@ def scripted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> dict
     for bits, compute in TOLERANCE:
         folder = tmp_path_factory.mktemp(f"{bits}-{compute}")
         spec = replace(TINY, bits=bits, compute_dtype=compute, steps=4, seed=3, targets="attention")  # type: ignore[arg-type]
-        run = runs[bits, compute] = do_run(folder, models_dir, spec, own_dataset())
-        (folder / "run.py").write_text(script_of(run, LabHome(folder), models_dir), "utf-8")
+        run = runs[bits, compute] = do_run(folder, models_dir, spec, build_own_dataset())
+        (folder / "run.py").write_text(build_script(run, LabHome(folder), models_dir), "utf-8")
     first, *others = (run.path.parents[1] for run in runs.values())
     printed = [run_python(["run.py", "--out", "kept"], first), *map(run_here, others)]
     return {
@@ -135,7 +135,7 @@ def test_other_settings_give_the_losses_of_the_run_too(
 ) -> None:
     spec = replace(replace(TINY, bits="nf4-dq", steps=4, rank=RANK), **SETTINGS[setting])
     run = do_run(tmp_path, models_dir, spec, small_dataset())
-    script = namespace_of(script_of(run, LabHome(tmp_path), models_dir), tmp_path)
+    script = namespace_of(build_script(run, LabHome(tmp_path), models_dir), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(script["MODEL"])
     model = script["adapted"](script["load_model"](script["MODEL"]))
     forwards: list[nn.Module] = []
@@ -208,7 +208,7 @@ def test_the_script_searches_hqqs_codes_on_the_processor_whatever_it_trains_on(
     monkeypatch.setattr(HQQLinear, "cuda", lambda layer, device: moved.append(device))
     monkeypatch.setattr(standalone, "DEVICE", torch.device("cuda"))
     monkeypatch.setattr(standalone, "BITS", "hqq4")
-    standalone.into_hqq(model)
+    standalone.quantize_with_hqq(model)
     for ours, theirs in zip(linears(model), linears(app), strict=True):
         assert torch.equal(ours.W_q, theirs.W_q)
     assert moved == ["cpu", "cuda"] * len(linears(model))

@@ -31,8 +31,8 @@ from lora_lab.xray.result import (
     Module,
     SeenDirections,
     Xray,
-    directions_for,
-    expected_overlap,
+    compute_expected_overlap,
+    count_directions,
     list_stops,
     read_pair,
     read_xray,
@@ -61,7 +61,7 @@ def first(xray: Xray) -> Module:
 
 @given(VALUES)
 def test_used_is_the_least_number_of_directions_that_carries_its_share(values: list[float]) -> None:
-    used, total = directions_for(values), sum(value**2 for value in values)
+    used, total = count_directions(values), sum(value**2 for value in values)
     assert 1 <= used <= len(values)
     assert sum(value**2 for value in values[:used]) >= 0.9 * total * (1 - 1e-12)
     assert sum(value**2 for value in values[: used - 1]) < 0.9 * total
@@ -73,9 +73,9 @@ def test_the_stable_rank_lies_between_1_and_the_rank(values: list[float]) -> Non
 
 
 def test_equal_values_use_the_whole_rank_and_one_value_a_single_direction() -> None:
-    assert (directions_for([3.0] * 8), stable_rank([3.0] * 8)) == (8, 8)
-    assert (directions_for([3.0, 0.0]), stable_rank([3.0, 0.0])) == (1, 1)
-    assert (directions_for([0.0, 0.0]), stable_rank([0.0, 0.0])) == (0, 0)
+    assert (count_directions([3.0] * 8), stable_rank([3.0] * 8)) == (8, 8)
+    assert (count_directions([3.0, 0.0]), stable_rank([3.0, 0.0])) == (1, 1)
+    assert (count_directions([0.0, 0.0]), stable_rank([0.0, 0.0])) == (0, 0)
 
 
 def test_norms_and_factors_follow_from_the_singular_values() -> None:
@@ -121,8 +121,8 @@ def test_stops_end_at_the_rank_and_stay_few() -> None:
 
 
 def test_chance_is_the_larger_dimension_over_all() -> None:
-    assert expected_overlap(4, 16, 576) == expected_overlap(16, 4, 576) == 16 / 576
-    assert expected_overlap(576, 3, 576) == 1
+    assert compute_expected_overlap(4, 16, 576) == compute_expected_overlap(16, 4, 576) == 16 / 576
+    assert compute_expected_overlap(576, 3, 576) == 1
 
 
 # ---- sentences

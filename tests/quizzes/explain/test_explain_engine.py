@@ -16,7 +16,7 @@ from quizzes.explain.concept_status import reads_as_english, split_segments
 from quizzes.explain.grading_queue import BROKEN, NO_GRADER, GradingQueue, Keep
 from quizzes.grader.grading import Grading
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer, load_answers
-from quizzes.grader.limits import limits_sentence, read_measured, write_measured
+from quizzes.grader.limits import describe_limits, read_measured, write_measured
 from quizzes.grader.metrics import JudgedAnswer
 from quizzes.grader.prompts import Prompt, load_prompts
 from study.base.model_files import Report
@@ -91,7 +91,7 @@ def test_the_share_of_english_words_separates_as_well_as_its_comment_says(concep
 
 def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp_path: Path) -> None:
     assert read_measured(tmp_path) is None
-    assert limits_sentence(None) == "How often this grader is right has not been measured."
+    assert describe_limits(None) == "How often this grader is right has not been measured."
     answer = LabelledAnswer(
         prompt_id="p",
         kind="mixed",
@@ -103,7 +103,7 @@ def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp
     judged = [JudgedAnswer(answer=answer, verdicts=("covered", "unsure", "covered", "missing"))]
     measured = write_measured(judged, tmp_path)
     assert read_measured(tmp_path) == measured
-    assert limits_sentence(measured) == (
+    assert describe_limits(measured) == (
         "The grader was measured on 1 answer that it had not seen. Of the concepts that it called covered, "
         "50\N{NO-BREAK SPACE}% really were. It found 50\N{NO-BREAK SPACE}% of those that were said, mistook "
         "100\N{NO-BREAK SPACE}% of false statements for right ones, and could not tell in "

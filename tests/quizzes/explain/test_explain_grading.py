@@ -7,7 +7,7 @@ import pytest
 
 from quizzes.explain.concept_status import list_statuses, mark_evidence
 from quizzes.explain.presenter import ANSWER_LIMIT
-from quizzes.grader.limits import MeasuredAccuracy, limits_sentence, trust_sentence
+from quizzes.grader.limits import MeasuredAccuracy, describe_limits, trust_sentence
 from quizzes.grader.prompts import load_prompts
 from quizzes.pages.explain import ExplainPage
 from study.content.concepts import load_concepts
@@ -141,7 +141,7 @@ def test_one_line_says_how_far_to_trust_the_grader_and_the_rest_is_folded(page: 
     line = html[: html.index('<details class="trust">')].rpartition('<p class="soft small">')[2]
     assert words(line) == words(trust_sentence(page.exercise.measured))
     assert len(trust_sentence(page.exercise.measured).split(" ")) <= 25
-    limits = words(limits_sentence(page.exercise.measured))
+    limits = words(describe_limits(page.exercise.measured))
     assert limits in words(folded)
     assert limits not in words(line)
 
@@ -221,7 +221,7 @@ def test_the_page_says_what_a_verdict_is_worth_and_that_nothing_leaves(page: Exp
     assert words(trust_sentence(measured)) in html
     assert "It is never the only mark" in html
     assert "did not leave it" in html
-    assert words(limits_sentence(measured)) in html
+    assert words(describe_limits(measured)) in html
     assert "mistook 10 % of false statements for right" in html
 
 

@@ -25,7 +25,7 @@ from quizzes.families.wider_field import Heads
 from quizzes.kinds.choices import Single
 from quizzes.kinds.numeric import Numeric
 from study.base.checks import evaluate, prints_number
-from study.base.typed_numbers import format_number, is_known_unit, is_within, unit_size
+from study.base.typed_numbers import find_unit_size, format_number, is_known_unit, is_within
 from study.content.concepts import ConceptMap, load_concepts
 from study.content.yaml_reader import LEVELS
 from tests.quizzes.stems import SOLUTIONS, equations, solved
@@ -105,7 +105,7 @@ def test_no_two_answers_are_equal_and_at_least_two_are_wrong(family: str) -> Non
 @EACH
 def test_one_option_is_right_and_no_slip_is_graded_right(family: str) -> None:
     for seed, question in enumerate(drawn(family)):
-        task = families.question_of(FAMILIES[family], seed, question).task
+        task = families.get_question(FAMILIES[family], seed, question).task
         if isinstance(task, Single):
             assert len({option.text for option in task.options}) == len(task.options) >= 3
             assert sum(option.correct for option in task.options) == 1
@@ -163,7 +163,7 @@ def test_checks_are_printed_and_evaluate_to_the_answer(family: str) -> None:
         printed = " ".join(texts(question))
         assert all(prints_number(printed, check) for check in question.checks), question.checks
         if family not in SOLUTIONS:
-            answer = question.checks[-1].expect / unit_size(question.unit)
+            answer = question.checks[-1].expect / find_unit_size(question.unit)
             assert is_within(answer, question.right.value, tolerance=0), question.stem
 
 

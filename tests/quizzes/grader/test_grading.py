@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quizzes.grader.feedback import reason_for
+from quizzes.grader.feedback import explain_verdict
 from quizzes.grader.grading import Grading, Scores, decide_verdict, grade_answer, grade_answers
-from quizzes.grader.guards import no_claim
+from quizzes.grader.guards import find_no_claim
 from quizzes.grader.passages import MOST_PASSAGES, READ_CHARACTERS, is_cut, split_passages
 from quizzes.grader.prompts import PromptConcept, own_prompt
 from quizzes.grader.words import list_clause_runs, list_windows
@@ -44,7 +44,7 @@ def test_each_concept_gets_its_verdict_with_the_words_that_show_it() -> None:
 @pytest.mark.parametrize("label", ["NF4 for storage", "LoRA learns a change", "Rank is the width"])
 @pytest.mark.parametrize("verdict", ["missing", "unsure"])
 def test_a_reason_names_a_concept_as_it_is_written(verdict: ConceptVerdict, label: str) -> None:
-    assert label in reason_for(verdict, PromptConcept(id="c", label=label, definition="d"))
+    assert label in explain_verdict(verdict, PromptConcept(id="c", label=label, definition="d"))
 
 
 def test_both_the_right_and_the_wrong_thing_is_contradicted() -> None:
@@ -245,7 +245,7 @@ def test_of_a_megabyte_the_beginning_is_read_and_the_rest_is_mentioned() -> None
     ],
 )
 def test_lists_copies_questions_and_orders_claim_nothing(text: str, why: str | None) -> None:
-    assert no_claim(text, given=(TOY.text, TOY.hint)) == why
+    assert find_no_claim(text, given=(TOY.text, TOY.hint)) == why
 
 
 def test_a_list_of_one_word_sentences_covers_nothing_and_a_statement_beside_it_counts() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from quizzes.grader.grading import grade_answer
-from quizzes.grader.rejections import LONGEST_CHARACTERS, Rejection, rejection_in
+from quizzes.grader.rejections import LONGEST_CHARACTERS, Rejection, find_rejection
 from tests.quizzes.toy_grader import LIMITS, TOY, toy_score
 
 
@@ -45,7 +45,7 @@ from tests.quizzes.toy_grader import LIMITS, TOY, toy_score
     ],
 )
 def test_what_is_rejected_is_found(text: str, statement: str, instead: str) -> None:
-    assert rejection_in(text) == Rejection(statement=statement, instead=instead)
+    assert find_rejection(text) == Rejection(statement=statement, instead=instead)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_is_rejected_is_found(text: str, statement: str, instead: str) -> N
     ],
 )
 def test_an_ordinary_sentence_rejects_nothing_as_a_whole(text: str) -> None:
-    assert rejection_in(text) is None
+    assert find_rejection(text) is None
 
 
 def test_rejecting_a_statement_turns_its_verdict_round() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes.bank.bank import load_bank
-from quizzes.interchange.entry import QuestionEntry, entries_of
+from quizzes.interchange.entry import QuestionEntry, to_entries
 from quizzes.interchange.moodle_xml import KEPT, read_moodle_xml, write_moodle_xml
 from quizzes.interchange.table import read_table, write_table
 from study.content.concepts import ConceptMap
@@ -78,7 +78,7 @@ def changed_elsewhere(text: str, old: str, new: str) -> str:
 
 
 def test_a_changed_stem_in_a_table_keeps_everything_else_of_every_kind(concepts: ConceptMap) -> None:
-    entries = entries_of(load_bank(concepts))
+    entries = to_entries(load_bank(concepts))
     rows = list(csv.DictReader(io.StringIO(write_table(entries).text.removeprefix("\ufeff"))))
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]))

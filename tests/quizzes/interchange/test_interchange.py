@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes.bank.bank import load_bank
-from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile, entries_of
-from quizzes.interchange.exchange import QuestionExchange, question_exchange
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile, to_entries
+from quizzes.interchange.exchange import QuestionExchange, build_question_exchange
 from quizzes.interchange.gift import read_gift, write_gift
 from quizzes.interchange.jupyterquiz import write_jupyterquiz
 from quizzes.interchange.moodle_xml import KEPT, read_moodle_xml, write_moodle_xml
@@ -63,7 +63,7 @@ def question(stem: str, right: str, wrong: str, feedback: str, keep: str, *, sev
 @pytest.mark.parametrize("way", WAYS)
 def test_every_question_of_the_app_comes_back_as_it_was(way: str, concepts: ConceptMap) -> None:
     write, read, name = WAYS[way]
-    entries = entries_of(load_bank(concepts))
+    entries = to_entries(load_bank(concepts))
     written = write(entries)
     reading = read(File(name=name, content=written.text.encode()))
     expected = [entry for entry in entries if entry not in written.left_out]
@@ -217,7 +217,7 @@ def test_a_table_with_the_line_ends_of_an_old_mac_is_read() -> None:
 
 
 def test_a_notebook_gets_choices_numbers_and_words(concepts: ConceptMap) -> None:
-    entries = entries_of(load_bank(concepts))
+    entries = to_entries(load_bank(concepts))
     written = write_jupyterquiz(entries)
     made = json.loads(written.text)
     assert len(made) + len(written.left_out) == len(entries)
@@ -231,7 +231,7 @@ def test_a_notebook_gets_choices_numbers_and_words(concepts: ConceptMap) -> None
 def test_imported_questions_are_asked_beside_the_apps_and_own_ids_are_protected(
     tmp_path: Path, concepts: ConceptMap
 ) -> None:
-    exchange = question_exchange(tmp_path, concepts)
+    exchange = build_question_exchange(tmp_path, concepts)
     plan = exchange.plan("", File(name="course.xml", content=MOODLE.encode()), now=_never())
     assert plan.groups[0].counts == {"new": 4, "changed": 0, "same": 0, "rejected": 2}
     (tmp_path / "questions").mkdir()
@@ -250,7 +250,7 @@ def test_a_question_whose_formula_can_not_be_read_is_left_out_with_its_place(
 ) -> None:
     options = [{"text": "A", "correct": True}, {"text": r"B $\frac{$"}]
     asked = {"topic": "T", "questions": [{"id": "one", "stem": r"Which $\left($?", "options": options}]}
-    plan = question_exchange(tmp_path, concepts).plan(
+    plan = build_question_exchange(tmp_path, concepts).plan(
         "", File(name="q.json", content=json.dumps(asked).encode()), now=_never()
     )
     [refused] = plan.groups[0].entries
@@ -259,7 +259,7 @@ def test_a_question_whose_formula_can_not_be_read_is_left_out_with_its_place(
 
 
 def refused_for_an_app_question(exchange: QuestionExchange) -> str:
-    first = entries_of(exchange.bank)[0]
+    first = to_entries(exchange.bank)[0]
     mine = question("mine", "a", "b", "c", "d", several=False)
     text = write_gift([QuestionEntry(topic="T", fields={**mine.fields, "id": first.id})]).text
     plan = exchange.plan("", File(name="x.gift", content=text.encode()), now=_never())
@@ -278,7 +278,7 @@ def test_problems_in_own_question_files_name_file_line_and_field(
         "  - id: two\n    stem: Which?\n    options:\n      - {text: A, correct: true}\n      - {text: B}\n"
         "    colour: red\n"
     )
-    problems = question_exchange(tmp_path, concepts).check_own_files().problems
+    problems = build_question_exchange(tmp_path, concepts).check_own_files().problems
     assert problems == (
         "mine.yaml:3  question one: needs 2 to 7 options, got 1",
         "mine.yaml:7  question two: unknown field `colour`",

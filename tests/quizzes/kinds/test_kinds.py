@@ -159,3 +159,10 @@ def test_one_item_in_two_places_is_asked_about() -> None:
     form = {"place-1": ["A"], "place-2": ["A"], "place-3": ["B"]}
     with pytest.raises(LearnerError, match="A stands in two places"):
         task.read(form, task.offer("1"))
+
+
+def test_a_factor_is_not_asked_for_in_times() -> None:
+    factor = Numeric(value=384, feedback="so", unit="times", tolerance=0.01)
+    size = Numeric(value=8, feedback="so", unit="MB", tolerance=0.6)
+    assert (factor.measure, factor.rule, factor.text) == ("", "Within 0.01 counts as right.", "384 times")
+    assert (size.measure, size.rule) == ("MB", "Within 0.6 MB counts as right.")

@@ -5,7 +5,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - feedback shows the numbers it was checked against
 from quizzes.pages.quiz import QuizPage
 from study.ports.context import Context
-from study.store.database import one_view
+from study.store.database import share_view
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields
 from tests.quizzes.pages.quizzing import build_quiz
@@ -24,13 +24,13 @@ def test_start_answer_and_next_take_no_more_statements_and_transactions_than_the
 
     def press(event: dict[str, object], *, statements_at_most: int, transactions: int) -> Reply:
         statements.clear()
-        with one_view():
+        with share_view():
             reply = page.act(event, opened("b1"))
         assert len(statements) <= statements_at_most, statements
         assert sum(each.startswith("BEGIN") for each in statements) == transactions, statements
         return reply
 
-    with one_view():  # as the app opens a page
+    with share_view():  # as the app opens a page
         page.load(opened("b1"))
     for seed in (7, 8):
         form = {"length": ["5"], "seed": [str(seed)]}

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - questions compute their numbers
-from flashcards.review.presenter import card_exercise
+from flashcards.review.presenter import build_card_exercise
 from quizzes.kinds.question import Question
 from quizzes.pages.quiz import QuizPage
-from quizzes.session.presenter import quiz_exercise
+from quizzes.session.presenter import build_quiz_exercise
 from study.ports.context import Context
 from study.ports.subjects import Subjects
 from study.store.logs.quizzes import QuizAnswer
@@ -74,8 +74,10 @@ class Learner:
 def ana(context: Context, now: datetime) -> Learner:
     clock = Clock(now)
     moved = replace(context, clock=clock)
-    cards = card_exercise(moved)
-    exercise = quiz_exercise(moved, ask_for_cards=cards.ask_for, elsewhere=Subjects(of_card=cards.subjects))
+    cards = build_card_exercise(moved)
+    exercise = build_quiz_exercise(
+        moved, ask_for_cards=cards.ask_for, elsewhere=Subjects(of_card=cards.subjects)
+    )
     return Learner(page=build_quiz(moved, exercise), clock=clock)
 
 
@@ -374,4 +376,4 @@ def test_what_was_guessed_wrong_in_the_lab_is_weak_as_well(ana: Learner, now: da
     guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 50.0}, at=now)
     store.predictions.start(guess, "run", at=now)
     store.predictions.judge(guess, {"percent": False}, at=now)
-    assert operations.weak_concepts(profile) == ["lora-rank"]
+    assert operations.list_weak_concepts(profile) == ["lora-rank"]

@@ -6,7 +6,7 @@ import pytest
 
 from quizzes.bank.bank import load_bank
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, compute_item_statistics
-from quizzes.stats.progress import statistics_of
+from quizzes.stats.progress import compute_statistics
 from study.content.concepts import ConceptMap
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
@@ -68,6 +68,6 @@ def test_a_family_is_one_item_whatever_its_seeds(
         question = f"{family}@{seed}"
         record = store.quizzes.start(ana, seed=seed, question_ids=(question,), choice={}, started_at=now)
         store.quizzes.append(record.id, answer(question, "right"))
-    [item] = statistics_of(store, bank)
+    [item] = compute_statistics(store, bank)
     assert item.question_id == family
     assert item.facility.trials == ANSWERS_NEEDED

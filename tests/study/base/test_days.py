@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.base.days import StudyDays, format_day, format_moment, short_date
+from study.base.days import StudyDays, format_day, format_moment, format_short_date
 from study.base.errors import LearnerError
 from study.base.settings import ROOT
 from study.store.logs.preferences import Preferences
@@ -75,7 +75,7 @@ def test_a_setting_that_cannot_be_says_what_can(chosen: dict[str, Any], words: s
 
 
 def test_a_short_date_has_no_leading_zero() -> None:
-    assert short_date(date(2026, 3, 4)) == "4 Mar"
+    assert format_short_date(date(2026, 3, 4)) == "4 Mar"
 
 
 def test_pages_write_days_and_moments_in_one_form() -> None:

@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import pytest
 
-from study.content.concept_map_layout import CELL, MARGIN_Y, Graph, builds_on, graph_of
+from study.content.concept_map_layout import CELL, MARGIN_Y, Graph, builds_on, lay_out_graph
 from study.content.concepts import ConceptMap
 
 
 @pytest.fixture(scope="module")
 def graph(concepts: ConceptMap) -> Graph:
-    return graph_of(concepts)
+    return lay_out_graph(concepts)
 
 
 def test_every_concept_has_a_cell_of_its_own_in_the_column_of_its_area(

@@ -18,7 +18,7 @@ from study.io.backup import BackupExchange
 from study.io.exchange import File, ImportReport
 from study.store import Store
 from study.store import schema as t
-from study.store.rows import LEFT_OUT, list_parents, owned_tables, read_rows
+from study.store.rows import LEFT_OUT, list_owned_tables, list_parents, read_rows
 from tests.study.opinions import opinions
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 def fill(store: Store, profile_id: str, *, day: int = 0) -> None:
     """Two rows in every table that a profile owns, made from the schema: new tables are filled as well."""
     with store.database.write() as connection:
-        for table in owned_tables():
+        for table in list_owned_tables():
             for number in range(2):
                 values = {c.name: _value(c, f"{table.name}-{day}-{number}", number, day) for c in table.c}
                 values |= {"profile_id": profile_id} if "profile_id" in table.c else {}
@@ -106,7 +106,7 @@ def rows(store: Store, profile_id: str) -> dict[str, list[dict[str, Any]]]:
 
 def test_every_table_of_a_learner_is_in_the_backup() -> None:
     names = {table.name for table in t.metadata.sorted_tables}
-    assert {table.name for table in owned_tables()} == names - LEFT_OUT
+    assert {table.name for table in list_owned_tables()} == names - LEFT_OUT
 
 
 def test_a_backup_comes_back_equal_on_another_machine(
@@ -184,12 +184,12 @@ def test_the_preview_of_a_backup_has_a_learners_words_and_the_date_of_every_page
     fill(store, ana)
     ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
     report = restore(store, ben, tmp_path, backup_of(store, ana, tmp_path))
-    tables = {table.name.replace("_", " ").capitalize() for table in owned_tables()}
+    tables = {table.name.replace("_", " ").capitalize() for table in list_owned_tables()}
     titles = [group.title for group in report.groups]
     assert tables & set(titles) == {"Card reviews", "Drafts", "Predictions"}
     assert len(titles) == len(set(titles))
     assert titles[-1] == "Other records"
-    assert report.counts["new"] == 2 * len(owned_tables())
+    assert report.counts["new"] == 2 * len(list_owned_tables())
     assert report.notes == ("A backup of Ana, made on 4 March 2026.",)
 
 

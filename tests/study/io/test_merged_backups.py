@@ -13,7 +13,7 @@ from study.store import Store
 from study.store import schema as t
 from study.store.logs.fits import ParameterFit
 from study.store.logs.own_prompts import OwnPrompt
-from study.store.logs.preferences import Preferences, preference_problem
+from study.store.logs.preferences import Preferences, check_preference
 from study.store.logs.quizzes import QuizAnswer
 from tests.study.io.test_backup import backup_of, rate, restore
 
@@ -187,7 +187,7 @@ def test_two_quizzes_of_one_number_are_one(
 def test_a_setting_of_the_wrong_form_is_left_out(
     store: Store, ana: str, tmp_path: Path, name: str, value: object
 ) -> None:
-    assert preference_problem(name, value)
+    assert check_preference(name, value)
     report = restore_rows(store, ana, tmp_path, preferences=[{"name": name, "value": value}])
     assert report.counts["rejected"] == 1
     assert store.preferences.read(ana) == Preferences()

@@ -1,12 +1,12 @@
 """The words for the rows of a backup."""
 
-from study.io.row_titles import NAMES, OTHER, count_rows, title_of_table
-from study.store.rows import owned_tables
+from study.io.row_titles import NAMES, OTHER, count_rows, name_table
+from study.store.rows import list_owned_tables
 
 
 def test_every_name_is_of_a_table_that_a_backup_holds() -> None:
-    assert NAMES.keys() <= {table.name for table in owned_tables()}
-    assert title_of_table("review_undos") == OTHER
+    assert NAMES.keys() <= {table.name for table in list_owned_tables()}
+    assert name_table("review_undos") == OTHER
 
 
 def test_rows_are_counted_in_words_and_what_hangs_on_them_is_left_out() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.exchange import build_card_exchange
 from study.base.errors import LearnerError, StaleError
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
@@ -212,7 +212,7 @@ def test_a_plan_knows_what_the_files_were_that_it_changes(
     store: Store, settings: Settings, ana: str, now: datetime, concepts: ConceptMap
 ) -> None:
     exchange, imports = (
-        card_exchange(store, settings.home, concepts),
+        build_card_exchange(store, settings.home, concepts),
         Imports(store=store, home=settings.home),
     )
     file = File(name="mine.md", content=b"Q: What is r?\nA: The rank.\n")

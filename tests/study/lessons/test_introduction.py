@@ -13,11 +13,11 @@ from lora_lab.figures import FIGURES
 from study.base.yaml_loader import load_yaml
 from study.content.concepts import ConceptMap
 from study.content.evidence import check_claims
-from study.figures.controls import controls_of, settings_from
+from study.figures.controls import list_controls, parse_settings
 from study.lessons.introduction import IntroductionStep, order_cards, read_introduction
 from study.lessons.lesson import LESSONS_DIR, Lesson, read_lesson
 from study.pages.start import IntroductionPlace
-from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers
+from study.text.computed_text import PLACEHOLDER, FigureSetting, fill_numbers, parse_figure_setting
 
 WITH_A_FIGURE = [step for step in read_introduction() if step.figure]
 
@@ -67,13 +67,13 @@ def test_a_step_is_short(step: IntroductionStep) -> None:
 def test_a_step_and_its_phrases_set_what_the_figure_has(step: IntroductionStep) -> None:
     figure = FIGURES[step.figure]
     of_the_page = {field.name for field in fields(IntroductionPlace)}  # one address holds both
-    assert of_the_page.isdisjoint(name for name, _ in controls_of(figure.settings))
-    controls = dict(controls_of(figure.settings))
-    phrases = [figure_setting(match) for match in PLACEHOLDER.finditer(step.text)]
+    assert of_the_page.isdisjoint(name for name, _ in list_controls(figure.settings))
+    controls = dict(list_controls(figure.settings))
+    phrases = [parse_figure_setting(match) for match in PLACEHOLDER.finditer(step.text)]
     asked = [dict(step.settings), *(dict(parse_qsl(each.settings)) for each in phrases if each)]
     for settings in asked:
         assert settings.keys() <= controls.keys()
-        settings_from(figure.settings, settings)
+        parse_settings(figure.settings, settings)
         for name, value in settings.items():
             stops = getattr(controls[name], "stops", ())
             assert not stops or int(value) in stops
@@ -86,12 +86,12 @@ def test_a_lessons_phrases_set_what_its_figure_has(path: Path) -> None:
     figure = FIGURES.get(lesson.visualize.figure)
     texts = (lesson.learn.takeaway, *lesson.learn.paragraphs, lesson.visualize.do, lesson.visualize.notice)
     for match in (match for text in texts for match in PLACEHOLDER.finditer(text)):
-        if (phrase := figure_setting(match)) is not None:
+        if (phrase := parse_figure_setting(match)) is not None:
             assert figure is not None
             settings = dict(parse_qsl(phrase.settings))
-            controls = dict(controls_of(figure.settings))
+            controls = dict(list_controls(figure.settings))
             assert settings.keys() <= controls.keys()
-            settings_from(figure.settings, settings)
+            parse_settings(figure.settings, settings)
             for name, value in settings.items():
                 assert not (stops := getattr(controls[name], "stops", ())) or int(value) in stops
 
@@ -100,7 +100,7 @@ def phrases_of(lesson: Lesson) -> list[tuple[FigureSetting, str]]:
     """The phrases of an explanation that set its figure, each with what is said after it in its sentence."""
     found = []
     for text in lesson.learn.paragraphs:
-        matches = [(match, figure_setting(match)) for match in PLACEHOLDER.finditer(text)]
+        matches = [(match, parse_figure_setting(match)) for match in PLACEHOLDER.finditer(text)]
         set_by = [(match, setting) for match, setting in matches if setting]
         ends = [*(match.start() for match, _ in set_by), len(text)][1:]
         for (match, setting), end in zip(set_by, ends, strict=True):

@@ -11,14 +11,14 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - lessons show numbers that are computed
 from lora_lab.figures import FIGURES
 from lora_lab.projects.content import read_projects
-from lora_lab.settings.run_form import spec_of_address
-from lora_lab.spec import TINY_MODEL, spec_from
+from lora_lab.settings.run_form import parse_spec_address
+from lora_lab.spec import TINY_MODEL, parse_spec
 from lora_lab.views.lesson_link import build_lab_link
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError
-from study.learner.path import path_ids
+from study.learner.path import read_path_ids
 from study.lessons.lesson import LESSONS_DIR, Lesson, Lessons, read_lesson
-from study.lessons.lesson_text import LessonText, terms_of
+from study.lessons.lesson_text import LessonText, collect_terms
 from study.text.computed_text import fill_numbers, problems_of
 from tests.study.lesson_files import CONCEPT, lesson, write_lesson
 from tests.visits import words
@@ -63,9 +63,9 @@ def test_every_preset_is_short_and_its_address_opens_the_lab_with_it(
     for concept in concepts.by_id:
         found = lessons.find(concept)
         assert found is not None
-        spec = spec_from(found.try_it.preset)
+        spec = parse_spec(found.try_it.preset)
         address = build_lab_link(found.try_it.preset).address
-        assert spec_of_address(dict(parse_qsl(address.partition("?")[2]))) == spec
+        assert parse_spec_address(dict(parse_qsl(address.partition("?")[2]))) == spec
         if spec.model != TINY_MODEL:
             assert all(getattr(spec, name) <= most for name, most in TWO_MINUTES.items()), concept
 
@@ -117,7 +117,7 @@ def test_a_concept_without_a_file_has_no_lesson(tmp_path: Path, concepts: Concep
 
 
 def test_the_first_lesson_of_the_path_explains_what_its_figure_shows_before_it(lessons: Lessons) -> None:
-    lesson = lessons.find(path_ids()[0])
+    lesson = lessons.find(read_path_ids()[0])
     assert lesson
     figure = FIGURES[lesson.visualize.figure].fragment({})
     first = lesson.learn.paragraphs[0]  # the figure stands below it
@@ -156,14 +156,16 @@ def test_a_placeholder_with_an_unknown_unit_or_argument_is_a_problem() -> None:
 
 
 def test_a_number_says_how_it_was_computed_and_can_be_focused(concepts: ConceptMap) -> None:
-    html = LessonText(terms_of(concepts), CONCEPT).rich("It has [[linear_parameters d_in=8 d_out=8]] <b>.")
+    html = LessonText(collect_terms(concepts), CONCEPT).rich(
+        "It has [[linear_parameters d_in=8 d_out=8]] <b>."
+    )
     assert '<span class="num" tabindex="0">64<span class="tip" role="note">' in html
     assert "computed here: d_in · d_out; with d_in 8, d_out 8" in words(html)
     assert "&lt;b&gt;" in html
 
 
 def test_numbers_in_formulas_and_code_are_computed_as_well(concepts: ConceptMap) -> None:
-    text = LessonText(terms_of(concepts), CONCEPT)
+    text = LessonText(collect_terms(concepts), CONCEPT)
     assert "<code>64</code>" in text.rich("`[[linear_parameters d_in=8 d_out=8]]`")
     assert "<mn>64</mn>" in text.rich("$x = [[linear_parameters d_in=8 d_out=8]]$")
     assert words(text.code("a < [[linear_parameters d_in=8 d_out=8]]")).startswith("a < 64")
@@ -173,7 +175,7 @@ def test_numbers_in_formulas_and_code_are_computed_as_well(concepts: ConceptMap)
 
 
 def test_a_term_leads_to_its_concept_where_it_comes_first_and_never_to_its_own(concepts: ConceptMap) -> None:
-    text = LessonText(terms_of(concepts), "lora-rank")
+    text = LessonText(collect_terms(concepts), "lora-rank")
     first = text.rich("QLoRA holds `NF4`. The rank r is not nf4, and QLoRA is no LoRA-like thing.")
     assert first.count('href="/concept?id=qlora"') == 1
     assert first.count('href="/concept?id=nf4"') == 1
@@ -183,7 +185,7 @@ def test_a_term_leads_to_its_concept_where_it_comes_first_and_never_to_its_own(c
 
 
 def test_a_term_shows_its_meaning_and_a_word_of_the_glossary_is_a_button(concepts: ConceptMap) -> None:
-    html = LessonText(terms_of(concepts), "lora-rank").rich(
+    html = LessonText(collect_terms(concepts), "lora-rank").rich(
         "NF4 is <b>no</b> optimizer, and Optimizers differ."
     )
     assert 'href="/concept?id=nf4" data-means="' in html
@@ -195,7 +197,7 @@ def test_a_term_shows_its_meaning_and_a_word_of_the_glossary_is_a_button(concept
 
 def test_a_word_shows_its_own_meaning_and_leads_to_the_concept_that_explains_it(concepts: ConceptMap) -> None:
     said = "Tokens become logits. DoRA and PiSSA have dropout and weight decay."
-    html = LessonText(terms_of(concepts), "lora-relatives").rich(said)
+    html = LessonText(collect_terms(concepts), "lora-relatives").rich(said)
     meanings = re.findall(r'data-means="([^"]+)"', html)
     assert meanings[0].startswith("A piece of text, such as a word or a part of one")
     assert len(set(meanings)) == 6
@@ -204,21 +206,30 @@ def test_a_word_shows_its_own_meaning_and_leads_to_the_concept_that_explains_it(
     assert 'href="/concept?id=lora-relatives"' not in html  # it is this page
 
 
+def test_the_comma_after_a_button_stays_on_its_line(concepts: ConceptMap) -> None:
+    html = LessonText(collect_terms(concepts), "", linked=False).rich("NF4, then an optimizer (Adam).")
+    assert re.findall(r'<span class="unbroken"><button[^>]*>([^<]+)</button>([^<]+)</span>', html) == [
+        ("NF4", ","),
+        ("Adam", ")."),
+    ]
+    assert html.striptags() == "NF4, then an optimizer (Adam)."
+
+
 def test_a_term_in_the_introduction_only_shows_its_meaning(concepts: ConceptMap) -> None:
-    html = LessonText(terms_of(concepts), "", linked=False).rich("NF4 is no optimizer.")
+    html = LessonText(collect_terms(concepts), "", linked=False).rich("NF4 is no optimizer.")
     assert html.count('<button type="button" class="term" data-means="') == 2
     assert "href" not in html
 
 
 def test_a_term_with_capitals_among_small_letters_is_matched_as_it_is_written(concepts: ConceptMap) -> None:
-    html = LessonText(terms_of(concepts), "").rich(
+    html = LessonText(collect_terms(concepts), "").rich(
         "B starts at zero. Zero is no rope. BF16, ZeRO, truncated SVD."
     )
     assert re.findall(r'class="term"[^>]*>([^<]+)<', html) == ["BF16", "ZeRO", "truncated SVD"]
 
 
 def test_no_text_calls_the_number_zero_a_way_to_split_states(concepts: ConceptMap) -> None:
-    terms = terms_of(concepts)
+    terms = collect_terms(concepts)
     folders = (LESSONS_DIR, LESSONS_DIR.parent / "content")
     texts = {path: path.read_text("utf-8") for folder in folders for path in folder.glob("*.yaml")}
     found = {match[0] for text in texts.values() for match in terms.pattern.finditer(text)}

@@ -11,7 +11,7 @@ from lora_lab import measurements
 from lora_lab.spec import BITS_LABELS, Bits
 from study.base.yaml_loader import load_yaml
 from study.content.concepts import load_concepts
-from study.lessons.lesson_text import LessonText, terms_of
+from study.lessons.lesson_text import LessonText, collect_terms
 from study.text.computed_text import PLACEHOLDER, fill_numbers
 
 ROOT = Path(__file__).parents[3]
@@ -59,7 +59,7 @@ def test_no_lesson_writes_a_loss_or_peak_of_the_kept_runs_by_hand() -> None:
 
 
 def test_a_reader_is_told_that_a_number_was_measured() -> None:
-    text = LessonText(terms_of(load_concepts()), "lora-rank")
+    text = LessonText(collect_terms(load_concepts()), "lora-rank")
     assert "measured: held-out loss of the kept runs at this rank" in text.rich("[[rank_loss rank=8|3]]")
     assert "computed here: α / r" in text.rich("[[lora_scaling alpha=16 rank=8|0]]")
 

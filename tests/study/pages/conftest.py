@@ -3,10 +3,10 @@
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - cards show the numbers they were checked against
-from flashcards.review.presenter import CardExercise, card_exercise
+from flashcards.review.presenter import CardExercise, build_card_exercise
 from lora_lab.figures.adapters import whole_model
 from quizzes.explain.presenter import explain_exercise
-from quizzes.session.presenter import quiz_exercise
+from quizzes.session.presenter import build_quiz_exercise
 from study.pages.review import ReviewPage
 from study.pages.today import GLANCE, TodayPage
 from study.ports.context import Context
@@ -16,19 +16,19 @@ from study.ports.subjects import Subjects
 
 @pytest.fixture
 def cards(context: Context) -> CardExercise:
-    return card_exercise(context)
+    return build_card_exercise(context)
 
 
 @pytest.fixture
 def review(context: Context, cards: CardExercise) -> ReviewPage:
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    quiz = build_quiz_exercise(context, ask_for_cards=cards.ask_for)
     explain = explain_exercise(context, ask_for_cards=cards.ask_for)
     return ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain)
 
 
 @pytest.fixture
 def subjects(review: ReviewPage, cards: CardExercise) -> Subjects:
-    bank = quiz_exercise(review.context, ask_for_cards=cards.ask_for)
+    bank = build_quiz_exercise(review.context, ask_for_cards=cards.ask_for)
     return Subjects(of_card=cards.subjects, of_question=bank.subjects, of_prompt={})
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.interchange.backup_rows import row_problem
-from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.exchange import build_card_exchange
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.import_jobs import ImportJobs
 from study.io.pending_upload import PendingUploads
 from study.io.planning import DirectPlanner, PlannedImport, Planner, Progress, Upload
-from study.io.reading_process import stopped_error
+from study.io.reading_process import build_stopped_error
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.web import frame
@@ -32,7 +32,7 @@ def build_page(context: Context) -> InOutPage:
     home = context.settings.home
     exchanges: dict[str, Exchange] = {
         "backup": BackupExchange(store=context.store, home=home, row_problem=row_problem),
-        "cards": card_exchange(context.store, home, context.concepts),
+        "cards": build_card_exchange(context.store, home, context.concepts),
     }
     imports = Imports(store=context.store, home=home)
     jobs = ImportJobs(DirectPlanner(exchanges=list(exchanges.values()), imports=imports))
@@ -80,7 +80,7 @@ class SlowPlanner:
         if self.stopped:
             self.stopped = False
             self.let_go.clear()
-            raise stopped_error(upload.name)
+            raise build_stopped_error(upload.name)
         return self._planner.plan(upload, now=now, progress=progress)
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - lessons show numbers that are computed
-from flashcards.review.presenter import card_exercise
+from flashcards.review.presenter import build_card_exercise
 from lora_lab.engine.local import LocalEngine
 from lora_lab.figures import FIGURES
 from lora_lab.lab import Lab
@@ -19,12 +19,12 @@ from lora_lab.views.lesson_link import build_lab_link
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.challenge import Challenges
 from quizzes.session.operations import QuizOperations
-from quizzes.session.presenter import quiz_exercise
+from quizzes.session.presenter import build_quiz_exercise
 from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError
-from study.learner.study_modes import STUDY_MODES, count_done, last_mode
+from study.learner.study_modes import STUDY_MODES, count_done, find_last_mode
 from study.lessons.lesson import Lessons
-from study.lessons.lesson_text import terms_of
+from study.lessons.lesson_text import collect_terms
 from study.pages.concept import ConceptPage
 from study.pages.learn import LearnPage
 from study.pages.review import ReviewPage
@@ -57,8 +57,8 @@ class Reader:
 
 @pytest.fixture
 def subjects(context: Context) -> Subjects:
-    cards = card_exercise(context)
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    cards = build_card_exercise(context)
+    quiz = build_quiz_exercise(context, ask_for_cards=cards.ask_for)
     explain = explain_exercise(context, ask_for_cards=cards.ask_for)
     return Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt=explain.subjects)
 
@@ -66,8 +66,8 @@ def subjects(context: Context) -> Subjects:
 @pytest.fixture
 def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) -> Reader:
     write_lesson(tmp_path)
-    cards = card_exercise(context)
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    cards = build_card_exercise(context)
+    quiz = build_quiz_exercise(context, ask_for_cards=cards.ask_for)
     operations = quiz.operations
     explain = explain_exercise(context, ask_for_cards=cards.ask_for)
     lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
@@ -79,7 +79,7 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
         context=context,
         ports=ports,
         lessons=Lessons(concepts=context.concepts, check_preset=build_lab_link, folder=tmp_path),
-        terms=terms_of(context.concepts),
+        terms=collect_terms(context.concepts),
         review=ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain),
     )
     return Reader(page, operations)
@@ -114,7 +114,7 @@ def test_a_mode_that_was_read_is_ticked_and_leads_to_the_next(
     assert reply["say"] == "Why: what it is for, about 3 minutes."
     assert "Learn 4 min ✓ read Why 3 min opened" in words(reply["html"])
     assert "The problem Too many numbers." in words(reply["html"])
-    assert last_mode(store.lessons.marks(ana, CONCEPT)) == "why"
+    assert find_last_mode(store.lessons.marks(ana, CONCEPT)) == "why"
     assert "Why what it is for" in words(ana_reads.opens())
     assert count_done(store.lessons.marks(ana)) == {CONCEPT: 1}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flashcards.review.presenter import CardExercise, card_exercise
+from flashcards.review.presenter import CardExercise, build_card_exercise
 from study.base import import_limits
 from study.base.errors import LearnerError
 from study.pages import inout
@@ -28,7 +28,7 @@ def page(context: Context, monkeypatch: pytest.MonkeyPatch) -> InOutPage:
 @pytest.fixture
 def exercise(context: Context) -> CardExercise:
     """Made before the import, as the running app's is."""
-    return card_exercise(context)
+    return build_card_exercise(context)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -54,7 +54,7 @@ def test_the_page_states_the_limits(page: InOutPage) -> None:
     html = page.load(opened("b1"))
     assert f'data-limit="{import_limits.PACKAGE_BYTES}"' in html
     limits = (
-        "Limits: 20.0 MB per file, 64.0 MB for packages with pictures; 20,000 cards or questions; "
+        "Limits: 20 MB per file, 64 MB for packages with pictures; 20,000 cards or questions; "
         "20,000 characters in one text."
     )
     assert limits in words(html)

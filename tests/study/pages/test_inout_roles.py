@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quizzes.interchange.exchange import question_exchange
+from quizzes.interchange.exchange import build_question_exchange
 from study.base.errors import LearnerError
 from study.pages import inout
 from study.pages.inout import InOutPage
@@ -60,18 +60,24 @@ def test_a_learner_imports_no_decks(page: InOutPage) -> None:
     assert not page.context.settings.decks_dir.exists()
 
 
-def test_only_an_import_of_the_owner_makes_a_backup_of_everything(page: InOutPage, now: datetime) -> None:
+def test_an_import_that_replaces_makes_a_backup_but_learners_make_one_an_hour(
+    page: InOutPage, now: datetime
+) -> None:
     settings, store = page.context.settings, page.context.store
     snapshots = Snapshots(settings.home / "study.sqlite3", settings.home)
     page = replace(page, snapshots=snapshots)
-    for request, made in ((learner("lea"), 0), (opened("ola"), 1)):
+    for request, reasons in (
+        (learner("lea"), ["learner-import"]),
+        (learner("max"), ["learner-import"]),  # in the same hour
+        (opened("ola"), ["import", "learner-import"]),
+    ):
         profile = frame.visit_of(page.context, request).profile.id
         store.preferences.change(profile, new_cards_a_day=7)
         content = backup_of(page, profile)
         store.preferences.change(profile, new_cards_a_day=8)
         html = send_as(page, "b.json", content, request)
         assert "1 changed" in page.act(build_event(html, "apply"), request)["say"]
-        assert len(snapshots.listed()) == made
+        assert sorted(snapshot.reason for snapshot in snapshots.listed()) == reasons
 
 
 def test_a_learner_is_not_shown_where_the_data_lie(page: InOutPage) -> None:
@@ -96,7 +102,7 @@ def damaged(page: InOutPage) -> InOutPage:
     ):
         (context.settings.home / folder).mkdir(exist_ok=True)
         (context.settings.home / folder / name).write_text(text)
-    questions = question_exchange(context.settings.home, context.concepts)
+    questions = build_question_exchange(context.settings.home, context.concepts)
     return replace(page, exchanges={**page.exchanges, "questions": questions})
 
 

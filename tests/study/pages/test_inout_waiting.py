@@ -9,7 +9,7 @@ from study.io.planning import PlannedImport
 from study.pages import inout
 from study.pages.inout import InOutPage
 from study.ports.context import Context
-from study.store.database import one_view
+from study.store.database import share_view
 from study.web import frame
 from tests.study.pages.importing import DECK, SlowPlanner, build_page, send, slow_page
 from tests.visits import build_event, opened, words
@@ -93,7 +93,7 @@ def test_a_press_that_waits_for_a_file_keeps_no_connection_from_others(
         return result(job, seconds)
 
     monkeypatch.setattr(ImportJob, "result", note_connections)
-    with one_view():
+    with share_view():
         send(page, "deck.md", DECK)
     planner.let_go.set()
     assert kept == [0]

@@ -9,7 +9,7 @@ import lora_lab.quantities  # noqa: F401 - registers what the texts compute
 from lora_lab.figures import FIGURES
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.lessons.lesson_text import terms_of
+from study.lessons.lesson_text import collect_terms
 from study.pages.start import StartPage
 from study.ports.context import Context, find_visit
 from study.ports.introduction import FirstRunView
@@ -54,7 +54,9 @@ class OneRun:
 
 @pytest.fixture
 def page(context: Context) -> StartPage:
-    return StartPage(context=context, figures=FIGURES, terms=terms_of(context.concepts), first_run=OneRun())
+    return StartPage(
+        context=context, figures=FIGURES, terms=collect_terms(context.concepts), first_run=OneRun()
+    )
 
 
 def answered(page: StartPage, query: str) -> Any:

@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import lora_lab.quantities  # noqa: F401 - content is checked against it
-from flashcards.review.presenter import CardExercise, card_exercise
+from flashcards.review.presenter import CardExercise, build_card_exercise
 from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import StudyPlan, Workload
 from flashcards.stats.progress import CardSection
-from quizzes.session.presenter import quiz_exercise
+from quizzes.session.presenter import build_quiz_exercise
 from quizzes.stats.progress import QuizSection
 from study.base.errors import LearnerError
 from study.pages.progress import ProgressPage
@@ -35,14 +35,14 @@ DRAW = {"act": "draw", "query": "", "fields": {"narrow": ["no"]}}
 
 @pytest.fixture
 def cards(context: Context) -> Iterator[CardExercise]:
-    made = card_exercise(context)
+    made = build_card_exercise(context)
     yield made
     made.fitting.close()
 
 
 @pytest.fixture
 def sections(context: Context, cards: CardExercise) -> tuple[Section, ...]:
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    quiz = build_quiz_exercise(context, ask_for_cards=cards.ask_for)
     return CardSection(exercise=cards), QuizSection(
         store=context.store, bank=quiz.operations.bank, recurring=lambda _: ()
     )
@@ -50,7 +50,7 @@ def sections(context: Context, cards: CardExercise) -> tuple[Section, ...]:
 
 @pytest.fixture
 def page(context: Context, cards: CardExercise, sections: tuple[Section, ...]) -> ProgressPage:
-    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    quiz = build_quiz_exercise(context, ask_for_cards=cards.ask_for)
     subjects = Subjects(of_card=cards.subjects, of_question=quiz.subjects, of_prompt={})
     return ProgressPage(context=context, subjects=subjects, sections=sections)
 

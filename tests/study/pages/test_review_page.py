@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from flashcards.review.presenter import CardExercise, card_exercise
+from flashcards.review.presenter import CardExercise, build_card_exercise
 from quizzes.explain.presenter import explain_exercise
-from quizzes.session.presenter import quiz_exercise
+from quizzes.session.presenter import build_quiz_exercise
 from study.pages.review import ReviewPage
 from study.pages.today import TodayPage
 from study.text.markup import to_html
@@ -74,8 +74,10 @@ def test_a_review_ends_with_what_was_missed_when_it_comes_back_and_one_next_step
     _, questions, done = reviewed(review, first_rating=1, wrong=1)
     [profile] = review.context.store.profiles.all()
     forgotten = next(r for r in review.context.store.cards.history(profile.id) if r.rating == 1)
-    card = card_exercise(review.context).reviews.decks.by_id[forgotten.card_id]
-    bank = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations.bank
+    card = build_card_exercise(review.context).reviews.decks.by_id[forgotten.card_id]
+    bank = build_quiz_exercise(
+        review.context, ask_for_cards=build_card_exercise(review.context).ask_for
+    ).operations.bank
     question = bank.by_id[build_event(questions, "answer")["question"]]
     shown = words(done)
     assert f"Missed {words(to_html(card.front))} comes back" in shown
@@ -122,7 +124,9 @@ def test_a_review_leads_past_a_question_and_an_explanation_that_one_cannot_answe
 
 def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     event = build_event(html, "answer")
-    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations
+    quiz = build_quiz_exercise(
+        review.context, ask_for_cards=build_card_exercise(review.context).ask_for
+    ).operations
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
     return wrong_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
@@ -130,7 +134,9 @@ def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
 
 def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     event = build_event(html, "answer")
-    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations
+    quiz = build_quiz_exercise(
+        review.context, ask_for_cards=build_card_exercise(review.context).ask_for
+    ).operations
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
     return right_fields(quiz.bank.by_id[event["question"]], seed=record.seed)

@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import CardExercise
-from quizzes.session.presenter import quiz_exercise
+from quizzes.session.presenter import build_quiz_exercise
 from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError
-from study.learner.path import path_ids
+from study.learner.path import read_path_ids
 from study.pages.review import ReviewPage
 from study.pages.today import TodayPage
 from study.ports.context import Context, find_visit
@@ -156,6 +156,19 @@ def test_before_the_day_begins_today_says_until_when_it_lasts(
     assert ("Today lasts until 04:00." in words(early.load(opened("b1")))) == said
 
 
+def test_a_week_without_a_due_card_is_told_in_words(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    empty = today.act(build_event(today.load(opened("b1")), "know"), opened("b1"))["html"]
+    assert "No card is due in the next seven days. Each card that you rate gets its day here." in words(empty)
+    assert '<svg class="forecast"' not in empty
+    [profile] = today.context.store.profiles.all()
+    rate_one(cards, profile.id, 3, now - timedelta(days=1))
+    later = today.load(opened("b1"))
+    assert '<svg class="forecast"' in later
+    assert "No card is due in the next seven days" not in words(later)
+
+
 def miss_surely(store: Store, profile: str, question: str, moment: datetime) -> None:
     """A wrong answer to one question, given without a doubt."""
     quiz = store.quizzes.start(profile, seed=1, question_ids=(question,), choice={}, started_at=moment)
@@ -225,13 +238,13 @@ def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the
     context: Context, cards: CardExercise, seed: int
 ) -> None:
     quiz, visit = (
-        quiz_exercise(context, ask_for_cards=cards.ask_for),
+        build_quiz_exercise(context, ask_for_cards=cards.ask_for),
         find_visit(context, browser_id="b1", query={}),
     )
     context.store.lessons.mark(visit.profile.id, "kv-cache", "learn", "opened", at=visit.now)
     ids = quiz.draw_question_ids(visit, length=12, seed=seed)
     drawn = [quiz.operations.bank.by_id[each] for each in ids]
-    known = {*path_ids()[:5], "kv-cache"}
+    known = {*read_path_ids()[:5], "kv-cache"}
     assert all(question.level == "beginner" and known.issuperset(question.concepts) for question in drawn)
     for concept in list(context.concepts.by_id)[:10]:
         context.store.lessons.mark(visit.profile.id, concept, "learn", "opened", at=visit.now)
@@ -252,7 +265,7 @@ def test_a_run_that_is_not_the_learners_own_is_called_the_machines(
 
 
 def test_an_exam_left_open_is_offered(today: TodayPage, cards: CardExercise, now: datetime) -> None:
-    quiz = quiz_exercise(today.context, ask_for_cards=cards.ask_for)
+    quiz = build_quiz_exercise(today.context, ask_for_cards=cards.ask_for)
     today.ports.open_quiz = quiz.open_quiz
     profile = today.context.store.profiles.of_browser("b1", now=now).id
     rate_one(cards, profile, 3, now)

@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from study.base.errors import LearnerError
 from study.store import Store, open_store
-from study.store.database import one_view
+from study.store.database import share_view
 from study.store.logs.quizzes import QuizAnswer
 from study.store.read_cache import MISSING, ReadCache
 
@@ -57,9 +57,9 @@ def everything(store: Store, ana: str) -> list[Any]:
         cards.history(ana),
         cards.history(ana, since=NOW + timedelta(minutes=3)),
         cards.count(ana),
-        cards.last_durations_ms(ana),
-        cards.last_durations_ms(ana, limit=2),
-        cards.repeats_since(ana, since=NOW),
+        cards.read_last_durations_ms(ana),
+        cards.read_last_durations_ms(ana, limit=2),
+        cards.count_repeats_since(ana, since=NOW),
         cards.requests(ana),
         verbs.last(ana),
         verbs.just_undone(ana),
@@ -110,13 +110,13 @@ def test_a_press_sees_what_a_fresh_look_sees(actions: list[tuple[str, bool, int]
     ana = store.profiles.add("browser", "Ana", now=NOW).id
     try:
         for action, elsewhere, minute in actions:
-            with one_view():
+            with share_view():
                 store.profiles.of_browser("browser", now=NOW)
                 everything(store, ana)
                 ACTIONS[action](other if elsewhere else store, ana, NOW + timedelta(minutes=minute))
                 if not elsewhere:
                     assert everything(store, ana) == everything(other, ana)
-            with one_view():
+            with share_view():
                 store.profiles.of_browser("browser", now=NOW)
                 remembered = everything(store, ana)
             assert remembered == everything(store, ana)  # outside a view nothing is remembered
@@ -142,7 +142,7 @@ def test_a_second_press_reads_the_profile_and_nothing_else(
 ) -> None:
     for _ in range(2):
         statements.clear()
-        with one_view():
+        with share_view():
             store.profiles.of_browser("browser-of-ana", now=NOW)
             everything(store, ana)
     queries = [statement for statement in statements if not statement.startswith("BEGIN")]
@@ -151,7 +151,7 @@ def test_a_second_press_reads_the_profile_and_nothing_else(
 
 def test_a_write_that_fails_changes_nothing_that_is_remembered(store: Store, ana: str) -> None:
     rate(store, ana, "a", 3, NOW)
-    with one_view():
+    with share_view():
         store.profiles.of_browser("browser-of-ana", now=NOW)
         before = everything(store, ana)
         with pytest.raises(LearnerError):
@@ -190,7 +190,7 @@ def rate_elsewhere(store: Store, ana: str, card_id: str) -> None:
 
 def test_a_press_sees_one_state_whatever_others_write_meanwhile(store: Store, ana: str) -> None:
     rate(store, ana, "a", 3, NOW)
-    with one_view():
+    with share_view():
         store.profiles.of_browser("browser-of-ana", now=NOW)
         assert store.cards.count(ana) == 1
         rate_elsewhere(store, ana, "b")
@@ -211,7 +211,7 @@ def test_a_rating_counts_once_for_a_press_that_reads_before_the_cache_knows_it(
         advance(*arguments)
 
     rating = threading.Thread(target=rate, args=(store, ana, "a", 3, NOW))
-    with one_view():
+    with share_view():
         store.profiles.of_browser("browser-of-ana", now=NOW)
         if writes:
             store.drafts.save(ana, "k", "text", at=NOW)
@@ -221,6 +221,6 @@ def test_a_rating_counts_once_for_a_press_that_reads_before_the_cache_knows_it(
         store.cards.history(ana)
         read.set()
         rating.join()
-    with one_view():
+    with share_view():
         store.profiles.of_browser("browser-of-ana", now=NOW)
         assert [review.card_id for review in store.cards.history(ana)] == ["a"]

@@ -15,9 +15,9 @@ from study.base.settings import Settings
 from study.store import Store, open_store
 from study.store.class_records import ClassRoom
 from study.store.class_transaction import JoinJob
-from study.store.database import one_view
+from study.store.database import share_view
 from study.store.snapshot_copies import copy_database
-from study.store.snapshots import DATABASE, KEPT, Snapshot, Snapshots, snapshots_of
+from study.store.snapshots import DATABASE, KEPT, Snapshot, Snapshots, find_snapshots
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_an_old_backup_that_can_not_be_deleted_spoils_no_new_one(
 
 @pytest.fixture
 def snapshots(settings: Settings, store: Store) -> Snapshots:
-    found = snapshots_of(settings.database_url, settings.home)
+    found = find_snapshots(settings.database_url, settings.home)
     assert found is not None
     return found
 
@@ -227,10 +227,10 @@ def test_a_backup_from_before_an_upgrade_is_upgraded_when_it_is_restored(
 
 
 def test_the_newest_ten_are_kept_and_one_a_day_is_made(snapshots: Snapshots, now: datetime) -> None:
-    assert snapshots.make_if_due(now=now) is not None
-    assert snapshots.make_if_due(now=now + timedelta(hours=23)) is None
+    assert snapshots.make_if_due("daily", now=now) is not None
+    assert snapshots.make_if_due("daily", now=now + timedelta(hours=23)) is None
     for day in range(1, 15):
-        assert snapshots.make_if_due(now=now + timedelta(days=day)) is not None
+        assert snapshots.make_if_due("daily", now=now + timedelta(days=day)) is not None
     kept = snapshots.listed()
     assert len(kept) == KEPT
     assert kept[0].made_at == now + timedelta(days=14)
@@ -240,19 +240,21 @@ def test_a_backup_of_a_clock_that_was_fast_keeps_none_from_being_made(
     snapshots: Snapshots, now: datetime
 ) -> None:
     snapshots.make("daily", now=now + timedelta(days=3650))
-    assert snapshots.make_if_due(now=now) is not None
-    assert snapshots.make_if_due(now=now + timedelta(hours=23)) is None
+    assert snapshots.make_if_due("daily", now=now) is not None
+    assert snapshots.make_if_due("daily", now=now + timedelta(hours=23)) is None
 
 
 def test_many_backups_for_one_reason_push_out_none_of_another(snapshots: Snapshots, now: datetime) -> None:
-    snapshots.make_if_due(now=now)
+    snapshots.make_if_due("daily", now=now)
     snapshots.make("upgrade", now=now)
     for minute in range(KEPT + 5):
         snapshots.make("import", now=now + timedelta(minutes=minute))
     reasons = [made.reason for made in snapshots.listed()]
     assert reasons.count("import") == KEPT
     assert {"daily", "upgrade"} < set(reasons)
-    assert snapshots.make_if_due(now=now + timedelta(days=1)) is not None, "other backups are no daily ones"
+    assert snapshots.make_if_due("daily", now=now + timedelta(days=1)) is not None, (
+        "other backups are no daily ones"
+    )
 
 
 def test_a_damaged_backup_is_refused_and_nothing_is_changed(
@@ -291,7 +293,7 @@ def test_a_backup_with_older_tables_is_upgraded_before_it_replaces_todays(
     snapshots: Snapshots, store: Store, now: datetime
 ) -> None:
     store.profiles.add("a", "Ben", now=now)
-    with one_view():  # as a press does it
+    with share_view():  # as a press does it
         assert names(store) == ["Ben"]
         snapshots.restore(old_backup(snapshots), now=now)
     [ana] = store.profiles.all()
@@ -378,4 +380,4 @@ def test_what_sqlite_refuses_a_backup_is_told_in_words(
 
 @pytest.mark.parametrize("url", ["sqlite://", "postgresql://localhost/x", "nonsense"])
 def test_other_databases_have_backup_tools_of_their_own(url: str) -> None:
-    assert snapshots_of(url) is None
+    assert find_snapshots(url) is None

@@ -17,9 +17,9 @@ from study.base.errors import LearnerError
 from study.base.settings import load_settings
 from study.store import open_store
 from study.store.database import Database, open_database
-from study.store.migrations import HEAD, alembic_config, migrate_database, read_version, version_table
+from study.store.migrations import HEAD, build_alembic_config, migrate_database, read_version, version_table
 from study.store.schema import metadata
-from study.store.snapshots import Snapshots, snapshots_of
+from study.store.snapshots import Snapshots, find_snapshots
 
 STEP_8 = Path(__file__).parent / "files" / "step-8.sql"
 
@@ -38,16 +38,16 @@ def version_of(database: Database) -> str | None:
 
 def test_the_steps_lead_to_the_tables_that_the_code_uses(database: Database) -> None:
     with database.write() as connection:
-        command.upgrade(alembic_config(connection), "head")
+        command.upgrade(build_alembic_config(connection), "head")
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-        head = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
+        head = ScriptDirectory.from_config(build_alembic_config(connection)).get_current_head()
     assert version_of(database) == head == HEAD
 
 
 def test_an_empty_database_gets_the_same_tables_at_once(database: Database, tmp_path: Path) -> None:
     stepwise = open_database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
     with stepwise.write() as connection:
-        command.upgrade(alembic_config(connection), "head")
+        command.upgrade(build_alembic_config(connection), "head")
     migrate_database(database)
     assert described(database) == described(stepwise)
     stepwise.close()
@@ -101,7 +101,7 @@ def test_the_backup_before_an_upgrade_lies_in_the_data_folder(tmp_path: Path) ->
     with closing(sqlite3.connect(database)) as connection:
         connection.executescript(STEP_8.read_text("utf-8"))
     open_store(f"sqlite:///{database}", home=home).close()
-    found = snapshots_of(f"sqlite:///{database}", home)
+    found = find_snapshots(f"sqlite:///{database}", home)
     assert found is not None
     assert [made.reason for made in found.listed()] == ["upgrade"]
 

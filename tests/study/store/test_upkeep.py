@@ -112,14 +112,14 @@ def test_a_failed_backup_is_noted_and_told_until_one_succeeds(
             (OSError(5, "I/O error"), "I/O error"),
         ):
 
-            def fail(*, now: datetime, error: Exception = error) -> None:
+            def fail(reason: str, *, now: datetime, error: Exception = error) -> None:
                 raise error
 
             broken.setattr(snapshots, "make_if_due", fail)
             upkeep.look(now=now)
             assert said in snapshots.problem
     assert "The daily backup was not made" in (tmp_path / FILE).read_text("utf-8")
-    monkeypatch.setattr(snapshots, "make_if_due", lambda *, now: None)
+    monkeypatch.setattr(snapshots, "make_if_due", lambda reason, *, now: None)
     upkeep.look(now=now)
     assert snapshots.problem == ""
     log.close()

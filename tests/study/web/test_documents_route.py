@@ -55,12 +55,16 @@ def test_nothing_but_texts_of_the_docs_folder_is_served(browser: TestClient, pat
     assert browser.get(f"/docs/{path}").status_code == 404
 
 
-def test_a_source_links_to_its_document_and_section_and_stays_text_otherwise() -> None:
+def test_a_source_links_to_its_document_by_its_title_and_stays_text_otherwise() -> None:
     assert (
         link_citations("a < b; docs/traps.md 6.")
-        == 'a &lt; b; <a href="/docs/traps.md#6">docs/traps.md 6</a>.'
+        == 'a &lt; b; <a href="/docs/traps.md#6">“Thirteen ways to get wrong numbers”, 6</a>.'
     )
-    assert link_citations("docs/traps.md, 6") == '<a href="/docs/traps.md">docs/traps.md</a>, 6'
+    assert (
+        link_citations("docs/guide/which-rank.md") == '<a href="/docs/guide/which-rank.md">“Which rank?”</a>'
+    )
+    assert ">the numbers of “Which rank?”</a>" in link_citations("docs/guide/which-rank.json")
+    assert link_citations("docs/nowhere.md") == '<a href="/docs/nowhere.md">docs/nowhere.md</a>'
     assert link_citations("arXiv:2106.09685 table 2") == "arXiv:2106.09685 table 2"
 
 

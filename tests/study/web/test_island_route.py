@@ -16,10 +16,10 @@ from study.base.errors import LearnerError
 from study.base.owner_log import OwnerLog, read_last
 from study.ports.context import Context
 from study.web import frame, island_route, mounting, storage_troubles
-from study.web.form_event import unknown_act
+from study.web.form_event import build_unknown_act
 from study.web.security.access import RoleGate, ServerKeys
-from study.web.security.error_notes import ErrorNotes, area_of
-from study.web.security.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard, browser_of
+from study.web.security.error_notes import ErrorNotes, find_area
+from study.web.security.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard, find_browser
 from tests.study.web.islands import add_empty_page
 
 HOST = "http://192.168.1.20:7860"
@@ -29,12 +29,12 @@ def answer_event(event: dict[str, Any], request: Any) -> frame.Reply:
     """An island that knows two acts and shows what it sees of the request."""
     match event.get("act"):
         case "greet":
-            return {"say": f"{browser_of(dict(request.cookies))} at {request.client.host}"}
+            return {"say": f"{find_browser(dict(request.cookies))} at {request.client.host}"}
         case "save":
             raise OperationalError("insert", {}, Exception("database or disk is full"))
         case "break":
             raise RuntimeError("a bug")
-    raise unknown_act(event)
+    raise build_unknown_act(event)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def site(context: Context) -> FastAPI:
         add_empty_page(blocks, context, answer_event, "lab", path="/lab", learners_may={"look"})
     made = FastAPI()
     storage_troubles.register(made)
-    island_route.register(made, frame.acts_of(blocks))
+    island_route.register(made, frame.collect_acts(blocks))
     made.add_middleware(ErrorNotes)
     made.add_middleware(RoleGate, keys=ServerKeys(context.settings.home))
     made.add_middleware(RequestGuard)
@@ -78,7 +78,7 @@ def test_a_press_reaches_its_island_with_cookie_and_address(site: FastAPI) -> No
 
 def test_an_unknown_act_is_told_in_words(site: FastAPI) -> None:
     said = press(site, {"act": "fly"}).json()["error"]
-    assert said == str(unknown_act({"act": "fly"}))
+    assert said == str(build_unknown_act({"act": "fly"}))
 
 
 def test_an_unknown_island_is_not_found_so_that_the_page_asks_gradio(site: FastAPI) -> None:
@@ -137,8 +137,8 @@ def test_a_bug_is_noted_for_the_owner_by_route(site: FastAPI, context: Context) 
     (entry,) = read_last(context.settings.home)
     assert entry.text.startswith("POST /act/cards: RuntimeError in tests/study/web/test_island_route.py")
     assert "a bug" not in entry.text
-    assert area_of("/lab/run-of-ana/files") == "/lab"
-    assert area_of("/") == "/"
+    assert find_area("/lab/run-of-ana/files") == "/lab"
+    assert find_area("/") == "/"
 
 
 def test_two_islands_of_one_name_are_refused(context: Context) -> None:
@@ -147,12 +147,12 @@ def test_two_islands_of_one_name_are_refused(context: Context) -> None:
         for path in ("/", "/cards"):
             add_empty_page(blocks, context, answer_event, "twin", path=path)
     with pytest.raises(ValueError, match="twin"):
-        frame.acts_of(blocks)
+        frame.collect_acts(blocks)
 
 
 def test_an_error_that_the_island_raises_is_its_answer(site: FastAPI) -> None:
-    assert isinstance(unknown_act({}), LearnerError)
-    assert press(site, {}).json() == {"error": str(unknown_act({}))}
+    assert isinstance(build_unknown_act({}), LearnerError)
+    assert press(site, {}).json() == {"error": str(build_unknown_act({}))}
 
 
 def test_a_refused_press_is_not_kept(context: Context) -> None:
@@ -160,7 +160,7 @@ def test_a_refused_press_is_not_kept(context: Context) -> None:
         blocks = gr.Blocks(analytics_enabled=False)
         add_empty_page(blocks, context, answer_event, "lab", path="/lab", learners_may={"look"})
     request = Request({"type": "http", "role": "learner"})
-    assert "owner" in frame.acts_of(blocks)["lab"]({"act": "start"}, request)["error"]
+    assert "owner" in frame.collect_acts(blocks)["lab"]({"act": "start"}, request)["error"]
     kept = weakref.ref(request)
     del request
     gc.collect()

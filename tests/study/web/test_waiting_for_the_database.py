@@ -101,7 +101,7 @@ def test_many_links_of_one_learner_push_out_nobody_elses(devices: Devices, ana: 
     ben = devices.context.store.profiles.add("browser-of-ben", "Ben", now=now).id
     bens = token_of(devices, ben, now)
     tokens = [token_of(devices, ana, now) for _ in range(1_100)]
-    assert devices.profile_of(bens, now=now).id == ben
-    assert devices.profile_of(tokens[-1], now=now).id == ana
+    assert devices.find_profile(bens, now=now).id == ben
+    assert devices.find_profile(tokens[-1], now=now).id == ana
     with pytest.raises(LearnerError, match="too old"):
-        devices.profile_of(tokens[-2], now=now)
+        devices.find_profile(tokens[-2], now=now)

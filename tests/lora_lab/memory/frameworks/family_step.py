@@ -10,7 +10,7 @@ from transformers import AutoConfig
 
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.setting import StepSetting
-from lora_lab.worker.model.read_shape import find_builder, shape_of_config
+from lora_lab.worker.model.read_shape import find_builder, read_config_shape
 from lora_lab.worker.training.memory_meter import LiveStorages
 from tests.lora_lab.memory.frameworks.usual_step import TYPES, Counted, quantize_linears, resident_tensors
 
@@ -66,7 +66,7 @@ def record_of(cell: FamilyCell) -> dict[str, Any]:
 
 def family_setting(cell: FamilyCell) -> StepSetting:
     """What the forecast is asked."""
-    shape = shape_of_config(cell.config, name="tiny", kind=cell.kind)
+    shape = read_config_shape(cell.config, name="tiny", kind=cell.kind)
     return setting_of(record_of(cell), shape)
 
 
@@ -142,7 +142,7 @@ def _build(cell: FamilyCell) -> Any:
     attention = "eager" if cell.eager or config.model_type == "deberta-v2" else "sdpa"
     made: Any = builder.from_config(config, attn_implementation=attention, dtype=TYPES[cell.base])
     if cell.quant:
-        tree = shape_of_config(cell.config, name="tiny", kind=cell.kind).modules
+        tree = read_config_shape(cell.config, name="tiny", kind=cell.kind).modules
         whole = {name for group in tree.linears if group.stays_16_bit for name in group.names}
         if made._keep_in_fp32_modules:
             whole |= {

@@ -10,7 +10,7 @@ from peft.utils.error import NoMatchingPeftModuleError
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.memory.frameworks.adapted_matrices import find_adapters
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.parameters.module_layout import shape_of_layout
+from lora_lab.parameters.module_layout import build_layout_shape
 from lora_lab.parameters.name_selection import select_names
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from tests.lora_lab.cli import asking
@@ -83,7 +83,7 @@ def test_a_line_adapts_what_peft_adapts(
 
 def test_a_pattern_that_counts_another_list_than_the_layers_is_not_played() -> None:
     layout = {"layers": 2, "modules": {"experts.0.w1": [8, 8], "experts.1.w1": [8, 8]}}
-    shape = shape_of_layout({"module_layout": layout, "base_total": 1000}, None)
+    shape = build_layout_shape({"module_layout": layout, "base_total": 1000}, None)
     narrowing = {"layers_to_transform": [0], "layers_pattern": "layers"}  # the first number is the expert's
     with pytest.raises(UnsupportedCase, match="counts in another list"):
         find_adapters(shape, ["w1"], narrowing, variant="lora", rank=4)
@@ -234,7 +234,7 @@ def test_the_names_of_a_role_match_its_matrices_and_no_others(name: str) -> None
     shape = find_shape(name)
     every = [each for group in shape.modules.groups for each in group.names]
     for role in {linear.role for linear in shape.linears}:
-        if not shape.means_roles([role]):
+        if not shape.are_roles([role]):
             continue
         paths = {linear.name for linear in shape.select([role])}
         wanted = {each for group in shape.modules.linears if group.path in paths for each in group.names}

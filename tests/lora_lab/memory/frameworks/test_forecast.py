@@ -14,8 +14,8 @@ from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.frameworks.forecast import RESERVED_SHARE, forecast_step, largest_batch
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.stored_matrices import as_stored
-from lora_lab.memory.ledger import constant_bytes
-from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, optimizer_bytes, trained_tensors
+from lora_lab.memory.ledger import compute_constant_bytes
+from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, list_trained_tensors, optimizer_bytes
 from lora_lab.papers.published_memory import PublishedMemory, read_published_memory
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from study.base.errors import LearnerError
@@ -136,7 +136,9 @@ def test_a_prepared_base_keeps_embeddings_head_and_norms_in_fp32() -> None:
 
 
 def test_constants_are_what_bitsandbytes_stores() -> None:
-    assert forecast_step(setting(bits="nf4")).constants == constant_bytes(find_shape("llama-2-7b"), "nf4")
+    assert forecast_step(setting(bits="nf4")).constants == compute_constant_bytes(
+        find_shape("llama-2-7b"), "nf4"
+    )
 
 
 def test_eight_bit_moments_save_nothing_on_tensors_that_stay_in_fp32() -> None:
@@ -151,7 +153,7 @@ def test_eight_bit_moments_save_nothing_on_tensors_that_stay_in_fp32() -> None:
 @pytest.mark.parametrize("rank", [1, 8, 64])
 def test_eight_bit_moments_are_those_of_the_labs_own_loop(rank: int) -> None:
     one = setting("smollm2-135m", rank=rank, optimizer="adamw8bit")
-    tensors = trained_tensors(one.adapted, rank=rank, variant="lora")
+    tensors = list_trained_tensors(one.adapted, rank=rank, variant="lora")
     assert forecast_step(one).optimizer == optimizer_bytes(tensors, "adamw8bit")
 
 

@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.stored_matrices import as_stored
-from lora_lab.worker.model.quantization import constants_of
-from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.model.quantization import list_constants
+from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.memory_meter import LiveStorages
 
 Config = dict[str, Any]
@@ -54,7 +54,7 @@ class Cell:
 
 def setting_of(cell: Cell) -> StepSetting:
     """What the forecast is asked."""
-    shape = as_stored(shape_of_config(cell.config, name="tiny"), separate=False)
+    shape = as_stored(read_config_shape(cell.config, name="tiny"), separate=False)
     return StepSetting(
         shape=shape,
         adapted=() if cell.everything or cell.variant == "norms" else shape.select(list(cell.targets)),
@@ -173,4 +173,4 @@ def resident_tensors(model: Any) -> Iterator[torch.Tensor]:
     yield from model.buffers()
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit | bnb.nn.Linear8bitLt):
-            yield from constants_of(module)
+            yield from list_constants(module)

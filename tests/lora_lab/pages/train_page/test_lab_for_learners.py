@@ -72,7 +72,7 @@ def test_a_learner_starts_a_failed_ready_experiment_again_within_the_share(ana: 
     ben = learner_on(ana)
     ben.sends("again", run=ready.run_id)
     (fresh,) = lab.engine.waiting()
-    assert lab.engine.learner_of(fresh)
+    assert lab.engine.find_learner(fresh)
     with pytest.raises(LearnerError, match="only the owner trains"):
         ben.sends("again", run=other.run_id)
 
@@ -82,7 +82,7 @@ def test_learners_take_turns_where_the_lab_is_open_to_all(ana: Visitor, lab: Lab
     ben.scope["open_lab"] = cem.scope["open_lab"] = True
     for learner in (ben, ben, cem):
         learner.sends("start", LIGHT)  # any setting
-    whose = [lab.engine.learner_of(run_id) for run_id in lab.engine.waiting()]
+    whose = [lab.engine.find_learner(run_id) for run_id in lab.engine.waiting()]
     assert whose[0] == whose[2] != whose[1]
 
 

@@ -9,14 +9,14 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from lora_lab.data.batches import Length
-from lora_lab.data.datasets import MAX_FILE_BYTES, MAX_PAIRS, load_saved, own_dataset
+from lora_lab.data.datasets import MAX_FILE_BYTES, MAX_PAIRS, build_own_dataset, load_saved
 from lora_lab.data.lab_folder import ReadExample
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, run_file
-from lora_lab.settings.run_form import address_of, read_presets, spec_of_form
+from lora_lab.settings.run_form import build_address, parse_spec_form, read_presets
 from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
 from lora_lab.views import run_panel
 from study.base.units import as_count, as_percent
@@ -45,9 +45,9 @@ SHOWN_SPECS = [
 ]
 
 
-@pytest.mark.parametrize("spec", SHOWN_SPECS, ids=[address_of(spec) for spec in SHOWN_SPECS])
+@pytest.mark.parametrize("spec", SHOWN_SPECS, ids=[build_address(spec) for spec in SHOWN_SPECS])
 def test_what_the_form_shows_is_what_the_address_says(ana: Visitor, spec: RunSpec) -> None:
-    assert spec_of_form(Form(ana.opens(address_of(spec))).values) == spec
+    assert parse_spec_form(Form(ana.opens(build_address(spec))).values) == spec
 
 
 def test_an_address_that_asks_for_the_impossible_still_opens_the_page(ana: Visitor) -> None:
@@ -242,7 +242,7 @@ def test_an_exported_run_starts_again_when_it_is_imported(ana: Visitor, lab: Lab
     assert again.spec == first.spec
     assert load_saved(again.path) == load_saved(first.path)
     assert lab.engine.waiting() == [again.run_id]
-    assert reply["goto"] == address_of(again.spec, run_id=again.run_id)
+    assert reply["goto"] == build_address(again.spec, run_id=again.run_id)
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"{}", "There is no run in"), (b"PK", "is not JSON")])
@@ -254,7 +254,7 @@ def test_a_file_that_is_no_run_starts_nothing(ana: Visitor, lab: Lab, content: b
 
 def test_data_that_was_read_shows_its_tokens_and_what_is_cut(ana: Visitor, lab: Lab) -> None:
     assert "has not been read with the tokenizer of tiny-random" in words(ana.opens("/lab?preset=instant"))
-    digest = own_dataset().digest
+    digest = build_own_dataset().digest
     lab.home.save_lengths("tiny-random", digest, [Length(tokens=200, answer_tokens=90)] * 3)
     example = ReadExample(pieces=("<b>", "W", "!"), answer_tokens=1)
     lab.home.save_read_examples("tiny-random", digest, [example])
@@ -268,7 +268,7 @@ def test_data_that_was_read_shows_its_tokens_and_what_is_cut(ana: Visitor, lab: 
 
 
 def test_a_tokenizer_that_cannot_be_had_is_said(ana: Visitor, lab: Lab) -> None:
-    lab.home.save_unreadable("tiny-random", own_dataset().digest, "No such model. Check the name.")
+    lab.home.save_unreadable("tiny-random", build_own_dataset().digest, "No such model. Check the name.")
     assert "No such model. Check the name." in words(ana.opens("/lab?preset=instant"))
 
 

@@ -10,7 +10,7 @@ from lora_lab.data.machine import NumberType
 from lora_lab.runs.cost_preview import build_preview
 from lora_lab.spec import TINY_MODEL, Compute, RunSpec
 from lora_lab.worker.device.machine import find_machine
-from lora_lab.worker.device.number_type import type_of_gpu, type_of_processor
+from lora_lab.worker.device.number_type import choose_type_of_gpu, choose_type_of_processor
 from lora_lab.worker.training.model_cache import ModelCache
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import silent
@@ -31,7 +31,7 @@ def test_a_gpus_type_follows_from_its_capability(
     gpu: str, capability: tuple[int, int], compute: Compute
 ) -> None:
     """`is_bf16_supported()` says yes for a T4 and a V100, which emulate it."""
-    found, why = type_of_gpu(capability)
+    found, why = choose_type_of_gpu(capability)
     assert found == compute
     assert f"{capability[0]}.{capability[1]}" in why
 
@@ -50,7 +50,7 @@ def test_a_gpus_type_follows_from_its_capability(
 def test_a_processors_type_follows_from_its_instructions(
     capabilities: dict[str, Any], kernels: str, compute: Compute
 ) -> None:
-    assert type_of_processor(capabilities, kernels)[0] == compute
+    assert choose_type_of_processor(capabilities, kernels)[0] == compute
 
 
 def test_the_decided_type_is_kept_and_a_learners_choice_wins(tmp_path: Path, models_dir: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
-from lora_lab.engine.worker_process import device_environment, worker_environment
+from lora_lab.engine.worker_process import build_device_environment, build_worker_environment
 from lora_lab.spec import TINY_MODEL, Bits
 from lora_lab.worker import __main__ as worker_main
 from lora_lab.worker.__main__ import start_failure
@@ -21,7 +21,7 @@ from lora_lab.worker.device.machine import (
     find_device,
     find_machine,
     list_devices,
-    problem_with,
+    try_products,
 )
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.training.memory_meter import is_out_of_memory
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 def test_a_device_that_cannot_compute_is_tried_before_it_is_used() -> None:
     """A build for the CPU has no CUDA: the product fails as it does on a busy or unknown card."""
-    assert problem_with(torch.device("cuda", 0))
+    assert try_products(torch.device("cuda", 0))
 
 
 def test_a_named_device_that_cannot_compute_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_a_gpu_by_another_maker_that_pytorch_sees_is_named_with_the_reason(
 
 def test_only_a_device_of_this_machine_can_be_chosen(tmp_path: Path) -> None:
     home = LabHome(tmp_path)
-    assert device_environment(tmp_path) == {}
+    assert build_device_environment(tmp_path) == {}
     devices = [{"id": "cuda:7", "name": "A card"}, {"id": "cpu", "name": "Processor"}]
     with pytest.raises(LearnerError, match="no device cpu") as raised:
         home.choose_device("cpu")
@@ -85,7 +85,7 @@ def test_only_a_device_of_this_machine_can_be_chosen(tmp_path: Path) -> None:
         home.choose_device("cuda:1")
 
     home.choose_device("cuda:7")
-    assert device_environment(tmp_path) == {CHOSEN_VARIABLE: "cuda:7"}
+    assert build_device_environment(tmp_path) == {CHOSEN_VARIABLE: "cuda:7"}
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_worker_that_cannot_start_says_so_and_takes_jobs(tmp_path: Path, model
     done = subprocess.run(
         [*command, str(models_dir)],
         cwd=ROOT,
-        env=worker_environment() | {DEVICE_VARIABLE: "cuda:0"},
+        env=build_worker_environment() | {DEVICE_VARIABLE: "cuda:0"},
         input="",
         capture_output=True,
         text=True,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.microscope.query import MicroscopeQuestion, QuantizationScheme
 from lora_lab.spec import TINY_MODEL
@@ -74,7 +74,7 @@ def test_losses_are_those_of_models_loaded_in_the_scheme(found: Watch, models_di
     losses = found.found["losses"]
     for variant, bits in (("base", "fp32"), ("all_first", "nf4-dq")):
         session = open_session(TINY_MODEL, bits, machine("fp32"), models_dir=models_dir, report=silent)  # type: ignore[arg-type]
-        examples = [encode_example(session.tokenizer, example) for example in own_dataset().held_out]
+        examples = [encode_example(session.tokenizer, example) for example in build_own_dataset().held_out]
         assert losses[variant] == pytest.approx(held_out_loss(session.base, examples, nullcontext), abs=2e-6)
     assert losses["answers"] == sum(example.answer_tokens for example in examples)
     assert len({losses[name] for name in ("base", "only_first", "only_second", "all_first")}) == 4
@@ -83,7 +83,7 @@ def test_losses_are_those_of_models_loaded_in_the_scheme(found: Watch, models_di
 def test_the_output_moves_as_a_product_with_the_rounded_matrix_does(found: Watch, models_dir: Path) -> None:
     session = open_session(TINY_MODEL, "fp32", machine("fp32"), models_dir=models_dir, report=silent)
     layer = session.base.get_submodule("model.layers.1.self_attn.k_proj")
-    examples = [encode_example(session.tokenizer, example) for example in own_dataset().held_out[:8]]
+    examples = [encode_example(session.tokenizer, example) for example in build_own_dataset().held_out[:8]]
     entering = []
     hook = layer.register_forward_hook(lambda module, given, made: entering.append((given[0], made)))
     with torch.no_grad():

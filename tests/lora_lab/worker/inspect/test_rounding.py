@@ -12,7 +12,7 @@ from lora_lab.microscope.query import SCHEMES
 from lora_lab.parameters.quantization_levels import LEVELS
 from lora_lab.spec import Bits
 from lora_lab.worker.inspect.rounding import (
-    absmax_of,
+    compute_absmax,
     quantize_twice,
     round_to,
     round_weight,
@@ -83,7 +83,7 @@ def test_hqq_rounds_each_weight_to_the_nearest_code_of_its_block(bits: Bits) -> 
 def test_double_quantization_moves_constants_by_less_than_a_step_and_weights_with_them() -> None:
     weight = matrix(256, 576)
     constants, decoded = quantize_twice(weight, 64)
-    assert torch.equal(constants, absmax_of(split_into_blocks(weight, 64)))
+    assert torch.equal(constants, compute_absmax(split_into_blocks(weight, 64)))
     off = (constants - decoded).norm() / constants.norm()
     assert 0 < off < 0.01
     plain, double = (round_weight(weight, bits, 64).decoded for bits in TWICE)

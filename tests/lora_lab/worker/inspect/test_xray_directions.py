@@ -20,7 +20,7 @@ from lora_lab.worker.inspect.subspaces import (
     project_through_weight,
     sample_directions,
 )
-from lora_lab.xray.result import expected_overlap
+from lora_lab.xray.result import compute_expected_overlap
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 15))
 SEEDS = st.integers(0, 2**16)
@@ -120,7 +120,7 @@ def test_random_subspaces_overlap_by_the_larger_dimension_over_all_of_them(
         drawn_phis.append(compute_overlap(one, other, [first], [second])[0][0])
     phis = torch.tensor(drawn_phis)
     error = float(phis.std()) / math.sqrt(len(phis))
-    assert abs(float(phis.mean()) - expected_overlap(first, second, size)) < 4 * error
+    assert abs(float(phis.mean()) - compute_expected_overlap(first, second, size)) < 4 * error
 
 
 def test_a_zero_update_has_no_directions() -> None:

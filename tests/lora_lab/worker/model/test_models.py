@@ -16,7 +16,7 @@ from gguf import GGUFWriter
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lora_lab.data.embedded_model import PACKAGE, model_folder
+from lora_lab.data.embedded_model import PACKAGE, find_model_folder
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Bits
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import (
@@ -27,7 +27,7 @@ from lora_lab.worker.model.load import (
     prepare_embedded,
     write_tiny_model,
 )
-from lora_lab.worker.model.quantization import constants_of, dense_weight
+from lora_lab.worker.model.quantization import dense_weight, list_constants
 from study.base.errors import LearnerError
 from study.base.model_files import Progress, is_ready, lock_preparation, write_manifest
 from tests.lora_lab.families import FAMILIES
@@ -93,7 +93,7 @@ def test_a_model_that_another_process_prepares_is_waited_for(
     with lock_preparation(PACKAGE, tmp_path / "download", silent):
         later.start()
         assert waits.wait(10)
-        folder = model_folder(tmp_path)
+        folder = find_model_folder(tmp_path)
         folder.mkdir()
         write_manifest(folder, PACKAGE)
     later.join()
@@ -177,8 +177,8 @@ def test_the_kept_quantized_copy_equals_the_model_quantized_anew(
     """HQQ searches half a second for each layer's codes and keeps it by itself; all have the same shapes, so
     the first two are enough.
     """
-    folder = model_folder(tmp_path)
-    shutil.copytree(model_folder(embedded_dir), folder, copy_function=os.symlink)
+    folder = find_model_folder(tmp_path)
+    shutil.copytree(find_model_folder(embedded_dir), folder, copy_function=os.symlink)
     if layers < 30:
         shorten_to(layers, folder)
     anew = load(EMBEDDED_MODEL, bits, tmp_path)
@@ -190,7 +190,7 @@ def test_the_kept_quantized_copy_equals_the_model_quantized_anew(
     for fresh, loaded in zip(linears(anew), linears(kept), strict=True):
         assert torch.equal(stored_codes(fresh), stored_codes(loaded))
         assert torch.equal(dense_weight(fresh, torch.float32), dense_weight(loaded, torch.float32))
-        for one, other in zip(constants_of(fresh), constants_of(loaded), strict=True):
+        for one, other in zip(list_constants(fresh), list_constants(loaded), strict=True):
             assert torch.equal(one, other)
     assert torch.equal(anew.get_input_embeddings().weight, kept.get_input_embeddings().weight)
 

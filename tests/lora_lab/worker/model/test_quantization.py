@@ -18,8 +18,8 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Compute, RunSpec
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.quantization import (
-    constants_of,
     dense_weight,
+    list_constants,
     quantization_config,
     resident_tensors,
 )
@@ -92,7 +92,7 @@ def test_hqq_codes_and_constants_are_those_of_the_library_after_training_and_eva
     lab = labs.after_a_run(bits, compute)
     for ours, fresh in zip(linears(lab.model), linears(plain_peft(TINY, models_dir, bits=bits)), strict=True):
         assert torch.equal(stored_codes(ours), stored_codes(fresh))
-        assert all(map(torch.equal, constants_of(ours), constants_of(fresh)))
+        assert all(map(torch.equal, list_constants(ours), list_constants(fresh)))
 
 
 # ---- trap 1: an evaluation between two steps

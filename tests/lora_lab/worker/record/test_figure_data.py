@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import nn
 
 from lora_lab.data.datasets import Example
-from lora_lab.data.embedded_model import model_folder
+from lora_lab.data.embedded_model import find_model_folder
 from lora_lab.data.tokenizer import EmbeddedTokenizer
 from lora_lab.figures.recorded import read_recording
 from lora_lab.figures.training.trained_tokens import ANSWER, PROMPT
@@ -18,7 +18,7 @@ from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL
 from lora_lab.worker.model.load import build_tiny_tokenizer, load_model, load_tokenizer, prepare_embedded
-from lora_lab.worker.model.quantization import copy_weight, linears_of
+from lora_lab.worker.model.quantization import copy_weight, list_linears
 from lora_lab.worker.record import first_steps, merging
 from lora_lab.worker.record.training import Timeline
 from lora_lab.worker.record.weights import ROLES, round_weight
@@ -70,7 +70,7 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
         TINY_MODEL, "fp32", compute_dtype=torch.float32, device=cpu, models_dir=tmp_path, report=silent
     )
     rng = torch.Generator().manual_seed(0)
-    layers = dict(linears_of(plain))
+    layers = dict(list_linears(plain))
     base = {name: copy_weight(layer) for name, layer in layers.items()}
     update = {name: 0.01 * torch.randn(weight.shape, generator=rng) for name, weight in base.items()}
     held_out = [encode_example(build_tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
@@ -107,7 +107,7 @@ def test_an_adapter_is_measured_against_its_matrix_and_against_its_first_a() -> 
 
 
 def test_recorded_blocks_are_weights_of_the_model(models_dir: Path) -> None:
-    with safe_open(model_folder(models_dir) / "model.safetensors", framework="pt") as stored:
+    with safe_open(find_model_folder(models_dir) / "model.safetensors", framework="pt") as stored:
         for matrix in read_recording("weights")["matrices"]:
             role, layer = ROLES[matrix["role"]], matrix["layer"]
             weight = stored.get_tensor(f"model.layers.{layer}.{role}.weight").float().reshape(-1, BLOCK_SIZE)

@@ -14,7 +14,7 @@ from lora_lab.worker.record import runs
 from lora_lab.worker.record.runs import RECIPES, FaultyRunRecipe, Recorder
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import encode_example
-from lora_lab.worker.training.session import ModelSession, attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import ModelSession, attach_adapter, build_meter, open_session
 from tests.lora_lab.worker.builders import machine, never_stop, silent
 
 SPEC = RunSpec(model=TINY_MODEL, bits="fp32", rank=2, batch=2, steps=4, seq_len_tokens=96)
@@ -42,7 +42,7 @@ def test_without_a_fault_the_steps_are_those_of_the_lab(session: ModelSession) -
         [encode_example(session.tokenizer, each) for each in EXAMPLES[:8]],
         SPEC,
         autocast=session.machine.autocast,
-        meter=meter_for(adapted, session.machine),
+        meter=build_meter(adapted, session.machine),
         on_step=steps.append,
         should_stop=never_stop,
     )

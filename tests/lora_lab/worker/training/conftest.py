@@ -9,7 +9,7 @@ import bitsandbytes as bnb
 import pytest
 import torch
 
-from lora_lab.worker.device.gpu import workspace_bytes
+from lora_lab.worker.device.gpu import measure_workspace_bytes
 from tests.lora_lab.worker.training.single_run import RunIt, do_run
 from tests.simulated_gpu.device import DEVICE, SimulatedGpu, load
 
@@ -25,7 +25,7 @@ def gpu() -> SimulatedGpu:
 
 @pytest.fixture
 def emptied_gpu(gpu: SimulatedGpu) -> Iterator[None]:
-    workspace_bytes(DEVICE)
+    measure_workspace_bytes(DEVICE)
     # bitsandbytes keeps one table of codes per process, on the device that asks first: a test that runs alone
     # would count its 1,024 bytes as its own (.2004 % beside a limit of .2).
     bnb.functional.quantize_blockwise(torch.zeros(64, device=DEVICE))

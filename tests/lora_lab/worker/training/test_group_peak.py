@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lora_lab.data.batches import row_sizes
+from lora_lab.data.batches import compute_row_sizes
 from lora_lab.memory.group_memory import peak_bytes
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
@@ -16,7 +16,7 @@ from lora_lab.spec import EMBEDDED_MODEL, Compute, RunSpec
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import SharedStep, train_group
 from lora_lab.worker.training.packing import list_lengths
-from lora_lab.worker.training.session import meter_for
+from lora_lab.worker.training.session import build_meter
 from tests.lora_lab.worker.builders import CPU
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
 from tests.lora_lab.worker.training.test_grouped import FOUR, GRADIENTS, examples_for, session_for
@@ -64,12 +64,12 @@ def peak_error_percent(
     train_group(
         group,
         examples,
-        meter=meter_for(group.model, session.machine),
+        meter=build_meter(group.model, session.machine),
         on_step=lambda cell, step: steps.append(step),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),
     )
     lengths = list_lengths(examples)
-    cells = [(spec, row_sizes(lengths, spec, on_gpu=device.type != "cpu")) for spec in specs]
+    cells = [(spec, compute_row_sizes(lengths, spec, on_gpu=device.type != "cpu")) for spec in specs]
     measured_bytes = steps[-1].group_peak_bytes - held_bytes
     return percent_above(measured_bytes, peak_bytes(shape, cells, compute))

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from lora_lab.data.batches import step_plan
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.memory.written_out import WRITTEN_TYPES
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSet
 from lora_lab.worker.training.adapter_stack import CellAdapter
-from lora_lab.worker.training.group import AdapterGroup, shared_in
+from lora_lab.worker.training.group import AdapterGroup, count_shared_tokens
 from lora_lab.worker.training.group_loop import SharedStep, train_group
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train_adapter
 from lora_lab.worker.training.packing import Encoded, cut_to, pack_examples
-from lora_lab.worker.training.session import ModelSession, attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import ModelSession, attach_adapter, build_meter, open_session
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import (
     CPU,
@@ -55,7 +55,7 @@ def session_for(
 
 
 def examples_for(session: ModelSession, spec: RunSpec) -> list[Encoded]:
-    return cut_to(encode_examples(session, own_dataset()), spec.seq_len_tokens)
+    return cut_to(encode_examples(session, build_own_dataset()), spec.seq_len_tokens)
 
 
 # ---- a group and the same cells as runs of their own
@@ -79,13 +79,13 @@ def trained_together(
     finished = train_group(
         group,
         examples,
-        meter=meter_for(group.model, session.machine),
+        meter=build_meter(group.model, session.machine),
         on_step=lambda cell, step: steps[cell].append(step),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),
     )
     assert finished == group.cells
-    held_out = group.held_out_losses(group.cells, examples[:6])
+    held_out = group.compute_held_out_losses(group.cells, examples[:6])
     found = [
         Trained(
             [step.loss for step in steps[cell]],
@@ -107,7 +107,7 @@ def trained_alone(session: ModelSession, spec: RunSpec, examples: list[Encoded])
         examples,
         spec,
         autocast=session.machine.autocast,
-        meter=meter_for(adapted.model, session.machine),
+        meter=build_meter(adapted.model, session.machine),
         on_step=steps.append,
         should_stop=never_stop,
     )
@@ -193,7 +193,7 @@ def looks_at(session: ModelSession, specs: Sequence[RunSpec], examples: list[Enc
     train_group(
         group,
         examples,
-        meter=meter_for(group.model, session.machine),
+        meter=build_meter(group.model, session.machine),
         on_step=lambda cell, step: looks[cell].append(
             Look(before[cell], step.loss, cell_gradient(group, cell))
         ),
@@ -313,7 +313,7 @@ def test_what_all_examples_begin_with_is_in_a_row_once_and_changes_nothing(
         Encoded(ids=(*range(3, 3 + prefix), *(i * n % 250 for i in range(2, 9 * n))), answer_tokens=6)
         for n in (2, 3, 4, 5)
     ]
-    shared = shared_in(examples, CPU)
+    shared = count_shared_tokens(examples, CPU)
     assert shared >= prefix
     plain, once = pack_examples(examples, CPU), pack_examples(examples, CPU, shared=shared)
     assert once.input_ids.numel() == plain.input_ids.numel() - 3 * shared
@@ -363,7 +363,7 @@ def test_a_cell_that_diverges_or_is_stopped_leaves_the_others_as_they_are(models
     finished = train_group(
         group,
         examples,
-        meter=meter_for(group.model, session.machine),
+        meter=build_meter(group.model, session.machine),
         on_step=lambda cell, step: steps[cell.name].append(step),
         should_stop=lambda cell: cell.spec == stopped and len(steps[cell.name]) == 2,
         on_end=lambda cell, error: ended.update({cell.name: error}),

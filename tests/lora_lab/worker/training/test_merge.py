@@ -31,7 +31,7 @@ from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import (
     dense_weight,
     keep_trainable_layout,
-    linears_of,
+    list_linears,
     quantization_config,
 )
 from lora_lab.worker.training.merge import load_base, load_dequantized, merge_run
@@ -174,7 +174,7 @@ def test_the_merged_base_is_the_one_that_the_run_trained_on(bits: Bits, tmp_path
         str(folder), bits, compute_dtype=torch.bfloat16, device=CPU, models_dir=tmp_path, report=silent
     )
     merged = load_base(run, tmp_path)
-    for name, layer in linears_of(merged):
+    for name, layer in list_linears(merged):
         kept = dense_weight(stored.get_submodule(name), torch.float32)
         assert torch.equal(dense_weight(layer, torch.float32), kept)
     for ours, theirs in zip(outer_parts(merged), outer_parts(stored), strict=True):

@@ -14,7 +14,7 @@ import torch
 from hqq.core.quantize import HQQLinear
 
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.memory.ledger import heaviest_row, predict_ledger
+from lora_lab.memory.ledger import find_heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import percent_above
@@ -23,7 +23,7 @@ from lora_lab.spec import BITS, TINY_MODEL, Bits, Compute, RunSpec, Variant
 from lora_lab.worker import chat
 from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.device import machine as this_machine
-from lora_lab.worker.device.gpu import free_bytes, live_bytes, workspace_bytes
+from lora_lab.worker.device.gpu import free_bytes, live_bytes, measure_workspace_bytes
 from lora_lab.worker.inspect import xray
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.training.group import AdapterGroup
@@ -31,7 +31,7 @@ from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.memory_meter import GpuAllocator
 from lora_lab.worker.training.packing import cut_to, encode_example
 from lora_lab.worker.training.run import execute_run
-from lora_lab.worker.training.session import meter_for, open_session
+from lora_lab.worker.training.session import build_meter, open_session
 from tests.lora_lab.worker.builders import (
     CPU,
     Lab,
@@ -87,7 +87,7 @@ def test_a_run_has_the_cpus_losses_and_the_predicted_peak(bits: Bits, models_dir
     spec = replace(TINY, bits=bits)
     expected = losses(spec, "fp32", models_dir, CPU)
     gc.collect()
-    held_bytes = live_bytes(DEVICE) - workspace_bytes(DEVICE)
+    held_bytes = live_bytes(DEVICE) - measure_workspace_bytes(DEVICE)
     with OneDevice() as watch:
         lab = open_lab(spec, "fp32", models_dir, device=DEVICE, dataset=small_dataset(), graph=False)
         assert on_the_device(lab)
@@ -97,7 +97,7 @@ def test_a_run_has_the_cpus_losses_and_the_predicted_peak(bits: Bits, models_dir
     assert [result.loss for result in results] == pytest.approx(expected, abs=1e-5)
     assert watch.waits.total() == WAITS_A_STEP * spec.steps
     shape, rows = find_shape(TINY_MODEL), rows_of(lab)
-    predicted = predict_ledger(shape, spec, heaviest_row(shape, spec, rows, "fp32"), "fp32").total_bytes
+    predicted = predict_ledger(shape, spec, find_heaviest_row(shape, spec, rows, "fp32"), "fp32").total_bytes
     assert abs(percent_above(results[-1].peak_bytes - held_bytes, predicted)) < LEDGER_PERCENT
 
 
@@ -105,7 +105,7 @@ def test_a_run_has_the_cpus_losses_and_the_predicted_peak(bits: Bits, models_dir
 @pytest.mark.parametrize("compute", ["bf16", "fp16"])
 def test_the_ledger_holds_in_16_bits_too(bits: Bits, compute: Compute, models_dir: Path) -> None:
     gc.collect()
-    held_bytes = live_bytes(DEVICE) - workspace_bytes(DEVICE)
+    held_bytes = live_bytes(DEVICE) - measure_workspace_bytes(DEVICE)
     spec = replace(TINY, bits=bits, compute_dtype=compute, steps=2)
     with OneDevice():
         lab = with_a_heavy_last_row(
@@ -114,7 +114,7 @@ def test_the_ledger_holds_in_16_bits_too(bits: Bits, compute: Compute, models_di
         results = lab.train()
     shape, rows = find_shape(TINY_MODEL), rows_of(lab)
     predicted = predict_ledger(
-        shape, lab.spec, heaviest_row(shape, lab.spec, rows, compute), compute
+        shape, lab.spec, find_heaviest_row(shape, lab.spec, rows, compute), compute
     ).total_bytes
     assert abs(percent_above(results[-1].peak_bytes - held_bytes, predicted)) < LEDGER_PERCENT
 
@@ -151,7 +151,7 @@ def launches_and_waits(path: str, steps: int, models_dir: Path) -> tuple[int, in
             train_group(
                 group,
                 cut_to(encoded, spec.seq_len_tokens),
-                meter=meter_for(group.model, session.machine),
+                meter=build_meter(group.model, session.machine),
                 on_step=lambda cell, step: None,
                 should_stop=lambda cell: False,
                 on_end=lambda cell, error: None,

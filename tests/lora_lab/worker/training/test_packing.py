@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lora_lab.data.batches import SHORT_EXAMPLE_TOKENS, Length, row_sizes, step_plan, truncate_length
+from lora_lab.data.batches import SHORT_EXAMPLE_TOKENS, Length, compute_row_sizes, step_plan, truncate_length
 from lora_lab.data.datasets import Example
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.model.load import build_tiny_tokenizer, load_tokenizer
-from lora_lab.worker.training.group import shared_in
+from lora_lab.worker.training.group import count_shared_tokens
 from lora_lab.worker.training.loop import held_out_loss
 from lora_lab.worker.training.packing import (
     Encoded,
@@ -169,7 +169,9 @@ def test_the_estimate_cuts_as_the_loop_does() -> None:
         for item in encoded
         if (length := truncate_length(item.length, seq_len_tokens=24)).answer_tokens
     ]
-    sizes = row_sizes([item.length for item in encoded], RunSpec(batch=3, steps=5, seed=1, seq_len_tokens=24))
+    sizes = compute_row_sizes(
+        [item.length for item in encoded], RunSpec(batch=3, steps=5, seed=1, seq_len_tokens=24)
+    )
     assert all(size.examples == 3 for size in sizes)
     assert max(size.tokens for size in sizes) <= 3 * 24
 
@@ -177,9 +179,9 @@ def test_the_estimate_cuts_as_the_loop_does() -> None:
 def test_rows_are_planned_with_the_shared_prefix_once_as_they_are_packed() -> None:
     examples = [encode_example(build_tiny_tokenizer(), example) for example in small_dataset().train]
     lengths, spec = list_lengths(examples), RunSpec(batch=3, steps=5, seed=1)
-    planned = row_sizes(lengths, spec)
+    planned = compute_row_sizes(lengths, spec)
     plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
-    shared = shared_in(examples, CPU)
+    shared = count_shared_tokens(examples, CPU)
     assert planned == [pack_examples([examples[i] for i in row], CPU, shared=shared).size for row in plan]
     assert all(row.shared == shared > 0 for row in planned)
 
@@ -187,10 +189,10 @@ def test_rows_are_planned_with_the_shared_prefix_once_as_they_are_packed() -> No
 def test_the_fused_kernel_computes_a_shared_prefix_in_every_example() -> None:
     short, spec = Length(tokens=30, answer_tokens=5, shared=9), RunSpec(batch=2, steps=1, seq_len_tokens=512)
     long = replace(short, tokens=SHORT_EXAMPLE_TOKENS + 1)
-    (row,) = row_sizes([short, short], spec)
+    (row,) = compute_row_sizes([short, short], spec)
     assert (row.tokens, row.attended) == (51, [(9, 9), (21, 30), (21, 30)])
     for lengths, on_gpu in (([short, short], True), ([short, long], False)):
-        (row,) = row_sizes(lengths, spec, on_gpu=on_gpu)
+        (row,) = compute_row_sizes(lengths, spec, on_gpu=on_gpu)
         assert row.tokens == sum(length.tokens for length in lengths)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lora_lab.data.batches import step_plan
-from lora_lab.memory.ledger import Ledger, heaviest_row, predict_ledger
+from lora_lab.memory.ledger import Ledger, find_heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TARGET_SETS, TINY_MODEL, Bits, Compute, RunSpec, TargetSet
@@ -58,7 +58,7 @@ class Cell:
 def run_cell(lab: Lab, compute: Compute) -> Cell:
     rows = rows_of(lab)
     shape = find_shape(lab.spec.model)
-    ledger = predict_ledger(shape, lab.spec, heaviest_row(shape, lab.spec, rows, compute), compute)
+    ledger = predict_ledger(shape, lab.spec, find_heaviest_row(shape, lab.spec, rows, compute), compute)
     results = lab.train()
     assert [result.tokens for result in results] == [sum(row.lengths) for row in rows]
     return Cell(lab.spec, compute, ledger, results)
@@ -144,7 +144,7 @@ def test_a_heavier_row_later_in_a_run_is_predicted_and_measured(models_dir: Path
     lab = with_rows(models_dir, ROWS)
     rows, shape = rows_of(lab), find_shape(TINY_MODEL)
     assert [row.tokens for row in rows] == list(ROWS)
-    decisive = heaviest_row(shape, lab.spec, rows, "fp32")
+    decisive = find_heaviest_row(shape, lab.spec, rows, "fp32")
     assert decisive == rows[2]
 
     peak_bytes = lab.train()[-1].peak_bytes

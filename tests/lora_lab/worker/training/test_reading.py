@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.spec import OWN_DATA, TINY_MODEL
 from lora_lab.worker.model.load import build_tiny_tokenizer
@@ -12,7 +12,7 @@ from lora_lab.worker.training.tokenize import SHOWN_EXAMPLES, read_dataset
 
 
 def test_what_is_kept_is_what_training_encodes(tmp_path: Path, models_dir: Path) -> None:
-    home, dataset = LabHome(tmp_path), own_dataset()
+    home, dataset = LabHome(tmp_path), build_own_dataset()
     read_dataset(TINY_MODEL, OWN_DATA, home, models_dir)
     encoded = [encode_example(build_tiny_tokenizer(), example) for example in dataset.train]
     assert home.lengths(TINY_MODEL, dataset.digest) == list_lengths(encoded)
@@ -28,7 +28,7 @@ def test_what_is_kept_is_what_training_encodes(tmp_path: Path, models_dir: Path)
 
 def test_lengths_of_an_older_version_are_replaced(tmp_path: Path, models_dir: Path) -> None:
     """It knew no shared prefix, and a peak predicted without it would be too high."""
-    home, dataset = LabHome(tmp_path), own_dataset()
+    home, dataset = LabHome(tmp_path), build_own_dataset()
     read_dataset(TINY_MODEL, OWN_DATA, home, models_dir)
     lengths = home.lengths(TINY_MODEL, dataset.digest)
     assert lengths[0].shared > 0
@@ -40,6 +40,6 @@ def test_lengths_of_an_older_version_are_replaced(tmp_path: Path, models_dir: Pa
 def test_a_model_without_a_tokenizer_says_why(tmp_path: Path, models_dir: Path) -> None:
     home = LabHome(tmp_path)
     read_dataset(str(tmp_path / "nowhere"), OWN_DATA, home, models_dir)
-    digest = own_dataset().digest
+    digest = build_own_dataset().digest
     assert "There is no folder" in home.unreadable(str(tmp_path / "nowhere"), digest)
     assert home.read_examples(str(tmp_path / "nowhere"), digest) == []

@@ -14,7 +14,7 @@ from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.training import group, work
-from lora_lab.worker.training.loop import learning_rate_at, train_adapter
+from lora_lab.worker.training.loop import compute_learning_rate, train_adapter
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.run import execute_run
 from lora_lab.worker.training.session import open_session
@@ -122,11 +122,11 @@ def test_equal_seeds_give_equal_losses_to_the_last_bit_and_other_seeds_others(
 
 
 def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_the_last() -> None:
-    rates = [learning_rate_at(step, steps=40, peak=1.0) for step in range(1, 41)]
+    rates = [compute_learning_rate(step, steps=40, peak=1.0) for step in range(1, 41)]
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
     assert rates[3:] == sorted(rates[3:], reverse=True)
     assert rates[-1] > 0
-    assert learning_rate_at(1, steps=1, peak=1.0) == 1.0
+    assert compute_learning_rate(1, steps=1, peak=1.0) == 1.0
 
 
 def test_a_warm_session_gives_the_losses_of_a_cold_one(

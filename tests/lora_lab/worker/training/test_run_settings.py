@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lora_lab.spec import OPTIMIZERS, VARIANTS, Bits, Compute, Optimizer, RunSpec, Variant
-from lora_lab.worker.training.loop import optimizer_of
+from lora_lab.worker.training.loop import build_optimizer
 from tests.lora_lab.worker.builders import TINY, Lab, gradient, open_lab, small_dataset
 
 COMPUTES: tuple[Compute, ...] = ("fp32", "bf16")
@@ -65,7 +65,7 @@ def test_every_optimizer_lowers_the_loss(optimizer: Optimizer, models_dir: Path)
 
 def test_8_bit_moments_are_8_bit_where_the_tensor_is_large_enough() -> None:
     large, small = (torch.nn.Parameter(torch.zeros(size)) for size in (4096, 4095))
-    optimizer = optimizer_of([large, small], RunSpec(optimizer="adamw8bit"))
+    optimizer = build_optimizer([large, small], RunSpec(optimizer="adamw8bit"))
     for parameter in (large, small):
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()

@@ -8,7 +8,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from lora_lab.data.embedded_model import model_folder
+from lora_lab.data.embedded_model import find_model_folder
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
@@ -92,4 +92,4 @@ def test_the_embedded_model_trains_on_nf4_and_plain_peft_loads_its_adapter(
     assert state.started is not None
     assert (state.started["trainable"], state.started["total"]) == (2_442_240, 136_957_248)
     assert all(sample["tuned"] for sample in run.samples())
-    check_reloaded(run, model_folder(embedded_dir), embedded_dir)
+    check_reloaded(run, find_model_folder(embedded_dir), embedded_dir)

@@ -13,13 +13,13 @@ import torch
 from lora_lab.data.batches import step_plan
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.spec import TINY_MODEL, Bits, Compute, RunSpec
-from lora_lab.worker.device.gpu import live_bytes, workspace_bytes
-from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.device.gpu import live_bytes, measure_workspace_bytes
+from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_layer import GroupedLayer
 from lora_lab.worker.training.group_loop import compute_gradients, train_group
 from lora_lab.worker.training.packing import Encoded, PackedRow, cut_to, encode_example, pack_examples
-from lora_lab.worker.training.session import meter_for
+from lora_lab.worker.training.session import build_meter
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import CPU, cosine, open_lab, small_dataset
 from tests.lora_lab.worker.model.family_folders import folder_of
@@ -102,12 +102,15 @@ def group_losses(bits: Bits, models_dir: Path, device: torch.device) -> dict[str
     train_group(
         group,
         examples,
-        meter=meter_for(group.model, session.machine),
+        meter=build_meter(group.model, session.machine),
         on_step=lambda cell, step: found.setdefault(cell.name, []).append(step.loss),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: None,
     )
-    found["held out"] = [group.base_loss(examples[:4]), *group.held_out_losses(group.cells, examples[:4])]
+    found["held out"] = [
+        group.base_loss(examples[:4]),
+        *group.compute_held_out_losses(group.cells, examples[:4]),
+    ]
     return found
 
 
@@ -188,7 +191,7 @@ def test_a_peak_at_the_loss_is_predicted(compute: Compute, tmp_path: Path) -> No
     """
     config = FAMILIES["llama"] | {"vocab_size": 50_000, "hidden_size": 64}
     folder = folder_of("llama", config, tmp_path / "llama", vocab_size=50_000)
-    shape = shape_of_config({"model_type": "llama"} | config, name="llama", kind="causal")
+    shape = read_config_shape({"model_type": "llama"} | config, name="llama", kind="causal")
     specs = [replace(spec, model=str(folder), bits="bf16") for spec in specs_of()]
     orders = [[replace(spec, seed=spec.seed + order) for spec in specs] for order in range(4)]
     errors = [error_percent(each, compute, tmp_path, shape) for each in orders]
@@ -200,7 +203,7 @@ def error_percent(
     specs: Sequence[RunSpec], compute: Compute, models_dir: Path, shape: ModelShape | None = None
 ) -> float:
     gc.collect()
-    held_bytes = live_bytes(DEVICE) - workspace_bytes(DEVICE)
+    held_bytes = live_bytes(DEVICE) - measure_workspace_bytes(DEVICE)
     with OneDevice():
         return peak_error_percent(specs, compute, models_dir, DEVICE, held_bytes, shape)
 
@@ -261,12 +264,12 @@ def test_what_became_of_an_ended_cell_does_not_reach_the_others(models_dir: Path
     rows, places = rows_for(group, 4), (0, 2, 3)
     examples = [Encoded(ids=tuple(range(3, 30)), answer_tokens=9)] * 3
     expected_losses, expected = gradients_of(group, places, rows)
-    held_out = group.held_out_losses(group.cells, examples)
+    held_out = group.compute_held_out_losses(group.cells, examples)
     group.cells[1].flat.data.fill_(math.nan)
     losses, found = gradients_of(group, places, rows)
     assert losses == pytest.approx(expected_losses, abs=1e-6)
     assert all(map(torch.equal, found, expected))
-    assert group.held_out_losses(group.cells, examples) == [
+    assert group.compute_held_out_losses(group.cells, examples) == [
         pytest.approx(loss, abs=1e-6, nan_ok=True) for loss in (held_out[0], math.nan, *held_out[2:])
     ]
 
@@ -283,7 +286,7 @@ def test_a_cell_that_diverges_leaves_the_others_as_they_are(models_dir: Path) ->
         train_group(
             group,
             cut_to(encoded, TINY.seq_len_tokens),
-            meter=meter_for(group.model, session.machine),
+            meter=build_meter(group.model, session.machine),
             on_step=lambda cell, step: found.setdefault(cell.name, []).append(step.loss),
             should_stop=lambda cell: False,
             on_end=lambda cell, error: ended.append(cell.name),

@@ -41,7 +41,7 @@ from quizzes.grader.worker.network import (
     save_tensors,
 )
 from quizzes.grader.worker.similarity import FIGURES
-from quizzes.grader.worker.train import RowBuilder, contrast_loss, freeze_below, freeze_shared
+from quizzes.grader.worker.train import RowBuilder, compute_contrast_loss, freeze_below, freeze_shared
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
 from study.ports.classes import ConceptVerdict
@@ -168,8 +168,8 @@ def test_the_contrast_loss_falls_as_the_right_statement_rises_above_its_twin() -
     labels = torch.tensor([[2, 0, 0, 0], [3, 0, 0, 0], [3, 0, 0, 0]])
     even, apart = torch.zeros(3, 4, 4), torch.zeros(3, 4, 4)
     apart[0, 0, 2] = apart[1, 0, 3] = 4.0
-    assert contrast_loss(apart, labels, batch) < contrast_loss(even, labels, batch)
-    assert contrast_loss(even, labels, batch[:1] + batch[2:] + batch[2:]) == 0
+    assert compute_contrast_loss(apart, labels, batch) < compute_contrast_loss(even, labels, batch)
+    assert compute_contrast_loss(even, labels, batch[:1] + batch[2:] + batch[2:]) == 0
 
 
 def test_a_share_of_the_known_prompts_groups_is_drawn_whole_and_new_prompts_are_always_read(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from study.base.errors import LearnerError
-from study.learner.study_modes import STUDY_MODES, last_mode, list_states, next_mode
+from study.learner.study_modes import STUDY_MODES, find_last_mode, list_states, next_mode
 from study.store import Store
 from study.store.logs.lessons import Mark, ModeMark
 from study.store.logs.projects import TEXT_LIMIT
@@ -70,7 +70,7 @@ def test_a_row_of_modes_is_derived_from_marks_and_what_is_proven(now: datetime) 
         "try": "done",
     }
     assert [state.mode for state in row] == list(STUDY_MODES)
-    assert last_mode(marks) == "deep"
+    assert find_last_mode(marks) == "deep"
     following = next_mode(row, "why")
     assert following is not None
     assert following.mode == "deep"

@@ -128,7 +128,7 @@ def test_lapses_are_counted_where_a_learnt_card_was_forgotten(store: Store, ana:
         )
     verbs = store.card_operations.live(ana, ["rate"])
     assert store.cards.lapses(ana) == {"c": [verb.id for verb in verbs[2:]]}
-    assert store.cards.repeats_since(ana, since=now) == 1
+    assert store.cards.count_repeats_since(ana, since=now) == 1
 
 
 def test_one_learner_never_sees_the_log_of_another(store: Store, ana: str, now: datetime) -> None:

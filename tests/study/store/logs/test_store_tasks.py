@@ -4,7 +4,7 @@ from datetime import datetime
 
 from study.store import Store
 from study.store.logs.tasks import TaskAttempt
-from study.store.rows import owned_tables
+from study.store.rows import list_owned_tables
 
 
 def attempt(now: datetime, task: str, *, correct: bool) -> TaskAttempt:
@@ -22,4 +22,4 @@ def test_attempts_are_appended_and_read_oldest_first(store: Store, now: datetime
 
 
 def test_attempts_are_part_of_a_backup() -> None:
-    assert "task_attempts" in {table.name for table in owned_tables()}
+    assert "task_attempts" in {table.name for table in list_owned_tables()}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.types import Scope
 
-from study.base.addresses import address_of, is_loopback
+from study.base.addresses import build_address, is_loopback
 from study.base.errors import LearnerError
 from study.io.apply_import import Imports
 from study.io.import_jobs import ImportJobs
@@ -18,11 +18,11 @@ from study.io.planning import DirectPlanner
 from study.pages.inout import InOutPage
 from study.pages.settings import SettingsPage
 from study.ports.context import Context
-from study.store.snapshots import snapshots_of
+from study.store.snapshots import find_snapshots
 from study.web.security.access import RoleGate, ServerKeys
-from study.web.security.middleware import RequestGuard, own_names
+from study.web.security.middleware import RequestGuard, list_own_names
 from study.web.serving import server
-from study.web.serving.server import network_notice
+from study.web.serving.server import format_network_notice
 from tests.study.web.test_web import ask
 from tests.visits import build_event, opened
 
@@ -30,14 +30,16 @@ ELSEWHERE = "192.168.1.77"
 
 
 def test_a_start_for_the_network_says_what_is_open_and_prints_addresses_that_work() -> None:
-    said = network_notice("0.0.0.0", 7860, "the-key")
+    said = format_network_notice("0.0.0.0", 7860, "the-key")
     assert "Everyone who can reach this machine" in said
     assert "0.0.0.0" not in said
     assert "/owner?key=the-key" in said
     name = f"http://{socket.gethostname().lower().removesuffix('.local')}.local:7860"
     # Nothing here announces that name: it works where the system does.
     assert f"  {name}  (on networks that resolve .local names)" in said.splitlines()
-    assert network_notice("192.168.1.5", 7860, "k").splitlines()[1].strip() == "http://192.168.1.5:7860"
+    assert (
+        format_network_notice("192.168.1.5", 7860, "k").splitlines()[1].strip() == "http://192.168.1.5:7860"
+    )
 
 
 def test_a_start_on_all_addresses_of_ipv6_prints_those_that_a_browser_can_open(
@@ -49,10 +51,10 @@ def test_a_start_on_all_addresses_of_ipv6_prints_those_that_a_browser_can_open(
     found = {"lo": [at("::1"), at("127.0.0.1")],
              "eth0": [at("2001:db8::5"), at("fe80::1%eth0"), at("192.168.1.5")]}  # fmt: skip
     monkeypatch.setattr("psutil.net_if_addrs", lambda: found)
-    lines = [line.strip() for line in network_notice("::", 7860, "k").splitlines()]
+    lines = [line.strip() for line in format_network_notice("::", 7860, "k").splitlines()]
     assert lines[1:3] == ["http://192.168.1.5:7860", "http://[2001:db8::5]:7860"]
     assert not any("fe80" in line or "::1]" in line for line in lines)
-    assert "2001" not in network_notice("0.0.0.0", 7860, "k")
+    assert "2001" not in format_network_notice("0.0.0.0", 7860, "k")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
@@ -75,7 +77,7 @@ def test_a_start_behind_a_proxy_prints_the_owners_address_under_the_public_name(
     [("0.0.0.0", "http://localhost:1"), ("::1", "http://[::1]:1"), ("127.0.0.1", "http://127.0.0.1:1")],
 )
 def test_the_address_can_be_opened_in_a_browser(host: str, address: str) -> None:
-    assert address_of(host, 1) == address
+    assert build_address(host, 1) == address
 
 
 def test_only_this_machine_reaches_loopback_addresses() -> None:
@@ -85,7 +87,7 @@ def test_only_this_machine_reaches_loopback_addresses() -> None:
 
 
 def test_the_names_of_this_machine_are_answered() -> None:
-    for name in own_names():
+    for name in list_own_names():
         assert ask(host=f"{name}:7860").status_code == 200
 
 
@@ -111,7 +113,7 @@ def test_a_body_whose_end_can_be_read_in_two_ways_is_refused_and_the_connection_
     assert answer.headers["connection"] == "close"
 
 
-OWN_NAME = sorted(own_names())[0]
+OWN_NAME = sorted(list_own_names())[0]
 
 
 def is_owner(headers: dict[str, str], keys: ServerKeys, *, client: str = "127.0.0.1") -> bool:
@@ -204,7 +206,7 @@ def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, no
     settings, store = context.settings, context.store
     from study.io.pending_upload import PendingUploads
 
-    snapshots = snapshots_of(settings.database_url, settings.home)
+    snapshots = find_snapshots(settings.database_url, settings.home)
     assert snapshots is not None
     store.profiles.add("browser-of-ana", "Ana", now=now)
     snapshots.make("daily", now=now)
