@@ -5,7 +5,7 @@
 
 The same mathematics as the library's layer with the lab's products (lora_matmul.py), with explicit forward
 and backward, so nothing is computed twice and no graph is built. The tokens of all rows go through a frozen
-matrix in one product, which takes three quarters of the time of one product per row. Attention, norms and
+matrix in one product, which is faster (docs/performance.md). Attention, norms and
 residual streams take one row at a time: 350 tokens stay in a core's cache, where an elementwise operator is
 ten times as fast as on four rows at once. On a GPU several adapters have one row (adapter_stack.py). In the
 forward pass, operators round as the library's do, except the gate's, which round once.
