@@ -4,7 +4,7 @@ Every run keeps its own folder and its own events, in the form of a run that is 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -297,7 +297,6 @@ class Material:
     def _bytes(self, work: Work) -> CellBytes:
         compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
         row = ledger.find_heaviest_row(self.shape, work.spec, rows, compute)
-        cell = compute_cell_bytes(self.shape, [(work.spec, row)], compute)
-        # On a GPU, stacked cells work at the same time. Not counted: their x Aᵀ, as wide as all ranks
-        # together, and its mask, up to 13 % of a stack. A fifth of the memory is kept free for them.
-        return replace(cell, kept=cell.kept + cell.working, working=0) if row.on_gpu else cell
+        # Not counted where cells are stacked: their x Aᵀ, as wide as all ranks together, and its mask, up to
+        # 13 % of a stack. A fifth of the memory is kept free for them.
+        return compute_cell_bytes(self.shape, [(work.spec, row)], compute)
