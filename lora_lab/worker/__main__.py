@@ -43,12 +43,12 @@ from lora_lab.worker.device.gpu import live_bytes
 from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine
 from lora_lab.worker.fork_server import start_fork_server
 from lora_lab.worker.inspect.serve import serve_inspections
+from lora_lab.worker.merge import merge_run
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
 from lora_lab.worker.training.group import AdapterGroup, attach_alone
 from lora_lab.worker.training.loop import answer_loss
 from lora_lab.worker.training.memory_meter import is_out_of_memory
-from lora_lab.worker.training.merge import merge_run
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import encode_example, pack_examples
 from lora_lab.worker.training.run import execute_group, execute_run
