@@ -74,9 +74,9 @@ class SimulatedBrowser:
         except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
             self.measured.errors.append(repr(error)[:200])
 
-    async def open(self) -> None:
-        """Open Cards."""
-        page = await self._timed("page", self.client.get("/cards", cookies=self.cookies, headers=HTML))
+    async def open(self, path: str = "/cards", island: str = "cards") -> None:
+        """Open a page, by default Cards, and fetch what its island shows."""
+        page = await self._timed("page", self.client.get(path, cookies=self.cookies, headers=HTML))
         found = re.search(r"window\.gradio_config = (\{.*?\});</script>", page.text, re.DOTALL)
         if found is None:
             raise ValueError("the page holds no configuration")
@@ -85,7 +85,7 @@ class SimulatedBrowser:
             made["id"] for made in config["dependencies"] if made["api_name"].startswith("load_page")
         )
         self.island_id = next(
-            made["id"] for made in config["components"] if made["props"].get("elem_id") == "cards"
+            made["id"] for made in config["components"] if made["props"].get("elem_id") == island
         )
         body = {"data": [], "fn_index": self.load_id, "session_hash": self.session}
         answer = await self._timed(

@@ -22,7 +22,7 @@ from lora_lab.runs.events import read_events
 from lora_lab.worker.model.load import prepare_embedded
 from study.base.settings import load_settings
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WAIT_SECONDS = 120
 PAGES = (

@@ -1,6 +1,5 @@
 """The lab's shared state, used by pages, downloads and Today."""
 
-import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from lora_lab.engine.chat import ChatQueue
 from lora_lab.engine.inspections import InspectionQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_jobs import ShapeJobs
-from lora_lab.engine.worker_process import kill_worker, start_worker
+from lora_lab.engine.worker_process import Worker, kill_worker, start_worker
 from lora_lab.grids.results import GridCell, build_grid_cells
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
@@ -39,10 +38,10 @@ class Lab:
         self.paces = Paces(settings.runs_dir)
         self.chat = ChatQueue(settings, engine)
         self.inspections = InspectionQueue(settings, engine)
-        self._shape_jobs = ShapeJobs(lambda model: start_worker(settings, ["--shape", model]))
+        self._shape_jobs = ShapeJobs(lambda model: self._start_worker("--shape", model))
         self._cells: dict[tuple[str, ...], list[GridCell]] = {}
         self._measured: dict[str, MeasuredPeak | None] = {}
-        self._workers: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
+        self._workers: dict[tuple[str, ...], Worker] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -54,6 +53,8 @@ class Lab:
             for worker in self._workers.values():
                 kill_worker(worker)
         self.engine.close(grace_seconds=CLOSE_SECONDS)
+        if self.engine.fork_server is not None:
+            self.engine.fork_server.close()  # last: it tells how its workers ended
 
     def runs(self) -> list[RunFolder]:
         """Return every run, newest first."""
@@ -184,7 +185,7 @@ class Lab:
             if not self._is_busy(key):
                 self._start(key, options)
 
-    def _start(self, key: tuple[str, ...], options: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def _start(self, key: tuple[str, ...], options: Sequence[str]) -> Worker:
         """Start a worker; the caller holds the lock."""
         self._workers = {known: worker for known, worker in self._workers.items() if worker.poll() is None}
         if len(self._workers) >= WORKERS_AT_ONCE:
@@ -192,8 +193,11 @@ class Lab:
                 f"{WORKERS_AT_ONCE} processes of the Lab are reading examples, merging or measuring.",
                 do_next="Wait until one of them ends, then press again.",
             )
-        self._workers[key] = start_worker(self.settings, [*options])
+        self._workers[key] = self._start_worker(*options)
         return self._workers[key]
+
+    def _start_worker(self, *options: str) -> Worker:
+        return start_worker(self.settings, [*options], fork_server=self.engine.fork_server)
 
     def _is_busy(self, key: tuple[str, ...]) -> bool:
         worker = self._workers.get(key)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import gradio as gr
@@ -67,6 +68,7 @@ from study.web import (
     storage_troubles,
     transfer_routes,
 )
+from study.web.compression import BrotliAnswers
 from study.web.device_routes import Devices
 from study.web.security import middleware
 from study.web.security.access import RoleGate, ServerKeys
@@ -151,6 +153,7 @@ def build_site(
 ) -> FastAPI:
     """Build one site of all parts, as an ASGI app; `site.state.close` stops its background work.
 
+    `site.state.prepare` does ahead what the first visitor would wait for, in a second of processor time.
     `site.state.owner_key` opens the whole app from another machine, where others can reach it.
     """
     keys = ServerKeys(core.settings.home) if core.context.shared else None
@@ -174,7 +177,9 @@ def build_site(
         for close in part.closers:
             closing.callback(close)
     site.state.close = closing.close
+    site.state.prepare = partial(_prepare_first_visit, core.ports)
     site.add_middleware(ErrorNotes)
+    site.add_middleware(BrotliAnswers, minimum_bytes=24_000)
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     for part in all_parts:
         for gate in part.gates:
@@ -190,6 +195,14 @@ def build_site(
     )
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
     return mounting.mount(site, blocks, head=page_files.build_head(styles, projector=projector))
+
+
+def _prepare_first_visit(ports: Ports) -> None:
+    """Compress the files of every page, and read what Today says to a newcomer."""
+    page_files.compress_first_files()
+    # Gradio 6.31 imports it before it answers the first page, which draws nothing.
+    import_module("matplotlib")
+    today.render_newcomer_page(ports)
 
 
 def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:

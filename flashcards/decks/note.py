@@ -146,7 +146,7 @@ def clean_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
             raise LearnerError(f"The {name} is empty.", do_next="Write something, or take the deck's text.")
         if len(text) > TEXT_LIMIT:
             raise LearnerError(
-                f"The {name} has {len(text):,} characters.", do_next=f"Keep it under {TEXT_LIMIT:,}."
+                f"The {name} has {len(text):,} characters.", do_next=f"Shorten it to at most {TEXT_LIMIT:,}."
             )
     if note.kind == "cloze" and not list_cloze_numbers(cleaned["text"]):
         raise LearnerError(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from threading import Lock
 
 from study.base.errors import LearnerError
 from study.base.import_limits import limit_csv_fields
@@ -23,6 +24,8 @@ HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can express one, but a 
 WANTED = 'Each example needs a "prompt" and an "answer" text, both not empty.'
 HELD_OUT_BELOW = "2"
 """Prompts whose hash begins with 0 or 1 of the 16 hexadecimal digits are held out: one in eight."""
+
+_reading = Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +44,14 @@ class Dataset:
     held_out: tuple[Example, ...]
 
 
-@cache
 def build_own_dataset() -> Dataset:
-    """Build the data set of the app's own cards (front and back) and questions with their right answers."""
+    """Return the data set of the app's own cards (front and back) and questions with their right answers."""
+    with _reading:  # half a second of work, which two threads would otherwise do beside each other
+        return _read_own_dataset()
+
+
+@cache
+def _read_own_dataset() -> Dataset:
     examples = [Example(prompt=prompt, answer=answer) for prompt, answer in read_own_pairs()]
     return split_examples(examples, label="the app's own cards")
 

@@ -76,7 +76,7 @@ def _check_request(runs: Sequence[RunFolder], prompt: str, seed: int, temperatur
         raise LearnerError("There is nothing to ask yet.", do_next="Type a prompt.")
     if len(prompt) > PROMPT_LIMIT:
         raise LearnerError(
-            f"The prompt has {len(prompt):,} characters.", do_next=f"Keep it under {PROMPT_LIMIT:,}."
+            f"The prompt has {len(prompt):,} characters.", do_next=f"Shorten it to at most {PROMPT_LIMIT:,}."
         )
     if not low <= temperature <= high:
         raise LearnerError(

@@ -7,14 +7,13 @@ trains waits, and a run that starts during a job makes the job yield.
 import contextlib
 import json
 import os
-import subprocess
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import IO, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.worker_process import kill_worker, start_worker
+from lora_lab.engine.worker_process import Worker, kill_worker, start_worker
 from lora_lab.runs.folder import RunFolder
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -64,7 +63,9 @@ class JobQueue(ABC, Generic[J]):
     """How long a run waits; then the job goes back into the queue."""
 
     starting: ClassVar[str]
-    """What a job says while its worker's process starts, which takes 8 s on an idle processor."""
+    """What a job says while its worker's process starts, which takes 8 s on an idle processor without a
+    fork server.
+    """
 
     lost: ClassVar[str]
     """The problem text of a job whose worker died."""
@@ -73,7 +74,7 @@ class JobQueue(ABC, Generic[J]):
         self._settings, self._engine = settings, engine
         self._changed = threading.Condition()
         self._jobs: dict[str, J] = {}
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
         engine.before_run.append(self.yield_to_run)
@@ -90,9 +91,10 @@ class JobQueue(ABC, Generic[J]):
     def stop_working(self, job: J) -> None:
         """Stop the working job; the caller holds the lock."""
 
-    def start_worker(self) -> "subprocess.Popen[bytes]":
+    def start_worker(self) -> Worker:
         """Start a process that reads orders and answers them, with its pipes open."""
-        return start_worker(self._settings, [self.worker_option], answers=True)
+        fork_server = self._engine.fork_server
+        return start_worker(self._settings, [self.worker_option], answers=True, fork_server=fork_server)
 
     def find(self, job_id: str) -> J | None:
         """Find a job by its id, while it is remembered."""
@@ -160,7 +162,7 @@ class JobQueue(ABC, Generic[J]):
     def tell(self, order: dict[str, Any]) -> None:
         """Write a line to the worker; the caller holds the lock."""
         with contextlib.suppress(BrokenPipeError, ValueError):
-            stdin = cast(IO[bytes], cast("subprocess.Popen[bytes]", self._worker).stdin)
+            stdin = cast(IO[bytes], cast(Worker, self._worker).stdin)
             stdin.write((json.dumps(order) + os.linesep).encode())
             stdin.flush()
 
@@ -215,7 +217,7 @@ class JobQueue(ABC, Generic[J]):
                     problem = f"This machine could not start a process ({error.strerror}). Try again later."
                     self.put(replace(job, status="failed", doing="", problem=problem))
                     return
-            worker = cast("subprocess.Popen[bytes]", self._worker)
+            worker = cast(Worker, self._worker)
             self.tell({"job": job.id} | self.order_of(job))
         for line in cast(IO[bytes], worker.stdout):
             try:
@@ -233,6 +235,7 @@ class JobQueue(ABC, Generic[J]):
                 return
         with self._changed:
             if self._worker is worker:
+                self.end_worker()  # alive for a moment after its output ended, it takes no other job
                 self.put(replace(job, status="failed", problem=self.lost))
 
     def _ended(self, job: J, said: dict[str, Any]) -> J:

@@ -1,12 +1,11 @@
 """Worker processes that read model shapes: a few at a time, one for a browser, ended once no page polls."""
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lora_lab.engine.worker_process import kill_worker
+from lora_lab.engine.worker_process import Worker, kill_worker
 
 AT_ONCE = 2  # each imports torch: some 300 MB and seconds of a core
 PATIENCE_SECONDS = 5.0
@@ -17,7 +16,7 @@ PATIENCE_SECONDS = 5.0
 class _Job:
     asked_at: float
     browser_id: str
-    process: "subprocess.Popen[bytes] | None" = None
+    process: Worker | None = None
 
     @property
     def is_running(self) -> bool:
@@ -27,9 +26,7 @@ class _Job:
 class ShapeJobs:
     """Jobs that read one shape per process. `start` starts a process, which writes to the lab's folder."""
 
-    def __init__(
-        self, start: "Callable[[str], subprocess.Popen[bytes]]", *, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, start: Callable[[str], Worker], *, now: Callable[[], float] = time.monotonic) -> None:
         self._start = start
         self._now = now
         self._jobs: dict[str, _Job] = {}

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
 
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
+from lora_lab.engine.fork_server import ForkedWorker, ForkServer
 from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import ROOT, Settings
@@ -28,11 +30,16 @@ DONE = b"done\n"
 """The worker's answer to a job, on its standard output."""
 
 
+Worker = subprocess.Popen[bytes] | ForkedWorker
+
+
 class WorkerProcess:
     """A worker that does jobs, one after the other, until it is ended."""
 
-    def __init__(self, settings: Settings, extra: Sequence[str] = ()) -> None:
-        self._process = start_worker(settings, [*extra], answers=True)
+    def __init__(
+        self, settings: Settings, extra: Sequence[str] = (), *, fork_server: ForkServer | None = None
+    ) -> None:
+        self._process = start_worker(settings, [*extra], answers=True, fork_server=fork_server)
         self.was_killed = False
         """Whether this app has killed it."""
 
@@ -89,30 +96,37 @@ def start_worker(
     *,
     log: int | None = None,
     answers: bool = False,
-) -> subprocess.Popen[bytes]:
-    """Start a worker process with the environment it needs before torch is imported.
+    fork_server: ForkServer | None = None,
+) -> Worker:
+    """Start a worker process with the environment it needs before torch is imported; from the fork server, if
+    there is one.
 
     Its output goes to the descriptor `log`, or to worker.log; with `answers` standard output is a pipe.
     """
-    command = [sys.executable, "-m", "lora_lab.worker"]
-    command += ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
+    arguments = ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
+    environment = build_device_environment(settings.home) | build_worker_environment()
     output = log if log is not None else open_log(settings.home)
     try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if answers else output,
-            stderr=output,
-            env=build_device_environment(settings.home) | build_worker_environment(),
-            cwd=ROOT,
-            start_new_session=True,
-        )
+        if fork_server and (forked := fork_server.fork(arguments, environment, output, answers=answers)):
+            return forked
+        with fork_server.bring(environment) if fork_server else nullcontext(()) as brought:
+            return subprocess.Popen(
+                [sys.executable, "-m", "lora_lab.worker", *arguments]
+                + [f"--fork-server={descriptor}" for descriptor in brought],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE if answers else output,
+                stderr=output,
+                env=environment,
+                cwd=ROOT,
+                start_new_session=True,
+                pass_fds=brought,
+            )
     finally:
         if log is None:
             os.close(output)
 
 
-def kill_worker(process: "subprocess.Popen[bytes]") -> None:
+def kill_worker(process: Worker) -> None:
     """Kill a worker and the download that it may have started, unless it has ended."""
     if process.poll() is None:
         with contextlib.suppress(psutil.Error):

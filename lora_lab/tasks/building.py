@@ -159,7 +159,7 @@ def _with_what_it_shows(rule: Rule, calls: list[ast.Call]) -> Rule:
 def _parse_code(code: str) -> ast.Module:
     if len(code) > LONGEST_CODE:
         raise LearnerError(
-            f"The code has {len(code):,} characters.", do_next=f"Keep it under {LONGEST_CODE:,}."
+            f"The code has {len(code):,} characters.", do_next=f"Shorten it to at most {LONGEST_CODE:,}."
         )
     try:
         tree = ast.parse(code)

@@ -28,6 +28,7 @@ from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 
+import torch
 from safetensors import SafetensorError
 
 from lora_lab.data.datasets import build_own_dataset
@@ -40,6 +41,7 @@ from lora_lab.worker import extra_measurements
 from lora_lab.worker.chat import serve_chat
 from lora_lab.worker.device.gpu import live_bytes
 from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine
+from lora_lab.worker.fork_server import start_fork_server
 from lora_lab.worker.inspect.serve import serve_inspections
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
@@ -66,6 +68,10 @@ def main() -> int:
     options = _read_options()
     silence_libraries()
     gc.freeze()  # what importing made stays to the end; looking for garbage in it takes 0.2 s after each job
+    if options.fork_server is not None:
+        forked = start_fork_server(options.fork_server, beside_gpu=torch.accelerator.is_available())
+        if forked is not None:
+            options = _read_options(forked)
     gc.enable()
     if options.memory_limit_bytes:
         _limit_memory(options.memory_limit_bytes)
@@ -98,7 +104,7 @@ def main() -> int:
     return _serve(home, options.models_dir, warm=not options.cold)
 
 
-def _read_options() -> argparse.Namespace:
+def _read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = build_module_parser("lora_lab.worker", __doc__)
     parser.add_argument("--home", type=Path, default=Path("."))
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
@@ -113,7 +119,8 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--data", default=OWN_DATA, help="which data set to tokenize")
     parser.add_argument("--cold", action="store_true", help="a run comes at once and loads its own model")
     parser.add_argument("--memory-limit-bytes", type=int, default=0, help="limit of the address space")
-    return parser.parse_args()
+    parser.add_argument("--fork-server", type=int, help="the socket of a fork server that this worker brings")
+    return parser.parse_args(arguments)
 
 
 def _limit_memory(limit_bytes: int) -> None:

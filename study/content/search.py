@@ -15,6 +15,7 @@ FOUND_IN_ALL = 20
 LEAST_SHARE = 0.6
 """An entry is found if its words weigh at least this share of what the best entry's do."""
 
+BEGINS_WITH_IT = 0.25  # "rank" means "Rank r of an adapter" rather than "Low-rank factors"
 BEGINS_A_WORD = 4  # letters from which a word finds longer ones too: "quant" finds "quantization"
 WORD = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
 ENDING = re.compile(r"(?<=...)(?:ing|ed|es|er|ly|s|e)$")
@@ -54,7 +55,7 @@ class _Hit:
     """Of all its words that were asked for; a rare word weighs more."""
 
     score: float
-    """The same, more for words in its title, and most for those of a short title."""
+    """The same, more for words in its title, and most for those that begin it and for a short title."""
 
 
 by_score = attrgetter("score")
@@ -103,8 +104,10 @@ def _hit(entry: SearchEntry, text: str, weights: dict[str, float]) -> _Hit:
     title = _stems(entry.title)
     weight = sum(each for part, each in weights.items() if part in text)
     in_title = sum(each for part, each in weights.items() if part in title)
+    begins = sum(each for part, each in weights.items() if title.startswith(part))
     shortness = 1 / math.sqrt(len(title.split()) or 1)
-    return _Hit(entry=entry, weight=weight, score=weight + in_title * (1 + shortness))
+    score = weight + in_title * (1 + shortness) + BEGINS_WITH_IT * begins
+    return _Hit(entry=entry, weight=weight, score=score)
 
 
 def _parts_asked_for(words: str) -> list[str]:

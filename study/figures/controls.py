@@ -101,7 +101,8 @@ class TextControl:
             raise LearnerError(f"{self.label} is empty.", do_next="Type a sentence.")
         if len(typed) > self.most:
             raise LearnerError(
-                f"{self.label} has {len(typed):,} characters.", do_next=f"Keep it under {self.most:,}."
+                f"{self.label} has {len(typed):,} characters.",
+                do_next=f"Shorten it to at most {self.most:,}.",
             )
         return typed
 

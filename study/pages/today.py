@@ -59,8 +59,7 @@ class TodayPage:
         reviews = store.cards.history(profile_id)
         moments = store.list_answer_times(profile_id)
         if not moments and not visit.preferences.tour_seen:
-            figure = self.ports.figures.get(GLANCE)
-            return render("study/today/newcomer.html", figure=figure.fragment({}) if figure else "")
+            return render_newcomer_page(self.ports)
         return render(
             "study/today/today.html",
             greeting=_format_greeting(visit),
@@ -92,6 +91,12 @@ class TodayPage:
             "has_progress": self.context.has_page("/progress"),
             "concepts": concepts,
         }
+
+
+def render_newcomer_page(ports: Ports) -> Markup:
+    """Render what someone sees who has answered nothing yet: what LoRA is, and the introduction's button."""
+    figure = ports.figures.get(GLANCE)
+    return render("study/today/newcomer.html", figure=figure.fragment({}) if figure else "")
 
 
 def _format_greeting(visit: Visit) -> str:

@@ -81,7 +81,7 @@ def read_fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> lis
     _refuse_many(len(values))
     if too_long := [value for value in values if len(value) > limit]:
         raise LearnerError(
-            f"{name!r} has {len(too_long[0]):,} characters.", do_next=f"Keep it under {limit:,}."
+            f"{name!r} has {len(too_long[0]):,} characters.", do_next=f"Shorten it to at most {limit:,}."
         )
     return [clean(value) for value in values]
 

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from study.base.errors import LearnerError
 from study.base.settings import APP_NAME
 from study.text.templates import render
+from study.web import page_files
 from study.web.security.content_policy import GradioPages
 from study.web.security.middleware import BODY_LIMIT_BYTES
 from study.web.theme import THEME
@@ -84,6 +85,11 @@ def mount(site: FastAPI, pages: gr.Blocks, *, head: str) -> FastAPI:
     pages._queue.sleep_when_free = pages._queue.progress_update_sleep_when_free = QUEUE_PAUSE_SECONDS
     pages.state_session_capacity = SESSIONS_KEPT
     share_session_config()
+
+    @site.get("/theme.css")
+    def serve_theme(request: Request) -> Response:
+        return page_files.answer_kept(request, f"theme-{pages.theme_hash}.css", pages.theme_css.encode)
+
     with warnings.catch_warnings():
         # Gradio 6.31 warns that it turns server-side rendering off even where it was never on.
         warnings.filterwarnings("ignore", message="SSR mode is not supported")

@@ -5,15 +5,15 @@ and its script would act on them only after it has run itself. `content_policy.p
 page's own `<head>`, so the look is there before anything is drawn; an island fetches its script from here.
 
 Gradio's: it compresses each of its files again for every request, lightly, and names no time for which it is
-good. Here they are compressed once, and better; one of them is sent without a library (gradio_script.py).
+good. Here they are compressed once, and better. Scripts come without what no page uses (gradio_script.py).
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 
 import brotli  # type: ignore[import-untyped]
 from fastapi import FastAPI
@@ -22,7 +22,7 @@ from starlette.responses import Response
 
 from study.text.sent_files import strip_comments
 from study.web.downloads import answer_not_found
-from study.web.gradio_script import cut_handlebars
+from study.web.gradio_script import FIRST_FILES, cut_unused
 
 STATIC = Path(__file__).parents[1] / "static"
 FOLDER = "/look"
@@ -30,17 +30,19 @@ GRADIO_FILES = Path(str(files("gradio"))) / "templates" / "frontend" / "assets"
 UNUSED_SCRIPT = "/static/js/iframeResizer.contentWindow.min.js"
 """Gradio's page asks for it, for pages in a frame of another site. No other site may frame ours."""
 
-HTML_COMPONENT = re.compile(r"HTML-[\w-]+\.js")
 TYPES = {".js": "text/javascript", ".css": "text/css"}
 KEEP = "public, max-age=31536000, immutable"
 QUALITY = 11
-GRADIO_QUALITY = 10  # an eighth less than Gradio sends, for 0.4 s of one core at the first page after a start
+LARGE_BYTES = 200_000
+LARGE_QUALITY = 9  # a tenth of the time: of Gradio's files only those that no page asks for are so large
 HEAD_SCRIPTS = ("look.js", "head.js", "site.js", "figures.js")
 SCRIPT_ARGUMENTS = "element, props, server, watch"
 """What Gradio gives to the script of an HTML component."""
 
 _texts: dict[str, str] = {}
 _compressed: dict[str, bytes] = {}
+_compressing = Lock()
+"""A second request for a file that is being compressed waits for it, instead of doing the same beside it."""
 
 
 def build_head(styles: Sequence[Path], *, projector: bool = False) -> str:
@@ -79,7 +81,7 @@ def serve_ours(name: str, request: Request) -> Response:
     """Answer with one of our files."""
     if name not in _texts:
         return answer_not_found(f"There is no file {name}. Reload the page.")
-    return _answer_kept(request, name, _texts[name].encode, QUALITY)
+    return answer_kept(request, name, _texts[name].encode)
 
 
 def serve_gradios(name: str, request: Request) -> Response:
@@ -87,17 +89,26 @@ def serve_gradios(name: str, request: Request) -> Response:
     file = GRADIO_FILES / name
     if file.parent != GRADIO_FILES or not file.is_file():
         return answer_not_found(f"There is no file {name}.")
-    return _answer_kept(request, name, lambda: _read_gradios(file), GRADIO_QUALITY)
+    return answer_kept(request, name, lambda: _read_gradios(file))
+
+
+def compress_first_files() -> None:
+    """Compress what every page fetches, before a browser asks; files of another Gradio wait for one."""
+    for name in FIRST_FILES:
+        file = GRADIO_FILES / name
+        if file.is_file():
+            _compress(name, lambda file=file: _read_gradios(file))  # type: ignore[misc]
+    for name, text in list(_texts.items()):
+        _compress(name, text.encode)
 
 
 def _read_gradios(file: Path) -> bytes:
-    """Read a file of Gradio's pages, the script of an HTML component without the library in it."""
-    if not HTML_COMPONENT.fullmatch(file.name):
-        return file.read_bytes()
-    return cut_handlebars(file.read_text("utf-8")).encode()
+    """Read a file of Gradio's pages, a script without what no page of the app uses."""
+    content = file.read_bytes()
+    return cut_unused(content.decode()).encode() if file.suffix == ".js" else content
 
 
-def _answer_kept(request: Request, name: str, plain: Callable[[], bytes], quality: int) -> Response:
+def answer_kept(request: Request, name: str, plain: Callable[[], bytes]) -> Response:
     """Answer with a file that browsers keep, compressed where it is text and the browser takes brotli."""
     suffix = Path(name).suffix
     headers = {"Cache-Control": KEEP}
@@ -106,7 +117,7 @@ def _answer_kept(request: Request, name: str, plain: Callable[[], bytes], qualit
     headers |= {"Vary": "Accept-Encoding"}
     if "br" not in request.headers.get("accept-encoding", ""):
         return Response(plain(), media_type=TYPES[suffix], headers=headers)
-    compressed = _compress(name, plain, quality)
+    compressed = _compress(name, plain)
     return Response(compressed, media_type=TYPES[suffix], headers=headers | {"Content-Encoding": "br"})
 
 
@@ -124,8 +135,13 @@ def _keep(name: str, text: str) -> str:
     return f"{FOLDER}/{named}"
 
 
-def _compress(name: str, plain: Callable[[], bytes], quality: int) -> bytes:
+def _compress(name: str, plain: Callable[[], bytes]) -> bytes:
     """Compress a file once: its name holds a hash of its content."""
-    if name not in _compressed:
-        _compressed[name] = brotli.compress(plain(), mode=brotli.MODE_TEXT, quality=quality)
-    return _compressed[name]
+    if name in _compressed:
+        return _compressed[name]
+    with _compressing:
+        if name not in _compressed:
+            content = plain()
+            quality = QUALITY if len(content) < LARGE_BYTES else LARGE_QUALITY
+            _compressed[name] = brotli.compress(content, mode=brotli.MODE_TEXT, quality=quality)
+        return _compressed[name]

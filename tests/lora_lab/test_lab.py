@@ -19,7 +19,7 @@ def test_closing_the_lab_ends_what_tokenizes_and_merges(
 ) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*given: object) -> subprocess.Popen[bytes]:
+    def start(*given: object, **named: object) -> subprocess.Popen[bytes]:
         started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
         return started[-1]
 

@@ -18,7 +18,7 @@ class Drafts(StoreLog):
         """Keep an unfinished text; the newest one counts."""
         if len(text) > DRAFT_LIMIT:
             raise LearnerError(
-                f"This text has {len(text):,} characters.", do_next=f"Keep it under {DRAFT_LIMIT:,}."
+                f"This text has {len(text):,} characters.", do_next=f"Shorten it to at most {DRAFT_LIMIT:,}."
             )
         with self._database.write(profile_id) as connection:
             put_row(

@@ -31,7 +31,7 @@ class ProjectLog(StoreLog):
     def write(self, profile_id: str, project_id: str, kind: EntryKind, text: str, *, at: datetime) -> None:
         if len(text) > TEXT_LIMIT:
             raise LearnerError(
-                f"This text has {len(text):,} characters.", do_next=f"Keep it under {TEXT_LIMIT:,}."
+                f"This text has {len(text):,} characters.", do_next=f"Shorten it to at most {TEXT_LIMIT:,}."
             )
         self._append(
             t.project_entries, profile_id=profile_id, project_id=project_id, kind=kind, text=text, at=at

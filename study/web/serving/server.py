@@ -78,7 +78,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     reach = "every device that reaches this machine" if reachable else "this machine only"
     note("start", f"The app was started for {reach}.")
     try:
-        _AnnouncingServer(build_config(app), address).run(sockets=[listening])
+        _AnnouncingServer(build_config(app), address, then=app.state.prepare).run(sockets=[listening])
     finally:
         note("stop", "The app was stopped.")
         app.state.close()
@@ -172,13 +172,16 @@ def _note_on_name(address: str) -> str:
 
 
 def set_gradio_environment(settings: Settings) -> None:
-    """Set what Gradio reads at import: it sends no statistics and keeps uploads in the data folder.
+    """Set what Gradio reads: it sends no statistics, keeps uploads in the data folder, looks for no screen.
 
     Its import writes no stub files for editors, which takes as long as all the rest of it.
     """
     disable_stub_writing()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
+    # Before each answer Gradio 6.31 asks matplotlib for its backend, which loads pyplot where none is named.
+    # Charts here are drawn without a screen.
+    os.environ.setdefault("MPLBACKEND", "agg")
 
 
 def print_line(line: str, stream: TextIO | None = None) -> None:
@@ -258,9 +261,17 @@ def take_port(host: str, port: int, *, several: bool = False, listen: bool = Tru
 class _AnnouncingServer(uvicorn.Server):
     """Prints the address once the app answers, and ends normally on every stop signal."""
 
-    def __init__(self, config: uvicorn.Config, address: str, ready: str = "Ready:") -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        address: str,
+        ready: str = "Ready:",
+        *,
+        then: Callable[[], object] | None = None,
+    ) -> None:
         super().__init__(config)
         self._ready = f"{ready} {address}"
+        self._then = then
 
     def stop_accepting(self) -> None:
         """Let no new connection in, in the loop that serves; those that are open are served on."""
@@ -271,6 +282,8 @@ class _AnnouncingServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             print_line(self._ready)
+            if self._then is not None:
+                threading.Thread(target=_try, args=(self._then,), name="first visit", daemon=True).start()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -293,6 +306,12 @@ class _AnnouncingServer(uvicorn.Server):
             logging.CRITICAL
         )  # answers cut off by the stop aren't worth a log line
         super().handle_exit(sig, frame)
+
+
+def _try(work: Callable[[], object]) -> None:
+    """Do what can be done later as well: why it failed is seen by who needs it first."""
+    with contextlib.suppress(Exception):
+        work()
 
 
 def _end_after(seconds: float) -> None:

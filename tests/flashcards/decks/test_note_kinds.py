@@ -107,7 +107,7 @@ def test_an_edit_changes_the_text_of_all_siblings_and_no_id(tmp_path: Path, conc
     [
         ({"text": "no gap", "why": "x"}, "has no gap"),
         ({"text": " ", "why": "x"}, "The text is empty"),
-        ({"text": "{{c1::x}}", "why": "y" * 4001}, "has 4,001 characters"),
+        ({"text": "{{c1::x}}", "why": "y" * 4001}, r"has 4,001 characters\. Shorten it to at most 4,000"),
     ],
 )
 def test_an_edit_that_makes_no_card_is_refused(
@@ -116,3 +116,8 @@ def test_an_edit_that_makes_no_card_is_refused(
     decks = load(tmp_path, concepts, 'id: gaps\n    kind: cloze\n    text: "{{c1::B}}"')
     with pytest.raises(LearnerError, match=problem):
         clean_edit(decks.notes["gaps"], texts)
+
+
+def test_an_edit_of_the_greatest_length_is_taken(tmp_path: Path, concepts: ConceptMap) -> None:
+    decks = load(tmp_path, concepts, 'id: gaps\n    kind: cloze\n    text: "{{c1::B}}"')
+    assert len(clean_edit(decks.notes["gaps"], {"text": "{{c1::x}}", "why": "y" * 4000})["why"]) == 4000

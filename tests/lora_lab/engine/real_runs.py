@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from lora_lab.data.datasets import Dataset, Example, split_examples
+from lora_lab.engine.fork_server import READ_LATE
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import TINY_MODEL, RunSpec
@@ -24,6 +25,9 @@ ENDLESS = replace(SHORT, steps=2000, batch=1)
 
 DEADLINE_SECONDS = 180
 LOOK_AGAIN_SECONDS = 0.05
+
+READ_LATE_IN_TESTS = (*READ_LATE, "PYTEST_")
+"""pytest keeps the name of the current test in a variable."""
 
 
 def sums() -> Dataset:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.state import fold_events
@@ -47,9 +48,11 @@ class RoughDay:
 
 
 @pytest.fixture(scope="module")
-def rough_day(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> RoughDay:
+def rough_day(
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_fork_server: ForkServer
+) -> RoughDay:
     settings = settings_in(tmp_path_factory.mktemp("rough-day"), models_dir)
-    engine = LocalEngine(settings, warm=False)
+    engine = LocalEngine(settings, warm=False, fork_server=shared_fork_server)
     engine.start()
     killed = engine.submit(ENDLESS, sums(), now=NOW)
     stopped = engine.submit(ENDLESS, sums(), now=NOW + timedelta(seconds=1))

@@ -38,6 +38,9 @@ def count(order, models_dir, home, report):
     if "cut" in order:
         os.write(answers, b'{"job": "half a li')
         os._exit(1)
+    if "mute" in order:
+        os.closerange(3, 64)  # as of a process that dies, before it is dead
+        time.sleep(600)
     for number in range(order["to"]):
         report("Counting", done=number + 1, total=order["to"], found={str(number): number ** 2})
         while order.get("hold") == number:
@@ -137,6 +140,13 @@ def test_stopping_ends_the_process_keeps_what_was_found_and_the_next_order_is_do
     assert until(queue, taken_back, is_ended).status == "stopped"
     assert queue.find(stopped.id) == stopped
     assert queue.submit("weights", order).status in ("waiting", "working")  # a stopped one is tried anew
+
+
+def test_a_worker_whose_output_ended_is_asked_no_more_even_while_it_lives(queue: CountingQueue) -> None:
+    """A process is alive for a moment after its output ended; the next question must not go to it."""
+    lost = until(queue, queue.submit("weights", {"to": 1, "mute": "before it ends"}), is_ended)
+    assert lost.status == "failed"
+    assert until(queue, queue.submit("weights", {"to": 2}), is_ended).status == "done"
 
 
 def test_a_dead_worker_is_said_in_words_and_replaced(queue: CountingQueue) -> None:

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from lora_lab.data.datasets import Example, split_examples
 from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.worker_process import WorkerProcess
 from lora_lab.runs.folder import RunFolder, create_run
@@ -46,7 +46,9 @@ class TightMemory:
 
 
 @pytest.fixture(scope="module")
-def tight_memory(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> TightMemory:
+def tight_memory(
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_fork_server: ForkServer
+) -> TightMemory:
     """With PyTorch's graph, a row of 64 long examples asks for a mask of some 69 GB."""
     settings = settings_in(tmp_path_factory.mktemp("tight-memory"), models_dir)
     words = "word " * 780
@@ -56,7 +58,8 @@ def tight_memory(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> 
     too_much = replace(SHORT, batch=64, seq_len_tokens=4096, rank=16, bits="int8", optimizer="adamw8bit")
     before, after = (create_run(settings.runs_dir, SHORT, sums(), now=NOW) for _ in range(2))
     refused = create_run(settings.runs_dir, too_much, long, now=NOW)
-    worker = WorkerProcess(settings, ["--cold", "--memory-limit-bytes", str(LIMIT_BYTES)])
+    limit = ["--cold", "--memory-limit-bytes", str(LIMIT_BYTES)]
+    worker = WorkerProcess(settings, limit, fork_server=shared_fork_server)
     answers = [worker.do([run]) for run in (before, refused, after)]
     survived = worker.is_alive and answers == [None, None, None]
     worker.finish(DEADLINE_SECONDS)
@@ -88,16 +91,16 @@ def test_after_it_the_process_goes_on_and_gets_the_same_losses(tight_memory: Tig
 
 @pytest.mark.embedded
 def test_a_warm_worker_takes_the_first_run_and_another_one_is_warmed_up_after_it(
-    tmp_path: Path, embedded_dir: Path
+    tmp_path: Path, embedded_dir: Path, shared_fork_server: ForkServer
 ) -> None:
     settings = settings_in(tmp_path, embedded_dir)
     spec = RunSpec(model=EMBEDDED_MODEL, steps=1, batch=1)
-    engine = LocalEngine(settings, warm=True)
+    engine = LocalEngine(settings, warm=True, fork_server=shared_fork_server)
     engine.start()
     ready = worker_state(settings, "ready")
     run = engine.submit(spec, sums(), now=NOW)
     state = wait_until(run, ended)
-    next_pid = another_worker(ready["pid"])
+    next_pid = another_worker(settings, than=ready["pid"])
     engine.close()
 
     assert state.status == "finished"
@@ -118,20 +121,8 @@ def worker_state(settings: Settings, wanted: str) -> dict[str, Any]:
     return state
 
 
-def another_worker(than: int) -> int:
-    """A child of this process that waits for the next run."""
-    return wait_for(
-        lambda: next(
-            (child.pid for child in psutil.Process().children() if child.pid != than and _is_worker(child)), 0
-        ),
-        seconds=DEADLINE_SECONDS,
-    )
-
-
-def _is_worker(process: psutil.Process) -> bool:
-    """One that trains; other tests may have one that reads shapes."""
-    try:
-        command = process.cmdline()
-        return "lora_lab.worker" in command and "--shapes" not in command
-    except psutil.Error:  # it ended meanwhile
-        return False
+def another_worker(settings: Settings, *, than: int) -> int:
+    """The process that waits for the next run."""
+    read = LabHome(settings.home).worker_state
+    state = wait_for(read, lambda state: state.get("pid", than) != than, seconds=DEADLINE_SECONDS)
+    return int(state["pid"])

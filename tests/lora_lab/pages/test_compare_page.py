@@ -338,7 +338,7 @@ def test_four_at_most_share_one_question(lab: Lab) -> None:
         ({"temperature": ["nan"]}, "temperature must be 0 to 2"),
         ({"seed": ["-1"]}, "seed must be a whole number"),
         ({"seed": ["99999999999"]}, "seed must be 0 to"),
-        ({"prompt": ["x" * 2001]}, "2,001 characters"),
+        ({"prompt": ["x" * 2001]}, r"2,001 characters\. Shorten it to at most 2,000"),
     ],
 )
 def test_a_question_that_cannot_be_asked_says_why(

@@ -54,7 +54,7 @@ def test_the_whole_grid_is_counted_and_its_memory_computed_before_it_starts(ana:
 
 def test_every_preset_says_its_time_or_what_will_tell_it(ana: Visitor, context: Context) -> None:
     chips = re.compile(r'<a class="chip" href="/grid\?preset=([^"]+)".*?<span class="badge">(.*?)</span>')
-    tells = "The first cell in each format gives its time while the grid runs."
+    tells = "While the grid runs, the first cell in each format gives its time."
     html = ana.opens("/grid")
     assert dict(chips.findall(html))["instant"] == "4 cells, no time yet"
     assert tells in words(html)

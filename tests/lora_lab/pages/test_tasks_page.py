@@ -106,7 +106,7 @@ def test_a_card_is_explained_where_its_gb_are_not_those_of_the_goal(ana: Reader)
     assert "at most 12.6 GB" in said
     assert "PyTorch sees 12.6 GB of a 12 GB GPU: 12 GiB = 12.9 GB, less what the driver keeps." in said
     chosen = words(ana.opens("/tasks?id=fit-smallest-card"))
-    assert "A card is named by its GiB" in chosen
+    assert "A GPU is named by its GiB" in chosen
     assert "“The GPU holds” says how many GB of it PyTorch sees" in chosen
     assert 'id="card"' not in ana.opens("/tasks?id=scale-higher-rank")
 

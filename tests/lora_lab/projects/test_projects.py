@@ -345,7 +345,7 @@ def test_a_grid_that_varies_something_else_is_no_answer(ana_works: Ana, context:
     early = NOW - timedelta(hours=1)
     context.store.projects.write(profile, "does-rank-matter", "hypothesis", "First.", at=early)
     finished_sweep(context.settings, later_grid(ranks=[2, 8]))
-    assert "3 Results" not in words(ana_works.opens())
+    assert "3 · Results" not in words(ana_works.opens())
 
 
 def test_runs_that_must_be_measured_once_more_offer_it_and_show_what_came_of_it(

@@ -185,12 +185,16 @@ def test_code_is_never_executed(tmp_path: Path) -> None:
         ("-" * 3000 + "1", "nested too deeply|can't be read"),
         ("a" + ".b" * 1500, "nested too deeply|can't be read"),
         ("x = '\0'", "Python"),
-        ("x" * (LONGEST_CODE + 1), "Keep it under 4,000"),
+        ("x" * (LONGEST_CODE + 1), "Shorten it to at most 4,000"),
     ],
 )
 def test_what_cannot_be_read_is_said(code: str, message: str) -> None:
     with pytest.raises(LearnerError, match=message):
         judge_code(CONFIG, code)
+
+
+def test_code_of_the_greatest_length_is_judged() -> None:
+    assert not judge_code(CONFIG, "x" * LONGEST_CODE).right
 
 
 def test_a_solution_that_breaks_a_rule_is_a_problem_of_the_file(tmp_path: Path) -> None:

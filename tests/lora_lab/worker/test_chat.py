@@ -27,6 +27,12 @@ SPEC = replace(TINY, steps=12, learning_rate=2e-2)
 """Long and fast enough that the tuned model answers something else."""
 
 
+@pytest.fixture
+def first_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers end after as many tokens as say whose they are; the run's own have eight."""
+    monkeypatch.setattr(chat, "NEW_TOKENS", 12)
+
+
 def trained(folder: Path, models_dir: Path, spec: RunSpec) -> RunFolder:
     run = create_run(folder / "runs", spec, small_dataset(), now=NOW)
     assert execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
@@ -53,6 +59,7 @@ def answer(models_dir: Path, runs: list[RunFolder], prompt: str, **how: Any) -> 
     return last
 
 
+@pytest.mark.usefixtures("first_words")
 def test_greedy_answers_begin_as_the_runs_own_before_and_after(
     models_dir: Path, runs: list[RunFolder]
 ) -> None:
@@ -64,6 +71,7 @@ def test_greedy_answers_begin_as_the_runs_own_before_and_after(
     assert len(set(texts.values())) == 3
 
 
+@pytest.mark.usefixtures("first_words")
 @pytest.mark.parametrize(
     ("bits", "variant", "dense_share"),
     [("hqq8", "lora", 0), ("nf4-dq", "dora", 1), ("hqq3", "dora", 1), ("int8", "dora", 0)],
@@ -105,6 +113,7 @@ def test_every_round_adds_to_each_answer_that_has_not_ended(models_dir: Path, ru
     assert all(len(after[BASE]) >= len(before[BASE]) for before, after in pairwise(rounds))
 
 
+@pytest.mark.usefixtures("first_words")
 def test_a_seed_decides_a_sampled_answer(models_dir: Path, runs: list[RunFolder]) -> None:
     first, again, other = (
         answer(models_dir, runs[:1], "What is 1 + 1?", seed=seed, temperature=1.0) for seed in (1, 1, 2)

@@ -18,6 +18,11 @@ def test_the_shorter_title_comes_first_and_the_middle_of_a_word_does_not_count()
     assert titles("rank", "Why a high rank?", "Shrank", "Rank r") == ["Rank r", "Why a high rank?"]
 
 
+def test_a_title_that_begins_with_the_word_comes_before_a_shorter_one_that_holds_it() -> None:
+    listed = titles("rank", "Low-rank factors", "Rank r of an adapter")
+    assert listed == ["Rank r of an adapter", "Low-rank factors"]
+
+
 def test_what_begins_no_word_is_looked_for_inside_words() -> None:
     assert titles("llama", "tinyllama-1.1b", "gpt2") == ["tinyllama-1.1b"]
 

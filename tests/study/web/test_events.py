@@ -58,8 +58,9 @@ def test_a_form_of_too_many_values_is_refused_in_words(form: dict[str, list[str]
 
 
 def test_a_text_over_its_limit_says_by_how_much() -> None:
-    with pytest.raises(LearnerError, match=r"'answer' has 1,001 characters. Keep it under 1,000"):
+    with pytest.raises(LearnerError, match=r"'answer' has 1,001 characters. Shorten it to at most 1,000"):
         form_event.read_field({"fields": {"answer": ["x" * 1001]}}, "answer", limit=1000)
+    assert len(form_event.read_field({"fields": {"answer": ["x" * 1000]}}, "answer", limit=1000)) == 1000
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,9 @@ def test_controls_refuse_in_words_a_learner_understands() -> None:
     with pytest.raises(LearnerError, match="Pick one of a, b"):
         ChoiceControl(label="Scheme", options=[("a", "A"), ("b", "B")]).read("c")
     text = TextControl(label="Prompt", most=3)
-    with pytest.raises(LearnerError, match=r"Prompt has 4 characters\. Keep it under 3"):
+    with pytest.raises(LearnerError, match=r"Prompt has 4 characters\. Shorten it to at most 3"):
         text.read("four")
+    assert text.read("one") == "one"
     assert slider.position(64) == 1
 
 

@@ -30,6 +30,7 @@ from tests.lora_lab.worker.builders import (
     gradient_and_loss,
     machine,
     never_stop,
+    shortest_answered,
     silent,
 )
 from tests.lora_lab.worker.model.family_folders import folder_of
@@ -270,20 +271,12 @@ def test_a_run_that_is_alone_has_the_gradients_of_pytorchs_graph(
     check_gradients(session, [spec], examples_for(session, spec), compute, models_dir, least=ALONE[compute])
 
 
-def answered_examples(session: ModelSession, spec: RunSpec) -> list[Encoded]:
-    """Of the app's own, the shortest with at least twenty tokens to learn: the fewer there are of them, the
-    more a batch is at the mercy of each rounding, while a longer prompt adds nothing but time.
-    """
-    several = [item for item in examples_for(session, spec) if item.answer_tokens >= 20]
-    return sorted(several, key=lambda item: len(item.ids))[:24]
-
-
 @pytest.mark.embedded
 def test_the_embedded_models_run_has_the_gradients_of_pytorchs_graph(embedded_dir: Path) -> None:
     """In bf16; test_gradient_gate.py compares a run in fp32 with plain PEFT's."""
     spec = replace(FOUR[1], model=EMBEDDED_MODEL, steps=2)
     session = session_for(spec, "bf16", embedded_dir)
-    examples = answered_examples(session, spec)
+    examples = shortest_answered(examples_for(session, spec))
     with quick_bf16():
         check_gradients(session, [spec], examples, "bf16", embedded_dir, least=ALONE["bf16"])
 
@@ -300,7 +293,8 @@ def test_the_embedded_models_cells_have_the_gradients_of_runs_of_their_own(
     ]
     session = session_for(specs[0], compute, embedded_dir)
     with quick_bf16():
-        check_gradients(session, specs, answered_examples(session, specs[0]), compute, embedded_dir)
+        examples = shortest_answered(examples_for(session, specs[0]))
+        check_gradients(session, specs, examples, compute, embedded_dir)
 
 
 @pytest.mark.parametrize("prefix", [20, 150])

@@ -38,8 +38,9 @@ def test_project_entries_are_appended_and_never_too_long(store: Store, ana: str,
     store.projects.write(ana, "forgetting", "hypothesis", "It does not.", at=now + timedelta(minutes=1))
     entries = store.projects.entries(ana)["forgetting"]
     assert [entry.text for entry in entries] == ["It forgets.", "It does not."]
-    with pytest.raises(LearnerError, match="Keep it under 4,000"):
+    with pytest.raises(LearnerError, match="Shorten it to at most 4,000"):
         store.projects.write(ana, "forgetting", "conclusion", "x" * (TEXT_LIMIT + 1), at=now)
+    store.projects.write(ana, "forgetting", "conclusion", "x" * TEXT_LIMIT, at=now)
 
 
 def test_a_deleted_profile_takes_its_marks_places_and_projects_with_it(

@@ -218,8 +218,9 @@ def test_a_draft_is_overwritten_and_has_a_limit(store: Store, ana: str, now: dat
     for text in ("one", "two"):
         store.drafts.save(ana, "explain:p", text, at=now)
     assert store.drafts.read(ana, "explain:p") == "two"
-    with pytest.raises(LearnerError, match="20,001 characters"):
+    with pytest.raises(LearnerError, match=r"20,001 characters\. Shorten it to at most 20,000"):
         store.drafts.save(ana, "explain:p", "x" * (DRAFT_LIMIT + 1), at=now)
+    store.drafts.save(ana, "explain:p", "x" * DRAFT_LIMIT, at=now)
 
 
 def test_preferences_change_one_at_a_time_and_are_checked(store: Store, ana: str) -> None:

@@ -62,7 +62,9 @@ def test_a_start_behind_a_proxy_prints_the_owners_address_under_the_public_name(
     host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def build(*_: object, **__: object) -> SimpleNamespace:
-        return SimpleNamespace(state=SimpleNamespace(owner_key="the-key", close=lambda: None))
+        return SimpleNamespace(
+            state=SimpleNamespace(owner_key="the-key", close=lambda: None, prepare=lambda: None)
+        )
 
     monkeypatch.setattr(server._AnnouncingServer, "run", lambda *_, **__: None)
     options = ["--host", host, "--port", "0", "--data-folder", str(tmp_path)]
