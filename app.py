@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from lora_lab.cli.startup_status import announce
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.template import WorkerTemplate
 from study.base.addresses import is_loopback
 from study.base.settings import Settings
 from study.ports.places import Place
@@ -40,7 +40,7 @@ def build_app(
     """Build all pages into one ASGI app; `study_only` leaves the lab's runs to another app beside it."""
     with ExitStack() as unless_built:
         trains = worker and not study_only
-        engine = LocalEngine(settings, warm=trains, own_only=study_only, template=WorkerTemplate())
+        engine = LocalEngine(settings, warm=trains, own_only=study_only, fork_server=ForkServer())
         unless_built.callback(engine.close, grace_seconds=0)
         engine.warm_up()  # first: the worker loads on one core while this process imports on the other
         if trains:

@@ -31,8 +31,8 @@ from lora_lab.spec import BITS, EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.device.gpu import empty_cache, live_bytes, measure_workspace_bytes
 from lora_lab.worker.device.machine import Machine
+from lora_lab.worker.merge import merge_run
 from lora_lab.worker.model.load import build_tiny_tokenizer
-from lora_lab.worker.training.merge import merge_run
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.run import execute_group, execute_run
 from study.base.settings import Settings

@@ -53,8 +53,8 @@ class Lab:
             for worker in self._workers.values():
                 kill_worker(worker)
         self.engine.close(grace_seconds=CLOSE_SECONDS)
-        if self.engine.template is not None:
-            self.engine.template.close()  # last: it tells how its workers ended
+        if self.engine.fork_server is not None:
+            self.engine.fork_server.close()  # last: it tells how its workers ended
 
     def runs(self) -> list[RunFolder]:
         """Return every run, newest first."""
@@ -197,7 +197,7 @@ class Lab:
         return self._workers[key]
 
     def _start_worker(self, *options: str) -> Worker:
-        return start_worker(self.settings, [*options], template=self.engine.template)
+        return start_worker(self.settings, [*options], fork_server=self.engine.fork_server)
 
     def _is_busy(self, key: tuple[str, ...]) -> bool:
         worker = self._workers.get(key)

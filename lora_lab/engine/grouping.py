@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 
-from lora_lab.memory.group_memory import CellBytes
+from lora_lab.memory.group_memory import CellBytes, group_bytes
 from lora_lab.memory.written_out import needs_graph
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
@@ -69,12 +69,13 @@ def split_chunks(cells: Sequence[CellBytes], *, free_bytes: int) -> list[list[in
     A cell that is too large for the free memory runs alone: the ledger may overestimate, and if it doesn't,
     the run reports that it ran out of memory.
     """
-    budget = (1 - KEPT_FREE) * free_bytes - max(cell.working for cell in cells)
+    budget = (1 - KEPT_FREE) * free_bytes + cells[0].base  # which is loaded already
     most = ceil(len(cells) / ceil(len(cells) / MOST))
     found: list[list[int]] = []
     for place, cell in enumerate(cells):
         together = found[-1] if found else []
-        if together and len(together) < most and sum(cells[i].kept for i in together) + cell.kept <= budget:
+        joined = [*(cells[i] for i in together), cell]
+        if together and len(together) < most and group_bytes(joined) <= budget:
             together.append(place)
         else:
             found.append([place])

@@ -64,7 +64,7 @@ class JobQueue(ABC, Generic[J]):
 
     starting: ClassVar[str]
     """What a job says while its worker's process starts, which takes 8 s on an idle processor without a
-    template.
+    fork server.
     """
 
     lost: ClassVar[str]
@@ -93,8 +93,8 @@ class JobQueue(ABC, Generic[J]):
 
     def start_worker(self) -> Worker:
         """Start a process that reads orders and answers them, with its pipes open."""
-        template = self._engine.template
-        return start_worker(self._settings, [self.worker_option], answers=True, template=template)
+        fork_server = self._engine.fork_server
+        return start_worker(self._settings, [self.worker_option], answers=True, fork_server=fork_server)
 
     def find(self, job_id: str) -> J | None:
         """Find a job by its id, while it is remembered."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.grouping import take_cells
 from lora_lab.engine.marks import Marks, mark_cells, read_marks
 from lora_lab.engine.queue import Gather, RunQueue, locate_queue
@@ -23,7 +24,6 @@ from lora_lab.engine.retries import (
     should_restart,
 )
 from lora_lab.engine.stopping import STOP_GRACE_SECONDS, is_silent
-from lora_lab.engine.template import WorkerTemplate
 from lora_lab.engine.worker_process import ENDED_EARLY, WorkerProcess
 from lora_lab.runs import owner
 from lora_lab.runs.durations import Paces, estimate_seconds_left
@@ -53,15 +53,15 @@ class LocalEngine:
         warm: bool = True,
         own_only: bool = False,
         gather: Gather = take_cells,
-        template: WorkerTemplate | None = None,
+        fork_server: ForkServer | None = None,
     ) -> None:
         """Create the engine. `own_only` is for a command line: it takes up no earlier runs, and this process
-        owns what it submits, so an app on the same data folder leaves it alone. With a `template` all workers
-        of the lab but the first one start from it.
+        owns what it submits, so an app on the same data folder leaves it alone. With a `fork_server` all
+        workers of the lab but the first one start from it.
         """
         self.settings = settings
         self.home = LabHome(settings.home)
-        self.template = template
+        self.fork_server = fork_server
         self.is_warm = warm
         """Whether a worker is started before the first job."""
 
@@ -93,8 +93,16 @@ class LocalEngine:
         if self.is_warm and self._worker is None:
             self._start_worker()
 
-    def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime, learner: str = "") -> RunFolder:
-        """Queue a run. It exists on disk when this returns.
+    def submit(
+        self,
+        spec: RunSpec,
+        dataset: Dataset,
+        *,
+        now: datetime,
+        learner: str = "",
+        within_seconds: float = 0,
+    ) -> RunFolder:
+        """Queue a run. It exists on disk when this returns. `within_seconds` is a time to keep to; 0: none.
 
         A run with the name of a learner waits for that learner's turn. Raises LearnerError when their share
         is used up.
@@ -102,7 +110,7 @@ class LocalEngine:
         with self._changed:
             if learner:
                 self._queue.check_share(learner)
-            run = create_run(self.settings.runs_dir, spec, dataset, now=now)
+            run = create_run(self.settings.runs_dir, spec, dataset, now=now, within_seconds=within_seconds)
             self._enqueue({run: {}}, learner=learner)
         return run
 
@@ -384,7 +392,7 @@ class LocalEngine:
         """Start a worker. One with a waiting run loads that run's model, not the default one first."""
         with suppress(OSError):  # a full disk: only the status on the page stays behind
             self.home.write_worker_state(state="preparing", text="Starting the training worker")
-        self._worker = WorkerProcess(self.settings, extra, template=self.template)
+        self._worker = WorkerProcess(self.settings, extra, fork_server=self.fork_server)
 
     def _end_if_silent(self, run: RunFolder, worker: WorkerProcess) -> None:
         """Wait for the end of a run that was asked to stop; end a worker that has fallen silent."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
-from lora_lab.engine.template import ForkedWorker, WorkerTemplate
+from lora_lab.engine.fork_server import ForkedWorker, ForkServer
 from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import ROOT, Settings
@@ -37,9 +37,9 @@ class WorkerProcess:
     """A worker that does jobs, one after the other, until it is ended."""
 
     def __init__(
-        self, settings: Settings, extra: Sequence[str] = (), *, template: WorkerTemplate | None = None
+        self, settings: Settings, extra: Sequence[str] = (), *, fork_server: ForkServer | None = None
     ) -> None:
-        self._process = start_worker(settings, [*extra], answers=True, template=template)
+        self._process = start_worker(settings, [*extra], answers=True, fork_server=fork_server)
         self.was_killed = False
         """Whether this app has killed it."""
 
@@ -96,9 +96,9 @@ def start_worker(
     *,
     log: int | None = None,
     answers: bool = False,
-    template: WorkerTemplate | None = None,
+    fork_server: ForkServer | None = None,
 ) -> Worker:
-    """Start a worker process with the environment it needs before torch is imported; from the template, if
+    """Start a worker process with the environment it needs before torch is imported; from the fork server, if
     there is one.
 
     Its output goes to the descriptor `log`, or to worker.log; with `answers` standard output is a pipe.
@@ -107,12 +107,12 @@ def start_worker(
     environment = build_device_environment(settings.home) | build_worker_environment()
     output = log if log is not None else open_log(settings.home)
     try:
-        if template and (forked := template.fork(arguments, environment, output, answers=answers)):
+        if fork_server and (forked := fork_server.fork(arguments, environment, output, answers=answers)):
             return forked
-        with template.bring(environment) if template else nullcontext(()) as brought:
+        with fork_server.bring(environment) if fork_server else nullcontext(()) as brought:
             return subprocess.Popen(
                 [sys.executable, "-m", "lora_lab.worker", *arguments]
-                + [f"--template={descriptor}" for descriptor in brought],
+                + [f"--fork-server={descriptor}" for descriptor in brought],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if answers else output,
                 stderr=output,

@@ -1,7 +1,7 @@
-"""Memory of runs trained side by side: the frozen base once, each cell's own bytes, and one cell's workspace.
+"""Memory of runs trained side by side: the frozen base once, each cell's own bytes, and a workspace.
 
 On a CPU, a prefix that all examples share is in a row once. On a GPU, cells are stacked
-(worker/training/adapter_stack.py): several have one row and one workspace. All results are bytes.
+(worker/training/adapter_stack.py): several have one row. All results are bytes.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.ledger import build_moments, predict_ledger
+from lora_lab.memory.written_out import Moment
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import Compute, RunSpec
 
@@ -43,20 +44,20 @@ class CellBytes:
     kept: int
     """Alive for all cells at once: adapter, its copy in the compute type, gradient, moments, activations."""
 
-    working: int
-    """Alive for one cell or stack at a time: logits, or the gradients in one layer."""
+    loss: int
+    """Alive for one cell at a time: its logits and their gradient."""
+
+    layer: Sequence[Moment]
+    """Alive at each moment in one layer."""
 
     base: int
     """Shared by all cells: weights and constants."""
 
 
 def compute_cell_bytes(
-    shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], compute: Compute, *, alone: bool = False
+    shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], compute: Compute
 ) -> CellBytes:
-    """Return what a cell, or cells that are stacked, add to a group whose peak is at a step with these rows.
-
-    Unless it is alone, a layer's decoded weights wait for the next cell or stack.
-    """
+    """Return what a cell, or cells that are stacked, add to a group in a step with these rows."""
     specs, rows = zip(*cells, strict=True)
     row, answers = rows[0], [each.answer_tokens for each in rows]
     if len(cells) > 1:
@@ -68,20 +69,27 @@ def compute_cell_bytes(
         row,
         compute,
         rank=sum(spec.rank for spec in specs),
-        keeps_decoded=not alone,
         stacked_answers=answers if len(cells) > 1 else (),
     )
     ledgers = [predict_ledger(shape, spec, replace(row, shared=0), compute) for spec in specs]
     return CellBytes(
         kept=sum(each.adapters + each.gradients + each.optimizer for each in ledgers) + moments.kept_bytes,
-        working=moments.working_bytes,
+        loss=moments.loss_bytes,
+        layer=moments.layer_moments,
         base=ledgers[0].weights + ledgers[0].constants,
     )
 
 
 def group_bytes(cells: Sequence[CellBytes]) -> int:
-    """Return what these cells hold side by side at the peak of one step."""
-    return cells[0].base + max(cell.working for cell in cells) + sum(cell.kept for cell in cells)
+    """Return what these cells hold side by side at the peak of one step: at a loss, or in a layer."""
+    moments = zip(*(cell.layer for cell in cells), strict=True)
+    several = len(cells) > 1
+    in_layer: list[int] = [
+        sum(of.rows + several * of.joined for of in cells_at) + max(of.turn for of in cells_at)
+        for cells_at in moments
+    ]
+    at_loss = [cell.loss for cell in cells]
+    return cells[0].base + sum(cell.kept for cell in cells) + max(*in_layer, *at_loss)
 
 
 def peak_bytes(
@@ -99,10 +107,7 @@ def peak_bytes(
 
     def at(step: int) -> int:
         rows_at = [(spec, rows[step]) for spec, rows in cells]
-        alone = len(stacks) == 1
-        return group_bytes(
-            [compute_cell_bytes(shape, rows_at[part], compute, alone=alone) for part in stacks]
-        )
+        return group_bytes([compute_cell_bytes(shape, rows_at[part], compute) for part in stacks])
 
     def tokens_at(step: int) -> int:
         return sum(rows[step].tokens for _, rows in cells)

@@ -145,7 +145,6 @@ def build_moments(
     compute: Compute,
     *,
     rank: int = 0,
-    keeps_decoded: bool = False,
     stacked_answers: Sequence[int] = (),
 ) -> StepMoments:
     """Build the moments of a step through the layer that is written out.
@@ -159,7 +158,6 @@ def build_moments(
         work,
         spec.bits,
         checkpointing=spec.checkpointing,
-        keeps_decoded=keeps_decoded,
         stacked_answers=tuple(stacked_answers),
     )
 
@@ -169,14 +167,12 @@ def _moments_of_pass(
     bits: Bits,
     *,
     checkpointing: bool,
-    keeps_decoded: bool = False,
     stacked_answers: tuple[int, ...] = (),
 ) -> StepMoments:
     return StepMoments(
         work=work,
         checkpointing=checkpointing,
         decoding={linear.role: decoded_bytes(linear, bits, work.compute) for linear in work.shape.linears},
-        keeps_decoded=keeps_decoded,
         stacked_answers=stacked_answers,
     )
 

@@ -30,6 +30,19 @@ READS: tuple[tuple[Role, ...], ...] = (("q", "k", "v"), ("o",), ("gate", "up"), 
 """Matrices that read the same input, in the order of a layer."""
 
 
+class Moment(NamedTuple):
+    """Bytes of a moment in a layer, through which several rows can go together."""
+
+    rows: int
+    """What a row holds, also while another one has its turn."""
+
+    turn: int
+    """What is there for one row at a time, or once for all: a decoded weight."""
+
+    joined: int = 0
+    """What a row adds to a joint copy, which only several rows need."""
+
+
 class Peak(NamedTuple):
     """Bytes of a step's largest moment, in the parts of a ledger, in addition to what stays between steps."""
 
@@ -63,9 +76,6 @@ class StepMoments:
     decoding: Mapping[Role, Decoding]
     """What each matrix holds while it is decoded."""
 
-    keeps_decoded: bool = False
-    """Whether a layer's decoded weights stay until its last adapter has used them."""
-
     stacked_answers: tuple[int, ...] = ()
     """Answer tokens of each cell, where several are stacked; `work` is then that of their joint row."""
 
@@ -83,15 +93,32 @@ class StepMoments:
         kept = self.kept_bytes
         in_layer = self._layer_bytes if self.checkpointing else 0
         moments = (
-            Peak(kept, self._loss_bytes, 0),
-            Peak(kept + in_layer, 0, self._worst_in_layer),
+            Peak(kept, self.loss_bytes, 0),
+            Peak(kept + in_layer, 0, max(of.rows + of.turn for of in self.layer_moments) - in_layer),
         )
         return max(moments, key=sum)
 
-    @property
-    def working_bytes(self) -> int:
-        """What the peak adds to what is kept."""
-        return sum(self.peak) - self.kept_bytes
+    @cached_property
+    def layer_moments(self) -> list[Moment]:
+        """What the moments in a layer add to what is kept, in an order that all rows of a step have."""
+        held = self._layer_bytes if self.checkpointing else 0
+        roles = [role for read in READS for role in read]
+        constants = 0
+        if self._decodes_constants_together:
+            constants = sum(self.decoding[role].constants_bytes for role in roles)
+        narrow = self._narrow_copy(self.work.shape.hidden)
+        wide = 0 if narrow else self._residual
+        moments = (
+            *self._forward_moments(),
+            self._product_moment(READS[3], held=narrow, joined=wide),
+            Moment(2 * self._gate, 0),
+            self._product_moment(READS[2], held=self._gate),
+            Moment(self._c * self._tokens * self.work.shape.hidden, self._norm_bytes),
+            self._product_moment(READS[1], held=narrow, joined=wide),
+            *self._attention_moments(),
+            self._product_moment(READS[0], held=self._qkv_bytes - self._fused_bytes),
+        )
+        return [of._replace(rows=of.rows + held, turn=of.turn + constants) for of in moments]
 
     # ---- what stays
 
@@ -158,8 +185,10 @@ class StepMoments:
     # ---- moments
 
     @property
-    def _loss_bytes(self) -> int:
-        """The largest of the cells' losses, one after another, with the gradients of those before."""
+    def loss_bytes(self) -> int:
+        """What the loss adds to what is kept: the largest of the cells' losses, one after another, with the
+        gradients of those before.
+        """
         answers = self.stacked_answers or (self.work.row.answer_tokens,)
         before = (FP32_BYTES * sum(answers[:place]) * self.work.shape.hidden for place in range(len(answers)))
         return max(
@@ -176,31 +205,11 @@ class StepMoments:
         block = choose_answers_per_block(shape.vocab, on_gpu=self.work.row.on_gpu)
         wide = FP32_BYTES * shape.vocab * min(2 * block, answers) if self._c < FP32_BYTES else 0
         held = FP32_BYTES * (rows + answers) + self._c * rows
-        at_norm = self._c * rows + FP32_BYTES * (2 * rows + answers)  # the same as in `_norm_bytes`
+        at_norm = self._c * rows + FP32_BYTES * (2 * rows + answers)  # as in `layer_moments`
         at_loss = self._c * logits + max(wide + FP32_BYTES * answers, at_norm)
         return held + max(at_loss, self._residual - self._c * rows)
 
-    @property
-    def _worst_in_layer(self) -> int:
-        roles = [role for read in READS for role in read]
-        shared = 0
-        if self.keeps_decoded:
-            shared = sum(self.decoding[role].decoded_bytes for role in roles)
-        elif self._decodes_constants_together:
-            shared = sum(self.decoding[role].constants_bytes for role in roles)
-        worst = max(
-            *self._forward_moments(),
-            self._product_bytes(READS[3], held=self._narrow_copy(self.work.shape.hidden)),
-            2 * self._gate,
-            self._product_bytes(READS[2], held=self._gate),
-            self._norm_bytes,
-            self._product_bytes(READS[1], held=self._narrow_copy(self.work.shape.hidden)),
-            *self._attention_moments(),
-            self._product_bytes(READS[0], held=self._qkv_bytes) - self._fused_bytes,
-        )
-        return worst + shared
-
-    def _forward_moments(self) -> Iterator[int]:
+    def _forward_moments(self) -> Iterator[Moment]:
         """Yield the gate in fp32, then the last product's output beside its weight, and beside the layer's
         output; the product's input, unless an adapter saves it. Without checkpointing the layer's output is
         counted as kept.
@@ -208,36 +217,31 @@ class StepMoments:
         shape = self.work.shape
         output = self._c * self._tokens * shape.hidden
         unsaved = 0 if "down" in self._roles else self._gate
-        product = output
-        if not self.keeps_decoded:
-            product = max(self._decode_bytes("down"), self.decoding["down"].decoded_bytes + output)
         output_kept = 0 if self.checkpointing else self._residual
         wide = self._if_narrow(FP32_BYTES * self._tokens * shape.intermediate)
-        yield unsaved + wide - self._h(self._adapted_of(READS[3])) - output_kept
-        yield unsaved + product - output_kept
-        yield unsaved + output + (self._residual if self.checkpointing else 0)
+        yield Moment(unsaved - self._h(self._adapted_of(READS[3])) - output_kept, wide)
+        yield Moment(unsaved - output_kept, self._decode_bytes("down"))
+        yield Moment(unsaved + output - output_kept, self.decoding["down"].decoded_bytes)
+        yield Moment(unsaved + output + (self._residual if self.checkpointing else 0), 0)
 
-    def _product_bytes(self, read: Iterable[Role], *, held: int) -> int:
+    def _product_moment(self, read: Iterable[Role], *, held: int, joined: int = 0) -> Moment:
         """Return the backward of matrices that read the same input: x Aᵀ's gradient, the input's gradient
         and one decoded weight. The gradients of A and B replace A and B.
         """
         roles = tuple(read)
         outgoing = self._c * self._tokens * self._linear(roles[0]).d_in
-        return held + self._h(self._adapted_of(roles)) + outgoing + max(map(self._decode_bytes, roles))
+        own = self._h(self._adapted_of(roles)) + max(map(self._decode_bytes, roles))
+        return Moment(held + outgoing, own, joined)
 
     def _decode_bytes(self, role: Role) -> int:
-        if self.keeps_decoded:
-            return 0
         decoding = self.decoding[role]
         constants = decoding.constants_bytes if self._decodes_constants_together else 0
         return max(decoding.peak_bytes - constants, decoding.decoded_bytes)
 
     @property
     def _norm_bytes(self) -> int:
-        """The incoming gradient in the compute type, and two fp32 copies."""
-        return (
-            self._c * self._tokens * self.work.shape.hidden + 2 * self._residual + FP32_BYTES * self._tokens
-        )
+        """Two fp32 copies of the incoming gradient, and the scales."""
+        return 2 * self._residual + FP32_BYTES * self._tokens
 
     @property
     def _qkv_bytes(self) -> int:
@@ -245,29 +249,39 @@ class StepMoments:
         shape = self.work.shape
         return self._c * self._tokens * (shape.attention_width + 2 * shape.key_width)
 
-    def _attention_moments(self) -> Iterator[int]:
+    def _attention_moments(self) -> Iterator[Moment]:
         """Yield the softmax's means, each part's gradients, and the rotation back."""
         tokens, c, heads = self._tokens, self._c, self.work.shape.heads
         width, kv_width = self.work.shape.attention_width, self.work.shape.key_width
         incoming = c * tokens * width
         wide = FP32_BYTES * tokens * width
+        found = incoming + self._qkv_bytes  # and what the rows before have found
         if self._pairs:
-            yield incoming + (3 if c < FP32_BYTES else 1) * wide
-            held = 2 * incoming + self._qkv_bytes + FP32_BYTES * heads * tokens  # the means
+            yield Moment(incoming, (3 if c < FP32_BYTES else 1) * wide)
+            held = incoming + FP32_BYTES * heads * tokens  # the means
             held += self._if_narrow(FP32_BYTES * tokens * kv_width)  # the values
-            is_cut_a_view = self.work.row.examples == 1 or width == kv_width
-            copies = 2 if c < FP32_BYTES else 1
-            for queries, keys in self.work.row.attended:
-                scores = heads * queries * keys
-                # Keys and values that a part sees are a copy where a shared prefix comes before it.
-                seen = kv_width * keys if keys > queries else 0
-                cut = 0 if is_cut_a_view else c * width * queries
-                found = max(c * (width * queries + seen), c * kv_width * keys + cut)
-                yield held + cut + max(FP32_BYTES * (scores * copies + seen), c * scores + found)
+            yield Moment(found, held + max(self._part_bytes(*of) for of in self.work.row.attended))
+        else:
+            yield from (Moment(0, 0), Moment(0, 0))
         # Swapped and turned. Operators of mixed types on a CPU also widen each operand for a moment; that is
         # inside the operator, and neither the meter nor the prediction counts it.
         rotated = 2 * wide if c == FP32_BYTES else 2 * incoming + wide  # turned in fp32, then rounded
-        yield incoming + self._qkv_bytes + rotated - self._fused_bytes
+        # The first row's turn, and the last one's, when what the kernel kept for the others is free.
+        yield Moment(incoming, self._qkv_bytes + rotated - self._fused_bytes)
+        yield Moment(found - self._fused_bytes, rotated)
+        yield Moment(self._qkv_bytes - self._fused_bytes, 0, self._qkv_bytes)
+
+    def _part_bytes(self, queries: int, keys: int) -> int:
+        """Return the gradients of a part of a row in unfused attention: of its scores and what they give."""
+        c, width, kv_width = self._c, self.work.shape.attention_width, self.work.shape.key_width
+        scores = self.work.shape.heads * queries * keys
+        # Keys and values that a part sees are a copy where a shared prefix comes before it.
+        seen = kv_width * keys if keys > queries else 0
+        is_cut_a_view = self.work.row.examples == 1 or width == kv_width
+        cut = 0 if is_cut_a_view else c * width * queries
+        found = max(c * (width * queries + seen), c * kv_width * keys + cut)
+        copies = 2 if c < FP32_BYTES else 1
+        return cut + max(FP32_BYTES * (scores * copies + seen), c * scores + found)
 
     # ---- sizes
 

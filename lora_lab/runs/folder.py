@@ -20,6 +20,7 @@ from lora_lab.spec import RunSpec
 from study.base.days import format_moment
 from study.base.errors import LearnerError
 
+WITHIN_SECONDS = "within-seconds"
 RUN_ID = re.compile(r"^\d{8}-\d{9}-[a-z0-9.-]{1,60}-[0-9a-f]{6}$")
 
 
@@ -46,6 +47,14 @@ class RunFolder:
     def stop_path(self) -> Path:
         """The file whose presence asks the worker to stop after the current step."""
         return self.path / "stop"
+
+    @property
+    def within_seconds(self) -> float:
+        """The time that it was asked to keep to; 0 for a run that takes as long as its settings take."""
+        try:
+            return max(0.0, float((self.path / WITHIN_SECONDS).read_text("utf-8")))
+        except (OSError, ValueError):
+            return 0.0
 
     @property
     def log_path(self) -> Path:
@@ -144,8 +153,13 @@ class _States:
 _STATES = _States()
 
 
-def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
-    """Create a folder with the spec and the exact data; from then on the run survives a crash."""
+def create_run(
+    runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime, within_seconds: float = 0
+) -> RunFolder:
+    """Create a folder with the spec and the exact data; from then on the run survives a crash.
+
+    `within_seconds` is a time to keep to, by fewer steps and fewer measured examples; 0 for none.
+    """
     model = re.sub(r"[^a-z0-9.-]+", "-", Path(spec.model).name.lower())[:30].strip("-.") or "model"
     name = f"{format_time_stamp(now)}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
     building = runs_dir / f".{name}"
@@ -153,6 +167,8 @@ def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime
     try:
         (building / "spec.json").write_text(spec.to_json() + "\n", "utf-8")
         datasets.save_dataset(dataset, building)
+        if within_seconds:
+            (building / WITHIN_SECONDS).write_text(f"{within_seconds}\n", "utf-8")
         building.rename(runs_dir / name)
     except OSError:
         shutil.rmtree(building, ignore_errors=True)

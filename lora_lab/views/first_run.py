@@ -17,6 +17,10 @@ from study.ports.context import Visit
 from study.ports.introduction import FirstRunView
 from study.text.templates import render
 
+RUN_SECONDS = 20
+"""What a learner's own run keeps to, from the moment a worker begins with it. One that the learners of a
+server share does all its steps."""
+
 INTRODUCTION_WORDS = {"held-out loss": "loss on unseen pairs", "examples": "pairs"}
 
 
@@ -43,7 +47,8 @@ class FirstRun:
             for run in self.lab.runs():
                 if run.spec == spec and run.state().status not in ("failed", "stopped"):
                     return run.run_id
-        return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
+        dataset = self.lab.uploads.find(spec.data)
+        return self.lab.engine.submit(spec, dataset, now=visit.now, within_seconds=self.keeps_to).run_id
 
     def has(self, run_id: str) -> bool:
         return self.lab.find_run(run_id) is not None
@@ -63,7 +68,10 @@ class FirstRun:
             figures=run_view.read_progress(state, run.spec),
             loss=run_view.render_first_loss(state, run.spec) if state.steps else "",
             stopping=run.stop_path.exists(),
+            note=_in_introduction_words(state.note),
+            in_time=bool(run.within_seconds) and not run.stop_path.exists(),
             may_stop=self._may_stop,
+            has_answers=bool(run.samples()),
             address=build_address(run.spec, run_id=run.run_id),
         )
         return FirstRunView(
@@ -72,6 +80,8 @@ class FirstRun:
             loss_before=state.loss_before,
             loss_after=state.loss_after,
             outcome=judge_course(state.loss_before, state.loss_after),
+            steps=len(state.steps),
+            pairs=state.held_out_examples or 0,
             guessed=guess.course if guess else "",
             peak=as_bytes(state.peak_bytes) if is_measured and state.peak_bytes else "",
             guessed_peak=as_bytes(guess.peak_bytes) if guess and guess.peak_bytes else "",
@@ -88,6 +98,11 @@ class FirstRun:
     @property
     def _may_stop(self) -> bool:
         return not self.predictions.context.shared
+
+    @property
+    def keeps_to(self) -> int:
+        """The seconds that a run ends within; 0 where the learners of a server share it."""
+        return 0 if self.predictions.context.shared else RUN_SECONDS
 
     def duration(self) -> str:
         """Estimate how long the steps take here, from earlier runs of the model; empty without any."""

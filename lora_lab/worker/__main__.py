@@ -41,14 +41,14 @@ from lora_lab.worker import extra_measurements
 from lora_lab.worker.chat import serve_chat
 from lora_lab.worker.device.gpu import live_bytes
 from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine
+from lora_lab.worker.fork_server import start_fork_server
 from lora_lab.worker.inspect.serve import serve_inspections
+from lora_lab.worker.merge import merge_run
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
-from lora_lab.worker.template import fork_template
 from lora_lab.worker.training.group import AdapterGroup, attach_alone
 from lora_lab.worker.training.loop import answer_loss
 from lora_lab.worker.training.memory_meter import is_out_of_memory
-from lora_lab.worker.training.merge import merge_run
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import encode_example, pack_examples
 from lora_lab.worker.training.run import execute_group, execute_run
@@ -68,8 +68,8 @@ def main() -> int:
     options = _read_options()
     silence_libraries()
     gc.freeze()  # what importing made stays to the end; looking for garbage in it takes 0.2 s after each job
-    if options.template is not None:
-        forked = fork_template(options.template, beside_gpu=torch.accelerator.is_available())
+    if options.fork_server is not None:
+        forked = start_fork_server(options.fork_server, beside_gpu=torch.accelerator.is_available())
         if forked is not None:
             options = _read_options(forked)
     gc.enable()
@@ -119,7 +119,7 @@ def _read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", default=OWN_DATA, help="which data set to tokenize")
     parser.add_argument("--cold", action="store_true", help="a run comes at once and loads its own model")
     parser.add_argument("--memory-limit-bytes", type=int, default=0, help="limit of the address space")
-    parser.add_argument("--template", type=int, help="the socket of a template that this worker brings")
+    parser.add_argument("--fork-server", type=int, help="the socket of a fork server that this worker brings")
     return parser.parse_args(arguments)
 
 

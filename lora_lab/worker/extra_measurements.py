@@ -19,11 +19,11 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits
 from lora_lab.worker.inspect.lora_update import WRAPPED
 from lora_lab.worker.inspect.rounding import round_to
+from lora_lab.worker.merge import describe_error, load_base
 from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.model.quantization import copy_weight, put_weight
 from lora_lab.worker.training.attention import attend_by_example
 from lora_lab.worker.training.loop import held_out_loss
-from lora_lab.worker.training.merge import describe_error, load_base
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from study.base.errors import LearnerError
 

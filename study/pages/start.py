@@ -142,6 +142,7 @@ class StartPage:
             guess=step.choices[said - 1].say if said else "",
             said=OUTCOMES[said - 1] if step.runs and said else "",
             right=step.runs or place.answer == step.right,
+            keeps_to=self.first_run.keeps_to,
             duration=self.first_run.duration() if step.runs and not place.run else "",
         )
 

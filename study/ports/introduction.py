@@ -22,6 +22,12 @@ class FirstRunView:
     outcome: str
     """`falls`, `stays` or `rises`; empty until both losses were measured."""
 
+    steps: int
+    """The number of steps done so far."""
+
+    pairs: int
+    """The number of examples that both losses are of; 0 until they were measured."""
+
     guessed: str
     """What the learner said of the loss, in the words of `outcome`; empty without a guess."""
 
@@ -47,6 +53,10 @@ class FirstRuns(Protocol):
 
     def stop(self, run_id: str) -> None:
         """Stop the run. Raises LearnerError where others look at it too."""
+
+    @property
+    def keeps_to(self) -> int:
+        """The seconds within which a run ends, by fewer steps where it must; 0 for none."""
 
     def duration(self) -> str:
         """Estimate how long the steps take here; empty when nothing is known."""

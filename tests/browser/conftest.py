@@ -17,14 +17,14 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from study.base.settings import ROOT
-from tests.browser.app_template import START_SECONDS, AppTemplate, ForkedApp
+from tests.browser.app_fork_server import START_SECONDS, AppForkServer, ForkedApp
 from tests.browser.chromium import PAGE_IS_THERE, launch_chromium
 from tests.browser.classrooms import Classroom
 from tests.browser.finished_runs import copy_runs, record_runs
 
 App = subprocess.Popen[str] | ForkedApp
 
-APPS = AppTemplate()
+APPS = AppForkServer()
 """Of this test process; it ends with it."""
 
 # The machine may be busy: what is waited for takes 50 ms on a quiet one.

@@ -19,9 +19,9 @@ from lora_lab.spec import EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.inspect.lora_update import WRAPPED
 from lora_lab.worker.inspect.rounding import round_to
+from lora_lab.worker.merge import load_dequantized
 from lora_lab.worker.model.quantization import copy_weight, list_linears, put_weight
 from lora_lab.worker.training.loop import StepResult, train_adapter
-from lora_lab.worker.training.merge import load_dequantized
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from lora_lab.worker.training.session import attach_adapter, build_meter, open_session
 

@@ -17,7 +17,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from lora_lab.spec import RunSpec
-from lora_lab.worker.training.group_layer import READS, AdapterPart, Factors, get_matrix, unwrap_base
+from lora_lab.worker.training.group_products import READS, AdapterPart, Factors, get_matrix, unwrap_base
 from lora_lab.worker.training.loop import CLIP_NORM
 
 

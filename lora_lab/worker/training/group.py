@@ -1,20 +1,20 @@
 """Adapters on one frozen model, trained side by side; a run that is alone is a group of one.
 
-    step:   W of layer 1 decoded   cell 1, cell 2, ... through layer 1
-            W of layer 2 decoded   cell 1, cell 2, ... through layer 2      ... and back the same way
+    step:   layer 1: x of cell 1, cell 2, ... times W, decoded once   each cell's A, B, attention and norms
+            layer 2: x of cell 1, cell 2, ... times W, decoded once   ...               and back the same way
 
-On a GPU, which waits for the next operator more than it computes, cells go through a layer together
+On a GPU, which waits for the next operator more than it computes, cells also share the rest of a layer
 (adapter_stack.py).
 
 Every cell has its own rows, its own A and B, its own loss, clipping, learning rate and optimizer state; cells
-share the frozen weights and the cost of decoding them. A cell that ends does not affect the others.
+share the frozen weights, their decoding and their products. A cell that ends does not affect the others.
 """
 
 import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import accumulate, compress, groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from lora_lab.worker.training.adapter_stack import (
 )
 from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.group_attention import build_positions, written_out
-from lora_lab.worker.training.group_layer import GroupedLayer, Norm, RowActivations, answer_losses
+from lora_lab.worker.training.group_layer import Activations, GroupedLayer, Norm, RowStart, answer_losses
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.lora_matmul import ADAPTER, Decoder, install_forwards, unflatten_rows
 from lora_lab.worker.training.packing import Encoded, PackedRow, find_shared_beginning, pack_examples
@@ -142,24 +142,22 @@ class AdapterGroup:
         for stack, members in together:
             stack.narrow(members)
         left = iter(rows)
-        joint_rows = [
+        starts = [
             self._join_rows(stack, members, [next(left) for _ in members]) for stack, members in together
         ]
-        self._forward(joint_rows, keep=True)
-        losses = read_numbers([loss for row in joint_rows for loss in self._start_backward(row)])
-        of_cell = dict(zip(cells, losses, strict=True))
-        finite = [all(math.isfinite(of_cell[cell]) for cell in members) for _, members in together]
-        going = list(compress(joint_rows, finite))
+        activations = Activations(starts, checkpointing=cells[0].spec.checkpointing)
+        self._forward(activations, keep=True)
+        losses = read_numbers(self._start_backward(activations))
         for number, layer in reversed(list(enumerate(self._layers))):
-            with self._decoding(layer, going):
-                for row in going:
-                    row.backward(layer, number)
-        clipped: list[CellAdapter] = []
-        for stack, members in compress(together, finite):
+            with self._decoding(layer):
+                activations.backward(layer, number)
+        for stack, members in together:
             stack.widen(members)
-            clipped += members
-        norms = dict(zip(clipped, clip_gradients(clipped), strict=True))
-        return losses, [norms.get(cell, math.nan) for cell in cells]
+        norms = clip_gradients(cells)
+        finite = map(math.isfinite, losses)
+        return losses, [
+            norm if is_finite else math.nan for norm, is_finite in zip(norms, finite, strict=True)
+        ]
 
     @torch.no_grad()
     def compute_held_out_losses(
@@ -196,7 +194,7 @@ class AdapterGroup:
 
     def _mean_losses(
         self,
-        build_rows: Callable[[PackedRow], Sequence[RowActivations]],
+        build_rows: Callable[[PackedRow], Sequence[RowStart]],
         examples: Sequence[Encoded],
         on_batch: Callable[[int], None] | None,
         *,
@@ -207,12 +205,12 @@ class AdapterGroup:
         for start in range(0, len(examples), batch):
             together = examples[start : start + batch]
             row = pack_examples(together, self._session.machine.device, shared=shared)
-            joint_rows = build_rows(row)
-            self._forward(joint_rows, keep=False)
+            activations = Activations(build_rows(row))
+            self._forward(activations, keep=False)
             found = [
-                self._sum_losses(each.state[keep], targets)
-                for each in joint_rows
-                for keep, targets in each.answers
+                self._sum_losses(state[keep], targets)
+                for state, answers in zip(activations.states, activations.answers, strict=True)
+                for keep, targets in answers
             ]
             totals = [total + loss for total, loss in zip(totals or [0.0] * len(found), found, strict=True)]
             count += row.targets.numel()
@@ -255,7 +253,7 @@ class AdapterGroup:
 
     def _join_rows(
         self, stack: AdapterStack | None, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]
-    ) -> RowActivations:
+    ) -> RowStart:
         """Embed the cells' rows as one joint row; without a stack, one row without an adapter."""
         tokens = [row.input_ids.numel() for row in rows]
         starts = accumulate(tokens[:-1], initial=0)
@@ -271,39 +269,39 @@ class AdapterGroup:
             scale=self._score_scale,
             shared=rows[0].shared,
         )
-        return RowActivations(
-            embedded[0],
-            [
+        return RowStart(
+            embedded=embedded[0],
+            answers=[
                 (row.keep + start if start else row.keep, row.targets)
                 for row, start in zip(rows, starts, strict=True)
             ],
-            positions,
-            stack.gather_factors(cells, tokens) if stack else [layer.unadapted for layer in self._layers],
-            checkpointing=bool(cells) and cells[0].spec.checkpointing,
+            positions=positions,
+            factors=stack.gather_factors(cells, tokens) if stack else [of.unadapted for of in self._layers],
         )
 
-    def _forward(self, rows: Sequence[RowActivations], *, keep: bool) -> None:
+    def _forward(self, activations: Activations, *, keep: bool) -> None:
         for number, layer in enumerate(self._layers):
-            with self._decoding(layer, rows):
-                for row in rows:
-                    row.forward(layer, number, keep=keep)
+            with self._decoding(layer):
+                activations.forward(layer, number, keep=keep)
 
-    def _decoding(self, layer: GroupedLayer, rows: Sequence[RowActivations]) -> AbstractContextManager[None]:
-        """Keep a layer's decoded weights for the next row. One row alone uses each once; on a GPU, the block
-        constants of all of them are decoded together.
-        """
-        if len(rows) > 1:
-            return self._decoder.kept()
+    def _decoding(self, layer: GroupedLayer) -> AbstractContextManager[None]:
+        """On a GPU, decode the block constants of a layer's weights together."""
         return self._decoder.with_constants(self._nested[layer]) if layer in self._nested else nullcontext()
 
-    def _start_backward(self, row: RowActivations) -> list[Tensor]:
+    def _start_backward(self, activations: Activations) -> list[Tensor]:
         """Compute each cell's loss (one number) and its gradient with respect to the last layer's output.
 
         Cells are processed one after another, so only one cell's logits exist at a time.
         """
-        found = [self._loss_and_gradient(row.state[keep], targets) for keep, targets in row.answers]
-        row.end_forward([grad for _, grad in found])
-        return [loss for loss, _ in found]
+        losses: list[Tensor] = []
+        for number, answers in enumerate(activations.answers):
+            state = activations.states[number]
+            found = [self._loss_and_gradient(state[keep], targets) for keep, targets in answers]
+            del state
+            activations.start_backward(number, [grad for _, grad in found])
+            losses += [loss for loss, _ in found]
+            del found
+        return losses
 
     def _loss_and_gradient(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Compute x (answers, hidden) and targets (answers,) -> mean loss and its gradient, like x."""

@@ -6,7 +6,7 @@ Shapes: head = head size, seq = tokens of one example, group = query heads per k
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -110,8 +110,8 @@ def apply_rotary(x: Tensor, turn: tuple[Tensor, Tensor], head: int, *, back: boo
 @dataclass(frozen=True)
 class Attended:
     """What attention saves for its backward pass: queries, keys and values as its products read them, and
-    either the softmax of every example or, from the fused kernel, its inputs by example and its output with a
-    graph.
+    either the softmax of every example or, from the fused kernel, its inputs and its output, with a graph, by
+    example.
     """
 
     q: Tensor
@@ -119,7 +119,7 @@ class Attended:
     v: Tensor
     softmaxes: tuple[Tensor, ...] = ()
     leaves: Sequence[Sequence[Tensor]] = ()
-    fused: Tensor | None = None
+    fused: list[Tensor] = field(default_factory=list)
 
 
 def compute_attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
@@ -156,7 +156,7 @@ def attention_backward(
     grad: Tensor, output: Tensor, saved: Attended, positions: Positions
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute grad and output (like q) -> gradients of q, k and v."""
-    if saved.fused is not None:
+    if saved.fused:
         grads: Sequence[Tensor] = _fused_backward(grad, saved)
     else:
         grads = _short_backward(grad, output, saved, positions)
@@ -202,14 +202,17 @@ def _attend_fused(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tupl
         for _, part in positions.parts
     ]
     with torch.enable_grad():
-        fused = torch.cat([attend(q, k, v, 1.0) for q, k, v in leaves], 1)
-    return fused.detach()[0].flatten(1), Attended(q, k, v, leaves=leaves, fused=fused)
+        fused = [attend(q, k, v, 1.0) for q, k, v in leaves]
+    output = torch.cat([of_example.detach()[0] for of_example in fused])
+    return output.flatten(1), Attended(q, k, v, leaves=leaves, fused=fused)
 
 
 def _fused_backward(grad: Tensor, saved: Attended) -> list[Tensor]:
-    assert saved.fused is not None
     leaves = [leaf for inputs in saved.leaves for leaf in inputs]
     # On a GPU autograd runs in a thread of its own, which would hold the leaves' gradients a moment longer.
     with torch.autograd.set_multithreading_enabled(False):
-        found = torch.autograd.grad(saved.fused, leaves, grad.view_as(saved.fused))
+        given = grad.split([of_example.shape[1] for of_example in saved.fused])
+        given = [part.view_as(of_example) for part, of_example in zip(given, saved.fused, strict=True)]
+        found = torch.autograd.grad(saved.fused, leaves, given)
+    saved.fused.clear()  # frees them for the rotation
     return [torch.cat([part[0].transpose(0, 1) for part in found[nth::3]]) for nth in range(3)]

@@ -4,23 +4,26 @@
     └──────────────────────────────────────┘ └──────────────────────────────────────────┘
 
 The same mathematics as the library's layer with the lab's products (lora_matmul.py), with explicit forward
-and backward, so nothing is computed twice and no graph is built. On a CPU, each call works on one adapter's
-rows: 350 rows stay in a core's cache, where an elementwise operator is ten times as fast as on four adapters'
-rows at once; on a GPU adapters are stacked (adapter_stack.py). In the forward pass, operators round as the
-library's do, except the gate's, which round once.
+and backward, so nothing is computed twice and no graph is built. The tokens of all rows go through a frozen
+matrix in one product, which is faster (docs/performance.md). Attention, norms and
+residual streams take one row at a time: 350 tokens stay in a core's cache, where an elementwise operator is
+ten times as fast as on four rows at once. On a GPU several adapters have one row (adapter_stack.py). In the
+forward pass, operators round as the library's do, except the gate's, which round once.
 
 Number types are explicit, so nothing here runs under autocast.
 
-Symbols: tokens = tokens of the row, h = x Aᵀ (tokens, sum of ranks), s = alpha / rank.
+Symbols: all = tokens of all rows, tokens = those of one row, h = x Aᵀ (tokens, sum of ranks),
+s = alpha / rank.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from lora_lab.memory import written_out
 from lora_lab.worker.device.gpu import on_gpu
@@ -30,86 +33,15 @@ from lora_lab.worker.training.group_attention import (
     attention_backward,
     compute_attention,
 )
-
-READS = tuple(tuple(f"{role}_proj" for role in roles) for roles in written_out.READS)
-"""Matrices that read the same input, in the order of a layer."""
-
-Decode = Callable[[nn.Module], Tensor]
-
-
-# ---- products
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdapterPart:
-    """One adapter's B of one matrix."""
-
-    columns: slice
-    """Its columns of h = x Aᵀ."""
-
-    b: Tensor  # (rank, d_out): Bᵀ, scaled, in the compute type; after the backward pass its gradient
-
-
-@dataclass(frozen=True, kw_only=True)
-class Factors:
-    """An adapter's A and B of all matrices that read the same input; None for a matrix it does not adapt."""
-
-    a: Tensor  # (sum of ranks, d_in) in the compute type; after the backward pass its gradient
-    parts: tuple[AdapterPart | None, ...]
-    foreign: Tensor | None = None
-    """Of stacked cells: where a row meets a column of another cell's A (tokens, sum of the cells' ranks)."""
-
-    @property
-    def adapts(self) -> bool:
-        """Whether it adapts any of the matrices."""
-        return len(self.a) > 0
-
-    def drop_foreign(self, h: Tensor) -> Tensor:
-        """Set to zero what a row has in other cells' columns of h (tokens, sum of ranks) or its gradient."""
-        if self.foreign is not None:
-            h.view(len(h), -1, self.foreign.shape[1]).masked_fill_(self.foreign[:, None], 0)
-        return h
-
-
-@dataclass(frozen=True)
-class Products:
-    """The products y = x Wᵀ + (x Aᵀ)(s B)ᵀ of each matrix that reads x; arXiv:2106.09685, equation 3."""
-
-    frozen: tuple[Any, ...]
-    decode: Decode
-
-    def forward(self, x: Tensor, factors: Factors) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-        """Compute x (tokens, d_in) -> one (tokens, d_out) per matrix, and what the backward pass needs."""
-        h = factors.drop_foreign(x @ factors.a.t())  # (tokens, d_in) -> (tokens, sum of ranks)
-        outputs = []
-        for matrix, part in zip(self.frozen, factors.parts, strict=True):
-            if part is None:
-                output = x @ self.decode(matrix).t()
-            else:  # summed inside the product, which rounds once (docs/traps.md 12)
-                output = (h[:, part.columns] @ part.b).addmm_(x, self.decode(matrix).t())
-            outputs.append(output if matrix.bias is None else output + matrix.bias.to(output.dtype))
-        return outputs, (x if factors.adapts else h, h)
-
-    def backward(self, grads: Sequence[Tensor], saved: tuple[Tensor, Tensor], factors: Factors) -> Tensor:
-        """Compute one gradient (tokens, d_out) per matrix -> that of x. Gradients of A and B replace them."""
-        x, h = saved
-        grad_h = torch.empty_like(h)
-        for grad, part in zip(grads, factors.parts, strict=True):
-            if part is not None:
-                torch.mm(grad, part.b.t(), out=grad_h[:, part.columns])  # (tokens, d_out) -> (tokens, rank)
-                torch.mm(h[:, part.columns].t(), grad, out=part.b)
-        grad_x = factors.drop_foreign(grad_h) @ factors.a
-        if factors.adapts:
-            torch.mm(grad_h.t(), x, out=factors.a)
-        for grad, matrix in zip(grads, self.frozen, strict=True):
-            grad_x.addmm_(grad, self.decode(matrix))
-        return grad_x
-
-    def unadapted(self, like: Tensor, dtype: torch.dtype) -> Factors:
-        """Build empty factors for the base model itself."""
-        none = torch.empty(0, self.frozen[0].in_features, dtype=dtype, device=like.device)
-        return Factors(a=none, parts=(None,) * len(self.frozen))
-
+from lora_lab.worker.training.group_products import (
+    READS,
+    Decode,
+    Factors,
+    Products,
+    Read,
+    get_matrix,
+    unwrap_base,
+)
 
 # ---- norm and gate
 
@@ -127,6 +59,11 @@ class Norm:
         scale = x.pow(2).mean(-1, keepdim=True).add_(self.eps).rsqrt_()
         return multiply_into(x * scale, self.weight, self.dtype), scale
 
+    def forward_rows(self, xs: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Compute the same of several rows: one output (all, hidden), and each row's scales."""
+        found = [self.forward(x) for x in xs]
+        return join([normed for normed, _ in found]), [scale for _, scale in found]
+
     def backward(self, grad: Tensor, x: Tensor, scale: Tensor, total: Tensor | None = None) -> Tensor:
         """Compute grad (like the output) -> fp32 gradient of x, added to `total` if that is given."""
         weighted = grad * self.weight
@@ -134,6 +71,14 @@ class Norm:
         along = (weighted * x).mean(-1, keepdim=True).mul_(scale.pow(3))
         total = weighted.mul_(scale) if total is None else total.addcmul_(weighted, scale)
         return total.addcmul_(x, along, value=-1)
+
+    def backward_rows(
+        self, grad: Tensor, xs: Sequence[Tensor], scales: Sequence[Tensor], totals: Sequence[Tensor]
+    ) -> None:
+        """Add the gradients of several rows, of whose output `grad` is that, to their totals."""
+        own = grad.split([len(x) for x in xs])
+        for grad_of_row, x, scale, total in zip(own, xs, scales, totals, strict=True):
+            self.backward(grad_of_row, x, scale, total=total)
 
 
 def multiply_into(x: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
@@ -144,21 +89,31 @@ def multiply_into(x: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.mul(x, y, out=x if x.dtype == dtype else torch.empty_like(x, dtype=dtype))
 
 
-def apply_gate(gate: Tensor, up: Tensor) -> Tensor:
-    """Compute silu(gate) · up in fp32, rounded once to the compute type.
+SILU = torch.ops.aten.silu.out
+
+
+def apply_gate(gate: Tensor, up: Tensor, parts: Sequence[slice]) -> Tensor:
+    """Compute silu(gate) · up in fp32, rounded once to the compute type; row by row.
 
     Rounded after the silu and again after the product, a gradient of the embedded model after three steps has
     a cosine of 0.9989 with fp32's instead of 0.9993, in the same time.
     """
-    if gate.dtype == torch.float32:
-        return F.silu(gate).mul_(up)
-    return F.silu(gate.float(), inplace=True).mul_(up).to(gate.dtype)
+    gated = torch.empty_like(gate)
+    for part in parts:
+        if gate.dtype == torch.float32:
+            SILU(gate[part], out=gated[part]).mul_(up[part])
+        else:
+            gated[part] = F.silu(gate[part].float(), inplace=True).mul_(up[part])
+    return gated
 
 
-def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+def gated_backward(grad: Tensor, gate: Tensor, up: Tensor, parts: Sequence[slice]) -> tuple[Tensor, Tensor]:
     """Compute gradients of silu(gate) · up, in the memory of `grad` and `gate`; silu is recomputed."""
-    grad_up = F.silu(gate).mul_(grad)
-    torch.ops.aten.silu_backward(grad.mul_(up), gate, grad_input=gate)
+    grad_up = torch.empty_like(gate)
+    for part in parts:
+        own, gated = grad[part], gate[part]
+        SILU(gated, out=grad_up[part]).mul_(own)
+        torch.ops.aten.silu_backward(own.mul_(up[part]), gated, grad_input=gated)
     return gate, grad_up
 
 
@@ -189,33 +144,41 @@ def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
 # ---- the layer
 
 
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The place of a row among all rows, and the positions of its tokens."""
+
+    part: slice
+    positions: Positions
+
+
 @dataclass(frozen=True)
 class SavedByAttention:
-    """What attention with its norm and products saves for the backward pass of one row."""
+    """What attention with its norm and products saves for the backward pass: lists have an entry per row."""
 
-    x: Tensor
-    scale: Tensor
-    read: tuple[Tensor, Tensor]  # input and h of q, k and v
-    read_o: tuple[Tensor, Tensor]
-    attended: Attended
+    xs: Sequence[Tensor]
+    scales: Sequence[Tensor]
+    read: Read  # by q, k and v
+    read_o: Read
+    attended: Sequence[Attended]
     output: Tensor
-    middle: Tensor  # the residual between attention and MLP
+    middle: Sequence[Tensor]  # the residual between attention and MLP
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What one layer saves for the backward pass of one row."""
+    """What one layer saves for the backward pass."""
 
     attention: SavedByAttention
-    scale: Tensor
-    read: tuple[Tensor, Tensor]  # input and h of gate and up
-    read_down: tuple[Tensor, Tensor]
+    scales: Sequence[Tensor]
+    read: Read  # by gate and up
+    read_down: Read
     gate: Tensor
     up: Tensor
 
 
 class GroupedLayer:
-    """The frozen parts of a decoder layer, used by one adapter or stack after the other."""
+    """The frozen parts of a decoder layer, used by one row or several."""
 
     def __init__(self, layer: Any, decode: Decode, dtype: torch.dtype) -> None:
         self._norms = tuple(
@@ -230,107 +193,130 @@ class GroupedLayer:
         like = layer.input_layernorm.weight
         self.unadapted = tuple(products.unadapted(like, dtype) for products in self._products)
 
-    def forward(self, x: Tensor, factors: Sequence[Factors], positions: Positions) -> tuple[Tensor, Saved]:
-        """Compute the fp32 residual stream (tokens, hidden) of one row -> the same after this layer."""
-        attention = self._attend(x, factors, positions)
-        return self._transform(attention, factors)
+    def forward(
+        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: Sequence[Row]
+    ) -> tuple[list[Tensor], Saved]:
+        """Compute each row's fp32 residual stream (tokens, hidden) -> the same after this layer."""
+        attention = self._attend(xs, factors, rows)
+        return self._transform(attention, factors, rows)
 
-    def _attend(self, x: Tensor, factors: Sequence[Factors], positions: Positions) -> "SavedByAttention":
-        """Compute the residual stream after attention, with what its backward pass needs."""
-        qkv, o, _, _ = self._products
-        normed, scale = self._norms[0].forward(x)
-        (q, k, v), read = qkv.forward(normed, factors[0])
-        output, attended = compute_attention(q, k, v, positions)
-        del normed, q, k, v  # frees what no one saved
-        (added,), read_o = o.forward(output, factors[1])
-        return SavedByAttention(x, scale, read, read_o, attended, output, x + added)
+    def _attend(
+        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: Sequence[Row]
+    ) -> SavedByAttention:
+        """Compute the residual streams after attention, with what its backward pass needs."""
+        (qkv, o, _, _), parts = self._products, [row.part for row in rows]
+        normed, scales = self._norms[0].forward_rows(xs)
+        (q, k, v), read = qkv.forward(normed, [of[0] for of in factors], parts)
+        del normed  # frees what no one saved
+        found = [compute_attention(q[row.part], k[row.part], v[row.part], row.positions) for row in rows]
+        output = join([own for own, _ in found])
+        attended = [saved for _, saved in found]
+        del q, k, v, found
+        (added,), read_o = o.forward(output, [of[1] for of in factors], parts)
+        middle = [x + added[part] for x, part in zip(xs, parts, strict=True)]
+        return SavedByAttention(xs, scales, read, read_o, attended, output, middle)
 
-    def _transform(self, attention: "SavedByAttention", factors: Sequence[Factors]) -> tuple[Tensor, Saved]:
-        """Compute the residual stream after the MLP, and what the whole layer saves."""
-        _, _, gate_up, down = self._products
-        normed, scale = self._norms[1].forward(attention.middle)
-        (gate, up), read = gate_up.forward(normed, factors[2])
+    def _transform(
+        self, attention: SavedByAttention, factors: Sequence[tuple[Factors, ...]], rows: Sequence[Row]
+    ) -> tuple[list[Tensor], Saved]:
+        """Compute the residual streams after the MLP, and what the whole layer saves."""
+        (_, _, gate_up, down), parts = self._products, [row.part for row in rows]
+        normed, scales = self._norms[1].forward_rows(attention.middle)
+        (gate, up), read = gate_up.forward(normed, [of[2] for of in factors], parts)
         del normed
-        (added,), read_down = down.forward(apply_gate(gate, up), factors[3])
-        saved = Saved(attention, scale, read, read_down, gate, up)
-        return attention.middle + added, saved
+        (added,), read_down = down.forward(apply_gate(gate, up, parts), [of[3] for of in factors], parts)
+        saved = Saved(attention, scales, read, read_down, gate, up)
+        return [x + added[part] for x, part in zip(attention.middle, parts, strict=True)], saved
 
     def backward(
-        self, grad: Tensor, saved: Saved, factors: Sequence[Factors], positions: Positions
-    ) -> Tensor:
-        """Compute the fp32 gradient of the layer's output -> that of its input, in the same memory."""
+        self,
+        totals: Sequence[Tensor],
+        saved: Saved,
+        factors: Sequence[tuple[Factors, ...]],
+        rows: Sequence[Row],
+    ) -> None:
+        """Turn the fp32 gradients of the layer's outputs, one per row, into those of its inputs."""
         first, second = self._norms
         qkv, o, gate_up, down = self._products
-        grad_unit = down.backward([grad.to(self._dtype)], saved.read_down, factors[3])
-        grads: Sequence[Tensor] = gated_backward(grad_unit, saved.gate, saved.up)
+        parts = [row.part for row in rows]
+        grad_unit = down.backward([self._narrow(totals)], saved.read_down, [of[3] for of in factors], parts)
+        grads: Sequence[Tensor] = gated_backward(grad_unit, saved.gate, saved.up, parts)
         del grad_unit  # frees its memory for the next tensors
-        grad_normed = gate_up.backward(grads, saved.read, factors[2])
+        grad_normed = gate_up.backward(grads, saved.read, [of[2] for of in factors], parts)
         del grads
         before = saved.attention
-        second.backward(grad_normed, before.middle, saved.scale, total=grad)
+        second.backward_rows(grad_normed, before.middle, saved.scales, totals)
         del grad_normed
-        grad_output = o.backward([grad.to(self._dtype)], before.read_o, factors[1])
-        grads = attention_backward(grad_output, before.output, before.attended, positions)
+        grad_output = o.backward([self._narrow(totals)], before.read_o, [of[1] for of in factors], parts)
+        found = [
+            attention_backward(grad_output[row.part], before.output[row.part], attended, row.positions)
+            for row, attended in zip(rows, before.attended, strict=True)
+        ]
         del grad_output
-        grad_normed = qkv.backward(grads, before.read, factors[0])
+        grads = [join(list(of_rows)) for of_rows in zip(*found, strict=True)]
+        del found
+        grad_normed = qkv.backward(grads, before.read, [of[0] for of in factors], parts)
         del grads
-        return first.backward(grad_normed, before.x, before.scale, total=grad)
+        first.backward_rows(grad_normed, before.xs, before.scales, totals)
+
+    def _narrow(self, totals: Sequence[Tensor]) -> Tensor:
+        """Return all rows' gradients (all, hidden) in the compute type."""
+        return join([total.to(self._dtype) for total in totals])
 
 
-class RowActivations:
-    """A row on its way through the layers and back, with its activations: of one cell, or of several whose
-    adapters are stacked.
-    """
+@dataclass(frozen=True, kw_only=True)
+class RowStart:
+    """A row before the first layer: of one cell, or of several whose adapters are stacked."""
 
-    def __init__(
-        self,
-        embedded: Tensor,
-        answers: Sequence[tuple[Tensor, Tensor]],
-        positions: Positions,
-        factors: Sequence[tuple[Factors, ...]],
-        *,
-        checkpointing: bool = False,
-    ) -> None:
-        self.state = embedded
-        self.grad: Tensor | None = None
-        self.answers = answers
-        """Positions in the row and targets of each cell's answers."""
+    embedded: Tensor  # (tokens, hidden), fp32
+    answers: Sequence[tuple[Tensor, Tensor]]
+    """Positions in the row and targets of each cell's answers."""
 
-        self._positions, self._factors, self._checkpointing = positions, factors, checkpointing
-        self._tape: list[Tensor | Saved] = []
+    positions: Positions
+    factors: Sequence[tuple[Factors, ...]]  # of each layer
+
+
+class Activations:
+    """Rows on their way through the layers and back."""
+
+    def __init__(self, starts: Sequence[RowStart], *, checkpointing: bool = False) -> None:
+        self.states = [start.embedded for start in starts]
+        self.answers = [start.answers for start in starts]
+        ends = list(accumulate(len(state) for state in self.states))
+        self._rows = [
+            Row(part=slice(end - len(start.embedded), end), positions=start.positions)
+            for start, end in zip(starts, ends, strict=True)
+        ]
+        self._factors = list(zip(*(start.factors for start in starts), strict=True))
+        self._checkpointing = checkpointing
+        self._tape: list[Sequence[Tensor] | Saved] = []
+        self._grads: list[Tensor] = []
 
     def forward(self, layer: GroupedLayer, number: int, *, keep: bool) -> None:
         """Run one layer forward; with `keep`, save what its backward pass needs."""
-        x = self.state
-        self.state, saved = layer.forward(x, self._factors[number], self._positions)
+        xs = self.states
+        self.states, saved = layer.forward(xs, self._factors[number], self._rows)
         if keep:
-            self._tape.append(x if self._checkpointing else saved)
+            self._tape.append(xs if self._checkpointing else saved)
 
     def backward(self, layer: GroupedLayer, number: int) -> None:
         """Run the most recent layer backward."""
         factors, saved = self._factors[number], self._tape.pop()
-        if isinstance(saved, Tensor):
-            saved = layer.forward(saved, factors, self._positions)[1]
-        assert self.grad is not None
-        self.grad = layer.backward(self.grad, saved, factors, self._positions)
+        if not isinstance(saved, Saved):
+            saved = layer.forward(saved, factors, self._rows)[1]
+        layer.backward(self._grads, saved, factors, self._rows)
 
-    def end_forward(self, grads: Sequence[Tensor]) -> None:
-        """Take each cell's gradient (answers, hidden) of its answers' rows of the last layer's output, and
-        free that output, which the backward pass doesn't need.
+    def start_backward(self, number: int, grads: Sequence[Tensor]) -> None:
+        """Take each cell's gradient (answers, hidden) of its answers' tokens of a row's last state, and free
+        that state, which the backward pass doesn't need.
         """
-        size = self.state.shape
-        del self.state
-        self.grad = grads[0].new_zeros(size)
-        for (keep, _), grad in zip(self.answers, grads, strict=True):
-            self.grad.index_copy_(0, keep, grad)
+        size = self.states[number].shape
+        self.states[number] = grads[0].new_empty(0)
+        self._grads.append(grads[0].new_zeros(size))
+        for (keep, _), grad in zip(self.answers[number], grads, strict=True):
+            self._grads[-1].index_copy_(0, keep, grad)
 
 
-def get_matrix(layer: Any, name: str) -> Any:
-    """Return a linear layer of a decoder layer by its last name."""
-    return getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
-
-
-def unwrap_base(matrix: Any) -> nn.Module:
-    """Return the layer without PEFT's wrapper."""
-    base: nn.Module = matrix.get_base_layer() if hasattr(matrix, "get_base_layer") else matrix
-    return base
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate rows' tensors (tokens, ...); one alone is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

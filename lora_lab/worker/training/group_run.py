@@ -4,7 +4,7 @@ Every run keeps its own folder and its own events, in the form of a run that is 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -20,10 +20,11 @@ from lora_lab.worker.device.gpu import free_bytes, measure_workspace_bytes
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
-from lora_lab.worker.training.loop import NonFiniteLoss
+from lora_lab.worker.training.loop import EVALUATION_BATCH, NonFiniteLoss
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.packing import cut_to, encode_example
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from lora_lab.worker.training.session import BaseResults, ModelSession, build_meter
+from lora_lab.worker.training.time_limit import TimeLimit
 from lora_lab.worker.training.tokenize import keep_read
 from lora_lab.worker.training.work import (
     ASKING_BASE,
@@ -178,17 +179,27 @@ class GroupedRuns:
         def measured(whose: str) -> Callable[[int], None]:
             return lambda done: go_on(say_measured(whose, done, of))
 
-        measured(WITHOUT_ADAPTER)(0)
-        before = material.base_loss(group, measured(WITHOUT_ADAPTER))
-        losses = group.compute_held_out_losses(cells, material.held_out, measured(WITH_ADAPTER))
+        limit = next(iter(works.values())).limit if len(works) == 1 else None
+        done = of
+        if limit is None:
+            measured(WITHOUT_ADAPTER)(0)
+            before = material.base_loss(group, measured(WITHOUT_ADAPTER))
+            losses = group.compute_held_out_losses(cells, material.held_out, measured(WITH_ADAPTER))
+        else:
+            before, after, done = _measure_within(limit, group, cells[0], material, go_on)
+            losses = [after]
         for work, after in zip(works.values(), losses, strict=True):
-            work.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(material.held_out))
+            work.run.emit("evaluated", loss_before=before, loss_after=after, examples=done)
+        if limit is not None and limit.is_over:
+            for work in works.values():
+                work.end_measured(done, of, answered=False)
+            return
         go_on(ASKING_BASE)
         base = material.generate_base_answers(group)
         go_on(ASKING_TUNED)
         for work, tuned in zip(works.values(), group.answers(cells, material.prompts), strict=True):
             write_samples(work.run, material.asked, base, tuned)
-            work.end("finished" if work.step == work.spec.steps else "stopped")
+            work.end_measured(done, of, answered=True)
 
     def _fail(self, work: Work, error: Exception) -> None:
         work.end("failed", **asdict(describe_failure(error, work)))
@@ -205,6 +216,29 @@ class GroupedRuns:
 
     def _tell(self, works: Iterable[Work], text: str) -> None:
         self._report(works, Progress(step=text))
+
+
+def _measure_within(
+    limit: TimeLimit,
+    group: AdapterGroup,
+    cell: CellAdapter,
+    material: "Material",
+    go_on: Callable[[str], None],
+) -> tuple[float, float, int]:
+    """Measure both models on the same held-out examples, as many as the time allows.
+
+    Returns the mean loss without and with the adapter, and the number of examples.
+    """
+    of, done, answers, before, after = len(material.held_out), 0, 0, 0.0, 0.0
+    while done < of and not limit.ends_measuring(done):
+        go_on(f"Measuring the held-out loss of both models: {done} of {of} examples")
+        part = material.held_out[done : done + EVALUATION_BATCH]
+        tokens = sum(example.answer_tokens for example in part)
+        before += tokens * material.compute_base_loss_of_part(group, done, part)
+        after += tokens * group.compute_held_out_losses([cell], part)[0]
+        answers += tokens
+        done += len(part)
+    return before / answers, after / answers, done
 
 
 class Material:
@@ -232,6 +266,12 @@ class Material:
             self._base.loss = group.base_loss(self.held_out, on_batch)
         return self._base.loss
 
+    def compute_base_loss_of_part(self, group: AdapterGroup, start: int, part: Sequence[Encoded]) -> float:
+        """Compute the same for some of the held-out examples, from the one at `start` on."""
+        if start not in self._base.losses:
+            self._base.losses[start] = group.base_loss(part)
+        return self._base.losses[start]
+
     def generate_base_answers(self, group: AdapterGroup) -> list[str]:
         """Generate the base model's answers, once per loaded model and data."""
         if self._base.answers is None:
@@ -257,7 +297,6 @@ class Material:
     def _bytes(self, work: Work) -> CellBytes:
         compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
         row = ledger.find_heaviest_row(self.shape, work.spec, rows, compute)
-        cell = compute_cell_bytes(self.shape, [(work.spec, row)], compute)
-        # On a GPU, stacked cells work at the same time. Not counted: their x Aᵀ, as wide as all ranks
-        # together, and its mask, up to 13 % of a stack. A fifth of the memory is kept free for them.
-        return replace(cell, kept=cell.kept + cell.working, working=0) if row.on_gpu else cell
+        # Not counted where cells are stacked: their x Aᵀ, as wide as all ranks together, and its mask, up to
+        # 13 % of a stack. A fifth of the memory is kept free for them.
+        return compute_cell_bytes(self.shape, [(work.spec, row)], compute)

@@ -43,6 +43,9 @@ class BaseResults:
     held_out: tuple[Encoded, ...] = ()
     prompts: tuple[str, ...] = ()
     loss: float | None = None
+    losses: dict[int, float] = field(default_factory=dict)
+    """Of parts of the held-out data, by the place where each begins, for runs that keep to a time."""
+
     answers: list[str] | None = None
 
 

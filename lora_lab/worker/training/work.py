@@ -37,6 +37,7 @@ from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, list_lengths
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, build_meter
+from lora_lab.worker.training.time_limit import read_limit
 from lora_lab.worker.training.tokenize import keep_read
 from study.base.errors import LearnerError
 from study.base.model_files import Progress
@@ -104,6 +105,7 @@ class Work:
 
     def __init__(self, run: RunFolder, spec: RunSpec, home: LabHome, app_is_gone: Callable[[], bool]) -> None:
         self.run, self.spec, self.home = run, spec, home
+        self.limit = read_limit(run)
         self._app_is_gone = app_is_gone
         self._adapted: Adapted | None = None
         self.writer: Callable[[Path], None] | None = None
@@ -150,7 +152,6 @@ class Work:
             self.run.emit(
                 "gpu_memory", **asdict(on_gpu), workspaces=measure_workspace_bytes(session.machine.device)
             )
-        stopped = self.step < self.spec.steps
         self.save(self.step)
         if self.leaves_early():
             return
@@ -163,11 +164,13 @@ class Work:
                 before = self._measure(model, kept, session, WITHOUT_ADAPTER)
             after = self._measure(model, kept, session, WITH_ADAPTER)
             self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
-            self._write_samples(session, asked)
+            answers = self.limit is None or not self.limit.is_over
+            if answers:
+                self._write_samples(session, asked)
         except MeasuringStopped:
             self.end("stopped", what=UNMEASURED)
         else:
-            self.end("stopped" if stopped else "finished")
+            self.end_measured(len(kept), len(kept), answered=answers)
 
     def end(self, kind: str, **values: Any) -> None:
         self.ended = True
@@ -186,17 +189,46 @@ class Work:
         return self.ended
 
     def should_stop(self) -> bool:
-        """Return whether the learner asked to stop, or the app that started this process is gone."""
-        return self.run.stop_path.exists() or self._app_is_gone()
+        """Return whether the learner asked to stop, the app that started this process is gone, or the run has
+        trained as long as it may.
+        """
+        return self.run.stop_path.exists() or self._app_is_gone() or self._has_trained_enough
 
     def stops_measuring(self) -> bool:
-        """Return whether the learner asked to stop after the last step.
+        """Return whether the learner asked to stop after the last step, also where the time made it the last.
 
         A run that was stopped earlier is still measured. So is a cell of a grid: measuring takes seconds, and
         without it the grid's table would lack a row.
         """
-        asked = self.step == self.spec.steps and self.run.stop_path.exists()
-        return asked and not self.run.state().sweep
+        trained = self.step == self.spec.steps or self._has_trained_enough
+        return trained and self.run.stop_path.exists() and not self.run.state().sweep
+
+    @property
+    def _has_trained_enough(self) -> bool:
+        return self.limit is not None and self.limit.ends_training(self.step)
+
+    def end_measured(self, examples: int, of: int, *, answered: bool) -> None:
+        """End a run that was measured, and say what was left out for its time."""
+        self.end(
+            "finished" if self.step == self.spec.steps else "stopped",
+            **self._note_left_out(examples, of, answered=answered),
+        )
+
+    def _note_left_out(self, examples: int, of: int, *, answered: bool) -> dict[str, str]:
+        if self.limit is None or self.run.stop_path.exists():
+            return {}
+        left_out = []
+        if self.step < self.spec.steps:
+            left_out.append(f"trained {self.step} of {self.spec.steps} steps")
+        if examples < of:
+            left_out.append(f"measured the loss on {examples} of {of} unseen examples")
+        if not answered:
+            left_out.append("asked no sample questions")
+        if not left_out:
+            return {}
+        *others, last = left_out
+        done = f"{', '.join(others)} and {last}" if others else last
+        return {"what": f"To end within about {self.limit.seconds:g} seconds, it {done}."}
 
     def report(self, progress: Progress) -> None:
         """Report progress before and after training."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from lora_lab.data.datasets import Dataset, Example, split_examples
-from lora_lab.engine.template import READ_LATE
+from lora_lab.engine.fork_server import READ_LATE
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import TINY_MODEL, RunSpec

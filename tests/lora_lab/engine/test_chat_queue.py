@@ -9,9 +9,9 @@ import pytest
 
 from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine.chat import BASE, ChatQuestion, ChatQueue
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.own_worker import run_now
-from lora_lab.engine.template import WorkerTemplate
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
@@ -31,10 +31,10 @@ class Engine(LocalEngine):
 
 @pytest.fixture(scope="module")
 def engine(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_fork_server: ForkServer
 ) -> Engine:
     settings = Settings(home=tmp_path_factory.mktemp("chat"), database_url="", models_dir=models_dir)
-    return Engine(settings, warm=False, template=shared_template)
+    return Engine(settings, warm=False, fork_server=shared_fork_server)
 
 
 @pytest.fixture(scope="module")

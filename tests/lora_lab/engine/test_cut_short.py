@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.template import WorkerTemplate
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.state import fold_events
 from study.base.settings import Settings
@@ -49,10 +49,10 @@ class RoughDay:
 
 @pytest.fixture(scope="module")
 def rough_day(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_fork_server: ForkServer
 ) -> RoughDay:
     settings = settings_in(tmp_path_factory.mktemp("rough-day"), models_dir)
-    engine = LocalEngine(settings, warm=False, template=shared_template)
+    engine = LocalEngine(settings, warm=False, fork_server=shared_fork_server)
     engine.start()
     killed = engine.submit(ENDLESS, sums(), now=NOW)
     stopped = engine.submit(ENDLESS, sums(), now=NOW + timedelta(seconds=1))

@@ -56,7 +56,7 @@ def test_sets_keep_the_order_of_their_first_runs() -> None:
 
 
 def of_size(kept: int) -> CellBytes:
-    return CellBytes(kept=kept, working=0, base=0)
+    return CellBytes(kept=kept, loss=0, layer=(), base=0)
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=40), st.integers(1, 1000))
@@ -75,24 +75,21 @@ def test_chunks_are_even() -> None:
     assert [len(chunk) for chunk in split_chunks([of_size(1)] * 12, free_bytes=1000)] == [6, 6]
 
 
-def test_a_group_holds_the_base_and_the_working_space_once() -> None:
-    shape, row = find_shape("smollm2-135m"), build_even_row(tokens=340, answer_tokens=120, examples=4)
+def test_a_group_holds_the_base_and_the_logits_of_a_loss_once() -> None:
+    shape, row = find_shape("smollm2-135m"), build_even_row(tokens=340, answer_tokens=400, examples=4)
     cell = compute_cell_bytes(shape, [(SPEC, row)], "bf16")
-    assert group_bytes([cell] * 3) - group_bytes([cell]) == 2 * cell.kept
-    assert group_bytes([cell]) == cell.base + cell.kept + cell.working
+    assert group_bytes([cell] * 2) - group_bytes([cell]) == cell.kept
     alone = predict_ledger(shape, SPEC, row, "bf16")
     assert cell.base == alone.weights + alone.constants
-    assert group_bytes([compute_cell_bytes(shape, [(SPEC, row)], "bf16", alone=True)]) == alone.total_bytes
-    # The decoded weights of a layer wait for the next cell, which matters where a layer decides the peak.
-    checkpointed, short = (
-        replace(SPEC, checkpointing=True),
-        build_even_row(tokens=340, answer_tokens=4, examples=4),
-    )
-    waits, uses_once = (
-        compute_cell_bytes(shape, [(checkpointed, short)], "bf16", alone=alone).working
-        for alone in (False, True)
-    )
-    assert waits > uses_once
+    assert group_bytes([cell]) == alone.total_bytes
+
+
+def test_the_gradients_in_a_layer_are_those_of_all_cells_and_its_decoded_weight_is_one() -> None:
+    shape, row = find_shape("smollm2-135m"), build_even_row(tokens=340, answer_tokens=4, examples=4)
+    cell = compute_cell_bytes(shape, [(SPEC, row)], "bf16")
+    assert group_bytes([cell]) == predict_ledger(shape, SPEC, row, "bf16").total_bytes
+    more = group_bytes([cell] * 40) - group_bytes([cell] * 39) - cell.kept
+    assert more == 2 * 2 * row.tokens * shape.intermediate  # the gradients of gate and up, in two bytes each
 
 
 def test_stacks_hold_an_eighth_of_the_width_and_a_wide_cell_is_alone() -> None:

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.template import WorkerTemplate
 from lora_lab.engine.worker_process import build_worker_environment
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import read_measured
@@ -44,7 +44,7 @@ class SecondLife:
 
 @pytest.fixture(scope="module")
 def second_life(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_fork_server: ForkServer
 ) -> Iterator[SecondLife]:
     settings = settings_in(tmp_path_factory.mktemp("second-life"), models_dir)
     cut_off = training(settings.runs_dir, SHORT, steps=2)
@@ -54,7 +54,7 @@ def second_life(
     with left_waiting.events_path.open("ab") as events:
         events.write(b'{"kind": "sta\xff\n')
 
-    engine = LocalEngine(settings, warm=False, template=shared_template)
+    engine = LocalEngine(settings, warm=False, fork_server=shared_fork_server)
     engine.start()
     begun = wait_until(left_waiting, lambda state: state.worker_pid > 0)
     environment = psutil.Process(begun.worker_pid).environ()

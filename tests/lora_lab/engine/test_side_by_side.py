@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.template import WorkerTemplate
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
@@ -30,13 +30,13 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_fork_server: ForkServer
 ) -> Iterator[Story]:
     """Three ranks in two bit widths: two jobs. Paused in the first, in which the second cell is stopped and
     queued again.
     """
     settings = settings_in(tmp_path_factory.mktemp("side-by-side"), models_dir)
-    engine = LocalEngine(settings, warm=False, template=shared_template)
+    engine = LocalEngine(settings, warm=False, fork_server=shared_fork_server)
     engine.start()
     sweep = engine.submit_sweep(parse_grid(LONG, {"ranks": "1,4,8", "bits": "nf4,int8"}), sums(), now=NOW)
     runs = [RunFolder(settings.runs_dir / run_id) for run_id in sweep.run_ids]

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from lora_lab.__main__ import main
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.queue import take_first
-from lora_lab.engine.template import WorkerTemplate
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
@@ -194,7 +194,7 @@ class Restarted:
 
 @pytest.fixture(scope="module")
 def restarted(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_fork_server: ForkServer
 ) -> Restarted:
     folder = tmp_path_factory.mktemp("restarted")
     data = create_run(folder / "data", SHORT, sums(), now=NOW)
@@ -214,7 +214,7 @@ def restarted(
     app.wait()
     order = json.loads((settings.home / "lab" / "queue.json").read_text())["order"]
 
-    engine = LocalEngine(settings, warm=False, gather=take_first, template=shared_template)
+    engine = LocalEngine(settings, warm=False, gather=take_first, fork_server=shared_fork_server)
     engine.start()
     last = RunFolder(settings.runs_dir / before.run_ids[2])
     wait_until(last, ended)

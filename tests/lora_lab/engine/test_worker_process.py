@@ -8,8 +8,8 @@ import pytest
 
 from lora_lab.data.datasets import Example, split_examples
 from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.template import WorkerTemplate
 from lora_lab.engine.worker_process import WorkerProcess
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import fold_events
@@ -47,7 +47,7 @@ class TightMemory:
 
 @pytest.fixture(scope="module")
 def tight_memory(
-    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_template: WorkerTemplate
+    tmp_path_factory: pytest.TempPathFactory, models_dir: Path, shared_fork_server: ForkServer
 ) -> TightMemory:
     """With PyTorch's graph, a row of 64 long examples asks for a mask of some 69 GB."""
     settings = settings_in(tmp_path_factory.mktemp("tight-memory"), models_dir)
@@ -59,7 +59,7 @@ def tight_memory(
     before, after = (create_run(settings.runs_dir, SHORT, sums(), now=NOW) for _ in range(2))
     refused = create_run(settings.runs_dir, too_much, long, now=NOW)
     limit = ["--cold", "--memory-limit-bytes", str(LIMIT_BYTES)]
-    worker = WorkerProcess(settings, limit, template=shared_template)
+    worker = WorkerProcess(settings, limit, fork_server=shared_fork_server)
     answers = [worker.do([run]) for run in (before, refused, after)]
     survived = worker.is_alive and answers == [None, None, None]
     worker.finish(DEADLINE_SECONDS)
@@ -91,11 +91,11 @@ def test_after_it_the_process_goes_on_and_gets_the_same_losses(tight_memory: Tig
 
 @pytest.mark.embedded
 def test_a_warm_worker_takes_the_first_run_and_another_one_is_warmed_up_after_it(
-    tmp_path: Path, embedded_dir: Path, shared_template: WorkerTemplate
+    tmp_path: Path, embedded_dir: Path, shared_fork_server: ForkServer
 ) -> None:
     settings = settings_in(tmp_path, embedded_dir)
     spec = RunSpec(model=EMBEDDED_MODEL, steps=1, batch=1)
-    engine = LocalEngine(settings, warm=True, template=shared_template)
+    engine = LocalEngine(settings, warm=True, fork_server=shared_fork_server)
     engine.start()
     ready = worker_state(settings, "ready")
     run = engine.submit(spec, sums(), now=NOW)

@@ -19,7 +19,7 @@ from lora_lab.pages.train_parts import SettingParts
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.folder import RunFolder
 from lora_lab.settings.run_form import read_presets
-from lora_lab.views.first_run import FirstRun, predict_step
+from lora_lab.views.first_run import RUN_SECONDS, FirstRun, predict_step
 from lora_lab.views.run_panel import last_run
 from study.base.errors import LearnerError
 from study.base.units import as_duration
@@ -102,6 +102,33 @@ def test_after_the_last_step_it_says_what_is_measured_and_can_be_stopped(
     )
     first_run.stop(begun)
     assert run.state().status == "stopped"
+
+
+def test_a_learners_own_run_keeps_to_a_time_and_a_shared_one_does_all_its_steps(
+    first_run: FirstRun, visit: Visit
+) -> None:
+    own = first_run.lab.run(first_run.start(visit, anew=True, guess=GUESS))
+    assert own.within_seconds == first_run.keeps_to == RUN_SECONDS
+    shared = replace(first_run.predictions.context, shared=True)
+    others = replace(first_run, predictions=replace(first_run.predictions, context=shared))
+    assert others.keeps_to == 0
+    assert others.lab.run(others.start(visit, anew=True, guess=GUESS)).within_seconds == 0
+
+
+def test_a_run_that_ended_for_its_time_says_what_it_did(first_run: FirstRun, visit: Visit) -> None:
+    run = first_run.lab.run(first_run.start(visit, anew=True, guess=GUESS))
+    run_builders.train(run, steps=6)
+    run.emit("saved", step=6)
+    run.emit("status", text="Measuring the held-out loss of both models: 8 of 56 examples")
+    said = words(first_run.show(visit, run.run_id).html)
+    assert "6 steps are done. Measuring the loss on unseen pairs of both models: 8 of 56 pairs …" in said
+    run.emit("evaluated", loss_before=4.4, loss_after=3.5, examples=24)
+    run.emit("stopped", step=6, what="To end within about 20 seconds, it measured 24 of 56 unseen examples.")
+    view = first_run.show(visit, run.run_id)
+    said = words(view.html)
+    assert "Ended after 6 steps. To end within about 20 seconds, it measured 24 of 56 unseen pairs." in said
+    assert "answers before and after" not in said
+    assert (view.steps, view.pairs, view.outcome) == (6, 24, "falls")
 
 
 def test_learners_who_share_a_server_cannot_stop_each_others_first_run(

@@ -22,6 +22,7 @@ class OneRun:
     guess: Mapping[str, str] | None = None
     ended = True
     stopped = ""
+    keeps_to = 0
 
     def start(self, visit: Any, *, anew: bool, guess: Mapping[str, str]) -> str:
         self.guess = guess
@@ -39,6 +40,8 @@ class OneRun:
             loss_before=4.4,
             loss_after=3.5,
             outcome="falls",
+            steps=7,
+            pairs=24,
             guessed=self.guess["course"],
             peak="513 MB",
             guessed_peak="400 MB",
@@ -133,3 +136,12 @@ def test_a_run_that_was_deleted_is_asked_for_anew(page: StartPage) -> None:
     visit = find_visit(page.context, browser_id="b1", query={})
     page.context.store.preferences.change(visit.profile.id, first_run="20250101-gone")
     assert "Start the run" in words(page.load(opened("b1", "step=6")))
+
+
+def test_the_last_step_says_how_long_the_run_takes_and_its_result_of_how_many_pairs(page: StartPage) -> None:
+    assert "The steps take about 20 s here" in words(page.load(opened("b1", "step=6")))
+    page.first_run.keeps_to = 20  # type: ignore[misc]
+    assert "It takes about 20 seconds once a worker has begun." in words(page.load(opened("b1", "step=6")))
+    fields = {"choice": ["2"], "guess_mb": [""]}
+    html = page.act({"act": "answer", "fields": fields, "query": "?step=6"}, opened("b1"))["html"]
+    assert "Both losses are of 24 pairs." in words(html)

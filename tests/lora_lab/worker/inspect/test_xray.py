@@ -17,7 +17,7 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import Bits, RunSpec
 from lora_lab.worker.inspect.serve import INSPECTIONS
-from lora_lab.worker.training.merge import load_dequantized
+from lora_lab.worker.merge import load_dequantized
 from lora_lab.worker.training.run import execute_run
 from lora_lab.xray.result import RunOverlap, Xray, read_pair, read_xray
 from study.base.errors import LearnerError

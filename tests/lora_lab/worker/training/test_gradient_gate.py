@@ -30,7 +30,6 @@ from tests.lora_lab.worker.builders import (
     open_lab,
     padded_loss,
     plain_peft,
-    shortest_answered,
     stored_codes,
 )
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
@@ -119,7 +118,6 @@ def points(embedded_dir: Path) -> list[Point]:
 def measured_points(embedded_dir: Path) -> list[Point]:
     usual = replace(spec(EMBEDDED_MODEL, "nf4-dq"), batch=2)
     lab = open_lab(usual, "bf16", embedded_dir, graph=False)
-    lab.examples = shortest_answered(lab.examples)
     batch = lab.examples[20:24]  # of two examples, one alone can decide the cosine
     adapters: list[dict[str, Tensor]] = []
     measured: list[dict[str, tuple[Tensor, float]]] = []

@@ -17,7 +17,7 @@ from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import SharedStep, train_group
 from lora_lab.worker.training.packing import list_lengths
 from lora_lab.worker.training.session import build_meter
-from tests.lora_lab.worker.builders import CPU, shortest_answered
+from tests.lora_lab.worker.builders import CPU
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
 from tests.lora_lab.worker.training.test_grouped import FOUR, GRADIENTS, examples_for, session_for
 
@@ -44,7 +44,7 @@ def test_a_groups_peak_is_predicted_within_8_percent(
 def test_the_embedded_models_group_is_predicted_within_8_percent(embedded_dir: Path) -> None:
     specs = [replace(spec, model=EMBEDDED_MODEL, steps=2, batch=2) for spec in FOUR[:3]]
     with quick_bf16():
-        assert abs(peak_error_percent(specs, "bf16", embedded_dir, short=True)) < WORST_PERCENT
+        assert abs(peak_error_percent(specs, "bf16", embedded_dir)) < WORST_PERCENT
 
 
 def peak_error_percent(
@@ -54,17 +54,10 @@ def peak_error_percent(
     device: torch.device = CPU,
     held_bytes: int = 0,
     shape: ModelShape | None = None,
-    *,
-    short: bool = False,
 ) -> float:
-    """Measured above (+) or below (-) predicted, over a run of the group; `held_bytes` were there before.
-
-    `short` examples are enough for a model whose logits decide the peak.
-    """
+    """Measured above (+) or below (-) predicted, over a run of the group; `held_bytes` were there before."""
     session = session_for(specs[0], compute, models_dir, device)
     examples = examples_for(session, specs[0])
-    if short:
-        examples = shortest_answered(examples)
     shape = shape or find_shape(specs[0].model)
     group = AdapterGroup(session, specs, shape)
     steps: list[SharedStep] = []

@@ -243,12 +243,13 @@ def test_an_overflow_in_one_cells_backward_pass_stays_there(
     lengths = [row.input_ids.numel() for row in rows]
     whole = GroupedLayer.backward
 
-    def spoiled(layer: GroupedLayer, grad: torch.Tensor, *others: Any) -> torch.Tensor:
+    def spoiled(layer: GroupedLayer, grads: Sequence[torch.Tensor], *others: Any) -> None:
+        (grad,) = grads
         if len(grad) == sum(lengths):
             grad[lengths[0] : lengths[0] + lengths[1]] = math.inf
         elif len(grad) == lengths[1]:
             grad.fill_(math.inf)
-        return whole(layer, grad, *others)
+        whole(layer, grads, *others)
 
     monkeypatch.setattr(GroupedLayer, "backward", spoiled)
     losses, norms = group.gradients(group.cells, rows)

@@ -1,6 +1,6 @@
-"""The app's side of a template, a process that has imported torch and from which workers are forked.
+"""The app's side of a fork server, a process that has imported torch and from which workers are forked.
 
-The other side is worker/template.py: how a template comes to be, and where there is none.
+The other side is worker/fork_server.py: how a fork server comes to be, and where there is none.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import IO, Any
 import psutil
 
 READY, REFUSED = b"ready", b"refused"
-"""The first message of a worker that was to bring a template: there is one, or this machine allows none."""
+"""The first message of a worker that was to start a fork server: it runs, or this machine allows none."""
 
 MESSAGE_BYTES = 100_000
 """The longest order: a command line and a few variables."""
@@ -27,11 +27,11 @@ READ_LATE = ("LORA_STUDY_", "GRADIO_")
 """The beginnings of variables that a fork may be given: no library reads them while it is imported."""
 
 UNKNOWN_STATUS = 255
-"""The exit status of a worker whose template died before it."""
+"""The exit status of a worker whose fork server died before it."""
 
 
 class ForkedWorker:
-    """A process that a template has forked, with the methods of a Popen that owners of a worker use."""
+    """A process that a fork server has forked, with the methods of a Popen that owners of a worker use."""
 
     def __init__(self, pid: int, status: int, stdin: IO[bytes], stdout: IO[bytes] | None) -> None:
         self.pid, self.stdin, self.stdout = pid, stdin, stdout
@@ -60,7 +60,7 @@ class ForkedWorker:
                 if self.returncode is None and (told := os.read(self._status, 16)):
                     self.returncode = int(told)
             if self.returncode is None:
-                self._wait_without_template(timeout)
+                self._wait_without_fork_server(timeout)
                 self.returncode = UNKNOWN_STATUS
         return self.returncode
 
@@ -70,7 +70,7 @@ class ForkedWorker:
             with suppress(psutil.Error):
                 self._process.kill()
 
-    def _wait_without_template(self, timeout: float | None) -> None:
+    def _wait_without_fork_server(self, timeout: float | None) -> None:
         if self._process is not None:
             try:
                 self._process.wait(timeout)
@@ -78,8 +78,8 @@ class ForkedWorker:
                 raise subprocess.TimeoutExpired("a forked worker", timeout or 0) from error
 
 
-class WorkerTemplate:
-    """A template that the first worker brings, and that later ones are forked from. Safe for several threads.
+class ForkServer:
+    """A fork server that the first worker starts, and from which later ones are forked. Thread-safe.
 
     On systems other than Linux, and beside a GPU, it does nothing: every worker is started anew.
     """
@@ -94,8 +94,8 @@ class WorkerTemplate:
 
     @contextmanager
     def bring(self, environment: Mapping[str, str]) -> Iterator[tuple[int, ...]]:
-        """Yield the descriptor that the worker to be started is given, so that it brings a template; none if
-        one is there or comes.
+        """Yield the descriptor that the next worker is given, so that it starts a fork server; none if one
+        is there or comes.
         """
         with self._lock:
             wanted = self._is_possible and not (self._control and self._fits(environment))
@@ -111,7 +111,7 @@ class WorkerTemplate:
     def fork(
         self, arguments: Sequence[str], environment: Mapping[str, str], output: int, *, answers: bool
     ) -> ForkedWorker | None:
-        """Fork a worker; None if there is no template, or none with these libraries' variables.
+        """Fork a worker; None if there is no fork server, or none with these libraries' variables.
 
         It prints to the descriptor `output`; with `answers` standard output is a pipe.
         """
@@ -140,7 +140,7 @@ class WorkerTemplate:
             return None
 
     def close(self) -> None:
-        """End the template. Its workers go on."""
+        """End the fork server. Its workers go on."""
         with self._lock:
             self._drop()
 
@@ -157,7 +157,7 @@ class WorkerTemplate:
         return int(reply or b"0")
 
     def _listens(self) -> bool:
-        """Return whether the template is there; the first call after its start reads that."""
+        """Return whether the fork server is there; the first call after its start reads that."""
         if self._control is None or self._is_ready:
             return self._is_ready
         try:

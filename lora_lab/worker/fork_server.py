@@ -1,11 +1,11 @@
-"""A template: a process that has imported the libraries and does no work, from which workers are forked.
+"""A fork server: a process that has imported the libraries and does no work, from which workers are forked.
 
 Importing torch, transformers, PEFT and bitsandbytes takes seconds; a fork takes some 20 ms. The first worker
-of an app brings the template: it forks it right after its own imports, so nothing is imported twice. From
-then on the app asks the template for workers over a socket (engine/template.py). It ends when the app closes
-the socket or dies; its workers go on, as workers without a template do.
+of an app forks it right after its own imports, so nothing is imported twice. From then on the app asks it for
+workers over a socket (engine/fork_server.py). It ends when the app closes the socket or dies; its workers go
+on, like workers that were started without it.
 
-A fork has only the thread that forks. So a template is made only where that thread is the only one, before
+A fork has only the thread that forks. So a fork server is made only where that thread is the only one, before
 the first product, and never beside a GPU, whose driver can't be used after a fork.
 """
 
@@ -19,10 +19,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from lora_lab.engine.template import MESSAGE_BYTES, READY, REFUSED
+from lora_lab.engine.fork_server import MESSAGE_BYTES, READY, REFUSED
 
 IDLE_SECONDS = 600.0
-"""How long a template stays without a worker: it holds 280 MB, which it shares with workers."""
+"""How long a fork server stays without a worker: it holds 280 MB, which it shares with workers."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class _Forked:
     status: int
 
 
-def fork_template(descriptor: int, *, beside_gpu: bool) -> list[str] | None:
-    """Fork a template that listens on a socket, unless this process must not be forked.
+def start_fork_server(descriptor: int, *, beside_gpu: bool) -> list[str] | None:
+    """Start a fork server that listens on a socket, unless this process must not be forked.
 
     Returns None in this process, which goes on as the worker that it is; and in each worker that is forked
     later the command line of that worker.
@@ -44,14 +44,14 @@ def fork_template(descriptor: int, *, beside_gpu: bool) -> list[str] | None:
         control.send(REFUSED)
         control.close()
         return None
-    life, own = os.pipe()  # the template sees this process's end by it
+    life, own = os.pipe()  # the fork server sees this process's end by it
     between = os.fork()
     if between == 0:
         os.close(own)
         os.setsid()
-        if os.fork():  # the template is nobody's child: killing the first worker leaves it and its workers
+        if os.fork():  # the fork server is nobody's child: killing the first worker leaves it and its workers
             os._exit(0)
-        return serve_template(control, {life: None})
+        return serve_forks(control, {life: None})
     os.close(life)
     os.waitpid(between, 0)
     # OpenBLAS ends its threads before a fork. Any other thread may have held a lock.
@@ -64,7 +64,7 @@ def _count_threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def serve_template(control: socket.socket, workers: dict[int, _Forked | None]) -> list[str]:
+def serve_forks(control: socket.socket, workers: dict[int, _Forked | None]) -> list[str]:
     """Fork a worker for each order, and report each end. Returns in the workers only, with the order's
     command line.
 

@@ -1,4 +1,4 @@
-"""Workers that are forked from a template: the same numbers, their own ends, and nothing left behind."""
+"""Workers that are forked from a fork server: the same numbers, their own ends, and nothing left behind."""
 
 import os
 import signal
@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.template import READY, REFUSED, ForkedWorker, WorkerTemplate
+from lora_lab.engine.fork_server import READY, REFUSED, ForkedWorker, ForkServer
 from lora_lab.engine.worker_process import Worker, WorkerProcess, start_worker, wait_for_earlier_worker
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import fold_events
 from lora_lab.worker.device.machine import DEVICE_VARIABLE
-from lora_lab.worker.template import fork_template
+from lora_lab.worker.fork_server import start_fork_server
 from study.base.settings import Settings
 from tests.lora_lab.engine.real_runs import (
     DEADLINE_SECONDS,
@@ -38,20 +38,20 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are for
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Settings:
-    return settings_in(tmp_path_factory.mktemp("template"), models_dir)
+    return settings_in(tmp_path_factory.mktemp("fork-server"), models_dir)
 
 
 @pytest.fixture(scope="module")
-def first_run(settings: Settings, template: WorkerTemplate) -> RunFolder:
-    """A run in the worker that brings the template."""
-    worker = WorkerProcess(settings, ["--cold"], template=template)
+def first_run(settings: Settings, fork_server: ForkServer) -> RunFolder:
+    """A run in the worker that brings the fork server."""
+    worker = WorkerProcess(settings, ["--cold"], fork_server=fork_server)
     assert isinstance(worker._process, subprocess.Popen)
     return do_a_run(settings, worker)
 
 
 @pytest.fixture(scope="module")
-def template() -> Iterator[WorkerTemplate]:
-    opened = WorkerTemplate(read_late=READ_LATE_IN_TESTS)
+def fork_server() -> Iterator[ForkServer]:
+    opened = ForkServer(read_late=READ_LATE_IN_TESTS)
     yield opened
     opened.close()
 
@@ -65,15 +65,15 @@ def do_a_run(settings: Settings, worker: WorkerProcess) -> RunFolder:
 
 
 @pytest.fixture
-def forked(settings: Settings, template: WorkerTemplate, first_run: RunFolder) -> Iterator[ForkedWorker]:
+def forked(settings: Settings, fork_server: ForkServer, first_run: RunFolder) -> Iterator[ForkedWorker]:
     """A worker that waits for jobs."""
-    worker = fork(settings, template)
+    worker = fork(settings, fork_server)
     yield worker
     worker.kill()
 
 
-def fork(settings: Settings, template: WorkerTemplate, *extra: str) -> ForkedWorker:
-    worker = start_worker(settings, [*(extra or ("--cold",))], answers=True, template=template)
+def fork(settings: Settings, fork_server: ForkServer, *extra: str) -> ForkedWorker:
+    worker = start_worker(settings, [*(extra or ("--cold",))], answers=True, fork_server=fork_server)
     assert isinstance(worker, ForkedWorker)
     return worker
 
@@ -94,9 +94,9 @@ def measured(run: RunFolder) -> list[Any]:
 
 
 def test_a_forked_worker_reports_the_losses_peaks_and_answers_of_one_that_imported_everything_itself(
-    settings: Settings, template: WorkerTemplate, first_run: RunFolder
+    settings: Settings, fork_server: ForkServer, first_run: RunFolder
 ) -> None:
-    worker = WorkerProcess(settings, ["--cold"], template=template)
+    worker = WorkerProcess(settings, ["--cold"], fork_server=fork_server)
     assert isinstance(worker._process, ForkedWorker)
     again = do_a_run(settings, worker)
     assert measured(again) == measured(first_run)
@@ -105,7 +105,7 @@ def test_a_forked_worker_reports_the_losses_peaks_and_answers_of_one_that_import
 
 
 def test_the_exit_status_of_a_forked_worker_is_known_also_of_a_killed_one(
-    settings: Settings, template: WorkerTemplate, forked: ForkedWorker
+    settings: Settings, fork_server: ForkServer, forked: ForkedWorker
 ) -> None:
     assert forked.poll() is None
     with pytest.raises(subprocess.TimeoutExpired):
@@ -113,8 +113,10 @@ def test_the_exit_status_of_a_forked_worker_is_known_also_of_a_killed_one(
     os.kill(forked.pid, signal.SIGKILL)
     assert forked.wait(DEADLINE_SECONDS) == -signal.SIGKILL
     forked.kill()  # nothing left to kill
-    assert end(fork(settings, template)) == 0
-    assert fork(settings, template, "--run", str(settings.home / "no-such-run")).wait(DEADLINE_SECONDS) == 1
+    assert end(fork(settings, fork_server)) == 0
+    assert (
+        fork(settings, fork_server, "--run", str(settings.home / "no-such-run")).wait(DEADLINE_SECONDS) == 1
+    )
 
 
 def test_a_forked_worker_can_be_told_apart_and_waited_for_by_the_next_app(forked: ForkedWorker) -> None:
@@ -127,30 +129,30 @@ def test_a_forked_worker_can_be_told_apart_and_waited_for_by_the_next_app(forked
 
 
 def test_a_fork_takes_a_device_that_was_chosen_since(
-    settings: Settings, template: WorkerTemplate, first_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, fork_server: ForkServer, first_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "cuda:0")
-    assert end(fork(settings, template)) == 0
+    assert end(fork(settings, fork_server)) == 0
     assert "cuda:0" in LabHome(settings.home).worker_state()["text"]
     monkeypatch.delenv(DEVICE_VARIABLE)
-    assert end(fork(settings, template)) == 0
+    assert end(fork(settings, fork_server)) == 0
     assert LabHome(settings.home).worker_state()["state"] == "ready"
 
 
 def test_other_variables_of_the_libraries_are_not_for_a_fork(
-    settings: Settings, template: WorkerTemplate, first_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, fork_server: ForkServer, first_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OMP_NUM_THREADS was read when torch was imported."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     output = os.open(os.devnull, os.O_WRONLY)
-    assert template.fork(["--cold"], os.environ, output, answers=True) is None
+    assert fork_server.fork(["--cold"], os.environ, output, answers=True) is None
     os.close(output)
 
 
-def test_a_worker_goes_on_after_its_template_and_the_next_one_brings_another(
-    settings: Settings, template: WorkerTemplate, first_run: RunFolder
+def test_a_worker_goes_on_after_its_fork_server_and_the_next_one_brings_another(
+    settings: Settings, fork_server: ForkServer, first_run: RunFolder
 ) -> None:
-    worker = WorkerProcess(settings, ["--cold"], template=template)
+    worker = WorkerProcess(settings, ["--cold"], fork_server=fork_server)
     psutil.Process(psutil.Process(worker.pid).ppid()).kill()
     run = create_run(settings.runs_dir, SHORT, sums(), now=NOW)
     assert worker.do([run]) is None, log_tail(run)
@@ -160,56 +162,56 @@ def test_a_worker_goes_on_after_its_template_and_the_next_one_brings_another(
     assert is_gone(worker.pid)
     assert measured(run) == measured(first_run)
 
-    following = start_worker(settings, ["--cold"], answers=True, template=template)
+    following = start_worker(settings, ["--cold"], answers=True, fork_server=fork_server)
     assert isinstance(following, subprocess.Popen)
     assert end(following) == 0
-    assert end(fork(settings, template)) == 0
+    assert end(fork(settings, fork_server)) == 0
 
 
 APP = """
 import sys, threading, time
 from pathlib import Path
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.template import WorkerTemplate
+from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.worker_process import kill_worker, start_worker
 from study.base.settings import Settings
 settings = Settings(home=Path(sys.argv[1]), database_url="", models_dir=Path(sys.argv[2]))
-template = WorkerTemplate()
-first = start_worker(settings, ["--cold"], answers=True, template=template)
+fork_server = ForkServer()
+first = start_worker(settings, ["--cold"], answers=True, fork_server=fork_server)
 while LabHome(settings.home).worker_state()["state"] != "ready":
     time.sleep(0.02)
 kill_worker(first)
-second = start_worker(settings, ["--cold"], answers=True, template=template)
+second = start_worker(settings, ["--cold"], answers=True, fork_server=fork_server)
 print(second.pid, flush=True)
 threading.Event().wait()
 """
 
 
-def test_a_template_outlives_the_first_worker_and_a_killed_app_leaves_neither_it_nor_a_forked_worker(
+def test_a_fork_server_outlives_the_first_worker_and_a_killed_app_leaves_neither_it_nor_a_forked_worker(
     tmp_path: Path, models_dir: Path
 ) -> None:
     command = [sys.executable, "-c", APP, str(tmp_path), str(models_dir)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as app:
         assert app.stdout is not None
         worker = psutil.Process(int(app.stdout.readline()))
-        template = worker.parent()
-        assert template is not None
-        assert template.pid != app.pid
+        fork_server = worker.parent()
+        assert fork_server is not None
+        assert fork_server.pid != app.pid
         app.kill()
     assert is_gone(worker.pid)
-    assert is_gone(template.pid)
+    assert is_gone(fork_server.pid)
 
 
 # ---- without torch
 
 BRINGS = """
 import os, sys, threading
-from lora_lab.worker import template
-template.IDLE_SECONDS = 0.01
+from lora_lab.worker import fork_server
+fork_server.IDLE_SECONDS = 0.01
 threads, arguments = int(sys.argv[1]), None
 for _ in range(threads):
     threading.Thread(target=threading.Event().wait, daemon=True).start()
-arguments = template.fork_template(int(sys.argv[2]), beside_gpu=False)
+arguments = fork_server.start_fork_server(int(sys.argv[2]), beside_gpu=False)
 if arguments is None:
     sys.stdin.readline()
 else:
@@ -218,8 +220,8 @@ else:
 
 
 def say_first(threads: int) -> tuple[bytes, bytes]:
-    """What a process with so many other threads says of a template; and, once that process has ended, what
-    the template says, which is nothing as soon as it has ended too.
+    """What a process with so many other threads says of a fork server; and, once that process has ended, what
+    the fork server says, which is nothing as soon as it has ended too.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(DEADLINE_SECONDS)
@@ -234,36 +236,36 @@ def say_first(threads: int) -> tuple[bytes, bytes]:
         return said, ours.recv(16)
 
 
-def test_a_template_without_workers_ends() -> None:
+def test_a_fork_server_without_workers_ends() -> None:
     assert say_first(0) == (READY, b"")
 
 
-def test_a_process_with_another_thread_brings_no_template() -> None:
+def test_a_process_with_another_thread_brings_no_fork_server() -> None:
     """The thread may hold a lock that nobody would ever free in the fork."""
     assert say_first(1) == (REFUSED, b"")
 
 
-def test_a_process_beside_a_gpu_brings_no_template_and_is_not_asked_again() -> None:
-    template = WorkerTemplate()
-    with template.bring({}) as (theirs,):
-        assert fork_template(os.dup(theirs), beside_gpu=True) is None
+def test_a_process_beside_a_gpu_brings_no_fork_server_and_is_not_asked_again() -> None:
+    fork_server = ForkServer()
+    with fork_server.bring({}) as (theirs,):
+        assert start_fork_server(os.dup(theirs), beside_gpu=True) is None
     output = os.open(os.devnull, os.O_WRONLY)
-    assert template.fork([], {}, output, answers=True) is None
+    assert fork_server.fork([], {}, output, answers=True) is None
     os.close(output)
-    with template.bring({}) as nothing:
+    with fork_server.bring({}) as nothing:
         assert nothing == ()
 
 
-def test_only_one_worker_at_a_time_brings_a_template() -> None:
-    template = WorkerTemplate()
-    with template.bring({"OMP_NUM_THREADS": "1"}) as first:
+def test_only_one_worker_at_a_time_brings_a_fork_server() -> None:
+    fork_server = ForkServer()
+    with fork_server.bring({"OMP_NUM_THREADS": "1"}) as first:
         assert len(first) == 1
-    with template.bring({"OMP_NUM_THREADS": "1", "LORA_STUDY_DEVICE": "cpu"}) as second:
+    with fork_server.bring({"OMP_NUM_THREADS": "1", "LORA_STUDY_DEVICE": "cpu"}) as second:
         assert second == ()
-    template.close()
+    fork_server.close()
 
 
 def test_on_other_systems_every_worker_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with WorkerTemplate().bring({}) as nothing:
+    with ForkServer().bring({}) as nothing:
         assert nothing == ()

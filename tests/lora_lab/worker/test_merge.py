@@ -26,6 +26,7 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Variant
+from lora_lab.worker.merge import load_base, load_dequantized, merge_run
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import (
@@ -34,7 +35,6 @@ from lora_lab.worker.model.quantization import (
     list_linears,
     quantization_config,
 )
-from lora_lab.worker.training.merge import load_base, load_dequantized, merge_run
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab import run_builders
 from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never_stop, silent, small_dataset

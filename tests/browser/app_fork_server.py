@@ -3,7 +3,7 @@
 Imports are four fifths of an app's start, and the browser round starts some 25 apps. How the app starts by
 itself is looked at in tests/study/web/serving, and by those browser tests that give it variables.
 
-    python -m tests.browser.app_template SOCKET
+    python -m tests.browser.app_fork_server SOCKET
 """
 
 import gc
@@ -17,8 +17,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lora_lab.engine.template import READ_LATE, READY, ForkedWorker, WorkerTemplate
-from lora_lab.worker.template import serve_template
+from lora_lab.engine.fork_server import READ_LATE, READY, ForkedWorker, ForkServer
+from lora_lab.worker.fork_server import serve_forks
 from study.base.settings import ROOT
 from study.web.stub_files import disable_stub_writing
 from tests.waiting import wait_for
@@ -42,30 +42,30 @@ class ForkedApp:
         self.send_signal(signal.SIGTERM)
 
 
-class AppTemplate:
+class AppForkServer:
     """The process that apps are forked from; it starts for the first one. On Linux only."""
 
     def __init__(self) -> None:
-        self._template = WorkerTemplate(read_late=(*READ_LATE, "PYTEST_"))
+        self._fork_server = ForkServer(read_late=(*READ_LATE, "PYTEST_"))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedApp | None:
-        """Start an app; None where there is no template."""
+        """Start an app; None where there is no fork server."""
         if sys.platform != "linux":
             return None
         if self._process is None:
-            with self._template.bring(environment) as given:
-                command = [sys.executable, "-m", "tests.browser.app_template", *map(str, given)]
+            with self._fork_server.bring(environment) as given:
+                command = [sys.executable, "-m", "tests.browser.app_fork_server", *map(str, given)]
                 self._process = subprocess.Popen(command, cwd=ROOT, env=environment, pass_fds=given)
         printed, output = os.pipe()
         try:
             forked = wait_for(
-                lambda: self._template.fork(arguments, environment, output, answers=False),
+                lambda: self._fork_server.fork(arguments, environment, output, answers=False),
                 seconds=START_SECONDS,
             )
         finally:
             os.close(output)
-        self._process.wait()  # it has forked the template and ended
+        self._process.wait()  # it has forked the fork server and ended
         return ForkedApp(forked, printed) if forked else None
 
 
@@ -89,7 +89,7 @@ def main() -> None:
         os._exit(0)  # and with it the threads of libraries
     control = socket.socket(fileno=int(sys.argv[1]))
     control.send(READY)
-    sys.argv = ["app.py", *serve_template(control, {})]
+    sys.argv = ["app.py", *serve_forks(control, {})]
     gc.enable()
     runpy.run_path(str(Path(ROOT) / "app.py"), run_name="__main__")
 

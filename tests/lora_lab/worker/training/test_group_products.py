@@ -1,0 +1,40 @@
+"""Products with frozen weights: one for all rows of a group."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.spec import TINY_MODEL
+from lora_lab.worker.training.group import AdapterGroup
+from lora_lab.worker.training.packing import Encoded, pack_examples
+from tests.lora_lab.worker.builders import CPU
+from tests.lora_lab.worker.training.test_grouped import TINY, session_for
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls[str(func.overloadpacket)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_more_cells_need_no_more_products_with_frozen_weights(models_dir: Path) -> None:
+    session = session_for(TINY, "fp32", models_dir)
+    row = pack_examples([Encoded(ids=tuple(range(3, 30)), answer_tokens=9)], CPU)
+    group = AdapterGroup(session, [replace(TINY, seed=seed) for seed in range(3)], find_shape(TINY_MODEL))
+    matrices = 7 * find_shape(TINY_MODEL).layers
+    for cells in (group.cells[:1], group.cells):
+        with Operators() as counted:
+            group.gradients(cells, [row] * len(cells))
+        assert counted.calls["aten.addmm_"] == 2 * matrices, "one forward and one backward"
+        assert torch.isfinite(group.cells[0].grad).all()
