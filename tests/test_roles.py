@@ -31,7 +31,7 @@ SAMPLES = {"code": "123456", "exchange": "backup", "name": "json", "ending": "sv
 STATIC = ("static/{name}", "static/class.css")
 
 FOR_EVERYONE = re.compile(
-    r"/(act|docs|fonts|look|assets|static|figure|search|progress/plots|io|lab|projects|devices/join|join/\{code\}$|class/(join|help|static|\{code\}$"
+    r"/(act|docs|fonts|look|assets|theme\.css$|static|figure|search|progress/plots|io|lab|projects|devices/join|join/\{code\}$|class/(join|help|static|\{code\}$"
     r"|\{code\}/(join|answer|name|events|state|study|cards|cards\.apkg|figure)$))"
 )
 FOR_THE_OWNER = re.compile(

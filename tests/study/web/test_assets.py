@@ -5,6 +5,7 @@ import re
 import brotli  # type: ignore[import-untyped]
 
 from study.base.settings import Settings
+from study.web.gradio_script import cut_unused
 from study.web.page_files import GRADIO_FILES, KEEP, UNUSED_SCRIPT
 from study.web.security.content_policy import HEADER
 from tests.whole_app import whole_app
@@ -18,7 +19,7 @@ def test_a_browser_loads_the_files_of_gradio_once_and_compressed(settings: Setti
         names = re.findall(r'"\./assets/(index-[^"]+)"', page)
         assert {name.rpartition(".")[2] for name in names} == {"js", "css"}
         for name in names:
-            whole = (GRADIO_FILES / name).read_bytes()
+            whole = cut_unused((GRADIO_FILES / name).read_text("utf-8")).encode()
             with client.stream("GET", f"/assets/{name}", headers=BROWSER) as answer:
                 assert answer.headers["content-encoding"] == "br"
                 assert answer.headers["cache-control"] == KEEP

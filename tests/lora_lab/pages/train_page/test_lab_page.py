@@ -15,6 +15,7 @@ from lora_lab.lab import Lab
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs import folder
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, run_file
 from lora_lab.settings.run_form import build_address, parse_spec_form, read_presets
 from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
@@ -321,6 +322,7 @@ def test_a_form_that_names_no_data_means_the_apps_cards(ana: Visitor, lab: Lab) 
 def test_a_poll_renders_again_only_what_changed(
     ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(folder, "_STATES", folder._States())  # runs of other tests would push these out
     run = run_builders.training(lab.settings.runs_dir)
     for number in range(5):
         run_builders.queued(lab.settings.runs_dir, after_seconds=-number - 1)

@@ -131,7 +131,7 @@ from starlette.applications import Starlette
 
 def build(*arguments, **named):
     app = Starlette()
-    app.state.close = lambda: None
+    app.state.close = app.state.prepare = lambda: None
     app.state.owner_key = ""
     threading.Timer(1, lambda: (print("Held.", flush=True), re.fullmatch("(.*)*x", "a" * 60))).start()
     return app
