@@ -344,7 +344,8 @@ class LocalEngine:
         """Drop the current runs, and end their worker unless the next job uses the same model."""
         with self._changed:
             job, worker = self._current, self._worker
-            keep = worker is not None and worker.is_alive and self._goes_on_after(job)
+            goes_on = not self._closing and self._queue.continues_sweep(job)
+            keep = goes_on and worker is not None and worker.is_alive
             self._current = ()
             self._queue.end_job()
             self._changed.notify_all()
@@ -361,16 +362,6 @@ class LocalEngine:
 
     def _may_go_on(self) -> bool:
         return self._closing or (bool(self._queue) and not self._queue.is_paused)
-
-    def _goes_on_after(self, job: Sequence[RunFolder]) -> bool:
-        """Return whether the next job is of the same sweep: then its process and loaded model are reused."""
-        following = next(iter(self._queue), None)
-        if not job or following is None or self._closing or self._queue.is_paused:
-            return False
-        with suppress(OSError):  # the events of a run that was given up may be unreadable
-            sweep = job[0].state().sweep
-            return bool(sweep) and following.state().sweep == sweep
-        return False
 
     def _work(self, job: Sequence[RunFolder], worker: WorkerProcess) -> None:
         """Do a job and make sure that each of its runs has a terminal event."""

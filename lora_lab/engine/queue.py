@@ -107,6 +107,15 @@ class RunQueue:
         self._save()
         return job
 
+    def continues_sweep(self, job: Sequence[RunFolder]) -> bool:
+        """Return whether the next job is of the same sweep: then its process and loaded model are reused."""
+        if not job or not self._runs or self.is_paused:
+            return False
+        with suppress(OSError):  # the events of a run that was given up may be unreadable
+            sweep = job[0].state().sweep
+            return bool(sweep) and self._runs[0].state().sweep == sweep
+        return False
+
     def end_job(self) -> None:
         """Note that the runs that were taken last are no longer being trained."""
         for run in self._taken:

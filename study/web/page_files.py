@@ -42,7 +42,7 @@ SCRIPT_ARGUMENTS = "element, props, server, watch"
 _texts: dict[str, str] = {}
 _compressed: dict[str, bytes] = {}
 _compressing = Lock()
-"""A second request for a file that is being compressed waits for it, instead of doing the same beside it."""
+"""A second request for a file that is being compressed waits, instead of compressing it once more."""
 
 
 def build_head(styles: Sequence[Path], *, projector: bool = False) -> str:
