@@ -203,7 +203,7 @@ def is_shown(live: LiveRoom) -> bool:
     return live.state.phase in ("reveal", "twin-reveal", "distribution", "run")
 
 
-def get_question(live: LiveRoom) -> ClassQuestion | None:
+def find_asked_question(live: LiveRoom) -> ClassQuestion | None:
     """The question that the current phase is about: a twin, or the one before it."""
     if live.activity is None:
         return None
@@ -222,7 +222,7 @@ def build_results(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
         value = show_value(live)
         so_far = live.run.so_far if state.phase == "run" and value is None and live.run else None
         return {"guesses": spread_class_guesses(live, value, so_far=so_far)}
-    asked = get_question(live)
+    asked = find_asked_question(live)
     if asked is None:
         return {}
     twin = asked is activity.twin

@@ -225,7 +225,7 @@ def _common(
         "live": live,
         "state": state,
         "activity": activity,
-        "asked": results.get_question(live),
+        "asked": results.find_asked_question(live),
         "lobby": state.position == LOBBY and not state.ended,
         "phase": state.phase,
         "label": phase_label(activity.kind, state.phase) if activity and state.phase else "",

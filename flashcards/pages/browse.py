@@ -172,7 +172,7 @@ class BrowsePage:
                 return save_edit(self.exercise, visit, event)
             case "undo":
                 return self.exercise.undo(visit, event)
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _reply(self, visit: Visit, view: BrowseState, *, focus: str = "", say: bool = False) -> Reply:
         html = self._results(visit, view)

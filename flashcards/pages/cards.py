@@ -83,7 +83,7 @@ class CardsPage:
                 return self._next(visit, said=self._spread(visit, event))
             case "filter" | "search":
                 return self._leave(visit, event)
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     # ---- events ----
 

@@ -28,7 +28,7 @@ from study.content.confusable import Lookalikes
 from study.ports.today import CardsDue
 from study.store import Store
 from study.store.logs.card_operations import CardOperation
-from study.store.logs.cards import CardReview, LatestReview, build_rated_elsewhere
+from study.store.logs.cards import CardReview, LatestReview, build_rated_elsewhere_error
 
 PREVIEW_LASTS = timedelta(hours=12)
 FORECAST_DAYS = 7
@@ -111,7 +111,7 @@ class Reviews:
             raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")
         review = self.store.cards.latest(profile_id).get(shown.card_id)
         if (review.id if review else 0) != shown.expected_review_id:
-            raise build_rated_elsewhere()
+            raise build_rated_elsewhere_error()
         last = Memory.from_json(review.after).last_review if review else now - PREVIEW_LASTS
         if not max(now - PREVIEW_LASTS, last) <= shown.flipped_at <= now:
             raise StaleError(

@@ -23,7 +23,7 @@ from study.learner.progress import compute_typical_seconds, count_recalled
 from study.ports.context import Context, Visit
 from study.ports.review import Ending, Fragment, Missed, Steps
 from study.ports.today import CardsDue
-from study.store.logs.cards import FORGOTTEN, CardReview, build_rated_elsewhere
+from study.store.logs.cards import FORGOTTEN, CardReview, build_rated_elsewhere_error
 from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.text.markup import to_html, to_plain
 from study.text.templates import render
@@ -114,7 +114,7 @@ class CardExercise:
         if card is None:
             raise build_gone_error()
         if snapshot.memory(card.id)[1] != look.expected_review_id:
-            raise build_rated_elsewhere()
+            raise build_rated_elsewhere_error()
         return card
 
     def rate(self, visit: Visit, event: Mapping[str, Any]) -> str:

@@ -95,7 +95,7 @@ def build_adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[s
     }
 
 
-def find_shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelShape:
+def read_shape_options(options: argparse.Namespace, reader: ShapeReader) -> ModelShape:
     kind = options.kind or KIND_OF_TASK.get(options.task_type)
     if options.config is None:
         return reader.find(options.model, kind=kind)
@@ -108,7 +108,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
-    shape = find_shape_of_options(options, reader)
+    shape = read_shape_options(options, reader)
     setting = setting_of(build_adapter_fields(options, targets="targets"), targets="targets")
     rank = setting.default_rank if options.rank is None else options.rank
     found: Count = count_adapter(shape, setting, rank=rank)

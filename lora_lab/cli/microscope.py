@@ -16,7 +16,7 @@ from lora_lab.microscope.query import (
     SIDES,
     MicroscopeQuestion,
     check_question,
-    get_question,
+    parse_question,
     settle_question,
 )
 from lora_lab.parameters.shapes import ModelShape
@@ -40,13 +40,13 @@ def _build_question(options: argparse.Namespace, shape: ModelShape) -> Microscop
     for side in SIDES:
         bits, _, block = getattr(options, side).partition(":")
         fields |= {side: bits, f"{side}_block": block}
-        read = get_question(fields).side(side)
+        read = parse_question(fields).side(side)
         if bits not in SCHEMES or (block and str(read.block) != block):
             raise LearnerError(
                 f"{getattr(options, side)} isn't a scheme.",
                 do_next=f"Choose one of {', '.join(SCHEMES)}; nf4:128 sets blocks of 128.",
             )
-    asked = get_question(fields)
+    asked = parse_question(fields)
     question = settle_question(asked, shape)
     if question.layer != options.layer or (options.matrix and question.matrix != options.matrix):
         raise LearnerError(

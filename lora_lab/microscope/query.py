@@ -102,7 +102,7 @@ class MicroscopeQuestion:
         return asdict(self) | {"data": build_own_dataset().digest}
 
 
-def get_question(fields: Mapping[str, str]) -> MicroscopeQuestion:
+def parse_question(fields: Mapping[str, str]) -> MicroscopeQuestion:
     """Parse a form or an address; an unreadable field keeps its default."""
     usual = MicroscopeQuestion()
     model = fields.get("model", "").strip() or usual.model

@@ -87,7 +87,7 @@ class ClaimsPage:
                     {name: form_event.read_field(event, name, limit=LONGEST_TEXT) for name in FORM}
                 )
             case _:
-                raise form_event.build_unknown_act(event)
+                raise form_event.build_unknown_act_error(event)
 
 
 def _render_verdict(checked: CheckedClaim) -> Markup:

@@ -88,7 +88,7 @@ class ComparePage:
                 self._lab.chat.stop(form_event.read_text(event, "ask"))
                 chat = self._chat_of(query, self._runs_of(query))
                 return {"say": "Stopping the answers.", "parts": {"chat": chat}}
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _ticked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         ids = form_event.read_fields(event, "runs")

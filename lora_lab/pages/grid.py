@@ -97,7 +97,7 @@ class GridPage:
                 return self._set_aside(query)
             case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" | "retry-sweep" as what:
                 return self._queued(what, event, query)
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     # ---- the form and what it costs
 

@@ -76,7 +76,7 @@ class MemoryPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a changed control: the verdict at once, then advice (`draw`), then the table (`table`)."""
         if event.get("act") not in ("change", "draw", "table"):
-            raise form_event.build_unknown_act(event)
+            raise form_event.build_unknown_act_error(event)
         given = form_fields.read_firsts(event, limit=200)
         own = {shape.name for shape in self._lab.home.shapes()}
         fields, problems = memory_form.read_fields({name: text.strip() for name, text in given.items()}, own)

@@ -20,9 +20,9 @@ from lora_lab.microscope.query import (
     MicroscopeQuestion,
     build_microscope_address,
     check_question,
-    get_question,
     has_blocks,
     list_matrices,
+    parse_question,
     settle_question,
 )
 from lora_lab.pages import form_fields
@@ -61,7 +61,7 @@ class MicroscopePage:
         """Render the question in the address, and the results so far."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
-        question = get_question(visit.query)
+        question = parse_question(visit.query)
         return render(
             "lora_lab/microscope/microscope.html",
             tabs=render_tabs(
@@ -81,7 +81,7 @@ class MicroscopePage:
         visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":
-                question = self._known(get_question(form_fields.read_firsts(event)))
+                question = self._known(parse_question(form_fields.read_firsts(event)))
                 look = self._looked_at(visit, question)
                 return {
                     "parts": {**_block_parts(question), **self._parts(visit, question)},
@@ -96,11 +96,11 @@ class MicroscopePage:
                 return {"parts": self._polled(visit), "say": "Stopped. What was found stays."}
             case "poll":
                 return self._poll(visit)
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _look(self, visit: Visit, fields: Mapping[str, str], *, guessed: bool) -> Reply:
         """Store the prediction, if any, then start the inspection."""
-        question = get_question(fields)
+        question = parse_question(fields)
         shape = self._lab.shape(question.model, browser_id=visit.reads_for)
         if shape is None:
             return {"parts": self._parts(visit, question)}
@@ -119,7 +119,7 @@ class MicroscopePage:
 
     def _poll(self, visit: Visit) -> Reply:
         """Return the parts that grow; while a model's shape is being read, the choices that need it."""
-        question = get_question(visit.query)
+        question = parse_question(visit.query)
         look = self._looked_at(visit, question)
         if look is None:
             return {"parts": self._parts(visit, question)}
@@ -175,7 +175,7 @@ class MicroscopePage:
 
     def _polled(self, visit: Visit) -> dict[str, Markup]:
         """Render what changes during the measurement, one part per panel."""
-        question = self._known(get_question(visit.query))
+        question = self._known(parse_question(visit.query))
         look = self._looked_at(visit, question)
         if look is None:
             return {}

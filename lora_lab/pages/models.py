@@ -48,7 +48,7 @@ class ModelsPage:
                 return self._add(event)
             case "delete":
                 return self._delete(event)
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _add(self, event: dict[str, Any]) -> Reply:
         try:

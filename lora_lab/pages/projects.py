@@ -75,7 +75,7 @@ class ProjectsPage:
                 fresh = self.service.read_progress(visit, progress.project, sweep_id=chosen)
                 url = build_project_address(progress.project.id, sweep_id=chosen)
                 return {"html": self._page(visit, fresh), "url": url, "focus": "#results"}
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _read_progress(self, visit: Visit, project_id: str) -> ProjectProgress:
         project = self.service.find(project_id)

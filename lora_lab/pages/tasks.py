@@ -88,7 +88,7 @@ class TasksPage:
                 )
             except LearnerError as error:
                 return {"parts": {"numbers": render_problem(error), "judgement": NO_HTML}}
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _drawn(self, visit: Visit) -> Drawn:
         seed = form_event.read_number(visit.query.get("seed", ""), default=0, low=0, high=10**6)

@@ -124,7 +124,7 @@ class LabPage:
                 return self._ended.delete(event, visit)
             case "set-aside":
                 return self._ended.set_damaged_aside(visit)
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     # ---- the form and what it costs
 

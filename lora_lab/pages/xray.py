@@ -107,7 +107,7 @@ class XrayPage:
                 self._service.stop(status)
                 shown = self._again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Stopped.", "focus": "#start-xray"}
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _chosen(self, status: XrayStatus, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
         """Select runs; comparing directions needs no weights, so selecting a second run starts it."""

@@ -65,7 +65,7 @@ class Bank:
     @cached_property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
         def drawn(question_id: str) -> tuple[str, ...] | None:
-            family = families.find_family_of(question_id, self.families)
+            family = families.match_family(question_id, self.families)
             return family.concepts if family else None
 
         return ByQuestion({question.id: question.concepts for question in self.questions}, drawn)

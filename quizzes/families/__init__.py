@@ -85,10 +85,10 @@ def question_id(family_id: str, seed: int) -> str:
 def build_question(family: QuestionFamily, seed: int) -> Question:
     """Build the question that a seed draws from a family."""
     # A string seeds the same in every process.
-    return get_question(family, seed, family.draw(Random(question_id(family.id, seed))))
+    return build_drawn_question(family, seed, family.draw(Random(question_id(family.id, seed))))
 
 
-def get_question(family: QuestionFamily, seed: int, drawn: DrawnQuestion) -> Question:
+def build_drawn_question(family: QuestionFamily, seed: int, drawn: DrawnQuestion) -> Question:
     """Return what a seed drew from a family as a question."""
     return Question(
         id=question_id(family.id, seed),
@@ -119,7 +119,7 @@ def build_variants(families: Iterable[QuestionFamily], *, count: int) -> list[Qu
     return built
 
 
-def find_family_of(written_id: str, families: Mapping[str, QuestionFamily]) -> QuestionFamily | None:
+def match_family(written_id: str, families: Mapping[str, QuestionFamily]) -> QuestionFamily | None:
     """Return the family that an id belongs to; None for other questions."""
     found = _ID.fullmatch(written_id)
     return families.get(found["family"]) if found else None
@@ -134,7 +134,7 @@ def find_question(written_id: str, families: Mapping[str, QuestionFamily]) -> Qu
 
 def find_fresh_variant(written_id: str, families: Mapping[str, QuestionFamily]) -> str:
     """Return the id of the next variant with other numbers; empty for a question that isn't a family's."""
-    family = find_family_of(written_id, families)
+    family = match_family(written_id, families)
     if family is None:
         return ""
     seed = int(written_id.partition("@")[2])

@@ -76,7 +76,7 @@ class ExplainPage:
         if fragment is None and event.get("act") == "draft":
             return {}
         if fragment is None:
-            raise form_event.build_unknown_act(event)
+            raise form_event.build_unknown_act_error(event)
         return self._wrap(visit, self.exercise.prompt(visit, form_event.read_text(event, "prompt")), fragment)
 
     def _wrap(self, visit: Visit, prompt: Prompt, fragment: Fragment, *, notice: str = "") -> Reply:

@@ -100,7 +100,7 @@ class QuizPage:
             case "take-back":
                 self.writing.take_back(visit, event)
                 return self._write(visit, said="Taken back. Its text is in the form.")
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _write(self, visit: Visit, *, said: str = "") -> Reply:
         return {"html": self.writing.form(visit), "url": ADDRESS, "focus": "#question-stem", "say": said}

@@ -28,7 +28,7 @@ from study.learner.path import read_path_ids
 from study.learner.progress import Mastery, find_weakest
 from study.ports.subjects import Subjects
 from study.store import Store
-from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord, build_answered_elsewhere
+from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord, build_answered_elsewhere_error
 
 FEW_CONCEPTS = 10
 """With fewer concepts met, a review first asks new questions about known ones only."""
@@ -274,7 +274,7 @@ class QuizOperations:
             raise StaleError(TIME_IS_UP, do_next="Here is how it went.")
         made = [a for a in self.store.quizzes.answers(record.id) if a.question_id == question_id]
         if attempt != len(made) + 1 or attempt > find_rules(record).attempts or any(a.correct for a in made):
-            raise build_answered_elsewhere()
+            raise build_answered_elsewhere_error()
         return question
 
     def _nothing_fits(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> LearnerError:

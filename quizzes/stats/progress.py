@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from quizzes.bank.bank import Bank
-from quizzes.families import find_family_of
+from quizzes.families import match_family
 from quizzes.kinds.choices import Single
 from quizzes.stats.calibration import RatedAnswer, plot_calibration
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, compute_item_statistics
@@ -82,7 +82,7 @@ def compute_statistics(store: Store, bank: Bank) -> list[ItemStatistics]:
 
 def _by_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:
     """Return an answer to a generated question as one to its family, because each seed has other numbers."""
-    family = find_family_of(answer.question_id, bank.families)
+    family = match_family(answer.question_id, bank.families)
     return replace(answer, question_id=family.id) if family else answer
 
 

@@ -96,7 +96,7 @@ class ConceptPage:
                 )
                 store.stop_at(profile_id, concept.id, mode, place, at=visit.now)
                 return {}
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _back(self, visit: Visit) -> Reply:
         """Handle Back or Forward of the browser: the URL says what to show."""

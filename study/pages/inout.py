@@ -97,7 +97,7 @@ class InOutPage:
                 return self._restore(visit, event)
             case "set-aside":
                 return self._set_aside(visit)
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     @property
     def _imports(self) -> Imports:

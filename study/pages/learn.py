@@ -65,7 +65,7 @@ class LearnPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         frame.visit_of(self.context, request, event)
         if event.get("act") != "search":
-            raise form_event.build_unknown_act(event)
+            raise form_event.build_unknown_act_error(event)
         wanted = form_event.read_field(event, "q").strip()
         found = self.found(wanted)
         said = f"{len(found)} {'concept' if len(found) == 1 else 'concepts'} found." if wanted else ""

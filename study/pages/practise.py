@@ -37,5 +37,5 @@ class PractisePage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") != "start":
-            raise form_event.build_unknown_act(event)
+            raise form_event.build_unknown_act_error(event)
         return {"goto": self.review.start(visit)}

@@ -42,7 +42,7 @@ class ProgressPage:
             reply = section.act(event, visit)
             if reply is not None:
                 return cast(Reply, reply)
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _page(self, visit: Visit) -> Markup:
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)

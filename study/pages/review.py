@@ -147,7 +147,7 @@ class ReviewPage:
         }
         owner = owners.get(event.get("act"))
         if owner is None:
-            raise form_event.build_unknown_act(event)
+            raise form_event.build_unknown_act_error(event)
         return owner
 
     def _next(self, visit: Visit, review: FiveMinuteReview) -> Reply:

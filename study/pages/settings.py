@@ -79,7 +79,7 @@ class SettingsPage:
                 self.devices.recover(phrase, visit.browser_id, now=visit.now)
                 return {"goto": "/"}
             case _:
-                raise form_event.build_unknown_act(event)
+                raise form_event.build_unknown_act_error(event)
         return {"goto": SAVED}
 
     def _prefer(self, visit: Visit, event: Mapping[str, Any]) -> None:

@@ -92,7 +92,7 @@ class StartPage:
             case "end":
                 self.context.store.preferences.change(visit.profile.id, tour_seen=True)
                 return {"goto": "/"}
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _answered(self, visit: Visit, place: IntroductionPlace, event: Mapping[str, Any]) -> Reply:
         step = read_introduction()[place.step - 1]

@@ -52,7 +52,7 @@ class TodayPage:
                 self.context.store.preferences.change(visit.profile.id, tour_seen=True)
                 visit = frame.visit_of(self.context, request, event)
                 return {"html": self._page(visit), "focus": "#main"}
-        raise form_event.build_unknown_act(event)
+        raise form_event.build_unknown_act_error(event)
 
     def _page(self, visit: Visit) -> Markup:
         store, profile_id = self.context.store, visit.profile.id

@@ -14,7 +14,7 @@ MOST_VALUES = 300  # of a form: a grid of 200 runs is ticked whole, and each val
 LONGEST_WHOLE = 18  # a database takes no more digits
 
 
-def build_unknown_act(event: Mapping[str, Any]) -> LearnerError:
+def build_unknown_act_error(event: Mapping[str, Any]) -> LearnerError:
     """Return the error of an event that its page doesn't handle."""
     return LearnerError(
         f"This page doesn't know the action {event.get('act')!r}.", do_next="Reload the page."

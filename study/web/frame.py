@@ -132,7 +132,7 @@ def guard_act(page: IslandPage) -> GuardedAct:
                 note("refused", f"A learner pressed what is the owner's on {place.elem_id}.")
                 raise owners_only()
             if page.act is None:
-                raise form_event.build_unknown_act(event)
+                raise form_event.build_unknown_act_error(event)
             with translate_storage_errors(), share_view():
                 return _encodable(page.act(event, request))
         except LearnerError as error:

@@ -70,8 +70,8 @@ class OwnRowBuilder:
             other = self._rng.choice(self._ids)
             if _subject(other) != _subject(answer.prompt_id):
                 foreign = self._rng.choice(self._prompts[other].concepts)
-                return put_concept(foreign, self._rng), "missing"
-        return put_concept(self._prompts[answer.prompt_id].concepts[at], self._rng), verdict
+                return phrase_concept(foreign, self._rng), "missing"
+        return phrase_concept(self._prompts[answer.prompt_id].concepts[at], self._rng), verdict
 
     def _draw_twin(self, answer: LabelledAnswer, at: int) -> tuple[str, ConceptVerdict] | None:
         """Draw another answer of the contrast group: it says the same about the concept, or the opposite."""
@@ -89,7 +89,7 @@ class OwnRowBuilder:
         return self._rng.choice(self._false[key]), said[verdict]
 
 
-def put_concept(concept: PromptConcept, rng: Random) -> str:
+def phrase_concept(concept: PromptConcept, rng: Random) -> str:
     """Return a concept as somebody might write it down: whole, its label, its definition or its start."""
     label, rest = concept.label, concept.definition
     if rest.startswith(label):  # a line of somebody's own prompt, with or without a colon

@@ -21,7 +21,7 @@ REPEATED = "review"  # the phase of a card that had been learnt
 _select_live = partial(select_live, t.review_undos.c.review_id)
 
 
-def build_rated_elsewhere() -> StaleError:
+def build_rated_elsewhere_error() -> StaleError:
     """Return the error of an event on a card that was rated or undone since it was shown."""
     return StaleError(
         "That card has already been rated in another window.",
@@ -91,7 +91,7 @@ class CardLog(StoreLog):
         amend = made.amend()
         with self._database.write(profile_id, amend=amend) as connection:
             if _last_live_id(connection, profile_id, card_id) != expected_review_id:
-                raise build_rated_elsewhere()
+                raise build_rated_elsewhere_error()
             if _was_rated_after(connection, profile_id, reviewed_at):  # the clock was put back
                 amend.clear()
             made.review_id = connection.execute(

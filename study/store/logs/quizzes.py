@@ -68,7 +68,7 @@ class QuizRecord:
     started_at: datetime
 
 
-def build_answered_elsewhere() -> StaleError:
+def build_answered_elsewhere_error() -> StaleError:
     """Return the error of an attempt that was made since its question was shown."""
     return StaleError(
         "That question has already been answered in another window.",
@@ -137,7 +137,7 @@ class QuizLog(StoreLog):
             with self._database.write(select_owner(t.quiz_sessions, session_id)) as connection:
                 connection.execute(into.values(values))
         except IntegrityError as error:
-            raise build_answered_elsewhere() from error
+            raise build_answered_elsewhere_error() from error
 
     def answers(self, session_id: str) -> list[QuizAnswer]:
         """All attempts of a session: first ones in the order given, then second ones."""

@@ -17,8 +17,8 @@ from lora_lab.microscope.query import (
     build_microscope_address,
     can_hold,
     check_question,
-    get_question,
     list_matrices,
+    parse_question,
     settle_question,
 )
 from lora_lab.microscope.weights import compute_signal_to_noise_db
@@ -48,18 +48,18 @@ def test_every_bit_width_that_rounds_is_a_scheme_with_a_name() -> None:
 )
 def test_a_form_and_an_address_say_the_same_question(second: QuantizationScheme) -> None:
     question = replace(TINY, layer=1, second=second)
-    assert get_question(question.address) == question
+    assert parse_question(question.address) == question
     address = build_microscope_address("/microscope", question, look="abc")
     query = dict(part.split("=") for part in address.partition("?")[2].split("&"))
     assert query.pop("look") == "abc"
-    assert get_question(query) == question
+    assert parse_question(query) == question
     assert build_microscope_address("/microscope", MicroscopeQuestion()) == "/microscope"
     assert json.loads(json.dumps(question.order))["second"] == {"bits": second.bits, "block": second.block}
 
 
 def test_what_an_address_can_not_mean_is_left_at_its_default() -> None:
     typed = {"layer": "-1", "first": "3bit", "second_block": "65", "second": "fp4", "matrix": "x" * 900}
-    found = get_question(typed | {"model": "other", "model_other": " /some/folder "})
+    found = parse_question(typed | {"model": "other", "model_other": " /some/folder "})
     assert (found.layer, found.first, found.second) == (
         0,
         QuantizationScheme(bits="nf4"),
@@ -72,7 +72,7 @@ def test_what_an_address_can_not_mean_is_left_at_its_default() -> None:
 
 @pytest.mark.parametrize("block", ["0000641", pytest.param("000064" + "1" * 5000, id="long"), "６４"])
 def test_a_block_size_that_no_form_writes_is_left_at_its_default(block: str) -> None:
-    assert get_question({"first": "nf4", "first_block": block}).first == QuantizationScheme(bits="nf4")
+    assert parse_question({"first": "nf4", "first_block": block}).first == QuantizationScheme(bits="nf4")
 
 
 def test_only_questions_that_can_be_looked_into_are_let_through() -> None:

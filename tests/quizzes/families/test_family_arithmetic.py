@@ -105,7 +105,7 @@ def test_no_two_answers_are_equal_and_at_least_two_are_wrong(family: str) -> Non
 @EACH
 def test_one_option_is_right_and_no_slip_is_graded_right(family: str) -> None:
     for seed, question in enumerate(drawn(family)):
-        task = families.get_question(FAMILIES[family], seed, question).task
+        task = families.build_drawn_question(FAMILIES[family], seed, question).task
         if isinstance(task, Single):
             assert len({option.text for option in task.options}) == len(task.options) >= 3
             assert sum(option.correct for option in task.options) == 1

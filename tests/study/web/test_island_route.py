@@ -16,7 +16,7 @@ from study.base.errors import LearnerError
 from study.base.owner_log import OwnerLog, read_last
 from study.ports.context import Context
 from study.web import frame, island_route, mounting, storage_troubles
-from study.web.form_event import build_unknown_act
+from study.web.form_event import build_unknown_act_error
 from study.web.security.access import RoleGate, ServerKeys
 from study.web.security.error_notes import ErrorNotes, find_area
 from study.web.security.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard, find_browser
@@ -34,7 +34,7 @@ def answer_event(event: dict[str, Any], request: Any) -> frame.Reply:
             raise OperationalError("insert", {}, Exception("database or disk is full"))
         case "break":
             raise RuntimeError("a bug")
-    raise build_unknown_act(event)
+    raise build_unknown_act_error(event)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_press_reaches_its_island_with_cookie_and_address(site: FastAPI) -> No
 
 def test_an_unknown_act_is_told_in_words(site: FastAPI) -> None:
     said = press(site, {"act": "fly"}).json()["error"]
-    assert said == str(build_unknown_act({"act": "fly"}))
+    assert said == str(build_unknown_act_error({"act": "fly"}))
 
 
 def test_an_unknown_island_is_not_found_so_that_the_page_asks_gradio(site: FastAPI) -> None:
@@ -151,8 +151,8 @@ def test_two_islands_of_one_name_are_refused(context: Context) -> None:
 
 
 def test_an_error_that_the_island_raises_is_its_answer(site: FastAPI) -> None:
-    assert isinstance(build_unknown_act({}), LearnerError)
-    assert press(site, {}).json() == {"error": str(build_unknown_act({}))}
+    assert isinstance(build_unknown_act_error({}), LearnerError)
+    assert press(site, {}).json() == {"error": str(build_unknown_act_error({}))}
 
 
 def test_a_refused_press_is_not_kept(context: Context) -> None:

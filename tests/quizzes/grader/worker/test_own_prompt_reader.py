@@ -17,7 +17,7 @@ from quizzes.grader.prompts import Prompt, load_prompts
 from quizzes.grader.worker.examples import (
     is_prompt_held_out,
 )
-from quizzes.grader.worker.own_rows import OwnRowBuilder, put_concept
+from quizzes.grader.worker.own_rows import OwnRowBuilder, phrase_concept
 from quizzes.grader.worker.similarity import COSINES, FIGURES, Similarity
 from study.content.concepts import load_concepts
 
@@ -34,13 +34,13 @@ def test_the_reader_of_own_prompts_sees_a_concept_in_many_wordings_and_without_a
     own_answers: list[LabelledAnswer],
 ) -> None:
     rng, concept = Random(3), PROMPTS["explain-nf4"].concepts[0]
-    wordings = {put_concept(concept, rng) for _ in range(60)}
+    wordings = {phrase_concept(concept, rng) for _ in range(60)}
     assert {concept.label, concept.definition, f"{concept.label}: {concept.definition[:1].lower()}"} <= {
         *wordings,
         *(wording[: len(concept.label) + 3] for wording in wordings),
     }
     line = next(c for prompt in OWN.values() for c in prompt.concepts if ":" in c.definition)
-    assert {line.definition, line.label} <= {put_concept(line, rng) for _ in range(60)}
+    assert {line.definition, line.label} <= {phrase_concept(line, rng) for _ in range(60)}
     rows = OwnRowBuilder(OWN, own_answers, Random(5)).build_batch(own_answers[:50])
     assert not any(number for row, _ in rows for number in row.numbers)
 
