@@ -1,6 +1,5 @@
 """A usual training step of any kind of model on the CPU, as a line of the memory contract and for real."""
 
-import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +10,7 @@ from transformers import AutoConfig
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.worker.model.read_shape import find_builder, read_config_shape
-from lora_lab.worker.training.memory_meter import LiveStorages
-from tests.lora_lab.memory.frameworks.usual_step import TYPES, Counted, quantize_linears, resident_tensors
+from tests.lora_lab.memory.frameworks.usual_step import TYPES, Counted, count_second_step, quantize_linears
 
 Config = dict[str, Any]
 BATCH, TOKENS, RANK = 2, 64, 8
@@ -71,23 +69,15 @@ def family_setting(cell: FamilyCell) -> StepSetting:
 
 
 def measure_family(cell: FamilyCell) -> Counted:
-    """Two real steps, so that the moments are there in the second one; inputs are made before."""
+    """A real step, once the moments are there; inputs are made before."""
     model = _build(cell)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     inputs = _inputs(cell, model)
-    meter = LiveStorages(resident_tensors(model))
-    resident = 0
-    with meter:
-        for _ in range(2):
-            optimizer.zero_grad()
-            resident = meter.peak_bytes = meter.live_bytes
-            with torch.autocast("cpu", torch.bfloat16) if cell.autocast else contextlib.nullcontext():
-                output = model(**inputs)
-                loss = output.loss if output.get("loss") is not None else output[0].float().mean()
-            loss.backward()
-            optimizer.step()
-            del output, loss
-    return Counted(resident=resident, peak=meter.peak_bytes)
+
+    def forward() -> tuple[Any, torch.Tensor]:
+        output = model(**inputs)
+        return output, output.loss if output.get("loss") is not None else output[0].float().mean()
+
+    return count_second_step(model, forward, autocast=cell.autocast)
 
 
 def _inputs(cell: FamilyCell, model: Any) -> dict[str, torch.Tensor]:

@@ -1,7 +1,7 @@
 """A usual training step of transformers, peft and bitsandbytes on the CPU, with its live bytes counted."""
 
 import contextlib
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,23 +81,40 @@ class Counted:
 
 
 def measure(cell: Cell) -> Counted:
-    """Two real steps, so that the moments are there in the second one."""
+    """A real step, once the moments are there."""
     model = _model(cell)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-3)
-    meter = LiveStorages(resident_tensors(model))
     ids = torch.randint(0, 512, (BATCH, TOKENS), generator=torch.Generator().manual_seed(0))
-    resident = 0
+
+    def forward() -> tuple[Any, torch.Tensor]:
+        output = model(input_ids=ids, labels=ids)
+        return output, output.loss
+
+    return count_second_step(model, forward, autocast=cell.autocast)
+
+
+def count_second_step(
+    model: Any, forward: Callable[[], tuple[Any, torch.Tensor]], *, autocast: bool
+) -> Counted:
+    """Two real steps, so that the moments are there in the second one. Only the second is counted, because
+    the meter takes as long as the operators of so small a model. `forward` returns the model's output, which
+    lives as long as the step, and its loss.
+    """
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16) if autocast else contextlib.nullcontext():
+            output, loss = forward()
+        loss.backward()
+        optimizer.step()
+        del output, loss
+
+    step()
+    optimizer.zero_grad()
+    moments = (tensor for kept in optimizer.state.values() for tensor in kept.values())
+    meter = LiveStorages([*resident_tensors(model), *moments])
+    resident = meter.live_bytes
     with meter:
-        for _ in range(2):
-            optimizer.zero_grad()
-            resident = meter.peak_bytes = meter.live_bytes
-            with torch.autocast("cpu", torch.bfloat16) if cell.autocast else contextlib.nullcontext():
-                output = model(input_ids=ids, labels=ids)
-                loss = output.loss
-            loss.backward()
-            optimizer.step()
-            del output, loss
+        step()
     return Counted(resident=resident, peak=meter.peak_bytes)
 
 
