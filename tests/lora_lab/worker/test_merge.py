@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -49,6 +50,18 @@ def trained(tmp_path: Path, models_dir: Path, bits: Bits, variant: Variant = "lo
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
     assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     return run
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> RunFolder:
+    """A run on nf4-dq, of which tests take copies."""
+    return trained(tmp_path_factory.mktemp("trained"), models_dir, "nf4-dq")
+
+
+@pytest.fixture
+def run(trained_once: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of it."""
+    return RunFolder(Path(shutil.copytree(trained_once.path, tmp_path / "runs" / trained_once.run_id)))
 
 
 def plain_base(bits: Bits, models_dir: Path) -> PreTrainedModel:
@@ -100,8 +113,7 @@ def test_transposed_layers_are_merged_with_the_numbers_that_the_bits_keep(bits: 
         torch.testing.assert_close(dense_weight(mine, torch.float32), dense_weight(kept, torch.float32))
 
 
-def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, models_dir: Path) -> None:
-    run = trained(tmp_path, models_dir, "nf4-dq")
+def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(run: RunFolder, models_dir: Path) -> None:
     assert merge_run(run, models_dir)
     merged = Merged(run)
     assert merged.state == {"state": "done", "text": ""}
@@ -118,8 +130,7 @@ def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, mo
     assert AutoTokenizer.from_pretrained(merged.folder).eos_token == "<end>"
 
 
-def test_a_damaged_adapter_is_named_and_nothing_half_done_is_left(tmp_path: Path, models_dir: Path) -> None:
-    run = trained(tmp_path, models_dir, "nf4-dq")
+def test_a_damaged_adapter_is_named_and_nothing_half_done_is_left(run: RunFolder, models_dir: Path) -> None:
     (run.adapter_path / "adapter_model.safetensors").write_bytes(b"not an adapter")
     assert not merge_run(run, models_dir)
     assert Merged(run).state["state"] == "failed"
@@ -129,9 +140,8 @@ def test_a_damaged_adapter_is_named_and_nothing_half_done_is_left(tmp_path: Path
 
 
 def test_a_full_disk_while_merging_is_said_and_nothing_half_done_is_left(
-    tmp_path: Path, models_dir: Path
+    run: RunFolder, models_dir: Path
 ) -> None:
-    run = trained(tmp_path, models_dir, "nf4-dq")
     with full_disk(largest_file_bytes=100_000):
         assert not merge_run(run, models_dir)
     text = Merged(run).state["text"]
