@@ -52,6 +52,11 @@ class Visitor:
             new_here.click()
             expect(new_here).to_have_count(0)
 
+    def choose_letters(self, size: str) -> None:
+        """Have chosen the size of letters in an earlier visit: a page finds it stored."""
+        self.page.goto(f"{self.address}/theme.css")
+        self.page.evaluate("size => localStorage.setItem('text-size', size)", size)
+
     def settled(self) -> None:
         """Wait until the content of the page is there."""
         self.page.wait_for_function(PAGE_IS_THERE)
@@ -228,11 +233,15 @@ class KeptWindows:
         return visitor
 
     def leave(self, visitor: Visitor, options: Mapping[str, Any]) -> None:
-        """Forget the person: what the page has stored, further tabs, colors that a test has chosen."""
+        """Forget the person: what the page has stored, further tabs, colors that a test has chosen, what it
+        has done to the network.
+        """
         page = visitor.page
         if visitor.address != self._address:
             page.context.close()
             return
+        page.unroute_all(behavior="ignoreErrors")
+        page.context.set_offline(False)
         for other in page.context.pages:
             if other != page:
                 other.close()
@@ -251,7 +260,7 @@ def kept_windows(chromium: Browser) -> KeptWindows:
 
 @pytest.fixture
 def look(kept_windows: KeptWindows, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """Like `visit`, for tests that add no script, route, listener or tab of their own to the window."""
+    """Like `visit`, for tests that leave no script or listener of their own in the window."""
     taken: list[tuple[Visitor, dict[str, Any]]] = []
 
     def new(*, address: str = "", width: int = 1280, height: int = 900, **options: Any) -> Visitor:
