@@ -10,7 +10,7 @@ from starlette.requests import Request
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.pages import documents
-from classroom.pages.requests import form_of
+from classroom.pages.requests import parse_form
 from classroom.reports.export import FILES, export
 from classroom.reports.report import FEWEST_FOR_DISCRIMINATION, Report, report
 from classroom.reports.report_details import list_grids, list_sentences
@@ -35,7 +35,7 @@ class ReportRoutes:
         found = self._report(code)
         if found is None:
             return answer_not_found(f"There is no class with the code {code}.")
-        return documents.page(
+        return documents.render_page(
             "report/report",
             title=f"Report: {found.record.room.title}",
             code=code,
@@ -55,7 +55,7 @@ class ReportRoutes:
         return answer_with_file(export(found, name), FILES[name][0], f"class-{code}-{name}")
 
     async def delete(self, code: str, request: Request) -> Response:
-        if (await form_of(request)).get("sure") != "yes":
+        if (await parse_form(request)).get("sure") != "yes":
             return RedirectResponse(f"/class/{code}/report", HTTPStatus.SEE_OTHER)
         try:
             await self._hub.delete(await self._hub.find(code))

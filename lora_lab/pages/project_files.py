@@ -21,9 +21,9 @@ def render_project_report(service: ProjectService, progress: ProjectProgress, *,
         project=progress.project,
         progress=progress,
         by=by,
-        results=service.results(progress),
+        results=service.compute_results(progress),
         sweep=progress.sweep,
-        curves=service.curves(progress),
+        curves=service.draw_curves(progress),
         **build_report_variables(progress.sweep, progress.cells),
     )
 

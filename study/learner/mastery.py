@@ -54,7 +54,7 @@ def suggest_steps(
 
 
 def _suggest_repair(concept: str, known: Mastery, subjects: Subjects) -> NextStep:
-    cards, questions = subjects.counts(concept)
+    cards, questions = subjects.count_items(concept)
     if cards:
         do, href = _format_count(cards, "card"), _build_url("/cards", concept)
     elif questions:
@@ -69,7 +69,7 @@ def _test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
     if known.level == "Proficient":
         why = "all of your last answers were right; one more in a mixed quiz makes it Mastered"
         return NextStep(concept=concept, do="Mixed quiz", why=why, href="/quiz")
-    _, questions = subjects.counts(concept)
+    _, questions = subjects.count_items(concept)
     if known.share != 1 or known.kinds_right >= SPACED_KINDS or not questions:
         return None
     why = "all right so far; right answers in two kinds of exercise, on two days, make it Proficient"

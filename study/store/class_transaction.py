@@ -214,7 +214,7 @@ class ClassTransaction:
         )
         stored = [read_row(ClassAnswer, row) for row in self._connection.execute(wanted)]
         by_id = {answer.id: answer for answer in stored}
-        by_round = {_round_of(answer): answer for answer in stored}
+        by_round = {_identify_round(answer): answer for answer in stored}
         results: list[RecordedAnswer | LearnerError] = []
         fresh: dict[str, dict[str, Any]] = {}
         for job in jobs:
@@ -222,8 +222,8 @@ class ClassTransaction:
             if isinstance(made, RecordedAnswer) and made.outcome == "stored" and made.answer is not None:
                 answer = replace(made.answer, revision=self._revision(job.room_id))
                 made = RecordedAnswer(outcome="stored", answer=answer)
-                earlier = by_round.get(_round_of(answer))
-                by_id[answer.id] = by_round[_round_of(answer)] = answer
+                earlier = by_round.get(_identify_round(answer))
+                by_id[answer.id] = by_round[_identify_round(answer)] = answer
                 row: dict[str, Any] = {name: getattr(answer, name) for name in _ANSWER_COLUMNS}
                 row |= {"room_id": job.room_id, "value": dict(answer.value)}
                 if earlier is not None:
@@ -251,13 +251,13 @@ class ClassTransaction:
             if same_id.student_id != answer.student_id:
                 return LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
             return RecordedAnswer(outcome="repeated", answer=same_id)
-        earlier = by_round.get(_round_of(answer))
+        earlier = by_round.get(_identify_round(answer))
         if earlier is not None and earlier.id != job.replaces:
             return RecordedAnswer(outcome="answered", answer=earlier)
         if job.open_at(self._step(job.room_id)) != (answer.position, answer.round):
             return RecordedAnswer(outcome="late", answer=earlier)
         if job.claims:
-            taken = self._claims(job.room_id, answer.position)
+            taken = self._read_claims(job.room_id, answer.position)
             own = earlier.claim if earlier is not None else None
             free = (each for each in job.claims if each not in taken)
             claim = own if own in job.claims else next(free, None)
@@ -268,8 +268,8 @@ class ClassTransaction:
             answer = replace(answer, claim=claim)
         return RecordedAnswer(outcome="stored", answer=answer)
 
-    def _claims(self, room_id: str, position: int) -> set[str]:
-        """What is taken in an activity, with what this transaction gives away; read once."""
+    def _read_claims(self, room_id: str, position: int) -> set[str]:
+        """Read what is taken in an activity, with what this transaction gives away; read once."""
         key = (room_id, position)
         if key not in self._taken:
             answers = t.class_answers.c
@@ -334,6 +334,6 @@ class ClassTransaction:
         return forgotten
 
 
-def _round_of(answer: ClassAnswer) -> tuple[str, int, int]:
-    """What only one answer is stored for."""
+def _identify_round(answer: ClassAnswer) -> tuple[str, int, int]:
+    """Identify what only one answer is stored for."""
     return answer.student_id, answer.position, answer.round

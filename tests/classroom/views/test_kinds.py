@@ -49,13 +49,13 @@ def activity_of(asked: ClassQuestion, twin: ClassQuestion | None = None) -> Acti
 def answers_to(asked: ClassQuestion, *, right: bool) -> dict[str, Any]:
     """What a phone sends."""
     if asked.task:
-        return {"fields": GRADED.example(asked.task, right=right, rng=Random(1))}
+        return {"fields": GRADED.fill_in_example(asked.task, right=right, rng=Random(1))}
     return {"option": next(option.id for option in asked.options if option.correct is right)}
 
 
 def all_questions() -> Iterator[Question]:
     yield from bank().questions
-    yield from bank().pool(seed=1, topic="families")
+    yield from bank().build_pool(seed=1, topic="families")
 
 
 def test_each_question_of_the_bank_can_be_asked_and_is_graded_as_in_the_quiz() -> None:
@@ -143,7 +143,7 @@ def test_partly_right_is_no_right_answer_and_counts_in_part_in_the_gradebook(
     school: School, context: Context
 ) -> None:
     asked = of_kind("cloze")
-    form = GRADED.example(asked.task, right=True, rng=Random(1))
+    form = GRADED.fill_in_example(asked.task, right=True, rng=Random(1))
     form["blank-1"] = ["something else"]
 
     async def play() -> None:

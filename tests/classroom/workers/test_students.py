@@ -127,7 +127,7 @@ def test_a_worker_reads_every_kind_and_each_question_of_a_quiz(
             for position, activity in enumerate(activities):
                 await school.lead(live, "go", position=position, phase="vote")
                 for number in activity.rounds if activity.questions else (1,):
-                    asked = activity.asked_in(number)
+                    asked = activity.find_question(number)
                     assert asked is not None
                     each = phones[(position + number) % 2]
                     sent = await each.answer(position, number, **answers_to(asked, right=True))
@@ -234,7 +234,7 @@ def test_names_an_activity_on_the_spot_and_the_end_reach_every_worker(
             position = len(live.plan) - 1
             assert (await ben.answer(position, 1, option="right")).json()["outcome"] == "stored"
             await until(lambda: len(live.answers(1)) == 1)
-            await school.hub.command(live, {"do": "kick", "student": next(iter(live.students))})
+            await school.hub.carry_out(live, {"do": "kick", "student": next(iter(live.students))})
             assert (await ana.state())["status"] == "kicked"
             await school.hub.forget_names(live)
             assert (await ben.state())["name"] == "Student 2"

@@ -145,7 +145,7 @@ def test_another_process_reads_what_is_newer_than_what_it_knows(
     assert known is not None
 
     def newer(than: ClassRecord) -> ClassRecord:
-        found = store.classes.changes("room", revision=than.room.revision, events=1, activities=1)
+        found = store.classes.read_changes("room", revision=than.room.revision, events=1, activities=1)
         assert found is not None
         return found
 
@@ -167,4 +167,4 @@ def test_another_process_reads_what_is_newer_than_what_it_knows(
     assert (later.students[0].name, dict(later.progress)) == ("", {0: {"step": 1}})
     assert newer(later).answers == ()
     do(store, lambda t: t.delete_room("room"))
-    assert store.classes.changes("room", revision=0, events=0, activities=0) is None
+    assert store.classes.read_changes("room", revision=0, events=0, activities=0) is None
