@@ -161,7 +161,7 @@ class Attacks:
     async def _ask_all(self, addresses: Iterator[str]) -> tuple[int, list[str], str]:
         several, failed, tried = asyncio.Semaphore(8), [], 0
 
-        async def one(path: str) -> None:
+        async def ask(path: str) -> None:
             async with several:
                 status = await self._ask("GET", path)
                 if not re.fullmatch("[1-4][0-9][0-9]", status):
@@ -170,7 +170,7 @@ class Attacks:
         async with asyncio.TaskGroup() as group:
             for path in addresses:
                 tried += 1
-                group.create_task(one(path.replace(" ", "%20")))
+                group.create_task(ask(path.replace(" ", "%20")))
         return tried, failed, ""
 
     async def paths(self) -> tuple[int, list[str], str]:
@@ -218,7 +218,7 @@ class Attacks:
         """Send 1 GB in pieces; return the status, 0 if it was cut off, and by how much memory grew."""
         most = before = self.server.memory_info().rss
 
-        async def pieces() -> AsyncIterator[bytes]:
+        async def send_pieces() -> AsyncIterator[bytes]:
             nonlocal most
             for number in range(1_000):
                 yield b"x" * 1_000_000
@@ -229,7 +229,9 @@ class Attacks:
         json = {"content-type": "application/json"}
         async with httpx.AsyncClient(base_url=self.address, timeout=30, cookies=cookies) as client:
             with suppress(httpx.TransportError):
-                return (await client.post(path, content=pieces(), headers=json)).status_code, most - before
+                return (
+                    await client.post(path, content=send_pieces(), headers=json)
+                ).status_code, most - before
         return 0, most - before
 
     async def smuggling(self) -> tuple[int, list[str], str]:

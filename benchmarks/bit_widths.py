@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         spec = RunSpec(model=options.model, bits=bits, steps=options.steps)
         rows.append(measure_bit_width(spec, machine))
         print(rows[-1].format_cells(), flush=True)
-    write(options.out, report(rows, machine))
+    write(options.out, render_table(rows, machine))
     return 0
 
 
@@ -137,7 +137,7 @@ def measure_bit_width(spec: RunSpec, machine: Machine) -> BitWidthRow:
     return row
 
 
-def report(rows: Sequence[BitWidthRow], machine: Machine) -> str:
+def render_table(rows: Sequence[BitWidthRow], machine: Machine) -> str:
     """Render the table, and below it how it was measured."""
     spec, here = rows[0].spec, machine.description
     libraries = ", ".join(f"{name} {version}" for name, version in list_versions().items())

@@ -251,15 +251,15 @@ def _build_cosines(base: Path) -> tuple[Similarity, Similarity]:
         tokens = tokenizer(text, truncation=True, max_length=256, return_tensors="pt")
         return functional.normalize(encoder(**tokens).last_hidden_state[0].mean(0), dim=0)
 
-    def whole(prompt: Prompt, answer: str) -> list[float]:
+    def compare_whole(prompt: Prompt, answer: str) -> list[float]:
         return [float(embed(format_concept(concept)) @ embed(answer)) for concept in prompt.concepts]
 
-    def clause(prompt: Prompt, answer: str) -> list[float]:
+    def compare_clauses(prompt: Prompt, answer: str) -> list[float]:
         parts = [part for part in re.split(r"[.;,!?\n]+", answer) if part.strip()] or [answer]
-        rows = [whole(prompt, part) for part in parts]
+        rows = [compare_whole(prompt, part) for part in parts]
         return [max(column) for column in zip(*rows, strict=True)]
 
-    return whole, clause
+    return compare_whole, compare_clauses
 
 
 # ---- latency

@@ -58,7 +58,7 @@ def main() -> None:
     trainers = [_run_trainer(rank, rate, steps, options) for rate, rank in cells[::2]]
     lab, states = _run_lab(steps, options)
     trainers += [_run_trainer(rank, rate, steps, options) for rate, rank in cells[1::2]]
-    report = _report(lab, states, trainers, cells[::2] + cells[1::2])
+    report = _summarize(lab, states, trainers, cells[::2] + cells[1::2])
     _print(report, steps)
     setting = {"steps": steps, "threads": options.threads, "compute": options.compute}
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -119,7 +119,7 @@ def _measure(module: Sequence[str], threads: int) -> Spent:
         return Spent(used.ru_utime + used.ru_stime, wall_seconds, used.ru_maxrss * 1024, output.read())
 
 
-def _report(
+def _summarize(
     lab: Spent, states: Sequence[RunState], trainers: Sequence[Spent], cells: Sequence[tuple[float, int]]
 ) -> dict[str, Any]:
     steps = [json.loads(run.output.splitlines()[-1]) for run in trainers]

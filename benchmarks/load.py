@@ -156,12 +156,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running(APP, Path(folder)) as (app, address):
         server = psutil.Process(app.pid)
         for learners, every_seconds in rounds:
-            rows.append(_round(address, server, learners, every_seconds, options.seconds))
+            rows.append(_run_round(address, server, learners, every_seconds, options.seconds))
             print(_format_line(rows[-1]), flush=True)
     print(json.dumps(rows))
 
 
-def _round(
+def _run_round(
     address: str, server: psutil.Process, learners: int, every_seconds: float, seconds: float
 ) -> dict[str, float]:
     before, memory_before = server.cpu_times(), server.memory_info().rss

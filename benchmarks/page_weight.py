@@ -97,16 +97,16 @@ def _open(context: BrowserContext, address: str) -> PageLoad:
     sizes: dict[str, int] = defaultdict(int)
     wired: list[str] = []
 
-    def received(event: dict[str, Any]) -> None:
+    def note_received(event: dict[str, Any]) -> None:
         kinds[event["requestId"]] = KINDS.get(event["type"], COLUMNS[0])
         if not event["response"].get("fromDiskCache"):
             wired.append(event["requestId"])
 
-    def finished(event: dict[str, Any]) -> None:
+    def note_finished(event: dict[str, Any]) -> None:
         sizes[kinds.get(event["requestId"], COLUMNS[0])] += int(event["encodedDataLength"])
 
-    devtools.on("Network.responseReceived", received)
-    devtools.on("Network.loadingFinished", finished)
+    devtools.on("Network.responseReceived", note_received)
+    devtools.on("Network.loadingFinished", note_finished)
     devtools.send("Network.enable")
     page.goto(address)
     page.wait_for_function("window.__interactive", timeout=WAIT_MS)

@@ -80,7 +80,7 @@ class Variant:
 
 def main() -> None:
     """Print the tables, then one JSON line with everything."""
-    options = _options()
+    options = _parse_options()
     silence_libraries()
     setting = Setting(options.compute)
     variants = setting.build_variants(metered=options.metered, graph_only=options.graph)
@@ -101,7 +101,7 @@ def main() -> None:
     print(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **report}))
 
 
-def _options() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = build_module_parser("benchmarks.training", __doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="steps per round")

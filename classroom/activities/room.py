@@ -175,11 +175,11 @@ def plan_next_step(
         return _begin(_list_led(room, plan)[0], plan)
     activity = plan[room.position]
     if room.phase == "advice" and advised:
-        return _step(room.position, advised)
+        return _build_step(room.position, advised)
     phases = activity.phases
     following = phases.index(room.phase) + 1 if room.phase in phases else len(phases)
     if following < len(phases):
-        return _step(room.position, phases[following])
+        return _build_step(room.position, phases[following])
     coming = _find_next(room, plan)
     if coming is not None:
         return _begin(coming, plan)
@@ -197,7 +197,7 @@ def plan_previous_step(room: RoomState, *, without: int | None = None) -> dict[s
         came.pop()
     if not came:
         raise LearnerError("The class is at its start.", do_next="Press Next to begin.")
-    return _step(*came[-1])
+    return _build_step(*came[-1])
 
 
 def step_to(
@@ -260,8 +260,8 @@ def add_on_the_spot(
 
 
 def _begin(position: int, plan: Sequence[Activity]) -> dict[str, Any]:
-    return _step(position, plan[position].phases[0])
+    return _build_step(position, plan[position].phases[0])
 
 
-def _step(position: int, phase: Phase | None) -> dict[str, Any]:
+def _build_step(position: int, phase: Phase | None) -> dict[str, Any]:
     return {"position": position, "phase": phase}

@@ -117,7 +117,7 @@ class Hub:
         live = self._live.get(code)
         if live is None:
             known = re.fullmatch("[0-9]{6}", code) is not None
-            record = await asyncio.to_thread(self.context.store.classes.record, code) if known else None
+            record = await asyncio.to_thread(self.context.store.classes.read_record, code) if known else None
             if record is None:
                 raise LearnerError(
                     f"There is no class with the code {code}.", do_next="Check the code on the screen."

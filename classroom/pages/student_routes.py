@@ -49,9 +49,9 @@ class StudentRoutes:
         site.get("/class/{code}", response_model=None)(self.show_page)
         site.post("/class/{code}/join", response_model=None)(self.join)
         site.post("/class/{code}/answer", response_model=None)(self.answer)
-        site.post("/class/{code}/name", response_model=None)(self.name)
+        site.post("/class/{code}/name", response_model=None)(self.rename)
         site.get("/class/{code}/events", response_model=None)(self.stream_events)
-        site.get("/class/{code}/state", response_model=None)(self.state)
+        site.get("/class/{code}/state", response_model=None)(self.send_state)
 
     async def show_page(self, code: str) -> Response:
         """Show the student's page; an unknown code leads to the form for codes."""
@@ -128,7 +128,7 @@ class StudentRoutes:
         return JSONResponse({"outcome": recorded.outcome})
 
     @tell_trouble
-    async def name(self, code: str, request: Request) -> Response:
+    async def rename(self, code: str, request: Request) -> Response:
         live, student = await self._find_student(code, request)
         if not self._asking.allows(student.device):
             return refuse_rate()
@@ -142,17 +142,19 @@ class StudentRoutes:
         live, student = await self._find_student(code, request, newest=True)
         if live.count_streams(student.id) >= STREAMS_AT_MOST or not self._reading.allows(student.device):
             return refuse_rate()
-        return streams.stream(live, partial(self._state, live, student.id), request, student_id=student.id)
+        return streams.stream(
+            live, partial(self._build_state, live, student.id), request, student_id=student.id
+        )
 
     @tell_trouble
-    async def state(self, code: str, request: Request) -> Response:
+    async def send_state(self, code: str, request: Request) -> Response:
         live, student = await self._find_student(code, request, newest=True)
         if not self._reading.allows(student.device):
             return refuse_rate()
         live.apply_poll(student.id)
-        return streams.answer_state(partial(self._state, live, student.id))
+        return streams.answer_state(partial(self._build_state, live, student.id))
 
-    def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:
+    def _build_state(self, live: LiveRoom, student_id: str) -> dict[str, object]:
         return build_student_state(live, live.students[student_id])
 
     async def _find_student(

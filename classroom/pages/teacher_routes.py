@@ -53,7 +53,7 @@ class TeacherRoutes:
         site.get("/class/{code}/teach", response_model=None)(self.teach)
         site.get("/class/{code}/teach/events", response_model=None)(self.teach_events)
         site.get("/class/{code}/teach/state", response_model=None)(self.teach_state)
-        site.get("/class/{code}/screen", response_model=None)(self.screen)
+        site.get("/class/{code}/screen", response_model=None)(self.show_screen)
         site.get("/class/{code}/screen/events", response_model=None)(self.stream_screen)
         site.get("/class/{code}/screen/state", response_model=None)(self.screen_state)
         site.post("/class/{code}/command", response_model=None)(self.carry_out)
@@ -95,7 +95,7 @@ class TeacherRoutes:
         )
 
     @show_trouble
-    async def screen(self, code: str, request: Request) -> Response:
+    async def show_screen(self, code: str, request: Request) -> Response:
         live = await self._hub.find(code)
         live.apply_blanking(is_blank=False)  # a page that is just opened shows the class
         link = self._link(live, request)

@@ -114,8 +114,8 @@ class Report:
         return self.order.index(position) + 1
 
 
-def report(record: ClassRecord) -> Report:
-    """Compute both tables. Students who were taken out are listed, and left out of the items."""
+def build_report(record: ClassRecord) -> Report:
+    """Build both tables. Students who were taken out are listed, and left out of the items."""
     plan = tuple(parse_activity_spec(spec) for spec in record.activities)
     room = fold(record.events)
     everyone = _group_by_round(record.answers, without=frozenset())
@@ -243,7 +243,7 @@ def _build_item(part: _Part, parts: Sequence[_Part], room: RoomState, *, number:
         title=activity.title,
         question=_name_subject(activity),
         first_votes=len(first),
-        first_right=_share(activity, 1, first),
+        first_right=_compute_share(activity, 1, first),
         discrimination=_compute_discrimination(part, parts),
         confidence=fmean(said) if said else None,
         confident_wrong=sum(
@@ -252,10 +252,10 @@ def _build_item(part: _Part, parts: Sequence[_Part], room: RoomState, *, number:
             for answer in given.values()
         ),
         second_votes=len(second),
-        second_right=_share(activity, 2, second),
+        second_right=_compute_share(activity, 2, second),
         gain=moved.gain if moved else None,
         twin_votes=len(twin),
-        twin_right=_share(activity, 3, twin),
+        twin_right=_compute_share(activity, 3, twin),
         median_guess=float(median(guesses)) if guesses else None,
         value=None if activity.crowd else find_true_value(room, activity, position),
         close=sum(is_close(guess, value) for guess, value in known) / len(known) if known else None,
@@ -331,7 +331,7 @@ def list_choices(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
     return {student: derive_key(answer.value) for student, answer in given.items()}
 
 
-def _share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) -> float | None:
+def _compute_share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) -> float | None:
     judged = [activity.is_correct(number, answer.value) for answer in given.values()]
     if not judged or None in judged:
         return None

@@ -197,7 +197,7 @@ def _check_whole(value: Any) -> int:
     return value
 
 
-def _name(value: Any) -> str:
+def _check_name(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{str(value)[:40]!r} instead of a name")
     return value
@@ -214,11 +214,12 @@ def _parse_data(text: Any) -> dict[str, Any]:
 def _read_types_from_json(models: dict[str, Any]) -> dict[int, NoteType]:
     return {
         int(number): NoteType(
-            name=_name(model["name"]),
+            name=_check_name(model["name"]),
             cloze=model.get("type") == 1,
-            fields=tuple(_name(field["name"]) for field in model["flds"]),
+            fields=tuple(_check_name(field["name"]) for field in model["flds"]),
             templates=tuple(
-                Template(question=_name(t["qfmt"]), answer=_name(t["afmt"])) for t in model["tmpls"]
+                Template(question=_check_name(t["qfmt"]), answer=_check_name(t["afmt"]))
+                for t in model["tmpls"]
             ),
         )
         for number, model in models.items()
@@ -226,13 +227,13 @@ def _read_types_from_json(models: dict[str, Any]) -> dict[int, NoteType]:
 
 
 def _read_decks_from_json(decks: dict[str, Any]) -> dict[int, str]:
-    return {int(number): _name(deck["name"]) for number, deck in decks.items()}
+    return {int(number): _check_name(deck["name"]) for number, deck in decks.items()}
 
 
 def _read_types_from_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
     fields: dict[int, list[str]] = defaultdict(list)
     for row in collection.execute("SELECT ntid, name FROM fields ORDER BY ntid, ord"):
-        fields[row["ntid"]].append(_name(row["name"]))
+        fields[row["ntid"]].append(_check_name(row["name"]))
     templates: dict[int, list[Template]] = defaultdict(list)
     for row in collection.execute("SELECT ntid, config FROM templates ORDER BY ntid, ord"):
         config = dict(read_protobuf(row["config"]))
@@ -241,7 +242,7 @@ def _read_types_from_tables(collection: sqlite3.Connection) -> dict[int, NoteTyp
         )
     return {
         row["id"]: NoteType(
-            name=_name(row["name"]),
+            name=_check_name(row["name"]),
             cloze=dict(read_protobuf(row["config"])).get(1) == 1,
             fields=tuple(fields[row["id"]]),
             templates=tuple(templates[row["id"]]),
@@ -252,7 +253,7 @@ def _read_types_from_tables(collection: sqlite3.Connection) -> dict[int, NoteTyp
 
 def _read_decks_from_tables(collection: sqlite3.Connection) -> dict[int, str]:
     return {
-        row["id"]: _name(row["name"]).replace("\x1f", "::")
+        row["id"]: _check_name(row["name"]).replace("\x1f", "::")
         for row in collection.execute("SELECT id, name FROM decks")
     }
 

@@ -53,7 +53,7 @@ class CardSection:
             chosen=round(100 * scheduling.desired_retention),
             scopes=self._list_scopes(history),
             scope=visit.query.get("scope", ""),
-            **self._fit(visit),
+            **self._describe_fit(visit),
             **self._compute_workload(visit, scheduling.desired_retention),
         )
 
@@ -85,7 +85,7 @@ class CardSection:
                 scope = form_event.read_field(event, "scope")
                 return {"goto": f"/progress?scope={scope}#memory" if scope else "/progress#memory"}
             case "poll":
-                return {"parts": {"fit": render("flashcards/stats/fit.html", **self._fit(visit))}}
+                return {"parts": {"fit": render("flashcards/stats/fit.html", **self._describe_fit(visit))}}
         return None
 
     def _keep(self, visit: Visit, aim: float) -> Mapping[str, Any]:
@@ -163,7 +163,7 @@ class CardSection:
             "rated": bool(self.exercise.reviews.store.cards.read_last_durations_ms(visit.profile.id)),
         }
 
-    def _fit(self, visit: Visit) -> dict[str, Any]:
+    def _describe_fit(self, visit: Visit) -> dict[str, Any]:
         state = self.exercise.fitting.state(visit.profile.id)
         return {"fit": state, "measures": MEASURES, "needed": NEEDED, "number": _format_measure}
 

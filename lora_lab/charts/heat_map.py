@@ -114,7 +114,7 @@ class TileMap:
             sheet.draw_shape(corners, fc="none", ec=INK, alpha=0.5, lw=0.8, ls=DASHES)
             colour = INK
         else:
-            fill = choose_shade(self._share(tile.value))
+            fill = choose_shade(self._compute_share(tile.value))
             style = DASHES if tile.computed else "-"
             line_width = 2.4 if tile.marked else 1.0 if tile.computed else 0.0
             sheet.draw_shape(corners, fc=fill, ec=INK if line_width else "none", lw=line_width, ls=style)
@@ -130,7 +130,7 @@ class TileMap:
                 colour=colour,
             )
 
-    def _share(self, value: float) -> float:
+    def _compute_share(self, value: float) -> float:
         """Return the value's position between the lowest (0) and the highest (1)."""
         values = [tile.value for row in self.tiles for tile in row if tile.value is not None]
         low, high = self.span or (min(values), max(values))

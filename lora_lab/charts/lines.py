@@ -72,7 +72,7 @@ class RankLines:
         for line in sorted(self.lines, key=lambda line: line.chosen):
             plot.draw_counts(self.ranks, line)
         count = next(line for line in self.lines if line.chosen).counts[self.ranks.index(self.rank)]
-        plot.mark(self.rank, count, keep_off=plot.answer(self.answer))
+        plot.draw_mark(self.rank, count, keep_off=plot.draw_answer(self.answer))
         plot.end_labels(self.lines)
 
     def _compute_limits(self) -> tuple[float, float]:
@@ -122,15 +122,15 @@ class _LogLog(Area):
         else:
             self.draw_line(ranks, line.counts, color=INK, alpha=0.55, lw=1.3, ls=DASHES)
 
-    def mark(self, rank: int, count: int, *, keep_off: tuple[float, float]) -> None:
-        """Mark the chosen rank, with guides to both axes that end before they would cross the answer."""
+    def draw_mark(self, rank: int, count: int, *, keep_off: tuple[float, float]) -> None:
+        """Draw a mark at the chosen rank, with guides to both axes that end before the answer."""
         self.draw_line([rank], [count], color=BLUE, marker="o", ms=11, mfc=PAPER, mew=3)
         x, y = self.x(rank), self.y(count)
         start = keep_off[0] if y < keep_off[1] else self.left
         guides = ([start, x, x], [y, y, self.bottom])
         self.sheet.draw_line(*guides, color=INK, alpha=SOFT, lw=0.9, ls=(0, (1, 2.5)))
 
-    def answer(self, lines: tuple[str, str]) -> tuple[float, float]:
+    def draw_answer(self, lines: tuple[str, str]) -> tuple[float, float]:
         """Draw the mark's text in the upper left corner, which rising lines leave free; return its end."""
         x, y = self.left + 12, self.top + 10
         width = max(measure_text_width(lines[0], bold=True, size=ANSWER_SIZE), measure_text_width(lines[1]))

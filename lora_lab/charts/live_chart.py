@@ -121,7 +121,7 @@ def draw_line_chart(
     news = [line for line in series if line.measured and _find_latest(line)]
     body = [
         frame.render_axes(x_label, y_label),
-        *(frame.mark(mark.x, mark.label) for mark in marks),
+        *(frame.render_mark(mark.x, mark.label) for mark in marks),
         *(
             frame.render_line(pieces, line.colour, dashed=line.dashed, faint=line.faint)
             for line, pieces in seen

@@ -156,7 +156,7 @@ class Frame:
             parts.append(draw_words(x, y + 5, f"{name} ", then_bold=label.value, halo=True))
         return join_html(parts)
 
-    def mark(self, value: float, label: str) -> Markup:
+    def render_mark(self, value: float, label: str) -> Markup:
         """Render a moment: a vertical line with its name at the top, on the side that has more room."""
         if not self.x_span[0] <= value <= self.x_span[1]:
             return NO_HTML

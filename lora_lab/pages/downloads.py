@@ -40,7 +40,7 @@ def register(site: FastAPI, lab: Lab) -> None:
     """Add the routes, which must precede the pages; any route answers a LearnerError with status 404."""
     site.add_exception_handler(LearnerError, lambda _, error: answer_not_found(str(error)))
     files = Downloads(lab)
-    site.get("/lab/plots/{name}.{ending}")(files.plot)
+    site.get("/lab/plots/{name}.{ending}")(files.send_plot)
     site.get("/lab/runs/{run_id}/adapter.zip")(files.send_adapter)
     site.get("/lab/runs/{run_id}/merged.zip")(files.stream_merged)
     site.get("/lab/runs/{run_id}/run.json")(files.run)
@@ -48,7 +48,7 @@ def register(site: FastAPI, lab: Lab) -> None:
     site.get("/lab/runs/{run_id}/steps.csv")(files.send_steps)
     site.get("/lab/sweeps/{sweep_id}/cells.csv")(files.send_cells)
     site.get("/lab/sweeps/{sweep_id}/sweep.json")(files.send_sweep)
-    site.get("/lab/sweeps/{sweep_id}/report.html")(files.report)
+    site.get("/lab/sweeps/{sweep_id}/report.html")(files.send_report)
     site.get("/lab/sweeps/{sweep_id}/plots/{name}.{ending}")(files.serve_sweep_plot)
     site.get("/lab/xray/plots/{name}.{ending}")(files.serve_xray_plot)
     site.get("/lab/memory/published.csv")(files.send_published_memory)
@@ -61,8 +61,8 @@ class Downloads:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
-    def plot(self, name: str, ending: str, request: Request) -> Response:
-        """Return a plot of the setting that the address names."""
+    def send_plot(self, name: str, ending: str, request: Request) -> Response:
+        """Send a plot of the setting that the address names."""
         try:
             spec = parse_spec_address(dict(request.query_params))
             found = build_preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
@@ -151,7 +151,7 @@ class Downloads:
         text = format_sweep_json(sweep, self._lab.cells(sweep))
         return answer_with_file(text.encode(), "application/json", f"{sweep_id}.json")
 
-    def report(self, sweep_id: str) -> Response:
+    def send_report(self, sweep_id: str) -> Response:
         """Return one self-contained HTML file, to open in the browser and save from there."""
         sweep = self._lab.sweep(sweep_id)
         text = render_report(sweep, self._lab.cells(sweep))

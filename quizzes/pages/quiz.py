@@ -124,7 +124,9 @@ class QuizPage:
             fragment = give(visit, event)
         except StaleError as stale:
             return {**self._show_next(visit), "error": str(stale)}
-        record = self.exercise.operations.record(visit.profile.id, form_event.read_text(event, "session"))
+        record = self.exercise.operations.read_record(
+            visit.profile.id, form_event.read_text(event, "session")
+        )
         return (
             self._wrap(visit, fragment, record)
             if find_rules(record).feedback_at_once

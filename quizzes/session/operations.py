@@ -136,7 +136,7 @@ class QuizOperations:
         chosen = ((read_choice(record), record) for record in records)
         return next(((choice, record) for choice, record in chosen if choice and not choice.question), None)
 
-    def record(self, profile_id: str, session_id: str) -> QuizRecord:
+    def read_record(self, profile_id: str, session_id: str) -> QuizRecord:
         """Read a quiz of this profile. Raises LearnerError when the profile doesn't have it."""
         record = self.store.quizzes.session(profile_id, session_id)
         if record is None:

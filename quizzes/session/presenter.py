@@ -165,7 +165,7 @@ class QuizExercise:
         )
 
     def _require_asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
-        record = self.operations.record(visit.profile.id, form_event.read_text(event, "session"))
+        record = self.operations.read_record(visit.profile.id, form_event.read_text(event, "session"))
         question = self.operations.bank.by_id.get(form_event.read_text(event, "question"))
         if question is None:
             raise LearnerError("That question is no longer in the bank.", do_next="Reload the page to go on.")
@@ -280,7 +280,7 @@ class QuizExercise:
         return Steps(done=len(position.answered), total=position.total)
 
     def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
-        record = self.operations.record(visit.profile.id, review.quiz_session_id)
+        record = self.operations.read_record(visit.profile.id, review.quiz_session_id)
         return self.render_question(visit, record, self.operations.compute_position(record, now=visit.now))
 
     def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
@@ -319,7 +319,7 @@ class QuizExercise:
         )
 
     def _compute_position(self, visit: Visit, review: FiveMinuteReview) -> Position:
-        record = self.operations.record(visit.profile.id, review.quiz_session_id)
+        record = self.operations.read_record(visit.profile.id, review.quiz_session_id)
         return self.operations.compute_position(record, now=visit.now)
 
 

@@ -48,7 +48,9 @@ def suggest_steps(
     """
     following = choose_next_concept(concepts, done)
     learn = [_suggest_concept(concepts, following)] if following else []
-    tests = [step for concept, found in known.items() if (step := _test(concept, found, subjects))][:1]
+    tests = [step for concept, found in known.items() if (step := _propose_test(concept, found, subjects))][
+        :1
+    ]
     repairs = find_weakest(known, limit=STEPS - len(tests) - len(learn))
     return [*(_suggest_repair(concept, found, subjects) for concept, found in repairs), *tests, *learn]
 
@@ -64,8 +66,8 @@ def _suggest_repair(concept: str, known: Mastery, subjects: Subjects) -> NextSte
     return NextStep(concept=concept, do=do, why=known.misses_in_words, href=href)
 
 
-def _test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
-    """Return what lifts a concept without a miss to its next level; None where nothing does today."""
+def _propose_test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
+    """Propose what lifts a concept without a miss to its next level; None where nothing does today."""
     if known.level == "Proficient":
         why = "all of your last answers were right; one more in a mixed quiz makes it Mastered"
         return NextStep(concept=concept, do="Mixed quiz", why=why, href="/quiz")

@@ -56,7 +56,7 @@ class IntroductionStep:
 @cache
 def read_introduction() -> tuple[IntroductionStep, ...]:
     """Read all steps. Raises ContentError with every problem in the file."""
-    return read_items(FILE, kind="step", read=_step)
+    return read_items(FILE, kind="step", read=_read_step)
 
 
 def order_cards(missed: str) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def order_cards(missed: str) -> tuple[str, ...]:
     return tuple(card for _, card in sorted(numbered, key=lambda each: each[0] not in missed))
 
 
-def _step(entry: Fields) -> IntroductionStep:
+def _read_step(entry: Fields) -> IntroductionStep:
     runs = entry.flag("run")
     ask = entry.read_child("ask", kind="question")
     choices = tuple(_read_choice(each, runs=runs) for each in ask.children("choices", kind="choice"))

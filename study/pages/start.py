@@ -63,12 +63,12 @@ class StartPage:
 
     def load(self, request: gr.Request) -> Markup:
         visit = frame.open_visit(self.context, request)
-        return self._render_page(visit, self._place(visit))
+        return self._render_page(visit, self._read_place(visit))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Go to a step, take an answer, start the run, or show how far it is."""
         visit = frame.open_visit(self.context, request, event)
-        place = self._place(visit)
+        place = self._read_place(visit)
         match event.get("act"):
             case "here":
                 return {"html": self._render_page(visit, place), "focus": "#step-title"}
@@ -150,7 +150,7 @@ class StartPage:
         figure = self.figures.get(step.figure)
         return figure.render_fragment({**step.settings, **moved}) if figure else NO_HTML
 
-    def _place(self, visit: Visit) -> IntroductionPlace:
+    def _read_place(self, visit: Visit) -> IntroductionPlace:
         query = visit.query
         step = form_event.read_number(query.get("step", ""), default=1, low=1, high=len(read_introduction()))
         figure = self.figures.get(read_introduction()[step - 1].figure)

@@ -77,7 +77,7 @@ class Points:
         if self.joined:
             area.draw_line([p.x for p in self.points], [p.y for p in self.points], color=BLUE, lw=1.4)
         for point in self.points:
-            self._point(area, point)
+            self._draw_point(area, point)
         self._draw_x_words(area)
         self._draw_key(sheet, area.bottom + BELOW + KEY_GAP + 6)
 
@@ -99,7 +99,7 @@ class Points:
         room = (high - low) * 0.04 or 0.5
         return low - room, high + room
 
-    def _point(self, area: Area, point: PlotPoint) -> None:
+    def _draw_point(self, area: Area, point: PlotPoint) -> None:
         x, low, high = area.x(point.x), area.y(point.low), area.y(point.high)
         area.sheet.draw_line([x, x], [low, high], color=BLUE, lw=1.2)
         for end in (low, high):

@@ -52,7 +52,7 @@ class Rows:
         bottom = top + ABOVE + ROW * len(self.rows)
         box = (EDGE + names + 10, top + ABOVE, sheet.width - EDGE - numbers - 10, bottom)
         area = Area(sheet, box, across=self._choose_horizontal_span(), upwards=(0.0, 1.0))
-        self._scale(area)
+        self._draw_scale(area)
         for place, row in enumerate(self.rows):
             y = area.top + ROW * (place + 0.5)
             sheet.draw_text(EDGE, y + 4, shorten_text(row.name, names))
@@ -67,7 +67,7 @@ class Rows:
         ends += [self.target] if self.target is not None else []
         return max(0.0, min(ends) - 0.03), min(1.0, max(ends) + 0.03)
 
-    def _scale(self, area: Area) -> None:
+    def _draw_scale(self, area: Area) -> None:
         shares = any(row.interval for row in self.rows)
         for tick in choose_ticks(*area.across, about=3 if area.sheet.narrow else 5):
             x = area.x(tick)

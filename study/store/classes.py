@@ -58,7 +58,7 @@ class ClassLog(StoreLog):
         )
         return {row.room_id for row in self._read_rows(wanted)}
 
-    def record(self, code: str) -> ClassRecord | None:
+    def read_record(self, code: str) -> ClassRecord | None:
         rooms = t.class_rooms
         with self._database.read() as connection:
             row = connection.execute(select(rooms).where(rooms.c.code == code)).first()

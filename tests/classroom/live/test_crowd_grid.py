@@ -12,7 +12,7 @@ import pytest
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.views.crowd import draw_curve
 from classroom.views.screens import build_student_state, build_teacher_state, screen_state
 from lora_lab.lab import Lab
@@ -152,7 +152,7 @@ def test_a_finding_appears_when_all_cells_have_ended_and_survives_a_restart(cont
         again = await school.new_hub(context).find(live.room.code)
         assert "0.2 ± 0.1" in screen_state(again, link="x")["html"]
         record = record_of(context, live.room.code)
-        found = report(record)
+        found = build_report(record)
         assert (found.students[0].guesses, found.students[0].guesses_close) == (1, 1)
         assert found.items[0].close == 1.0
         async with school.teacher() as teacher:

@@ -14,7 +14,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plans
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.views.screens import build_student_state, screen_state
 from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
@@ -221,7 +221,7 @@ def test_a_run_that_ends_after_the_class_has_gone_on_is_measured(context: Contex
             school.runs.value = 2.1
             await until(lambda: live.state.measured)
         record = record_of(context, live.room.code)
-        assert report(record).items[3].value == 2.1
+        assert build_report(record).items[3].value == 2.1
 
     played(play)
 

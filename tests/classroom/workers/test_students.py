@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from classroom.live import process_sync
 from classroom.plans.plan import Plan
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.workers.site import build_students_site
 from flashcards.interchange.class_cards import write_class_cards
 from quizzes.kinds import KINDS
@@ -135,7 +135,7 @@ def test_a_worker_reads_every_kind_and_each_question_of_a_quiz(
             await until(lambda: len(live.answers(3)) == 1)
             assert (await phones[0].state())["answered"] is True
         record = record_of(school.context, live.room.code)
-        right = [row.first_right for row in report(record).items]
+        right = [row.first_right for row in build_report(record).items]
         assert right == [1.0] * (len(KINDS) + len(QUIZ.questions))
 
     played(play)

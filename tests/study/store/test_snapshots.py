@@ -128,7 +128,7 @@ def open_class(store: Store, code: str, *, now: datetime) -> ClassRoom:
 
 
 def names_in(store: Store, code: str) -> list[str]:
-    record = store.classes.record(code)
+    record = store.classes.read_record(code)
     return [student.name for student in record.students][:1] if record else ["no class"]
 
 
