@@ -125,7 +125,7 @@ def run_specs(spec: RunSpec) -> Iterator[RunSpec]:
 
 
 def run_once(place: CheckMachine, spec: RunSpec) -> CheckRow:
-    """Execute a run as a worker does."""
+    """Run once, as a worker does."""
     held = measure_held_bytes(place.machine)
     run = place.start(spec)
     execute_run(run, place.home, place.models_dir)

@@ -152,7 +152,7 @@ class Downloads:
         return answer_with_file(text.encode(), "application/json", f"{sweep_id}.json")
 
     def send_report(self, sweep_id: str) -> Response:
-        """Return one self-contained HTML file, to open in the browser and save from there."""
+        """Send one self-contained HTML file, to open in the browser and save from there."""
         sweep = self._lab.sweep(sweep_id)
         text = render_report(sweep, self._lab.cells(sweep))
         named = {"Content-Disposition": f'inline; filename="{sweep_id}.html"', "Cache-Control": "no-store"}

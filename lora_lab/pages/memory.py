@@ -143,7 +143,7 @@ class MemoryPage:
         self, fields: Mapping[str, str], verdict: fit.FitVerdict, gpu: GpuModel | None
     ) -> Markup:
         find = self._lab.home.find_shape
-        record = memory_form.build_memory_record(fields)
+        record = memory_form.build_contract_record(fields)
         ledger = forecast_step(parse_setting(record, find(fields["model"])))
         parts = asdict(ledger)
         return render(

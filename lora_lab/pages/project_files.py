@@ -33,7 +33,7 @@ def register(site: FastAPI, context: Context, service: ProjectService) -> None:
 
     @site.get("/projects/{project_id}/report.html")
     def send_report(project_id: str, request: Request) -> Response:
-        """Return the report, to open in the browser and save from there."""
+        """Send the report, to open in the browser and save from there."""
         browser_id = find_browser(request.cookies)
         visitor = find_visit(context, browser_id=browser_id, query=dict(request.query_params))
         progress = service.read_progress(visitor, service.find(project_id))

@@ -74,7 +74,7 @@ def _round_nf4(weights: Sequence[float]) -> list[float]:
 
 
 def _round_mxfp4(weights: Sequence[float]) -> list[float]:
-    """Scale each block by a power of two; what then exceeds 6 is stored as 6."""
+    """Round with a scale per block, a power of two; what then exceeds 6 is stored as 6."""
     decoded: list[float] = []
     for block in _split_blocks(weights, 32):
         largest = max(map(abs, block))

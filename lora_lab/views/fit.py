@@ -104,7 +104,7 @@ def compute_needed_parts(fields: Fields) -> dict[str, int]:
 
 
 def _parse_setting(fields: Fields, find: FindShape) -> StepSetting:
-    return parse_setting(memory_form.build_memory_record(fields), find(fields["model"]))
+    return parse_setting(memory_form.build_contract_record(fields), find(fields["model"]))
 
 
 def _build_reserved(fields: Fields, find: FindShape) -> StepSetting:

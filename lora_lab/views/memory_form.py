@@ -112,7 +112,7 @@ def build_address(fields: Mapping[str, str]) -> str:
     return f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY
 
 
-def build_memory_record(fields: Mapping[str, str]) -> dict[str, Any]:
+def build_contract_record(fields: Mapping[str, str]) -> dict[str, Any]:
     """Build the same question as a line of `python -m lora_lab memory --jsonl`.
 
     Raises LearnerError when full fine-tuning is combined with weights in 4 or 8 bits.
