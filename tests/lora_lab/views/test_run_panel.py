@@ -31,7 +31,7 @@ def test_a_poll_answers_while_another_one_drops_the_oldest_parts(
     panel = run_panel.RunPanel(lab, guesses)
     visit = find_visit(context, browser_id="b1", query={})
     run = run_builders.training(lab.settings.runs_dir)
-    panel.parts(run, visit, narrow=False)
+    panel.render_parts(run, visit, narrow=False)
     monkeypatch.setattr(DropsOldest, "is_full", True)
     run_builders.emit_step(run, 4)
-    assert 'aria-valuenow="4"' in panel.parts(run, visit, narrow=False)["run-head"]
+    assert 'aria-valuenow="4"' in panel.render_parts(run, visit, narrow=False)["run-head"]

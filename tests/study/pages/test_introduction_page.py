@@ -51,7 +51,7 @@ class OneRun:
     def stop(self, run_id: str) -> None:
         self.stopped = run_id
 
-    def duration(self) -> str:
+    def describe_duration(self) -> str:
         return "20 s"
 
 
