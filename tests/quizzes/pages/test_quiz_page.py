@@ -288,7 +288,7 @@ def test_many_checked_numbers_are_one_line_that_keeps_what_comes_next_in_view(
     bank = page.exercise.operations.bank
     question = max(bank.by_id.values(), key=lambda each: len(each.evidence.checks))
     record = QuizRecord(id="q", seed=1, question_ids=(question.id,), choice={}, started_at=now)
-    html = page.exercise.explained(record, question, None)
+    html = page.exercise.render_explained(record, question, None)
     assert len(question.evidence.checks) > 5
     assert html.count('<details class="source computed">') == 1
     assert re.search(r"Checked, computed here: \d+ numbers", words(html))
