@@ -40,6 +40,8 @@ PHASE_LABELS = {
 }
 KIND_LABELS: Mapping[str, Mapping[str, str]] = {
     "grid": {"vote": "Claim a cell", "run": "Training"},
+    "number": {"vote": "Guess"},
+    "predict": {"vote": "Guess"},
     "compare": {"distribution": "The votes", "run": "The runs"},
     "poll": {"reveal": "The votes"},
     "figure": {"show": "Look", "vote": "Move the slider"},

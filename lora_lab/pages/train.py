@@ -136,7 +136,7 @@ class LabPage:
             return {"parts": replace_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
         try:
             spec = parse_spec_form(form_fields.read_form_fields(event))
-            kept = self._predictions.find_about(visit, form_event.read_field(event, "prediction"), spec)
+            kept = self._predictions.find_waiting(visit, form_event.read_field(event, "prediction"))
             found = self._parts.find(spec, browser_id=visit.reads_for)
             cost = self._parts.render_cost_parts(spec, found, kept)
         except LearnerError as error:

@@ -57,7 +57,8 @@ class SettingParts:
         """Render the two numbers, what else is worth saying, and how they come about."""
         if found is None:
             return replace_cost(render("lora_lab/shared/reading.html", model=spec.model))
-        values = {"guess": self._predictions.summarize(kept) if kept else None, **self._list_values(found)}
+        guess = self._predictions.summarize(kept, spec) if kept else None
+        values = {"guess": guess, **self._list_values(found)}
         return {
             "cost": render("lora_lab/lab/cost.html", **values) + render_machine(self._lab),
             "notes": render("lora_lab/lab/cost_notes.html", **values),

@@ -172,14 +172,16 @@ def _judge_peak(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
     predicted = {field: state.started["predicted"][field] for field, _ in COMPONENTS}
     names = dict(COMPONENTS)
     largest = sorted(predicted, key=lambda field: -predicted[field])[:2]
-    share = 100 * predicted[largest[0]] / sum(predicted.values())
+    total = sum(predicted.values())
+    share = 100 * predicted[largest[0]] / total
     return GuessVerdict(
         quantity="peak",
         guess=as_bytes(guess.peak_bytes),
         result=as_bytes(state.peak_bytes),
         right=is_within_factor(guess.peak_bytes, state.peak_bytes),
         reason=(
-            f"The largest part is {names[largest[0]].lower()} ({as_bytes(predicted[largest[0]])}, "
+            f"Of the {as_bytes(total)} computed, the largest part is {names[largest[0]].lower()} "
+            f"({as_bytes(predicted[largest[0]])}, "
             f"{share:.0f} %), and the second is {names[largest[1]].lower()} "
             f"({as_bytes(predicted[largest[1]])})."
         ),

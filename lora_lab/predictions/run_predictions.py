@@ -71,12 +71,17 @@ class Predictions:
         log = self.context.store.predictions
         return log.make(visit.profile.id, setting=asdict(spec), guess=asdict(guess), at=visit.now)
 
-    def find_about(self, visit: Visit, prediction_id: str, spec: RunSpec) -> Prediction | None:
-        """Find a guess of this learner if it is about this setting and has no run yet; else None."""
+    def find_waiting(self, visit: Visit, prediction_id: str) -> Prediction | None:
+        """Find a guess of this learner that has no run yet, whatever setting it is about; else None."""
         found = (
             self.context.store.predictions.find(visit.profile.id, prediction_id) if prediction_id else None
         )
-        return found if found and dict(found.setting) == asdict(spec) and not found.run_id else None
+        return found if found and not found.run_id else None
+
+    def find_about(self, visit: Visit, prediction_id: str, spec: RunSpec) -> Prediction | None:
+        """Find a guess of this learner if it is about this setting and has no run yet; else None."""
+        found = self.find_waiting(visit, prediction_id)
+        return found if found and _is_about(found, spec) else None
 
     def link_run(self, visit: Visit, prediction_id: str, run: RunFolder) -> None:
         """Link a guess to the run that was started with its setting."""
@@ -133,9 +138,29 @@ class Predictions:
         """Render the form that replaces the figures until a guess is stored; `rival` is named first."""
         return render("lora_lab/lab/predict.html", rivals=self.list_rivals(spec), rival=rival, factor=FACTOR)
 
-    def summarize(self, prediction: Prediction) -> dict[str, Any]:
-        """Summarize a stored guess for the cost sheet."""
-        return {"id": prediction.id, "guessed": say_guess(RunGuess(**prediction.guess))}
+    def summarize(self, prediction: Prediction, spec: RunSpec) -> dict[str, Any]:
+        """Summarize a stored guess for the cost sheet of a setting, which may be about another one."""
+        return {
+            "id": prediction.id,
+            "guessed": say_guess(RunGuess(**prediction.guess)),
+            "elsewhere": "" if _is_about(prediction, spec) else _name_other_settings(prediction, spec),
+        }
+
+
+def _is_about(prediction: Prediction, spec: RunSpec) -> bool:
+    return dict(prediction.setting) == asdict(spec)
+
+
+def _name_other_settings(prediction: Prediction, spec: RunSpec) -> str:
+    """Return the settings that a guess is about where they differ from `spec`, such as `rank 8, steps 10`."""
+    guessed_rows = run_view.list_setting_rows(RunSpec(**prediction.setting))
+    asked_rows = run_view.list_setting_rows(spec)
+    differing = [
+        f"{name} {guessed}"
+        for (name, guessed), (_, asked) in zip(guessed_rows, asked_rows, strict=True)
+        if guessed != asked
+    ]
+    return ", ".join(differing) or "other settings"
 
 
 def say_guess(guess: RunGuess) -> str:

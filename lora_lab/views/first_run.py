@@ -8,6 +8,8 @@ from lora_lab.lab import Lab
 from lora_lab.predictions.judging import judge_course
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import PredictedStep, build_preview, estimate_training_seconds
+from lora_lab.runs.predicted_vs_measured import may_have_met_heaviest
+from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import build_address, read_presets
 from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import change_rank
@@ -85,6 +87,7 @@ class FirstRun:
             guessed=guess.course if guess else "",
             peak=as_bytes(state.peak_bytes) if is_measured and state.peak_bytes else "",
             guessed_peak=as_bytes(guess.peak_bytes) if guess and guess.peak_bytes else "",
+            missed_peak=_find_missed_peak(state),
             again=build_address(change_rank(run.spec, 1)),
         )
 
@@ -114,6 +117,13 @@ class FirstRun:
     @property
     def _spec(self) -> RunSpec:
         return read_presets()[0].spec
+
+
+def _find_missed_peak(state: RunState) -> str:
+    """Return the computed peak that a run ended too early to reach; empty if it may have reached it."""
+    if not state.ended or state.started is None or may_have_met_heaviest(state):
+        return ""
+    return as_bytes(state.started["predicted_bytes"])
 
 
 def _reword_for_introduction(text: str) -> str:

@@ -35,6 +35,9 @@ class FirstRunView:
     """The measured peak memory, once both losses were measured or the run has ended."""
 
     guessed_peak: str
+    missed_peak: str
+    """The computed peak of the heaviest batch, where the run ended before that batch came; else empty."""
+
     again: str
     """The URL of the same run at rank 1, filled in but not started."""
 

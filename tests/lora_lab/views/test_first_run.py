@@ -129,6 +129,22 @@ def test_a_run_that_ended_for_its_time_says_what_it_did(first_run: FirstRun, vis
     assert "Ended after 6 steps. To end within about 20 seconds, it measured 24 of 56 unseen pairs." in said
     assert "answers before and after" not in said
     assert (view.steps, view.pairs, view.outcome) == (6, 24, "falls")
+    assert view.missed_peak == ""
+
+
+def test_a_run_that_ended_before_its_longest_pairs_says_what_they_were_computed_to_need(
+    first_run: FirstRun, visit: Visit
+) -> None:
+    run = first_run.lab.run(first_run.start(visit, anew=True, guess=GUESS))
+    run_builders.emit_started(
+        run, row={"lengths": [30] * 4, "answer_tokens": 12}, predicted_bytes=369_000_000
+    )
+    run_builders.emit_step(run, 1, tokens=100, live_bytes=700_000, peak_bytes=338_000_000)
+    run.emit("evaluated", loss_before=4.4, loss_after=3.5, examples=24)
+    assert first_run.show(visit, run.run_id).missed_peak == ""
+    run.emit("stopped", step=1, what="")
+    view = first_run.show(visit, run.run_id)
+    assert (view.peak, view.missed_peak) == ("338 MB", "369 MB")
 
 
 def test_learners_who_share_a_server_cannot_stop_each_others_first_run(

@@ -282,6 +282,18 @@ def test_checks_with_the_same_number_are_listed_once(page: QuizPage, now: dateti
     assert html.count('<details class="source computed">') == 1
 
 
+def test_many_checked_numbers_are_one_line_that_keeps_what_comes_next_in_view(
+    page: QuizPage, now: datetime
+) -> None:
+    bank = page.exercise.operations.bank
+    question = max(bank.by_id.values(), key=lambda each: len(each.evidence.checks))
+    record = QuizRecord(id="q", seed=1, question_ids=(question.id,), choice={}, started_at=now)
+    html = page.exercise.render_explained(record, question, None)
+    assert len(question.evidence.checks) > 5
+    assert html.count('<details class="source computed">') == 1
+    assert re.search(r"Checked, computed here: \d+ numbers", words(html))
+
+
 def test_a_concept_that_is_not_here_is_said_to_be_unknown(page: QuizPage) -> None:
     shown = words(page.load(opened("b1", query="concept=nope")))
     assert "The concept “nope” isn't here. A quiz asks about any concept instead." in shown

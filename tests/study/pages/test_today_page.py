@@ -118,7 +118,7 @@ def test_a_learner_sees_what_is_due_and_what_is_weak(
     assert today.context.concepts.name(cards.subjects[missed][0]) in html
     assert "Missed lately" in html
     assert "missed once, last seen today" in html
-    assert "Next to learn Fine-tuning step 1 of the path" in html
+    assert "Next to learn Fine-tuning · step 1 of the path" in html
     assert "First day" in html
 
 
@@ -252,7 +252,7 @@ def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the
 
 
 @pytest.mark.parametrize(
-    ("is_own", "said"), [(False, "Last run on this machine r=1"), (True, "Last run r=1")]
+    ("is_own", "said"), [(False, "Last run on this machine r=1"), (True, "Your last prediction r=1")]
 )
 def test_a_run_that_is_not_the_learners_own_is_called_the_machines(
     today: TodayPage, now: datetime, is_own: bool, said: str
