@@ -116,7 +116,7 @@ class _Slow:
     def __init__(self, log: ClassLog) -> None:
         self._log, self.has_read, self.may_arrive = log, Event(), Event()
 
-    def changes(self, room_id: str, **known: int) -> ClassRecord | None:
+    def read_changes(self, room_id: str, **known: int) -> ClassRecord | None:
         found = self._log.read_changes(room_id, **known)
         self.has_read.set()
         assert self.may_arrive.wait(30)
@@ -244,7 +244,7 @@ class _Faulty:
     def __init__(self) -> None:
         self.looks = self.told = 0
 
-    def changes(self, *_: object, **__: object) -> None:
+    def read_changes(self, *_: object, **__: object) -> None:
         self.looks += 1
         raise ZeroDivisionError
 

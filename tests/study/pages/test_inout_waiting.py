@@ -92,7 +92,7 @@ def test_a_press_that_waits_for_a_file_keeps_no_connection_from_others(
         kept.append(pool.checkedout())
         return result(job, seconds)
 
-    monkeypatch.setattr(ImportJob, "result", note_connections)
+    monkeypatch.setattr(ImportJob, "wait_for_plan", note_connections)
     with share_view():
         send(page, "deck.md", DECK)
     planner.let_go.set()
