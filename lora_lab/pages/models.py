@@ -40,7 +40,7 @@ class ModelsPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render every model whose shape is known."""
-        return self._page(form_fields.query_of(request), added="")
+        return self._render_page(form_fields.read_page_query(request), added="")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Add a model from its pasted configuration, or delete one that was added."""
@@ -63,7 +63,11 @@ class ModelsPage:
             return {"parts": {"add-problem": render_problem(error)}}
         self._home.save_shape(shape)
         say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."
-        return {"html": self._page(frame.query_of(event), added=shape.name), "say": say, "focus": "#added"}
+        return {
+            "html": self._render_page(frame.read_event_query(event), added=shape.name),
+            "say": say,
+            "focus": "#added",
+        }
 
     def _delete(self, event: dict[str, Any]) -> Reply:
         """Delete an added model. Raises LearnerError while a run needs its shape."""
@@ -76,7 +80,7 @@ class ModelsPage:
                 do_next=f"Delete {'that run' if one else 'those runs'} on the Lab page first.",
             )
         self._home.delete_shape(name)
-        html = self._page(frame.query_of(event), added="")
+        html = self._render_page(frame.read_event_query(event), added="")
         return {"html": html, "say": f"{name} is deleted.", "focus": "#main"}
 
     def _read(self, name: str, kind: str, written: str) -> ModelShape:
@@ -93,9 +97,9 @@ class ModelsPage:
         known = [(f"{size} parameters", shapes) for size, shapes in memory_form.group_models()]
         listed = {shape.name for _, shapes in known for shape in shapes}
         others = [shape for shape in load_catalogue().values() if shape.name not in listed]
-        return [("Yours", self._home.shapes()), *known, ("Counted only", others)]
+        return [("Yours", self._home.read_shapes()), *known, ("Counted only", others)]
 
-    def _page(self, query: Mapping[str, str], *, added: str) -> Markup:
+    def _render_page(self, query: Mapping[str, str], *, added: str) -> Markup:
         return render(
             "lora_lab/models/models.html",
             tabs=render_tabs(MODELS, "Models", query),

@@ -208,7 +208,7 @@ def _judge_lower(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> Gu
         result=f"{'neither' if equal else LOWER_WORDS[lower]} ({this:.2f} here, {that:.2f} there)",
         right=equal or guess.lower == lower,
         reason=_describe_difference(differing),
-        concepts=_concepts_of({name for name, _, _ in differing}),
+        concepts=_list_concepts({name for name, _, _ in differing}),
     )
 
 
@@ -236,7 +236,7 @@ def _describe_difference(differing: Sequence[tuple[str, str, str]]) -> str:
     return f"They differ in: {told}. One seed each shows no more than a hint."
 
 
-def _concepts_of(names: set[str]) -> tuple[str, ...]:
-    """Return the concepts of the settings that differ; held-out loss itself when none differ."""
+def _list_concepts(names: set[str]) -> tuple[str, ...]:
+    """List the concepts of the settings that differ; held-out loss itself when none differ."""
     found = [concept for name, concept in _CONCEPTS["settings"].items() if name in names]
     return tuple(dict.fromkeys(found)) or QUANTITY_CONCEPTS["lower"]

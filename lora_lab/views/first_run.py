@@ -40,7 +40,7 @@ class FirstRun:
         """
         made = self.predictions.commit(visit, self._spec, guess)
         run_id = self._submit(visit, anew=anew)
-        self.predictions.started(visit, made, self.lab.run(run_id))
+        self.predictions.link_run(visit, made, self.lab.run(run_id))
         return run_id
 
     def _submit(self, visit: Visit, *, anew: bool) -> str:
@@ -65,12 +65,12 @@ class FirstRun:
         html = render(
             "lora_lab/lab/first_run.html",
             state=state,
-            doing=_in_introduction_words(state.doing),
+            doing=_reword_for_introduction(state.doing),
             spec=run.spec,
             figures=run_view.read_progress(state, run.spec),
             loss=run_view.render_first_loss(state, run.spec) if state.steps else "",
             stopping=run.stop_path.exists(),
-            note=_in_introduction_words(state.note),
+            note=_reword_for_introduction(state.note),
             in_time=bool(run.within_seconds) and not run.stop_path.exists(),
             may_stop=self._may_stop,
             has_answers=bool(run.samples()),
@@ -107,7 +107,7 @@ class FirstRun:
         """The seconds that a run ends within; 0 where the learners of a server share it."""
         return 0 if self.predictions.context.shared else RUN_SECONDS
 
-    def duration(self) -> str:
+    def describe_duration(self) -> str:
         """Estimate how long the steps take here, from earlier runs of the model; empty without any."""
         spec = self._spec
         found = build_preview(self.lab.home, spec, self.lab.uploads.find(spec.data).digest)
@@ -126,7 +126,7 @@ def _find_missed_peak(state: RunState) -> str:
     return as_bytes(state.started["predicted_bytes"])
 
 
-def _in_introduction_words(text: str) -> str:
+def _reword_for_introduction(text: str) -> str:
     """Return a sentence of the lab in the words that the introduction has explained."""
     for term, words in INTRODUCTION_WORDS.items():
         text = text.replace(term, words)

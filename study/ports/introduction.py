@@ -61,5 +61,5 @@ class FirstRuns(Protocol):
     def keeps_to(self) -> int:
         """The seconds within which a run ends, by fewer steps where it must; 0 for none."""
 
-    def duration(self) -> str:
+    def describe_duration(self) -> str:
         """Estimate how long the steps take here; empty when nothing is known."""

@@ -5,7 +5,7 @@ import json
 import re
 
 from classroom.reports.take_home import take_home
-from classroom.views.screens import build_student_state, build_teacher_state, phase_label, screen_state
+from classroom.views.screens import build_student_state, build_teacher_state, name_phase, screen_state
 from tests.classroom.rooms import School, phone, played
 
 
@@ -190,7 +190,7 @@ def test_the_teacher_reads_who_was_close_and_the_projector_names_nobody(school: 
 
 
 def test_a_number_is_guessed_and_an_option_is_voted_for() -> None:
-    assert [phase_label(kind, "vote") for kind in ("predict", "number", "question")] == [
+    assert [name_phase(kind, "vote") for kind in ("predict", "number", "question")] == [
         "Guess",
         "Guess",
         "Vote",

@@ -35,7 +35,7 @@ def test_an_added_model_is_deleted_after_a_question(ana: Visitor[ModelsPage], la
     button = build_event(ana.opens("/models"), "delete")
     assert button["confirm"] == f"Delete {NAME}? Its config.json brings it back."
     reply = ana.sends("delete", name=button["name"])
-    assert lab.home.shapes() == []
+    assert lab.home.read_shapes() == []
     assert 'data-act="delete"' not in reply["html"]
 
 
@@ -43,10 +43,10 @@ def test_a_model_that_a_run_needs_stays_and_says_so(ana: Visitor[ModelsPage], la
     run = run_builders.finished(lab.settings.runs_dir, replace(run_builders.TINY, model=NAME))
     with pytest.raises(LearnerError, match=r"A run of ana/a & b needs its numbers\. Delete that run"):
         ana.sends("delete", name=NAME)
-    assert [shape.name for shape in lab.home.shapes()] == [NAME]
+    assert [shape.name for shape in lab.home.read_shapes()] == [NAME]
     delete_run(run)
     ana.sends("delete", name=NAME)
-    assert lab.home.shapes() == []
+    assert lab.home.read_shapes() == []
 
 
 def test_each_model_whose_memory_is_computed_leads_to_whether_it_fits(ana: Visitor[ModelsPage]) -> None:

@@ -205,7 +205,7 @@ def test_an_unknown_task_is_said(ana: Reader) -> None:
 
 def test_a_concept_lists_the_tasks_about_it(context: Context) -> None:
     visit = find_visit(context, browser_id="browser-of-ana", query={})
-    links = TaskService(store=context.store).links(visit, "lora-alpha")
+    links = TaskService(store=context.store).list_links(visit, "lora-alpha")
     assert links[0].address == "/tasks?id=scale-higher-rank"
     assert links[0].status == "not begun"
 
@@ -264,5 +264,5 @@ def test_misses_name_the_misconceptions_behind_them(ana: Reader, context: Contex
     ana.opens("/tasks?id=build-rslora")
     ana.sends("code", fields={"code": ["LoraConfig(r=64, use_rslora=True, lora_alpha=128)"]})
     visit = find_visit(context, browser_id="browser-of-ana", query={})
-    found = TaskService(store=context.store).misses(visit)
+    found = TaskService(store=context.store).list_misses(visit)
     assert [each for _, each in found] == ["overfitting", "scale-ignores-rank", "mixes-up-rslora"]

@@ -185,8 +185,8 @@ def test_the_verdict_is_on_disk_before_it_is_shown(context: Context, learner: Vi
     learner.opens(f"/lab?run={other.run_id}")
     end(run)
     learner.sends("poll", fields=fields_of(LIGHT, drawn=other.run_id))
-    ana = context.store.profiles.of_browser("browser-of-ana", now=context.clock())
-    prediction = context.store.predictions.of_run(ana.id, run.run_id)
+    ana = context.store.profiles.open_for_browser("browser-of-ana", now=context.clock())
+    prediction = context.store.predictions.find_by_run(ana.id, run.run_id)
     assert prediction is not None
     assert context.store.predictions.verdicts(prediction.id) == {"percent": False}
 
@@ -196,8 +196,8 @@ def test_the_cards_of_a_wrong_guess_are_due(context: Context, lab: Lab) -> None:
     learner = Visitor(LabPage(context, lab, ask_for_cards=cards.ask_for))
     run = predicted_run(learner, lab, guess_percent="50")
     end(run)
-    ana = context.store.profiles.of_browser("browser-of-ana", now=context.clock())
-    assert cards.reviews.due(ana.id, now=context.clock()).due == 0
+    ana = context.store.profiles.open_for_browser("browser-of-ana", now=context.clock())
+    assert cards.reviews.count_due(ana.id, now=context.clock()).due == 0
     learner.opens(f"/lab?run={run.run_id}")
     requested = context.store.cards.requests(ana.id)
     assert requested
