@@ -236,7 +236,7 @@ class CardsPage:
             chosen.level,
             chosen.tag,
             self.context.concepts.name(chosen.concept) if chosen.concept else "",
-            "a few chosen cards" if chosen.ids else "",
+            f"{chosen.ids.count(',') + 1} chosen cards" if chosen.ids else "",
         ]
         return {
             "undo": self.exercise.find_undoable(visit, cram=choice.cram),

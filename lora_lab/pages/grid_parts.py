@@ -1,7 +1,7 @@
 """The parts of the Grid page: what a grid costs, the sweep shown, and the list of sweeps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -108,6 +108,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "planes": list_planes(settings),
         "plane": shown.plane,
         "findings": list_findings(settings),
+        "three_seeds": "" if going else _build_address_with_seeds(sweep.grid),
         "known": sweep_view.describe_exact_counts(sweep.grid, shown.lab.find_known_shape(model))
         if going
         else "",
@@ -125,6 +126,14 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "retryable": RETRYABLE,
     }
     return {name: render(f"lora_lab/grid/{name.replace('-', '_')}.html", **values) for name in PARTS}
+
+
+def _build_address_with_seeds(grid: Grid) -> str:
+    """Build the address of the same grid with three seeds; empty for a grid that has more than one."""
+    if len(grid.seeds) > 1:
+        return ""
+    first = grid.seeds[0]
+    return build_grid_address(replace(grid, seeds=(first, first + 1, first + 2)))
 
 
 def render_sweeps(shown: ShownGrid) -> Markup:

@@ -13,6 +13,7 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import render_problem
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.settings.urls import LAB, MODELS
+from lora_lab.views import memory_form
 from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.text.templates import render
@@ -91,12 +92,19 @@ class ModelsPage:
             )
         return replace(self._reader.read(parse_config(written), kind=kind or None), name=name, hub_id=name)
 
+    def _group(self) -> list[tuple[str, list[ModelShape]]]:
+        """Return the models as Will it fit? groups them, then those whose memory it can't compute."""
+        known = [(f"{size} parameters", shapes) for size, shapes in memory_form.group_models()]
+        listed = {shape.name for _, shapes in known for shape in shapes}
+        others = [shape for shape in load_catalogue().values() if shape.name not in listed]
+        return [("Yours", self._home.read_shapes()), *known, ("Counted only", others)]
+
     def _render_page(self, query: Mapping[str, str], *, added: str) -> Markup:
         return render(
             "lora_lab/models/models.html",
             tabs=render_tabs(MODELS, "Models", query),
-            own=self._home.read_shapes(),
-            models=load_catalogue().values(),
+            groups=self._group(),
+            fitting={shape.name for shape in memory_form.list_models()},
             kinds=MODEL_KINDS,
             added=added,
             names=lambda shape: ", ".join(shape.modules.linear_names),

@@ -1,6 +1,6 @@
 """Tasks: `/tasks` lists them, `/tasks?id=fit-longest-context&seed=2` is one, judged by the lab."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 from typing import Any
 
@@ -32,6 +32,7 @@ from lora_lab.tasks.service import (
 from lora_lab.views import memory_form
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.content.yaml_reader import LEVELS
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
 from study.text.templates import render
@@ -249,14 +250,21 @@ class TasksPage:
     def _list(self, visit: Visit) -> Markup:
         return render(
             "lora_lab/tasks/tasks.html",
-            families=read_families(),
-            runs=list(read_run_tasks().values()),
-            builds=list(read_builds().values()),
+            families=[
+                replace(each, tasks=tuple(sorted(each.tasks, key=_rank_level))) for each in read_families()
+            ],
+            runs=sorted(read_run_tasks().values(), key=_rank_level),
+            builds=sorted(read_builds().values(), key=_rank_level),
             statuses=self.service.list_statuses(visit),
             words=WORDS,
             done=self.service.count_done(visit),
             address=build_task_address,
         )
+
+
+def _rank_level(task: Task) -> int:
+    """Return where a task's level comes: the list of a family begins with what a beginner can do."""
+    return LEVELS.index(task.level)
 
 
 def _count_missing(number: int) -> str:

@@ -18,7 +18,7 @@ from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import may_have_met_heaviest
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import build_address
-from lora_lab.settings.urls import MICROSCOPE
+from lora_lab.settings.urls import MICROSCOPE, build_sweep_address
 from lora_lab.spec import RunSpec
 from lora_lab.views.held_out import did_harm, trains_on_same_rows
 from lora_lab.views.outcome import describe_outcome, suggest_experiment
@@ -168,6 +168,7 @@ class RunPanel:
             next=suggest_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
             again=build_address(spec),
             has_adapter=run.has_adapter,
+            grid=build_sweep_address(state.sweep) if state.sweep else "",
             microscope=f"{MICROSCOPE}?{urlencode({'model': spec.model, 'run': run.run_id})}",
         )
 

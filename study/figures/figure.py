@@ -31,10 +31,13 @@ class Origin:
 
     kind: Literal["computed", "measured", "published"]
     text: str
-    """Device, versions and steps; or the source."""
+    """What it is about and on which device; or the source."""
 
     formula: str = ""
     """Shown on one click."""
+
+    conditions: str = ""
+    """Settings and versions of a measurement, shown on the same click."""
 
 
 def build_computed_origin(text: str, formula: str = "") -> Origin:

@@ -4,6 +4,7 @@ import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
@@ -40,6 +41,17 @@ def ana(context: Context, lab: Lab) -> Visitor:
 @pytest.mark.parametrize("preset", read_grid_presets(), ids=[preset.id for preset in read_grid_presets()])
 def test_what_the_form_shows_is_what_the_address_says(ana: Visitor, preset: Any) -> None:
     assert parse_grid_form(TickForm(ana.opens(f"/grid?preset={preset.id}")).values) == preset.grid
+
+
+def test_a_grid_of_one_seed_offers_itself_with_three(ana: Visitor, context: Context) -> None:
+    one = finished_sweep(context.settings, tiny_grid(ranks=[2, 8], seeds=[4]))
+    html = ana.opens(f"/grid?sweep={one.sweep_id}")
+    offered = re.search(r'id="three-seeds" href="([^"]+)"', html)
+    assert offered
+    fresh = TickForm(ana.opens(unescape(offered[1]))).values
+    assert parse_grid_form(fresh).list_specs() == replace(one.grid, seeds=(4, 5, 6)).list_specs()
+    several = finished_sweep(context.settings, tiny_grid(ranks=[2, 8], seeds=[0, 1]))
+    assert "three-seeds" not in ana.opens(f"/grid?sweep={several.sweep_id}")
 
 
 def test_the_whole_grid_is_counted_and_its_memory_computed_before_it_starts(ana: Visitor) -> None:

@@ -1,5 +1,7 @@
 """The page of tasks: the list, a task whose numbers follow its controls, and how attempts are kept."""
 
+import re
+
 import pytest
 
 from lora_lab.pages.tasks import TasksPage
@@ -29,6 +31,17 @@ def test_the_list_names_every_task_and_what_is_solved(ana: Reader) -> None:
     for task in map_tasks_by_id().values():
         assert task.name in said
     assert f"0 of {len(map_tasks_by_id())} settings solved" in said
+
+
+def test_each_family_of_tasks_begins_with_the_easier_ones_and_a_gpu_is_called_one(ana: Reader) -> None:
+    listed = words(ana.opens("/tasks"))
+    fitting = listed[listed.index("Make it fit") : listed.index("The cheapest change")]
+    levels = re.findall(r"\b(beginner|intermediate|advanced)\b", fitting)
+    assert levels == sorted(levels, key=("beginner", "intermediate", "advanced").index)
+    assert len(set(levels)) == 3
+    shown = words(ana.opens("/tasks?id=fit-smallest-card"))
+    assert " Card " not in shown
+    assert " GPU " in shown
 
 
 def test_moving_a_control_updates_the_numbers_and_keeps_nothing(ana: Reader, context: Context) -> None:

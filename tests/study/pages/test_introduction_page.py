@@ -146,7 +146,8 @@ def test_a_run_that_was_deleted_is_asked_for_anew(page: StartPage) -> None:
 def test_the_last_step_says_how_long_the_run_takes_and_its_result_of_how_many_pairs(page: StartPage) -> None:
     assert "The steps take about 20 s here" in words(page.load(opened("b1", "step=6")))
     page.first_run.keeps_to = 20  # type: ignore[misc]
-    assert "It takes about 20 seconds once a worker has begun." in words(page.load(opened("b1", "step=6")))
+    said = words(page.load(opened("b1", "step=6")))
+    assert "It takes about 20 seconds once the training process is ready." in said
     fields = {"choice": ["2"], "guess_mb": [""]}
     html = page.act({"act": "answer", "fields": fields, "query": "?step=6"}, opened("b1"))["html"]
     assert "Both losses are of 24 pairs." in words(html)
