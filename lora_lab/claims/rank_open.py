@@ -221,25 +221,31 @@ def _list_tried(claim: Claim, tree: ModuleTree, targets: tuple[str, ...] | None)
         attempts = [COMMON_RANKS] if targets is None else []
         attempts += [ALL_RANKS]
     for ranks in attempts:
-        tried = [Explanation(rank, names) for names in sets for rank in ranks]
-        found = [each for each in tried if _fits(claim, tree, each)]
+        found = [each for names in sets for each in _list_fitting(claim, tree, names, ranks)]
         if found:
             return tuple(sorted(found, key=rank_simplicity))
     return ()
+
+
+def _list_fitting(
+    claim: Claim, tree: ModuleTree, names: tuple[str, ...], ranks: Iterable[int | None]
+) -> list[Explanation]:
+    """Return the settings on these targets that give the whole line; what PEFT refuses gives none."""
+    try:
+        adaptation = find_adaptation(tree, _apply_targets(claim, names))
+    except (PeftRefusal, UnsupportedCase):
+        return []
+    return [
+        Explanation(rank, names)
+        for rank in ranks
+        if not find_best_fit(claim, compute_sizes(claim, tree, adaptation, rank or 1)).failing
+    ]
 
 
 def _list_sets(tree: ModuleTree) -> Iterator[tuple[str, ...]]:
     names = sorted(tree.linear_names[:MOST_NAMES_OF_A_SHARE])
     for size in range(1, len(names) + 1):
         yield from itertools.combinations(names, size)
-
-
-def _fits(claim: Claim, tree: ModuleTree, explanation: Explanation) -> bool:
-    try:
-        sizes = _compute_sizes(claim, tree, explanation)
-    except (PeftRefusal, UnsupportedCase):
-        return False
-    return not find_best_fit(claim, sizes).failing
 
 
 def _find_fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
@@ -282,18 +288,18 @@ def _compute_sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
 
 
 def _compute_sizes(claim: Claim, tree: ModuleTree, explanation: Explanation) -> Sizes:
-    adaptation = find_adaptation(tree, _apply_explanation(claim, explanation))
+    adaptation = find_adaptation(tree, _apply_targets(claim, explanation.targets))
     return compute_sizes(claim, tree, adaptation, explanation.rank or 1)
 
 
-def _apply_explanation(claim: Claim, explanation: Explanation) -> AdapterSetting:
-    """Return the claim's setting, with the explanation's targets when the claim leaves them open."""
+def _apply_targets(claim: Claim, targets: tuple[str, ...]) -> AdapterSetting:
+    """Return the claim's setting, with these targets when the claim leaves them open."""
     if claim.targets_are_known:
         return claim.setting
-    return replace(claim.setting, targets=explanation.targets)
+    return replace(claim.setting, targets=targets)
 
 
 def _explain_arithmetic(claim: Claim, tree: ModuleTree, explanation: Explanation) -> tuple[str, ...]:
-    adaptation = find_adaptation(tree, _apply_explanation(claim, explanation))
+    adaptation = find_adaptation(tree, _apply_targets(claim, explanation.targets))
     rank = explanation.rank or 1
     return work_claim(claim, adaptation, compute_sizes(claim, tree, adaptation, rank), rank)

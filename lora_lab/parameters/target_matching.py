@@ -175,10 +175,9 @@ class _Rules:
         own_ranks = find_own_ranks(every, self.setting.rank_pattern)
         kept = set(wanted)
         for group in self.groups:
-            for at_input in (False, True):
-                here = [
-                    name for name in group.names if name in kept and (name in scaled_at_input) == at_input
-                ]
+            chosen = [name for name in group.names if name in kept]
+            for at_input in (False, True) if chosen else ():
+                here = [name for name in chosen if (name in scaled_at_input) == at_input]
                 if here:
                     yield from split_by_rank(
                         group, here, self._count_module(group, at_input=at_input), own_ranks
