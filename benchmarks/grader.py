@@ -243,13 +243,13 @@ def _compute_overlap(prompt: Prompt, answer: str) -> list[float]:
 
 def _build_cosines(base: Path) -> tuple[Similarity, Similarity]:
     network, tokenizer = build_network(base, known_concepts=0)
-    encoder = network.encoder.eval()
 
     @cache
     @torch.inference_mode()
     def embed(text: str) -> torch.Tensor:
-        tokens = tokenizer(text, truncation=True, max_length=256, return_tensors="pt")
-        return functional.normalize(encoder(**tokens).last_hidden_state[0].mean(0), dim=0)
+        ids, mask = tokenizer.encode_all([text], longest=256)
+        states = network.encoder(network.embeddings(ids), mask, torch.zeros_like(ids))
+        return functional.normalize(states[0].mean(0), dim=0)
 
     def compare_whole(prompt: Prompt, answer: str) -> list[float]:
         return [float(embed(format_concept(concept)) @ embed(answer)) for concept in prompt.concepts]
