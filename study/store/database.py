@@ -300,15 +300,29 @@ def cache_reads(read: Callable[Concatenate[L, str, P], R]) -> Callable[Concatena
         cache = log._database.cache
         found = cache.find(profile_id, position, key)
         if found is MISSING:
-            with log._database.read() as connection:
-                tables: set[str] = connection.info.setdefault("read", set())
-                tables.clear()
+            with log._database.read() as connection, _noting_tables(connection) as tables:
                 found = read(log, profile_id, *args, **kwargs)
                 if view.is_at(connection, profile_id, position):
                     cache.keep(profile_id, position, key, tables, found)
         return cast(R, found.copy() if isinstance(found, list | dict | set) else found)
 
     return cast(Callable[Concatenate[L, str, P], R], remember)
+
+
+@contextmanager
+def _noting_tables(connection: Connection) -> Iterator[set[str]]:
+    """Collect the tables that are read inside, also for the read that this one is a part of."""
+    outer: set[str] | None = connection.info.get("read")
+    tables: set[str] = set()
+    connection.info["read"] = tables
+    try:
+        yield tables
+    finally:
+        if outer is None:  # what is read outside is not remembered: nobody looks for its tables
+            del connection.info["read"]
+        else:
+            outer |= tables
+            connection.info["read"] = outer
 
 
 def open_database(url: str) -> Database:

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -72,6 +73,24 @@ _ANSWER_TIMES = union_all(  # of cards, questions and explanations, as `Store.li
 _WORK = (  # what is done by hand and takes some thought: no opened page, no setting, no draft
     t.card_reviews, t.answers, t.explain_attempts, t.predictions, t.task_attempts, t.project_entries
 )  # fmt: skip
+_HAS_WORKED = select(  # built once: each page asks it of a guest
+    or_(*(exists().where(of_profile(table, bindparam("profile_id"))) for table in _WORK))
+)
+
+
+def _select_seen() -> Select[Any]:
+    times = _ANSWER_TIMES.subquery()
+    count, last = func.count(times.c.at), func.max(times.c.at)
+    return (
+        select(t.profiles, count.label("answers"), last.label("answered_at"))
+        .join(times, times.c.profile_id == t.profiles.c.id, isouter=True)
+        .group_by(t.profiles.c.id)
+        .having(t.profiles.c.named | (count > 0))
+        .order_by(last.desc().nulls_last(), t.profiles.c.name)
+    )
+
+
+_SEEN = _select_seen()  # once as well
 
 
 class Profiles(StoreLog):
@@ -101,22 +120,12 @@ class Profiles(StoreLog):
 
     def list_seen(self) -> list[SeenProfile]:
         """List the profiles that have a name of their own or answers, the one that answered last first."""
-        times = _ANSWER_TIMES.subquery()
-        count, last = func.count(times.c.at), func.max(times.c.at)
-        wanted = (
-            select(t.profiles, count.label("answers"), last.label("answered_at"))
-            .join(times, times.c.profile_id == t.profiles.c.id, isouter=True)
-            .group_by(t.profiles.c.id)
-            .having(t.profiles.c.named | (count > 0))
-            .order_by(last.desc().nulls_last(), t.profiles.c.name)
-        )
-        return [read_row(SeenProfile, row) for row in self._read_rows(wanted)]
+        return [read_row(SeenProfile, row) for row in self._read_rows(_SEEN)]
 
     def has_worked(self, profile_id: str) -> bool:
         """Return whether a profile has answered, guessed, solved or written anything."""
-        work = (exists().where(match_profile(table, profile_id)) for table in _WORK)
         with self._database.read() as connection:
-            return bool(connection.scalar(select(or_(*work))))
+            return bool(connection.scalar(_HAS_WORKED, {"profile_id": profile_id}))
 
     def find(self, profile_id: str) -> Profile | None:
         with self._database.read() as connection:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import JSON, Column, ColumnElement, Connection, ForeignKey, Table, select
+from sqlalchemy import JSON, BindParameter, Column, ColumnElement, Connection, ForeignKey, Table, select
 
 from study.store import schema as t
 from study.store.class_schema import CLASS_TABLES
@@ -56,7 +56,7 @@ def list_owned_tables() -> list[Table]:
     return owned[1:]
 
 
-def match_profile(table: Table, profile_id: str) -> ColumnElement[bool]:
+def match_profile(table: Table, profile_id: str | BindParameter[Any]) -> ColumnElement[bool]:
     """Match a profile: the condition that a row belongs to a profile."""
     if "profile_id" in table.c:
         return table.c.profile_id == profile_id

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from study.base.errors import LearnerError
-from study.store import Store, open_store
+from study.store import Store, database, open_store, profiles, schema
 from study.store.database import share_view
 from study.store.logs.quizzes import QuizAnswer
 from study.store.read_cache import MISSING, ReadCache
@@ -224,3 +224,37 @@ def test_a_rating_counts_once_for_a_press_that_reads_before_the_cache_knows_it(
     with share_view():
         store.profiles.open_for_browser("browser-of-ana", now=NOW)
         assert [review.card_id for review in store.cards.history(ana)] == ["a"]
+
+
+def test_only_what_is_remembered_is_searched_for_its_tables(
+    store: Store, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+    monkeypatch.setattr(database, "iterate", lambda statement: searched.append(statement) or ())
+    with share_view():
+        store.profiles.of_browser("browser-of-ana", now=NOW)
+        store.cards.count(ana)
+        assert len(searched) == 1
+        store.profiles.list_seen()
+        assert not store.profiles.has_worked(ana)
+    assert len(searched) == 1
+
+
+def test_a_read_that_is_part_of_another_adds_its_tables(store: Store) -> None:
+    with store.database.read() as connection, database._noting_tables(connection) as whole:
+        connection.execute(select(schema.profiles.c.id))
+        with database._noting_tables(connection) as part:
+            connection.execute(select(schema.drafts.c.key))
+        connection.execute(select(schema.browsers.c.id))
+    assert part == {"drafts"}
+    assert whole == {"profiles", "drafts", "browsers"}
+
+
+def test_what_each_page_asks_of_a_guest_is_put_together_once(
+    store: Store, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(profiles, "select")
+    assert [seen.name for seen in store.profiles.list_seen()] == ["Ana"]
+    assert not store.profiles.has_worked(ana)
+    rate(store, ana, "a", 3, NOW)
+    assert store.profiles.has_worked(ana)
