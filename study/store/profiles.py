@@ -74,7 +74,7 @@ _WORK = (  # what is done by hand and takes some thought: no opened page, no set
     t.card_reviews, t.answers, t.explain_attempts, t.predictions, t.task_attempts, t.project_entries
 )  # fmt: skip
 _HAS_WORKED = select(  # built once: each page asks it of a guest
-    or_(*(exists().where(of_profile(table, bindparam("profile_id"))) for table in _WORK))
+    or_(*(exists().where(match_profile(table, bindparam("profile_id"))) for table in _WORK))
 )
 
 
