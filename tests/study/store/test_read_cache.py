@@ -232,7 +232,7 @@ def test_only_what_is_remembered_is_searched_for_its_tables(
     searched = []
     monkeypatch.setattr(database, "iterate", lambda statement: searched.append(statement) or ())
     with share_view():
-        store.profiles.of_browser("browser-of-ana", now=NOW)
+        store.profiles.open_for_browser("browser-of-ana", now=NOW)
         store.cards.count(ana)
         assert len(searched) == 1
         store.profiles.list_seen()
