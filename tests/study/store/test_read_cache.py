@@ -229,8 +229,13 @@ def test_a_rating_counts_once_for_a_press_that_reads_before_the_cache_knows_it(
 def test_only_what_is_remembered_is_searched_for_its_tables(
     store: Store, ana: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    searched = []
-    monkeypatch.setattr(database, "iterate", lambda statement: searched.append(statement) or ())
+    searched: list[object] = []
+
+    def note(statement: object) -> tuple[()]:
+        searched.append(statement)
+        return ()
+
+    monkeypatch.setattr(database, "iterate", note)
     with share_view():
         store.profiles.open_for_browser("browser-of-ana", now=NOW)
         store.cards.count(ana)
