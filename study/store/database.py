@@ -260,8 +260,8 @@ class StoreLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def _rows(self, wanted: Select[Any]) -> Iterator[Row[Any]]:
-        """Yield what a statement selects, read to the end in one transaction."""
+    def _read_rows(self, wanted: Select[Any]) -> Iterator[Row[Any]]:
+        """Read what a statement selects, to the end in one transaction."""
         with self._database.read() as connection:
             yield from connection.execute(wanted)
 
@@ -291,7 +291,7 @@ def cache_reads(read: Callable[Concatenate[L, str, P], R]) -> Callable[Concatena
     """
 
     @functools.wraps(read)
-    def remembering(log: L, profile_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
+    def remember(log: L, profile_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
         view = _VIEW.get()
         position = view.positions.get(profile_id) if view else None
         if view is None or position is None:
@@ -306,7 +306,7 @@ def cache_reads(read: Callable[Concatenate[L, str, P], R]) -> Callable[Concatena
                     cache.keep(profile_id, position, key, tables, found)
         return cast(R, found.copy() if isinstance(found, list | dict | set) else found)
 
-    return cast(Callable[Concatenate[L, str, P], R], remembering)
+    return cast(Callable[Concatenate[L, str, P], R], remember)
 
 
 @contextmanager
