@@ -19,7 +19,15 @@ from lora_lab.parameters.shapes import ModelShape, find_shape, parse_shape
 from lora_lab.parameters.target_matching import find_adaptation
 from lora_lab.worker.model.read_shape import build_model, read_config_shape
 from study.base.errors import LearnerError
-from tests.lora_lab.families import FAMILIES, KINDS, NO_TRANSFORMERS, PEFT_WARNINGS, config_of, shape_of
+from tests.lora_lab.families import (
+    FAMILIES,
+    KINDS,
+    NO_TRANSFORMERS,
+    PEFT_WARNINGS,
+    build_once,
+    config_of,
+    shape_of,
+)
 
 pytestmark = PEFT_WARNINGS
 
@@ -33,13 +41,12 @@ def case(family: str, kind: str | None = None) -> tuple[dict[str, Any], str]:
 
 
 def counted(family: str, setting: AdapterSetting, *, rank: int = 4, kind: str | None = None) -> Count:
-    config, kind = case(family, kind)
-    return count_adapter(read_config_shape(config, name=family, kind=kind), setting, rank=rank)
+    return count_adapter(shape_of(family, kind), setting, rank=rank)
 
 
 def peft_counts(family: str, setting: AdapterSetting, *, rank: int = 4, kind: str | None = None) -> Count:
     config, kind = case(family, kind)
-    model = build_model(config, kind)
+    model = build_once(config, kind)
     on_cpu = setting.variant in ON_CPU
     if on_cpu:
         model = model.to_empty(device="cpu")
@@ -112,8 +119,7 @@ def test_trained_biases_are_counted(family: str, bias: Any) -> None:
 
 
 def tree_names(family: str) -> Any:
-    config, kind = case(family)
-    return read_config_shape(config, name=family, kind=kind).modules.linears
+    return shape_of(family).modules.linears
 
 
 @pytest.mark.parametrize("variant", ["lora", "dora", "ia3"])
