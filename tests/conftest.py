@@ -193,8 +193,10 @@ PREPARE_SQLITE = database._prepare_sqlite
 
 
 @pytest.fixture(scope="session", autouse=True)
-def sqlite_does_not_wait_for_the_disk() -> Iterator[None]:
-    """Databases of tests are worth nothing after a power cut; small tests mostly waited for the disk."""
+def nothing_waits_for_the_disk() -> Iterator[None]:
+    """Databases and files of tests are worth nothing after a power cut; small tests mostly waited for the
+    disk.
+    """
 
     def prepare(connection: Any, record: object) -> None:
         PREPARE_SQLITE(connection, record)
@@ -202,6 +204,7 @@ def sqlite_does_not_wait_for_the_disk() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(database, "_prepare_sqlite", prepare)
+        patched.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 

@@ -175,7 +175,7 @@ def percent_fits(printed: str, trainable: int, total: int) -> bool:
 @lru_cache
 def _parse_share(printed: str) -> tuple[int, int] | None:
     """Return a printed share as (digits, exponent), which stands for digits x 10 ** exponent; None where it
-    is no number, or one with more places than anybody prints, whose powers would fill the memory.
+    is not a number, or has more places than anybody prints, whose powers would fill the memory.
     """
     try:
         sign, digits, exponent = Decimal(printed).as_tuple()

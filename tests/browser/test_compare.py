@@ -130,9 +130,9 @@ def test_a_guess_hides_the_figures_and_a_wrong_one_comes_back_as_cards(look: Vis
 
 
 def test_an_answer_about_the_shown_figures_that_comes_late_does_not_bring_them_back(
-    visit: Visit, address: str
+    look: Visit, address: str
 ) -> None:
-    page = visit(address=address).open("/lab?preset=instant&steps=3")
+    page = look(address=address).open("/lab?preset=instant&steps=3")
     expect(page.locator("figure.plot svg")).to_have_count(3)
     page.evaluate("window.requestAnimationFrame = () => 0")  # showing an answer now takes 200 ms
     held: dict[str, tuple[Route, APIResponse]] = {}

@@ -146,8 +146,8 @@ def test_an_answer_keeps_the_learners_rank_and_the_next_step_starts_at_its_own(l
     expect(page.get_by_label("Rank r")).to_have_value(str(RANKS.index(256)))
 
 
-def test_a_play_ends_with_its_step_and_a_late_answer_does_not_change_the_next_one(visit: Visit) -> None:
-    page = visit().open("/start?step=3&answer=2")
+def test_a_play_ends_with_its_step_and_a_late_answer_does_not_change_the_next_one(look: Visit) -> None:
+    page = look().open("/start?step=3&answer=2")
     late: list[Route] = []
     page.route("**/figure/**", lambda route: late.append(route))
     page.get_by_role("button", name="Play the ranks").click()
@@ -162,8 +162,8 @@ def test_a_play_ends_with_its_step_and_a_late_answer_does_not_change_the_next_on
     expect(page.locator(".fig-finding")).to_contain_text("Before training, B is all zeros")
 
 
-def test_step_four_plays_how_b_fills(visit: Visit) -> None:
-    page = visit().open("/start?step=4")
+def test_step_four_plays_how_b_fills(look: Visit) -> None:
+    page = look().open("/start?step=4")
     cells = page.locator(".fig-picture rect.b")
     expect(page.locator(".fig-picture rect.a").first).to_be_attached()
     expect(cells).to_have_count(0)

@@ -91,8 +91,8 @@ def test_a_key_counts_on_what_the_answer_has_just_brought(look: Visit) -> None:
     expect(page.locator("#found")).to_contain_text("Stopped. What had been found by then is below.")
 
 
-def test_a_press_that_takes_longer_than_the_next_state_counts(visit: Visit) -> None:
-    page = visit().open(f"{TINY}&second=hqq3&layer=0")
+def test_a_press_that_takes_longer_than_the_next_state_counts(look: Visit) -> None:
+    page = look().open(f"{TINY}&second=hqq3&layer=0")
     held: list[Route] = []
 
     def hold_polls(route: Route) -> None:

@@ -33,9 +33,9 @@ def own_address(start_app: StartApp) -> str:
 
 
 @pytest.fixture
-def path(visit: Visit, own_address: str) -> Path:
+def path(look: Visit, own_address: str) -> Path:
     """A returning learner on Today."""
-    page = visit(address=own_address).open("/")
+    page = look(address=own_address).open("/")
     page.get_by_role("button", name="I know it: open Today").click()
     expect(page.get_by_role("button", name="Start the review")).to_be_visible()
     return Path(page)

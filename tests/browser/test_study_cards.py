@@ -100,8 +100,8 @@ def test_what_happened_is_announced_and_the_focus_goes_along(look: Visit) -> Non
     expect(page.locator("#live")).to_contain_text("Good: back in 10 min. Question: ")
 
 
-def test_a_second_window_cannot_rate_the_same_card_again(visit: Visit) -> None:
-    visitor = visit()
+def test_a_second_window_cannot_rate_the_same_card_again(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/cards?new=3")
     other = page.context.new_page()
     other.goto(visitor.address + "/cards?new=3")
@@ -135,8 +135,8 @@ def test_a_choice_of_deck_stands_in_the_address(look: Visit) -> None:
     expect(page.locator("article.card .meta")).to_contain_text("QLoRA")
 
 
-def test_an_app_that_does_not_answer_says_so_and_goes_on_when_it_is_back(visit: Visit) -> None:
-    visitor = visit()
+def test_an_app_that_does_not_answer_says_so_and_goes_on_when_it_is_back(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/cards")
     page.context.set_offline(True)
     page.keyboard.press("Space")
@@ -154,8 +154,8 @@ def test_keys_pressed_faster_than_the_app_answers_are_not_lost(look: Visit) -> N
     expect(page.locator(".head .figures")).to_contain_text("2 of 3 done")
 
 
-def test_a_key_pressed_on_a_clicked_button_while_its_answer_comes_is_for_what_comes(visit: Visit) -> None:
-    page = visit().open("/cards?new=3")
+def test_a_key_pressed_on_a_clicked_button_while_its_answer_comes_is_for_what_comes(look: Visit) -> None:
+    page = look().open("/cards?new=3")
     first = question(page)
     page.keyboard.press("Space")
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
@@ -170,8 +170,8 @@ def test_a_key_pressed_on_a_clicked_button_while_its_answer_comes_is_for_what_co
     expect(page.locator(".card.flipped .front")).not_to_contain_text(first)
 
 
-def test_a_press_that_is_refused_says_why_and_can_be_made_again(visit: Visit) -> None:
-    visitor = visit()
+def test_a_press_that_is_refused_says_why_and_can_be_made_again(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/cards?new=3")
     words = "Too many requests from this browser. Wait a moment, then reload the page."
     page.route(
@@ -185,8 +185,8 @@ def test_a_press_that_is_refused_says_why_and_can_be_made_again(visit: Visit) ->
     visitor.forgive("status of 429")
 
 
-def test_a_press_goes_through_gradio_where_the_server_does_not_know_the_address(visit: Visit) -> None:
-    visitor = visit()
+def test_a_press_goes_through_gradio_where_the_server_does_not_know_the_address(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/cards?new=3")
     page.route("**/act/**", lambda route: route.fulfill(status=404, body=""))
     with page.expect_response("**/component_server**"):
@@ -248,9 +248,9 @@ BELOW_TITLE = """() => {
 
 
 @pytest.mark.parametrize("size", ["usual", "larger"])
-def test_the_counts_of_cards_stand_below_the_title_on_a_phone(visit: Visit, size: str) -> None:
-    visitor = visit(width=390, height=844)
-    visitor.page.add_init_script(f"localStorage.setItem('text-size', '{size}')")
+def test_the_counts_of_cards_stand_below_the_title_on_a_phone(look: Visit, size: str) -> None:
+    visitor = look(width=390, height=844)
+    visitor.choose_letters(size)
     page = visitor.open("/cards?new=5")
     before = page.evaluate(BELOW_TITLE)
     for rating in ("1", "1"):

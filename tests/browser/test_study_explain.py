@@ -57,8 +57,8 @@ def test_typing_is_never_interrupted_by_saving(look: Visit) -> None:
     expect(box).to_have_value("Four bits, 1 2 u and space")
 
 
-def test_an_app_that_does_not_answer_loses_no_text(visit: Visit) -> None:
-    visitor = visit()
+def test_an_app_that_does_not_answer_loses_no_text(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/explain?prompt=explain-lora")
     page.context.set_offline(True)
     page.locator("#answer").fill("Written without a server")

@@ -123,9 +123,9 @@ def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(look: Vis
 
 
 @pytest.mark.parametrize("path", ["/", "/learn", "/practise", "/lab", "/progress", "/class"])
-def test_the_largest_letters_leave_every_place_in_view(visit: Visit, path: str) -> None:
-    visitor = visit(width=390, height=844)
-    visitor.page.add_init_script("localStorage.setItem('text-size', 'larger')")
+def test_the_largest_letters_leave_every_place_in_view(look: Visit, path: str) -> None:
+    visitor = look(width=390, height=844)
+    visitor.choose_letters("larger")
     page = visitor.open(path)
     menu = page.get_by_role("navigation", name="Places")
     for width, rows in ((390, 2), (700, 3)):
@@ -155,11 +155,11 @@ LETTERS_PX = """(place) => {
         ("/papers", ".drawing.on-narrow"),
     ],
 )
-def test_on_a_phone_a_charts_letters_grow_like_the_text(visit: Visit, path: str, chart: str) -> None:
+def test_on_a_phone_a_charts_letters_grow_like_the_text(look: Visit, path: str, chart: str) -> None:
     sizes = []
     for letters in ("usual", "larger"):
-        visitor = visit(width=390, height=844)
-        visitor.page.add_init_script(f"localStorage.setItem('text-size', '{letters}')")
+        visitor = look(width=390, height=844)
+        visitor.choose_letters(letters)
         page = visitor.open(path)
         place = page.locator(chart).first
         expect(place.locator("svg text").first).to_be_attached()
@@ -170,9 +170,9 @@ def test_on_a_phone_a_charts_letters_grow_like_the_text(visit: Visit, path: str,
     assert violations(page) == []
 
 
-def test_a_phone_begins_the_labs_inner_pages_where_the_heading_begins(visit: Visit) -> None:
+def test_a_phone_begins_the_labs_inner_pages_where_the_heading_begins(look: Visit) -> None:
     for path in ("/lab", "/grid", "/memory", "/claims", "/microscope", "/xray"):
-        page = visit(width=390, height=844).open(path)
+        page = look(width=390, height=844).open(path)
         views = page.locator(".sections .views")
         expect(views).to_be_visible()
         heading, row = page.locator("h1").bounding_box(), views.bounding_box()
@@ -270,8 +270,8 @@ def test_no_key_of_the_page_acts_behind_a_dialog(look: Visit) -> None:
     expect(page.locator("#answer")).to_have_count(0)
 
 
-def test_a_slow_search_says_that_it_is_searching(visit: Visit) -> None:
-    page = visit().open("/cards?new=2")
+def test_a_slow_search_says_that_it_is_searching(look: Visit) -> None:
+    page = look().open("/cards?new=2")
     held: list[Route] = []
     page.route("**/search?q=*", lambda route: held.append(route))
     page.keyboard.press("/")

@@ -29,10 +29,10 @@ C: NF4 has [16] levels.
 """
 
 
-def test_a_deck_is_looked_at_imported_studied_and_taken_back(visit: Visit, tmp_path: Path) -> None:
+def test_a_deck_is_looked_at_imported_studied_and_taken_back(look: Visit, tmp_path: Path) -> None:
     file = tmp_path / "my own.md"
     file.write_text(DECK)
-    visitor = visit(width=390, height=844, color_scheme="dark")
+    visitor = look(width=390, height=844, color_scheme="dark")
     page = visitor.open("/cards?new=1")
     page.get_by_role("link", name="Import or export cards").click()
     visitor.settled()
@@ -55,7 +55,7 @@ def test_a_deck_is_looked_at_imported_studied_and_taken_back(visit: Visit, tmp_p
     expect(page.locator(".card .front")).to_contain_text("What is the rank of")
 
     visitor.open("/io")
-    page.on("dialog", lambda dialog: dialog.accept())
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Undo the import of my own.md").click()
     expect(page.locator("#said")).to_have_text("The import of my own.md is undone.")
     visitor.open("/cards?deck=my-own&new=2")

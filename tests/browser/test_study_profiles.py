@@ -17,8 +17,8 @@ def app_address(start_app: StartApp) -> str:
     return start_app("--no-worker")
 
 
-def test_a_learner_is_recognized_renamed_added_and_switched(visit: Visit) -> None:
-    visitor = visit()
+def test_a_learner_is_recognized_renamed_added_and_switched(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/cards?new=2")
     expect(page.locator(".who .name")).to_contain_text("Guest learner")
     page.keyboard.press("Space")
@@ -43,8 +43,8 @@ def test_a_learner_is_recognized_renamed_added_and_switched(visit: Visit) -> Non
     expect(page.get_by_text("1 of 2 done")).to_be_visible()
 
 
-def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
-    first = visit()
+def test_a_fresh_browser_is_asked_who_it_is_on_any_page(look: Visit) -> None:
+    first = look()
     page = first.open("/cards?new=1")
     page.keyboard.press("Space")
     page.keyboard.press("4")
@@ -52,7 +52,7 @@ def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
     guest = page.locator(".who .name").text_content()
 
     for width in (1280, 390):
-        page = visit(width=width, height=844).open("/quiz")
+        page = look(width=width, height=844).open("/quiz")
         asked = page.get_by_role("group", name="Who are you?")
         here = asked.get_by_role("button", name=re.compile(f"^{guest} · today · 1 answer$"))
         expect(here).to_be_in_viewport(ratio=1)
@@ -63,7 +63,7 @@ def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
     expect(page.locator(".who .name")).to_have_text(guest or "")
     expect(asked).to_have_count(0)
 
-    other = visit()
+    other = look()
     page = other.open("/quiz")
     asked = page.get_by_role("group", name="Who are you?")
     asked.get_by_role("button", name="I am new here").click()
@@ -72,7 +72,7 @@ def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
     expect(page.locator(".who .name")).to_be_visible()
     expect(asked).to_have_count(0)
 
-    other = visit(width=390, height=844)
+    other = look(width=390, height=844)
     page = other.open("/quiz")
     asked = page.get_by_role("group", name="Who are you?")
     asked.get_by_role("button", name="Not now").click()
@@ -82,13 +82,13 @@ def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
     expect(asked).to_have_count(0)
 
 
-def test_the_first_answer_moves_nothing(visit: Visit) -> None:
-    page = visit().open("/settings")
+def test_the_first_answer_moves_nothing(look: Visit) -> None:
+    page = look().open("/settings")
     page.get_by_label("Your name").fill("Mia")
     page.get_by_role("button", name="Rename").click()
     expect(page.locator(".who .name")).to_have_text("Mia")
 
-    page = visit(height=800).open("/cards")
+    page = look(height=800).open("/cards")
     asked = page.get_by_role("group", name="Who are you?")
     expect(asked).to_be_visible()
     places = (
@@ -106,13 +106,13 @@ def test_the_first_answer_moves_nothing(visit: Visit) -> None:
     assert page.evaluate(places) == before
 
 
-def test_an_exam_that_has_begun_does_not_ask_who_takes_it(visit: Visit) -> None:
-    page = visit().open("/settings")
+def test_an_exam_that_has_begun_does_not_ask_who_takes_it(look: Visit) -> None:
+    page = look().open("/settings")
     page.get_by_label("Your name").fill("Eve")
     page.get_by_role("button", name="Rename").click()
     expect(page.locator(".who .name")).to_have_text("Eve")
 
-    page = visit().open("/quiz?mode=exam&topic=lora&n=5&seed=5")
+    page = look().open("/quiz?mode=exam&topic=lora&n=5&seed=5")
     asked = page.get_by_role("group", name="Who are you?")
     expect(asked).to_be_visible()
     page.get_by_role("button", name="Start this quiz").click()
@@ -124,8 +124,8 @@ def test_an_exam_that_has_begun_does_not_ask_who_takes_it(visit: Visit) -> None:
     expect(asked).to_be_hidden()
 
 
-def test_deleting_asks_first_and_then_leaves_a_fresh_start(visit: Visit) -> None:
-    visitor = visit()
+def test_deleting_asks_first_and_then_leaves_a_fresh_start(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/cards?new=1")
     page.keyboard.press("Space")
     page.keyboard.press("4")
@@ -140,8 +140,8 @@ def test_deleting_asks_first_and_then_leaves_a_fresh_start(visit: Visit) -> None
     expect(page.get_by_role("link", name="Understand LoRA in five minutes")).to_be_visible()
 
 
-def test_a_long_name_stays_on_the_page(visit: Visit) -> None:
-    visitor = visit(width=390, height=844)
+def test_a_long_name_stays_on_the_page(look: Visit) -> None:
+    visitor = look(width=390, height=844)
     page = visitor.open("/cards?new=1")
     page.keyboard.press("Space")
     page.keyboard.press("4")
@@ -156,8 +156,8 @@ def test_a_long_name_stays_on_the_page(visit: Visit) -> None:
     assert page.locator("h1").evaluate("e => e.scrollWidth") <= 390
 
 
-def test_a_window_that_shows_another_profile_rates_no_card_for_it(visit: Visit) -> None:
-    visitor = visit()
+def test_a_window_that_shows_another_profile_rates_no_card_for_it(look: Visit) -> None:
+    visitor = look()
     left = visitor.open("/cards?new=1")
     page = visitor.page = left.context.new_page()
     visitor.open("/settings")
@@ -172,10 +172,10 @@ def test_a_window_that_shows_another_profile_rates_no_card_for_it(visit: Visit) 
 
 
 def test_a_phone_carries_on_by_the_link_of_a_qr_code_and_can_be_shut_out(
-    visit: Visit, start_app: StartApp
+    look: Visit, start_app: StartApp
 ) -> None:
     address = start_app("--no-worker", "--host", "0.0.0.0")
-    computer = visit(address=address)
+    computer = look(address=address)
     page = computer.open("/settings")
     page.get_by_label("Your name").fill("Ana")
     page.get_by_role("button", name="Rename").click()
@@ -184,14 +184,14 @@ def test_a_phone_carries_on_by_the_link_of_a_qr_code_and_can_be_shut_out(
     expect(page.locator("#device-link svg, [data-part=device] svg")).to_be_visible()
     link = urlsplit(page.locator("[data-part=device]").get_by_text("/devices/join?token=").inner_text())
 
-    phone = visit(address=address, width=390, height=844)
+    phone = look(address=address, width=390, height=844)
     phone.page.goto(f"{address}{link.path}?{link.query}")
     phone.page.get_by_role("button", name="Study here as Ana").click()
     expect(phone.page).to_have_url(f"{address}/")
     phone.open("/settings")
     expect(phone.page.get_by_label("Your name")).to_have_value("Ana")
 
-    page.on("dialog", lambda dialog: dialog.accept())
+    page.once("dialog", lambda dialog: dialog.accept())
     computer.open("/settings")
     page.get_by_role("button", name="Remove device").click()
     expect(page.get_by_role("button", name="Remove device")).to_have_count(0)

@@ -162,12 +162,12 @@ def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(look
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_a_second_window_and_another_learner_at_the_same_address(visit: Visit) -> None:
-    visitor = visit()
+def test_a_second_window_and_another_learner_at_the_same_address(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/quiz")
     start_quiz(page)
     stem = page.locator("#stem").text_content() or ""
-    other = visit().page
+    other = look().page
     other.goto(page.url)
     other.get_by_role("button", name="Start this quiz").click()
     expect(other.locator("#stem")).to_have_text(stem)

@@ -28,8 +28,8 @@ def fine_on_a_phone(page: Page) -> None:
     assert violations(page) == []
 
 
-def test_rewriting_marking_and_setting_aside_by_keyboard_and_all_of_it_taken_back(visit: Visit) -> None:
-    visitor = visit(width=390, height=844, color_scheme="dark", reduced_motion="reduce")
+def test_rewriting_marking_and_setting_aside_by_keyboard_and_all_of_it_taken_back(look: Visit) -> None:
+    visitor = look(width=390, height=844, color_scheme="dark", reduced_motion="reduce")
     page = visitor.open("/cards?new=3")
     first = question(page)
     page.keyboard.press("Space")
@@ -75,9 +75,9 @@ def test_rewriting_marking_and_setting_aside_by_keyboard_and_all_of_it_taken_bac
 
 
 def test_a_key_pressed_while_an_answer_is_on_its_way_stays_the_pages(
-    visit: Visit,
+    look: Visit,
 ) -> None:
-    page = visit().open("/cards?new=3")
+    page = look().open("/cards?new=3")
     held: list[Route] = []
     page.route("**/act/**", lambda route: held.append(route))
     page.keyboard.press("Space")
@@ -89,8 +89,8 @@ def test_a_key_pressed_while_an_answer_is_on_its_way_stays_the_pages(
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_undo_goes_back_from_the_last_screen_to_the_first_card(visit: Visit) -> None:
-    page = visit().open("/cards?new=2")
+def test_undo_goes_back_from_the_last_screen_to_the_first_card(look: Visit) -> None:
+    page = look().open("/cards?new=2")
     first = question(page)
     for _ in range(2):
         answer_by_keyboard(page, "4")
@@ -102,8 +102,8 @@ def test_undo_goes_back_from_the_last_screen_to_the_first_card(visit: Visit) -> 
     expect(page.locator(".head .figures")).to_contain_text("0 of 2 done")
 
 
-def test_a_search_narrows_while_typing_and_its_rows_can_be_changed(visit: Visit) -> None:
-    page = visit().open("/browse")
+def test_a_search_narrows_while_typing_and_its_rows_can_be_changed(look: Visit) -> None:
+    page = look().open("/browse")
     page.get_by_role("searchbox", name="Words").fill("target_modules")
     expect(page.locator("[data-part=results] .figures").first).to_contain_text("found")
     row = page.locator(".found-row", has_text="Which argument of PEFT's")

@@ -62,8 +62,8 @@ def test_a_card_is_written_by_keyboard_asked_and_edited(look: Visit) -> None:
     expect(page.locator("#answer")).to_contain_text("The learnt update.")
 
 
-def test_a_card_is_taken_back_into_the_form_written_again_and_deleted(visit: Visit) -> None:
-    visitor = visit()
+def test_a_card_is_taken_back_into_the_form_written_again_and_deleted(look: Visit) -> None:
+    visitor = look()
     page = visitor.open("/browse?write=new")
     page.get_by_label("Front: the question").fill("One?")
     page.get_by_label("Back: the answer").fill("Yes.")
@@ -78,7 +78,7 @@ def test_a_card_is_taken_back_into_the_form_written_again_and_deleted(visit: Vis
     expect(page.get_by_label("Back: the answer")).to_have_value("")
 
     visitor.open("/browse?words=One%3F&deck=your-own-cards")
-    page.on("dialog", lambda dialog: dialog.accept())
+    page.once("dialog", lambda dialog: dialog.accept())
     page.locator(".found-row").click()
     page.get_by_role("button", name="Delete").click()
     expect(page.locator("#done")).to_contain_text("Deleted.")

@@ -77,8 +77,8 @@ def test_on_a_phone_the_verdict_and_the_models_names_stay_in_view(look: Visit) -
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_two_wrong_numbers_are_both_marked_until_they_are_corrected(visit: Visit) -> None:
-    page = visit(width=390, height=844).open("/memory")
+def test_two_wrong_numbers_are_both_marked_until_they_are_corrected(look: Visit) -> None:
+    page = look(width=390, height=844).open("/memory")
     page.get_by_label("Rank r").fill("2000")
     page.get_by_label("Batch, sequences").fill("0")
     for name in ("Rank r", "Batch, sequences"):

@@ -32,6 +32,6 @@ def lab_address(
 
 
 @pytest.fixture
-def lab(visit: Visit, lab_address: str) -> Page:
+def lab(look: Visit, lab_address: str) -> Page:
     """The Lab page, drawn."""
-    return open_lab(visit, lab_address, INSTANT)
+    return open_lab(look, lab_address, INSTANT)

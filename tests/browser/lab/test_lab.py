@@ -79,8 +79,8 @@ def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> No
     expect(lab.locator("#trainable")).to_have_text("8,192")
 
 
-def test_a_refusal_that_comes_after_the_correction_does_not_stay(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, "/lab?model=tiny-random&rank=4&steps=20")
+def test_a_refusal_that_comes_after_the_correction_does_not_stay(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, "/lab?model=tiny-random&rank=4&steps=20")
     late: list[Route] = []
     page.route(
         lambda _: True,
@@ -116,6 +116,7 @@ def test_a_model_is_looked_up_once_its_name_is_whole(lab: Page) -> None:
     field.press("Tab")
     expect(lab.get_by_role("alert")).to_contain_text("/no/such/folder could not be read", timeout=60_000)
     assert asked == {"/no/such/folder"}
+    lab.remove_listener("request", listen)  # the window is another test's next
 
 
 def test_an_address_reproduces_a_setting(look: Visit, lab_address: str) -> None:
@@ -249,9 +250,9 @@ def test_the_open_tab_is_in_view_on_a_phone(look: Visit, lab_address: str, width
             expect(each).to_be_in_viewport(ratio=1)
 
 
-def test_with_larger_text_start_stays_in_its_column_on_a_phone(visit: Visit, lab_address: str) -> None:
-    visitor = visit(address=lab_address, width=390, height=844)
-    visitor.page.add_init_script("localStorage.setItem('text-size', 'larger')")
+def test_with_larger_text_start_stays_in_its_column_on_a_phone(look: Visit, lab_address: str) -> None:
+    visitor = look(address=lab_address, width=390, height=844)
+    visitor.choose_letters("larger")
     page = visitor.open("/lab")
     start, slider = page.locator("#start").bounding_box(), page.locator(".slider").first.bounding_box()
     assert start
@@ -310,3 +311,4 @@ def test_a_bar_says_how_much_of_a_large_file_was_sent_and_stop_ends_the_sending(
     chooser.set_input_files([])
     chooser.set_input_files(file)
     expect(sending.get_by_role("alert")).to_contain_text("line 1")
+    network.detach()

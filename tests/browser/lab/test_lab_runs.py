@@ -122,12 +122,12 @@ def test_a_file_with_bad_lines_is_refused_by_line_and_a_good_one_is_trained_on(
     expect(lab.locator("#run dl.settings")).to_contain_text("8 examples")
 
 
-def test_runs_from_before_a_restart_are_listed_and_deleted(visit: Visit, lab_address: str) -> None:
-    page = open_lab(visit, lab_address, "/lab")
+def test_runs_from_before_a_restart_are_listed_and_deleted(look: Visit, lab_address: str) -> None:
+    page = open_lab(look, lab_address, "/lab")
     page.locator("summary", has_text="Earlier runs").click()
     rows = page.locator("table.runs tbody tr")
     before = rows.count()
-    page.on("dialog", accept)
+    page.once("dialog", accept)
     page.get_by_role("button", name="Delete r=2 nf4-dq on tiny-random").first.click()
     expect(rows).to_have_count(before - 1)
 
@@ -151,9 +151,9 @@ def test_zooming_into_the_curves_outlasts_a_reload(look: Visit, lab_address: str
 
 
 def test_the_focus_stays_on_a_link_whose_part_is_rendered_again(
-    visit: Visit, lab_address: str, finished_run: str
+    look: Visit, lab_address: str, finished_run: str
 ) -> None:
-    guest = visit(address=lab_address)
+    guest = look(address=lab_address)
     held: list[Route] = []
     guest.page.route("**/act/**", lambda route: held.append(route))
     page = guest.open(f"/lab?run={finished_run}")

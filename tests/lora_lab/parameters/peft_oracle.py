@@ -6,7 +6,7 @@ from typing import Any
 from peft import LoraConfig, get_peft_model
 
 from lora_lab.parameters.counts import Count, count_adapter
-from lora_lab.parameters.json_fields import setting_of
+from lora_lab.parameters.json_fields import parse_adapter_setting
 from tests.lora_lab.families import KINDS, build_once, config_of, read_shape_once
 
 RANK = 4
@@ -15,7 +15,7 @@ RANK = 4
 def counted(family: str, fields: dict[str, Any], *, kind: str | None = None, **config: Any) -> Count:
     """What the lab counts; `config` changes the family's configuration."""
     shape = read_shape_once(config_of(family) | config, family, kind or KINDS.get(family, "causal"))
-    return count_adapter(shape, setting_of(fields, targets="target_modules"), rank=RANK)
+    return count_adapter(shape, parse_adapter_setting(fields, targets="target_modules"), rank=RANK)
 
 
 def peft_counts(family: str, fields: dict[str, Any], *, kind: str | None = None, **config: Any) -> Count:
