@@ -44,7 +44,7 @@ def build_app(
         unless_built.callback(engine.close, grace_seconds=0)
         engine.warm_up()  # first: the worker loads on one core while this process imports on the other
         if trains:
-            announce(engine.worker_state, print_line)
+            announce(engine.read_worker_state, print_line)
 
         say("Loading the pages")
         set_gradio_environment(settings)

@@ -131,7 +131,7 @@ class Attacks:
             for what in failed[:10]:
                 print(f"    {what}", flush=True)
 
-    async def _raw(self, sent: bytes, *, seconds: float = 10) -> bytes:
+    async def _send_raw(self, sent: bytes, *, seconds: float = 10) -> bytes:
         """Send bytes as they are: a client would tidy an address up. Return what comes until it is quiet."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         found = b""
@@ -151,15 +151,17 @@ class Attacks:
         """Return the status of the answer, or `no answer`; `, a secret` behind it where it holds one."""
         line = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
         cookie = "Cookie: learner=browser-of-mallory\r\nConnection: close\r\n"
-        found = await self._raw(f"{line}{cookie}{head}\r\n".encode("utf-8", "surrogateescape"), seconds=30)
+        found = await self._send_raw(
+            f"{line}{cookie}{head}\r\n".encode("utf-8", "surrogateescape"), seconds=30
+        )
         leaks = any(mark in found for mark in (SYSTEM.encode(), MARK.encode(), self.secret))
         status = found[9:12].decode("ascii", "replace") or "no answer"
         return f"{status}, a secret" if leaks else status
 
-    async def _all(self, addresses: Iterator[str]) -> tuple[int, list[str], str]:
+    async def _ask_all(self, addresses: Iterator[str]) -> tuple[int, list[str], str]:
         several, failed, tried = asyncio.Semaphore(8), [], 0
 
-        async def one(path: str) -> None:
+        async def ask(path: str) -> None:
             async with several:
                 status = await self._ask("GET", path)
                 if not re.fullmatch("[1-4][0-9][0-9]", status):
@@ -168,20 +170,20 @@ class Attacks:
         async with asyncio.TaskGroup() as group:
             for path in addresses:
                 tried += 1
-                group.create_task(one(path.replace(" ", "%20")))
+                group.create_task(ask(path.replace(" ", "%20")))
         return tried, failed, ""
 
     async def paths(self) -> tuple[int, list[str], str]:
-        return await self._all(paths(self.home))
+        return await self._ask_all(paths(self.home))
 
     async def gradio(self) -> tuple[int, list[str], str]:
-        return await self._all(gradio_addresses(self.home))
+        return await self._ask_all(gradio_addresses(self.home))
 
     async def strangers(self) -> tuple[int, list[str], str]:
         tried, failed = 0, []
         for host, path in product(HOSTS, ("/", "/cards", "/io/backup/json")):
             tried += 1
-            found = await self._raw(
+            found = await self._send_raw(
                 f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
             )
             if not found.startswith(b"HTTP/1.1 400"):
@@ -216,7 +218,7 @@ class Attacks:
         """Send 1 GB in pieces; return the status, 0 if it was cut off, and by how much memory grew."""
         most = before = self.server.memory_info().rss
 
-        async def pieces() -> AsyncIterator[bytes]:
+        async def send_pieces() -> AsyncIterator[bytes]:
             nonlocal most
             for number in range(1_000):
                 yield b"x" * 1_000_000
@@ -227,14 +229,16 @@ class Attacks:
         json = {"content-type": "application/json"}
         async with httpx.AsyncClient(base_url=self.address, timeout=30, cookies=cookies) as client:
             with suppress(httpx.TransportError):
-                return (await client.post(path, content=pieces(), headers=json)).status_code, most - before
+                return (
+                    await client.post(path, content=send_pieces(), headers=json)
+                ).status_code, most - before
         return 0, most - before
 
     async def smuggling(self) -> tuple[int, list[str], str]:
         failed = []
         for rest in SMUGGLING:
             start = b"POST /act/cards HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            found = await self._raw(start + rest)
+            found = await self._send_raw(start + rest)
             if found.count(b"HTTP/1.1 ") != 1 or found.startswith(b"HTTP/1.1 5"):
                 failed.append(f"{rest[:50]!r}: {found.count(b'HTTP/1.1 ')} answers, {found[:12]!r}")
         return len(SMUGGLING), failed, ""

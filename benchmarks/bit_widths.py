@@ -29,9 +29,9 @@ from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.training.group import attach_alone
+from lora_lab.worker.training.loaded_model import build_meter, open_model
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.session import build_meter, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
@@ -58,7 +58,7 @@ class BitWidthRow:
     loss_before: float
     loss_after: float
 
-    def cells(self) -> str:
+    def format_cells(self) -> str:
         """Format the run as a line of a Markdown table."""
         error = percent_above(self.peak_bytes, self.predicted_bytes)
         return (
@@ -86,22 +86,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = []
     for bits in sorted(BITS, key=bits_per_param, reverse=True):
         spec = RunSpec(model=options.model, bits=bits, steps=options.steps)
-        rows.append(one_run(spec, machine))
-        print(rows[-1].cells(), flush=True)
-    write(options.out, report(rows, machine))
+        rows.append(measure_bit_width(spec, machine))
+        print(rows[-1].format_cells(), flush=True)
+    write(options.out, render_table(rows, machine))
     return 0
 
 
-def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
+def measure_bit_width(spec: RunSpec, machine: Machine) -> BitWidthRow:
     """Load, evaluate, train and evaluate as a worker does, without a run folder."""
     models_dir = load_settings().models_dir
-    session = open_session(spec.model, spec.bits, machine, models_dir=models_dir)
+    loaded = open_model(spec.model, spec.bits, machine, models_dir=models_dir)
     shape = find_shape(spec.model)
     dataset = build_own_dataset()
-    encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
+    encoded = [encode_example(loaded.tokenizer, example) for example in dataset.train]
     examples = cut_to(encoded, spec.seq_len_tokens)
-    adapted = attach_alone(session, spec, shape, examples)
-    held_out = [encode_example(session.tokenizer, example) for example in dataset.held_out]
+    adapted = attach_alone(loaded, spec, shape, examples)
+    held_out = [encode_example(loaded.tokenizer, example) for example in dataset.held_out]
     kept = cut_to(held_out, spec.seq_len_tokens)
     _, planned = with_seed(spec, spec.seed, encoded)
     ledger = predict_ledger(
@@ -116,13 +116,13 @@ def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
 
     train_alone(
         adapted,
-        session,
+        loaded,
         examples,
         spec,
         meter=build_meter(adapted.model, machine),
         on_step=on_step,
     )
-    loss_before, loss_after = measure_alone(adapted, session, kept)
+    loss_before, loss_after = measure_alone(adapted, loaded, kept)
     row = BitWidthRow(
         spec=spec,
         weights_bytes=ledger.weights + ledger.constants,
@@ -132,16 +132,16 @@ def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
         loss_before=loss_before,
         loss_after=loss_after,
     )
-    del adapted, session
+    del adapted, loaded
     gc.collect()
     return row
 
 
-def report(rows: Sequence[BitWidthRow], machine: Machine) -> str:
+def render_table(rows: Sequence[BitWidthRow], machine: Machine) -> str:
     """Render the table, and below it how it was measured."""
     spec, here = rows[0].spec, machine.description
     libraries = ", ".join(f"{name} {version}" for name, version in list_versions().items())
-    lines = "\n".join(row.cells() for row in rows)
+    lines = "\n".join(row.format_cells() for row in rows)
     return (
         f"{HEAD}\n{lines}\n\n"
         f"Measured: {spec.model}, rank {spec.rank} on all linear layers, batch {spec.batch}, "

@@ -33,8 +33,8 @@ async def open_class(teacher: Client) -> tuple[str, list[Activity]]:
     return code, plan
 
 
-def votes_of(plan: list[Activity]) -> list[tuple[int, Phase]]:
-    """Every vote on the questions of a plan: (position, phase)."""
+def list_votes(plan: list[Activity]) -> list[tuple[int, Phase]]:
+    """List every vote on the questions of a plan: (position, phase)."""
     return [
         (position, phase)
         for position, activity in enumerate(plan)
@@ -54,17 +54,17 @@ async def lead(teacher: Client, code: str, order: Mapping[str, Any]) -> None:
             await asyncio.sleep(0.1)
 
 
-def family(pid: int) -> list[psutil.Process]:
-    """A process and those that it has started."""
+def list_family(pid: int) -> list[psutil.Process]:
+    """List a process and those that it has started."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
 
 
-def memory_of(processes: list[psutil.Process]) -> int:
+def sum_memory(processes: list[psutil.Process]) -> int:
     """Resident bytes."""
     return sum(process.memory_info().rss for process in processes)
 
 
-def cpu_of(processes: list[psutil.Process]) -> float:
+def sum_cpu(processes: list[psutil.Process]) -> float:
     """Seconds of processor time."""
     return sum(sum(process.cpu_times()[:2]) for process in processes)

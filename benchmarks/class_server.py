@@ -26,7 +26,7 @@ from quizzes.bank.bank import load_bank
 from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.grader.prompts import load_prompts
 from quizzes.session.class_answers import QuizClassKinds
-from quizzes.session.class_questions import class_question
+from quizzes.session.class_questions import find_class_question
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
@@ -50,7 +50,7 @@ def main() -> None:
     figures = build_figures(settings.models_dir)
     bank = load_bank(context.concepts)
     plans = Plans(
-        find_question=partial(class_question, bank),
+        find_question=partial(find_class_question, bank),
         runs=runs,
         grids=grids,
         grader=grader,

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.app_process import running
-from benchmarks.class_app import cpu_of, family, open_class
+from benchmarks.class_app import list_family, open_class, sum_cpu
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student
 from study.base.module_parser import build_module_parser
@@ -31,14 +31,14 @@ def main() -> None:
         folder = Path(name)
         url = f"sqlite:///{folder / 'study.sqlite3'}"
         with running(["app.py", "--class"], folder, url) as (server, address):
-            processes = family(server.pid)
-            before = cpu_of(processes)
+            processes = list_family(server.pid)
+            before = sum_cpu(processes)
             letters, waited = asyncio.run(_answer(address, options.students, options.seconds))
-            processes = family(server.pid)
+            processes = list_family(server.pid)
             print(
                 f"{options.students} answers of {letters} characters within {options.seconds:g} s: "
                 f"all are judged {waited:.1f} s after the last came, "
-                f"{cpu_of(processes) - before:.1f} s of processor time; load {os.getloadavg()[0]:.1f}"
+                f"{sum_cpu(processes) - before:.1f} s of processor time; load {os.getloadavg()[0]:.1f}"
             )
 
 

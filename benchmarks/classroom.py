@@ -33,7 +33,7 @@ from typing import Any
 from sqlalchemy import create_engine, select
 
 from benchmarks.app_process import SERVER, running, start
-from benchmarks.class_app import cpu_of, database, family, lead, memory_of, open_class, votes_of
+from benchmarks.class_app import database, lead, list_family, list_votes, open_class, sum_cpu, sum_memory
 from classroom.activities.activity import ROUNDS
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student, StudentBehaviour
@@ -179,20 +179,20 @@ def load_test(
         if workers:
             command = ["-m", "classroom", "serve", "--host", "127.0.0.1", "--workers", str(workers)]
             processes.append(opened.enter_context(running(command, folder, url)))
-        servers = [each for process, _ in processes for each in family(process.pid)]
-        memory_before, cpu_before = memory_of(servers), cpu_of(servers)
+        servers = [each for process, _ in processes for each in list_family(process.pid)]
+        memory_before, cpu_before = sum_memory(servers), sum_cpu(servers)
         (_, teacher), (_, students) = processes[0], processes[-1]
-        figures = asyncio.run(_lesson(teacher, students, count, votes, behaviour, repeat=repeat))
-        grown, busy_seconds = memory_of(servers) - memory_before, cpu_of(servers) - cpu_before
+        figures = asyncio.run(_play_lesson(teacher, students, count, votes, behaviour, repeat=repeat))
+        grown, busy_seconds = sum_memory(servers) - memory_before, sum_cpu(servers) - cpu_before
         lost, doubled, stored = compare(url, figures)
     where = "PostgreSQL" if SERVER else "SQLite"
     served = f"the app and {workers} workers" if workers else "one process"
     played = len(figures.vote_seconds)
     print(f"{count} students, {played} votes, {where}, {served}: {stored} answers stored")
-    print(f"  answer, ms:          {spread(figures.answer_seconds)}")
-    print(f"  press to phone, ms:  {spread(figures.event_seconds)}")
-    print(f"  press to the last phone of each vote, ms: {spread(list(figures.last_seconds.values()))}")
-    print(f"  back after a drop, ms: {spread(figures.back_seconds)} ({len(figures.back_seconds)} times)")
+    print(f"  answer, ms:          {format_ms(figures.answer_seconds)}")
+    print(f"  press to phone, ms:  {format_ms(figures.event_seconds)}")
+    print(f"  press to the last phone of each vote, ms: {format_ms(list(figures.last_seconds.values()))}")
+    print(f"  back after a drop, ms: {format_ms(figures.back_seconds)} ({len(figures.back_seconds)} times)")
     print(f"  lost {lost}, doubled {doubled}, {dict(figures.outcomes)}; of copies {dict(figures.copies)}")
     print(f"  answers per second, from press to the last: {stored / sum(figures.vote_seconds):.0f}")
     print(f"  the servers computed {1000 * busy_seconds / stored:.1f} ms per answer, without the database")
@@ -209,11 +209,11 @@ def away_test(count: int, seconds: float, small_disk: Path | None) -> None:
         url = f"sqlite:///{folder / 'study.sqlite3'}"
         _, address = opened.enter_context(running(["app.py", "--class", "--no-worker"], folder, url))
         away = partial(fill_disk, folder) if small_disk else partial(hold_lock, folder / "study.sqlite3")
-        figures = asyncio.run(_away(address, away, count, seconds))
+        figures = asyncio.run(_vote_while_away(address, away, count, seconds))
         lost, doubled, stored = compare(url, figures)
     print(f"{count} students, 3 votes, nobody can write for {seconds:.0f} s of the second: {stored} stored")
     print(f"  acknowledged {len(figures.acknowledged)}, of these lost {lost}; doubled {doubled}")
-    print(f"  answer, ms: {spread(figures.answer_seconds)}; load {os.getloadavg()[0]:.1f} at the end")
+    print(f"  answer, ms: {format_ms(figures.answer_seconds)}; load {os.getloadavg()[0]:.1f} at the end")
 
 
 @contextmanager
@@ -238,7 +238,7 @@ def fill_disk(folder: Path) -> Iterator[None]:
     filler.unlink()
 
 
-async def _away(
+async def _vote_while_away(
     address: str, away: Callable[[], AbstractContextManager[None]], count: int, seconds: float
 ) -> Figures:
     async def hold() -> None:
@@ -253,7 +253,7 @@ async def _away(
 
     figures = Figures()
     holding = asyncio.create_task(hold())
-    await _lesson(address, address, count, 3, PUNCTUAL, figures)
+    await _play_lesson(address, address, count, 3, PUNCTUAL, figures)
     await holding
     return figures
 
@@ -264,19 +264,19 @@ def memory_test(classes: int, count: int) -> None:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         url = opened.enter_context(database(folder))
         server, address = opened.enter_context(running(["app.py", "--class", "--no-worker"], folder, url))
-        sizes = [memory_of(family(server.pid))]
+        sizes = [sum_memory(list_family(server.pid))]
         print(f"  before the first class: {sizes[0] / 1e6:.0f} MB", flush=True)
         for number in range(1, classes + 1):
-            asyncio.run(_lesson(address, address, count, 2, PUNCTUAL))
+            asyncio.run(_play_lesson(address, address, count, 2, PUNCTUAL))
             time.sleep(SETTLE_SECONDS)
-            sizes.append(memory_of(family(server.pid)))
+            sizes.append(sum_memory(list_family(server.pid)))
             print(f"  after class {number}: {sizes[-1] / 1e6:.0f} MB", flush=True)
     grown = (sizes[-1] - sizes[2]) / 1e6
     print(f"{classes} classes of {count} students: from the second to the last {grown:+.0f} MB", end="")
     print(f"; load {os.getloadavg()[0]:.1f} at the end")
 
 
-async def _lesson(
+async def _play_lesson(
     teacher_address: str,
     address: str,
     count: int,
@@ -310,7 +310,7 @@ async def _lesson(
         await asyncio.sleep(0.05)
     print(f"  {count} joined in {time.monotonic() - began:.1f} s", flush=True)
     await asyncio.sleep(2)
-    for position, phase in votes_of(plan)[: votes or None]:
+    for position, phase in list_votes(plan)[: votes or None]:
         before = len(figures.answer_seconds)
         sent = figures.sent_at[position, ROUNDS[phase]] = time.monotonic()
         await lead(teacher, code, {"do": "go", "position": position, "phase": phase})
@@ -326,14 +326,14 @@ def kill_test(kills: int) -> None:
     """40 students vote again and again while the server is killed at random moments and started again."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'study.sqlite3'}"
-        figures, done = asyncio.run(_killed(Path(folder), url, kills))
+        figures, done = asyncio.run(_kill_and_count(Path(folder), url, kills))
         lost, doubled, stored = compare(url, figures)
     print(f"kill -9 at {done} random moments of a vote, 40 students: {stored} answers stored")
     print(f"  acknowledged {len(figures.acknowledged)}, of these lost {lost}; doubled {doubled}")
     print(f"  outcomes {dict(figures.outcomes)}")
 
 
-async def _killed(folder: Path, url: str, kills: int) -> tuple[Figures, int]:
+async def _kill_and_count(folder: Path, url: str, kills: int) -> tuple[Figures, int]:
     figures, rng = Figures(), Random(7)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -352,7 +352,7 @@ async def _killed(folder: Path, url: str, kills: int) -> tuple[Figures, int]:
             for number in range(40)
         ]
         playing = [asyncio.create_task(student.play()) for student in students]
-        for position, phase in votes_of(plan):
+        for position, phase in list_votes(plan):
             if done < kills:
                 await lead(teacher, code, {"do": "go", "position": position, "phase": phase})
                 await asyncio.sleep(rng.uniform(0.0, 0.9))
@@ -384,7 +384,7 @@ def compare(url: str, figures: Figures) -> tuple[int, int, int]:
     return lost, len(rows) - len({row[1:] for row in rows}), len(rows)
 
 
-def spread(seconds: list[float]) -> str:
+def format_ms(seconds: list[float]) -> str:
     """The median, the 95th percentile and the highest value, in milliseconds."""
     ordered = sorted(seconds)
     if not ordered:

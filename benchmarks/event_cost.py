@@ -29,8 +29,8 @@ FIRST_PAGES = {"Today": ("/", "today"), "Cards": ("/cards", "cards")}
 WITHOUT_LIMITS = "?new=500&minutes=0"  # a card always waits
 
 
-async def cost(address: str, server_pid: int, ratings: int) -> dict[tuple[str, bool], float]:
-    """Return the median processor milliseconds by the kind of event and whether Gradio brought it."""
+async def measure_cost(address: str, server_pid: int, ratings: int) -> dict[tuple[str, bool], float]:
+    """Measure the median processor milliseconds by the kind of event and whether Gradio brought it."""
     taken: dict[tuple[str, bool], list[float]] = defaultdict(list)
     async with httpx.AsyncClient(base_url=address, timeout=60) as client:
         browser = SimulatedBrowser(client, Measured(), query=WITHOUT_LIMITS)
@@ -44,8 +44,8 @@ async def cost(address: str, server_pid: int, ratings: int) -> dict[tuple[str, b
     return {kind: statistics.median(values) for kind, values in taken.items()}
 
 
-async def cost_of_first_pages(address: str, server_pid: int, visits: int) -> dict[str, float]:
-    """Return the median processor milliseconds of a page that a new browser opens first, with its content.
+async def measure_first_pages(address: str, server_pid: int, visits: int) -> dict[str, float]:
+    """Measure the median processor milliseconds of a page that a new browser opens first, with its content.
 
     Files that browsers keep are not among them, nor is the first visit of each page after the start.
     """
@@ -84,8 +84,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running(APP, Path(folder)) as (server, address):
         _wait_until_idle(server.pid)
-        first = asyncio.run(cost_of_first_pages(address, server.pid, options.visits))
-        taken = asyncio.run(cost(address, server.pid, options.ratings))
+        first = asyncio.run(measure_first_pages(address, server.pid, options.visits))
+        taken = asyncio.run(measure_cost(address, server.pid, options.ratings))
     for name, milliseconds in first.items():
         print(f"first {name}: {milliseconds:.1f} ms")
     for kind in ("flip", "rate"):

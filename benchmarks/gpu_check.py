@@ -34,7 +34,7 @@ from benchmarks.gpu_checks import (
     CheckMachine,
     CheckRow,
     describe_miss,
-    one_run,
+    run_once,
     run_specs,
 )
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RunSpec
@@ -97,7 +97,7 @@ class CheckReport:
             "",
             f"Device: {device['name']}, {as_bytes(device['memory_bytes'])}, computing in "
             f"{device['compute_dtype']}, because {device['because']}.",
-            f"{_software()} Written by `make gpu-check` at {now:%Y-%m-%d %H:%M} UTC.",
+            f"{_name_software()} Written by `make gpu-check` at {now:%Y-%m-%d %H:%M} UTC.",
             f"Model: {spec.model}; {spec.steps} steps of {spec.batch} examples per run.",
             "",
             f"**Failed:** {failed}." if failed else f"All {len(self.outcomes)} checks passed.",
@@ -111,7 +111,7 @@ class CheckReport:
                 "",
                 f"| {' | '.join(COLUMNS)} |",
                 "|---" * len(COLUMNS) + "|",
-                *map(_cells, self.rows),
+                *map(_format_cells, self.rows),
                 "",
             ]
         others = [outcome for outcome in self.outcomes if not outcome.name.startswith(RUNS)]
@@ -126,7 +126,7 @@ class CheckReport:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do all checks; return 0 if all passed, 1 without a GPU, 2 if one failed."""
-    options = _options(arguments)
+    options = _parse_options(arguments)
     try:
         machine = find_machine()
     except LearnerError as error:  # the device that LORA_STUDY_DEVICE names
@@ -151,12 +151,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _do_runs(place, report)
         for name, check in CHECKS.items():
             if _is_asked(name, options):
-                report.add(_outcome(name, partial(check, place)))
+                report.add(_run_check(name, partial(check, place)))
     print(f"Written: {options.out}; {len(report.failed)} of {len(report.outcomes)} checks failed.")
     return 2 if report.failed else 0
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = build_module_parser("benchmarks.gpu_check", __doc__)
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--steps", type=int, default=20)
@@ -164,11 +164,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--allow-cpu", action="store_true", help="run on a CPU where there is no GPU")
     parser.add_argument("--only", nargs="+", default=[], choices=[RUNS, *CHECKS], help="do these checks only")
     parser.add_argument("--skip", nargs="+", default=[], choices=[RUNS, *CHECKS], help="leave these out")
-    parser.add_argument("--large", nargs="+", default=[], type=_setting, metavar="NAME=NUMBER", help="sizes")
+    parser.add_argument(
+        "--large", nargs="+", default=[], type=_parse_setting, metavar="NAME=NUMBER", help="sizes"
+    )
     return parser.parse_args(arguments)
 
 
-def _setting(text: str) -> tuple[str, int]:
+def _parse_setting(text: str) -> tuple[str, int]:
     name, _, number = text.partition("=")
     return name, int(number)
 
@@ -181,18 +183,18 @@ def _do_runs(place: CheckMachine, report: CheckReport) -> None:
     for spec in run_specs(report.spec):
 
         def check(spec: RunSpec = spec) -> str:
-            row = one_run(place, spec)
+            row = run_once(place, spec)
             report.rows.append(row)
             if problem := describe_miss(row):
                 raise RuntimeError(problem)
             return f"{row.error_percent:+.2f} %"
 
         report.add(
-            _outcome(f"{RUNS}: {BITS_LABELS[spec.bits]}, {_setting_of(spec)}, rank {spec.rank}", check)
+            _run_check(f"{RUNS}: {BITS_LABELS[spec.bits]}, {_name_setting(spec)}, rank {spec.rank}", check)
         )
 
 
-def _outcome(name: str, check: Any) -> CheckOutcome:
+def _run_check(name: str, check: Any) -> CheckOutcome:
     began = time.perf_counter()
     try:
         says, failed = check(), False
@@ -203,7 +205,7 @@ def _outcome(name: str, check: Any) -> CheckOutcome:
     return CheckOutcome(name=name, says=says, failed=failed, seconds=time.perf_counter() - began)
 
 
-def _software() -> str:
+def _name_software() -> str:
     """Name the versions, the driver, and the kernels of attention."""
     named = ", ".join(f"{name} {version}" for name, version in list_versions().items())
     if not torch.cuda.is_available():
@@ -222,7 +224,7 @@ def _software() -> str:
     return f"Driver {driver}, CUDA {torch.version.cuda}, attention: {allowed}. Versions: {named}."
 
 
-def _setting_of(spec: RunSpec) -> str:
+def _name_setting(spec: RunSpec) -> str:
     usual = RunSpec()
     named: list[str] = [spec.variant] if spec.variant != usual.variant else []
     named += [spec.optimizer] if spec.optimizer != usual.optimizer else []
@@ -231,11 +233,11 @@ def _setting_of(spec: RunSpec) -> str:
     return ", ".join(named) or "usual"
 
 
-def _cells(row: CheckRow) -> str:
+def _format_cells(row: CheckRow) -> str:
     state, started, gpu = row.state, row.started, row.state.gpu_memory or {}
     cells = (
         BITS_LABELS[row.spec.bits],
-        _setting_of(row.spec),
+        _name_setting(row.spec),
         row.spec.rank,
         as_count(started["trainable"]),
         as_bytes(started["predicted_bytes"]),

@@ -124,12 +124,12 @@ def run_specs(spec: RunSpec) -> Iterator[RunSpec]:
     yield replace(spec, compute_dtype="fp16")
 
 
-def one_run(place: CheckMachine, spec: RunSpec) -> CheckRow:
-    """Execute a run as a worker does."""
-    held = held_bytes(place.machine)
+def run_once(place: CheckMachine, spec: RunSpec) -> CheckRow:
+    """Run once, as a worker does."""
+    held = measure_held_bytes(place.machine)
     run = place.start(spec)
     execute_run(run, place.home, place.models_dir)
-    return CheckRow(spec=spec, state=ended(run), held_before_bytes=held)
+    return CheckRow(spec=spec, state=require_end(run), held_before_bytes=held)
 
 
 def describe_miss(row: CheckRow) -> str:
@@ -145,15 +145,15 @@ def describe_miss(row: CheckRow) -> str:
 
 def group_of_four(place: CheckMachine) -> str:
     """Train four ranks side by side; compare with one of them alone."""
-    held = held_bytes(place.machine)
+    held = measure_held_bytes(place.machine)
     runs = [place.start(replace(place.spec, rank=rank, alpha=2.0 * rank)) for rank in (2, 4, 8, 16)]
     cache = ModelCache(place.models_dir, home=place.home)
     execute_group(runs, place.home, place.models_dir, cache=cache)
-    states = [ended(run) for run in runs]
+    states = [require_end(run) for run in runs]
     if states[0].shared_by != len(runs):
         raise CheckFailed(f"{states[0].shared_by} of {len(runs)} runs shared their steps")
     cache.clear()
-    alone = one_run(place, place.spec).state
+    alone = run_once(place, place.spec).state
     measured, started = states[0].group_peak_bytes - held, states[0].started
     assert started is not None
     error = percent_above(measured, started["group_predicted_bytes"])
@@ -168,10 +168,13 @@ def chat_with_two_adapters(place: CheckMachine) -> str:
     runs = [place.start(replace(place.spec, rank=rank)) for rank in (4, 8)]
     for run in runs:
         execute_run(run, place.home, place.models_dir)
-        ended(run)
+        require_end(run)
     model = ChatModel(place.models_dir, place.home)
     names = model.load_models(runs, lambda **_: None)
-    began, texts = time.perf_counter(), list(model.answers(names, "What is LoRA?", seed=0, temperature=0.0))
+    began, texts = (
+        time.perf_counter(),
+        list(model.generate_answers(names, "What is LoRA?", seed=0, temperature=0.0)),
+    )
     if set(texts[-1]) != set(names):
         raise CheckFailed(f"only {', '.join(texts[-1])} answered")
     return f"{len(names)} models, {len(texts)} rounds in {time.perf_counter() - began:.1f} s"
@@ -181,7 +184,7 @@ def merge_of_a_run(place: CheckMachine) -> str:
     """Merge a run's adapter into its base."""
     run = place.start(place.spec)
     execute_run(run, place.home, place.models_dir)
-    ended(run)
+    require_end(run)
     before = live_bytes(place.machine.device) if place.machine.on_gpu else 0
     if not merge_run(run, place.models_dir):
         raise CheckFailed(Merged(run).state["text"])
@@ -196,10 +199,10 @@ def exported_script(place: CheckMachine, bits: Bits = "nf4-dq") -> str:
     """Run the exported script in its own process; its losses are the run's."""
     run = place.start(replace(place.spec, bits=bits))
     execute_run(run, place.home, place.models_dir)
-    losses = [step["loss"] for step in ended(run).steps]
+    losses = [step["loss"] for step in require_end(run).steps]
     script = run.path / "run.py"
     script.write_text(build_script(run, place.home, place.models_dir), "utf-8")
-    out = _output([sys.executable, "-W", "ignore", script.name, "--out", "kept"], folder=run.path)
+    out = _run_command([sys.executable, "-W", "ignore", script.name, "--out", "kept"], folder=run.path)
     found = [float(loss) for loss in re.findall(r"   loss (\S+)", out)]
     if len(found) != len(losses):
         raise CheckFailed(f"it printed {len(found)} of {len(losses)} losses")
@@ -236,7 +239,7 @@ def killed_and_restarted_worker(place: CheckMachine) -> str:
         worker.finish(30)
     if exit_code is not None:
         raise CheckFailed(f"the second worker ended with status {exit_code}")
-    state = ended(second)
+    state = require_end(second)
     assert state.started is not None
     return f"killed after step {reached}; the next worker finished on {state.started['device']['name']}"
 
@@ -254,7 +257,7 @@ def large_model(place: CheckMachine) -> str:
     del model
     gc.collect()
     # Every example is longer than that in bytes, so all rows are equal, the first step's too.
-    row = one_run(place, replace(place.spec, model=str(folder), batch=16, seq_len_tokens=128))
+    row = run_once(place, replace(place.spec, model=str(folder), batch=16, seq_len_tokens=128))
     if problem := describe_miss(row):
         raise CheckFailed(problem)
     return (
@@ -266,19 +269,19 @@ def large_model(place: CheckMachine) -> str:
 def beside_trainer(place: CheckMachine) -> str:
     """Compare the time of a run with Trainer's on the same batches."""
     spec = replace(place.spec, bits="nf4-dq", compute_dtype="auto")
-    row = one_run(place, spec)
+    row = run_once(place, spec)
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.trainer", "--rank", str(spec.rank)]
     command += ["--learning-rate", str(spec.learning_rate), "--steps", str(spec.steps)]
     command += ["--compute", place.machine.compute_name]
     command += ["--adapter", str(place.folder / "trainer"), *(["--gpu"] if place.machine.on_gpu else [])]
-    found = json.loads(_output(command, folder=Path.cwd()).strip().splitlines()[-1])
+    found = json.loads(_run_command(command, folder=Path.cwd()).strip().splitlines()[-1])
     ours = row.state.stepping_seconds
     return f"lab {ours:.1f} s, Trainer {found['wall_seconds']:.1f} s: {found['wall_seconds'] / ours:.2f} x"
 
 
 def gpu_tests(place: CheckMachine) -> str:
     """Run the tests that need CUDA."""
-    out = _output([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu"], folder=Path.cwd())
+    out = _run_command([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu"], folder=Path.cwd())
     return out.strip().splitlines()[-1]
 
 
@@ -296,8 +299,8 @@ CHECKS: dict[str, Callable[[CheckMachine], str]] = {
 """What the lab does besides single runs, by the name in the report."""
 
 
-def held_bytes(machine: Machine) -> int:
-    """Return the bytes that tensors hold before a run, without the workspaces, which a run doesn't count."""
+def measure_held_bytes(machine: Machine) -> int:
+    """Measure the bytes that tensors hold before a run, without the workspaces, which a run doesn't count."""
     gc.collect()
     if not machine.on_gpu:
         return 0
@@ -305,7 +308,7 @@ def held_bytes(machine: Machine) -> int:
     return live_bytes(machine.device) - measure_workspace_bytes(machine.device)
 
 
-def ended(run: RunFolder) -> RunState:
+def require_end(run: RunFolder) -> RunState:
     """Return the state of a run that finished. Raises CheckFailed with its own words otherwise."""
     state = run.state()
     if state.failure:
@@ -315,7 +318,7 @@ def ended(run: RunFolder) -> RunState:
     return state
 
 
-def _output(command: Sequence[str], *, folder: Path) -> str:
+def _run_command(command: Sequence[str], *, folder: Path) -> str:
     done = subprocess.run(
         command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=1800, check=False
     )

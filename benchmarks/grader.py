@@ -39,7 +39,7 @@ from quizzes.grader.labelled_answers import (
 )
 from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report
 from quizzes.grader.minilm import fetch_minilm
-from quizzes.grader.prompts import Prompt, load_prompts, own_prompt
+from quizzes.grader.prompts import Prompt, load_prompts, parse_own_prompt
 from quizzes.grader.weights import WEIGHTS, Weights, list_adapters, read_weights
 from quizzes.grader.worker.examples import is_held_out, is_prompt_held_out
 from quizzes.grader.worker.fit_limits import build_scorer
@@ -85,28 +85,28 @@ def main() -> None:
     parser.add_argument("--details", type=Path, help="write every wrong pair here, tab-separated")
     parser.add_argument("--quick", action="store_true", help="no baselines, no latency")
     options = parser.parse_args()
-    prompts = _prompts(options.answers)
-    answers = _answers(options.answers, prompts)
+    prompts = _load_prompts(options.answers)
+    answers = _load_answers(options.answers, prompts)
     models_dir = load_settings().models_dir
     base = fetch_minilm(models_dir, ignore_progress)
     reader, weights = load_reader(base, options.weights), read_weights(options.weights)
     limits = weights.choose_limits(next(iter(prompts.values())))
-    judged = _judged(answers, prompts, build_scorer(reader), limits)
+    judged = _judge_all(answers, prompts, build_scorer(reader), limits)
     print(f"{len(answers)} answers, {4 * len(answers)} pairs ({options.answers})\n")
     rows = {"grader": compute_report(judged)}
     if not options.quick:
-        rows |= _parts(answers, prompts, reader, weights) | _baselines(answers, prompts, base)
-    _table("all", rows)
+        rows |= _report_parts(answers, prompts, reader, weights) | _report_baselines(answers, prompts, base)
+    _print_table("all", rows)
     for title, field in (("class", "kind"), ("prompt", "prompt_id"), ("voice", "voice")):
-        _table(title, report_by(judged, attrgetter(field)))
-    _confusion(judged)
+        _print_table(title, report_by(judged, attrgetter(field)))
+    _print_confusion(judged)
     if not options.quick:
-        _latency(answers, prompts, models_dir)
+        _print_latency(answers, prompts, models_dir)
     if options.details:
         _write_details(judged, prompts, options.details)
 
 
-def _prompts(source: str) -> Mapping[str, Prompt]:
+def _load_prompts(source: str) -> Mapping[str, Prompt]:
     if source == "own-held-out":
         own = load_own_prompts(OWN_TRAINING)
         return {prompt_id: prompt for prompt_id, prompt in own.items() if is_prompt_held_out(prompt_id)}
@@ -114,7 +114,7 @@ def _prompts(source: str) -> Mapping[str, Prompt]:
     return load_own_prompts(folders[source]) if source in folders else load_prompts(load_concepts())
 
 
-def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]:
+def _load_answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]:
     folders = {folder.name: folder for folder in (OTHER_WRITER, *BLIND, *OWN_BLIND)}
     folders["own-held-out"] = OWN_TRAINING
     if source in folders:
@@ -140,7 +140,7 @@ def _from_json(record: Mapping[str, object], prompts: Mapping[str, Prompt]) -> L
     )
 
 
-def _judged(
+def _judge_all(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], score: Scorer, limits: Limits
 ) -> list[JudgedAnswer]:
     return [
@@ -157,7 +157,7 @@ def _judged(
 # ---- ablations
 
 
-def _parts(
+def _report_parts(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], reader: Reader, weights: Weights
 ) -> dict[str, GraderReport]:
     """Report ablations: the grader without one of its parts, at the same thresholds."""
@@ -167,11 +167,11 @@ def _parts(
     likeliest = replace(limits, covered=0.5, doubt=1.0, contradicted=0.5, missing=0.5, partial=0.4)
     as_written = {prompt_id: write_as_own(prompt) for prompt_id, prompt in prompts.items()}
     return {
-        "whole answers": compute_report(_whole(answers, prompts, build_scorer(reader), limits)),
+        "whole answers": compute_report(_grade_whole(answers, prompts, build_scorer(reader), limits)),
         "read as own prompts": compute_report(
-            _judged(answers, as_written, build_scorer(as_own), weights.own_limits)
+            _judge_all(answers, as_written, build_scorer(as_own), weights.own_limits)
         ),
-        "no limits set": compute_report(_judged(answers, prompts, build_scorer(reader), likeliest)),
+        "no limits set": compute_report(_judge_all(answers, prompts, build_scorer(reader), likeliest)),
     }
 
 
@@ -180,10 +180,10 @@ def write_as_own(prompt: Prompt) -> Prompt:
     if prompt.own:
         return prompt
     lines = [f"{concept.label}: {concept.definition}" for concept in prompt.concepts]
-    return own_prompt({"id": prompt.id, "text": prompt.text, "hint": prompt.hint, "concepts": lines})
+    return parse_own_prompt({"id": prompt.id, "text": prompt.text, "hint": prompt.hint, "concepts": lines})
 
 
-def _whole(
+def _grade_whole(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], score: Scorer, limits: Limits
 ) -> list[JudgedAnswer]:
     """Grade whole answers in one pass: no passages, no rules."""
@@ -200,19 +200,19 @@ def _whole(
 # ---- baselines
 
 
-def _baselines(
+def _report_baselines(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], base: Path
 ) -> dict[str, GraderReport]:
-    whole, clause = _cosines(base)
+    whole, clause = _build_cosines(base)
     named: dict[str, Similarity] = {
-        "lexical overlap": _overlap,
+        "lexical overlap": _compute_overlap,
         "whole-answer cosine": whole,
         "best-clause cosine": clause,
     }
-    return {name: _best_cut(answers, prompts, similarity) for name, similarity in named.items()}
+    return {name: _report_best_cut(answers, prompts, similarity) for name, similarity in named.items()}
 
 
-def _best_cut(
+def _report_best_cut(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], similarity: Similarity
 ) -> GraderReport:
     """Report a baseline at the threshold with the best F1: covered from it on, missing below."""
@@ -235,45 +235,49 @@ def _f1(found: GraderReport) -> float:
     return found.f1.value
 
 
-def _overlap(prompt: Prompt, answer: str) -> list[float]:
+def _compute_overlap(prompt: Prompt, answer: str) -> list[float]:
     said = set(list_words(answer))
     wanted = [set(list_words(format_concept(concept))) - STOP_WORDS for concept in prompt.concepts]
     return [len(words & said) / len(words) for words in wanted]
 
 
-def _cosines(base: Path) -> tuple[Similarity, Similarity]:
+def _build_cosines(base: Path) -> tuple[Similarity, Similarity]:
     network, tokenizer = build_network(base, known_concepts=0)
-    encoder = network.encoder.eval()
 
     @cache
     @torch.inference_mode()
-    def embedded(text: str) -> torch.Tensor:
-        tokens = tokenizer(text, truncation=True, max_length=256, return_tensors="pt")
-        return functional.normalize(encoder(**tokens).last_hidden_state[0].mean(0), dim=0)
+    def embed(text: str) -> torch.Tensor:
+        ids, mask = tokenizer.encode_all([text], longest=256)
+        states = network.encoder(network.embeddings(ids), mask, torch.zeros_like(ids))
+        return functional.normalize(states[0].mean(0), dim=0)
 
-    def whole(prompt: Prompt, answer: str) -> list[float]:
-        return [float(embedded(format_concept(concept)) @ embedded(answer)) for concept in prompt.concepts]
+    def compare_whole(prompt: Prompt, answer: str) -> list[float]:
+        return [float(embed(format_concept(concept)) @ embed(answer)) for concept in prompt.concepts]
 
-    def clause(prompt: Prompt, answer: str) -> list[float]:
+    def compare_clauses(prompt: Prompt, answer: str) -> list[float]:
         parts = [part for part in re.split(r"[.;,!?\n]+", answer) if part.strip()] or [answer]
-        rows = [whole(prompt, part) for part in parts]
+        rows = [compare_whole(prompt, part) for part in parts]
         return [max(column) for column in zip(*rows, strict=True)]
 
-    return whole, clause
+    return compare_whole, compare_clauses
 
 
 # ---- latency
 
 
-def _latency(answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], models_dir: Path) -> None:
+def _print_latency(
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], models_dir: Path
+) -> None:
     """Print the latency through the worker process, as the page and the command line call it."""
     grader = GraderClient(models_dir)
     begun = time.perf_counter()
     grader.prepare()
     loaded = time.perf_counter() - begun
     chosen = answers[:: max(1, len(answers) // LATENCY_ANSWERS)]
-    took = [_seconds(grader, prompts[answer.prompt_id], answer.text) for answer in chosen]
-    many = _seconds(grader, prompts[chosen[0].prompt_id], " ".join(answer.text for answer in chosen) * 100)
+    took = [_time_grading(grader, prompts[answer.prompt_id], answer.text) for answer in chosen]
+    many = _time_grading(
+        grader, prompts[chosen[0].prompt_id], " ".join(answer.text for answer in chosen) * 100
+    )
     grader.close()
     cuts = quantiles(took, n=20)
     print(
@@ -285,7 +289,7 @@ def _latency(answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], m
     )
 
 
-def _seconds(grader: GraderClient, prompt: Prompt, answer: str) -> float:
+def _time_grading(grader: GraderClient, prompt: Prompt, answer: str) -> float:
     begun = time.perf_counter()
     grader.grade(prompt, answer)
     return time.perf_counter() - begun
@@ -294,20 +298,20 @@ def _seconds(grader: GraderClient, prompt: Prompt, answer: str) -> float:
 # ---- tables
 
 
-def _table(title: str, rows: Mapping[str, GraderReport]) -> None:
+def _print_table(title: str, rows: Mapping[str, GraderReport]) -> None:
     names = [field.name for field in fields(GraderReport)]
     print(f"{title:24}" + "".join(f"{name:>19}" for name in names))
     for row, found in rows.items():
-        print(f"{row[:23]:24}" + "".join(f"{_cell(found, name):>19}" for name in names))
+        print(f"{row[:23]:24}" + "".join(f"{_format_cell(found, name):>19}" for name in names))
     print()
 
 
-def _cell(found: GraderReport, name: str) -> str:
+def _format_cell(found: GraderReport, name: str) -> str:
     figure = getattr(found, name)
     return f"{figure.value:.3f} [{figure.low:.2f},{figure.high:.2f}]" if figure.pairs else "-"
 
 
-def _confusion(judged: Sequence[JudgedAnswer]) -> None:
+def _print_confusion(judged: Sequence[JudgedAnswer]) -> None:
     print(f"{'label, then verdicts':24}" + "".join(f"{name:>14}" for name in VERDICTS))
     counts = count_confusion(judged)
     for label in dict.fromkeys(label for label, _ in counts):

@@ -51,21 +51,21 @@ class Spent:
 
 def main() -> None:
     """Print the comparison, then one JSON line with everything."""
-    options = _options()
+    options = _parse_options()
     steps = QUICK_STEPS if options.quick else STEPS
     cells = list(product(LEARNING_RATES, RANKS))
     _load_once()
-    trainers = [_trainer(rank, rate, steps, options) for rate, rank in cells[::2]]
-    lab, states = _lab(steps, options)
-    trainers += [_trainer(rank, rate, steps, options) for rate, rank in cells[1::2]]
-    report = _report(lab, states, trainers, cells[::2] + cells[1::2])
+    trainers = [_run_trainer(rank, rate, steps, options) for rate, rank in cells[::2]]
+    lab, states = _run_lab(steps, options)
+    trainers += [_run_trainer(rank, rate, steps, options) for rate, rank in cells[1::2]]
+    report = _summarize(lab, states, trainers, cells[::2] + cells[1::2])
     _print(report, steps)
     setting = {"steps": steps, "threads": options.threads, "compute": options.compute}
     at = datetime.now(UTC).isoformat(timespec="seconds")
     print(json.dumps({"at": at, **setting, **report}))
 
 
-def _options() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = build_module_parser("benchmarks.grid", __doc__)
     parser.add_argument(
         "--quick", action="store_true", help=f"{QUICK_STEPS} steps per cell instead of {STEPS}"
@@ -82,29 +82,29 @@ def _load_once() -> None:
     prepare_embedded(load_settings().models_dir)
 
 
-def _trainer(rank: int, rate: float, steps: int, options: argparse.Namespace) -> Spent:
+def _run_trainer(rank: int, rate: float, steps: int, options: argparse.Namespace) -> Spent:
     with tempfile.TemporaryDirectory() as folder:
         command = ["benchmarks.trainer", "--rank", str(rank), "--learning-rate", str(rate)]
         command += ["--steps", str(steps), "--compute", options.compute, "--adapter", f"{folder}/adapter"]
-        return _spent(command, options.threads)
+        return _measure(command, options.threads)
 
 
-def _lab(steps: int, options: argparse.Namespace) -> tuple[Spent, list[RunState]]:
+def _run_lab(steps: int, options: argparse.Namespace) -> tuple[Spent, list[RunState]]:
     """Run the lab's grid; return its resources and the final state of each cell."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["lora_lab", "sweep", "--json", "--data-folder", folder, "--steps", str(steps)]
-        command += ["--ranks", _joined(RANKS), "--learning-rates", _joined(LEARNING_RATES)]
+        command += ["--ranks", _join(RANKS), "--learning-rates", _join(LEARNING_RATES)]
         command += ["--compute-dtype", options.compute]
-        spent = _spent(command, options.threads)
+        spent = _measure(command, options.threads)
         runs = list(list_runs(Settings(home=Path(folder), database_url="", models_dir=Path()).runs_dir))
         return spent, [run.state() for run in reversed(runs)]
 
 
-def _joined(values: Sequence[float]) -> str:
+def _join(values: Sequence[float]) -> str:
     return ",".join(str(value) for value in values)
 
 
-def _spent(module: Sequence[str], threads: int) -> Spent:
+def _measure(module: Sequence[str], threads: int) -> Spent:
     """Run `python -m ...` to its end and return its resources. Raises SystemExit when it fails."""
     environment = os.environ | {"LORA_STUDY_MODELS": str(load_settings().models_dir)}
     environment |= {"OMP_WAIT_POLICY": "PASSIVE"} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
@@ -119,14 +119,14 @@ def _spent(module: Sequence[str], threads: int) -> Spent:
         return Spent(used.ru_utime + used.ru_stime, wall_seconds, used.ru_maxrss * 1024, output.read())
 
 
-def _report(
+def _summarize(
     lab: Spent, states: Sequence[RunState], trainers: Sequence[Spent], cells: Sequence[tuple[float, int]]
 ) -> dict[str, Any]:
     steps = [json.loads(run.output.splitlines()[-1]) for run in trainers]
     evaluating = [timed["cpu_seconds_of_held_out_loss"] for timed in steps]
     cpu = [run.cpu_seconds - seconds for run, seconds in zip(trainers, evaluating, strict=True)]
     ends = {cell: timed["losses"][-1] for cell, timed in zip(cells, steps, strict=True)}
-    ours = {(s["spec"]["learning_rate"], s["spec"]["rank"]): s["loss_last"] for s in _summaries(lab)}
+    ours = {(s["spec"]["learning_rate"], s["spec"]["rank"]): s["loss_last"] for s in _parse_summaries(lab)}
     return {
         "lab": {
             "cpu_seconds": lab.cpu_seconds,
@@ -153,7 +153,7 @@ def _report(
     }
 
 
-def _summaries(lab: Spent) -> list[dict[str, Any]]:
+def _parse_summaries(lab: Spent) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lab.output.splitlines() if line.startswith("{")]
 
 

@@ -70,13 +70,13 @@ def main() -> None:
         raise SystemExit(subprocess.run(command, env=os.environ | AVX2).returncode)
     silence_libraries()
     setting = Setting(find_machine().compute_name)
-    print(f"The lab computes in {setting.machine.compute_name} here. {setting.headline()}")
-    in_bf16 = setting.on(Machine(device=CPU, compute_dtype=torch.bfloat16))
-    plain = setting.on(Machine(device=CPU, compute_dtype=torch.float32))
+    print(f"The lab computes in {setting.machine.compute_name} here. {setting.format_headline()}")
+    in_bf16 = setting.move_to(Machine(device=CPU, compute_dtype=torch.bfloat16))
+    plain = setting.move_to(Machine(device=CPU, compute_dtype=torch.float32))
     runs: dict[str, LabRun | PlainRun] = {
-        "the lab's loop": LabRun(setting.lab(), metered=False),
-        "plain fp32 loop": PlainRun(plain, plain.usual()),
-        "usual bf16 recipe": PlainRun(in_bf16, in_bf16.usual()),
+        "the lab's loop": LabRun(setting.load_lab(), metered=False),
+        "plain fp32 loop": PlainRun(plain, plain.load_usual()),
+        "usual bf16 recipe": PlainRun(in_bf16, in_bf16.load_usual()),
     }
     rounds: dict[str, list[Timed]] = {name: [] for name in runs}
     for number in range(options.rounds + 1):
@@ -85,7 +85,7 @@ def main() -> None:
             timed = run(replace(SPEC, steps=steps, seed=number))
             if number:  # the first round warms up
                 rounds[name].append(timed)
-    report = {name: _compared(rounds["the lab's loop"], timed) for name, timed in rounds.items()}
+    report = {name: _compare(rounds["the lab's loop"], timed) for name, timed in rounds.items()}
     for name, (seconds, ratio, low, high) in report.items():
         goal = f", goal {GOALS[name]:g} x" if name in GOALS else ""
         spread = f"{ratio:.2f} x ({low:.2f} to {high:.2f})"
@@ -99,13 +99,18 @@ def main() -> None:
     )
 
 
-def _compared(lab: list[Timed], other: list[Timed]) -> tuple[float, float, float, float]:
+def _compare(lab: list[Timed], other: list[Timed]) -> tuple[float, float, float, float]:
     """Return the CPU seconds per step, and the ratio to the lab's same round: median, lowest, highest."""
-    ratios = [_a_step(b) / _a_step(a) for a, b in zip(lab, other, strict=True)]
-    return statistics.median(map(_a_step, other)), statistics.median(ratios), min(ratios), max(ratios)
+    ratios = [_compute_step_seconds(b) / _compute_step_seconds(a) for a, b in zip(lab, other, strict=True)]
+    return (
+        statistics.median(map(_compute_step_seconds, other)),
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+    )
 
 
-def _a_step(timed: Timed) -> float:
+def _compute_step_seconds(timed: Timed) -> float:
     return timed.cpu_seconds / len(timed.losses)
 
 

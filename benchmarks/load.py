@@ -76,7 +76,7 @@ class SimulatedBrowser:
 
     async def open(self, path: str = "/cards", island: str = "cards") -> None:
         """Open a page, by default Cards, and fetch what its island shows."""
-        page = await self._timed("page", self.client.get(path, cookies=self.cookies, headers=HTML))
+        page = await self._time("page", self.client.get(path, cookies=self.cookies, headers=HTML))
         found = re.search(r"window\.gradio_config = (\{.*?\});</script>", page.text, re.DOTALL)
         if found is None:
             raise ValueError("the page holds no configuration")
@@ -88,7 +88,7 @@ class SimulatedBrowser:
             made["id"] for made in config["components"] if made["props"].get("elem_id") == island
         )
         body = {"data": [], "fn_index": self.load_id, "session_hash": self.session}
-        answer = await self._timed(
+        answer = await self._time(
             "load", self.client.post("/gradio_api/run/predict", json=body, cookies=self.cookies)
         )
         self.html = answer.json()["data"][-1]
@@ -99,7 +99,7 @@ class SimulatedBrowser:
         event: dict[str, Any] = build_event(self.html, kind, nth=2 if kind == "rate" else 0) | {
             "query": self.query
         }
-        reply = (await self._timed(kind, self._send(event))).json()
+        reply = (await self._time(kind, self._send(event))).json()
         if "error" in reply or "html" not in reply:
             raise ValueError(str(reply.get("error", reply))[:200])
         self.html = reply["html"]
@@ -115,7 +115,7 @@ class SimulatedBrowser:
         }
         return self.client.post("/gradio_api/component_server", json=body, cookies=self.cookies)
 
-    async def _timed(self, kind: str, request: Any) -> httpx.Response:
+    async def _time(self, kind: str, request: Any) -> httpx.Response:
         began = time.monotonic()
         answer: httpx.Response = await request
         self.measured.note(kind, time.monotonic() - began)
@@ -139,8 +139,8 @@ async def load(address: str, learners: int, every_seconds: float, seconds: float
     return measured
 
 
-def percentile(values: list[float], share: float) -> float:
-    """Return the value that a share of all values does not exceed."""
+def compute_percentile(values: list[float], share: float) -> float:
+    """Compute the value that a share of all values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
@@ -156,12 +156,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running(APP, Path(folder)) as (app, address):
         server = psutil.Process(app.pid)
         for learners, every_seconds in rounds:
-            rows.append(_round(address, server, learners, every_seconds, options.seconds))
-            print(_line(rows[-1]), flush=True)
+            rows.append(_run_round(address, server, learners, every_seconds, options.seconds))
+            print(_format_line(rows[-1]), flush=True)
     print(json.dumps(rows))
 
 
-def _round(
+def _run_round(
     address: str, server: psutil.Process, learners: int, every_seconds: float, seconds: float
 ) -> dict[str, float]:
     before, memory_before = server.cpu_times(), server.memory_info().rss
@@ -180,7 +180,7 @@ def _round(
         "events": len(events),
         "events_per_second": len(events) / wall_seconds,
         "p50_seconds": statistics.median(events) if events else 0.0,
-        "p95_seconds": percentile(events, 0.95) if events else 0.0,
+        "p95_seconds": compute_percentile(events, 0.95) if events else 0.0,
         "worst_seconds": max(events, default=0.0),
         "errors": len(measured.errors),
         "server_cpu_ms_per_answer": 1000 * cpu_seconds / max(1, answers),
@@ -188,7 +188,7 @@ def _round(
     }
 
 
-def _line(row: dict[str, float]) -> str:
+def _format_line(row: dict[str, float]) -> str:
     return (
         f"{row['learners']:4.0f} learners, an event in {row['every_seconds']:.0f} s: "
         f"{row['events_per_second']:5.1f} events/s, p50 {row['p50_seconds']:.2f} s, "

@@ -43,9 +43,9 @@ from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import build_tiny_tokenizer, silence_libraries
 from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.group import attach_alone
+from lora_lab.worker.training.loaded_model import build_meter, open_model
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, list_lengths
-from lora_lab.worker.training.session import build_meter, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
@@ -74,8 +74,8 @@ CELLS_A_MODEL = 2 * len(BITS)
 STEPS = 3
 
 
-def cells_json(cells: Sequence[MeasuredCell], *, versions: dict[str, str], machine: str) -> str:
-    """Return readable JSON, one line per cell, without settings at their default."""
+def format_cells_json(cells: Sequence[MeasuredCell], *, versions: dict[str, str], machine: str) -> str:
+    """Format readable JSON, one line per cell, without settings at their default."""
     usual = json.loads(RunSpec().to_json())
     lines = []
     for cell in cells:
@@ -99,20 +99,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     models_dir = load_settings().models_dir
     found = []
     for model in [options.model] if options.model else MODELS:
-        for spec, compute in grid(model):
+        for spec, compute in list_grid(model):
             cell = measure(spec, compute, models_dir)
             found.append(cell)
             print(as_text(cell), flush=True)
     here = Machine(device=CPU, compute_dtype=torch.float32).description
     machine = f"{here['name']}, {here['processor']}"
     cells = Cells(cells=tuple(found), versions=list_versions(), machine=machine)
-    options.out.write_text(cells_json(found, versions=cells.versions, machine=machine), "utf-8")
+    options.out.write_text(format_cells_json(found, versions=cells.versions, machine=machine), "utf-8")
     print(f"{len(found)} cells, median {cells.median_percent:.2f} %, worst {as_text(cells.worst)}")
     return 0
 
 
-def grid(model: str) -> Iterator[tuple[RunSpec, Compute]]:
-    """Yield every bit width in both compute types; other settings equally often, shuffled per model name."""
+def list_grid(model: str) -> Iterator[tuple[RunSpec, Compute]]:
+    """List every bit width in both compute types; other settings equally often, shuffled per model name."""
     rng = random.Random(model)
 
     def shuffle(values: Sequence[Any]) -> list[Any]:
@@ -145,24 +145,24 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
     step gradients and moments don't exist yet, and every longer run has them in addition to its heaviest row.
     """
     machine = Machine(device=CPU, compute_dtype=DTYPES[compute])
-    source = grouped_folder(models_dir) if spec.model == GROUPED_MODEL else spec.model
-    session = open_session(source, spec.bits, machine, models_dir=models_dir)
-    shape = shape_of_grouped() if spec.model == GROUPED_MODEL else find_shape(spec.model)
-    everything = [encode_example(session.tokenizer, example) for example in build_own_dataset().train]
+    source = write_grouped_model(models_dir) if spec.model == GROUPED_MODEL else spec.model
+    loaded = open_model(source, spec.bits, machine, models_dir=models_dir)
+    shape = read_grouped_shape() if spec.model == GROUPED_MODEL else find_shape(spec.model)
+    everything = [encode_example(loaded.tokenizer, example) for example in build_own_dataset().train]
     seeds = (with_seed(spec, seed, everything) for seed in itertools.count())
     spec, rows = next(each for each in seeds if find_heaviest_row(shape, *each, compute) != each[1][0])
     examples = cut_to(everything, spec.seq_len_tokens)
-    adapted = attach_alone(session, spec, shape, examples)
+    adapted = attach_alone(loaded, spec, shape, examples)
     results: list[StepResult] = []
     train_alone(
         adapted,
-        session,
+        loaded,
         examples,
         spec,
         meter=build_meter(adapted.model, machine),
         on_step=results.append,
     )
-    del adapted, session
+    del adapted, loaded
     gc.collect()
     peak_bytes = results[-1].peak_bytes
     return MeasuredCell(spec=spec, compute=compute, shape=shape, rows=rows, peak_bytes=peak_bytes)
@@ -174,7 +174,7 @@ def with_seed(spec: RunSpec, seed: int, examples: list[Encoded]) -> tuple[RunSpe
     return spec, tuple(compute_row_sizes(list_lengths(examples), spec))
 
 
-def grouped_folder(models_dir: Path) -> str:
+def write_grouped_model(models_dir: Path) -> str:
     """Write the second untrained model once, seeded; return its folder."""
     folder = models_dir / GROUPED_MODEL
     if not (folder / "config.json").exists():
@@ -184,7 +184,7 @@ def grouped_folder(models_dir: Path) -> str:
     return str(folder)
 
 
-def shape_of_grouped() -> ModelShape:
+def read_grouped_shape() -> ModelShape:
     """Read the shape from the configuration, as for any model outside the catalogue."""
     return read_config_shape({"model_type": "llama", **GROUPED}, name=GROUPED_MODEL)
 

@@ -76,13 +76,13 @@ def main() -> None:
     ):
         chromium = next(found for name in CHROMIUM if (found := shutil.which(name)))
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        _cold_and_warm(browser, address + PATHS[0])  # warms up the server
-        opened = {path: [_cold_and_warm(browser, address + path) for _ in range(rounds)] for path in PATHS}
+        _open_twice(browser, address + PATHS[0])  # warms up the server
+        opened = {path: [_open_twice(browser, address + path) for _ in range(rounds)] for path in PATHS}
         browser.close()
     _print(opened)
 
 
-def _cold_and_warm(browser: Browser, address: str) -> tuple[PageLoad, PageLoad]:
+def _open_twice(browser: Browser, address: str) -> tuple[PageLoad, PageLoad]:
     context = browser.new_context()
     cold, warm = _open(context, address), _open(context, address)
     context.close()
@@ -97,16 +97,16 @@ def _open(context: BrowserContext, address: str) -> PageLoad:
     sizes: dict[str, int] = defaultdict(int)
     wired: list[str] = []
 
-    def received(event: dict[str, Any]) -> None:
+    def note_received(event: dict[str, Any]) -> None:
         kinds[event["requestId"]] = KINDS.get(event["type"], COLUMNS[0])
         if not event["response"].get("fromDiskCache"):
             wired.append(event["requestId"])
 
-    def finished(event: dict[str, Any]) -> None:
+    def note_finished(event: dict[str, Any]) -> None:
         sizes[kinds.get(event["requestId"], COLUMNS[0])] += int(event["encodedDataLength"])
 
-    devtools.on("Network.responseReceived", received)
-    devtools.on("Network.loadingFinished", finished)
+    devtools.on("Network.responseReceived", note_received)
+    devtools.on("Network.loadingFinished", note_finished)
     devtools.send("Network.enable")
     page.goto(address)
     page.wait_for_function("window.__interactive", timeout=WAIT_MS)
@@ -134,11 +134,11 @@ def _print(found: dict[str, list[tuple[PageLoad, PageLoad]]]) -> None:
         cold_ms, warm_ms = (statistics.median(one[at].interactive_ms for one in rounds) for at in (0, 1))
         row = [
             f"`{path}`",
-            _kb(cold.total_bytes),
-            *(_kb(cold.bytes_of.get(kind, 0)) for kind in COLUMNS),
+            _format_kb(cold.total_bytes),
+            *(_format_kb(cold.bytes_of.get(kind, 0)) for kind in COLUMNS),
             str(cold.requests),
             f"{cold_ms:,.0f}",
-            _kb(warm.total_bytes),
+            _format_kb(warm.total_bytes),
             str(warm.requests),
             f"{warm_ms:,.0f}",
         ]
@@ -153,7 +153,7 @@ def _print(found: dict[str, list[tuple[PageLoad, PageLoad]]]) -> None:
     print(json.dumps(numbers))
 
 
-def _kb(size_bytes: int) -> str:
+def _format_kb(size_bytes: int) -> str:
     return f"{size_bytes / 1000:,.0f}"
 
 

@@ -92,7 +92,7 @@ def _measure(server_pid: int, address: str, data: Path, begun: float) -> dict[st
 
 def _wait_until_ready(home: LabHome) -> None:
     limit = time.monotonic() + WAIT_SECONDS
-    while home.worker_state()["state"] != "ready":
+    while home.read_worker_state()["state"] != "ready":
         if time.monotonic() > limit:
             raise SystemExit(f"The worker was not ready within {WAIT_SECONDS} s.")
         time.sleep(0.02)
@@ -144,7 +144,7 @@ def _measure_lab_events(page: Page, address: str, data: Path) -> dict[str, float
     return {
         "rank to number, median ms": 1000 * statistics.median(numbers),
         "rank to plots, median ms": 1000 * statistics.median(plots),
-        "Start to first step done, s": _first_step(run),
+        "Start to first step done, s": _wait_for_first_step(run),
     }
 
 
@@ -162,7 +162,7 @@ def _measure_grid_events(page: Page, address: str) -> dict[str, float]:
     return {"list of 60 cells to cost, median ms": 1000 * statistics.median(took)}
 
 
-def _first_step(run: Path) -> float:
+def _wait_for_first_step(run: Path) -> float:
     limit = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < limit:
         events: list[dict[str, Any]] = read_events(run / "events.jsonl")[0]

@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     spec = RunSpec(rank=options.rank, learning_rate=options.learning_rate, steps=options.steps)
     folder = find_model_folder(load_settings().models_dir)
-    dtype, precision = DTYPES[options.compute], precision_of(options.compute)
+    dtype, precision = DTYPES[options.compute], choose_precision(options.compute)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     base = AutoModelForCausalLM.from_pretrained(
         folder,
@@ -87,8 +87,8 @@ def main() -> None:
     print(json.dumps(asdict(timed) | spent))
 
 
-def precision_of(compute: str) -> dict[str, bool]:
-    """Return Trainer's arguments for a number type; fp16 scales the loss, and needs a GPU."""
+def choose_precision(compute: str) -> dict[str, bool]:
+    """Choose Trainer's arguments for a number type; fp16 scales the loss, and needs a GPU."""
     return {name: name == compute for name in ("bf16", "fp16")}
 
 
@@ -139,9 +139,9 @@ def with_trainer(
             train_dataset=rows,
             data_collator=Padding(pad_to),
             callbacks=[clock],
-            optimizers=_same_updates(model, spec),
+            optimizers=_build_updates(model, spec),
         )
-        trainer.remove_callback(_printer(trainer))
+        trainer.remove_callback(_build_printer(trainer))
         trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return Timed(clock.cpu_seconds, clock.wall_seconds, losses)
@@ -173,7 +173,7 @@ def held_out_loss(
         return float(trainer.evaluate()["eval_loss"])
 
 
-def _same_updates(model: nn.Module, spec: RunSpec) -> tuple[torch.optim.Optimizer, LambdaLR]:
+def _build_updates(model: nn.Module, spec: RunSpec) -> tuple[torch.optim.Optimizer, LambdaLR]:
     """Build the lab's optimizer and learning-rate schedule, so losses can be compared too."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=spec.learning_rate, weight_decay=0.0, fused=True)
@@ -184,8 +184,8 @@ def _same_updates(model: nn.Module, spec: RunSpec) -> tuple[torch.optim.Optimize
     return optimizer, LambdaLR(optimizer, share)
 
 
-def _printer(trainer: Trainer) -> Any:
-    """Return the callback that prints each log line."""
+def _build_printer(trainer: Trainer) -> Any:
+    """Build the callback that prints each log line."""
     return next(c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback")
 
 

@@ -31,12 +31,18 @@ from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, silence_libraries
-from lora_lab.worker.model.quantization import resident_tensors
+from lora_lab.worker.model.quantization import list_resident_tensors
 from lora_lab.worker.training.group import AdapterGroup, count_shared_tokens
+from lora_lab.worker.training.loaded_model import (
+    Adapted,
+    LoadedModel,
+    attach_adapter,
+    build_meter,
+    open_model,
+)
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
-from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, build_meter, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
@@ -60,25 +66,25 @@ class Variant:
     rounds: list[Timed] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._fresh = {name: p.detach().clone() for name, p in self._trained()}
+        self._fresh = {name: p.detach().clone() for name, p in self._list_trained()}
 
     def start_over(self) -> None:
         """Reset the adapter, so every round of every variant begins at the same loss."""
         with torch.no_grad():
-            for name, parameter in self._trained():
+            for name, parameter in self._list_trained():
                 parameter.copy_(self._fresh[name])
 
-    def _trained(self) -> list[tuple[str, nn.Parameter]]:
+    def _list_trained(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, p) for name, p in self.model.named_parameters() if "lora_" in name]
 
 
 def main() -> None:
     """Print the tables, then one JSON line with everything."""
-    options = _options()
+    options = _parse_options()
     silence_libraries()
     setting = Setting(options.compute)
-    variants = setting.variants(metered=options.metered, graph_only=options.graph)
-    print(setting.headline())  # after loading, which decides the number of threads for all variants
+    variants = setting.build_variants(metered=options.metered, graph_only=options.graph)
+    print(setting.format_headline())  # after loading, which decides the number of threads for all variants
     for variant in variants:
         variant.run(replace(SPEC, steps=2))
     for number in range(options.rounds):
@@ -86,16 +92,16 @@ def main() -> None:
             variant.start_over()
             variant.rounds.append(variant.run(replace(SPEC, steps=options.steps, seed=number)))
     speed = [_compare(variants[0], variant) for variant in variants]
-    longest = sorted(setting.examples, key=_tokens)[-SPEC.batch :]
+    longest = sorted(setting.examples, key=_count_tokens)[-SPEC.batch :]
     for row, variant in zip(speed, variants, strict=True):
         row["peak_bytes"] = variant.peak_bytes(longest)
     _print_speed(speed)
     gate = gradient_gate(setting)
-    report = {"setting": setting.headline(), "versions": list_versions(), "speed": speed, "gate": gate}
+    report = {"setting": setting.format_headline(), "versions": list_versions(), "speed": speed, "gate": gate}
     print(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **report}))
 
 
-def _options() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = build_module_parser("benchmarks.training", __doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="steps per round")
@@ -111,7 +117,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tokens(item: Encoded) -> int:
+def _count_tokens(item: Encoded) -> int:
     return len(item.ids)
 
 
@@ -125,14 +131,14 @@ class Setting:
         tokenizer = load_tokenizer(EMBEDDED_MODEL, self.models_dir)
         self.examples = [encode_example(tokenizer, example) for example in build_own_dataset().train]
 
-    def on(self, machine: Machine) -> "Setting":
+    def move_to(self, machine: Machine) -> "Setting":
         """Return the same examples on another machine (compute type)."""
         other = copy.copy(self)
         other.machine = machine
         return other
 
-    def headline(self) -> str:
-        """Return one line that names what is compared."""
+    def format_headline(self) -> str:
+        """Format one line that names what is compared."""
         lengths = [len(item.ids) for item in self.examples]
         return (
             f"{EMBEDDED_MODEL}, NF4 + double quantization, rank {SPEC.rank} on all linear layers, "
@@ -141,14 +147,14 @@ class Setting:
             f"{torch.get_num_threads()} of {CORES} cores"
         )
 
-    def lab(self, *, graph: bool = False) -> "LabModel":
+    def load_lab(self, *, graph: bool = False) -> "LabModel":
         """Load the lab's model with a fresh adapter, as a worker does; `graph` as it does for DoRA."""
-        session = open_session(EMBEDDED_MODEL, "nf4-dq", self.machine, models_dir=self.models_dir)
+        loaded = open_model(EMBEDDED_MODEL, "nf4-dq", self.machine, models_dir=self.models_dir)
         shape = find_shape(EMBEDDED_MODEL)
-        adapted = attach_adapter(session, SPEC, shape) if graph else AdapterGroup(session, [SPEC], shape)
-        return LabModel(session, adapted, self.examples)
+        adapted = attach_adapter(loaded, SPEC, shape) if graph else AdapterGroup(loaded, [SPEC], shape)
+        return LabModel(loaded, adapted, self.examples)
 
-    def usual(self) -> nn.Module:
+    def load_usual(self) -> nn.Module:
         """Load the usual recipe: prepare_model_for_kbit_training and PEFT's own layers."""
         base = load_model(
             EMBEDDED_MODEL,
@@ -159,23 +165,23 @@ class Setting:
         )
         return with_usual_adapter(base, SPEC)  # type: ignore[no-any-return]
 
-    def variants(self, *, metered: bool, graph_only: bool) -> list[Variant]:
+    def build_variants(self, *, metered: bool, graph_only: bool) -> list[Variant]:
         """Build all variants, the lab's first because the others are compared with it."""
-        labs = {"lab": self.lab(), "lab, PyTorch's graph": self.lab(graph=True)}
+        labs = {"lab": self.load_lab(), "lab, PyTorch's graph": self.load_lab(graph=True)}
         ours = [
             Variant(name, LabRun(lab, metered), lab.adapted.model, lab.peak_bytes)
             for name, lab in labs.items()
         ]
         if graph_only:
             return ours
-        model = self.usual()
+        model = self.load_usual()
         return [
             *ours,
-            self._trainer("Trainer, dynamic padding", model, None),
-            self._trainer("Trainer, padded to 256", model, 256),
+            self._build_trainer("Trainer, dynamic padding", model, None),
+            self._build_trainer("Trainer, padded to 256", model, 256),
         ]
 
-    def _trainer(self, name: str, model: nn.Module, pad_to: int | None) -> Variant:
+    def _build_trainer(self, name: str, model: nn.Module, pad_to: int | None) -> Variant:
         bf16 = self.machine.compute_name == "bf16"
         run = partial(with_trainer, model, self.examples, pad_to=pad_to, bf16=bf16)
         return Variant(name, run, model, partial(_peak_bytes, model, PaddedStep(self, model, pad_to)))
@@ -185,15 +191,15 @@ class Setting:
 class LabModel:
     """The lab's model with an adapter."""
 
-    session: ModelSession
+    loaded: LoadedModel
     adapted: AdapterGroup | Adapted
     examples: list[Encoded]
 
-    def gradient(self, batch: Sequence[Encoded]) -> Tensor:
+    def compute_gradient(self, batch: Sequence[Encoded]) -> Tensor:
         """Compute the whole adapter's gradient, in the order of its parameters' names, up to a factor."""
         assert isinstance(self.adapted, AdapterGroup)
         (cell,) = self.adapted.cells
-        self.adapted.gradients(
+        self.adapted.compute_gradients(
             [cell], [pack_examples(batch, CPU, shared=count_shared_tokens(self.examples, CPU))]
         )
         return cell_gradient(self.adapted, cell)
@@ -203,10 +209,10 @@ class LabModel:
         steps: list[StepResult] = []
         train_alone(
             self.adapted,
-            self.session,
+            self.loaded,
             batch,
             replace(SPEC, steps=2),
-            meter=build_meter(self.adapted.model, self.session.machine),
+            meter=build_meter(self.adapted.model, self.loaded.machine),
             on_step=steps.append,
         )
         return steps[-1].peak_bytes
@@ -226,10 +232,10 @@ class LabRun:
         cpu, wall = time.process_time(), time.perf_counter()
         train_alone(
             lab.adapted,
-            lab.session,
+            lab.loaded,
             lab.examples,
             spec,
-            meter=build_meter(lab.adapted.model, lab.session.machine) if self.metered else NoMeter,
+            meter=build_meter(lab.adapted.model, lab.loaded.machine) if self.metered else NoMeter,
             on_step=lambda result: losses.append(result.loss),
         )
         return Timed(time.process_time() - cpu, time.perf_counter() - wall, losses)
@@ -279,7 +285,7 @@ def _peak_bytes(
     peak = 0
     for _ in range(2):
         state = [value for entry in optimizer.state.values() for value in entry.values()]
-        meter = LiveStorages([*resident_tensors(model), *state])
+        meter = LiveStorages([*list_resident_tensors(model), *state])
         with meter:
             step(batch).backward()
             optimizer.step()
@@ -323,10 +329,10 @@ def gradient_gate(setting: Setting) -> list[dict[str, Any]]:
     Both have the same stored weights and the same adapter: at step 0, and after real steps, where a bf16 sum
     can lose a young adapter.
     """
-    plain = setting.on(Machine(device=CPU, compute_dtype=torch.float32))
-    reference = plain.usual()
+    plain = setting.move_to(Machine(device=CPU, compute_dtype=torch.float32))
+    reference = plain.load_usual()
     usual_step = PaddedStep(plain, reference, None)
-    fresh = setting.lab()
+    fresh = setting.load_lab()
     results = []
     done = 0
     for steps in GATE_STEPS:
@@ -335,7 +341,9 @@ def gradient_gate(setting: Setting) -> list[dict[str, Any]]:
             done = steps
         batch = setting.examples[done * SPEC.batch : (done + 1) * SPEC.batch]
         _copy_adapter(fresh.adapted.model, reference)
-        cosine = _cosine(fresh.gradient(batch), _gradient(reference, usual_step, batch))
+        cosine = _compute_cosine(
+            fresh.compute_gradient(batch), _compute_gradient(reference, usual_step, batch)
+        )
         limit = GATES[setting.machine.compute_name]
         results.append({"after_steps": done, "cosine": cosine, "limit": limit, "passes": cosine >= limit})
         print(f"gradient gate after {done} steps: cosine {cosine:.7f}, limit {limit}")
@@ -350,7 +358,7 @@ def _copy_adapter(source: nn.Module, target: nn.Module) -> None:
                 parameter.copy_(trained[name])
 
 
-def _gradient(
+def _compute_gradient(
     model: nn.Module, step: Callable[[Sequence[Encoded]], Tensor], batch: Sequence[Encoded]
 ) -> Tensor:
     model.train()
@@ -361,7 +369,7 @@ def _gradient(
     return torch.cat([p.grad.double().flatten() for _, p in trained if p.grad is not None])
 
 
-def _cosine(a: Tensor, b: Tensor) -> float:
+def _compute_cosine(a: Tensor, b: Tensor) -> float:
     return float(a @ b / (a.norm() * b.norm()))
 
 

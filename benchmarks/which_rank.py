@@ -43,35 +43,35 @@ def main() -> None:
         raise SystemExit("Some cells have not finished. Wait for them, or try them again.")
     KEPT.write_text(format_sweep_json(sweep, cells) + "\n", "utf-8")
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{measured(KEPT)}{END}{rest.partition(END)[2]}", "utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n{render_measured(KEPT)}{END}{rest.partition(END)[2]}", "utf-8")
 
 
-def measured(kept: Path) -> str:
+def render_measured(kept: Path) -> str:
     """Render the stored sweep as the page's Markdown."""
     content = json.loads(kept.read_text("utf-8"))
-    cells = [_cell(values) for values in content["cells"]]
+    cells = [_parse_cell(values) for values in content["cells"]]
     return "\n".join(
         [
-            *_conditions(Grid.from_json(json.dumps(content["grid"])), cells, _data(content)),
+            *_list_conditions(Grid.from_json(json.dumps(content["grid"])), cells, _name_data(content)),
             "",
-            *_table(cells),
+            *_format_table(cells),
             "",
         ]
     )
 
 
-def _data(content: dict[str, Any]) -> str:
+def _name_data(content: dict[str, Any]) -> str:
     """Name the cards that were learnt from: the app's change, and with them losses and the heaviest row."""
     day = datetime.fromtimestamp(content["created_at"], UTC).date()
     return f"as they were on {day} (data {content['data']['digest']})"
 
 
-def _cell(values: dict[str, Any]) -> GridCell:
+def _parse_cell(values: dict[str, Any]) -> GridCell:
     versions = tuple(sorted(values["versions"].items()))
     return GridCell(**(values | {"spec": RunSpec(**values["spec"]), "versions": versions}))
 
 
-def _conditions(grid: Grid, cells: list[GridCell], data: str) -> Iterator[str]:
+def _list_conditions(grid: Grid, cells: list[GridCell], data: str) -> Iterator[str]:
     first = cells[0]
     versions = ", ".join(f"{name} {version}" for name, version in first.versions)
     yield f"```sh\n{format_grid_command(grid)}\n```"
@@ -84,7 +84,7 @@ def _conditions(grid: Grid, cells: list[GridCell], data: str) -> Iterator[str]:
     )
 
 
-def _table(cells: list[GridCell]) -> Iterator[str]:
+def _format_table(cells: list[GridCell]) -> Iterator[str]:
     settings = group_by_setting(cells)
     yield "| rank | trainable parameters | held-out loss, mean | lowest to highest seed | peak memory |"
     yield "|---|---|---|---|---|"

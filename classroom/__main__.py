@@ -22,7 +22,7 @@ STUDENTS_PORT = 7861
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and play or serve. Returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser(with_work=given[:1] == ["work"]).parse_args(given)
+    options = _build_parser(with_work=given[:1] == ["work"]).parse_args(given)
     try:
         return int(options.do(options))
     except LearnerError as error:
@@ -53,7 +53,7 @@ def _serve(options: argparse.Namespace) -> int:
     from classroom.workers.supervisor import Supervisor
     from study.store import open_store
 
-    settings = _settings_of(options)
+    settings = _load_settings(options)
     # One process makes the tables, and says what is wrong.
     open_store(settings.database_url, home=settings.home).close()
     command = ["-m", "classroom", "work", "--data-folder", str(settings.home)]
@@ -81,7 +81,7 @@ def _work(options: argparse.Namespace) -> int:
     from study.store import open_store
     from study.web.serving.server import take_port
 
-    settings = _settings_of(options)
+    settings = _load_settings(options)
     if options.socket is not None:
         listening = socket.socket(fileno=options.socket)
     else:
@@ -99,7 +99,7 @@ def _work(options: argparse.Namespace) -> int:
     return 0
 
 
-def _settings_of(options: argparse.Namespace) -> Settings:
+def _load_settings(options: argparse.Namespace) -> Settings:
     settings = load_settings(home=options.data_folder)
     if not settings.database_url.startswith("postgresql"):
         raise LearnerError(
@@ -109,8 +109,8 @@ def _settings_of(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def _parser(*, with_work: bool = False) -> argparse.ArgumentParser:
-    """The commands; `work`, one process of `serve`, which starts it, is known only where it is given."""
+def _build_parser(*, with_work: bool = False) -> argparse.ArgumentParser:
+    """Build the commands; `work`, which `serve` starts, is known only where it is given."""
     parser = argparse.ArgumentParser(prog="python -m classroom", description="Live classes.")
     commands = parser.add_subparsers(required=True, metavar="command")
     simulate = commands.add_parser("simulate", help="students that join a running app and answer")

@@ -9,7 +9,7 @@ from pathlib import Path
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.decks.deck import load_decks
 from flashcards.decks.lint import lint_cards
-from flashcards.interchange.backup_rows import row_problem
+from flashcards.interchange.backup_rows import check_row
 from flashcards.interchange.exchange import build_card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.operations import Reviews
@@ -20,7 +20,7 @@ from study.content.concepts import load_concepts
 from study.content.evidence import check_claims
 from study.content.yaml_reader import LEVELS
 from study.io.backup import BackupExchange
-from study.io.command_line import add_learner_options, exit_status, open_learner
+from study.io.command_line import add_learner_options, open_learner, run_command
 from study.io.exchange import Exchange
 from study.io.exchange_commands import add_exchange_commands
 from study.lessons.content_lint import raise_findings
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The format `json` is the backup of everything.
     add_exchange_commands(commands, build_card_exchanges, formats=FORMATS, what="cards and progress")
     options = parser.parse_args(arguments)
-    return exit_status(options.command, options)
+    return run_command(options.command, options)
 
 
 def list_cards(options: argparse.Namespace) -> None:
@@ -67,7 +67,7 @@ def show_due(options: argparse.Namespace) -> None:
     store, profile = open_learner(options)
     due = Reviews(
         store=store, decks=LiveDecks(load_concepts(), load_settings(home=options.data_folder).decks_dir)
-    ).due(profile.id, now=datetime.now(UTC))
+    ).count_due(profile.id, now=datetime.now(UTC))
     print(f"{profile.name}: {due.due} due, {due.new} new")
     print("Coming days: " + " ".join(str(count) for count in due.coming))
     store.close()
@@ -75,7 +75,7 @@ def show_due(options: argparse.Namespace) -> None:
 
 def build_card_exchanges(store: Store, home: Path) -> list[Exchange]:
     """Return the exchanges of cards and backups, in the order in which they claim a file."""
-    backup = BackupExchange(store=store, home=home, row_problem=row_problem)
+    backup = BackupExchange(store=store, home=home, row_problem=check_row)
     return [backup, build_card_exchange(store, home, load_concepts())]
 
 

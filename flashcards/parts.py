@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from flashcards.decks.note import Card
-from flashcards.interchange.backup_rows import row_problem
+from flashcards.interchange.backup_rows import check_row
 from flashcards.interchange.class_cards import write_class_cards
 from flashcards.interchange.exchange import build_card_exchange, open_exchange
 from flashcards.interchange.user_decks import LiveDecks
@@ -42,10 +42,10 @@ def build(core: Core) -> AppPart:
     writing = CardWriting(context=context, writer=writer)
     exercise = build_card_exercise(context, decks, figure_about=ports.figure_about)
     ports.cards = exercise
-    ports.cards_due = exercise.due
+    ports.cards_due = exercise.count_due
     ports.ask_for_cards = exercise.ask_for
     ports.subjects = replace(ports.subjects, of_card=exercise.subjects)
-    ports.row_problem = row_problem
+    ports.row_problem = check_row
     ports.class_cards = write_class_cards
     return AppPart(
         pages=lambda: (
@@ -56,13 +56,13 @@ def build(core: Core) -> AppPart:
         claims_last=True,
         exchange_openers=(open_exchange,),
         sections=(CardSection(exercise=exercise),),
-        searchable=(_actions, lambda: map(_search_entry, decks.cards)),
+        searchable=(_list_actions, lambda: map(_search_entry, decks.cards)),
         styles=(Path(__file__).parent / "static" / "cards.css",),
         closers=(exercise.fitting.close,),
     )
 
 
-def _actions() -> Iterator[SearchEntry]:
+def _list_actions() -> Iterator[SearchEntry]:
     for title, address, about in ACTIONS:
         yield SearchEntry(kind="Actions", title=title, address=address, about=about)
 

@@ -97,8 +97,8 @@ class Lab:
             self._cells[sweep.run_ids] = cells
         return cells
 
-    def measured(self) -> list[MeasuredPeak]:
-        """Return the measured peaks of all ended runs, newest first."""
+    def list_measured_peaks(self) -> list[MeasuredPeak]:
+        """List the measured peaks of all ended runs, newest first."""
         found = []
         for run in self.runs():
             if run.run_id not in self._measured and run.state().ended:
@@ -116,11 +116,11 @@ class Lab:
     def find_known_shape(self, model: str) -> ModelShape | None:
         """Return the shape of a model in the catalogue or the data folder; None of any other."""
         try:
-            return self.home.shape(model)
+            return self.home.find_shape(model)
         except LearnerError:
             return None
 
-    def shape(self, model: str, *, browser_id: str) -> ModelShape | None:
+    def ask_for_shape(self, model: str, *, browser_id: str) -> ModelShape | None:
         """Return a model's shape; None while a worker reads it for the browser that asks.
 
         Raises LearnerError when it can't be read, and when it is not known and `browser_id` is empty, because
@@ -203,5 +203,5 @@ class Lab:
         worker = self._workers.get(key)
         return worker is not None and worker.poll() is None
 
-    def afterwards(self, run_id: str) -> ExtraMeasurements:
+    def open_extra_measurements(self, run_id: str) -> ExtraMeasurements:
         return ExtraMeasurements(self.run(run_id))

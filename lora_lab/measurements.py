@@ -21,7 +21,7 @@ _COLUMNS = ("label", "bits", "weights_mb", "peak_mb", "cpu_seconds_a_step", "bef
 
 def bits_loss(bits: Bits, when: When) -> float:
     """Return the held-out loss of a bit width, before or after its short run."""
-    return _number(_bit_widths()[bits][when])
+    return _number(_read_bit_widths()[bits][when])
 
 
 def bits_loss_above(bits: Bits, when: When, than: Bits = "bf16") -> float:
@@ -31,12 +31,12 @@ def bits_loss_above(bits: Bits, when: When, than: Bits = "bf16") -> float:
 
 def bits_cpu_seconds(bits: Bits) -> float:
     """Return the CPU-seconds of a training step at a bit width."""
-    return _number(_bit_widths()[bits]["cpu_seconds_a_step"])
+    return _number(_read_bit_widths()[bits]["cpu_seconds_a_step"])
 
 
 def rank_loss(rank: int, of: Literal["mean", "lowest", "highest"] = "mean") -> float:
     """Return the held-out loss after the runs of a rank: the mean, lowest or highest over the seeds."""
-    losses = [cell["loss_after"] for cell in _cells(rank)]
+    losses = [cell["loss_after"] for cell in _list_cells(rank)]
     if of == "mean":
         return fmean(losses)
     return float(min(losses) if of == "lowest" else max(losses))
@@ -44,12 +44,12 @@ def rank_loss(rank: int, of: Literal["mean", "lowest", "highest"] = "mean") -> f
 
 def rank_loss_before() -> float:
     """Return the mean held-out loss of the untrained adapter."""
-    return fmean(cell["loss_before"] for cell in _cells(8))  # every rank starts with B = 0
+    return fmean(cell["loss_before"] for cell in _list_cells(8))  # every rank starts with B = 0
 
 
 def rank_loss_gap() -> float:
     """Return the largest difference between the mean losses of two ranks."""
-    means = [rank_loss(rank) for rank in _sweep()["grid"]["ranks"]]
+    means = [rank_loss(rank) for rank in _read_sweep()["grid"]["ranks"]]
     return max(means) - min(means)
 
 
@@ -60,12 +60,12 @@ def rank_seed_range(rank: int) -> float:
 
 def rank_seed_noise() -> float:
     """Return how far apart seeds alone can put two ranks, as the sweep's findings say."""
-    return float(max(finding["noise"] for finding in _sweep()["findings"]))
+    return float(max(finding["noise"] for finding in _read_sweep()["findings"]))
 
 
 def rank_peak_bytes(rank: int) -> int:
     """Return the highest peak of a rank's runs."""
-    return int(max(cell["peak_bytes"] for cell in _cells(rank)))
+    return int(max(cell["peak_bytes"] for cell in _list_cells(rank)))
 
 
 def rank_peak_difference_bytes(rank: int, than: int) -> int:
@@ -75,28 +75,28 @@ def rank_peak_difference_bytes(rank: int, than: int) -> int:
 
 def rank_setting(of: Literal["batch", "alpha", "steps"]) -> float:
     """Return a setting that all runs share."""
-    (found,) = {cell["spec"][of] for cell in _sweep()["cells"]}
+    (found,) = {cell["spec"][of] for cell in _read_sweep()["cells"]}
     return float(found)
 
 
 def rank_trained(rank: int) -> int:
     """Return the trained parameters that the runs of a rank reported."""
-    (found,) = {cell["trainable"] for cell in _cells(rank)}
+    (found,) = {cell["trainable"] for cell in _list_cells(rank)}
     return int(found)
 
 
 @cache
-def _sweep() -> dict[str, Any]:
+def _read_sweep() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(RANKS.read_text("utf-8"))
     return found
 
 
-def _cells(rank: int) -> list[dict[str, Any]]:
-    return [cell for cell in _sweep()["cells"] if cell["spec"]["rank"] == rank]
+def _list_cells(rank: int) -> list[dict[str, Any]]:
+    return [cell for cell in _read_sweep()["cells"] if cell["spec"]["rank"] == rank]
 
 
 @cache
-def _bit_widths() -> dict[Bits, dict[str, str]]:
+def _read_bit_widths() -> dict[Bits, dict[str, str]]:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in BIT_WIDTHS.read_text("utf-8").splitlines()

@@ -31,7 +31,7 @@ from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from lora_lab.views.first_run import FirstRun, predict_step
 from lora_lab.views.lesson_link import build_lab_link
-from lora_lab.views.run_panel import last_run
+from lora_lab.views.run_panel import render_last_run
 from lora_lab.views.search_entries import list_models, list_pages, list_settings
 from lora_lab.xray.service import XrayService
 from study.figures import figure
@@ -45,7 +45,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     """Provide live figures, links into the lab, and each prediction's concepts. Closing stops the engine."""
     context, ports = core.context, core.ports
     lab = Lab(core.settings, engine)
-    reader = ShapeReader(lab.home.shape)
+    reader = ShapeReader(lab.home.find_shape)
     judged = TaskService(store=context.store)
     guided = ProjectService(store=context.store, lab=lab)
     ports.figures = build_figures(core.settings.models_dir, predict=partial(predict_step, lab))
@@ -61,10 +61,10 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     ports.first_run = FirstRun(lab, guesses)
     ports.class_runs = LabClassRuns(lab=lab)
     ports.class_grids = LabClassGrids(lab=lab)
-    ports.last_run = partial(last_run, lab, guesses)
-    ports.tasks_about = judged.links
-    ports.tasks_done = judged.done
-    ports.task_misses = judged.misses
+    ports.last_run = partial(render_last_run, lab, guesses)
+    ports.tasks_about = judged.list_links
+    ports.tasks_done = judged.count_done
+    ports.task_misses = judged.list_misses
 
     def make_pages() -> Sequence[IslandPage]:
         ask = ports.ask_for_cards

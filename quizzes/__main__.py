@@ -23,7 +23,7 @@ from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.content.evidence import check_claims
 from study.content.yaml_reader import LEVELS
-from study.io.command_line import add_learner_options, exit_status, open_data_folder, open_learner
+from study.io.command_line import add_learner_options, open_data_folder, open_learner, run_command
 from study.io.exchange_commands import add_exchange_commands, export_files, read_formats
 from study.lessons.content_lint import raise_findings
 from study.store import Store
@@ -55,14 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = add_exchange_commands(commands, open_exchanges, formats=tuple(WRITERS), what="questions")
     out.set_defaults(command=export_questions)
     options = parser.parse_args(arguments)
-    return exit_status(options.command, options)
+    return run_command(options.command, options)
 
 
 def list_questions(options: argparse.Namespace) -> None:
     """Print one question per line, then the families that match."""
     bank = load_bank(load_concepts())
     wanted = {"topic": options.topic, "level": options.level, "concept": options.concept}
-    questions, drawn = bank.matching(**wanted), bank.list_families_matching(**wanted)
+    questions, drawn = bank.list_matching(**wanted), bank.list_families_matching(**wanted)
     if not questions and not drawn:
         raise LearnerError(
             "No question matches these options.", do_next="Leave an option out, or see all with `list`."
@@ -96,7 +96,7 @@ def export_questions(options: argparse.Namespace) -> None:
     questions = build_question_exchange(load_settings(home=options.data_folder).home, load_concepts())
     export_files(lambda *_: [questions], options)
     for name in read_formats(options):
-        if left_out := questions.writing(name).left_out:
+        if left_out := questions.write_format(name).left_out:
             ids = ", ".join(entry.id for entry in left_out)
             print(f"{name} has no form for {len(left_out)} questions: {ids}", file=sys.stderr)
 

@@ -18,7 +18,7 @@ from quizzes.pages.quiz import QuizPage
 from quizzes.pages.writing import ADDRESS, QuestionWriting
 from quizzes.session.challenge import Challenges
 from quizzes.session.class_answers import QuizClassKinds
-from quizzes.session.class_questions import class_question, list_class_twins, search_class_questions
+from quizzes.session.class_questions import find_class_question, list_class_twins, search_class_questions
 from quizzes.session.presenter import build_quiz_exercise
 from quizzes.stats.progress import QuizSection
 from quizzes.stats.recurring_misses import find_recurring_misses
@@ -64,7 +64,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
     ports.class_kinds = QuizClassKinds()
-    ports.class_question = partial(class_question, bank)
+    ports.class_question = partial(find_class_question, bank)
     ports.class_twins = partial(list_class_twins, bank)
     ports.search_class_questions = partial(search_class_questions, bank, rng=context.rng)
     ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=client)

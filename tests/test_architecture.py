@@ -1,12 +1,15 @@
 """What the page's process never loads. Which room may import which is checked by `make lint`."""
 
 import ast
+import gc
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,16 +50,28 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
+@cache
+def nodes_of(path: Path) -> Mapping[type[ast.AST], Sequence[Any]]:
+    """The nodes of a source file by their type, in the order of `ast.walk`."""
+    found: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
+    for node in ast.walk(tree_of(path)):
+        found[type(node)].append(node)
+    return found
+
+
 @pytest.fixture(scope="module", autouse=True)
 def trees_are_forgotten() -> Iterator[None]:
-    """Leave no syntax tree behind: later tests would look for garbage in all of them."""
+    """Look for garbage neither among millions of nodes, which hold none, nor in later tests among them."""
+    gc.disable()
     yield
     tree_of.cache_clear()
+    nodes_of.cache_clear()
+    gc.enable()
 
 
 def imported(path: Path) -> Iterator[str]:
     """Full names of what a file imports, anywhere in it."""
-    yield from _names(ast.walk(tree_of(path)))
+    yield from _names([*nodes_of(path)[ast.Import], *nodes_of(path)[ast.ImportFrom]])
 
 
 def imported_at_load(path: Path) -> Iterator[str]:
@@ -140,15 +155,14 @@ def calls(path: Path, name: str) -> list[ast.Call]:
     """The calls of a function by its own name or as an attribute."""
     return [
         node
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == name
+        for node in nodes_of(path)[ast.Call]
+        if getattr(node.func, "id", getattr(node.func, "attr", "")) == name
     ]
 
 
 def imports(path: Path, name: str) -> bool:
     """Whether a module takes a name from another one, to call it or to hand it on."""
-    taken = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom)]
-    return any(alias.name == name for node in taken for alias in node.names)
+    return any(alias.name == name for node in nodes_of(path)[ast.ImportFrom] for alias in node.names)
 
 
 def test_a_string_becomes_html_in_one_module_only() -> None:
@@ -163,12 +177,9 @@ def test_no_module_makes_html_by_the_type_of_another_text() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in SOURCES
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Call)
-        and (
-            (isinstance(node.func, ast.Call) and getattr(node.func.func, "id", "") == "type")
-            or (isinstance(node.func, ast.Attribute) and node.func.attr == "__class__")
-        )
+        for node in nodes_of(path)[ast.Call]
+        if (isinstance(node.func, ast.Call) and getattr(node.func.func, "id", "") == "type")
+        or (isinstance(node.func, ast.Attribute) and node.func.attr == "__class__")
     ]
     assert found == []
 
@@ -203,9 +214,8 @@ def test_each_template_lies_in_the_folder_of_its_page() -> None:
 def test_no_two_classes_share_a_name() -> None:
     places: dict[str, list[str]] = {}
     for path in SOURCES:
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.ClassDef):
-                places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+        for node in nodes_of(path)[ast.ClassDef]:
+            places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
@@ -223,9 +233,14 @@ def test_no_name_is_a_private_word() -> None:
     names = re.compile(r"(?:^|_|(?<=[a-z])(?=[A-Z]))(" + "|".join(PRIVATE_WORDS) + r")s?(?=$|_|[A-Z])", re.I)
     found = []
     for path in SOURCES:
-        for node in ast.walk(tree_of(path)):
-            name = getattr(node, "name", None) or getattr(node, "id", None) or getattr(node, "arg", None)
-            if isinstance(name, str) and (word := names.search(name)) and "standings" not in name.lower():
+        named = {
+            getattr(node, field)
+            for kind, nodes in nodes_of(path).items()
+            for field in {"name", "id", "arg"} & {*kind._fields}
+            for node in nodes
+        }
+        for name in sorted(name for name in named if isinstance(name, str)):
+            if (word := names.search(name)) and "standings" not in name.lower():
                 found.append(f"{path.relative_to(ROOT)}: {name} is a {PRIVATE_WORDS[word[1].lower()]}")
     assert found == []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from classroom.__main__ import STUDENTS_PORT, _parser
+from classroom.__main__ import STUDENTS_PORT, _build_parser
 from study.base.import_limits import PACKAGE_BYTES
 from study.web import device_routes
 from study.web.serving.options import read_options
@@ -130,7 +130,7 @@ def test_the_proxies_lead_to_workers_that_the_command_starts() -> None:
         led = re.search(r"python app\.py (.*)", text)
         assert started is not None
         assert led is not None
-        options = _parser().parse_args(started[1].split())
+        options = _build_parser().parse_args(started[1].split())
         assert (options.host, options.port, options.public_name) == ("127.0.0.1", 7861, ["class.example.org"])
         assert read_options(led[1].split()).students_at.endswith("://class.example.org")
         # A stream is passed on as it comes.

@@ -13,7 +13,7 @@ KEPT_SECONDS = 5
 
 def list_lan_addresses() -> list[OwnAddress]:
     """The IPv4 addresses that other devices may reach, the one that this machine prefers first."""
-    preferred = _preferred()
+    preferred = _find_preferred()
     found = [each for each in list_own_addresses() if _is_of_use(each.address)]
     return sorted(found, key=lambda each: (each.address != preferred, each.interface, each.address))
 
@@ -21,11 +21,13 @@ def list_lan_addresses() -> list[OwnAddress]:
 def is_own_address(address: str) -> bool:
     """Whether a client's address is one of this machine's own."""
     asked = read_address(address)
-    return asked is not None and (asked.is_loopback or str(asked) in _own(int(monotonic() / KEPT_SECONDS)))
+    return asked is not None and (
+        asked.is_loopback or str(asked) in _list_own(int(monotonic() / KEPT_SECONDS))
+    )
 
 
 @lru_cache(maxsize=2)
-def _own(_period: int) -> frozenset[str]:
+def _list_own(_period: int) -> frozenset[str]:
     return frozenset(each.address for each in list_own_addresses())
 
 
@@ -34,8 +36,8 @@ def _is_of_use(address: str) -> bool:
     return read.version == 4 and not (read.is_loopback or read.is_link_local or read.is_unspecified)
 
 
-def _preferred() -> str:
-    """The address from which this machine would send to a private network; nothing is sent."""
+def _find_preferred() -> str:
+    """Find the address from which this machine would send to a private network; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         try:
             asked.connect(("10.255.255.255", 9))

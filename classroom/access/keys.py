@@ -20,8 +20,8 @@ def draw_key() -> str:
     return secrets.token_urlsafe(24)
 
 
-def hash_of(key: str) -> str:
-    """What is stored of a key."""
+def hash_key(key: str) -> str:
+    """Hash a key, as it is stored."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -42,7 +42,7 @@ class Keys:
             self._hashes = self.log.live_keys()
 
     def holds(self, key: str) -> bool:
-        return bool(key) and hash_of(key) in self._hashes
+        return bool(key) and hash_key(key) in self._hashes
 
     def is_teacher(self, scope: Scope) -> bool:
         """Whether a request comes from this machine, or brings a key as its cookie or in its address."""

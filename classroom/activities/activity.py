@@ -164,7 +164,7 @@ class Activity:
     @property
     def asks_its_title(self) -> bool:
         """Whether the title is the beginning of the task, so that a page shows the task alone."""
-        return self.task is not None and self.title == name_of(self.task.text)
+        return self.task is not None and self.title == shorten_question(self.task.text)
 
     @property
     def heading(self) -> str:
@@ -189,7 +189,7 @@ class Activity:
         """The numbers that the rounds of an answer can have."""
         return range(1, len(self.questions) + 1) if self.questions else tuple(ROUNDS.values())
 
-    def asked_in(self, round_number: int) -> ClassQuestion | None:
+    def find_question(self, round_number: int) -> ClassQuestion | None:
         if self.questions:
             return self.questions[round_number - 1] if round_number in self.rounds else None
         return self.twin if round_number == ROUNDS["twin"] else self.asked
@@ -198,7 +198,7 @@ class Activity:
         self, round_number: int, given: Mapping[str, Any], read: ReadResponse = refuse_response
     ) -> dict[str, Any]:
         """Parse an answer as a phone sends it. Raises LearnerError when it doesn't fit this activity."""
-        asked = self.asked_in(round_number)
+        asked = self.find_question(round_number)
         if asked is not None and asked.task:
             return asdict(read(asked.task, _read_form(given.get("fields"))))
         if asked is not None:
@@ -217,7 +217,7 @@ class Activity:
 
     def is_correct(self, round_number: int, value: Mapping[str, Any]) -> bool | None:
         """Whether an answer is right; None where nothing is right or wrong."""
-        asked = self.asked_in(round_number)
+        asked = self.find_question(round_number)
         if asked is None or not asked.right:
             return None
         return derive_key(value) == asked.right
@@ -227,8 +227,8 @@ class Activity:
         return asdict(self)
 
 
-def name_of(ask: str) -> str:
-    """The beginning of a question in plain text, as the title of its activity."""
+def shorten_question(ask: str) -> str:
+    """Shorten a question to its beginning in plain text, as the title of its activity."""
     return shorten(to_plain(ask), LONGEST_TITLE, placeholder=" …") or ask[:LONGEST_TITLE]
 
 
@@ -237,8 +237,8 @@ def derive_key(value: Mapping[str, Any]) -> str:
     return str(value["option"] if "option" in value else value["key"])
 
 
-def chosen_in(value: Mapping[str, Any]) -> Sequence[str]:
-    """The options that an answer to a question chooses."""
+def list_chosen(value: Mapping[str, Any]) -> Sequence[str]:
+    """List the options that an answer to a question chooses."""
     return [value["option"]] if "option" in value else value["chosen"]
 
 

@@ -43,7 +43,7 @@ def list_seeds(
     """The held-out loss of each run, or how far it is, a row for each seed; below them the means so far."""
     rows = [
         (f"Seed {seed + 1}", [f"{losses[run]:.3f}" if run in losses else tell_progress(run) for run in runs])
-        for seed, runs in enumerate(zip(*map(grid.runs_of, grid.cells), strict=True))
+        for seed, runs in enumerate(zip(*map(grid.list_runs, grid.cells), strict=True))
     ]
     measured = [select_losses(losses, cell) for cell in grid.cells]
     return [*rows, ("Mean", [f"{fmean(found):.3f}" if found else "" for found in measured])]

@@ -23,8 +23,8 @@ class RunGrid(ClassGridPlan):
         """Every setting as `row/column`, row by row."""
         return [f"{row}/{column}" for row in range(len(self.rows)) for column in range(len(self.columns))]
 
-    def runs_of(self, cell: str) -> list[str]:
-        """The runs of a cell, `row/column/seed`."""
+    def list_runs(self, cell: str) -> list[str]:
+        """List the runs of a cell, `row/column/seed`."""
         return [f"{cell}/{seed}" for seed in range(self.seeds)]
 
     @property
@@ -34,7 +34,7 @@ class RunGrid(ClassGridPlan):
 
     def label(self, run: str) -> str:
         """A run in words: `nf4, r=8, seed 1`, its seeds counted from 1."""
-        row, column, seed = place_of(run)
+        row, column, seed = parse_place(run)
         named = f"{self.rows[row]}, {self.columns[column]}"
         return f"{named}, seed {seed + 1}" if self.seeds > 1 else named
 
@@ -53,13 +53,13 @@ class CrowdGrid(RunGrid):
         guess = read_number(given.get("number"), unit=NATS, quantity="final-loss")
         return {"cell": given["cell"], "number": guess}
 
-    def claims(self, value: Mapping[str, Any]) -> list[str]:
-        """The runs of the cell that was chosen; a student gets the first one that is free."""
-        return self.runs_of(value["cell"])
+    def list_claims(self, value: Mapping[str, Any]) -> list[str]:
+        """List the runs of the cell that was chosen; a student gets the first one that is free."""
+        return self.list_runs(value["cell"])
 
 
-def place_of(run: str) -> Place:
-    """The row, column and seed of a run of a grid."""
+def parse_place(run: str) -> Place:
+    """Parse the row, column and seed of a run of a grid."""
     row, column, seed = (int(part) for part in run.split("/"))
     return row, column, seed
 

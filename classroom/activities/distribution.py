@@ -40,7 +40,7 @@ def spread_guesses(guesses: Sequence[float], *, value: float | None = None) -> B
     """
     if not guesses:
         return Bins(edges=(), counts=(), middle=None)
-    low, high = _kept_range(sorted(guesses))
+    low, high = _compute_kept_range(sorted(guesses))
     if value is not None:
         low, high = min(low, value), max(high, value)
     span = high - low
@@ -63,8 +63,8 @@ def is_close(guess: float, value: float) -> bool:
     return abs(guess - value) <= CLOSE_SHARE * abs(value)
 
 
-def _kept_range(ordered: Sequence[float]) -> tuple[float, float]:
-    """The guesses that lie within a few median distances of the median.
+def _compute_kept_range(ordered: Sequence[float]) -> tuple[float, float]:
+    """Compute the range of the guesses that lie within a few median distances of the median.
 
     Where most guesses are equal, that distance is zero: then those up to twice the median are kept.
     """

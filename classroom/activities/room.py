@@ -93,11 +93,11 @@ def fold(events: Iterable[Event], room: RoomState | None = None) -> RoomState:
     """Fold events into a state, starting from `room`."""
     current = room or RoomState()
     for event in events:
-        current = _after(current, event)
+        current = _apply(current, event)
     return current
 
 
-def _after(room: RoomState, event: Event) -> RoomState:
+def _apply(room: RoomState, event: Event) -> RoomState:
     value = event.value
     room = replace(room, last=event.number)
     match event.kind:
@@ -172,15 +172,15 @@ def plan_next_step(
     if room.ended:
         raise LearnerError("This class has ended.", do_next="Open it again, or start another one at /class.")
     if room.position == LOBBY:
-        return _begin(_led(room, plan)[0], plan)
+        return _begin(_list_led(room, plan)[0], plan)
     activity = plan[room.position]
     if room.phase == "advice" and advised:
-        return _step(room.position, advised)
+        return _build_step(room.position, advised)
     phases = activity.phases
     following = phases.index(room.phase) + 1 if room.phase in phases else len(phases)
     if following < len(phases):
-        return _step(room.position, phases[following])
-    coming = _coming(room, plan)
+        return _build_step(room.position, phases[following])
+    coming = _find_next(room, plan)
     if coming is not None:
         return _begin(coming, plan)
     raise LearnerError("This is the end of the plan.", do_next="End the class, or go back to an activity.")
@@ -197,7 +197,7 @@ def plan_previous_step(room: RoomState, *, without: int | None = None) -> dict[s
         came.pop()
     if not came:
         raise LearnerError("The class is at its start.", do_next="Press Next to begin.")
-    return _step(*came[-1])
+    return _build_step(*came[-1])
 
 
 def step_to(
@@ -210,34 +210,38 @@ def step_to(
     return {"position": position, "phase": phase}
 
 
-def order_of(room: RoomState, plan: Sequence[Activity]) -> list[int]:
-    """The positions as the teacher reads them: what was made on the spot follows where it was asked."""
+def order_positions(room: RoomState, plan: Sequence[Activity]) -> list[int]:
+    """Order the positions as the teacher reads them: what was made on the spot follows where it was asked."""
     kept = (position for position in range(len(plan)) if position not in room.withdrawn)
-    return sorted(kept, key=lambda position: (_origin(position, plan), position))
+    return sorted(kept, key=lambda position: (_find_origin(position, plan), position))
 
 
-def _led(room: RoomState, plan: Sequence[Activity]) -> list[int]:
-    """The positions that Next leads through: the plan, and what was put next."""
-    return [each for each in order_of(room, plan) if plan[each].asked_after is None or plan[each].comes_next]
+def _list_led(room: RoomState, plan: Sequence[Activity]) -> list[int]:
+    """List the positions that Next leads through: the plan, and what was put next."""
+    return [
+        each
+        for each in order_positions(room, plan)
+        if plan[each].asked_after is None or plan[each].comes_next
+    ]
 
 
-def _coming(room: RoomState, plan: Sequence[Activity]) -> int | None:
-    """The position after this one; after what was asked at once, what was put next and not shown yet."""
-    led, origin = _led(room, plan), _origin(room.position, plan)
+def _find_next(room: RoomState, plan: Sequence[Activity]) -> int | None:
+    """Find the position after this one; after what was asked at once, what was put next and not shown yet."""
+    led, origin = _list_led(room, plan), _find_origin(room.position, plan)
     if room.position in led:
         rest = led[led.index(room.position) + 1 :]
     else:
         rest = [
             each
             for each in led
-            if _origin(each, plan) > origin
-            or (_origin(each, plan) == origin != each and each not in room.visited)
+            if _find_origin(each, plan) > origin
+            or (_find_origin(each, plan) == origin != each and each not in room.visited)
         ]
     return rest[0] if rest else None
 
 
-def _origin(position: int, plan: Sequence[Activity]) -> int:
-    """The place in the plan at which a class is: that before an activity made on the spot."""
+def _find_origin(position: int, plan: Sequence[Activity]) -> int:
+    """Find the place in the plan at which a class is: that before an activity made on the spot."""
     asked_after = plan[position].asked_after
     return position if asked_after is None else asked_after
 
@@ -251,13 +255,13 @@ def add_on_the_spot(
     """
     if room.ended:
         raise LearnerError("This class has ended.", do_next="Open it again, or start another one at /class.")
-    at = LOBBY if room.position == LOBBY else _origin(room.position, plan)
+    at = LOBBY if room.position == LOBBY else _find_origin(room.position, plan)
     return replace(activity, asked_after=at, comes_next=comes_next)
 
 
 def _begin(position: int, plan: Sequence[Activity]) -> dict[str, Any]:
-    return _step(position, plan[position].phases[0])
+    return _build_step(position, plan[position].phases[0])
 
 
-def _step(position: int, phase: Phase | None) -> dict[str, Any]:
+def _build_step(position: int, phase: Phase | None) -> dict[str, Any]:
     return {"position": position, "phase": phase}

@@ -65,7 +65,7 @@ class WrittenAnswer:
     graded: Mapping[str, Any] | None
 
     @classmethod
-    def of(cls, answer: ClassAnswer) -> "WrittenAnswer":
+    def from_answer(cls, answer: ClassAnswer) -> "WrittenAnswer":
         return cls(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
 
 
@@ -107,7 +107,7 @@ def group_answers(
             groups=tuple(
                 Group(verdict=verdict, quotes=quotes)
                 for verdict in VERDICTS
-                if (quotes := _quotes(written, concept.id, verdict, overruled))
+                if (quotes := _list_quotes(written, concept.id, verdict, overruled))
             ),
         )
         for concept in concepts
@@ -120,18 +120,18 @@ def drop_short_quotes(found: ConceptGroups) -> ConceptGroups:
     return replace(found, groups=tuple(replace(group, quotes=quotes) for group, quotes in kept if quotes))
 
 
-def _quotes(
+def _list_quotes(
     answers: Iterable[WrittenAnswer], concept_id: str, verdict: ConceptVerdict, overruled: Overruled
 ) -> tuple[Quote, ...]:
     return tuple(
-        Quote(text=_quoted(answer, concept_id))
+        Quote(text=_quote(answer, concept_id))
         for answer in answers
         if choose_wall_verdict(answer, concept_id, overruled) == verdict
     )
 
 
-def _quoted(answer: WrittenAnswer, concept_id: str) -> str:
-    """The sentences that the evidence touches: a part of one says something else than who wrote it."""
+def _quote(answer: WrittenAnswer, concept_id: str) -> str:
+    """Quote the sentences that the evidence touches: a part of one says something else than who wrote it."""
     quote = ((answer.graded or {}).get(concept_id) or {}).get("quote")
     if not quote:
         return answer.text

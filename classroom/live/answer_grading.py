@@ -38,7 +38,7 @@ class AnswerGrading:
         """Grade every answer that is not graded, also those that an earlier process left."""
         going = self._tasks.get(live.room.code)
         rests = self.clock() < self._failed_at.get(live.room.code, -AGAIN_AFTER_SECONDS) + AGAIN_AFTER_SECONDS
-        if self.grader.is_on and (going is None or going.done()) and not rests and _ungraded(live):
+        if self.grader.is_on and (going is None or going.done()) and not rests and _find_ungraded(live):
             self._tasks[live.room.code] = asyncio.get_running_loop().create_task(self._grade(live))
 
     def forget(self, live: LiveRoom) -> None:
@@ -47,7 +47,7 @@ class AnswerGrading:
             task.cancel()
 
     async def _grade(self, live: LiveRoom) -> None:
-        while waiting := _ungraded(live):
+        while waiting := _find_ungraded(live):
             prompt_id, answers = waiting
             texts = [str(answer.value["text"]) for answer in answers]
             try:
@@ -59,9 +59,9 @@ class AnswerGrading:
                 _LOG.exception("Grading a class's answers failed; the teacher grades them by hand")
                 told = error if isinstance(error, LearnerError) else BROKEN
                 self._failed_at[live.room.code] = self.clock()
-                live.grading_stopped(f"{told.what} {told.do_next}")
+                live.note_grading_end(f"{told.what} {told.do_next}")
                 return
-        live.grading_stopped("")
+        live.note_grading_end("")
 
     async def _keep(self, live: LiveRoom, answer: ClassAnswer, grades: dict[str, ClassGrade]) -> None:
         graded: dict[str, Any] = {
@@ -75,8 +75,8 @@ class AnswerGrading:
         )
 
 
-def _ungraded(live: LiveRoom) -> tuple[str, Sequence[ClassAnswer]] | None:
-    """The prompt of the first activity with such answers, and the oldest of them."""
+def _find_ungraded(live: LiveRoom) -> tuple[str, Sequence[ClassAnswer]] | None:
+    """Find the prompt of the first activity with such answers, and the oldest of them."""
     for position, activity in enumerate(live.plan):
         if activity.kind == "wall" and activity.wanted is not None:
             waiting = [each for each in live.answers(1, position).values() if each.graded is None]

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from classroom.access.keys import hash_of
+from classroom.access.keys import hash_key
 from classroom.activities import names
 from classroom.activities.activity import Activity
 from classroom.activities.room import add_on_the_spot, plan_next_step, plan_previous_step, step_to
@@ -117,7 +117,7 @@ class Hub:
         live = self._live.get(code)
         if live is None:
             known = re.fullmatch("[0-9]{6}", code) is not None
-            record = await asyncio.to_thread(self.context.store.classes.record, code) if known else None
+            record = await asyncio.to_thread(self.context.store.classes.read_record, code) if known else None
             if record is None:
                 raise LearnerError(
                     f"There is no class with the code {code}.", do_next="Check the code on the screen."
@@ -125,7 +125,7 @@ class Hub:
             live = self._live.setdefault(code, LiveRoom(record, self.figures))
             if self.sync:
                 self.sync.start()
-                live.presence_changed = partial(self.sync.changed, live, urgent=False)
+                live.presence_changed = partial(self.sync.announce_change, live, urgent=False)
         if live.room.names_until <= self._now() and live.has_names:
             await self.forget_names()
         if self.watch:
@@ -157,13 +157,13 @@ class Hub:
         """Delete the names of one class now, or of all classes whose time is over."""
         now, room_id = self._now(), live.room.id if live else ""
 
-        def forgot(_: int) -> None:  # also what the hourly look has deleted before
+        def forget(_: int) -> None:  # also what the hourly look has deleted before
             for each in [live] if live else self._live.values():
                 if each.has_names and (each is live or each.room.names_until <= now):
-                    each.forgot_names()
+                    each.forget_names()
                     self._tell(each, urgent=True)
 
-        return await self.writer.do(lambda t: t.forget_names(now=now, room_id=room_id), forgot)
+        return await self.writer.do(lambda t: t.forget_names(now=now, room_id=room_id), forget)
 
     # ---- students
 
@@ -183,8 +183,8 @@ class Hub:
         job = JoinJob(room_id=live.room.id, device=device, names=drawn, at=self._now())
         return await self._write(live, job, live.apply_join, urgent=False)
 
-    async def student(self, live: LiveRoom, browser_id: str) -> ClassStudent:
-        """The student of a browser. Raises LearnerError for a browser that has not joined."""
+    async def require_student(self, live: LiveRoom, browser_id: str) -> ClassStudent:
+        """Return the student of a browser. Raises LearnerError for a browser that has not joined."""
         known = await self._find_student(live, browser_id)
         if known is None:
             raise LearnerError("You are not in this class yet.", do_next="Reload the page to join.")
@@ -235,8 +235,8 @@ class Hub:
 
     # ---- the teacher
 
-    async def command(self, live: LiveRoom, order: Mapping[str, Any]) -> None:
-        """Do what the teacher asks for. Raises LearnerError when that can't be done now."""
+    async def carry_out(self, live: LiveRoom, order: Mapping[str, Any]) -> None:
+        """Carry out what the teacher asks for. Raises LearnerError when that can't be done now."""
         given = order.get("after")
         after = given if isinstance(given, int) else None
         match order.get("do"):
@@ -292,7 +292,7 @@ class Hub:
     async def add_key(self, live: LiveRoom, key: str) -> None:
         """Let the holder of a key in; only its hash is stored."""
         at = self._now()
-        await self.writer.do(lambda t: t.add_key(live.room.id, hash_of(key), at=at), lambda _: None)
+        await self.writer.do(lambda t: t.add_key(live.room.id, hash_key(key), at=at), lambda _: None)
 
     async def revoke_keys(self, live: LiveRoom) -> None:
         at = self._now()
@@ -375,15 +375,15 @@ class Hub:
         `urgent`: phones at other processes show it.
         """
 
-        def committed(result: T) -> None:
+        def finish(result: T) -> None:
             then(result)
             self._tell(live, urgent=urgent)
 
-        return await self.writer.do(job, committed)
+        return await self.writer.do(job, finish)
 
     def _tell(self, live: LiveRoom, *, urgent: bool) -> None:
         if self.sync:
-            self.sync.changed(live, urgent=urgent)
+            self.sync.announce_change(live, urgent=urgent)
 
     def _now(self) -> datetime:
         return self.context.clock()

@@ -95,10 +95,10 @@ class LiveRoom:
     @property
     def run(self) -> ClassRunState | None:
         """How far the run of the current prediction is."""
-        return self.run_at(self.state.position)
+        return self.find_run(self.state.position)
 
-    def run_at(self, position: int) -> ClassRunState | None:
-        """How far the run of a prediction is; None until it is looked at, also after one that failed."""
+    def find_run(self, position: int) -> ClassRunState | None:
+        """Find how far the run of a prediction is; None until it is looked at, also after one that failed."""
         known = self._runs.get(position)
         return known if known and known.run_id == self.state.runs.get(position) else None
 
@@ -159,8 +159,8 @@ class LiveRoom:
         """Whether anyone has answered an activity in any round."""
         return any(given and where == position for (where, _), given in self._answers.items())
 
-    def answer_of(self, student_id: str, round_number: int) -> ClassAnswer | None:
-        """What a student answered in a round of the current activity."""
+    def find_answer(self, student_id: str, round_number: int) -> ClassAnswer | None:
+        """Find what a student answered in a round of the current activity."""
         return self._answers.get((self.state.position, round_number), {}).get(student_id)
 
     def list_answers_by(self, student_id: str) -> list[ClassAnswer]:
@@ -200,8 +200,8 @@ class LiveRoom:
         """Whether an event of this process waits for one that another process has written before it."""
         return bool(self._early)
 
-    def fragment(self, same: Hashable, make: Callable[[], str]) -> str:
-        """A text that is equal for all phones with the same key until the next event."""
+    def render_once(self, same: Hashable, make: Callable[[], str]) -> str:
+        """Render a text that is equal for all phones with the same key until the next event."""
         if self._fragments[0] != self.state.last:
             self._fragments = (self.state.last, {})
         made = self._fragments[1]
@@ -242,7 +242,7 @@ class LiveRoom:
         self.students[student_id] = replace(self.students[student_id], name=name)
         self.wake_screens(student_id)
 
-    def forgot_names(self) -> None:
+    def forget_names(self) -> None:
         self.replaced_here += 1
         self.students = {key: replace(student, name="") for key, student in self.students.items()}
         self.wake_screens()
@@ -305,8 +305,8 @@ class LiveRoom:
             self._graded += 1
             self.wake_screens(answer.student_id)
 
-    def grading_stopped(self, trouble: str) -> None:
-        """Take in that everything is graded, or why it can't be."""
+    def note_grading_end(self, trouble: str) -> None:
+        """Note that everything is graded, or why it can't be."""
         if trouble != self.grading_trouble:
             self.grading_trouble = trouble
             self._wake_teacher()
@@ -320,8 +320,8 @@ class LiveRoom:
         self.is_blank = is_blank
         self._wake_teacher()
 
-    def grid_moved(self, position: int, state: ClassGridState) -> None:
-        """Take in how far a grid is that this process follows."""
+    def note_grid(self, position: int, state: ClassGridState) -> None:
+        """Note how far a grid is that this process follows."""
         self._looked_at_here.add(position)
         self._take_in_state(self.grids, position, state)
 
@@ -343,29 +343,29 @@ class LiveRoom:
         """An event that is set after changes: for a student those the phone shows, for the teacher all."""
         waker = asyncio.Event()
         self._wakers[waker] = student_id
-        self._came_or_went()
+        self._announce_presence()
         try:
             yield waker
         finally:
             del self._wakers[waker]
-            self._came_or_went()
+            self._announce_presence()
 
     def apply_poll(self, student_id: str) -> None:
         """Take in that a phone has asked for its state: it is connected until it stops asking."""
 
         def forget() -> None:
             del self._polling[student_id]
-            self._came_or_went()
+            self._announce_presence()
 
         known = self._polling.get(student_id)
         if known is not None:
             known.cancel()
         self._polling[student_id] = asyncio.get_running_loop().call_later(POLLING_SECONDS, forget)
         if known is None:
-            self._came_or_went()
+            self._announce_presence()
 
-    def others_online(self, process: str, bits: int, *, at: float) -> None:
-        """Take in which students' phones are connected to another process, at a time in seconds."""
+    def note_others_online(self, process: str, bits: int, *, at: float) -> None:
+        """Note which students' phones are connected to another process, at a time in seconds."""
         known = self._others.get(process)
         self._others[process] = (bits, at)
         if known is None or known[0] != bits:
@@ -379,7 +379,7 @@ class LiveRoom:
         if gone:
             self._wake_teacher()
 
-    def _came_or_went(self) -> None:
+    def _announce_presence(self) -> None:
         self._wake_teacher()
         self.presence_changed()
 

@@ -78,7 +78,7 @@ def read_answer_job(
         room_id=live.room.id,
         answer=answer,
         open_at=partial(open_in_quiz, round_number=answer.round) if activity.questions else open_round,
-        claims=tuple(activity.crowd.claims(answer.value)) if activity.crowd else (),
+        claims=tuple(activity.crowd.list_claims(answer.value)) if activity.crowd else (),
         replaces=str(given.get("replaces") or ""),
     )
 

@@ -80,8 +80,8 @@ class ProcessSync:
         self._readings, self._wake = {}, asyncio.Event()
         self._tasks = {loop.create_task(self._tell()), loop.create_task(self._look())}
 
-    def changed(self, live: LiveRoom, *, urgent: bool) -> None:
-        """Tell the others at the next tick: something is committed, or a phone came or went.
+    def announce_change(self, live: LiveRoom, *, urgent: bool) -> None:
+        """Announce to the others at the next tick: something is committed, or a phone came or went.
 
         `urgent`: phones show it.
         """
@@ -109,7 +109,7 @@ class ProcessSync:
         while True:
             replaced = live.replaced_here
             found = await asyncio.to_thread(
-                self.log.changes,
+                self.log.read_changes,
                 live.room.id,
                 revision=live.room.revision,
                 events=len(live.events),
@@ -132,7 +132,7 @@ class ProcessSync:
             if told and live.room.id != told["room"]:
                 continue
             if told:
-                live.others_online(told["from"], int(told["online"], 16), at=time.monotonic())
+                live.note_others_online(told["from"], int(told["online"], 16), at=time.monotonic())
             if told.get("urgent", True):
                 self._start_reading(live)
             else:
@@ -182,7 +182,7 @@ class ProcessSync:
                     await self._read(live)
                     live.forget_others(before=time.monotonic() - FORGET_SECONDS)
                     if looks * LOOK_SECONDS % PRESENCE_SECONDS < LOOK_SECONDS:
-                        self.changed(live, urgent=False)
+                        self.announce_change(live, urgent=False)
 
 
 @contextlib.contextmanager

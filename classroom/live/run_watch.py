@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from classroom.activities.crowd_grid import place_of
+from classroom.activities.crowd_grid import parse_place
 from classroom.live.live_room import GRID_STATE, RUN_STATE, LiveRoom
 from classroom.live.writer import NotSavedError
 from study.base.errors import LearnerError
@@ -74,7 +74,7 @@ class RunWatch:
         if trained is not None:
             # Who claimed first is trained first; cells that share a base with theirs come along.
             claimed = live.answers(1, position).values()
-            first = [place_of(answer.claim) for answer in claimed if answer.claim]
+            first = [parse_place(answer.claim) for answer in claimed if answer.claim]
             return await asyncio.to_thread(self.grids.start, trained.setting, trained.axes, first)
         assert activity.guessed is not None
         return await asyncio.to_thread(self.runs.start, activity.guessed.setting)
@@ -88,7 +88,7 @@ class RunWatch:
         for position, run_id in state.runs.items():
             if run_id in self._deleted:
                 continue
-            run = live.run_at(position)
+            run = live.find_run(position)
             if live.plan[position].trained is not None:
                 if position not in state.grids:
                     self._ensure(live, position, self._watch_grid)
@@ -121,7 +121,7 @@ class RunWatch:
             return live.state.runs[position] == run_id
         if live.state.runs[position] != run_id:  # another one was started since
             return False
-        if state != live.run_at(position):
+        if state != live.find_run(position):
             live.run_moved(position, state)
             await self._keep(live, position, RUN_STATE.dump_python(state, mode="json"))
         if state.value is not None and position not in live.state.measured:
@@ -149,7 +149,7 @@ class RunWatch:
         trained = live.plan[position].trained
         assert trained is not None
         while True:
-            seconds = await asyncio.to_thread(self.grids.seconds, trained.setting, trained.axes)
+            seconds = await asyncio.to_thread(self.grids.estimate_seconds, trained.setting, trained.axes)
             if seconds is not None:
                 live.apply_estimate(position, seconds)
                 return
@@ -172,7 +172,7 @@ class RunWatch:
         if live.state.runs[position] != grid_id:
             return False
         if found != live.grids.get(position):
-            live.grid_moved(position, found)
+            live.note_grid(position, found)
             await self._keep(live, position, GRID_STATE.dump_python(found, mode="json"))
         if not found.ended:
             return False

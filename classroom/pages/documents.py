@@ -41,13 +41,13 @@ def draw_link(link: str) -> Markup:
     return draw_qr_code(link)
 
 
-def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:
+def render_page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:
     html = render(f"classroom/{name}.html", title=title, app_name=APP_NAME, **values)
     return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
 
 
-def static(name: str) -> Response:
-    """A style sheet or script; each comes with what it shares, in one file."""
+def send_static(name: str) -> Response:
+    """Send a style sheet or script; each comes with what it shares, in one file."""
     headers = {"Cache-Control": "no-cache"}
     if name in SHARED_FILES:
         kind = "text/css" if name.endswith(".css") else "text/javascript"

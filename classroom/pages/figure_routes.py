@@ -23,10 +23,10 @@ class FigureRoutes:
         self._asking = Rates(burst=60, per_second=10)
 
     def register(self, site: FastAPI) -> None:
-        site.get("/class/{code}/figure", response_model=None)(self.figure)
+        site.get("/class/{code}/figure", response_model=None)(self.send_figure)
 
-    async def figure(self, code: str, request: Request) -> Response:
-        """The part that changes; a refusal is a sentence, because the figure shows it."""
+    async def send_figure(self, code: str, request: Request) -> Response:
+        """Send the part that changes; a refusal is a sentence, because the figure shows it."""
         try:
             live, browser = await self._hub.find(code), find_browser(request.cookies)
         except LearnerError as error:

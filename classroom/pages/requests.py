@@ -24,7 +24,7 @@ WAIT = {"Retry-After": "2"}
 async def parse_json_body(request: Request) -> Mapping[str, Any]:
     """The JSON object of a request. Raises LearnerError for anything else."""
     try:
-        read = _clean(json.loads(await _body(request) or b"{}"))
+        read = _clean(json.loads(await _read_body(request) or b"{}"))
     except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict):
@@ -42,13 +42,13 @@ def _clean(value: Any) -> Any:
     return value
 
 
-async def form_of(request: Request) -> dict[str, str]:
-    return dict(await fields_of(request))
+async def parse_form(request: Request) -> dict[str, str]:
+    return dict(await parse_fields(request))
 
 
-async def fields_of(request: Request, *, at_most: int = LONGEST_BODY_BYTES) -> list[tuple[str, str]]:
-    """The fields of a form in which a name may stand more than once, in order."""
-    sent = parse_qsl((await _body(request, at_most)).decode("utf-8", "replace"))
+async def parse_fields(request: Request, *, at_most: int = LONGEST_BODY_BYTES) -> list[tuple[str, str]]:
+    """Parse the fields of a form in which a name may stand more than once, in order."""
+    sent = parse_qsl((await _read_body(request, at_most)).decode("utf-8", "replace"))
     return [(clean(name), clean(value)) for name, value in sent]
 
 
@@ -68,13 +68,13 @@ def tell_trouble(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitab
     """A route that answers with `trouble` where it raises LearnerError."""
 
     @wraps(route)
-    async def told(*given: P.args, **named: P.kwargs) -> Response:
+    async def answer(*given: P.args, **named: P.kwargs) -> Response:
         try:
             return await route(*given, **named)
         except LearnerError as error:
             return answer_trouble(error)
 
-    return told
+    return answer
 
 
 def format_port(request: Request) -> str:
@@ -87,7 +87,7 @@ def refuse_rate() -> JSONResponse:
     return JSONResponse({"error": TOO_OFTEN}, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)
 
 
-async def _body(request: Request, at_most: int = LONGEST_BODY_BYTES) -> bytes:
+async def _read_body(request: Request, at_most: int = LONGEST_BODY_BYTES) -> bytes:
     body = b""
     async for piece in request.stream():
         body += piece

@@ -18,11 +18,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from classroom.access.addresses import list_lan_addresses
-from classroom.activities.activity import KIND_NAMES, Activity, name_of
+from classroom.activities.activity import KIND_NAMES, Activity, shorten_question
 from classroom.live.hub import Hub
 from classroom.live.opening import KEEP_NAMES_DAYS, TEAM_CHOICES
 from classroom.pages import documents
-from classroom.pages.requests import fields_of, form_of, parse_json_body, tell_trouble
+from classroom.pages.requests import parse_fields, parse_form, parse_json_body, tell_trouble
 from classroom.plans.on_the_spot import KINDS, is_typed, read_activity, read_typed_minutes, to_entry
 from classroom.plans.own_plans import PlanDraft, PlanError, WouldReplaceError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, LONGEST_TITLE, Plan, Plans
@@ -50,7 +50,7 @@ R = TypeVar("R", bound="HasStartPage")
 class HasStartPage(Protocol):
     """Routes that can answer with the page /class."""
 
-    def page(self, error: str = "") -> Awaitable[HTMLResponse]: ...
+    def show_page(self, error: str = "") -> Awaitable[HTMLResponse]: ...
 
 
 def show_trouble(
@@ -59,13 +59,13 @@ def show_trouble(
     """A route that answers with the page /class and its sentence where it raises LearnerError."""
 
     @wraps(route)
-    async def shown(routes: R, /, *given: P.args, **named: P.kwargs) -> Response:
+    async def show(routes: R, /, *given: P.args, **named: P.kwargs) -> Response:
         try:
             return await route(routes, *given, **named)
         except LearnerError as error:
-            return await routes.page(str(error))
+            return await routes.show_page(str(error))
 
-    return shown
+    return show
 
 
 class StartRoutes:
@@ -77,24 +77,24 @@ class StartRoutes:
 
     def register(self, site: FastAPI) -> None:
         """Add the routes; they stand before the pages and before `/class/{code}`."""
-        site.get("/class", response_model=None)(self.classes)
+        site.get("/class", response_model=None)(self.show_classes)
         site.post("/class/open", response_model=None)(self.open)
         site.post("/class/plans", response_model=None)(self.save)
         site.post("/class/plans/delete", response_model=None)(self.delete)
-        site.post("/class/plans/typed", response_model=None)(self.typed)
-        site.post("/class/plans/quiz", response_model=None)(self.quiz)
-        site.get("/class/plans/questions", response_model=None)(self.questions)
-        site.get("/class/plans/twins", response_model=None)(self.twins)
+        site.post("/class/plans/typed", response_model=None)(self.send_typed)
+        site.post("/class/plans/quiz", response_model=None)(self.send_quiz)
+        site.get("/class/plans/questions", response_model=None)(self.send_questions)
+        site.get("/class/plans/twins", response_model=None)(self.send_twins)
 
     @show_trouble
-    async def classes(self, request: Request) -> Response:
-        """The page; `edit` names the plan that the editor begins with, `plan` the one that is chosen."""
+    async def show_classes(self, request: Request) -> Response:
+        """Show the page; `edit` names the plan that the editor begins with, `plan` the one that is chosen."""
         asked = request.query_params
         edited = await run_in_threadpool(self._plans.find, asked["edit"]) if "edit" in asked else None
-        draft = _draft_of(edited) if edited else None
-        return await self.page(chosen=asked.get("plan", ""), saved=asked.get("saved", ""), draft=draft)
+        draft = _build_draft(edited) if edited else None
+        return await self.show_page(chosen=asked.get("plan", ""), saved=asked.get("saved", ""), draft=draft)
 
-    async def page(
+    async def show_page(
         self,
         error: str = "",
         *,
@@ -104,11 +104,11 @@ class StartRoutes:
         problems: Sequence[str] = (),
         would_replace: WouldReplaceError | None = None,
     ) -> HTMLResponse:
-        """The page with what went wrong, and with the editor if there is a draft."""
+        """Show the page with what went wrong, and with the editor if there is a draft."""
         broken: list[Problem] = []
-        plans = await run_in_threadpool(self._plans.all, broken)
+        plans = await run_in_threadpool(self._plans.list_all, broken)
         classes = self._context.store.classes
-        return documents.page(
+        return documents.render_page(
             "start/classes",
             title="Class",
             places=self._context.places,
@@ -119,9 +119,9 @@ class StartRoutes:
             broken=broken,
             own_folder=self._plans.own_folder,
             draft=draft,
-            draft_entries=_entries_of_draft(draft) if draft else [],
+            draft_entries=_list_draft_entries(draft) if draft else [],
             others=[
-                (plan.title, _entries_of_plan(plan)) for plan in plans if draft and plan.id != draft.plan_id
+                (plan.title, _list_plan_entries(plan)) for plan in plans if draft and plan.id != draft.plan_id
             ],
             problems=problems,
             would_replace=would_replace,
@@ -139,7 +139,7 @@ class StartRoutes:
 
     @show_trouble
     async def open(self, request: Request) -> Response:
-        form = await form_of(request)
+        form = await parse_form(request)
         plan = await run_in_threadpool(self._plans.find, form.get("plan", ""))
         days = form.get("days", "30")
         live = await self._hub.open(
@@ -155,51 +155,51 @@ class StartRoutes:
     @show_trouble
     async def save(self, request: Request) -> Response:
         """Save a teacher's plan, or show the editor again with everything that is wrong."""
-        draft = _read_draft(await fields_of(request, at_most=LARGEST_FORM_BYTES))
+        draft = _read_draft(await parse_fields(request, at_most=LARGEST_FORM_BYTES))
         try:
             plan = await run_in_threadpool(save_plan, self._plans, draft)
         except PlanError as error:
-            return await self.page(draft=draft, problems=error.problems)
+            return await self.show_page(draft=draft, problems=error.problems)
         except WouldReplaceError as error:
-            return await self.page(draft=draft, would_replace=error)
+            return await self.show_page(draft=draft, would_replace=error)
         except LearnerError as error:
-            return await self.page(str(error), draft=draft)
+            return await self.show_page(str(error), draft=draft)
         asked = urlencode({"plan": plan.id, "saved": plan.id})
         return RedirectResponse(f"/class?{asked}#start", HTTPStatus.SEE_OTHER)
 
     @show_trouble
     async def delete(self, request: Request) -> Response:
         """Delete a teacher's plan; classes that were held with it keep what they had."""
-        form = await form_of(request)
+        form = await parse_form(request)
         if form.get("sure") == "yes":
             await run_in_threadpool(delete_plan, self._plans, form.get("plan", ""))
         return RedirectResponse("/class", HTTPStatus.SEE_OTHER)
 
     @tell_trouble
-    async def typed(self, request: Request) -> Response:
-        """A typed question as an entry of the editor."""
+    async def send_typed(self, request: Request) -> Response:
+        """Send a typed question as an entry of the editor."""
         form = {name: str(value) for name, value in (await parse_json_body(request)).items()}
         entry = to_entry(form)
-        return _answer_with([_entry_of_activity(entry, read_activity(form))])
+        return _answer_with([_build_activity_entry(entry, read_activity(form))])
 
     @tell_trouble
-    async def quiz(self, request: Request) -> Response:
-        """A self-paced quiz as an entry of the editor."""
+    async def send_quiz(self, request: Request) -> Response:
+        """Send a self-paced quiz as an entry of the editor."""
         form = await parse_json_body(request)
         title, questions = str(form.get("title", "")).strip(), form.get("questions")
         entry: dict[str, Any] = {"kind": "quiz", "title": title or "A quiz", "questions": questions}
         if minutes := read_typed_minutes({"minutes": str(form.get("minutes", ""))}):
             entry["minutes"] = minutes
         activity = await run_in_threadpool(self._plans.read_entry, entry)
-        return _answer_with([_entry_of_activity(entry, activity)])
+        return _answer_with([_build_activity_entry(entry, activity)])
 
-    def questions(self, words: str = "", asks: str = "") -> Response:
-        """The app's questions that have every word, as entries of the editor, or to ask at once."""
+    def send_questions(self, words: str = "", asks: str = "") -> Response:
+        """Send the app's questions that have every word, as entries of the editor, or to ask at once."""
         found = self._plans.search_questions(words[:LONGEST_SEARCH])
-        return _answer_with([_entry_of_question(each) for each in found], asks=bool(asks))
+        return _answer_with([_build_question_entry(each) for each in found], asks=bool(asks))
 
-    def twins(self, question: str = "") -> Response:
-        """Questions that ask for the same, as options of a choice."""
+    def send_twins(self, question: str = "") -> Response:
+        """Send questions that ask for the same, as options of a choice."""
         found = self._plans.find_twins(question[:LONGEST_SEARCH])
         named = [(each.id, f"{to_plain(each.text)} ({each.id})") for each in found]
         return HTMLResponse(render("classroom/start/twins.html", twins=named))
@@ -213,8 +213,8 @@ def choose_known_address(asked: str, addresses: Sequence[OwnAddress]) -> str:
     return known[0] if known else "127.0.0.1"
 
 
-def _draft_of(plan: Plan) -> PlanDraft:
-    """What the editor begins with: a teacher's plan to change, or a shipped one to make one's own."""
+def _build_draft(plan: Plan) -> PlanDraft:
+    """Build what the editor begins with: a teacher's plan to change, or a shipped one to make one's own."""
     return PlanDraft(
         title=plan.title if plan.is_own else f"{plan.title} (mine)",
         about=plan.about,
@@ -292,29 +292,29 @@ def _describe_entry(
     )
 
 
-def _entry_of_question(found: ClassQuestion) -> EditorEntry:
+def _build_question_entry(found: ClassQuestion) -> EditorEntry:
     twin = {"twin": found.fresh} if found.fresh else {}
-    named = {"kind": "question", "title": name_of(found.text), "question": found.id}
+    named = {"kind": "question", "title": shorten_question(found.text), "question": found.id}
     entry = _describe_entry(named | {"minutes": VOTE_MINUTES} | twin, found.html, asks_its_title=True)
     how = [found.kind.replace("-", " ")] + ["numbers drawn for you"] * bool(found.fresh)
     return replace(entry, kind=" · ".join([entry.kind, *how]))
 
 
-def _entries_of_plan(plan: Plan) -> list[EditorEntry]:
-    return [_entry_of_activity(*each) for each in zip(plan.entries, plan.activities, strict=True)]
+def _list_plan_entries(plan: Plan) -> list[EditorEntry]:
+    return [_build_activity_entry(*each) for each in zip(plan.entries, plan.activities, strict=True)]
 
 
-def _entry_of_activity(written: Mapping[str, Any], activity: Activity) -> EditorEntry:
+def _build_activity_entry(written: Mapping[str, Any], activity: Activity) -> EditorEntry:
     return _describe_entry(written, activity.html_asked, asks_its_title=activity.asks_its_title)
 
 
-def _entries_of_draft(draft: PlanDraft) -> list[EditorEntry]:
+def _list_draft_entries(draft: PlanDraft) -> list[EditorEntry]:
     each = enumerate(draft.entries)
-    return [replace(_entry_as_sent(entry), is_kept=place not in draft.left_out) for place, entry in each]
+    return [replace(_rebuild_entry(entry), is_kept=place not in draft.left_out) for place, entry in each]
 
 
-def _entry_as_sent(written: str) -> EditorEntry:
-    """An entry as the form sent it, to show it again even if it isn't valid."""
+def _rebuild_entry(written: str) -> EditorEntry:
+    """Rebuild an entry as the form sent it, to show it again even if it isn't valid."""
     try:
         read = json.loads(written)
         return replace(_describe_entry(read), written=written)

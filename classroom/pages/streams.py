@@ -25,7 +25,7 @@ MakeState = Callable[[], dict[str, Any]]
 def stream(live: LiveRoom, make: MakeState, request: Request, *, student_id: str = "") -> Response:
     """Answer with a stream. A phone that comes back with the id of the newest state gets what follows."""
     known = request.headers.get("last-event-id", "")
-    return _event_stream(_states(live, make, student_id, known))
+    return _build_stream_response(_stream_states(live, make, student_id, known))
 
 
 def stream_one_beat() -> Response:
@@ -35,15 +35,15 @@ def stream_one_beat() -> Response:
         yield BEAT
         await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    return _event_stream(beat())
+    return _build_stream_response(beat())
 
 
-def one_state(make: MakeState) -> Response:
-    """The same state as JSON, for a browser or network in which streams break."""
+def answer_state(make: MakeState) -> Response:
+    """Answer with the same state as JSON, for a browser or network in which streams break."""
     return JSONResponse(_with_now(make()), headers={"Cache-Control": "no-store"})
 
 
-def _event_stream(pieces: AsyncIterator[str]) -> Response:
+def _build_stream_response(pieces: AsyncIterator[str]) -> Response:
     return StreamingResponse(
         pieces,
         media_type="text/event-stream",
@@ -51,15 +51,15 @@ def _event_stream(pieces: AsyncIterator[str]) -> Response:
     )
 
 
-async def _states(live: LiveRoom, make: MakeState, student_id: str, known: str) -> AsyncIterator[str]:
+async def _stream_states(live: LiveRoom, make: MakeState, student_id: str, known: str) -> AsyncIterator[str]:
     with live.watching(student_id) as waker:
         yield f"retry: {RECONNECT_MS}\n\n"
-        if student_id and known == _event_id(live, student_id) and live.state.phase != "run":
+        if student_id and known == _build_event_id(live, student_id) and live.state.phase != "run":
             yield BEAT
             await waker.wait()
         while True:
             waker.clear()
-            yield f"id: {_event_id(live, student_id)}\ndata: {json.dumps(_with_now(make()))}\n\n"
+            yield f"id: {_build_event_id(live, student_id)}\ndata: {json.dumps(_with_now(make()))}\n\n"
             await asyncio.sleep(TICK_SECONDS)
             while not waker.is_set():
                 try:
@@ -68,8 +68,8 @@ async def _states(live: LiveRoom, make: MakeState, student_id: str, known: str) 
                     yield BEAT
 
 
-def _event_id(live: LiveRoom, student_id: str) -> str:
-    """What a phone has seen: how far the class is, and its own name, which changes without an event."""
+def _build_event_id(live: LiveRoom, student_id: str) -> str:
+    """Build the id of what a phone has seen: how far the class is, and its own name."""
     name = live.students[student_id].name if student_id else ""
     return f"{live.revision}.{zlib.crc32(name.encode())}"
 

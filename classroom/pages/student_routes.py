@@ -45,34 +45,36 @@ class StudentRoutes:
         site.get("/class/help", response_model=None)(self.help)
         site.post("/class/help", response_model=None)(self.reach)
         site.get("/class/help/events", response_model=None)(self.reach_events)
-        site.get("/class/static/{name}", response_model=None)(self.static)
-        site.get("/class/{code}", response_model=None)(self.page)
+        site.get("/class/static/{name}", response_model=None)(self.send_static)
+        site.get("/class/{code}", response_model=None)(self.show_page)
         site.post("/class/{code}/join", response_model=None)(self.join)
         site.post("/class/{code}/answer", response_model=None)(self.answer)
-        site.post("/class/{code}/name", response_model=None)(self.name)
-        site.get("/class/{code}/events", response_model=None)(self.events)
-        site.get("/class/{code}/state", response_model=None)(self.state)
+        site.post("/class/{code}/name", response_model=None)(self.rename)
+        site.get("/class/{code}/events", response_model=None)(self.stream_events)
+        site.get("/class/{code}/state", response_model=None)(self.send_state)
 
-    async def page(self, code: str) -> Response:
-        """The student's page; an unknown code leads to the form for codes."""
+    async def show_page(self, code: str) -> Response:
+        """Show the student's page; an unknown code leads to the form for codes."""
         try:
             live = await self._hub.find(code)
         except LearnerError as error:
-            return documents.page("student/join", title="Join a class", status=404, error=str(error))
-        return documents.page("student/student", title=live.room.title, code=code, figures=live.has_figures)
+            return documents.render_page("student/join", title="Join a class", status=404, error=str(error))
+        return documents.render_page(
+            "student/student", title=live.room.title, code=code, figures=live.has_figures
+        )
 
     async def type_code(self, code: str = "") -> Response:
         """For those who can't scan, and the short address of a class."""
         if re.fullmatch("[0-9]{6}", code):
             return RedirectResponse(f"/class/{code}", HTTPStatus.SEE_OTHER)
         error = "A code has six digits." if code else ""
-        return documents.page("student/join", title="Join a class", error=error)
+        return documents.render_page("student/join", title="Join a class", error=error)
 
     async def help(self, request: Request) -> Response:
         """What to check when phones can't connect; opened on a phone it is the test itself."""
         is_phone = request.client is not None and not is_own_address(request.client.host)
         links = [] if is_phone else self._help_links(request)
-        return documents.page(
+        return documents.render_page(
             "student/help",
             title="When phones can't connect",
             is_phone=is_phone,
@@ -94,8 +96,8 @@ class StudentRoutes:
         addresses = list_lan_addresses() if self._reachable else []
         return [f"http://{each.address}{format_port(request)}/class/help" for each in addresses]
 
-    async def static(self, name: str) -> Response:
-        return documents.static(name)
+    async def send_static(self, name: str) -> Response:
+        return documents.send_static(name)
 
     @tell_trouble
     async def join(self, code: str, request: Request) -> Response:
@@ -112,7 +114,7 @@ class StudentRoutes:
     @tell_trouble
     async def answer(self, code: str, request: Request) -> Response:
         """Store an answer. 200 comes after the commit; 409 says that it came too late."""
-        live, student = await self._student(code, request)
+        live, student = await self._find_student(code, request)
         if not self._asking.allows(student.device):
             return refuse_rate()
         try:
@@ -126,8 +128,8 @@ class StudentRoutes:
         return JSONResponse({"outcome": recorded.outcome})
 
     @tell_trouble
-    async def name(self, code: str, request: Request) -> Response:
-        live, student = await self._student(code, request)
+    async def rename(self, code: str, request: Request) -> Response:
+        live, student = await self._find_student(code, request)
         if not self._asking.allows(student.device):
             return refuse_rate()
         wanted = await parse_json_body(request)
@@ -135,26 +137,28 @@ class StudentRoutes:
         return JSONResponse({"name": await self._hub.rename(live, student, typed)})
 
     @tell_trouble
-    async def events(self, code: str, request: Request) -> Response:
-        """The stream of this student's states, from the newest on: the phone may have shown it elsewhere."""
-        live, student = await self._student(code, request, newest=True)
+    async def stream_events(self, code: str, request: Request) -> Response:
+        """Stream this student's states, from the newest on: the phone may have shown it elsewhere."""
+        live, student = await self._find_student(code, request, newest=True)
         if live.count_streams(student.id) >= STREAMS_AT_MOST or not self._reading.allows(student.device):
             return refuse_rate()
-        return streams.stream(live, partial(self._state, live, student.id), request, student_id=student.id)
+        return streams.stream(
+            live, partial(self._build_state, live, student.id), request, student_id=student.id
+        )
 
     @tell_trouble
-    async def state(self, code: str, request: Request) -> Response:
-        live, student = await self._student(code, request, newest=True)
+    async def send_state(self, code: str, request: Request) -> Response:
+        live, student = await self._find_student(code, request, newest=True)
         if not self._reading.allows(student.device):
             return refuse_rate()
         live.apply_poll(student.id)
-        return streams.one_state(partial(self._state, live, student.id))
+        return streams.answer_state(partial(self._build_state, live, student.id))
 
-    def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:
+    def _build_state(self, live: LiveRoom, student_id: str) -> dict[str, object]:
         return build_student_state(live, live.students[student_id])
 
-    async def _student(
+    async def _find_student(
         self, code: str, request: Request, *, newest: bool = False
     ) -> tuple[LiveRoom, ClassStudent]:
         live = await (self._hub.find_newest(code) if newest else self._hub.find(code))
-        return live, await self._hub.student(live, find_browser(request.cookies))
+        return live, await self._hub.require_student(live, find_browser(request.cookies))

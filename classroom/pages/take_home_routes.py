@@ -49,19 +49,19 @@ class TakeHomeRoutes:
         self._asking = Rates(burst=20, per_second=1)
 
     def register(self, site: FastAPI) -> None:
-        site.get("/class/{code}/cards", response_model=None)(self.page)
-        site.get("/class/{code}/cards.apkg", response_model=None)(self.package)
+        site.get("/class/{code}/cards", response_model=None)(self.show_page)
+        site.get("/class/{code}/cards.apkg", response_model=None)(self.send_package)
         site.post("/class/{code}/study", response_model=None)(self.study)
 
-    async def page(self, code: str, request: Request) -> Response:
+    async def show_page(self, code: str, request: Request) -> Response:
         try:
-            live, student, cards = await self._cards(code, request)
+            live, student, cards = await self._find_cards(code, request)
         except LearnerError as error:
-            return documents.page("student/join", title="Join a class", status=404, error=str(error))
+            return documents.render_page("student/join", title="Join a class", status=404, error=str(error))
         is_own = "take" not in request.query_params
         query = f"take={take_home_key(student)}"
         link = str(request.url.replace(query=query)) if is_own and cards else ""
-        return documents.page(
+        return documents.render_page(
             "student/cards",
             title=f"Your cards: {live.room.title}",
             code=code,
@@ -74,8 +74,8 @@ class TakeHomeRoutes:
         )
 
     @tell_trouble
-    async def package(self, code: str, request: Request) -> Response:
-        live, _, cards = await self._cards(code, request)
+    async def send_package(self, code: str, request: Request) -> Response:
+        live, _, cards = await self._find_cards(code, request)
         if not self._asking.allows(find_browser(request.cookies)):
             return refuse_rate()
         if not cards:
@@ -93,7 +93,7 @@ class TakeHomeRoutes:
     @tell_trouble
     async def study(self, code: str, request: Request) -> Response:
         """Make the app's cards about what was missed due in the profile of this browser, and open them."""
-        _, _, cards = await self._cards(code, request)
+        _, _, cards = await self._find_cards(code, request)
         if not self._asking.allows(find_browser(request.cookies)):
             return refuse_rate()
         if self._ask_for_cards is None or not self._opens_here(request):
@@ -109,15 +109,17 @@ class TakeHomeRoutes:
         address = request.client.host if request.client else ""
         return self._ask_for_cards is not None and (not self._only_class or is_own_address(address))
 
-    async def _cards(self, code: str, request: Request) -> tuple[LiveRoom, ClassStudent, list[ClassCard]]:
-        """The cards of the student of this browser, or of the one whose link it has opened.
+    async def _find_cards(
+        self, code: str, request: Request
+    ) -> tuple[LiveRoom, ClassStudent, list[ClassCard]]:
+        """Find the cards of the student of this browser, or of the one whose link it has opened.
 
         Raises LearnerError for a code, a browser or a link that the app does not know.
         """
         live = await self._hub.find_newest(code)
         key = request.query_params.get("take")
         if key is None:
-            student = await self._hub.student(live, find_browser(request.cookies))
+            student = await self._hub.require_student(live, find_browser(request.cookies))
         else:
             student = _find_by_key(live, key)
         cards = take_home(

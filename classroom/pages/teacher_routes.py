@@ -20,7 +20,7 @@ from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
-from classroom.pages.requests import form_of, format_port, parse_json_body, tell_trouble
+from classroom.pages.requests import format_port, parse_form, parse_json_body, tell_trouble
 from classroom.pages.start_routes import StartRoutes, choose_known_address, show_trouble
 from classroom.plans.on_the_spot import KINDS, read_activity, read_typed_minutes
 from classroom.plans.plan import Plans
@@ -44,7 +44,7 @@ class TeacherRoutes:
         self._keys = keys
         self._reachable = reachable or bool(students_at)
         self._start = StartRoutes(context, hub, plans, reachable=self._reachable)
-        self.page = self._start.page
+        self.show_page = self._start.show_page
         self._students_at = students_at.rstrip("/")
 
     def register(self, site: FastAPI) -> None:
@@ -53,10 +53,10 @@ class TeacherRoutes:
         site.get("/class/{code}/teach", response_model=None)(self.teach)
         site.get("/class/{code}/teach/events", response_model=None)(self.teach_events)
         site.get("/class/{code}/teach/state", response_model=None)(self.teach_state)
-        site.get("/class/{code}/screen", response_model=None)(self.screen)
+        site.get("/class/{code}/screen", response_model=None)(self.show_screen)
         site.get("/class/{code}/screen/events", response_model=None)(self.stream_screen)
         site.get("/class/{code}/screen/state", response_model=None)(self.screen_state)
-        site.post("/class/{code}/command", response_model=None)(self.command)
+        site.post("/class/{code}/command", response_model=None)(self.carry_out)
         site.post("/class/{code}/ask", response_model=None)(self.ask)
         site.post("/class/{code}/address", response_model=None)(self.address)
         site.post("/class/{code}/key", response_model=None)(self.make_key)
@@ -77,15 +77,15 @@ class TeacherRoutes:
     async def _teach(self, code: str, request: Request, *, key: str = "") -> Response:
         live = await self._hub.find(code)
         link = self._link(live, request)
-        key_link = f"{_own_link(live, request)}/teach?key={key}" if key else ""
-        return documents.page(
+        key_link = f"{_build_own_link(live, request)}/teach?key={key}" if key else ""
+        return documents.render_page(
             "teacher/teacher",
             title=f"Teach: {live.room.title}",
             live=live,
             code=code,
             addresses=[] if self._students_at else list_lan_addresses(),
             reachable=self._reachable,
-            shown_link=_shown(link),
+            shown_link=_strip_scheme(link),
             qr=documents.draw_link(link),
             verdicts=list(VERDICT_LABELS.items()),
             kinds=KINDS,
@@ -95,17 +95,17 @@ class TeacherRoutes:
         )
 
     @show_trouble
-    async def screen(self, code: str, request: Request) -> Response:
+    async def show_screen(self, code: str, request: Request) -> Response:
         live = await self._hub.find(code)
         live.apply_blanking(is_blank=False)  # a page that is just opened shows the class
         link = self._link(live, request)
-        return documents.page(
+        return documents.render_page(
             "screen/screen",
             title=live.room.title,
             code=code,
             figures=live.has_figures,
             qr=documents.draw_link(link),
-            join_link=_where_codes_go(link),
+            join_link=_build_code_link(link),
         )
 
     @tell_trouble
@@ -115,7 +115,7 @@ class TeacherRoutes:
 
     @tell_trouble
     async def teach_state(self, code: str) -> Response:
-        return streams.one_state(partial(build_teacher_state, await self._hub.find(code)))
+        return streams.answer_state(partial(build_teacher_state, await self._hub.find(code)))
 
     @tell_trouble
     async def stream_screen(self, code: str, request: Request) -> Response:
@@ -125,18 +125,18 @@ class TeacherRoutes:
     @tell_trouble
     async def screen_state(self, code: str, request: Request) -> Response:
         live = await self._hub.find(code)
-        return streams.one_state(partial(self._screen_state, live, request))
+        return streams.answer_state(partial(self._screen_state, live, request))
 
     def _screen_state(self, live: LiveRoom, request: Request) -> dict[str, object]:
         """With the link as it is now: the teacher may choose another address."""
         link = self._link(live, request)
-        state = screen_state(live, link=_shown(link))
-        return {**state, "join": _where_codes_go(link), "qr": documents.draw_link(link)}
+        state = screen_state(live, link=_strip_scheme(link))
+        return {**state, "join": _build_code_link(link), "qr": documents.draw_link(link)}
 
     @tell_trouble
-    async def command(self, code: str, request: Request) -> Response:
+    async def carry_out(self, code: str, request: Request) -> Response:
         live = await self._hub.find(code)
-        await self._hub.command(live, await parse_json_body(request))
+        await self._hub.carry_out(live, await parse_json_body(request))
         return JSONResponse({"after": live.state.last})
 
     @tell_trouble
@@ -163,7 +163,7 @@ class TeacherRoutes:
     @show_trouble
     async def address(self, code: str, request: Request) -> Response:
         """Show another address of this machine in the link and the QR code."""
-        form = await form_of(request)
+        form = await parse_form(request)
         live = await self._hub.find(code)
         await self._hub.use_address(live, choose_known_address(form.get("address", ""), list_lan_addresses()))
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
@@ -192,18 +192,18 @@ class TeacherRoutes:
         """The address that students open."""
         if self._students_at:
             return f"{self._students_at}/class/{live.room.code}"
-        return _own_link(live, request)
+        return _build_own_link(live, request)
 
 
-def _own_link(live: LiveRoom, request: Request) -> str:
-    """A class at this app: this machine's chosen address, and the port of this request."""
+def _build_own_link(live: LiveRoom, request: Request) -> str:
+    """Build the link to a class at this app: this machine's chosen address, and the port of this request."""
     return f"http://{live.room.options['address']}{format_port(request)}/class/{live.room.code}"
 
 
-def _where_codes_go(link: str) -> str:
-    """The page that takes the six digits of any class."""
-    return _shown(link).rpartition("/")[0] + "/join"
+def _build_code_link(link: str) -> str:
+    """Build the link to the page that takes the six digits of any class."""
+    return _strip_scheme(link).rpartition("/")[0] + "/join"
 
 
-def _shown(link: str) -> str:
+def _strip_scheme(link: str) -> str:
     return link.removeprefix("http://").removeprefix("https://")

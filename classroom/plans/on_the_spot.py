@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from classroom.activities.activity import KIND_NAMES, Activity, Guessed, name_of
+from classroom.activities.activity import KIND_NAMES, Activity, Guessed, shorten_question
 from classroom.activities.number import read_number
 from study.base.errors import FieldError, LearnerError
 from study.ports.classes import ClassOption, ClassPrompt, ClassQuestion
@@ -51,15 +51,15 @@ def _read(form: Mapping[str, str]) -> Activity:
         what = f"The question needs 1 to {LONGEST_ASK} characters."
         raise FieldError("ask", what, do_next="Type it, then ask.")
     _check_formulas("ask", ask)
-    html, title = to_html(ask), name_of(ask)
+    html, title = to_html(ask), shorten_question(ask)
     match kind:
         case "question" | "poll":
             asked = ClassQuestion(
-                id=kind, html=html, text=ask, options=_options(form, marked=kind == "question")
+                id=kind, html=html, text=ask, options=_parse_options(form, marked=kind == "question")
             )
             return Activity(kind=kind, title=title, asked=asked)
         case "number":
-            return Activity(kind=kind, title=title, guessed=_guessed(form, ask))
+            return Activity(kind=kind, title=title, guessed=_parse_guess(form, ask))
     return Activity(kind="text", title=title, wanted=ClassPrompt(id="", html=html, text=ask))
 
 
@@ -80,12 +80,12 @@ def to_entry(form: Mapping[str, str]) -> dict[str, Any]:
 def is_typed(entry: Mapping[str, Any]) -> bool:
     """Whether `to_entry` may have made an entry, so that the form can change it."""
     ask = entry.get("ask")
-    named = isinstance(ask, str) and entry.get("title") == name_of(ask)
+    named = isinstance(ask, str) and entry.get("title") == shorten_question(ask)
     return named and entry.get("kind") in KINDS and entry.keys() <= FIELDS
 
 
-def _options(form: Mapping[str, str], *, marked: bool) -> tuple[ClassOption, ...]:
-    """One option per line; with `marked` exactly one begins with RIGHT_MARK."""
+def _parse_options(form: Mapping[str, str], *, marked: bool) -> tuple[ClassOption, ...]:
+    """Parse one option per line; with `marked` exactly one begins with RIGHT_MARK."""
     lines = [line.strip() for line in form.get("options", "").splitlines() if line.strip()]
     if not FEWEST_OPTIONS <= len(lines) <= MOST_OPTIONS or max(map(len, lines)) > LONGEST_OPTION:
         raise FieldError(
@@ -109,7 +109,7 @@ def _options(form: Mapping[str, str], *, marked: bool) -> tuple[ClassOption, ...
     )
 
 
-def _guessed(form: Mapping[str, str], ask: str) -> Guessed:
+def _parse_guess(form: Mapping[str, str], ask: str) -> Guessed:
     unit = form.get("unit", "").strip()[:LONGEST_UNIT]
     try:
         value = read_number(form.get("value"), unit=unit)

@@ -66,10 +66,10 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
     version of this one that the teacher has not seen.
     """
     kept = [entry for place, entry in enumerate(draft.entries) if place not in draft.left_out]
-    folder = _folder(plans)
+    folder = _require_folder(plans)
     minutes = draft.minutes.strip()[:LONGEST_MINUTES_TYPED]
-    name = draft.plan_id.removeprefix(OWN) if draft.plan_id else _name_of(draft.title)
-    path = _path(folder, name)
+    name = draft.plan_id.removeprefix(OWN) if draft.plan_id else _build_name(draft.title)
+    path = _locate(folder, name)
     content = {
         "title": " ".join(draft.title.split()),
         "about": draft.about.strip(),
@@ -99,7 +99,7 @@ def _check_replaced(plans: Plans, draft: PlanDraft, plan: Plan) -> None:
             do_first="Give this one another title",
             agree="Replace my plan of this title",
         )
-    newest = next((each for each in plans.own([]) if each.id == draft.plan_id), None)
+    newest = next((each for each in plans.list_own([]) if each.id == draft.plan_id), None)
     if newest is not None and newest.version not in (draft.version, plan.version):
         raise WouldReplaceError(
             f"“{newest.title}” was changed in another window since you opened it here. Nothing is saved yet.",
@@ -110,26 +110,26 @@ def _check_replaced(plans: Plans, draft: PlanDraft, plan: Plan) -> None:
 
 def delete_plan(plans: Plans, plan_id: str) -> None:
     """Delete a teacher's plan. Raises LearnerError when there is no such plan."""
-    path = _path(_folder(plans), plan_id.removeprefix(OWN))
+    path = _locate(_require_folder(plans), plan_id.removeprefix(OWN))
     if not plan_id.startswith(OWN) or not path.is_file():
         raise LearnerError("You have no such plan.", do_next="Reload the page.")
     path.unlink()
 
 
-def _folder(plans: Plans) -> Path:
+def _require_folder(plans: Plans) -> Path:
     if plans.own_folder is None:
         raise LearnerError("This app keeps no plans.", do_next="Start it with a data folder.")
     return plans.own_folder
 
 
-def _path(folder: Path, name: str) -> Path:
+def _locate(folder: Path, name: str) -> Path:
     if not OWN_NAME.fullmatch(name):
         raise LearnerError("You have no such plan.", do_next="Reload the page.")
     return folder / f"{name}.yaml"
 
 
-def _name_of(title: str) -> str:
-    """A file name that every system takes: `Étude 1` becomes `etude-1`."""
+def _build_name(title: str) -> str:
+    """Build a file name that every system takes: `Étude 1` becomes `etude-1`."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain[:LONGEST_TITLE]).strip("-")[:40].strip("-") or "plan"
 

@@ -101,8 +101,8 @@ class Plans:
     own_folder: Path | None = None
     concepts: ConceptMap = field(default_factory=load_concepts)
 
-    def all(self, broken: list[Problem] | None = None) -> list[Plan]:
-        """Every plan that can be read, the teacher's own first, then the shortest first.
+    def list_all(self, broken: list[Problem] | None = None) -> list[Plan]:
+        """List every plan that can be read, the teacher's own first, then the shortest first.
 
         Problems of own files go to `broken`. Raises ContentError with all problems of the shipped ones.
         """
@@ -114,19 +114,19 @@ class Plans:
         if problems:
             raise ContentError(problems)
         return [
-            *self.own([] if broken is None else broken),
+            *self.list_own([] if broken is None else broken),
             *sorted(plans, key=lambda plan: (plan.minutes, plan.id)),
         ]
 
-    def own(self, problems: list[Problem]) -> list[Plan]:
-        """The teacher's own plans by title; a file with a problem is left out, and its problems are noted."""
+    def list_own(self, problems: list[Problem]) -> list[Plan]:
+        """List the teacher's own plans by title, and note problems; a file with one is left out."""
         paths = sorted(self.own_folder.glob("*.yaml")) if self.own_folder else []
         read = [self._read_own_file(path, problems) for path in paths]
         return sorted((plan for plan in read if plan), key=lambda plan: (plan.title, plan.id))
 
     def find(self, plan_id: str) -> Plan:
         """Raises LearnerError when there is no such plan."""
-        for plan in self.all():
+        for plan in self.list_all():
             if plan.id == plan_id:
                 return plan
         raise LearnerError(f"There is no lesson plan {plan_id!r}.", do_next="Choose one at /class.")
@@ -176,11 +176,11 @@ class Plans:
         activities = []
         for number, entry in enumerate(entries, start=1):
             entry.item = f"activity {number}"
-            activities.append(self._activity(entry, is_own=is_own))
+            activities.append(self._read_activity(entry, is_own=is_own))
         plan = Plan(
             id=plan_id,
-            title=_short(file, "title", LONGEST_TITLE),
-            about=_short(file, "about", LONGEST_TEXT),
+            title=_read_short(file, "title", LONGEST_TITLE),
+            about=_read_short(file, "about", LONGEST_TEXT),
             minutes=read_minutes(file, "minutes"),
             activities=tuple(activities),
             entries=tuple(written) if entries else (),
@@ -190,7 +190,7 @@ class Plans:
         file.close()
         return plan
 
-    def _activity(self, fields: Fields, *, is_own: bool) -> Activity:
+    def _read_activity(self, fields: Fields, *, is_own: bool) -> Activity:
         kind = fields.choice("kind", KINDS)
         minutes = read_minutes(fields, "minutes") if fields.has("minutes") else 0
         values: dict[str, Any] = {}
@@ -199,36 +199,36 @@ class Plans:
                 values = {"html": to_html(fields.text("text"))}
             case "question":
                 typed = is_own and fields.has("ask")
-                asked = read_typed(fields, "question") if typed else self._question(fields, "question")
+                asked = read_typed(fields, "question") if typed else self._read_question(fields, "question")
                 values = {"asked": asked}
                 if fields.has("twin"):
-                    values["twin"] = self._question(fields, "twin")
+                    values["twin"] = self._read_question(fields, "twin")
             case "quiz":
-                values = self._quiz(fields)
+                values = self._read_quiz(fields)
             case "poll":
                 values = {"asked": read_poll(fields)}
             case "number":
                 typed = is_own and fields.has("value")
                 values = {"guessed": read_typed(fields, "number") if typed else read_number_guess(fields)}
             case "predict":
-                values = {"guessed": self._prediction(fields, is_own=is_own)}
+                values = {"guessed": self._read_prediction(fields, is_own=is_own)}
             case "compare":
-                values = self._comparison(fields, is_own=is_own)
+                values = self._read_comparison(fields, is_own=is_own)
             case "grid":
-                values = self._grid(fields)
+                values = self._read_grid(fields)
             case "figure":
-                values = self._figure(fields)
+                values = self._read_figure(fields)
             case "text":
                 text = fields.text("ask")
                 values = {"wanted": ClassPrompt(id="", html=to_html(text), text=text)}
             case "wall":
-                values = {"wanted": self._wall(fields)}
-        title = _short(fields, "title", LONGEST_TITLE)
+                values = {"wanted": self._read_wall(fields)}
+        title = _read_short(fields, "title", LONGEST_TITLE)
         activity = Activity(kind=kind, title=title, minutes=minutes, **values)
         fields.close()
         return activity
 
-    def _question(self, fields: Fields, name: str) -> ClassQuestion | None:
+    def _read_question(self, fields: Fields, name: str) -> ClassQuestion | None:
         return self._find(fields, fields.text(name))
 
     def _find(self, fields: Fields, question_id: str) -> ClassQuestion | None:
@@ -237,7 +237,7 @@ class Plans:
             fields.note(f"{question_id!r} isn't a question of the app")
         return found
 
-    def _quiz(self, fields: Fields) -> dict[str, Any]:
+    def _read_quiz(self, fields: Fields) -> dict[str, Any]:
         ids = fields.texts("questions")
         if not 2 <= len(ids) <= MOST_QUIZ_QUESTIONS:
             fields.note(f"a quiz needs 2 to {MOST_QUIZ_QUESTIONS} questions, got {len(ids)}")
@@ -247,10 +247,10 @@ class Plans:
         text = f"{len(ids)} questions, which each student answers at their own pace."
         return {"questions": tuple(each for each in found if each), "html": to_html(text)}
 
-    def _prediction(self, fields: Fields, *, is_own: bool) -> Guessed:
+    def _read_prediction(self, fields: Fields, *, is_own: bool) -> Guessed:
         quantity = fields.choice("quantity", tuple(LIMITS))
         setting = dict(read_settings(fields, "run"))
-        problem = self.runs.problem(setting, quantity)
+        problem = self.runs.describe_problem(setting, quantity)
         if problem:
             fields.note(problem)
         text, why, concept = (
@@ -273,13 +273,13 @@ class Plans:
             source=read_evidence(fields, printed=why, computed=is_own or not why).source,
         )
 
-    def _comparison(self, fields: Fields, *, is_own: bool) -> dict[str, Any]:
-        """A question which rank ends lowest; the options are the ranks, and that the seeds can't tell."""
+    def _read_comparison(self, fields: Fields, *, is_own: bool) -> dict[str, Any]:
+        """Read a question which rank ends lowest: an option is a rank, or that the seeds can't tell."""
         text, why = fields.text("ask"), fields.text("why", default="")
         concepts = tuple(filter(None, [fields.text("concept", default="")]))
         note_unknown_concepts(fields, concepts, self.concepts)
         read_evidence(fields, printed=why, computed=is_own or not why)
-        cells = self._cells(fields)
+        cells = self._read_cells(fields)
         if not cells:
             return {}
         compared = RunGrid(**cells)
@@ -293,15 +293,15 @@ class Plans:
         )  # fmt: skip
         return {"asked": asked, "compared": compared}
 
-    def _grid(self, fields: Fields) -> dict[str, Any]:
+    def _read_grid(self, fields: Fields) -> dict[str, Any]:
         text = fields.text("ask")
-        cells = self._cells(fields)
+        cells = self._read_cells(fields)
         if cells and len(cells["rows"]) < 2:
             fields.note("a grid of the class needs `bits` or `learning_rates` besides ranks")
         return {"crowd": CrowdGrid(html=to_html(text), text=text, **cells)} if cells else {}
 
-    def _cells(self, fields: Fields) -> dict[str, Any]:
-        """The fields of a RunGrid; empty after noting why the lab can't train it."""
+    def _read_cells(self, fields: Fields) -> dict[str, Any]:
+        """Read the fields of a RunGrid; empty after noting why the lab can't train it."""
         setting, axes = dict(read_settings(fields, "run")), dict(read_settings(fields, "axes"))
         try:
             return {"setting": setting, "axes": axes, **asdict(self.grids.plan(setting, axes))}
@@ -309,8 +309,8 @@ class Plans:
             fields.note(str(error))
             return {}
 
-    def _figure(self, fields: Fields) -> dict[str, Any]:
-        """A figure alone, or with a question about the position of one of its sliders."""
+    def _read_figure(self, fields: Fields) -> dict[str, Any]:
+        """Read a figure alone, or with a question about the position of one of its sliders."""
         figure_id = fields.text("figure")
         figure = self.figures.get(figure_id)
         chosen = read_settings(fields, "set") if fields.has("set") else {}
@@ -335,7 +335,7 @@ class Plans:
             fields.note(f"the slider {slider!r} does not stop at {guessed.value:g}")
         return {"figure": shown, "guessed": guessed}
 
-    def _wall(self, fields: Fields) -> ClassPrompt | None:
+    def _read_wall(self, fields: Fields) -> ClassPrompt | None:
         prompt_id = fields.text("prompt")
         found = self.grader.prompt(prompt_id)
         if found is None:
@@ -343,7 +343,7 @@ class Plans:
         return found
 
 
-def _short(fields: Fields, name: str, longest: int) -> str:
+def _read_short(fields: Fields, name: str, longest: int) -> str:
     text = fields.text(name)
     if len(text) > longest:
         fields.note(f"`{name}` may have {longest} characters, got {len(text)}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from classroom.activities.activity import Activity
-from classroom.reports.report import Report, value_of
+from classroom.reports.report import Report, find_true_value
 from study.base.html import NO_HTML
 from study.store.class_records import ClassAnswer
 from study.text.markup import to_plain
@@ -33,9 +33,11 @@ def answer_table(found: Report) -> Table:
                 found.number_position(answer.position),
                 activity.title,
                 answer.round,
-                _in_words(activity, answer),
+                _format_answer(activity, answer),
                 None if correct is None else int(correct),
-                value_of(found.room, activity, answer.position, answer) if "number" in answer.value else None,
+                find_true_value(found.room, activity, answer.position, answer)
+                if "number" in answer.value
+                else None,
                 answer.confidence,
                 answer.at.isoformat(timespec="seconds"),
                 activity.unit if "number" in answer.value else None,
@@ -56,9 +58,11 @@ def grade_table(found: Report) -> Table:
         (position, rounds)
         for position in found.order
         if any(key[1] == position for key in given)
-        for rounds in _graded_rounds(plan[position])
+        for rounds in _list_graded_rounds(plan[position])
     ]
-    titles = [_column(plan[position], found.number_position(position), rounds) for position, rounds in asked]
+    titles = [
+        _name_column(plan[position], found.number_position(position), rounds) for position, rounds in asked
+    ]
     rows: list[Sequence[Any]] = [("name", *titles, "Class total")]
     for student in record.students:
         grades = [
@@ -70,14 +74,14 @@ def grade_table(found: Report) -> Table:
     return rows
 
 
-def _graded_rounds(activity: Activity) -> list[tuple[int, ...]]:
-    """The rounds of each grade: the last vote of two, or one question of a quiz."""
+def _list_graded_rounds(activity: Activity) -> list[tuple[int, ...]]:
+    """List the rounds of each grade: the last vote of two, or one question of a quiz."""
     if activity.questions:
         return [(number,) for number in activity.rounds]
     return [(2, 1)] if activity.asked and activity.asked.right else []
 
 
-def _column(activity: Activity, number: int, rounds: tuple[int, ...]) -> str:
+def _name_column(activity: Activity, number: int, rounds: tuple[int, ...]) -> str:
     part = f".{rounds[0]}" if activity.questions else ""
     return f"{number}{part}. {activity.title}"
 
@@ -91,9 +95,9 @@ def _grade(activity: Activity, rounds: tuple[int, ...], answers: Sequence[ClassA
     return None
 
 
-def _in_words(activity: Activity, answer: ClassAnswer) -> Any:
+def _format_answer(activity: Activity, answer: ClassAnswer) -> Any:
     value = answer.value
-    asked = activity.asked_in(answer.round)
+    asked = activity.find_question(answer.round)
     if asked is not None and asked.task:
         return to_plain(value["words"])
     if asked is not None:

@@ -37,37 +37,37 @@ def export(found: Report, name: str) -> bytes:
         case "class.xlsx":
             return write_workbook(
                 {
-                    "Students": _table(StudentRow, found.students),
-                    "Activities": _table(ItemRow, found.items),
+                    "Students": _build_table(StudentRow, found.students),
+                    "Activities": _build_table(ItemRow, found.items),
                     "Answers": answer_table(found),
                 }
             )
         case "students.csv":
-            return _csv(_table(StudentRow, found.students), bom=True)
+            return _format_csv(_build_table(StudentRow, found.students), bom=True)
         case "items.csv":
-            return _csv(_table(ItemRow, found.items), bom=True)
+            return _format_csv(_build_table(ItemRow, found.items), bom=True)
         case "moodle.csv":
-            return _csv(grade_table(found), bom=False, missing=NO_GRADE)
+            return _format_csv(grade_table(found), bom=False, missing=NO_GRADE)
     return json.dumps(as_json(found), ensure_ascii=False, indent=1).encode()
 
 
-def _table(kind: type[Any], rows: Sequence[Any]) -> Table:
-    """A header and one line for each row."""
+def _build_table(kind: type[Any], rows: Sequence[Any]) -> Table:
+    """Build a header and one line for each row."""
     names = [field.name for field in fields(kind)]
     return [names, *([getattr(row, name) for name in names] for row in rows)]
 
 
-def _csv(table: Table, *, bom: bool, missing: str = "") -> bytes:
-    """A text that a spreadsheet would run gets an apostrophe in front; `missing` stands for no value.
+def _format_csv(table: Table, *, bom: bool, missing: str = "") -> bytes:
+    """Format a table as CSV; a text that a spreadsheet would run gets an apostrophe in front.
 
-    Moodle reads UTF-8 and needs no BOM.
+    `missing` stands for no value. Moodle reads UTF-8 and needs no BOM.
     """
     text = io.StringIO()
-    csv.writer(text).writerows([_cell(value, missing) for value in row] for row in table)
+    csv.writer(text).writerows([_format_cell(value, missing) for value in row] for row in table)
     return ((BOM if bom else "") + text.getvalue()).encode()
 
 
-def _cell(value: Any, missing: str) -> Any:
+def _format_cell(value: Any, missing: str) -> Any:
     if value is None:
         return missing
     if isinstance(value, float):

@@ -63,8 +63,8 @@ def lead(points: Mapping[str, int]) -> list[tuple[str, int]]:
     return [(student, count) for student, count in ordered if count > beyond]
 
 
-def team_of(number: int, teams: int) -> int:
-    """The team of the student with this number, from 1; 0 without teams. Teams are filled in turn."""
+def assign_team(number: int, teams: int) -> int:
+    """Assign the team of the student with this number, from 1; 0 without teams. Teams are filled in turn."""
     return (number - 1) % teams + 1 if teams else 0
 
 

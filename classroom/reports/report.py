@@ -13,7 +13,7 @@ from classroom.activities.comparison import find_measured_option, mark_measured
 from classroom.activities.distribution import is_close
 from classroom.activities.number import as_number, with_unit
 from classroom.activities.peer_instruction import compare_rounds
-from classroom.activities.room import RoomState, fold, order_of
+from classroom.activities.room import RoomState, fold, order_positions
 from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, WrittenAnswer, group_answers
 from study.base.confidence_intervals import correlate
 from study.store.class_records import ClassAnswer, ClassRecord
@@ -114,26 +114,26 @@ class Report:
         return self.order.index(position) + 1
 
 
-def report(record: ClassRecord) -> Report:
-    """Compute both tables. Students who were taken out are listed, and left out of the items."""
+def build_report(record: ClassRecord) -> Report:
+    """Build both tables. Students who were taken out are listed, and left out of the items."""
     plan = tuple(parse_activity_spec(spec) for spec in record.activities)
     room = fold(record.events)
-    everyone = _by_round(record.answers, without=frozenset())
-    counted = _by_round(record.answers, without=room.kicked)
+    everyone = _group_by_round(record.answers, without=frozenset())
+    counted = _group_by_round(record.answers, without=room.kicked)
     students = tuple(
         StudentRow(
             number=student.number,
             name=student.name,
             joined_at=student.joined_at.isoformat(timespec="seconds"),
             taken_out=student.id in room.kicked,
-            **_counts_of(student.id, plan, everyone, room),
+            **_count_answers(student.id, plan, everyone, room),
         )
         for student in record.students
     )
-    order = (*order_of(room, plan), *sorted(room.withdrawn))
-    parts = [part for position in order for part in _parts(position, plan[position], counted)]
+    order = (*order_positions(room, plan), *sorted(room.withdrawn))
+    parts = [part for position in order for part in _split_parts(position, plan[position], counted)]
     items = tuple(
-        _item(part, parts, room, number=order.index(part.position) + 1)
+        _build_item(part, parts, room, number=order.index(part.position) + 1)
         for part in parts
         if part.activity.kind != "talk" and part.position not in room.withdrawn
     )
@@ -153,7 +153,7 @@ class _Part:
         return self.rounds.get(number, {})
 
 
-def _parts(position: int, activity: Activity, answers: Answers) -> Iterator[_Part]:
+def _split_parts(position: int, activity: Activity, answers: Answers) -> Iterator[_Part]:
     rounds = {number: given for (where, number), given in answers.items() if where == position}
     if not activity.questions:
         yield _Part(position=position, activity=activity, rounds=rounds)
@@ -163,7 +163,7 @@ def _parts(position: int, activity: Activity, answers: Answers) -> Iterator[_Par
         yield _Part(position=position, activity=alone, rounds={1: rounds.get(number, {})})
 
 
-def _by_round(answers: Iterable[ClassAnswer], *, without: frozenset[str]) -> Answers:
+def _group_by_round(answers: Iterable[ClassAnswer], *, without: frozenset[str]) -> Answers:
     found: dict[tuple[int, int], dict[str, ClassAnswer]] = {}
     for answer in answers:
         if answer.student_id not in without:
@@ -171,10 +171,10 @@ def _by_round(answers: Iterable[ClassAnswer], *, without: frozenset[str]) -> Ans
     return found
 
 
-def value_of(
+def find_true_value(
     room: RoomState, activity: Activity, position: int, answer: ClassAnswer | None = None
 ) -> float | None:
-    """What a guess was about: known beforehand, or measured by a run; None where it is not measured.
+    """Find what a guess was about: known beforehand, or measured by a run; None where it is not measured.
 
     In a grid each answer has a value of its own.
     """
@@ -197,11 +197,13 @@ def is_good_guess(room: RoomState, activity: Activity, answer: ClassAnswer) -> b
         return find_measured_option(activity.compared, room.grids.get(answer.position)) == derive_key(
             answer.value
         )
-    known = value_of(room, activity, answer.position, answer)
+    known = find_true_value(room, activity, answer.position, answer)
     return known is not None and is_close(float(answer.value["number"]), known)
 
 
-def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: RoomState) -> dict[str, int]:
+def _count_answers(
+    student: str, plan: Sequence[Activity], answers: Answers, room: RoomState
+) -> dict[str, int]:
     counts: Counter[str] = Counter()
     names = {
         ROUNDS["vote"]: ("first_votes", "first_right"),
@@ -224,12 +226,12 @@ def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: R
     return counts
 
 
-def _item(part: _Part, parts: Sequence[_Part], room: RoomState, *, number: int) -> ItemRow:
+def _build_item(part: _Part, parts: Sequence[_Part], room: RoomState, *, number: int) -> ItemRow:
     position, activity = part.position, part.activity
     first, second, twin = map(part.given, (1, 2, 3))
     guessed = [answer for answer in first.values() if "number" in answer.value]
     guesses = [float(answer.value["number"]) for answer in guessed]
-    values = [value_of(room, activity, answer.position, answer) for answer in guessed]
+    values = [find_true_value(room, activity, answer.position, answer) for answer in guessed]
     known = [(guess, value) for guess, value in zip(guesses, values, strict=True) if value is not None]
     said = [CONFIDENCES.index(answer.confidence) for answer in first.values() if answer.confidence]
     moved = None
@@ -239,10 +241,10 @@ def _item(part: _Part, parts: Sequence[_Part], room: RoomState, *, number: int) 
         position=number,
         kind=activity.kind,
         title=activity.title,
-        question=_subject(activity),
+        question=_name_subject(activity),
         first_votes=len(first),
-        first_right=_share(activity, 1, first),
-        discrimination=_discrimination(part, parts),
+        first_right=_compute_share(activity, 1, first),
+        discrimination=_compute_discrimination(part, parts),
         confidence=fmean(said) if said else None,
         confident_wrong=sum(
             activity.is_correct(voted, answer.value) is False and answer.confidence == "sure"
@@ -250,32 +252,32 @@ def _item(part: _Part, parts: Sequence[_Part], room: RoomState, *, number: int) 
             for answer in given.values()
         ),
         second_votes=len(second),
-        second_right=_share(activity, 2, second),
+        second_right=_compute_share(activity, 2, second),
         gain=moved.gain if moved else None,
         twin_votes=len(twin),
-        twin_right=_share(activity, 3, twin),
+        twin_right=_compute_share(activity, 3, twin),
         median_guess=float(median(guesses)) if guesses else None,
-        value=None if activity.crowd else value_of(room, activity, position),
+        value=None if activity.crowd else find_true_value(room, activity, position),
         close=sum(is_close(guess, value) for guess, value in known) / len(known) if known else None,
-        text=_text_asked(activity),
+        text=_format_task(activity),
         unit=activity.unit,
         asked_on_the_spot=activity.asked_after is not None,
         opened=position in room.visited,
-        summary=_summary(position, activity, first, guesses, known, room),
+        summary=_summarize(position, activity, first, guesses, known, room),
     )
 
 
-def _text_asked(activity: Activity) -> str:
-    """The task in plain text; classes from before texts were stored have its HTML only."""
+def _format_task(activity: Activity) -> str:
+    """Format the task in plain text; classes from before texts were stored have its HTML only."""
     text = activity.task.text if activity.task else ""
-    return to_plain(text) or _plain(activity.html_asked)
+    return to_plain(text) or _strip_html(activity.html_asked)
 
 
-def _plain(html: Markup) -> str:
+def _strip_html(html: Markup) -> str:
     return to_plain(convert_html(html))
 
 
-def _summary(
+def _summarize(
     position: int,
     activity: Activity,
     given: Mapping[str, ClassAnswer],
@@ -283,8 +285,8 @@ def _summary(
     known: Sequence[tuple[float, float]],
     room: RoomState,
 ) -> str:
-    """Guesses, the votes of a poll, or the verdicts on each concept, in words."""
-    value = None if activity.crowd else value_of(room, activity, position)
+    """Summarize guesses, the votes of a poll, or the verdicts on each concept, in words."""
+    value = None if activity.crowd else find_true_value(room, activity, position)
     if guesses or value is not None:
         said = [f"median guess {with_unit(median(guesses), activity.unit)}" if guesses else "nobody guessed"]
         if guesses and min(guesses) < max(guesses):
@@ -298,25 +300,25 @@ def _summary(
         return "; ".join(said)
     if activity.asked is not None and not activity.asked.right:
         votes = Counter(list_choices(given).values())
-        said = [f"{_plain(option.html)}: {votes[option.id]}" for option in activity.asked.options]
+        said = [f"{_strip_html(option.html)}: {votes[option.id]}" for option in activity.asked.options]
         if activity.compared is not None:
             asked = mark_measured(activity.asked, activity.compared, room.grids.get(position))
-            said += [f"measured: {_plain(option.html)}" for option in asked.options if option.correct]
+            said += [f"measured: {_strip_html(option.html)}" for option in asked.options if option.correct]
         return "; ".join(said)
     if activity.wanted is not None:
-        written = map(WrittenAnswer.of, given.values())
+        written = map(WrittenAnswer.from_answer, given.values())
         grouped = group_answers(written, activity.wanted.concepts, room.overruled)
-        return "; ".join(f"{found.concept.label}: {_verdicts(found)}" for found in grouped)
+        return "; ".join(f"{found.concept.label}: {_format_verdicts(found)}" for found in grouped)
     return ""
 
 
-def _verdicts(found: ConceptGroups) -> str:
+def _format_verdicts(found: ConceptGroups) -> str:
     said = [f"{len(group.quotes)} {VERDICT_LABELS[group.verdict].lower()}" for group in found.groups]
     return ", ".join(said) or "nothing is judged"
 
 
-def _subject(activity: Activity) -> str:
-    """What an activity is about, by an id where there is one."""
+def _name_subject(activity: Activity) -> str:
+    """Name what an activity is about, by an id where there is one."""
     if activity.asked is not None:
         return activity.asked.id
     if activity.wanted is not None:
@@ -329,15 +331,15 @@ def list_choices(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
     return {student: derive_key(answer.value) for student, answer in given.items()}
 
 
-def _share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) -> float | None:
+def _compute_share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) -> float | None:
     judged = [activity.is_correct(number, answer.value) for answer in given.values()]
     if not judged or None in judged:
         return None
     return sum(map(bool, judged)) / len(judged)
 
 
-def _discrimination(part: _Part, parts: Sequence[_Part]) -> float | None:
-    """The corrected item-total correlation over students who voted here and on another question."""
+def _compute_discrimination(part: _Part, parts: Sequence[_Part]) -> float | None:
+    """Compute the corrected item-total correlation over students who voted here and on another question."""
     pairs = []
     for student, answer in part.given(1).items():
         correct = part.activity.is_correct(1, answer.value)

@@ -46,22 +46,22 @@ def list_grids(report: Report) -> list[MeasuredGrid]:
     """
     room = report.room
     found = []
-    for position, activity in _shown(report):
+    for position, activity in _list_shown(report):
         if activity.trained is None or position not in room.runs:
             continue
-        losses = _losses(report, position)
+        losses = _find_losses(report, position)
         result = room.grids.get(position)
         measured = MeasuredGrid(
             position=report.number_position(position),
             activity=activity,
-            rows=tuple(_rows(activity, losses)),
+            rows=tuple(_list_rows(activity, losses)),
             findings=result.findings if result else (),
         )
         found.append(measured)
     return found
 
 
-def _rows(activity: Activity, losses: Mapping[str, float]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _list_rows(activity: Activity, losses: Mapping[str, float]) -> Iterator[tuple[str, tuple[str, ...]]]:
     if activity.compared:
         for name, texts in list_seeds(activity.compared, losses, lambda _: "–"):
             yield name, tuple(texts)
@@ -77,7 +77,7 @@ def list_sentences(report: Report) -> list[SeenSentences]:
     room = report.room
     answers = sorted(report.record.answers, key=lambda answer: answer.id)
     found = []
-    for position, activity in _shown(report):
+    for position, activity in _list_shown(report):
         if activity.wanted is None:
             continue
         given = [each for each in answers if each.position == position and each.student_id not in room.kicked]
@@ -88,19 +88,19 @@ def list_sentences(report: Report) -> list[SeenSentences]:
             SeenSentences(
                 position=report.number_position(position),
                 title=activity.title,
-                groups=tuple(_grouped(activity.wanted, quoted, room)),
+                groups=tuple(_group(activity.wanted, quoted, room)),
                 hidden=len(given) - len(quoted),
             )
         )
     return found
 
 
-def _shown(report: Report) -> list[tuple[int, Activity]]:
+def _list_shown(report: Report) -> list[tuple[int, Activity]]:
     kept = (position for position in report.order if position not in report.room.withdrawn)
     return [(position, report.plan[position]) for position in kept]
 
 
-def _losses(report: Report, position: int) -> Mapping[str, float]:
+def _find_losses(report: Report, position: int) -> Mapping[str, float]:
     result = report.room.grids.get(position)
     if result is not None:
         return result.losses
@@ -114,10 +114,10 @@ def _mean_text(cell: str, losses: Mapping[str, float]) -> str:
     return f"{fmean(of_seeds):.3f} ({seeds})" if of_seeds else "–"
 
 
-def _grouped(
+def _group(
     wanted: ClassPrompt, quoted: Sequence[ClassAnswer], room: RoomState
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    written = [WrittenAnswer.of(answer) for answer in quoted]
+    written = [WrittenAnswer.from_answer(answer) for answer in quoted]
     if not wanted.concepts and written:
         yield "", tuple(each.text for each in written)
     for found in map(drop_short_quotes, group_answers(written, wanted.concepts, room.overruled)):

@@ -11,7 +11,7 @@ from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
 from classroom.activities.room import Event, RoomState
 from classroom.activities.wall import WrittenAnswer, choose_wall_verdict
-from classroom.reports.report import value_of
+from classroom.reports.report import find_true_value
 from study.ports.classes import ClassCard, ClassPrompt, ClassQuestion, ConceptVerdict
 from study.store.class_records import ClassAnswer, ClassEvent, ClassStudent
 from study.text.html_import import convert_html
@@ -57,7 +57,7 @@ def take_home(
     for position, activity in enumerate(plan):
         shown = {phase for phase in REVEALS if (position, phase) in seen}
         if shown and position not in room.withdrawn:
-            found += _of_activity(position, activity, shown, room, given)
+            found += _make_activity_cards(position, activity, shown, room, given)
     return found
 
 
@@ -66,31 +66,33 @@ def list_seen_answers(events: Iterable[Event]) -> set[tuple[int, str]]:
     return {(event.value["position"], event.value["phase"]) for event in events if event.kind == "step"}
 
 
-def _of_activity(
+def _make_activity_cards(
     position: int, activity: Activity, shown: set[str], room: RoomState, given: Given
 ) -> Iterator[ClassCard]:
     last = given.get((position, 2)) or given.get((position, 1))
     if activity.asked is not None and "reveal" in shown:
-        yield from _of_question(position, activity.asked, last)
+        yield from _make_question_cards(position, activity.asked, last)
     if activity.asked is not None and activity.compared is not None:
         result = room.grids.get(position)
         found = mark_measured(activity.asked, activity.compared, result)
         measured = " ".join(result.findings) if result else ""
-        yield from _of_question(
+        yield from _make_question_cards(
             position, replace(found, keep_text=f"{measured}\n{found.keep_text}".strip()), last
         )
     if "reveal" in shown:
         for number, asked in enumerate(activity.questions, start=1):
-            yield from _of_question(position, asked, given.get((position, number)))
+            yield from _make_question_cards(position, asked, given.get((position, number)))
     if activity.twin is not None and "twin-reveal" in shown:
-        yield from _of_question(position, activity.twin, given.get((position, 3)))
+        yield from _make_question_cards(position, activity.twin, given.get((position, 3)))
     if activity.guessed is not None or (activity.crowd is not None and last is not None):
-        yield from _of_guess(position, activity, last, room)
+        yield from _make_guess_cards(position, activity, last, room)
     if activity.wanted is not None:
-        yield from _of_text(position, activity.wanted, last, room)
+        yield from _make_text_cards(position, activity.wanted, last, room)
 
 
-def _of_question(position: int, asked: ClassQuestion, answer: ClassAnswer | None) -> Iterator[ClassCard]:
+def _make_question_cards(
+    position: int, asked: ClassQuestion, answer: ClassAnswer | None
+) -> Iterator[ClassCard]:
     if not asked.right or (answer is not None and derive_key(answer.value) == asked.right):
         return
     why = [UNANSWERED]
@@ -102,15 +104,15 @@ def _of_question(position: int, asked: ClassQuestion, answer: ClassAnswer | None
     why.append(asked.keep_text or convert_html(asked.keep))
     yield ClassCard(
         id=f"{position + 1}-{asked.id}",
-        front=_front(asked),
+        front=_write_front(asked),
         back=_back(asked),
         why="\n".join(filter(None, why)),
         concepts=asked.concepts,
     )
 
 
-def _front(asked: ClassQuestion) -> str:
-    """The question, with what it says apart from its stem where that is needed to answer it."""
+def _write_front(asked: ClassQuestion) -> str:
+    """Write the question, with what it says apart from its stem where that is needed to answer it."""
     said = asked.text or convert_html(asked.html)
     items = [convert_html(piece) for piece in (asked.figure, asked.listed) if piece]
     if asked.kind in ("multiple", "find-the-error"):
@@ -127,10 +129,10 @@ def _back(asked: ClassQuestion) -> str:
     return right.text or convert_html(right.html)
 
 
-def _of_guess(
+def _make_guess_cards(
     position: int, activity: Activity, answer: ClassAnswer | None, room: RoomState
 ) -> Iterator[ClassCard]:
-    value = value_of(room, activity, position, answer)
+    value = find_true_value(room, activity, position, answer)
     guess = float(answer.value["number"]) if answer else None
     if value is None or (guess is not None and is_close(guess, value)):
         return
@@ -143,13 +145,13 @@ def _of_guess(
         id=f"{position + 1}-guess",
         front=f"{front}\n{cell}".strip(),
         back=with_unit(value, activity.unit),
-        why=f"{said} {_reason(activity)}",
+        why=f"{said} {_explain_value(activity)}",
         concepts=(activity.guessed.concept,) if activity.guessed and activity.guessed.concept else (),
     )
 
 
-def _reason(activity: Activity) -> str:
-    """How the value is known, and why it is that."""
+def _explain_value(activity: Activity) -> str:
+    """Explain how the value is known, and why it is that."""
     guessed, crowd = activity.guessed, activity.crowd
     if crowd is not None:
         return f"Measured in class: the held-out loss at the end of this run ({crowd.described})."
@@ -158,10 +160,10 @@ def _reason(activity: Activity) -> str:
     return (guessed.source if guessed else "") or "The value is from your teacher."
 
 
-def _of_text(
+def _make_text_cards(
     position: int, wanted: ClassPrompt, answer: ClassAnswer | None, room: RoomState
 ) -> Iterator[ClassCard]:
-    written = answer and WrittenAnswer.of(answer)
+    written = answer and WrittenAnswer.from_answer(answer)
     for concept in wanted.concepts:
         verdict = choose_wall_verdict(written, concept.id, room.overruled) if written else None
         if written is None or verdict in LEFT_OUT:

@@ -46,17 +46,17 @@ class Client:
         """The same for a POST of JSON, or of a form written as `a=b&c=d`. Raises OSError without a server."""
         return await self._ask("POST", path, body.encode() if form else json.dumps(body).encode(), form=form)
 
-    async def states(
+    async def stream_states(
         self, path: str, *, last_event_id: str = "", heard: Callable[[], object] = lambda: None
     ) -> AsyncIterator[dict[str, Any]]:
-        """The states of a stream until it breaks; each has the `id` of its event.
+        """Stream states until the stream breaks; each has the `id` of its event.
 
         `heard` is called with each event, also with the one that says that nothing is new.
         """
         reader, writer = await asyncio.open_connection(self._host, self._port)
         try:
             resumed = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
-            writer.write(self._head("GET", path, f"Accept: text/event-stream\r\n{resumed}"))
+            writer.write(self._build_head("GET", path, f"Accept: text/event-stream\r\n{resumed}"))
             status, _ = await _read_head(reader)
             if status != 200:
                 return
@@ -96,7 +96,7 @@ class Client:
         reader, writer = self._connection
         kind = "application/x-www-form-urlencoded" if form else "application/json"
         writer.write(
-            self._head(method, path, f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n") + body
+            self._build_head(method, path, f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n") + body
         )
         status, headers = await _read_head(reader)
         content = await reader.readexactly(int(headers.get("content-length", "0")))
@@ -105,7 +105,7 @@ class Client:
         is_json = "json" in headers.get("content-type", "")
         return status, json.loads(content) if is_json else None
 
-    def _head(self, method: str, path: str, more: str) -> bytes:
+    def _build_head(self, method: str, path: str, more: str) -> bytes:
         fixed = f"Host: {self._host}:{self._port}\r\nCookie: learner={self.browser}\r\n"
         return f"{method} {path} HTTP/1.1\r\n{fixed}{more}\r\n".encode()
 

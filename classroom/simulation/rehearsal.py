@@ -53,7 +53,13 @@ class Rehearsal:
         rng = Random(self.seed)
         students = [
             Student(
-                self.address, code, plan, Random(rng.random()), self.behaviour, self._heard, kinds=self.kinds
+                self.address,
+                code,
+                plan,
+                Random(rng.random()),
+                self.behaviour,
+                self._count_outcome,
+                kinds=self.kinds,
             )
             for _ in range(self.students)
         ]
@@ -68,7 +74,7 @@ class Rehearsal:
         self.say(f"The class has ended. Answers: {shown or 'none'}.")
         self.say(f"Report: {self.address}/class/{code}/report")
 
-    def _heard(self, _seconds: float, outcome: str, _given: Any) -> None:
+    def _count_outcome(self, _seconds: float, outcome: str, _given: Any) -> None:
         self.outcomes[outcome] += 1
 
     async def _open(self, teacher: Client) -> str:

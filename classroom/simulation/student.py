@@ -125,7 +125,7 @@ class Student:
 
     async def _follow(self) -> bool:
         """Follow the stream until it breaks or the student leaves; True when the class has ended."""
-        states = self.client.states(
+        states = self.client.stream_states(
             f"/class/{self.code}/events", last_event_id=self._last_id, heard=self._is_back
         )
         with contextlib.suppress(OSError, ValueError):
@@ -166,7 +166,7 @@ def answer_to(
     activity: Activity, round_number: int, rng: Random, kinds: ClassKinds | None = None
 ) -> dict[str, Any]:
     """A plausible answer: right at the rate of round and level, guesses spread around the value."""
-    asked = activity.asked_in(round_number)
+    asked = activity.find_question(round_number)
     if activity.crowd is not None:
         return {
             "cell": rng.choice(activity.crowd.cells),
@@ -186,7 +186,10 @@ def answer_to(
     confidence = rng.choices(CONFIDENCES, weights=(1, 2, 4) if is_right else (3, 3, 2))[0]
     if asked.task:
         assert kinds is not None
-        return {"fields": kinds.example(asked.task, right=is_right, rng=rng), "confidence": confidence}
+        return {
+            "fields": kinds.fill_in_example(asked.task, right=is_right, rng=rng),
+            "confidence": confidence,
+        }
     return {"option": asked.right if is_right else rng.choice(wrong), "confidence": confidence}
 
 

@@ -136,9 +136,9 @@ function prepare(form, state) {
     localStorage.setItem(draftKey, JSON.stringify({ ...Object.fromEntries(kept), [form.dataset.form]: values(form) }));
   });
   restore(form);
-  // A question about one slider is about the settings that it names.
-  for (const control of form.querySelectorAll('[data-asks] [data-setting]')) {
-    control.disabled = control.dataset.setting !== control.closest('[data-asks]').dataset.asks;
+  // A question about one slider is about the settings that it names; the others would only fill the phone.
+  for (const each of form.querySelectorAll('[data-asks] [data-setting]')) {
+    each.closest('label').hidden = each.disabled = each.dataset.setting !== each.closest('[data-asks]').dataset.asks;
   }
   const waiting = unsent().find((answer) => formOf(answer) === form.dataset.form);
   if (waiting && waiting.id !== (form.dataset.given ?? state.given)) waitIn(form);
@@ -150,7 +150,7 @@ let free = false;
 function setFigureFree() {
   const place = document.querySelector('[data-follow]');
   if (!place) return;
-  for (const control of place.querySelectorAll('[data-setting]')) control.disabled = !free;
+  for (const each of place.querySelectorAll('[data-setting]')) each.disabled = !free;
   const button = document.querySelector('button[data-free]');
   button.textContent = free ? 'Follow the teacher' : 'Move it yourself';
 }
@@ -158,17 +158,17 @@ function setFigureFree() {
 function followFigure(settings) {
   const place = document.querySelector('[data-follow]');
   if (!place || !settings || free) return;
-  const moved = [...place.querySelectorAll('[data-setting]')].filter((control) => {
-    const value = settings[control.dataset.setting];
-    return value !== undefined && value !== settingOf(control);
+  const moved = [...place.querySelectorAll('[data-setting]')].filter((each) => {
+    const value = settings[each.dataset.setting];
+    return value !== undefined && value !== settingOf(each);
   });
-  for (const control of moved) {
-    const value = settings[control.dataset.setting];
-    const stops = control.dataset.stops?.split(' ');
-    control.value = stops ? stops.indexOf(value) : value;
-    delete control.dataset.value;
+  for (const each of moved) {
+    const value = settings[each.dataset.setting];
+    const stops = each.dataset.stops?.split(' ');
+    each.value = stops ? stops.indexOf(value) : value;
+    delete each.dataset.value;
   }
-  for (const control of moved) control.dispatchEvent(new Event('input', { bubbles: true })); // each shows its number
+  for (const each of moved) each.dispatchEvent(new Event('input', { bubbles: true })); // each shows its number
 }
 
 // The form stands beside a saved answer, ready to correct it.

@@ -52,17 +52,26 @@ function redraw(next) {
   (sameAnswer || samePlace.find((each) => each.dataset.do === focused.do) || (focused.student && samePlace[0]) || same[0])?.focus();
 }
 
-// Keeps the parts that stay equal, in their order, and replaces the others.
+// Keeps the parts that stay equal, in their order, and replaces the others. The figure stays between what is
+// asked and the plan; a figure that is moved in the page would slip out of the hand.
 function replaceChanged(place, content) {
-  const old = [...place.children];
+  const figure = byId('figure');
+  const old = [...place.children].filter((each) => each !== figure);
   let at = 0;
   for (const part of [...content.children]) {
     const same = old.findIndex((each, index) => index >= at && each.isEqualNode(part));
-    if (same < 0) { place.insertBefore(part, old[at] ?? null); continue; }
+    if (same < 0) {
+      const before = old[at] ?? null;
+      const isAbove = before && before.previousElementSibling === figure && !part.matches('details.sheet');
+      place.insertBefore(part, isAbove ? figure : before);
+      continue;
+    }
     for (const gone of old.slice(at, same)) gone.remove();
     at = same + 1;
   }
   for (const gone of old.slice(at)) gone.remove();
+  const plan = place.querySelector('[data-keep="steps"]');
+  if (plan && plan.previousElementSibling !== figure) plan.before(figure);
 }
 
 // A button that is replaced between the finger's down and up gets no click.

@@ -59,43 +59,47 @@ class OwnCell:
 
 def build_heat_map(live: LiveRoom, grid: CrowdGrid, position: int) -> list[list[MapCell]]:
     """The rows of the map; the runs' losses come from the lab, or from the log once the grid has ended."""
-    losses, running = _losses(live, position), _running(live, position)
+    losses, running = _find_losses(live, position), _map_running(live, position)
     claimed = live.reservations(position)
     by_cell = {cell: select_losses(losses, cell) for cell in grid.cells}
     means = {cell: fmean(found) for cell, found in by_cell.items() if found}
     low, high = min(means.values(), default=0.0), max(means.values(), default=0.0)
 
-    def made(cell: str) -> MapCell:
-        runs = grid.runs_of(cell)
+    def make_cell(cell: str) -> MapCell:
+        runs = grid.list_runs(cell)
         mean = means.get(cell)
         return MapCell(
             cell=cell,
             label=grid.label(runs[0]).partition(", seed")[0],
-            who=tuple(_initials(live, claimed[run]) for run in runs if run in claimed),
+            who=tuple(_shorten_name(live, claimed[run]) for run in runs if run in claimed),
             free=sum(run not in claimed for run in runs),
             loss=mean,
-            text=_mean_text(mean, len(by_cell[cell]), grid) if mean is not None else _progress(runs, running),
+            text=_mean_text(mean, len(by_cell[cell]), grid)
+            if mean is not None
+            else _describe_progress(runs, running),
             shade=0.0 if mean is None or high == low else DARKEST * (mean - low) / (high - low),
         )
 
     across = len(grid.columns)
-    return [[made(cell) for cell in grid.cells[i : i + across]] for i in range(0, len(grid.cells), across)]
+    return [
+        [make_cell(cell) for cell in grid.cells[i : i + across]] for i in range(0, len(grid.cells), across)
+    ]
 
 
 def list_seed_rows(live: LiveRoom, grid: RunGrid, position: int) -> list[tuple[str, list[str]]]:
     """The runs that compare settings, by seed."""
-    running = _running(live, position)
-    return list_seeds(grid, _losses(live, position), lambda run: _progress([run], running))
+    running = _map_running(live, position)
+    return list_seeds(grid, _find_losses(live, position), lambda run: _describe_progress([run], running))
 
 
 def build_own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | None:
     """A student's own run; None for a student without one."""
-    answer = live.answer_of(student_id, 1)
+    answer = live.find_answer(student_id, 1)
     if answer is None or not answer.claim:
         return None
     position, guess = live.state.position, float(answer.value["number"])
-    run = _running(live, position).get(answer.claim)
-    loss = _losses(live, position).get(answer.claim)
+    run = _map_running(live, position).get(answer.claim)
+    loss = _find_losses(live, position).get(answer.claim)
     return OwnCell(
         label=crowd.label(answer.claim),
         guess=guess,
@@ -114,7 +118,7 @@ def free_places(live: LiveRoom, crowd: CrowdGrid, *, claimed: str | None) -> Map
 
 
 def count_ended(live: LiveRoom, position: int) -> int:
-    cells = _running(live, position).values()
+    cells = _map_running(live, position).values()
     return sum(cell.doing not in ("waiting", "running") for cell in cells)
 
 
@@ -124,12 +128,12 @@ def list_findings(live: LiveRoom, position: int) -> tuple[str, ...]:
     return result.findings if result else ()
 
 
-def _running(live: LiveRoom, position: int) -> Mapping[str, ClassCell]:
+def _map_running(live: LiveRoom, position: int) -> Mapping[str, ClassCell]:
     found = live.grids.get(position)
     return {cell.claim: cell for cell in found.cells} if found else {}
 
 
-def _losses(live: LiveRoom, position: int) -> Mapping[str, float]:
+def _find_losses(live: LiveRoom, position: int) -> Mapping[str, float]:
     result = live.state.grids.get(position)
     if result is not None:
         return result.losses
@@ -142,8 +146,8 @@ def _mean_text(mean: float, measured: int, grid: CrowdGrid) -> str:
     return f"{mean:.3f}" + (f" ({measured} of {grid.seeds})" if measured < grid.seeds else "")
 
 
-def _progress(runs: list[str], running: Mapping[str, ClassCell]) -> str:
-    """The state of the run that is furthest."""
+def _describe_progress(runs: list[str], running: Mapping[str, ClassCell]) -> str:
+    """Describe the state of the run that is furthest."""
     known = [running[run] for run in runs if run in running]
     if not known:
         return ""
@@ -153,8 +157,8 @@ def _progress(runs: list[str], running: Mapping[str, ClassCell]) -> str:
     return furthest.doing
 
 
-def _initials(live: LiveRoom, student_id: str) -> str:
-    """At most two letters of a name; the student's number where names are hidden or deleted."""
+def _shorten_name(live: LiveRoom, student_id: str) -> str:
+    """Shorten a name to two letters; the student's number where names are hidden or deleted."""
     student = live.students[student_id]
     words = [] if live.state.names_hidden else student.name.split()
     return "".join(word[0] for word in words[:2]).upper() or str(student.number)

@@ -38,7 +38,7 @@ class QuizQuestion:
 def list_own_questions(live: LiveRoom, activity: Activity, student_id: str) -> list[OwnQuestion]:
     """The questions of a quiz with what a student has answered."""
     return [
-        OwnQuestion(number=number, asked=asked, given=live.answer_of(student_id, number))
+        OwnQuestion(number=number, asked=asked, given=live.find_answer(student_id, number))
         for number, asked in enumerate(activity.questions, start=1)
     ]
 

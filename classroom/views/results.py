@@ -7,13 +7,13 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from classroom.activities.activity import chosen_in, derive_key
+from classroom.activities.activity import derive_key, list_chosen
 from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import Bins, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, compare_rounds, rank_wrong_options
 from classroom.live.live_room import LiveRoom
-from classroom.reports.points import TeamScore, count_points, lead, score_teams, team_of
-from classroom.reports.report import list_choices, value_of
+from classroom.reports.points import TeamScore, assign_team, count_points, lead, score_teams
+from classroom.reports.report import find_true_value, list_choices
 from study.ports.classes import ClassOption, ClassQuestion
 
 LETTERS = "ABCDEFGH"
@@ -76,13 +76,13 @@ def count_bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singl
     """
     given = [answer.value for answer in live.answers(round_number).values()]
     if asked.kind in OPEN_KINDS:
-        options = _frequent(live, asked, _rounds_of(live, asked, round_number), singles=singles)
+        options = _select_frequent(live, asked, _list_rounds(live, asked, round_number), singles=singles)
         listed = {option.id for option in options}
         chosen = [key if (key := derive_key(value)) in listed else OTHERS for value in given]
         letters: Sequence[str] = [""] * len(options)
     else:
         options = asked.options
-        chosen = [option for value in given for option in chosen_in(value)]
+        chosen = [option for value in given for option in list_chosen(value)]
         letters = LETTERS
     counts = Counter(chosen)
     return [
@@ -100,15 +100,15 @@ def count_bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singl
     ]
 
 
-def _rounds_of(live: LiveRoom, asked: ClassQuestion, round_number: int) -> Sequence[int]:
-    """The rounds whose answers stand beside each other."""
+def _list_rounds(live: LiveRoom, asked: ClassQuestion, round_number: int) -> Sequence[int]:
+    """List the rounds whose answers stand beside each other."""
     return (1, 2) if live.activity and asked is live.activity.asked else (round_number,)
 
 
-def _frequent(
+def _select_frequent(
     live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int], *, singles: bool
 ) -> tuple[ClassOption, ...]:
-    """The right answer to an open question, and the wrong ones that most gave in these rounds, as options."""
+    """Select the right answer to an open question, and the wrong ones that most gave, as options."""
     given = [(student, a.value) for number in rounds for student, a in live.answers(number).items()]
     said = {derive_key(value): str(value["said"]) for _, value in given}
     # A student who gives the same answer in both rounds counts once.
@@ -195,7 +195,7 @@ def _spread(
 
 def find_value(live: LiveRoom) -> float | None:
     """What was guessed: known beforehand, or measured by the run; None until it is."""
-    return value_of(live.state, live.activity, live.state.position) if live.activity else None
+    return find_true_value(live.state, live.activity, live.state.position) if live.activity else None
 
 
 def is_shown(live: LiveRoom) -> bool:
@@ -261,7 +261,7 @@ def rank_students(live: LiveRoom) -> Standings | None:
     present = {student.id: student for student in live.present}
     answers = [answer for student in present for answer in live.list_answers_by(student)]
     points = count_points(live.plan, live.events, live.state, answers)
-    by_team = {student.id: team_of(student.number, teams) for student in present.values()}
+    by_team = {student.id: assign_team(student.number, teams) for student in present.values()}
     leaders = [(present[student].name, count) for student, count in lead(points) if present[student].name]
     return Standings(
         teams=tuple(score_teams(points, by_team, teams)),

@@ -6,14 +6,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import chosen_in
+from classroom.activities.activity import list_chosen
 from classroom.activities.number import UNIT_MEANINGS, as_number, tell_distance
 from classroom.activities.peer_instruction import ADVICE_TEXTS, pair_disagreeing
-from classroom.activities.room import LOBBY, order_of, plan_next_step
+from classroom.activities.room import LOBBY, order_positions, plan_next_step
 from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.advice import advise_on_first_vote, find_advised_phase
 from classroom.live.live_room import LiveRoom
-from classroom.reports.points import team_of
+from classroom.reports.points import assign_team
 from classroom.reports.report import list_choices
 from classroom.views import crowd, quiz, results, wall
 from study.base.errors import LearnerError
@@ -40,6 +40,8 @@ PHASE_LABELS = {
 }
 KIND_LABELS: Mapping[str, Mapping[str, str]] = {
     "grid": {"vote": "Claim a cell", "run": "Training"},
+    "number": {"vote": "Guess"},
+    "predict": {"vote": "Guess"},
     "compare": {"distribution": "The votes", "run": "The runs"},
     "poll": {"reveal": "The votes"},
     "figure": {"show": "Look", "vote": "Move the slider"},
@@ -56,17 +58,17 @@ def build_student_state(live: LiveRoom, student: ClassStudent) -> State:
     """What one phone shows. `key` changes when its form must be drawn again."""
     state = live.state
     in_quiz = bool(live.activity and live.activity.questions)
-    given = None if in_quiz else live.answer_of(student.id, state.round or _last_round(live))
+    given = None if in_quiz else live.find_answer(student.id, state.round or _find_last_round(live))
     if not in_quiz and given is None and state.phase == "reveal":
-        given = live.answer_of(student.id, 1)  # who voted once sees that vote
+        given = live.find_answer(student.id, 1)  # who voted once sees that vote
     kicked, shown = student.id in state.kicked, results.is_shown(live)
-    own, detail = _own(live, student, given, shown=shown)
-    begun = _begun(live) if state.round else live.figure_settings
+    own, detail = _build_own(live, student, given, shown=shown)
+    begun = _read_planned_settings(live) if state.round else live.figure_settings
 
     def make() -> Markup:
         return render(
             "classroom/student/student_now.html",
-            **_common(live, shown=shown, settings=begun, student=True),
+            **_build_shared_values(live, shown=shown, settings=begun, student=True),
             **{"cell": None, "verdicts": [], "free": {}, "own": [], **own},
             kicked=kicked,
             given=given,
@@ -77,28 +79,28 @@ def build_student_state(live: LiveRoom, student: ClassStudent) -> State:
     # Most phones show the same few fragments: two hundred of them cost a handful of renderings a step.
     vote = str(given and (given.value, given.confidence))
     has_own = any(each.given for each in own.get("own", ()))  # what one student has answered in a quiz
-    html = make() if has_own else live.fragment((live.run, kicked, detail, vote), make)
+    html = make() if has_own else live.render_once((live.run, kicked, detail, vote), make)
     mark = f"{state.position}/{state.phase}/{state.ended}/{kicked}/{given.id if given else ''}"
     running = f"/{live.state.measured.get(state.position)}" if state.phase == "run" else ""
     return {
-        **_frame(live),
+        **_build_frame(live),
         "key": mark + running + (detail if shown or in_quiz else ""),
         "name": student.name or f"Student {student.number}",
-        "team": team_of(student.number, live.room.options.get("teams", 0)),
+        "team": assign_team(student.number, live.room.options.get("teams", 0)),
         "status": "kicked" if kicked else "ended" if state.ended else "open",
         "answered": all(each.given for each in own["own"]) if in_quiz else given is not None,
         "given": given.id if given else "",
         "free": own.get("free"),
         "figure": dict(live.figure_settings) if shows_figure(live) else None,
         "html": html,
-        "say": _said(live, kicked=kicked),
+        "say": _describe_step(live, kicked=kicked),
     }
 
 
-def _own(
+def _build_own(
     live: LiveRoom, student: ClassStudent, given: ClassAnswer | None, *, shown: bool
 ) -> tuple[dict[str, Any], str]:
-    """What differs between students beyond their votes, and a text that changes with it."""
+    """Build what differs between students beyond their votes, and a text that changes with it."""
     activity = live.activity
     if activity is None:
         return {}, ""
@@ -123,23 +125,29 @@ def _own(
 
 def screen_state(live: LiveRoom, *, link: str) -> State:
     """What the projector shows; it names nobody."""
-    shown, counts = results.is_shown(live), _counts(live, quiz.list_students_done(live))
+    shown, counts = results.is_shown(live), _count_students(live, quiz.list_students_done(live))
     html = render(
         "classroom/screen/screen_now.html",
-        **_common(live, shown=shown, settings=live.figure_settings),
+        **_build_shared_values(live, shown=shown, settings=live.figure_settings),
         link=link,
         shown=shown,
         standings=results.rank_students(live),
         **counts,
     )
-    return {**_frame(live), **counts, "locked": live.state.locked, "html": html, "say": _said(live)}
+    return {
+        **_build_frame(live),
+        **counts,
+        "locked": live.state.locked,
+        "html": html,
+        "say": _describe_step(live),
+    }
 
 
 def build_teacher_state(live: LiveRoom) -> State:
     """What the teacher sees: the hidden histogram, the advice, every student and the next step."""
     online = live.online()
     answered = quiz.list_students_done(live)
-    counts = _counts(live, answered)
+    counts = _count_students(live, answered)
     found = advise_on_first_vote(live)
     hidden = live.state.names_hidden
     named = {
@@ -147,7 +155,7 @@ def build_teacher_state(live: LiveRoom) -> State:
         for student in live.students.values()
     }
     discussing = live.state.phase in ("advice", "discuss")
-    common = _common(live, shown=True, settings=live.figure_settings, singles=True)
+    common = _build_shared_values(live, shown=True, settings=live.figure_settings, singles=True)
     html = render(
         "classroom/teacher/teacher_now.html",
         **common,
@@ -167,55 +175,62 @@ def build_teacher_state(live: LiveRoom) -> State:
         if discussing and live.activity and live.activity.asked
         else [],
         close=[named[student] for student in results.list_close_guesses(live)],
-        following=_following(live),
-        order=order_of(live.state, live.plan),
-        phase_label=phase_label,
+        following=_describe_following(live),
+        order=order_positions(live.state, live.plan),
+        name_phase=name_phase,
         seconds=live.grid_seconds.get(live.state.position),
         trouble=live.grading_trouble,
         **counts,
     )
     moved = {"at": live.state.position, "html": common["figure"]} if shows_figure(live) else None
-    return {**_frame(live), **counts, "ended": live.state.ended, "html": html, "figure": moved, "say": ""}
+    return {
+        **_build_frame(live),
+        **counts,
+        "ended": live.state.ended,
+        "html": html,
+        "figure": moved,
+        "say": "",
+    }
 
 
 def shows_figure(live: LiveRoom) -> bool:
     return live.activity is not None and live.activity.figure is not None
 
 
-def _whole_figure(live: LiveRoom, settings: Mapping[str, str]) -> Markup:
+def _render_figure(live: LiveRoom, settings: Mapping[str, str]) -> Markup:
     shown = live.activity.figure if live.activity else None
-    return live.figures[shown.id].fragment(settings) if shown else NO_HTML
+    return live.figures[shown.id].render_fragment(settings) if shown else NO_HTML
 
 
-def _begun(live: LiveRoom) -> Mapping[str, str]:
-    """What the plan sets the figure to: students get no hint from where a teacher has moved the slider."""
+def _read_planned_settings(live: LiveRoom) -> Mapping[str, str]:
+    """Read the plan's settings of the figure: students get no hint from where a teacher moved it."""
     return live.activity.figure.settings if live.activity and live.activity.figure else {}
 
 
-def _asked_about(live: LiveRoom) -> str:
-    """What a slider's question is about besides the slider: `Model: smollm2-135m · Matrix: q`."""
+def _describe_subject(live: LiveRoom) -> str:
+    """Describe what a slider's question is about besides the slider: `Model: smollm2-135m · Matrix: q`."""
     shown = live.activity.figure if live.activity else None
     if shown is None or not shown.slider:
         return ""
     settings = live.figures[shown.id].settings
     values = parse_settings(settings, shown.settings)
     return " · ".join(
-        f"{control.label}: {_in_words(control, getattr(values, name))}"
+        f"{control.label}: {_format_setting(control, getattr(values, name))}"
         for name, control in list_controls(settings)
         if name != shown.slider
     )
 
 
-def _in_words(control: Control, value: Any) -> str:
+def _format_setting(control: Control, value: Any) -> str:
     if isinstance(control, ChoiceControl):
         return dict(control.listed)[value]
-    return control.shown(value) if isinstance(control, SliderControl) else str(value)
+    return control.format_value(value) if isinstance(control, SliderControl) else str(value)
 
 
-def _common(
+def _build_shared_values(
     live: LiveRoom, *, shown: bool, settings: Mapping[str, str], singles: bool = False, student: bool = False
 ) -> Mapping[str, Any]:
-    """What all templates use; results are left out where they are still hidden.
+    """Build what all templates use; results are left out where they are still hidden.
 
     `settings`: of the figure. `singles`: list what one student alone has typed. `student`: for a phone, which
     does without how far everyone is in a quiz.
@@ -228,7 +243,7 @@ def _common(
         "asked": results.find_asked_question(live),
         "lobby": state.position == LOBBY and not state.ended,
         "phase": state.phase,
-        "label": phase_label(activity.kind, state.phase) if activity and state.phase else "",
+        "label": name_phase(activity.kind, state.phase) if activity and state.phase else "",
         "task": activity.html_asked if activity else "",
         "crowd": activity.crowd if activity else None,
         "trained": activity.trained if activity else None,
@@ -241,8 +256,8 @@ def _common(
         "ended_cells": crowd.count_ended(live, state.position),
         "findings": crowd.list_findings(live, state.position),
         "wanted": activity.wanted if activity else None,
-        "figure": _whole_figure(live, settings),
-        "asked_about": _asked_about(live),
+        "figure": _render_figure(live, settings),
+        "asked_about": _describe_subject(live),
         "slider": activity.figure.slider if activity and activity.figure else "",
         "wall": wall.build_wall_view(live, activity.wanted)
         if shown and activity and activity.wanted
@@ -255,7 +270,7 @@ def _common(
         "letters": results.LETTERS,
         "open_kinds": results.OPEN_KINDS,
         "typed_kinds": results.TYPED_KINDS,
-        "chosen_in": chosen_in,
+        "list_chosen": list_chosen,
         "run": live.run,
         "number": as_number,
         "tell_distance": tell_distance,
@@ -265,11 +280,11 @@ def _common(
     }
 
 
-def phase_label(kind: str, phase: str) -> str:
+def name_phase(kind: str, phase: str) -> str:
     return KIND_LABELS.get(kind, {}).get(phase) or PHASE_LABELS[phase]
 
 
-def _frame(live: LiveRoom) -> State:
+def _build_frame(live: LiveRoom) -> State:
     ends_at = _ends_at(live)
     return {
         "after": live.state.last,
@@ -280,8 +295,8 @@ def _frame(live: LiveRoom) -> State:
     }
 
 
-def _counts(live: LiveRoom, answered: set[str]) -> State:
-    """Students connected, away, and with an answer; `expected` leaves out those who left before."""
+def _count_students(live: LiveRoom, answered: set[str]) -> State:
+    """Count students connected, away, and with an answer; `expected` leaves out those who left before."""
     present, online = {student.id for student in live.present}, live.online()
     here = present & online
     return {
@@ -300,26 +315,26 @@ def _ends_at(live: LiveRoom) -> datetime | None:
     return began + timedelta(minutes=activity.minutes)
 
 
-def _last_round(live: LiveRoom) -> int:
-    """The round whose answer a phone shows while no round is open."""
+def _find_last_round(live: LiveRoom) -> int:
+    """Find the round whose answer a phone shows while no round is open."""
     return {"twin-reveal": 3, "reveal": 2 if live.answers(2) else 1}.get(live.state.phase or "", 1)
 
 
-def _following(live: LiveRoom) -> str:
-    """The next step in words; empty at the end of the plan."""
+def _describe_following(live: LiveRoom) -> str:
+    """Describe the next step in words; empty at the end of the plan."""
     try:
         step = plan_next_step(live.state, live.plan, advised=find_advised_phase(live))
     except LearnerError:
         return ""
     coming = live.plan[step["position"]]
-    label = phase_label(coming.kind, step["phase"])
+    label = name_phase(coming.kind, step["phase"])
     if step["position"] == live.state.position:
         return label
     return f"{coming.title} · {label.lower()}"
 
 
-def _said(live: LiveRoom, *, kicked: bool = False) -> str:
-    """The sentence that a screen reader says when the step changes."""
+def _describe_step(live: LiveRoom, *, kicked: bool = False) -> str:
+    """Write the sentence that a screen reader says when the step changes."""
     activity = live.activity
     if kicked:
         return "You were taken out of this class."
@@ -327,7 +342,7 @@ def _said(live: LiveRoom, *, kicked: bool = False) -> str:
         return "The class has ended."
     if activity is None:
         return "The class begins soon."
-    asked = None if activity.questions else activity.asked_in(live.state.round)
+    asked = None if activity.questions else activity.find_question(live.state.round)
     html = asked.html if asked else activity.html_asked
     question = to_plain(html.striptags()) if live.state.round else activity.title
-    return f"{phase_label(activity.kind, live.state.phase or 'show')}: {question}"
+    return f"{name_phase(activity.kind, live.state.phase or 'show')}: {question}"

@@ -51,7 +51,7 @@ class WallView:
 def build_wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     """The answers in the order of their ids, which says nothing about who wrote them."""
     given = sorted(live.answers(1).values(), key=lambda answer: answer.id)
-    written = [WrittenAnswer.of(answer) for answer in given]
+    written = [WrittenAnswer.from_answer(answer) for answer in given]
     overruled, quoted = live.state.overruled, live.state.quoted
     whole = group_answers(written, wanted.concepts, overruled)
     chosen = [each for each in written if each.id in quoted]
@@ -61,7 +61,7 @@ def build_wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
         for each in chosen
         if not any(choose_wall_verdict(each, concept.id, overruled) for concept in wanted.concepts)
     )
-    answers = tuple(_judged(each, wanted, live) for each in written)
+    answers = tuple(_judge(each, wanted, live) for each in written)
     return WallView(
         groups=tuple(map(drop_short_quotes, shown)),
         counts={
@@ -79,7 +79,7 @@ def build_wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
 
 def list_own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) -> list[tuple[str, str, str]]:
     """For who wrote it: each concept's label, the verdict, and the definition unless it is covered."""
-    written = WrittenAnswer.of(answer)
+    written = WrittenAnswer.from_answer(answer)
     found = [
         (concept, choose_wall_verdict(written, concept.id, live.state.overruled))
         for concept in wanted.concepts
@@ -91,7 +91,7 @@ def list_own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) 
     ]
 
 
-def _judged(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> WallAnswer:
+def _judge(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> WallAnswer:
     overruled = live.state.overruled
     verdicts = []
     for concept in wanted.concepts:

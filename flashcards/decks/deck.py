@@ -44,16 +44,18 @@ class Decks:
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
         return {card.id: card.concepts for card in self.cards}
 
-    def edited(self, edits: Mapping[str, Mapping[str, str]]) -> "Decks":
-        """Return the decks with a learner's edits: note id -> the fields that they changed."""
-        own = {note_id: self.notes[note_id].edited(texts) for note_id, texts in edits.items() if texts}
+    def apply_edits(self, edits: Mapping[str, Mapping[str, str]]) -> "Decks":
+        """Apply a learner's edits: note id -> the fields that they changed."""
+        own = {note_id: self.notes[note_id].replace_texts(texts) for note_id, texts in edits.items() if texts}
         if not own:
             return self
         notes = {**self.notes, **own}
-        return Decks(tuple(card for note in notes.values() for card in note.cards()), self.titles, notes)
+        return Decks(
+            tuple(card for note in notes.values() for card in note.build_cards()), self.titles, notes
+        )
 
-    def about(self, concepts: Iterable[str]) -> list[Card]:
-        """Return the cards that share a concept with these."""
+    def list_about(self, concepts: Iterable[str]) -> list[Card]:
+        """List the cards that share a concept with these."""
         wanted = set(concepts)
         return [card for card in self.cards if wanted.intersection(card.concepts)]
 
@@ -68,10 +70,10 @@ def load_decks(concepts: ConceptMap, *, folder: Path = DECKS_DIR) -> Decks:
         entries = file.children("cards", kind="card")
         file.close()
         read.extend((read_note(entry, deck, concepts), entry) for entry in entries)
-    note_repeated_ids((card.id, fields) for note, fields in read for card in note.cards())
+    note_repeated_ids((card.id, fields) for note, fields in read for card in note.build_cards())
     if problems:
         raise ContentError(problems)
-    cards = tuple(card for note, _ in read for card in note.cards())
+    cards = tuple(card for note, _ in read for card in note.build_cards())
     return Decks(cards, titles, {note.id: note for note, _ in read})
 
 

@@ -74,8 +74,8 @@ class Card:
         return self.kind in ("typed", "numeric")
 
 
-def note_of(card_id: str) -> str:
-    """Return the id of the note that a card is of; the cards of a cloze are `note--1`, `note--2`."""
+def parse_note_id(card_id: str) -> str:
+    """Parse the id of the note that a card is of; the cards of a cloze are `note--1`, `note--2`."""
     return card_id.partition("--")[0]
 
 
@@ -98,20 +98,22 @@ class Note:
     picture: Picture | None = None
     own: bool = False
 
-    def edited(self, texts: Mapping[str, str]) -> "Note":
-        """Return the note with the learner's texts; the other fields stay."""
+    def replace_texts(self, texts: Mapping[str, str]) -> "Note":
+        """Replace the note's texts by the learner's; the other fields stay."""
         return replace(self, texts={**self.texts, **texts}, own=True)
 
-    def cards(self) -> tuple[Card, ...]:
+    def build_cards(self) -> tuple[Card, ...]:
         if self.kind == "cloze":
             text = self.texts["text"]
-            return tuple(self._card(f"{self.id}--c{n}", *open_gap(text, n)) for n in list_cloze_numbers(text))
-        card = self._card(self.id, self.texts["front"], self.texts["back"])
+            return tuple(
+                self._build_card(f"{self.id}--c{n}", *open_gap(text, n)) for n in list_cloze_numbers(text)
+            )
+        card = self._build_card(self.id, self.texts["front"], self.texts["back"])
         if self.kind == "reversed":
-            return card, self._card(f"{self.id}--reversed", self.texts["back"], self.texts["front"])
+            return card, self._build_card(f"{self.id}--reversed", self.texts["back"], self.texts["front"])
         return (card,)
 
-    def _card(self, card_id: str, front: str, back: str) -> Card:
+    def _build_card(self, card_id: str, front: str, back: str) -> Card:
         same = {name: value for name, value in vars(self).items() if name not in ("id", "texts")}
         return Card(id=card_id, front=front, back=back, why=self.texts["why"], note_id=self.id, **same)
 
@@ -124,13 +126,13 @@ def list_cloze_numbers(text: str) -> list[int]:
 def open_gap(text: str, number: int) -> tuple[str, str]:
     """Return the text with one gap open and the others filled, and the answer of the gap."""
 
-    def shown(gap: re.Match[str]) -> str:
+    def show_gap(gap: re.Match[str]) -> str:
         if int(gap["number"]) != number:
             return gap["text"]
         return f"[{gap['hint']}]" if gap["hint"] else BLANK
 
     missing = [gap["text"] for gap in CLOZE.finditer(text) if int(gap["number"]) == number]
-    return CLOZE.sub(shown, text), "; ".join(missing)
+    return CLOZE.sub(show_gap, text), "; ".join(missing)
 
 
 def fill_gaps(text: str) -> str:
@@ -152,7 +154,7 @@ def clean_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:
         raise LearnerError(
             "The text has no gap.", do_next="Mark what to recall, as in {{c1::low rank}}, with a number each."
         )
-    for card in note.edited(cleaned).cards():
+    for card in note.replace_texts(cleaned).build_cards():
         for problem in find_formula_problems_in((card.front, card.back, card.why)):
             raise LearnerError(
                 f"{problem[0].upper()}{problem[1:]}.", do_next="Correct it, or put it into `backticks`."

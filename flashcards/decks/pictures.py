@@ -71,7 +71,9 @@ def read_picture(fields: Fields) -> Picture | None:
 def render_picture(picture: Picture) -> Markup:
     """Render the picture inline, so the page makes no request for it."""
     if picture.file:
-        return render("flashcards/pictures/picture.html", alt=picture.alt, address=_picture_url(picture.file))
+        return render(
+            "flashcards/pictures/picture.html", alt=picture.alt, address=_encode_picture(picture.file)
+        )
     values = [evaluate(bar.quantity) for bar in picture.bars]
     heights = [TALLEST * value / max(values) for value in values]
     bars = [
@@ -83,6 +85,6 @@ def render_picture(picture: Picture) -> Markup:
 
 
 @cache
-def _picture_url(file: str) -> str:
+def _encode_picture(file: str) -> str:
     path = FOLDER / file
     return f"data:{MEDIA[path.suffix]};base64,{b64encode(path.read_bytes()).decode('ascii')}"

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 from flashcards.decks.note import ANSWER_PLACE, Card, CardNumber
-from study.base.checks import evaluate, scale_of
+from study.base.checks import evaluate, find_scale
 from study.base.errors import LearnerError
 from study.base.typed_numbers import find_unit_size, is_known_unit, parse_in_unit, read_number
 from study.text.markup import to_plain
@@ -42,7 +42,7 @@ def render_back(card: Card) -> str:
 def compare_typed(card: Card, typed: str) -> ComparedAnswer:
     typed = " ".join(typed.split())
     if card.number is not None:
-        return _compared_number(card.number, typed)
+        return _compare_number(card.number, typed)
     wanted = [to_plain(card.back), *card.accept]
     closest = max(wanted, key=lambda text: _measure_likeness(text, typed))
     if not typed:
@@ -64,7 +64,7 @@ def format_right_number(number: CardNumber) -> str:
     return f"{written} {number.unit}".strip()
 
 
-def _compared_number(number: CardNumber, typed: str) -> ComparedAnswer:
+def _compare_number(number: CardNumber, typed: str) -> ComparedAnswer:
     expected = format_right_number(number)
     given = _read_in_unit(typed, number.unit)
     if given is None:
@@ -77,7 +77,7 @@ def _compared_number(number: CardNumber, typed: str) -> ComparedAnswer:
 
 
 def _compute_in_unit(number: CardNumber) -> float:
-    return evaluate(number.quantity) / (scale_of(number.unit) or find_unit_size(number.unit))
+    return evaluate(number.quantity) / (find_scale(number.unit) or find_unit_size(number.unit))
 
 
 def _read_in_unit(typed: str, unit: str) -> float | None:

@@ -142,8 +142,8 @@ def _read_collection(collection: sqlite3.Connection, generation: str, media: int
         if count > most:
             raise ValueError(f"{count:,} {table}; {most:,} are the limit")
     new = generation == "anki21b"
-    types = _types_of_tables(collection) if new else _types_of_json(json.loads(info["models"]))
-    decks = _decks_of_tables(collection) if new else _decks_of_json(json.loads(info["decks"]))
+    types = _read_types_from_tables(collection) if new else _read_types_from_json(json.loads(info["models"]))
+    decks = _read_decks_from_tables(collection) if new else _read_decks_from_json(json.loads(info["decks"]))
     cards = _read_cards(collection, decks)
     notes = tuple(
         AnkiNote(
@@ -156,7 +156,7 @@ def _read_collection(collection: sqlite3.Connection, generation: str, media: int
         for row in collection.execute("SELECT id, guid, mid, tags, flds FROM notes ORDER BY id")
         if row["mid"] in types
     )
-    return AnkiFile(generation=generation, created_at=_whole(info["crt"]), notes=notes, media=media)
+    return AnkiFile(generation=generation, created_at=_check_whole(info["crt"]), notes=notes, media=media)
 
 
 def _read_cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, list[AnkiCard]]:
@@ -164,11 +164,11 @@ def _read_cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[i
     for row in collection.execute("SELECT id, cid, ease, type, factor, time FROM revlog ORDER BY id"):
         reviews[row["cid"]].append(
             AnkiReview(
-                at_ms=_whole(row["id"]),
-                rating=_whole(row["ease"]),
-                kind=_whole(row["type"]),
-                factor=_whole(row["factor"]),
-                duration_ms=_whole(row["time"]),
+                at_ms=_check_whole(row["id"]),
+                rating=_check_whole(row["ease"]),
+                kind=_check_whole(row["type"]),
+                factor=_check_whole(row["factor"]),
+                duration_ms=_check_whole(row["time"]),
             )
         )
     cards: dict[int, list[AnkiCard]] = defaultdict(list)
@@ -176,13 +176,13 @@ def _read_cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[i
         away = bool(row["odid"])  # in a filtered deck: odid and odue hold its own deck and due date
         cards[row["nid"]].append(
             AnkiCard(
-                number=_whole(row["ord"]),
+                number=_check_whole(row["ord"]),
                 deck=decks.get(row["odid"] if away else row["did"], "Imported"),
-                type=_whole(row["type"]),
-                queue=_whole(row["queue"]),
-                due=_whole(row["odue"] if away and row["odue"] else row["due"]),
-                interval=_whole(row["ivl"]),
-                factor=_whole(row["factor"]),
+                type=_check_whole(row["type"]),
+                queue=_check_whole(row["queue"]),
+                due=_check_whole(row["odue"] if away and row["odue"] else row["due"]),
+                interval=_check_whole(row["ivl"]),
+                factor=_check_whole(row["factor"]),
                 data=_parse_data(row["data"]),
                 reviews=tuple(reviews[row["id"]]),
             )
@@ -190,14 +190,14 @@ def _read_cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[i
     return cards
 
 
-def _whole(value: Any) -> int:
+def _check_whole(value: Any) -> int:
     """Check a number; SQLite keeps anything in any column."""
     if not isinstance(value, int) or abs(value) >= 2**60:
         raise ValueError(f"{str(value)[:40]!r} instead of a number")
     return value
 
 
-def _name(value: Any) -> str:
+def _check_name(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{str(value)[:40]!r} instead of a name")
     return value
@@ -211,28 +211,29 @@ def _parse_data(text: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _types_of_json(models: dict[str, Any]) -> dict[int, NoteType]:
+def _read_types_from_json(models: dict[str, Any]) -> dict[int, NoteType]:
     return {
         int(number): NoteType(
-            name=_name(model["name"]),
+            name=_check_name(model["name"]),
             cloze=model.get("type") == 1,
-            fields=tuple(_name(field["name"]) for field in model["flds"]),
+            fields=tuple(_check_name(field["name"]) for field in model["flds"]),
             templates=tuple(
-                Template(question=_name(t["qfmt"]), answer=_name(t["afmt"])) for t in model["tmpls"]
+                Template(question=_check_name(t["qfmt"]), answer=_check_name(t["afmt"]))
+                for t in model["tmpls"]
             ),
         )
         for number, model in models.items()
     }
 
 
-def _decks_of_json(decks: dict[str, Any]) -> dict[int, str]:
-    return {int(number): _name(deck["name"]) for number, deck in decks.items()}
+def _read_decks_from_json(decks: dict[str, Any]) -> dict[int, str]:
+    return {int(number): _check_name(deck["name"]) for number, deck in decks.items()}
 
 
-def _types_of_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
+def _read_types_from_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
     fields: dict[int, list[str]] = defaultdict(list)
     for row in collection.execute("SELECT ntid, name FROM fields ORDER BY ntid, ord"):
-        fields[row["ntid"]].append(_name(row["name"]))
+        fields[row["ntid"]].append(_check_name(row["name"]))
     templates: dict[int, list[Template]] = defaultdict(list)
     for row in collection.execute("SELECT ntid, config FROM templates ORDER BY ntid, ord"):
         config = dict(read_protobuf(row["config"]))
@@ -241,7 +242,7 @@ def _types_of_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
         )
     return {
         row["id"]: NoteType(
-            name=_name(row["name"]),
+            name=_check_name(row["name"]),
             cloze=dict(read_protobuf(row["config"])).get(1) == 1,
             fields=tuple(fields[row["id"]]),
             templates=tuple(templates[row["id"]]),
@@ -250,9 +251,9 @@ def _types_of_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
     }
 
 
-def _decks_of_tables(collection: sqlite3.Connection) -> dict[int, str]:
+def _read_decks_from_tables(collection: sqlite3.Connection) -> dict[int, str]:
     return {
-        row["id"]: _name(row["name"]).replace("\x1f", "::")
+        row["id"]: _check_name(row["name"]).replace("\x1f", "::")
         for row in collection.execute("SELECT id, name FROM decks")
     }
 

@@ -41,7 +41,7 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
                 entries.append(replace(entry, deck=deck, **read_tags(note.tags, concept_ids)))
             else:
                 rejected.append(
-                    ImportEntry(verdict="rejected", item=_shorten_note(note), why=_why_empty(note))
+                    ImportEntry(verdict="rejected", item=_shorten_note(note), why=_explain_empty(note))
                 )
         if len(entries) > accepted:
             kind = entries[-1].kind
@@ -137,7 +137,7 @@ def _shorten_note(note: AnkiNote) -> str:
     return shorten(convert_html(first) or first)
 
 
-def _why_empty(note: AnkiNote) -> str:
+def _explain_empty(note: AnkiNote) -> str:
     media = any(list_images(value) for value in note.values)
     return "a side has only a picture or a sound, which stay in Anki" if media else "a side is empty"
 

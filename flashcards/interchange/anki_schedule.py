@@ -84,13 +84,13 @@ def parse_card_history(card: AnkiCard, *, created_at: int) -> History | None:
     )
 
 
-def rows_of(
+def list_missing_ratings(
     card_id: str, history: History, *, memory: Memory | None, newest: datetime | None, now: datetime
 ) -> list[dict[str, Any]]:
-    """Return the ratings that our log lacks, each with the memory state before and after it."""
+    """List the ratings that our log lacks, each with the memory state before and after it."""
     fresh = [rated for rated in history.ratings if newest is None or rated.at > newest]
     if not history.ratings and memory is None:
-        last = _last_review(history.schedule, now)
+        last = _build_last_review(history.schedule, now)
         return [_build_row(card_id, last, None, _from_sm2(history.schedule, last.at))]
     rows = []
     for rated in fresh:
@@ -133,7 +133,7 @@ def _from_sm2(schedule: AnkiSchedule, last_review: datetime) -> Memory:
     return _as_anki_says(memory, schedule)
 
 
-def _last_review(schedule: AnkiSchedule, now: datetime) -> Rated:
+def _build_last_review(schedule: AnkiSchedule, now: datetime) -> Rated:
     back = timedelta(days=schedule.interval_days) if schedule.phase == "review" else timedelta(days=1)
     # A due date that was set by hand may be further ahead than the interval.
     return Rated(rating=3, at=min(schedule.due - min(back, LONGEST), now), duration_ms=0)

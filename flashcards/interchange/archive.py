@@ -26,15 +26,15 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(file.content))
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise self._refused("is not a whole archive") from error
+            raise self._build_error("is not a whole archive") from error
         infos = self._zip.infolist()
         if len(infos) > MOST_FILES:
-            raise self._refused(f"holds {len(infos):,} files; {MOST_FILES:,} are the limit")
+            raise self._build_error(f"holds {len(infos):,} files; {MOST_FILES:,} are the limit")
         if any(not _stays_inside(info.filename) for info in infos):
-            raise self._refused("has a file name that leads out of it")
+            raise self._build_error("has a file name that leads out of it")
         whole = sum(info.file_size for info in infos)
         if whole > ALL_BYTES or whole > MOST_RATIO * max(len(file.content), 100_000):
-            raise self._refused(f"would unpack to {as_bytes(whole)}")
+            raise self._build_error(f"would unpack to {as_bytes(whole)}")
         self.names = tuple(info.filename for info in infos)
 
     def read(self, name: str, *, limit_bytes: int = ONE_BYTES) -> bytes:
@@ -53,12 +53,12 @@ class Archive:
             NotImplementedError,
             EOFError,
         ) as error:
-            raise self._refused(f"is damaged at {name}") from error
+            raise self._build_error(f"is damaged at {name}") from error
         if len(content) > limit_bytes:
-            raise self._refused(f"would unpack {name} to more than {as_bytes(limit_bytes)}")
+            raise self._build_error(f"would unpack {name} to more than {as_bytes(limit_bytes)}")
         return content
 
-    def _refused(self, why: str) -> LearnerError:
+    def _build_error(self, why: str) -> LearnerError:
         return LearnerError(
             f"{self._name} {why}.", do_next="Nothing was imported. Export it again, or choose another file."
         )

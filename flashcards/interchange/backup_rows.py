@@ -14,11 +14,11 @@ PHASES = get_args(MemoryPhase)
 MEASURES = {field.name for field in fields(Measures)}
 
 
-def row_problem(table: str, row: Mapping[str, Any]) -> str:
-    """Return the problem of a backup's rating or operation; empty if the Cards page can go on from it."""
+def check_row(table: str, row: Mapping[str, Any]) -> str:
+    """Check a backup's rating or operation; return its problem, empty if the Cards page can go on from it."""
     match table:
         case "card_reviews":
-            return _rating_problem(row)
+            return _check_rating(row)
         case "parameter_fits":
             usable = _are_parameters(row.get("parameters")) and all(
                 _are_measures(row.get(name)) for name in ("before", "after")
@@ -29,7 +29,7 @@ def row_problem(table: str, row: Mapping[str, Any]) -> str:
     return ""
 
 
-def _rating_problem(row: Mapping[str, Any]) -> str:
+def _check_rating(row: Mapping[str, Any]) -> str:
     try:
         memory = Memory.from_json(row["after"])
         whole = memory.phase in PHASES and memory.due.tzinfo and memory.last_review.tzinfo

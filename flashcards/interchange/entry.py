@@ -50,7 +50,7 @@ class CardEntry:
         """The text by which a learner recognizes the card."""
         return self.front or self.text
 
-    def written(self) -> dict[str, Any]:
+    def to_mapping(self) -> dict[str, Any]:
         """Convert to the mapping of a deck file, without empty fields."""
         fields: dict[str, Any] = {
             "id": self.id,
@@ -62,13 +62,13 @@ class CardEntry:
         fields |= {name: text for name in (*TEXTS, "source") if (text := getattr(self, name))}
         return {**fields, **self.extra}
 
-    def shows(self, name: str) -> str:
-        """Return a text to compare, as normalized HTML, because some formats keep only HTML."""
+    def normalize_text(self, name: str) -> str:
+        """Normalize a text to compare as HTML, because some formats keep only HTML."""
         return normalize_html(getattr(self, name))
 
-    def says(self) -> tuple[Any, ...]:
-        """Return the content to compare."""
-        return (self.kind, *map(self.shows, TEXTS), tuple(sorted(self.accept)))
+    def collect_content(self) -> tuple[Any, ...]:
+        """Collect the content to compare."""
+        return (self.kind, *map(self.normalize_text, TEXTS), tuple(sorted(self.accept)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from flashcards.decks.note import Note, note_of
-from flashcards.interchange.anki_schedule import rows_of
+from flashcards.decks.note import Note, parse_note_id
+from flashcards.interchange.anki_schedule import list_missing_ratings
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.entry import TEXTS, CardEntry, CardReading, assign_ids, to_entries
 from flashcards.interchange.formats import ENDINGS, READABLE, TEXT_ENDINGS, read_cards
@@ -79,7 +79,7 @@ class CardExchange:
 
     def list_known(self, profile_id: str) -> list[CardEntry]:
         """List all cards with the learner's edits."""
-        return to_entries(self.decks.edited(self._edits(profile_id)))
+        return to_entries(self.decks.apply_edits(self._read_edits(profile_id)))
 
     def is_imported(self, note_id: str) -> bool:
         """Return whether the app writes a note's deck; it never changes its own, or one written by hand."""
@@ -88,24 +88,26 @@ class CardExchange:
 
     def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the import of a file: the verdict on each card, and the ratings that come with it."""
-        edits = self._edits(profile_id)
-        edited = self.decks.edited(edits)
+        edits = self._read_edits(profile_id)
+        edited = self.decks.apply_edits(edits)
         known = {entry.id: entry for entry in to_entries(edited)}
         reading = read_cards(file, known=known, concepts=self.concepts.by_id)
         if not reading.entries and file.extension in TEXT_ENDINGS:
-            raise _no_card(file)
-        judged = self._judged(reading, known, edits)
+            raise _build_no_card_error(file)
+        judged = self._judge_entries(reading, known, edits)
         taken = {entry.id for entry, result in judged if result.verdict != "rejected"}
         wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
-        rewritten = [entry for entry in wanted if entry.id in known and not self._in_import(entry.id, edits)]
+        rewritten = [
+            entry for entry in wanted if entry.id in known and not self._is_imported(entry.id, edits)
+        ]
         operations = [_build_edit(entry, known[entry.id], edited.notes[entry.id], now) for entry in rewritten]
         return ImportPlan(
             groups=(ImportGroup(title="Cards", entries=(*(r for _, r in judged), *reading.rejected)),),
             notes=reading.notes,
-            files=self._files([entry for entry in wanted if entry not in rewritten]),
+            files=self._merge_files([entry for entry in wanted if entry not in rewritten]),
             tables={
-                "card_reviews": self._ratings(profile_id, reading, taken, now),
-                "card_verbs": [*operations, *self._suspended(profile_id, reading, taken, now)],
+                "card_reviews": self._build_ratings(profile_id, reading, taken, now),
+                "card_verbs": [*operations, *self._build_suspensions(profile_id, reading, taken, now)],
             },
         )
 
@@ -127,7 +129,7 @@ class CardExchange:
             read_from={name: compute_digest(before)},
         )
 
-    def _edits(self, profile_id: str) -> dict[str, Mapping[str, str]]:
+    def _read_edits(self, profile_id: str) -> dict[str, Mapping[str, str]]:
         """Read the learner's edits: note id -> fields."""
         last = {
             operation.subject: operation.value
@@ -135,29 +137,29 @@ class CardExchange:
         }
         return {note: texts for note, texts in last.items() if texts and note in self.decks.notes}
 
-    def _in_import(self, note_id: str, edits: Mapping[str, object]) -> bool:
+    def _is_imported(self, note_id: str, edits: Mapping[str, object]) -> bool:
         """Return whether an import file of ours has the note; any other note is changed by an edit."""
         return self.is_imported(note_id) and note_id not in edits
 
-    def _judged(
+    def _judge_entries(
         self, reading: CardReading, known: Mapping[str, CardEntry], edits: Mapping[str, object]
     ) -> list[tuple[CardEntry, ImportEntry]]:
-        by_words = {(entry.deck, entry.says()): entry.id for entry in known.values()}
+        by_words = {(entry.deck, entry.collect_content()): entry.id for entry in known.values()}
         seen: set[str] = set()
         judged = []
         for entry in with_progress(assign_ids(reading.entries)):
-            if entry.id not in known and (same := by_words.get((entry.deck, entry.says()))):
+            if entry.id not in known and (same := by_words.get((entry.deck, entry.collect_content()))):
                 entry = replace(entry, id=same)
             here = known.get(entry.id)
             entry, problem = check_entry(_fill_missing(entry, here), self.concepts)
-            result = self._verdict(entry, here, problem, edits)
+            result = self._judge_entry(entry, here, problem, edits)
             if entry.id in seen:
                 result = replace(result, verdict="rejected", why="the file has this card twice")
             seen.add(entry.id)
             judged.append((entry, result))
         return judged
 
-    def _verdict(
+    def _judge_entry(
         self, entry: CardEntry, here: CardEntry | None, problem: str, edits: Mapping[str, object]
     ) -> ImportEntry:
         item = shorten(entry.recognized_by)
@@ -169,9 +171,11 @@ class CardExchange:
         if entry.kind != here.kind:
             why = f"its kind is {note.kind} here and {entry.kind} in the file"
             return ImportEntry(verdict="rejected", item=item, why=why)
-        differ = [name for name in TEXTS if entry.shows(name) != here.shows(name)]
+        differ = [name for name in TEXTS if entry.normalize_text(name) != here.normalize_text(name)]
         # An edit holds texts only, so a file can change nothing else of a note that is not its own.
-        if not differ and (not self._in_import(entry.id, edits) or _list_filing(entry) == _list_filing(here)):
+        if not differ and (
+            not self._is_imported(entry.id, edits) or _list_filing(entry) == _list_filing(here)
+        ):
             return ImportEntry(verdict="same", item=item)
         if (note.number and "back" in differ) or (note.picture and "front" in differ):
             return ImportEntry(
@@ -180,7 +184,7 @@ class CardExchange:
         why = f"another {' and '.join(differ)}" if differ else "other answers, concepts, level or tags"
         return ImportEntry(verdict="changed", item=item, why=why)
 
-    def _files(self, entries: Iterable[CardEntry]) -> dict[str, str]:
+    def _merge_files(self, entries: Iterable[CardEntry]) -> dict[str, str]:
         """Return the imported decks with these cards merged in."""
         by_deck: dict[str, list[CardEntry]] = {}
         for entry in entries:
@@ -195,15 +199,15 @@ class CardExchange:
             files[name] = write_deck(title, {entry.id: entry for entry in (*kept, *fresh)}.values())
         return files
 
-    def _ratings(
+    def _build_ratings(
         self, profile_id: str, reading: CardReading, taken: set[str], now: datetime
     ) -> list[dict[str, Any]]:
         latest = self.store.cards.latest(profile_id)
         rows: list[dict[str, Any]] = []
         for card_id, history in reading.histories.items():
             here = latest.get(card_id)
-            if note_of(card_id) in taken:
-                rows += rows_of(
+            if parse_note_id(card_id) in taken:
+                rows += list_missing_ratings(
                     card_id,
                     history,
                     memory=Memory.from_json(here.after) if here else None,
@@ -212,17 +216,17 @@ class CardExchange:
                 )
         return sorted(rows, key=itemgetter("reviewed_at"))
 
-    def _suspended(
+    def _build_suspensions(
         self, profile_id: str, reading: CardReading, taken: set[str], now: datetime
     ) -> list[dict[str, Any]]:
-        """Return suspensions of cards that were suspended in Anki and never rated or decided on here."""
+        """Build suspensions of cards that were suspended in Anki and never rated or decided on here."""
         rated = self.store.cards.latest(profile_id)
         operations = self.store.card_operations.live(profile_id, ["suspend", "resume"])
         decided = {operation.subject for operation in operations} | rated.keys()
         return [
             _build_operation("suspend", card_id, None, now)
             for card_id in reading.suspended
-            if note_of(card_id) in taken and card_id not in decided
+            if parse_note_id(card_id) in taken and card_id not in decided
         ]
 
 
@@ -250,7 +254,7 @@ def _build_edit(entry: CardEntry, here: CardEntry, note: Note, now: datetime) ->
     A text that the file leaves as it is stays the note's own, with the place of a computed number.
     """
     texts = {
-        name: own if entry.shows(name) == here.shows(name) else getattr(entry, name)
+        name: own if entry.normalize_text(name) == here.normalize_text(name) else getattr(entry, name)
         for name, own in note.texts.items()
     }
     return _build_operation("edit", entry.id, texts, now)
@@ -260,7 +264,7 @@ def _build_operation(name: str, subject: str, value: Any, now: datetime) -> dict
     return {"verb": name, "subject": subject, "review_id": None, "value": value, "at": now.isoformat()}
 
 
-def _no_card(file: File) -> LearnerError:
+def _build_no_card_error(file: File) -> LearnerError:
     """Say what a text without any card holds, and how a card is written."""
     lines = sum(bool(line.strip()) for line in file.content.decode("utf-8", "replace").splitlines())
     counted = "1 line" if lines == 1 else f"{lines:,} lines"

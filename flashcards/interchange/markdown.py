@@ -42,7 +42,7 @@ def write_markdown(entries: Iterable[CardEntry]) -> dict[str, bytes]:
 def read_markdown(file: File) -> CardReading:
     """Read the cards of a deck file. Each problem is reported with its line, and the other cards are read."""
     text = file.content.decode("utf-8-sig", "replace").replace("\r\n", "\n")
-    deck, first_line, lines = _front_matter(text, file.stem)
+    deck, first_line, lines = _split_front_matter(text, file.stem)
     entries: list[CardEntry] = []
     rejected: list[ImportEntry] = []
     for line, parts, kept in _read_cards(lines, first_line):
@@ -56,7 +56,7 @@ def read_markdown(file: File) -> CardReading:
 
 
 def _write_card(card: CardEntry) -> str:
-    kept = {name: value for name in _KEPT if (value := card.written().get(name))}
+    kept = {name: value for name in _KEPT if (value := card.to_mapping().get(name))}
     comment = json.dumps(kept, ensure_ascii=False).replace("--", "-\\u002d")
     shown = (
         f"C: {_cloze_out(card.text)}" if card.text else f"Q: {_escape(card.front)}\nA: {_escape(card.back)}"
@@ -64,7 +64,7 @@ def _write_card(card: CardEntry) -> str:
     return f"{shown}\n<!-- lora-study {comment} -->\n"
 
 
-def _front_matter(text: str, stem: str) -> tuple[str, int, list[str]]:
+def _split_front_matter(text: str, stem: str) -> tuple[str, int, list[str]]:
     lines = text.split("\n")
     if lines[0].strip() != "---" or "---" not in [line.strip() for line in lines[1:]]:
         return stem, 1, lines
@@ -120,7 +120,7 @@ def _find_problem(parts: dict[str, str]) -> str:
 
 
 def _build_entry(deck: str, parts: dict[str, str], kept: dict[str, object], line: int) -> CardEntry:
-    def texts(name: str) -> tuple[str, ...]:
+    def read_texts(name: str) -> tuple[str, ...]:
         value = kept.get(name)
         return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
@@ -129,10 +129,10 @@ def _build_entry(deck: str, parts: dict[str, str], kept: dict[str, object], line
         deck=deck,
         id=str(kept.get("id", "")),
         kind="cloze" if "C" in parts else str(kept.get("kind", "basic")),
-        concepts=texts("concepts"),
+        concepts=read_texts("concepts"),
         level=level if isinstance(level, str) and level in LEVELS else "",
-        tags=texts("tags"),
-        accept=texts("accept"),
+        tags=read_texts("tags"),
+        accept=read_texts("accept"),
         why=str(kept.get("why", "")),
         source=str(kept.get("source", "")),
         line=line,
@@ -142,7 +142,7 @@ def _build_entry(deck: str, parts: dict[str, str], kept: dict[str, object], line
     # The format lacks hints and numbers of gaps; ours come from the comment if the text is the same.
     written, text = _unescape(parts["C"]), str(kept.get("text", ""))
     return replace(
-        entry, text=text if text and _unescape(_cloze_out(text)) == written else _cloze_in(written)
+        entry, text=text if text and _unescape(_cloze_out(text)) == written else _convert_cloze(written)
     )
 
 
@@ -162,6 +162,6 @@ def _cloze_out(text: str) -> str:
     return _escape("".join(piece + gap for piece, gap in zip(escaped, filled, strict=True)))
 
 
-def _cloze_in(text: str) -> str:
+def _convert_cloze(text: str) -> str:
     numbers = count(1)
     return re.sub(r"\\([\[\]])", r"\1", _GAP.sub(lambda gap: f"{{{{c{next(numbers)}::{gap[1]}}}}}", text))

@@ -65,7 +65,7 @@ def write_csv(entries: Iterable[CardEntry]) -> bytes:
 def read_csv(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:
     """Read the cards of a file with Anki's headers, a row of names, or neither: then front, back, tags."""
     header, rows = _read_rows(file)
-    names = _column_names(header, rows)
+    names = _take_column_names(header, rows)
     html = header.get("html", "false").strip().lower() == "true"
     ours = {build_guid(entry): entry.id for entry in known.values()}
     entries, rejected = [], []
@@ -142,8 +142,8 @@ def _detect_separator(header: Mapping[str, str], file: File, body: str) -> str:
     return max((usual, "\t", ";", ","), key=first.count)
 
 
-def _column_names(header: Mapping[str, str], rows: list[tuple[int, list[str]]]) -> list[str]:
-    """Return what each column holds; a first row of names is removed from the rows."""
+def _take_column_names(header: Mapping[str, str], rows: list[tuple[int, list[str]]]) -> list[str]:
+    """Take what each column holds; a first row of names is removed from the rows."""
     if "columns" in header:
         written = next(csv.reader([header["columns"]], delimiter=_SEPARATORS.get(
             header.get("separator", "").strip().lower(), ",")))  # fmt: skip

@@ -9,8 +9,7 @@ from flashcards.decks.deck import Decks, load_decks, read_note
 from flashcards.decks.note import Card, Note
 from flashcards.interchange.entry import OWN, TEXTS, CardEntry, CardReading, assign_ids, to_entries
 from flashcards.interchange.formats import ENDINGS, read_cards
-from study.base.errors import LearnerError
-from study.base.import_limits import ID_CHARACTERS, check_size, list_length_problems
+from study.base.import_limits import ID_CHARACTERS, list_length_problems
 from study.content.concepts import ConceptMap
 from study.content.user_files import (
     Collection,
@@ -22,7 +21,7 @@ from study.content.user_files import (
     list_own_files,
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
-from study.io.exchange import File
+from study.io.exchange import read_user_file
 from study.text.markup import find_formula_problems_in
 
 OPTIONAL = ("why",)
@@ -46,16 +45,17 @@ def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection
     own = OwnItems[Note]("card", taken=app.notes)
     titles = dict(app.titles)
     known = {entry.id: entry for entry in to_entries(app)}
+    read = partial(read_cards, known=known, concepts=concepts.by_id)
     for path in list_own_files(folder, endings=ENDINGS):
         problems: list[str] = []
-        reading = _read_file(path, known, concepts, problems)
+        reading = read_user_file(path, read, CardReading(), problems)
         title = reading.entries[0].deck if reading.entries else ""
         key = find_key_of_title(title, app.titles, otherwise=derive_key(path))
         notes = list(_read_notes(assign_ids(reading.entries), key, path.name, concepts, problems))
         own.add(path, notes, problems)
         if reading.entries:
             titles.setdefault(key, title)
-    cards = (*app.cards, *(card for note in own.by_id.values() for card in note.cards()))
+    cards = (*app.cards, *(card for note in own.by_id.values() for card in note.build_cards()))
     return own.collect(Decks(cards, titles, {**app.notes, **own.by_id}))
 
 
@@ -76,22 +76,8 @@ def check_entry(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]
         return entry, "; ".join(lengths)
     notes = list(_read_notes([entry], "deck", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]
-    shown = [(card.front, card.back, card.why) for note in notes for card in note.cards()]
+    shown = [(card.front, card.back, card.why) for note in notes for card in note.build_cards()]
     return entry, "; ".join((*reasons, *dict.fromkeys(find_formula_problems_in(shown))))
-
-
-def _read_file(
-    path: Path, known: Mapping[str, CardEntry], concepts: ConceptMap, problems: list[str]
-) -> CardReading:
-    try:
-        check_size(path.name, path.stat().st_size)
-        file = File(name=path.name, content=path.read_bytes())
-        reading = read_cards(file, known=known, concepts=concepts.by_id)
-    except (LearnerError, OSError) as error:
-        problems.append(str(error))
-        return CardReading()
-    problems.extend(entry.why for entry in reading.rejected)
-    return reading
 
 
 def _read_notes(
@@ -99,7 +85,7 @@ def _read_notes(
 ) -> Iterator[Note]:
     for entry in entries:
         found: list[Problem] = []
-        placed = LocatedMapping(replace(entry, source=entry.source or OWN).written(), line=entry.line)
+        placed = LocatedMapping(replace(entry, source=entry.source or OWN).to_mapping(), line=entry.line)
         fields = Fields(placed, file=file, kind="card", problems=found, optional=OPTIONAL)
         note = read_note(fields, key, concepts)
         if found:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from flashcards.decks.note import note_of
+from flashcards.decks.note import parse_note_id
 from flashcards.interchange.entry import CardEntry
 from flashcards.interchange.exchange import CardExchange
 from flashcards.interchange.schema import write_deck
@@ -44,7 +44,7 @@ class CardWriter:
         self, profile_id: str, typed: Mapping[str, str], *, may_change_files: bool, now: datetime
     ) -> tuple[str, int]:
         """Store a card; return its id and that of its import. Raises LearnerError if it can't be stored."""
-        rated = {note_of(card_id) for card_id in self.exchange.store.cards.latest(profile_id)}
+        rated = {parse_note_id(card_id) for card_id in self.exchange.store.cards.latest(profile_id)}
         card = CardEntry(
             id=find_free_id(
                 f"{DECK} {typed['front']}", {*self.exchange.decks.notes, *rated}, otherwise="card"
@@ -79,7 +79,7 @@ class CardWriter:
     def _has_front(self, profile_id: str, front: str) -> bool:
         shown = normalize_html(front)
         written = (card for card in self.exchange.list_known(profile_id) if card.deck == DECK)
-        return any(card.shows("front") == shown for card in written)
+        return any(card.normalize_text("front") == shown for card in written)
 
 
 def _find_problem(name: str, text: str) -> str:

@@ -18,7 +18,7 @@ from flashcards.review.presenter import CardExercise, format_interval
 from flashcards.review.search import STATES, FoundCard, Search, find_cards
 from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot
-from flashcards.review.urls import FILTERS, build_mode_query, build_url, filter_of, list_filters
+from flashcards.review.urls import FILTERS, build_mode_query, build_url, list_filters, parse_filter
 from study.base.html import format_html
 from study.content.yaml_reader import LEVELS
 from study.ports.context import Context, Visit
@@ -63,12 +63,12 @@ class BrowsePage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the search of the URL with its results, or the form for a new card."""
-        visit = frame.visit_of(self.context, request)
+        visit = frame.open_visit(self.context, request)
         if visit.query.get("write"):
-            return self.writing.form(visit)
-        return self._page(visit, BrowseState(search=_search_of(visit.query)))
+            return self.writing.render_form(visit)
+        return self._render_page(visit, BrowseState(search=_parse_search(visit.query)))
 
-    def _page(self, visit: Visit, view: BrowseState, *, done: CardDone | None = None) -> Markup:
+    def _render_page(self, visit: Visit, view: BrowseState, *, done: CardDone | None = None) -> Markup:
         decks = self.exercise.reviews.decks
         return render(
             "flashcards/browse/browse.html",
@@ -81,13 +81,13 @@ class BrowsePage:
             concepts=self.context.concepts.by_id.values(),
             tags=sorted({tag for card in decks.cards for tag in card.tags}),
             states=STATES,
-            results=self._results(visit, view),
+            results=self._render_results(visit, view),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a change of the search, or the choice of a row."""
-        visit = frame.visit_of(self.context, request, event)
-        view = BrowseState(search=_search_in(event))
+        visit = frame.open_visit(self.context, request, event)
+        view = BrowseState(search=_read_search(event))
         card_id = str(event.get("card", ""))[:120]
         match event.get("act"):
             case "find":
@@ -113,19 +113,19 @@ class BrowsePage:
             case "save-card":
                 return self._save_card(visit, event)
             case "take-back":
-                note = self.exercise.snapshot(visit).decks.notes.get(form_event.read_text(event, "card"))
+                note = self.exercise.read_snapshot(visit).decks.notes.get(form_event.read_text(event, "card"))
                 self.writing.take_back(visit, event, note)
                 return self._write(visit, said="Taken back. Its text is in the form.")
             case "delete":
                 return self._delete_card(visit, event, view)
             case "put-back":
                 self.writing.undo(visit, event)
-                return {"html": self._page(visit, view), "say": "The card is back.", "focus": "#main"}
+                return {"html": self._render_page(visit, view), "say": "The card is back.", "focus": "#main"}
         said = self._change(visit, event, card_id)
         return {**self._reply(visit, BrowseState(search=view.search, open=card_id)), "say": said}
 
     def _write(self, visit: Visit, *, said: str = "") -> Reply:
-        return {"html": self.writing.form(visit), "url": ADDRESS, "focus": "#card-front", "say": said}
+        return {"html": self.writing.render_form(visit), "url": ADDRESS, "focus": "#card-front", "say": said}
 
     def _save_card(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         typed = self.writing.draft.read_form(event)
@@ -133,14 +133,16 @@ class BrowsePage:
             return {"error": " ".join(problems.values()), "beside": f"#card-{next(iter(problems))}"}
         card_id, import_id = self.writing.write(visit, typed)
         own = CardFilter(deck=self.writing.writer.deck)
-        how = build_mode_query("new", new_today=self.exercise.snapshot(visit).log.new_today, now=visit.now)
+        how = build_mode_query(
+            "new", new_today=self.exercise.read_snapshot(visit).log.new_today, now=visit.now
+        )
         said = f"Saved as a new card of the deck “{DECK}”."
         done = CardDone(
             said=said, import_id=import_id, card=card_id, study=build_url(list_filters(own), **how)
         )
         view = BrowseState(search=Search(wanted=own), open=card_id)
         url = f"/browse?{urlencode(list_filters(own))}"
-        return {"html": self._page(visit, view, done=done), "url": url, "say": said, "focus": "#done"}
+        return {"html": self._render_page(visit, view, done=done), "url": url, "say": said, "focus": "#done"}
 
     def _delete_card(self, visit: Visit, event: Mapping[str, Any], view: BrowseState) -> Reply:
         note_id = form_event.read_text(event, "note")
@@ -148,7 +150,7 @@ class BrowsePage:
             visit.profile.id, note_id, may_change_files=visit.is_owner, now=visit.now
         )
         done = CardDone(said="Deleted. Your ratings of it stay in the log.", import_id=import_id)
-        return {"html": self._page(visit, view, done=done), "say": done.said, "focus": "#done"}
+        return {"html": self._render_page(visit, view, done=done), "say": done.said, "focus": "#done"}
 
     def _change(self, visit: Visit, event: Mapping[str, Any], card_id: str) -> str:
         reviews, profile_id = self.exercise.reviews, visit.profile.id
@@ -175,16 +177,16 @@ class BrowsePage:
         raise form_event.build_unknown_act_error(event)
 
     def _reply(self, visit: Visit, view: BrowseState, *, focus: str = "", say: bool = False) -> Reply:
-        html = self._results(visit, view)
+        html = self._render_results(visit, view)
         query = urlencode({**list_filters(view.search.wanted), **_list_words(view.search)})
         reply: Reply = {"parts": {"results": html}, "url": f"/browse?{query}" if query else "/browse"}
         if say:
-            count = len(self._find(self.exercise.snapshot(visit), view.search))
+            count = len(self._find(self.exercise.read_snapshot(visit), view.search))
             reply["say"] = f"{count} {'card' if count == 1 else 'cards'} found."
         return {**reply, "focus": focus} if focus else reply
 
-    def _results(self, visit: Visit, view: BrowseState) -> Markup:
-        snapshot = self.exercise.snapshot(visit)
+    def _render_results(self, visit: Visit, view: BrowseState) -> Markup:
+        snapshot = self.exercise.read_snapshot(visit)
         found = self._find(snapshot, view.search)
         first = found[:AT_ONCE]
         further = view.open and view.open not in {row.card.id for row in first}  # opened after "Show more"
@@ -195,14 +197,14 @@ class BrowsePage:
             more=len(found) - len(shown),
             rows=[(row, _format_due(snapshot, row)) for row in shown],
             view=view,
-            opened=self._opened(visit, snapshot, view),
+            opened=self._open_row(visit, snapshot, view),
             flags=FLAG_NAMES,
             study=build_url(list_filters(view.search.wanted)),
             undo=self.exercise.find_undoable(visit),
         )
 
-    def _opened(self, visit: Visit, snapshot: CardSnapshot, view: BrowseState) -> dict[str, Any] | None:
-        """Return the template values of the open row: both sides, or the form to edit them."""
+    def _open_row(self, visit: Visit, snapshot: CardSnapshot, view: BrowseState) -> dict[str, Any] | None:
+        """Build the template values of the open row: both sides, or the form to edit them."""
         card = snapshot.decks.by_id.get(view.open)
         if card is None:
             return None
@@ -214,7 +216,7 @@ class BrowsePage:
             "form": edit_form(snapshot, card.id, carried=carried) if view.editing else "",
             "own": card.own,
             "deletable": visit.is_owner and self.writing.writer.exchange.is_imported(card.note_id),
-            "siblings": len(snapshot.decks.notes[card.note_id].cards()),
+            "siblings": len(snapshot.decks.notes[card.note_id].build_cards()),
         }
 
     def _find(self, snapshot: CardSnapshot, search: Search) -> list[FoundCard]:
@@ -228,16 +230,16 @@ class BrowsePage:
         )
 
 
-def _search_of(query: Mapping[str, str]) -> Search:
+def _parse_search(query: Mapping[str, str]) -> Search:
     words, state = query.get("words", "")[:120], query.get("state", "")[:20]
-    return Search(words=words, wanted=filter_of(query), state=state)
+    return Search(words=words, wanted=parse_filter(query), state=state)
 
 
-def _search_in(event: Mapping[str, Any]) -> Search:
+def _read_search(event: Mapping[str, Any]) -> Search:
     names = ("words", "state", *FILTERS)
     if "fields" not in event or "words" not in event["fields"]:  # another form, such as an edit
-        return _search_of(frame.query_of(event))
-    return _search_of({name: form_event.read_field(event, name) for name in names})
+        return _parse_search(frame.read_event_query(event))
+    return _parse_search({name: form_event.read_field(event, name) for name in names})
 
 
 def _list_words(search: Search) -> dict[str, str]:

@@ -52,16 +52,16 @@ class CardsPage:
     exercise: CardExercise
 
     def load(self, request: gr.Request) -> Markup:
-        return self._next(frame.visit_of(self.context, request)).get("html", NO_HTML)
+        return self._show_next(frame.open_visit(self.context, request)).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         try:
             return self._handle_event(visit, event)
         except StaleError as stale:
             if event.get("act") in ("save-edit", "revert"):
                 raise  # what was typed stays on the page
-            return {**self._next(visit), "error": str(stale)}
+            return {**self._show_next(visit), "error": str(stale)}
 
     def _handle_event(self, visit: Visit, event: dict[str, Any]) -> Reply:
         match event.get("act"):
@@ -70,9 +70,9 @@ class CardsPage:
             case "rate":
                 return self._rate(visit, event)
             case "undo":
-                return self._next(visit, said=self.exercise.undo(visit, event))
+                return self._show_next(visit, said=self.exercise.undo(visit, event))
             case "cram" | "bury" | "suspend" | "resume":
-                return self._next(visit, said=self._set_aside(visit, event))
+                return self._show_next(visit, said=self._set_aside(visit, event))
             case "flag":
                 said = self._flag(visit, event)
                 return self._look(visit, {**event, "act": "look"}, said=said)
@@ -80,7 +80,7 @@ class CardsPage:
                 said = save_edit(self.exercise, visit, event)
                 return self._look(visit, {**event, "act": "look"}, said=said)
             case "spread":
-                return self._next(visit, said=self._spread(visit, event))
+                return self._show_next(visit, said=self._spread(visit, event))
             case "filter" | "search":
                 return self._leave(visit, event)
         raise form_event.build_unknown_act_error(event)
@@ -89,10 +89,10 @@ class CardsPage:
 
     def _look(self, visit: Visit, event: Mapping[str, Any], *, said: str = "") -> Reply:
         """Render the same card again: its other side, or with flags or the edit form below it."""
-        snapshot, look, act = self.exercise.snapshot(visit), read_shown(event), event.get("act")
+        snapshot, look, act = self.exercise.read_snapshot(visit), read_shown(event), event.get("act")
         card = snapshot.decks.by_id.get(look.card_id)
         if card is None or (act == "look" and look.card_id in snapshot.log.hidden):
-            return self._next(visit, said=said)  # an edit removed its gap, or it was hidden
+            return self._show_next(visit, said=said)  # an edit removed its gap, or it was hidden
         below, focus = "", ""
         if act == "flags":
             chosen = snapshot.status.flags.get(card.id, "")
@@ -105,8 +105,8 @@ class CardsPage:
             fragment = self.exercise.back(visit, snapshot, look, cram=cram, below=below)
             look = replace(look, flipped_at=look.flipped_at or snapshot.now)
         else:
-            self.exercise.card(snapshot, look)
-            fragment = self.exercise.front(snapshot, card, look=look, below=below)
+            self.exercise.require_card(snapshot, look)
+            fragment = self.exercise.render_front(snapshot, card, look=look, below=below)
         shown = Fragment(
             html=fragment.html, say=fragment.say if not below else "", focus=focus or fragment.focus
         )
@@ -116,14 +116,14 @@ class CardsPage:
         said = self.exercise.rate(visit, event)
         card_id = form_event.read_text(event, "card")
         forgot = event.get("rating") == str(FORGOTTEN)
-        lapses = self.exercise.reviews.lapses(visit.profile.id, card_id) if forgot else 0
+        lapses = self.exercise.reviews.count_lapses(visit.profile.id, card_id) if forgot else 0
         if not lapses:
-            return self._next(visit, said=said)
-        snapshot = self.exercise.snapshot(visit)
+            return self._show_next(visit, said=said)
+        snapshot = self.exercise.read_snapshot(visit)
         carried = render_carried(show_question(snapshot, card_id))
         card = snapshot.decks.by_id[card_id]
         notice = render("flashcards/cards/leech.html", card=card, lapses=lapses, carried=carried)
-        return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
+        return self._show_next(visit, said="Set aside: you forgot this card often.", notice=notice)
 
     def _set_aside(self, visit: Visit, event: Mapping[str, Any]) -> str:
         reviews, profile_id = self.exercise.reviews, visit.profile.id
@@ -167,24 +167,24 @@ class CardsPage:
         if event.get("act") == "search":
             return {"goto": f"/browse?{urlencode({'words': form_event.read_field(event, 'words')})}"}
         chosen = {name: form_event.read_field(event, name) for name in ("deck", "level", "tag", "concept")}
-        new_today = self.exercise.snapshot(visit).log.new_today
+        new_today = self.exercise.read_snapshot(visit).log.new_today
         how = build_mode_query(form_event.read_field(event, "how"), new_today=new_today, now=visit.now)
         return {"goto": build_url(chosen, **how)}
 
     # ---- rendering ----
 
-    def _next(self, visit: Visit, *, said: str = "", notice: str = "") -> Reply:
-        snapshot, choice = self.exercise.snapshot(visit), read_choice(visit.query)
-        session = snapshot.session(wanted=choice.wanted, extra=choice.extra)
+    def _show_next(self, visit: Visit, *, said: str = "", notice: str = "") -> Reply:
+        snapshot, choice = self.exercise.read_snapshot(visit), read_choice(visit.query)
+        session = snapshot.compute_session(wanted=choice.wanted, extra=choice.extra)
         cram = self._cram(visit, choice)
         card = cram.card if cram else session.card
-        minutes_left = snapshot.minutes_left(choice.extra)
+        minutes_left = snapshot.compute_minutes_left(choice.extra)
         time_up = cram is None and minutes_left is not None and minutes_left <= 0
         if card is None or time_up:
             return self._finish(visit, snapshot, session, cram, said=said, notice=notice, time_up=time_up)
         if not notice and not cram:
             notice = self._offer(visit, snapshot, choice)
-        fragment = self.exercise.front(snapshot, card)
+        fragment = self.exercise.render_front(snapshot, card)
         look = show_question(snapshot, card.id)
         return self._show(visit, snapshot, fragment, look=look, said=said, notice=notice, session=session)
 
@@ -200,7 +200,7 @@ class CardsPage:
         session: CardSession | None = None,
     ) -> Reply:
         choice = read_choice(visit.query)
-        session = session or snapshot.session(wanted=choice.wanted, extra=choice.extra)
+        session = session or snapshot.compute_session(wanted=choice.wanted, extra=choice.extra)
         cram = self._cram(visit, choice)
         html = render(
             "flashcards/cards/cards.html",
@@ -208,14 +208,14 @@ class CardsPage:
             look=look,
             cram=cram,
             notice=notice,
-            **(_cram_figures(cram) if cram else self._figures(visit, session)),
+            **(_cram_figures(cram) if cram else self._count_cards(visit, session)),
             **self.build_footer(visit, session, choice),
         )
         return {"html": html, "say": f"{said} {fragment.say}".strip(), "focus": fragment.focus}
 
-    def _figures(self, visit: Visit, session: CardSession) -> dict[str, Any]:
-        """Return counts in cards, for the bar as for the words: a card in its learning steps is not done."""
-        minutes = max(1, round(session.answers_left * self.exercise.seconds_each(visit) / 60))
+    def _count_cards(self, visit: Visit, session: CardSession) -> dict[str, Any]:
+        """Count in cards, for the bar as for the words: a card in its learning steps is not done."""
+        minutes = max(1, round(session.answers_left * self.exercise.estimate_seconds_each(visit) / 60))
         counts = session.counts
         missed = f", {counts.unseen} about what you missed" if counts.unseen else ""
         to_review = counts.review - counts.unseen
@@ -236,7 +236,7 @@ class CardsPage:
             chosen.level,
             chosen.tag,
             self.context.concepts.name(chosen.concept) if chosen.concept else "",
-            "a few chosen cards" if chosen.ids else "",
+            f"{chosen.ids.count(',') + 1} chosen cards" if chosen.ids else "",
         ]
         return {
             "undo": self.exercise.find_undoable(visit, cram=choice.cram),
@@ -258,8 +258,8 @@ class CardsPage:
         """Render the offer to spread a backlog, before the day's first review."""
         if snapshot.log.reviews_today:
             return NO_HTML
-        pace = self.exercise.seconds_each(visit)
-        backlog = snapshot.backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
+        pace = self.exercise.estimate_seconds_each(visit)
+        backlog = snapshot.count_backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
         if not backlog.is_too_much:
             return NO_HTML
         return render("flashcards/cards/backlog.html", backlog=backlog)

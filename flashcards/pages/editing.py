@@ -24,7 +24,7 @@ def edit_form(snapshot: CardSnapshot, card_id: str, *, carried: str) -> Markup:
         "flashcards/browse/edit.html",
         note=note,
         edit_id=last.id if last else 0,
-        siblings=len(note.cards()),
+        siblings=len(note.build_cards()),
         carried=carried,
     )
 

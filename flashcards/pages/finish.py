@@ -52,7 +52,9 @@ def finish_values(
 def _format_return(snapshot: CardSnapshot, choice: CardChoice) -> str:
     """Format when the next card of this choice comes back, postponed and buried ones included."""
     chosen = {card.id for card in snapshot.decks.cards if choice.wanted.matches(card)}
-    later = [due for card_id, due in snapshot.due_dates().items() if card_id in chosen and due > snapshot.now]
+    later = [
+        due for card_id, due in snapshot.list_due_dates().items() if card_id in chosen and due > snapshot.now
+    ]
     if not later:
         return ""
     return format_return(snapshot, min(later))

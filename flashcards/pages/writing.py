@@ -33,10 +33,10 @@ class CardWriting:
         """What is in the form until the card is saved."""
         return FormDraft(context=self.context, name="card", fields=FIELDS)
 
-    def form(self, visit: Visit) -> Markup:
+    def render_form(self, visit: Visit) -> Markup:
         """Render the form with the draft, or why this learner can't write a card."""
         fields = [(name, *LABELS[name], name in REQUIRED) for name in TEXTS]
-        return render("flashcards/browse/write.html", form=self.draft.values(visit), fields=fields)
+        return render("flashcards/browse/write.html", form=self.draft.collect_values(visit), fields=fields)
 
     def write(self, visit: Visit, typed: Mapping[str, str]) -> tuple[str, int]:
         """Store the card and end its draft; return its id and that of its import."""

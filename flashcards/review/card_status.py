@@ -38,8 +38,8 @@ class CardStatus:
     edits: Mapping[str, CardOperation] = field(default_factory=dict)
     """The last edit of each note; its value is None if it restored the deck's text."""
 
-    def hidden(self, *, now: datetime) -> frozenset[str]:
-        """Return the cards that aren't shown now."""
+    def list_hidden(self, *, now: datetime) -> frozenset[str]:
+        """List the cards that aren't shown now."""
         later = {card_id for card_id, day in self.postponed.items() if day > now}
         return self.suspended | self.buried | later
 
@@ -71,7 +71,7 @@ def replay_operations(
             case "edit":
                 edits[operation.subject] = operation
             case "spread":
-                postponed |= _not_rated_since(operation, last_rated)
+                postponed |= _keep_unrated(operation, last_rated)
     leeches = {card_id for card_id, found in lapses.items() if len(found) >= LEECH_LAPSES}
     return CardStatus(
         suspended=frozenset(
@@ -101,7 +101,7 @@ def _is_off(card_id: str, on_or_off: Mapping[str, CardOperation], lapses: Mappin
     return operation.name == "suspend" or (warned is not None and warned > operation.id)
 
 
-def _not_rated_since(spread: CardOperation, last_rated: Mapping[str, datetime]) -> dict[str, datetime]:
+def _keep_unrated(spread: CardOperation, last_rated: Mapping[str, datetime]) -> dict[str, datetime]:
     moved = {card_id: datetime.fromisoformat(day) for card_id, day in spread.value.items()}
     return {
         card_id: day

@@ -74,7 +74,7 @@ class Fitting:
     def state(self, profile_id: str) -> FitState:
         fits = self._reviews.store.fits
         return FitState(
-            have=sum(1 for _ in select_spaced(self._history(profile_id))),
+            have=sum(1 for _ in select_spaced(self._read_history(profile_id))),
             newest=fits.newest(profile_id),
             kept=fits.newest(profile_id, kept=True),
             running=profile_id in self._asked,
@@ -105,7 +105,7 @@ class Fitting:
         return True
 
     def _serve(self) -> None:
-        while (profile_id := self._next()) is not None:
+        while (profile_id := self._wait_for_next()) is not None:
             try:
                 self._fit(profile_id)
             except Exception:  # such as a profile deleted meanwhile: the next learner's fit goes on
@@ -114,8 +114,8 @@ class Fitting:
                 self._process = None
                 self._asked.remove(profile_id)
 
-    def _next(self) -> str | None:
-        """Return who is fitted next; None ends the thread."""
+    def _wait_for_next(self) -> str | None:
+        """Wait for who is fitted next; None ends the thread."""
         with self._lock:
             if self._asked and not self._closing:
                 return self._asked[0]
@@ -124,7 +124,9 @@ class Fitting:
             return None
 
     def _fit(self, profile_id: str) -> None:
-        asked = build_request(self._history(profile_id), self._reviews.scheduling(profile_id).parameters)
+        asked = build_request(
+            self._read_history(profile_id), self._reviews.read_scheduling(profile_id).parameters
+        )
         with self._lock:
             if self._closing:
                 return
@@ -137,11 +139,11 @@ class Fitting:
             log.warning("Fitting the card scheduler took over %s s and was ended.", LIMIT_SECONDS)
             return
         if process.returncode == 0:
-            self._reviews.store.fits.append(profile_id, fit_of(json.loads(answer), self._clock()))
+            self._reviews.store.fits.append(profile_id, parse_fit(json.loads(answer), self._clock()))
         elif process.returncode > 0:  # below zero is a signal: the app is being closed
             log.warning("Fitting the card scheduler failed: %s", problem.strip().splitlines()[-1:])
 
-    def _history(self, profile_id: str) -> list[CardReview]:
+    def _read_history(self, profile_id: str) -> list[CardReview]:
         return self._reviews.store.cards.history(profile_id)
 
 
@@ -163,7 +165,7 @@ def build_request(reviews: Sequence[CardReview], parameters: Sequence[float]) ->
     return json.dumps({"reviews": entries, "parameters": list(parameters)})
 
 
-def fit_of(answer: dict[str, Any], now: datetime) -> ParameterFit:
-    """Convert the worker's answer for the store; it is kept only if it predicts held-out reviews better."""
+def parse_fit(answer: dict[str, Any], now: datetime) -> ParameterFit:
+    """Parse the worker's answer for the store; it is kept only if it predicts held-out reviews better."""
     kept = is_better(Measures(**answer["after"]), Measures(**answer["before"]))
     return ParameterFit(**{**answer, "parameters": tuple(answer["parameters"])}, fitted_at=now, kept=kept)

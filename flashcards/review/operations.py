@@ -56,14 +56,14 @@ class Reviews:
 
     # ---- current state ----
 
-    def snapshot(self, profile_id: str, *, now: datetime) -> CardSnapshot:
-        scheduling = self.scheduling(profile_id)
+    def read_snapshot(self, profile_id: str, *, now: datetime) -> CardSnapshot:
+        scheduling = self.read_scheduling(profile_id)
         return read_card_snapshot(
             self.store, self.decks, profile_id, now=now, scheduling=scheduling, lookalikes=self.lookalikes
         )
 
-    def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
-        """Return the learner's scheduler settings: their fitted parameters and their desired retention.
+    def read_scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
+        """Read the learner's scheduler settings: their fitted parameters and their desired retention.
 
         `at` is when the buttons were shown: parameters kept after that don't change what an event does.
         """
@@ -73,29 +73,31 @@ class Reviews:
             desired_retention=self.store.preferences.read(profile_id).desired_retention,
         )
 
-    def outcomes(
+    def compute_outcomes(
         self, profile_id: str, card_id: str, review: LatestReview | None, *, at: datetime
     ) -> tuple[RatingOutcome, ...]:
-        """Return the outcomes that the four buttons show, and then apply, for a card flipped at `at`.
+        """Compute the outcomes that the four buttons show, and then apply, for a card flipped at `at`.
 
         The fuzz seed is the card's id and its number of reviews, so both are the same.
         """
         memory = Memory.from_json(review.after) if review else None
         seed = f"{card_id} {review.reviews if review else 0}"
-        return preview_outcomes(memory, now=at, scheduling=self.scheduling(profile_id, at=at), fuzz_seed=seed)
+        return preview_outcomes(
+            memory, now=at, scheduling=self.read_scheduling(profile_id, at=at), fuzz_seed=seed
+        )
 
-    def today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
-        return self.store.cards.history(profile_id, since=self._days(profile_id).start(now))
+    def read_today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
+        return self.store.cards.history(profile_id, since=self._read_days(profile_id).start(now))
 
-    def due(self, profile_id: str, *, now: datetime) -> CardsDue:
+    def count_due(self, profile_id: str, *, now: datetime) -> CardsDue:
         """Count the cards due, for Today and for the command line."""
-        snapshot = self.snapshot(profile_id, now=now)
-        counts = snapshot.session().counts
+        snapshot = self.read_snapshot(profile_id, now=now)
+        counts = snapshot.compute_session().counts
         return CardsDue(
             due=counts.learning + counts.review,
             unseen=counts.unseen,
             new=counts.new,
-            coming=_by_day(snapshot.due_dates().values(), now=now, days=snapshot.preferences.days),
+            coming=_count_by_day(snapshot.list_due_dates().values(), now=now, days=snapshot.preferences.days),
         )
 
     # ---- rating and undo ----
@@ -106,7 +108,7 @@ class Reviews:
             raise LearnerError(
                 "A card is rated after its answer was shown.", do_next="Show the answer first."
             )
-        self._known(shown.card_id, profile_id, now)
+        self._require_card(shown.card_id, profile_id, now)
         if rating not in RATINGS:
             raise LearnerError(f"There is no rating {rating}.", do_next="Press 1, 2, 3 or 4.")
         review = self.store.cards.latest(profile_id).get(shown.card_id)
@@ -118,7 +120,7 @@ class Reviews:
                 "This answer was open for so long that its intervals are out of date.",
                 do_next="Look at the card again, then rate it.",
             )
-        outcome = self.outcomes(profile_id, shown.card_id, review, at=shown.flipped_at)[rating - 1]
+        outcome = self.compute_outcomes(profile_id, shown.card_id, review, at=shown.flipped_at)[rating - 1]
         self.store.cards.append(
             profile_id,
             shown.card_id,
@@ -131,8 +133,8 @@ class Reviews:
         )
         return outcome
 
-    def lapses(self, profile_id: str, card_id: str) -> int:
-        """Return how often a card was forgotten, if its last rating made it a leech; else 0."""
+    def count_lapses(self, profile_id: str, card_id: str) -> int:
+        """Count how often a card was forgotten, if its last rating made it a leech; else 0."""
         found = self.store.cards.lapses(profile_id).get(card_id, [])
         return len(found) if found and find_warning(found) == found[-1] else 0
 
@@ -145,15 +147,15 @@ class Reviews:
     ) -> CardOperation | None:
         """Return the operation that undo would revert: the last one, if from today (or after `since`)."""
         last = self.store.card_operations.last(profile_id)
-        begins = since or self._days(profile_id).start(now)
+        begins = since or self._read_days(profile_id).start(now)
         return last if last and last.at >= begins else None
 
     # ---- bury, suspend, flag, edit, spread ----
 
     def bury(self, profile_id: str, card_id: str, *, now: datetime) -> None:
         """Hide a card until tomorrow."""
-        until = self._days(profile_id).end(now)
-        self._known(card_id, profile_id, now)
+        until = self._read_days(profile_id).end(now)
+        self._require_card(card_id, profile_id, now)
         self.store.card_operations.append(profile_id, "bury", card_id, value=until.isoformat(), at=now)
 
     def unbury(self, profile_id: str, card_id: str, *, now: datetime) -> None:
@@ -162,7 +164,7 @@ class Reviews:
 
     def suspend(self, profile_id: str, card_id: str, *, now: datetime) -> None:
         """Hide a card until it is resumed."""
-        self._known(card_id, profile_id, now)
+        self._require_card(card_id, profile_id, now)
         self.store.card_operations.append(profile_id, "suspend", card_id, at=now)
 
     def resume(self, profile_id: str, card_id: str, *, now: datetime) -> None:
@@ -171,7 +173,7 @@ class Reviews:
 
     def flag(self, profile_id: str, card_id: str, flag: str, *, now: datetime) -> None:
         """Set one of four flags on a card, or none. Raises LearnerError for an unknown flag or card."""
-        self._known(card_id, profile_id, now)
+        self._require_card(card_id, profile_id, now)
         if flag and flag not in FLAGS:
             raise LearnerError(f"There is no flag {flag!r}.", do_next=f"Choose one of {', '.join(FLAGS)}.")
         self.store.card_operations.append(profile_id, "flag", card_id, value=flag, at=now)
@@ -195,12 +197,12 @@ class Reviews:
 
     def spread(self, profile_id: str, *, over_days: int, now: datetime, wanted: CardFilter) -> int:
         """Spread the waiting reviews over some days, lowest retrievability first; return their number."""
-        snapshot = self.snapshot(profile_id, now=now)
+        snapshot = self.read_snapshot(profile_id, now=now)
         recall = {
             card.id: compute_retrievability(
                 snapshot.log.memories[card.id], now=now, scheduling=snapshot.scheduling
             )
-            for card in snapshot.waiting(wanted)
+            for card in snapshot.list_waiting(wanted)
         }
         if not recall:
             raise LearnerError("No review is waiting.", do_next="Come back when some are overdue.")
@@ -214,7 +216,7 @@ class Reviews:
     def cram(self, profile_id: str, cram_id: str, *, now: datetime, wanted: CardFilter) -> Cram:
         """Return the state of a cram: the weakest cards of a filter first, new ones last."""
         begun = parse_start(cram_id)
-        snapshot = self.snapshot(profile_id, now=now)
+        snapshot = self.read_snapshot(profile_id, now=now)
         cards = [
             card
             for card in snapshot.decks.cards
@@ -238,7 +240,7 @@ class Reviews:
         self, profile_id: str, cram_id: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
     ) -> None:
         """Record an answer of a cram, apart from all ratings."""
-        self._known(card_id, profile_id, now)
+        self._require_card(card_id, profile_id, now)
         value = {"run": cram_id, "known": known, "duration_ms": to_milliseconds(now - shown_at)}
         self.store.card_operations.append(profile_id, "cram", card_id, value=value, at=now)
 
@@ -251,18 +253,21 @@ class Reviews:
 
         A hidden card would not come, so another one is chosen.
         """
-        about, snapshot = set(concepts), self.snapshot(profile_id, now=now)
-        shown = [card for card in snapshot.decks.about(concepts) if card.id not in snapshot.log.hidden]
+        about, snapshot = set(concepts), self.read_snapshot(profile_id, now=now)
+        shown = [card for card in snapshot.decks.list_about(concepts) if card.id not in snapshot.log.hidden]
         closest = sorted(shown, key=lambda card: -len(about.intersection(card.concepts)))
         chosen = tuple(closest[:REQUESTED_AT_MOST])
         self.store.cards.request(profile_id, (card.id for card in chosen), because=because, at=now)
         return chosen
 
-    def _known(self, card_id: str, profile_id: str, now: datetime) -> None:
-        if card_id not in self.decks.by_id and card_id not in self.snapshot(profile_id, now=now).decks.by_id:
+    def _require_card(self, card_id: str, profile_id: str, now: datetime) -> None:
+        if (
+            card_id not in self.decks.by_id
+            and card_id not in self.read_snapshot(profile_id, now=now).decks.by_id
+        ):
             raise build_gone_error()
 
-    def _days(self, profile_id: str) -> StudyDays:
+    def _read_days(self, profile_id: str) -> StudyDays:
         return self.store.preferences.read(profile_id).days
 
 
@@ -273,6 +278,6 @@ def build_gone_error() -> LearnerError:
     )
 
 
-def _by_day(due_dates: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:
+def _count_by_day(due_dates: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:
     ahead = Counter(max(0, days.count_between(now, due)) for due in due_dates)
     return tuple(ahead[day] for day in range(FORECAST_DAYS))

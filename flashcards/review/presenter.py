@@ -18,7 +18,7 @@ from study.base import units
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.confusable import load_confusable
-from study.figures.figure import FigureAbout, no_figure
+from study.figures.figure import FigureAbout, render_no_figure
 from study.learner.progress import compute_typical_seconds, count_recalled
 from study.ports.context import Context, Visit
 from study.ports.review import Ending, Fragment, Missed, Steps
@@ -50,7 +50,7 @@ def read_shown(event: Mapping[str, Any]) -> ShownCard:
 
 def show_question(snapshot: CardSnapshot, card_id: str) -> ShownCard:
     """Return the state of a card that is shown now, its question first."""
-    _, review_id = snapshot.memory(card_id)
+    _, review_id = snapshot.find_memory(card_id)
     return ShownCard(card_id=card_id, expected_review_id=review_id, shown_at=snapshot.now)
 
 
@@ -61,20 +61,20 @@ class CardExercise:
     reviews: Reviews
     concepts: ConceptMap
     fitting: Fitting
-    figure_about: FigureAbout = no_figure
+    figure_about: FigureAbout = render_no_figure
     label: str = "cards"
 
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
         return self.reviews.decks.concepts_of
 
-    def due(self, visit: Visit) -> CardsDue:
-        return self.reviews.due(visit.profile.id, now=visit.now)
+    def count_due(self, visit: Visit) -> CardsDue:
+        return self.reviews.count_due(visit.profile.id, now=visit.now)
 
-    def snapshot(self, visit: Visit) -> CardSnapshot:
-        return self.reviews.snapshot(visit.profile.id, now=visit.now)
+    def read_snapshot(self, visit: Visit) -> CardSnapshot:
+        return self.reviews.read_snapshot(visit.profile.id, now=visit.now)
 
-    def front(
+    def render_front(
         self, snapshot: CardSnapshot, card: Card, *, look: ShownCard | None = None, below: str = ""
     ) -> Fragment:
         """Render the question. Its HTML lacks the answer, so neither search nor a screen reader finds it.
@@ -82,7 +82,9 @@ class CardExercise:
         `below` replaces the button to flip.
         """
         look = look or show_question(snapshot, card.id)
-        html = render("flashcards/cards/front.html", **self._common(snapshot, card, look), below=below)
+        html = render(
+            "flashcards/cards/front.html", **self._build_shared_values(snapshot, card, look), below=below
+        )
         focus = "#typed" if card.typed else "#flip"
         return Fragment(html=html, say=f"Question: {to_plain(card.front)}", focus=focus)
 
@@ -90,14 +92,14 @@ class CardExercise:
         self, visit: Visit, snapshot: CardSnapshot, look: ShownCard, *, cram: bool = False, below: str = ""
     ) -> Fragment:
         """Render the answer with each rating's outcome from this moment; `below` replaces the outcomes."""
-        card = self.card(snapshot, look)
+        card = self.require_card(snapshot, look)
         flipped_at = look.flipped_at or snapshot.now
         look = replace(look, flipped_at=flipped_at)
         latest = snapshot.latest.get(card.id)
-        outcomes = self.reviews.outcomes(visit.profile.id, card.id, latest, at=flipped_at)
+        outcomes = self.reviews.compute_outcomes(visit.profile.id, card.id, latest, at=flipped_at)
         html = render(
             "flashcards/cards/back.html",
-            **self._common(snapshot, card, look),
+            **self._build_shared_values(snapshot, card, look),
             back=render_back(card),
             compared=compare_typed(card, look.typed) if card.typed else None,
             concepts=self.concepts,
@@ -108,12 +110,12 @@ class CardExercise:
         )
         return Fragment(html=html, say=f"Answer: {to_plain(render_back(card))}", focus="#answer")
 
-    def card(self, snapshot: CardSnapshot, look: ShownCard) -> Card:
+    def require_card(self, snapshot: CardSnapshot, look: ShownCard) -> Card:
         """Return the card of an event. Raises StaleError when another window has rated it since."""
         card = snapshot.decks.by_id.get(look.card_id)
         if card is None:
             raise build_gone_error()
-        if snapshot.memory(card.id)[1] != look.expected_review_id:
+        if snapshot.find_memory(card.id)[1] != look.expected_review_id:
             raise build_rated_elsewhere_error()
         return card
 
@@ -141,17 +143,17 @@ class CardExercise:
             return None
         return None if cram and not (last.name == "cram" and last.value["run"] == cram) else last.id
 
-    def session(self, visit: Visit, concept: str = "") -> CardSession:
-        """Return the learner's session over all cards, or over those about one concept."""
-        return self.snapshot(visit).session(wanted=CardFilter(concept=concept))
+    def read_session(self, visit: Visit, concept: str = "") -> CardSession:
+        """Read the learner's session over all cards, or over those about one concept."""
+        return self.read_snapshot(visit).compute_session(wanted=CardFilter(concept=concept))
 
-    def seconds_each(self, visit: Visit) -> float:
+    def estimate_seconds_each(self, visit: Visit) -> float:
         durations = self.reviews.store.cards.read_last_durations_ms(visit.profile.id)
         pace = compute_typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
-    def _common(self, snapshot: CardSnapshot, card: Card, look: ShownCard) -> dict[str, Any]:
-        """Return the template values that both sides of a card share."""
+    def _build_shared_values(self, snapshot: CardSnapshot, card: Card, look: ShownCard) -> dict[str, Any]:
+        """Build the template values that both sides of a card share."""
         return {
             "card": card,
             "look": look,
@@ -164,28 +166,28 @@ class CardExercise:
 
     def count_planned(self, visit: Visit, *, seconds: float, concept: str = "") -> int:
         """Return how many ratings fit into this time; at least one, if a card waits."""
-        fits = max(1, round(seconds / self.seconds_each(visit)))
-        return min(self.session(visit, concept).counts.left, fits)
+        fits = max(1, round(seconds / self.estimate_seconds_each(visit)))
+        return min(self.read_session(visit, concept).counts.left, fits)
 
-    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
+    def count_steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
         """Count the ratings since the review began; it is done early when no card is left."""
-        done = len(self._in_review(visit, review))
+        done = len(self._read_reviews(visit, review))
         return Steps(
             done=done,
-            total=review.cards if self.session(visit, review.concept).card else min(done, review.cards),
+            total=review.cards if self.read_session(visit, review.concept).card else min(done, review.cards),
         )
 
     def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
-        snapshot = self.snapshot(visit)
-        card = snapshot.session(wanted=CardFilter(concept=review.concept)).card
+        snapshot = self.read_snapshot(visit)
+        card = snapshot.compute_session(wanted=CardFilter(concept=review.concept)).card
         if card is None:
             raise LearnerError("No card is waiting now.", do_next="Reload the page to go on.")
-        return self.front(snapshot, card)
+        return self.render_front(snapshot, card)
 
     def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
         match event.get("act"):
             case "flip":
-                return self.back(visit, self.snapshot(visit), read_shown(event))
+                return self.back(visit, self.read_snapshot(visit), read_shown(event))
             case "rate":
                 self.rate(visit, event)
             case "undo":
@@ -193,7 +195,7 @@ class CardExercise:
         return None
 
     def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
-        reviews, snapshot = self._in_review(visit, review), self.snapshot(visit)
+        reviews, snapshot = self._read_reviews(visit, review), self.read_snapshot(visit)
         remembered, asked = count_recalled(reviews)
         cards = {rated.card_id for rated in reviews}
         unknown = count_unknown(reviews)
@@ -205,15 +207,15 @@ class CardExercise:
         return Ending(
             summary=f"{', '.join(part for part in parts if part)}.",
             missed=list_missed_cards(snapshot, reviews),
-            next_due=_next_due(snapshot),
+            next_due=_describe_next_due(snapshot),
         )
 
-    def _in_review(self, visit: Visit, review: FiveMinuteReview) -> list[CardReview]:
+    def _read_reviews(self, visit: Visit, review: FiveMinuteReview) -> list[CardReview]:
         return self.reviews.store.cards.history(visit.profile.id, since=review.started_at)
 
 
 def build_card_exercise(
-    context: Context, decks: LiveDecks | None = None, *, figure_about: FigureAbout = no_figure
+    context: Context, decks: LiveDecks | None = None, *, figure_about: FigureAbout = render_no_figure
 ) -> CardExercise:
     """Build the cards of an app on its store; the decks are read here unless they are given."""
     reviews = Reviews(
@@ -239,29 +241,29 @@ def list_missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> 
     """
     forgotten = dict.fromkeys(review.card_id for review in reviews if review.rating == FORGOTTEN)
     cards = [snapshot.decks.by_id[card_id] for card_id in forgotten if card_id in snapshot.decks.by_id]
-    due_dates = snapshot.due_dates()
+    due_dates = snapshot.list_due_dates()
     return tuple(
         Missed(
             name=to_html(card.front),
-            returns=_returns(snapshot, due_dates.get(card.id)),
+            returns=_describe_return(snapshot, due_dates.get(card.id)),
             concepts=card.concepts,
         )
         for card in cards
     )
 
 
-def _returns(snapshot: CardSnapshot, due: datetime | None) -> str:
+def _describe_return(snapshot: CardSnapshot, due: datetime | None) -> str:
     if due is None:
         return "suspended"
     return "due now" if due <= snapshot.now else f"comes back {format_return(snapshot, due)}"
 
 
-def _next_due(snapshot: CardSnapshot) -> str:
+def _describe_next_due(snapshot: CardSnapshot) -> str:
     """Say how many cards can be reviewed now; if none can, when the next one comes back."""
-    waiting = snapshot.session().counts.left
+    waiting = snapshot.compute_session().counts.left
     if waiting:
         return f"{waiting} more {'card' if waiting == 1 else 'cards'} can be reviewed now."
-    later = [due for due in snapshot.due_dates().values() if due > snapshot.now]
+    later = [due for due in snapshot.list_due_dates().values() if due > snapshot.now]
     return f"The next card comes back {format_return(snapshot, min(later))}." if later else ""
 
 

@@ -131,7 +131,7 @@ def choose_next_card(
             unseen=sum(card.id not in log.memories for card in queues["requested"]),
         ),
         done=sum(card.id in log.rated_today and card.id not in left for card in chosen),
-        answers_left=sum(_answers_left(log.memories.get(card_id)) for card_id in left),
+        answers_left=sum(_count_answers_left(log.memories.get(card_id)) for card_id in left),
         waiting=waiting,
     )
 
@@ -171,7 +171,7 @@ def _build_queues(
         "undone": undone,
         "learning": due,
         "requested": asked,
-        "review": interleave(reviews, _last_rated(cards, log), rules.lookalikes),
+        "review": interleave(reviews, _find_last_rated(cards, log), rules.lookalikes),
         "new": fresh[: max(0, new_left)],
         "ahead": ahead,
     }
@@ -199,13 +199,13 @@ def select_phase(cards: Iterable[Card], log: Log, *, learning: bool, until: date
     return [card for card, memory in known if (memory.phase != "review") is learning and memory.due <= until]
 
 
-def _last_rated(cards: Iterable[Card], log: Log) -> Card | None:
+def _find_last_rated(cards: Iterable[Card], log: Log) -> Card | None:
     last = next(reversed([*log.rated_today]), None)
     return next((card for card in cards if card.id == last), None)
 
 
-def _answers_left(memory: Memory | None) -> int:
-    """Return how many good answers a card still needs today."""
+def _count_answers_left(memory: Memory | None) -> int:
+    """Count how many good answers a card still needs today."""
     if memory is None:
         return LEARNING_STEPS
     if memory.phase == "learning":

@@ -42,8 +42,8 @@ class CardSnapshot:
     lookalikes: Lookalikes
     now: datetime
 
-    def rules(self, extra: RuleOverrides) -> StudyRules:
-        """Return the study rules with the overrides of the URL."""
+    def override_rules(self, extra: RuleOverrides) -> StudyRules:
+        """Override the study rules by those of the URL."""
         chosen, usual = self.preferences, self.preferences.new_cards_a_day
         return StudyRules(
             day_ends=self.preferences.days.end(self.now) + timedelta(days=extra.days_ahead),
@@ -55,36 +55,38 @@ class CardSnapshot:
             lookalikes=self.lookalikes,
         )
 
-    def session(self, *, wanted: CardFilter | None = None, extra: RuleOverrides | None = None) -> CardSession:
-        rules = self.rules(extra or RuleOverrides())
+    def compute_session(
+        self, *, wanted: CardFilter | None = None, extra: RuleOverrides | None = None
+    ) -> CardSession:
+        rules = self.override_rules(extra or RuleOverrides())
         return choose_next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
 
-    def memory(self, card_id: str) -> tuple[Memory | None, int]:
-        """Return a card's memory state and the id of its last review (0 for a new card)."""
+    def find_memory(self, card_id: str) -> tuple[Memory | None, int]:
+        """Find a card's memory state and the id of its last review (0 for a new card)."""
         review = self.latest.get(card_id)
         return (self.log.memories[card_id], review.id) if review else (None, 0)
 
-    def minutes_left(self, extra: RuleOverrides) -> float | None:
-        """Return the minutes left of the session; None without a limit."""
+    def compute_minutes_left(self, extra: RuleOverrides) -> float | None:
+        """Compute the minutes left of the session; None without a limit."""
         limit = self.preferences.session_minutes if extra.minutes is None else extra.minutes
         return None if limit == 0 else limit - sum_session_seconds(self.today, now=self.now) / 60
 
-    def waiting(self, wanted: CardFilter) -> list[Card]:
+    def list_waiting(self, wanted: CardFilter) -> list[Card]:
         """List all reviews that are due today and not hidden, regardless of limits, siblings included."""
         shown = [c for c in self.decks.cards if wanted.matches(c) and c.id not in self.log.hidden]
         return select_phase(shown, self.log, learning=False, until=self.preferences.days.end(self.now))
 
-    def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: RuleOverrides) -> Backlog:
+    def count_backlog(self, wanted: CardFilter, *, seconds_each: float, extra: RuleOverrides) -> Backlog:
         """Count the reviews that wait and those that fit."""
         fit = count_fitting(
-            reviews_left=max(0, self.rules(extra).reviews - self.log.reviews_today),
-            minutes_left=self.minutes_left(extra),
+            reviews_left=max(0, self.override_rules(extra).reviews - self.log.reviews_today),
+            minutes_left=self.compute_minutes_left(extra),
             seconds_each=seconds_each,
         )
-        return Backlog(waiting=len(self.waiting(wanted)), fit=fit)
+        return Backlog(waiting=len(self.list_waiting(wanted)), fit=fit)
 
-    def due_dates(self) -> dict[str, datetime]:
-        """Return when each card that isn't suspended will be shown."""
+    def list_due_dates(self) -> dict[str, datetime]:
+        """List when each card that isn't suspended will be shown."""
         due_dates = {card_id: memory.due for card_id, memory in self.log.memories.items()}
         due_dates |= dict.fromkeys(self.log.requested, self.now)
         for card_id, day in self.status.postponed.items():
@@ -121,7 +123,7 @@ def read_card_snapshot(
         rated_today=_find_rated(today),
         new_today=sum(review.new for review in today),
         reviews_today=store.cards.count_repeats_since(profile_id, since=begins),
-        hidden=status.hidden(now=now),
+        hidden=status.list_hidden(now=now),
     )
     edits = {
         note: operation.value
@@ -129,14 +131,16 @@ def read_card_snapshot(
         if operation.value and note in decks.notes
     }
     return CardSnapshot(
-        decks=decks.edited(edits),
+        decks=decks.apply_edits(edits),
         preferences=preferences,
         latest=latest,
         today=today,
         status=status,
         log=replace(
             log,
-            just_undone=_undone_card(store.card_operations.just_undone(profile_id), log, decks, ends=ends),
+            just_undone=_find_undone_card(
+                store.card_operations.just_undone(profile_id), log, decks, ends=ends
+            ),
         ),
         scheduling=scheduling,
         lookalikes=lookalikes,
@@ -160,8 +164,10 @@ def _find_rated(today: Iterable[CardReview]) -> dict[str, int]:
     return counts
 
 
-def _undone_card(operation: CardOperation | None, log: Log, decks: Decks, *, ends: datetime) -> str | None:
-    """Return the card to show after an undo; an undone edit names a note and shows its first card.
+def _find_undone_card(
+    operation: CardOperation | None, log: Log, decks: Decks, *, ends: datetime
+) -> str | None:
+    """Find the card to show after an undo; an undone edit names a note and shows its first card.
 
     A card that was only flagged or hidden may not be due; then it waits until it is. A cram handles its own
     undo, see `Reviews.cram`.
@@ -169,6 +175,6 @@ def _undone_card(operation: CardOperation | None, log: Log, decks: Decks, *, end
     if operation is None or operation.name == "cram":
         return None
     note = decks.notes.get(operation.subject) if operation.name == "edit" else None
-    card_id = note.cards()[0].id if note else operation.subject
+    card_id = note.build_cards()[0].id if note else operation.subject
     memory = log.memories.get(card_id)
     return card_id if operation.name == "rate" or memory is None or memory.due <= ends else None

@@ -37,7 +37,7 @@ class CardChoice:
         return list_filters(self.wanted)
 
 
-def filter_of(query: Mapping[str, str]) -> CardFilter:
+def parse_filter(query: Mapping[str, str]) -> CardFilter:
     return CardFilter(**{name: query[name][:120] for name in FILTERS if query.get(name)})
 
 
@@ -53,7 +53,7 @@ def read_choice(query: Mapping[str, str]) -> CardChoice:
         days_ahead=_read_number(query, "ahead", high=365) or 0,
         minutes=_read_number(query, "minutes", high=1440),
     )
-    return CardChoice(wanted=filter_of(query), extra=extra, cram=query.get("cram", "")[:40])
+    return CardChoice(wanted=parse_filter(query), extra=extra, cram=query.get("cram", "")[:40])
 
 
 def build_url(filters: Mapping[str, str], **more: str) -> str:

@@ -43,8 +43,8 @@ def fit_parameters(reviews: Sequence[CardReview], parameters: tuple[float, ...])
         "parameters": list(fitted.parameters),
         "reviews": len(moments),
         "held_out": sum(moment >= split for moment in moments),
-        "before": vars(_on_later(reviews, before, split)),
-        "after": vars(_on_later(reviews, fitted, split)),
+        "before": vars(_measure_later(reviews, before, split)),
+        "after": vars(_measure_later(reviews, fitted, split)),
     }
 
 
@@ -64,7 +64,7 @@ def _fit_fsrs(reviews: Sequence[CardReview]) -> tuple[float, ...]:
     return tuple(optimizer.Optimizer(logs).compute_optimal_parameters())
 
 
-def _on_later(reviews: Sequence[CardReview], scheduling: Scheduling, split: datetime) -> Measures:
+def _measure_later(reviews: Sequence[CardReview], scheduling: Scheduling, split: datetime) -> Measures:
     return compute_metrics([recall for recall in replay_recalls(reviews, scheduling) if recall.at >= split])
 
 

@@ -64,14 +64,14 @@ def compute_rmse_bins(recalls: Iterable[Recall]) -> float:
 
 def _choose_bin(recall: Recall) -> tuple[float, float, float]:
     return (
-        _on_log_scale(recall.elapsed_days, 3.62),
-        _on_log_scale(recall.number, 1.89),
-        _on_log_scale(recall.lapses, 1.73) if recall.lapses else -1,
+        _compute_log_bin(recall.elapsed_days, 3.62),
+        _compute_log_bin(recall.number, 1.89),
+        _compute_log_bin(recall.lapses, 1.73) if recall.lapses else -1,
     )
 
 
-def _on_log_scale(value: float, base: float) -> float:
-    """Return the index of the bin; the benchmark labels it by a value inside it, which is equivalent."""
+def _compute_log_bin(value: float, base: float) -> float:
+    """Compute the index of the bin; the benchmark labels it by a value inside it, which is equivalent."""
     return math.floor(math.log(max(value, SMALLEST)) / math.log(base))
 
 

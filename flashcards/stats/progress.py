@@ -38,9 +38,9 @@ class CardSection:
     name: str = "cards"
     leading: Sequence[str] = ("retention", "forecast", "retention-by-concept")
 
-    def html(self, visit: Visit) -> Markup:
+    def render_html(self, visit: Visit) -> Markup:
         """Render recall, the retention slider and the fit; the slider works before the first rating, too."""
-        history = self._history(visit)
+        history = self._read_history(visit)
         scheduling = history.scheduling
         self.exercise.fitting.consider(visit.profile.id)
         return render(
@@ -51,19 +51,19 @@ class CardSection:
             low=round(100 * RETENTION_LOW),
             high=round(100 * RETENTION_HIGH),
             chosen=round(100 * scheduling.desired_retention),
-            scopes=self._scopes(history),
+            scopes=self._list_scopes(history),
             scope=visit.query.get("scope", ""),
-            **self._fit(visit),
-            **self._workload(visit, scheduling.desired_retention),
+            **self._describe_fit(visit),
+            **self._compute_workload(visit, scheduling.desired_retention),
         )
 
-    def figures(self, visit: Visit) -> Iterator[Plot]:
-        """Yield the workload chart, then every chart of the chosen scope."""
-        history = self._history(visit)
+    def build_charts(self, visit: Visit) -> Iterator[Plot]:
+        """Build the workload chart, then every chart of the chosen scope."""
+        history = self._read_history(visit)
         if len(history.reviews) < CHARTS_FROM:
             return
         yield plot_workload(_read_plan(visit), history.scheduling)
-        part, scope = self._part(history, visit.query.get("scope", ""))
+        part, scope = self._select_part(history, visit.query.get("scope", ""))
         if part.reviews:
             decks = self.exercise.reviews.decks
             yield from chart_cards(part, decks, self.exercise.concepts, scope=scope)
@@ -72,7 +72,7 @@ class CardSection:
         """Handle the slider, its button, the choice of a scope, and the polling of a running fit."""
         match event.get("act"):
             case "retention":
-                values = self._workload(visit, _read_retention(event))
+                values = self._compute_workload(visit, _read_retention(event))
                 now: Workload = values["now"]
                 said = f"{format_percent(now.desired_retention)}: {now.reviews_a_day:.0f} ratings per day"
                 return {
@@ -85,15 +85,17 @@ class CardSection:
                 scope = form_event.read_field(event, "scope")
                 return {"goto": f"/progress?scope={scope}#memory" if scope else "/progress#memory"}
             case "poll":
-                return {"parts": {"fit": render("flashcards/stats/fit.html", **self._fit(visit))}}
+                return {"parts": {"fit": render("flashcards/stats/fit.html", **self._describe_fit(visit))}}
         return None
 
     def _keep(self, visit: Visit, aim: float) -> Mapping[str, Any]:
         """Store a desired retention; the texts about it are rendered and the charts drawn again."""
         self.exercise.reviews.store.preferences.change(visit.profile.id, desired_retention=aim)
-        values = self._workload(visit, aim)
+        values = self._compute_workload(visit, aim)
         parts = {
-            "recall": render("flashcards/stats/recall.html", **self._recall(self._history(visit)), **values),
+            "recall": render(
+                "flashcards/stats/recall.html", **self._recall(self._read_history(visit)), **values
+            ),
             "workload": render("flashcards/stats/workload.html", **values),
         }
         return {"parts": parts, "say": f"Saved: you aim at {format_percent(aim)}.", "then": "draw"}
@@ -108,31 +110,33 @@ class CardSection:
             "recall_from": CHARTS_FROM,
         }
 
-    def _history(self, visit: Visit) -> CardHistory:
+    def _read_history(self, visit: Visit) -> CardHistory:
         reviews = self.exercise.reviews
-        snapshot = reviews.snapshot(visit.profile.id, now=visit.now)
+        snapshot = reviews.read_snapshot(visit.profile.id, now=visit.now)
         known = reviews.decks.by_id
         return CardHistory(
             reviews=tuple(reviews.store.cards.history(visit.profile.id)),
             memories={id: memory for id, memory in snapshot.log.memories.items() if id in known},
-            due_dates=snapshot.due_dates(),
+            due_dates=snapshot.list_due_dates(),
             scheduling=snapshot.scheduling,
             now=visit.now,
             day_of=visit.days.day,
         )
 
-    def _part(self, history: CardHistory, scope: str) -> tuple[CardHistory, str]:
-        """Return the cards of a scope such as `deck:qlora` and the scope's name in charts; else all cards."""
+    def _select_part(self, history: CardHistory, scope: str) -> tuple[CardHistory, str]:
+        """Select the cards of a scope such as `deck:qlora` and the scope's name in charts; else all cards."""
         kind, _, chosen = scope.partition(":")
         decks = self.exercise.reviews.decks
         if kind == "deck" and chosen in decks.titles:
-            return history.of(c.id for c in decks.cards if c.deck == chosen), f"deck {decks.titles[chosen]}"
+            return history.select(
+                c.id for c in decks.cards if c.deck == chosen
+            ), f"deck {decks.titles[chosen]}"
         if kind == "concept" and chosen in self.exercise.concepts.by_id:
-            cards = (card.id for card in decks.about((chosen,)))
-            return history.of(cards), f"concept {self.exercise.concepts.name(chosen)}"
+            cards = (card.id for card in decks.list_about((chosen,)))
+            return history.select(cards), f"concept {self.exercise.concepts.name(chosen)}"
         return history, "all cards"
 
-    def _scopes(self, history: CardHistory) -> list[tuple[str, list[tuple[str, str]]]]:
+    def _list_scopes(self, history: CardHistory) -> list[tuple[str, list[tuple[str, str]]]]:
         """List the decks and concepts that have a rating."""
         decks = self.exercise.reviews.decks
         seen = [decks.by_id[card] for card in history.memories]
@@ -144,14 +148,14 @@ class CardSection:
             ("Concept", [(f"concept:{c.id}", c.name) for c in of_map if c.id in about]),
         ]
 
-    def _workload(self, visit: Visit, desired_retention: float) -> dict[str, Any]:
-        scheduling = self.exercise.reviews.scheduling(visit.profile.id)
+    def _compute_workload(self, visit: Visit, desired_retention: float) -> dict[str, Any]:
+        scheduling = self.exercise.reviews.read_scheduling(visit.profile.id)
         plan = _read_plan(visit)
         now = simulate_workload(plan, replace(scheduling, desired_retention=desired_retention))
         return {
             "now": now,
             "usual": simulate_workload(plan, scheduling),
-            "minutes": now.reviews_a_day * self.exercise.seconds_each(visit) / 60,
+            "minutes": now.reviews_a_day * self.exercise.estimate_seconds_each(visit) / 60,
             "plan": plan,
             "aim": desired_retention,
             "percent": format_percent,
@@ -159,7 +163,7 @@ class CardSection:
             "rated": bool(self.exercise.reviews.store.cards.read_last_durations_ms(visit.profile.id)),
         }
 
-    def _fit(self, visit: Visit) -> dict[str, Any]:
+    def _describe_fit(self, visit: Visit) -> dict[str, Any]:
         state = self.exercise.fitting.state(visit.profile.id)
         return {"fit": state, "measures": MEASURES, "needed": NEEDED, "number": _format_measure}
 

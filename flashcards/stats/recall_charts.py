@@ -103,8 +103,8 @@ def chart_subjects(history: CardHistory, decks: Decks, concepts: ConceptMap, sco
     spent = {
         concepts.name(key): minutes for key, minutes in sum_minutes_by_subject(history, of_concept).items()
     }
-    yield from _time_rows("time-by-deck", "deck", sum_minutes_by_subject(history, of_deck), scope)
-    yield from _time_rows("time-by-concept", "concept", spent, scope)
+    yield from _chart_time("time-by-deck", "deck", sum_minutes_by_subject(history, of_deck), scope)
+    yield from _chart_time("time-by-concept", "concept", spent, scope)
 
 
 def _recall_rows(
@@ -138,7 +138,7 @@ def _recall_rows(
     )
 
 
-def _time_rows(name: str, kind: str, spent: Mapping[str, float], scope: str) -> Iterator[Plot]:
+def _chart_time(name: str, kind: str, spent: Mapping[str, float], scope: str) -> Iterator[Plot]:
     total = sum(spent.values())
     if total <= 0:
         return

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from flashcards.scheduling.replay import Recall, replay_recalls, select_spaced
 from flashcards.scheduling.scheduler import Memory, Scheduling, compute_retrievability
-from study.base.confidence_intervals import Share, share_of
+from study.base.confidence_intervals import Share, compute_share
 from study.learner.progress import REMEMBERED, WEEKS, DayOf, group_by_week
 from study.store.logs.cards import CardReview
 
@@ -42,7 +42,7 @@ class CardHistory:
     def today(self) -> date:
         return self.day_of(self.now)
 
-    def of(self, card_ids: Iterable[str]) -> "CardHistory":
+    def select(self, card_ids: Iterable[str]) -> "CardHistory":
         wanted = set(card_ids)
         return replace(
             self,
@@ -76,7 +76,7 @@ def recall_lately(history: CardHistory) -> Share | None:
     """Return the share recalled over these weeks; it needs no predictions, so the log isn't replayed."""
     since = history.today - timedelta(days=7 * WEEKS)
     recent = (r for r in select_spaced(history.reviews) if history.day_of(r.reviewed_at) > since)
-    return share_of([review.rating >= REMEMBERED for review in recent])
+    return compute_share([review.rating >= REMEMBERED for review in recent])
 
 
 def recall_by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, Share]:
@@ -143,7 +143,7 @@ def compute_forgetting(history: CardHistory) -> list[ElapsedBin]:
     found, low = [], 1
     for high in ELAPSED_ENDS:
         inside = [recall for recall in history.recalls if low <= recall.elapsed_days <= high]
-        share = share_of([recall.recalled for recall in inside])
+        share = compute_share([recall.recalled for recall in inside])
         if share is not None:
             expected = fmean(recall.predicted for recall in inside)
             days = fmean(recall.elapsed_days for recall in inside)

@@ -46,34 +46,36 @@ class StackedBars:
         return ABOVE + PLOT_NARROW + self._below(width) + KEY_GAP + self._key_height()
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        sheet.text(EDGE, top + TEXT_SIZE + 2, "peak memory", soft=True)
+        sheet.draw_text(EDGE, top + TEXT_SIZE + 2, "peak memory", soft=True)
         area = StackArea(sheet, self._box(sheet, top + ABOVE), self.bars)
-        area.grid()
+        area.draw_grid()
         floors = [0] * len(self.bars)
         for field, _ in self.components:
-            area.component(field, floors)
+            area.draw_component(field, floors)
             floors = [
                 floor + getattr(bar.ledger, field) for floor, bar in zip(floors, self.bars, strict=True)
             ]
-        area.outlines()
-        area.peaks()
-        area.total()
+        area.draw_outlines()
+        area.draw_peaks()
+        area.draw_total()
         area.draw_tick_labels()
         y = area.bottom + self._label_lines() * TEXT_LEADING + LABEL_TO_AXIS_NAME
-        sheet.text((area.left + area.right) / 2, y, self.x_label, align="center", soft=True)
-        self._footnote(sheet, y + TEXT_LEADING + 5)
+        sheet.draw_text((area.left + area.right) / 2, y, self.x_label, align="center", soft=True)
+        self._draw_footnote(sheet, y + TEXT_LEADING + 5)
         if self.beside_form:
             return
         if sheet.narrow:
-            self._key(sheet, area.left, sheet.width - EDGE - 24, sheet.height - EDGE - self._key_height())
+            self._draw_key(
+                sheet, area.left, sheet.width - EDGE - 24, sheet.height - EDGE - self._key_height()
+            )
         else:
-            self._key(sheet, area.right + KEY_GAP, sheet.width - EDGE, top + 4)
+            self._draw_key(sheet, area.right + KEY_GAP, sheet.width - EDGE, top + 4)
 
     def _box(self, sheet: Sheet, top: float) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of the plotting area, in points."""
         keyed_below = sheet.narrow and not self.beside_form
         bottom = top + PLOT_NARROW if keyed_below else sheet.height - self._below(sheet.width)
-        labels = BytesScale.of(self.bars, bottom - top).ticks().values()
+        labels = BytesScale.from_bars(self.bars, bottom - top).list_ticks().values()
         left = EDGE + max(measure_text_width(label) for label in labels) + 6
         key = 0 if sheet.narrow or self.beside_form else self._key_width() + KEY_GAP
         return left, top, sheet.width - EDGE - key, bottom
@@ -83,47 +85,47 @@ class StackedBars:
 
     def _below(self, width: float) -> float:
         """Return the height of tick labels, axis name and footnote, in points."""
-        lines = self._label_lines() + len(self._footnote_lines(width))
+        lines = self._label_lines() + len(self._wrap_footnote(width))
         return lines * TEXT_LEADING + LABEL_TO_AXIS_NAME + 13
 
-    def _footnote_lines(self, width: float) -> list[str]:
+    def _wrap_footnote(self, width: float) -> list[str]:
         return wrap_text(self.footnote, width - 2 * EDGE - 16)
 
-    def _footnote(self, sheet: Sheet, y: float) -> None:
+    def _draw_footnote(self, sheet: Sheet, y: float) -> None:
         x = EDGE
         if any(bar.measured_bytes for bar in self.bars):
             draw_peak(sheet, x + 5, y - 4)
             x += 16
-        for line in self._footnote_lines(sheet.width):
-            sheet.text(x, y, line, soft=True)
+        for line in self._wrap_footnote(sheet.width):
+            sheet.draw_text(x, y, line, soft=True)
             y += TEXT_LEADING
 
     def _key_height(self) -> float:
         return (len(self.components) + 2) * TEXT_LEADING + 8
 
     def _key_width(self) -> float:
-        values = max(measure_text_width(value) for value in self._chosen_values().values())
+        values = max(measure_text_width(value) for value in self._format_chosen_values().values())
         names = max(measure_text_width(name) for _, name in self.components)
         return max(SWATCH + 6 + names + 10 + values, measure_text_width(self.key_title, bold=True))
 
-    def _chosen_values(self) -> dict[str, str]:
-        return {field: as_bytes(getattr(self._chosen().ledger, field)) for field, _ in self.components}
+    def _format_chosen_values(self) -> dict[str, str]:
+        return {field: as_bytes(getattr(self._find_chosen().ledger, field)) for field, _ in self.components}
 
-    def _chosen(self) -> StackedBar:
+    def _find_chosen(self) -> StackedBar:
         return next(bar for bar in self.bars if bar.chosen)
 
-    def _key(self, sheet: Sheet, left: float, right: float, top: float) -> None:
+    def _draw_key(self, sheet: Sheet, left: float, right: float, top: float) -> None:
         """Draw name and size of every component of the chosen bar, in the order of the stack."""
         y = top + TEXT_SIZE - 2
-        sheet.text(left, y, self.key_title, bold=True)
-        values = self._chosen_values()
+        sheet.draw_text(left, y, self.key_title, bold=True)
+        values = self._format_chosen_values()
         for field, name in reversed(self.components):
             y += TEXT_LEADING
             draw_swatch(sheet, left, y, field)
-            sheet.text(left + SWATCH + 6, y, name)
-            sheet.text(right, y, values[field], align="right")
+            sheet.draw_text(left + SWATCH + 6, y, name)
+            sheet.draw_text(right, y, values[field], align="right")
         y += 6
-        sheet.line([left, right], [y, y], color=INK, lw=0.8)
-        total = as_bytes(self._chosen().ledger.total_bytes)
-        sheet.text(left + SWATCH + 6, y + TEXT_LEADING - 1, "total")
-        sheet.text(right, y + TEXT_LEADING - 1, total, align="right", bold=True)
+        sheet.draw_line([left, right], [y, y], color=INK, lw=0.8)
+        total = as_bytes(self._find_chosen().ledger.total_bytes)
+        sheet.draw_text(left + SWATCH + 6, y + TEXT_LEADING - 1, "total")
+        sheet.draw_text(right, y + TEXT_LEADING - 1, total, align="right", bold=True)

@@ -8,8 +8,8 @@ from study.plots.sheet import shorten_text
 NAME_POINTS = 190.0  # about 27 characters: hub ids are longer than a title can take
 
 
-def model_name(name: str) -> str:
-    """Return a catalogue name, or the last part of a path or hub id, shortened to fit in a line."""
+def shorten_model_name(name: str) -> str:
+    """Shorten a catalogue name, or the last part of a path or hub id, to fit in a line."""
     return shorten_text(name.rstrip("/").rsplit("/", 1)[-1] or name, NAME_POINTS)
 
 
@@ -18,6 +18,6 @@ def describe_conditions(
 ) -> str:
     """Return what memory depends on besides the free axis; `fixed` is the other axis's value."""
     return (
-        f"{model_name(shape.name)}, {fixed}, {TARGET_LABELS[spec.targets]}, batch {spec.batch}, "
+        f"{shorten_model_name(shape.name)}, {fixed}, {TARGET_LABELS[spec.targets]}, batch {spec.batch}, "
         f"longest row {row.tokens:,} tokens, computing in {compute}"
     )

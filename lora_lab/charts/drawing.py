@@ -113,12 +113,12 @@ class Scale:
             low, high, at = math.log(low), math.log(high), math.log(value)
         return self.start + (at - low) / (high - low) * (self.end - self.start)
 
-    def clipped(self, value: float) -> float:
-        """Return the coordinate of `value`, clamped to the scale."""
+    def clip(self, value: float) -> float:
+        """Clip the coordinate of `value` to the scale."""
         return self(min(max(value, self.low), self.high))
 
-    def ticks(self, about: int = 5) -> tuple[float, ...]:
-        """Return round values; on a logarithmic scale the powers of ten."""
+    def list_ticks(self, about: int = 5) -> tuple[float, ...]:
+        """List round values; on a logarithmic scale the powers of ten."""
         if not self.log:
             return choose_ticks(self.low, self.high, about=about)
         powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
@@ -139,23 +139,23 @@ class ChartFrame:
     x_ticks: Sequence[tuple[float, str]] = ()
     y_format: Callable[[float], str] = format_plain
 
-    def axes(self) -> Markup:
+    def render_axes(self) -> Markup:
         """Render grid, tick labels and axis names."""
         left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
         parts = [draw_words(4, top - 10, self.y_label, soft=True)]
-        for value in self.y.ticks(4):
+        for value in self.y.list_ticks(4):
             at = self.y(value)
             parts.append(draw_line([(left, at), (right, at)], "rule"))
             parts.append(draw_words(left - 6, at + 4, self.y_format(value), anchor="end", soft=True))
         parts.append(draw_line([(left, bottom), (right, bottom)], "axis"))
-        for value, label in self.x_ticks or [(tick, format_plain(tick)) for tick in self.x.ticks()]:
+        for value, label in self.x_ticks or [(tick, format_plain(tick)) for tick in self.x.list_ticks()]:
             parts.append(draw_words(self.x(value), bottom + LEADING, label, anchor="middle", soft=True))
         parts.append(
             draw_words((left + right) / 2, bottom + 2 * LEADING + 2, self.x_label, anchor="middle", soft=True)
         )
         return join_html(parts)
 
-    def at(self, points: Iterable[Point]) -> list[Point]:
+    def map_points(self, points: Iterable[Point]) -> list[Point]:
         """Map values to coordinates."""
         return [(self.x(x), self.y(y)) for x, y in points]
 

@@ -18,7 +18,7 @@ def describe_memory_by_rank(by_rank: Mapping[int, Ledger], rank: int) -> str:
     growth = {each: percent_above(ledger.total_bytes, first.total_bytes) for each, ledger in by_rank.items()}
     flat_up_to = max(each for each in by_rank if growth[each] <= BARELY_PERCENT)
     if rank <= flat_up_to:
-        largest, percent = _two_largest(here)
+        largest, percent = _name_two_largest(here)
         if flat_up_to == min(by_rank):
             return f"Rank {rank} takes {total}: {largest} are {percent} of it"
         return (
@@ -54,8 +54,8 @@ def describe_memory_by_bits(by_bits: Mapping[Bits, Ledger], bits: Bits) -> str:
     return f"{claim}; {format_share(total - stored, total)} of the {as_bytes(total)} left is not weights"
 
 
-def _two_largest(ledger: Ledger) -> tuple[str, str]:
-    """Return the two largest components, larger first, and their share of the total."""
+def _name_two_largest(ledger: Ledger) -> tuple[str, str]:
+    """Name the two largest components, larger first, and their share of the total."""
     sizes = {field: int(getattr(ledger, field)) for field in NAMES}
     first, second = sorted(sizes, key=sizes.__getitem__, reverse=True)[:2]
     return f"{NAMES[first]} and {NAMES[second]}", format_share(

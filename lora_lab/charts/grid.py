@@ -32,20 +32,20 @@ def draw_grid_plots(settings: Sequence[GridSetting], plane: Plane) -> Iterator[P
     here = [setting for setting in settings if (setting.levels.targets, setting.levels.variant) == plane]
     view = view_plane(here)
     for measure in MEASURES:
-        if measure.known(view):
+        if measure.list_known(view):
             yield draw_heat_map(view, measure)
     whole = view_plane(settings)
     if any(_has_both(setting) for setting in whole.settings):
-        yield _loss_against_memory(whole)
+        yield _plot_loss_against_memory(whole)
     if len({setting.levels.rank for setting in view.settings if setting.losses}) > 1:
-        yield _loss_by_rank(view)
+        yield _plot_loss_by_rank(view)
 
 
 def _has_both(setting: GridSetting) -> bool:
     return bool(setting.losses and setting.peak_bytes)
 
 
-def _loss_against_memory(view: GridPlane) -> Plot:
+def _plot_loss_against_memory(view: GridPlane) -> Plot:
     done = [setting for setting in view.settings if _has_both(setting)]
     words = build_namer(done)
     points = [ParetoPoint(label=words(a.levels), bytes=a.peak_bytes or 0, losses=a.losses) for a in done]
@@ -53,7 +53,7 @@ def _loss_against_memory(view: GridPlane) -> Plot:
     said = "; ".join(f"{point.label} {as_bytes(point.bytes)}, loss {point.loss:.2f}" for point in front)
     return Plot(
         name="grid-front",
-        title=view.qualify(_front_title(front, len(points))),
+        title=view.qualify(_format_front_title(front, len(points))),
         subtitle=view.conditions,
         header=(
             "setting",
@@ -77,12 +77,12 @@ def _loss_against_memory(view: GridPlane) -> Plot:
         alt=f"Held-out loss against peak memory of {len(points)} settings. On the front: {said}.",
         drawing=LossAgainstMemory(
             points=tuple(points),
-            footnote=_front_footnote(done),
+            footnote=_format_front_footnote(done),
         ),
     )
 
 
-def _front_footnote(done: Sequence[GridSetting]) -> str:
+def _format_front_footnote(done: Sequence[GridSetting]) -> str:
     measured = all(setting.measured_peak_bytes for setting in done)
     what = "Measured" if measured else "Losses measured; peaks computed where cells were trained side by side"
     return (
@@ -95,7 +95,7 @@ def _format_numbers(point: ParetoPoint) -> tuple[Cell, ...]:
     return point.bytes / MB, point.loss, len(point.losses), min(point.losses), max(point.losses)
 
 
-def _front_title(front: Sequence[ParetoPoint], settings: int) -> str:
+def _format_front_title(front: Sequence[ParetoPoint], settings: int) -> str:
     first, last = (
         f"{point.label} ({as_bytes(point.bytes)}, loss {point.loss:.2f})" for point in (front[0], front[-1])
     )
@@ -106,7 +106,7 @@ def _front_title(front: Sequence[ParetoPoint], settings: int) -> str:
     return f"By their means, {len(front)} of {settings} settings are on the front, from {first} to {last}"
 
 
-def _loss_by_rank(view: GridPlane) -> Plot:
+def _plot_loss_by_rank(view: GridPlane) -> Plot:
     done = sorted(
         (setting for setting in view.settings if setting.losses),
         key=lambda setting: (BITS.index(setting.levels.bits), setting.levels.rank),

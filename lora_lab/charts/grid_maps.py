@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal
 
-from lora_lab.charts.grid_view import GridPlane, name_of
+from lora_lab.charts.grid_view import GridPlane, name_levels
 from lora_lab.charts.heat_map import Tile, TileMap
 from lora_lab.grids.findings import compare_ends, compare_with_lowest
 from lora_lab.grids.results import GridSetting
@@ -53,8 +53,8 @@ class GridMeasure:
     span: Callable[[Sequence[GridSetting]], Span | None] | None = None
     """The values of the lightest and the darkest tile; None for the lowest and the highest value."""
 
-    def known(self, view: GridPlane) -> list[float]:
-        """Return the values of the settings that have one."""
+    def list_known(self, view: GridPlane) -> list[float]:
+        """List the values of the settings that have one."""
         return [value for setting in view.settings if (value := self.value(setting)) is not None]
 
 
@@ -63,7 +63,7 @@ def draw_heat_map(view: GridPlane, measure: GridMeasure) -> Plot:
     settings = {(setting.levels.bits, setting.levels.rank): setting for setting in view.settings}
     bits = [each for each in BITS if any(key[0] == each for key in settings)]
     ranks = sorted({key[1] for key in settings})
-    unit, size, form = measure.unit(measure.known(view))
+    unit, size, form = measure.unit(measure.list_known(view))
     shown = f"{measure.shown}, {unit}"
     places = [[settings.get((each, rank)) for rank in ranks] for each in bits]
     return Plot(
@@ -96,9 +96,9 @@ def _build_tile(
     value = measure.value(setting) if setting else None
     if setting is None or value is None:
         return Tile(value=None, words=(_say_missing(setting, measure),))
-    words = (form.format(value / size), *_second_line(setting, form, measure))
+    words = (form.format(value / size), *_format_second_line(setting, form, measure))
     computed = measure.name == "memory" and setting.measured_peak_bytes is None
-    return Tile(value=value, words=words, computed=computed, marked=value == min(measure.known(view)))
+    return Tile(value=value, words=words, computed=computed, marked=value == min(measure.list_known(view)))
 
 
 def _say_missing(setting: GridSetting | None, measure: GridMeasure) -> str:
@@ -109,8 +109,8 @@ def _say_missing(setting: GridSetting | None, measure: GridMeasure) -> str:
     return setting.word
 
 
-def _second_line(setting: GridSetting, form: str, measure: GridMeasure) -> tuple[str, ...]:
-    """Return how many seeds the value covers while some are missing; else half their range."""
+def _format_second_line(setting: GridSetting, form: str, measure: GridMeasure) -> tuple[str, ...]:
+    """Say how many seeds the value covers while some are missing; else half their range."""
     if len(setting.losses) < len(setting.cells):
         return (f"{len(setting.losses)} of {len(setting.cells)}",)
     if measure.name != "loss" or len(setting.losses) < 2:
@@ -159,7 +159,7 @@ def _build_row(setting: GridSetting | None, bits: str, rank: int, measure: GridM
 def _list_measure(view: GridPlane, measure: GridMeasure, size: float, form: str) -> str:
     values = [(setting, measure.value(setting)) for setting in view.settings]
     return "; ".join(
-        f"{name_of(setting.levels)} "
+        f"{name_levels(setting.levels)} "
         f"{_say_missing(setting, measure) if value is None else form.format(value / size)}"
         for setting, value in values
     )
@@ -173,30 +173,30 @@ def choose_loss_format(values: Sequence[float]) -> str:
     return "{:.2f}" if len(values) < 2 or max(values) - min(values) >= 0.1 else "{:.3f}"
 
 
-def _loss_unit(values: Sequence[float]) -> Unit:
+def _choose_loss_unit(values: Sequence[float]) -> Unit:
     return "mean", 1.0, choose_loss_format(values)
 
 
-def _byte_unit(values: Sequence[float]) -> Unit:
+def _choose_byte_unit(values: Sequence[float]) -> Unit:
     if max(values) >= GB:
         return "GB", GB, "{:.1f}" if max(values) >= 10 * GB else "{:.2f}"
     return "MB", MB, "{:.0f}" if max(values) >= 100 * MB else "{:.2f}"
 
 
-def _second_unit(values: Sequence[float]) -> Unit:
+def _choose_second_unit(values: Sequence[float]) -> Unit:
     return ("s", 1.0, "{:.2f}") if max(values) >= 1 else ("ms", 1e-3, "{:.0f}")
 
 
 # ---- titles
 
 
-def _loss_title(view: GridPlane) -> str:
-    """Return the lowest loss, and how many of the others seed noise can't separate from it."""
+def _format_loss_title(view: GridPlane) -> str:
+    """Name the lowest loss, and how many of the others seed noise can't separate from it."""
     done = [setting for setting in view.settings if setting.losses]
     best, verdicts = compare_with_lowest(done)
     if not verdicts:
-        return f"Held-out loss is {best.mean_loss:.2f} at {name_of(best.levels)}"
-    claim = f"Held-out loss is lowest at {name_of(best.levels)}: {best.mean_loss:.2f}"
+        return f"Held-out loss is {best.mean_loss:.2f} at {name_levels(best.levels)}"
+    claim = f"Held-out loss is lowest at {name_levels(best.levels)}: {best.mean_loss:.2f}"
     if all(len(setting.losses) < 2 for setting in done):
         return f"{claim}, on one seed, which can't tell close cells apart"
     close = sum(verdict != "differ" for verdict in verdicts)
@@ -207,25 +207,25 @@ def _loss_title(view: GridPlane) -> str:
     return f"{claim}; {close} of the {len(verdicts)} others may be as low: seeds can't tell"
 
 
-def _memory_title(view: GridPlane) -> str:
+def _format_memory_title(view: GridPlane) -> str:
     low, high = _find_ends(view, _read_peak)
     if low is high:
-        return f"Peak memory is {as_bytes(_read_peak(low))} at {name_of(low.levels)}"
+        return f"Peak memory is {as_bytes(_read_peak(low))} at {name_levels(low.levels)}"
     if _read_peak(low) == _read_peak(high):
         return f"Peak memory is {as_bytes(_read_peak(low))} in every cell"
     return (
-        f"From {name_of(low.levels)} to {name_of(high.levels)}, peak memory grows from "
+        f"From {name_levels(low.levels)} to {name_levels(high.levels)}, peak memory grows from "
         f"{as_bytes(_read_peak(low))} to {as_bytes(_read_peak(high))}, "
         f"{_format_ratio(_read_peak(high) / _read_peak(low))} as much"
     )
 
 
-def _seconds_title(view: GridPlane) -> str:
+def _format_seconds_title(view: GridPlane) -> str:
     low, high = _find_ends(view, _read_pace)
-    unit, size, _ = _second_unit([_read_pace(low), _read_pace(high)])
+    unit, size, _ = _choose_second_unit([_read_pace(low), _read_pace(high)])
     shortest, longest = f"{_read_pace(low) / size:.3g}", f"{_read_pace(high) / size:.3g}"
     if low is high:
-        return f"A step takes {shortest} {unit} at {name_of(low.levels)}, trained alone"
+        return f"A step takes {shortest} {unit} at {name_levels(low.levels)}, trained alone"
     timed = sum(setting.seconds_a_step is not None for setting in view.settings)
     # The first cell of a process warms it up, and other programs disturb any: one time shows neither.
     verdict = compare_groups(high.step_times, low.step_times, comparisons=math.comb(timed, 2)).verdict
@@ -234,8 +234,8 @@ def _seconds_title(view: GridPlane) -> str:
         return f"Alone, a step takes {shortest} to {longest} {unit}: {why}"
     ratio = _format_ratio(_read_pace(high) / _read_pace(low))
     return (
-        f"Alone, a step takes {shortest} {unit} at {name_of(low.levels)} and "
-        f"{longest} {unit} at {name_of(high.levels)}, {ratio} as long"
+        f"Alone, a step takes {shortest} {unit} at {name_levels(low.levels)} and "
+        f"{longest} {unit} at {name_levels(high.levels)}, {ratio} as long"
     )
 
 
@@ -244,7 +244,7 @@ def _format_ratio(ratio: float) -> str:
     return f"{ratio:.2g} times" if ratio >= 1.05 else "about"
 
 
-def _loss_footnote(view: GridPlane) -> str:
+def _format_loss_footnote(view: GridPlane) -> str:
     return (
         "Measured. Lighter is lower, which is better. The shades span at least what seeds alone explain. "
         "± is half the range of the seeds."
@@ -263,7 +263,7 @@ def describe_peaks(view: GridPlane) -> str:
     )
 
 
-def _seconds_footnote(view: GridPlane) -> str:
+def _format_seconds_footnote(view: GridPlane) -> str:
     said = (
         "Measured: the median step of a cell trained alone. Lighter is faster. "
         "Other programs slow it down, and a process is slow at first."
@@ -293,18 +293,18 @@ MEASURES = (
     GridMeasure(
         name="loss",
         value=attrgetter("mean_loss"),
-        unit=_loss_unit,
-        title=_loss_title,
+        unit=_choose_loss_unit,
+        title=_format_loss_title,
         shown="held-out loss",
         header="held-out loss (mean over seeds)",
-        footnote=_loss_footnote,
+        footnote=_format_loss_footnote,
         span=span_losses,
     ),
     GridMeasure(
         name="memory",
         value=attrgetter("peak_bytes"),
-        unit=_byte_unit,
-        title=_memory_title,
+        unit=_choose_byte_unit,
+        title=_format_memory_title,
         shown="peak memory",
         header="peak memory (MB)",
         footnote=describe_peaks,
@@ -312,10 +312,10 @@ MEASURES = (
     GridMeasure(
         name="seconds",
         value=attrgetter("seconds_a_step"),
-        unit=_second_unit,
-        title=_seconds_title,
+        unit=_choose_second_unit,
+        title=_format_seconds_title,
         shown="time of a step",
         header="time of a step (s)",
-        footnote=_seconds_footnote,
+        footnote=_format_seconds_footnote,
     ),
 )

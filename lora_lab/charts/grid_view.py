@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lora_lab.charts.captions import model_name
+from lora_lab.charts.captions import shorten_model_name
 from lora_lab.grids.results import GridLevels, GridSetting, list_rates, select_best_rates
 from lora_lab.spec import TARGET_LABELS
 from study.plots.area import Span
@@ -45,8 +45,8 @@ def view_plane(settings: Sequence[GridSetting]) -> GridPlane:
     )
 
 
-def name_of(levels: GridLevels) -> str:
-    """Return `r=8, nf4-dq`."""
+def name_levels(levels: GridLevels) -> str:
+    """Name levels: `r=8, nf4-dq`."""
     return f"r={levels.rank}, {levels.bits}"
 
 
@@ -56,11 +56,11 @@ def build_namer(settings: Sequence[GridSetting]) -> Callable[[GridLevels], str]:
         field for field in ("targets", "variant") if len({getattr(a.levels, field) for a in settings}) > 1
     ]
 
-    def words(levels: GridLevels) -> str:
+    def format_levels(levels: GridLevels) -> str:
         more = (str(getattr(levels, field)) for field in also)
         return " ".join([f"r{levels.rank} {levels.bits}", *more])
 
-    return words
+    return format_levels
 
 
 def describe_grid_conditions(settings: Sequence[GridSetting]) -> str:
@@ -69,7 +69,7 @@ def describe_grid_conditions(settings: Sequence[GridSetting]) -> str:
     spec = cells[0].spec
     seeds = len({cell.spec.seed for cell in cells})
     parts = [
-        model_name(spec.model),
+        shorten_model_name(spec.model),
         *_find_shared(settings),
         f"{spec.steps} steps of batch {spec.batch}",
         _format_rates(list_rates(settings)),

@@ -63,31 +63,31 @@ class TileMap:
     """Values of the lightest and the darkest tile; None for the lowest and highest value."""
 
     def compute_body_height(self, width: float) -> float:
-        drawn = self._turned_for(width)
+        drawn = self._turn_for(width)
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return ABOVE + len(drawn.rows) * self.tile_height + BELOW + FOOT_GAP + foot + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        drawn = self._turned_for(sheet.width)
-        sheet.text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
-        sheet.text(sheet.width - EDGE, top + TEXT_SIZE + 2, self.shown, align="right", soft=True)
+        drawn = self._turn_for(sheet.width)
+        sheet.draw_text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
+        sheet.draw_text(sheet.width - EDGE, top + TEXT_SIZE + 2, self.shown, align="right", soft=True)
         left = EDGE + max(measure_text_width(name) for name in drawn.rows) + 8
         width = (sheet.width - EDGE - left) / len(drawn.columns)
         y = top + ABOVE
         for name, tiles in zip(drawn.rows, drawn.tiles, strict=True):
-            sheet.text(left - 8, y + self.tile_height / 2 + 4, name, align="right")
+            sheet.draw_text(left - 8, y + self.tile_height / 2 + 4, name, align="right")
             for number, tile in enumerate(tiles):
-                drawn._tile(sheet, left + number * width, y, width, tile)
+                drawn._draw_tile(sheet, left + number * width, y, width, tile)
             y += self.tile_height
         for number, name in enumerate(drawn.columns):
             words = shorten_text(name, width - GAP)
-            sheet.text(left + (number + 0.5) * width, y + TEXT_LEADING, words, align="center")
+            sheet.draw_text(left + (number + 0.5) * width, y + TEXT_LEADING, words, align="center")
         y += TEXT_LEADING + 16
-        sheet.text((left + sheet.width - EDGE) / 2, y, drawn.x_label, align="center", soft=True)
-        sheet.paragraph(y + TEXT_LEADING + FOOT_GAP, self.footnote)
+        sheet.draw_text((left + sheet.width - EDGE) / 2, y, drawn.x_label, align="center", soft=True)
+        sheet.draw_paragraph(y + TEXT_LEADING + FOOT_GAP, self.footnote)
 
-    def _turned_for(self, width: float) -> "TileMap":
-        """Return the map with rows and columns swapped if the columns would be too narrow for their text."""
+    def _turn_for(self, width: float) -> "TileMap":
+        """Swap rows and columns of the map if the columns would be too narrow for their text."""
         widest = max(measure_text_width(tile.words[0]) for row in self.tiles for tile in row)
         names = max(measure_text_width(name) for name in self.rows)
         room = (width - 2 * EDGE - names - 8) / len(self.columns)
@@ -102,7 +102,7 @@ class TileMap:
             y_label=self.x_label,
         )
 
-    def _tile(self, sheet: Sheet, x: float, y: float, width: float, tile: Tile) -> None:
+    def _draw_tile(self, sheet: Sheet, x: float, y: float, width: float, tile: Tile) -> None:
         left, right, high, low = x + GAP, x + width - GAP, y + GAP, y + self.tile_height - GAP
         corners = [(left, high), (right, high), (right, low), (left, low)]
         words = [line for line in tile.words if measure_text_width(line) <= right - left - 2] or [
@@ -111,17 +111,17 @@ class TileMap:
         if tile.value is not None and measure_text_width(words[0]) > width:
             words = []  # the colour still shows the value, and the table has the number
         if tile.value is None:
-            sheet.shape(corners, fc="none", ec=INK, alpha=0.5, lw=0.8, ls=DASHES)
+            sheet.draw_shape(corners, fc="none", ec=INK, alpha=0.5, lw=0.8, ls=DASHES)
             colour = INK
         else:
-            fill = choose_shade(self._share(tile.value))
+            fill = choose_shade(self._compute_share(tile.value))
             style = DASHES if tile.computed else "-"
             line_width = 2.4 if tile.marked else 1.0 if tile.computed else 0.0
-            sheet.shape(corners, fc=fill, ec=INK if line_width else "none", lw=line_width, ls=style)
+            sheet.draw_shape(corners, fc=fill, ec=INK if line_width else "none", lw=line_width, ls=style)
             colour = choose_text_colour(fill)
         base = y + self.tile_height / 2 + 4 - (len(words) - 1) * TEXT_LEADING / 2
         for number, line in enumerate(words):
-            sheet.text(
+            sheet.draw_text(
                 (left + right) / 2,
                 base + number * TEXT_LEADING,
                 line,
@@ -130,7 +130,7 @@ class TileMap:
                 colour=colour,
             )
 
-    def _share(self, value: float) -> float:
+    def _compute_share(self, value: float) -> float:
         """Return the value's position between the lowest (0) and the highest (1)."""
         values = [tile.value for row in self.tiles for tile in row if tile.value is not None]
         low, high = self.span or (min(values), max(values))

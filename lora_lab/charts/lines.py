@@ -59,28 +59,28 @@ class RankLines:
         return BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        decades = self._decades()
+        decades = self._list_decades()
         left = EDGE + max(measure_text_width(DECADES[power]) for power in decades) + 8
         labels_width = max(measure_text_width(line.label, bold=line.chosen) for line in self.lines)
         right = sheet.width - EDGE - labels_width - 8
         bottom = sheet.height - BELOW
         across = (math.log2(self.ranks[0]), math.log2(self.ranks[-1]))
         box = (left, top + TEXT_LEADING + 8, right, bottom)
-        plot = _LogLog(sheet, box, across=across, upwards=self._limits())
-        sheet.text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)
-        plot.scales(decades, self.ranks, self.rank)
+        plot = _LogLog(sheet, box, across=across, upwards=self._compute_limits())
+        sheet.draw_text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)
+        plot.draw_scales(decades, self.ranks, self.rank)
         for line in sorted(self.lines, key=lambda line: line.chosen):
-            plot.counts(self.ranks, line)
+            plot.draw_counts(self.ranks, line)
         count = next(line for line in self.lines if line.chosen).counts[self.ranks.index(self.rank)]
-        plot.mark(self.rank, count, keep_off=plot.answer(self.answer))
+        plot.draw_mark(self.rank, count, keep_off=plot.draw_answer(self.answer))
         plot.end_labels(self.lines)
 
-    def _limits(self) -> tuple[float, float]:
+    def _compute_limits(self) -> tuple[float, float]:
         counts = [count for line in self.lines for count in line.counts]
         return math.log10(min(counts)) - 0.15, math.log10(max(counts)) + 0.15
 
-    def _decades(self) -> list[int]:
-        low, high = self._limits()
+    def _list_decades(self) -> list[int]:
+        low, high = self._compute_limits()
         return list(range(math.ceil(low), math.floor(high) + 1))
 
 
@@ -95,12 +95,12 @@ class _LogLog(Area):
         """Return points from the top edge of the sheet."""
         return super().y(math.log10(count))
 
-    def scales(self, decades: Sequence[int], ranks: Sequence[int], chosen: int) -> None:
+    def draw_scales(self, decades: Sequence[int], ranks: Sequence[int], chosen: int) -> None:
         """Draw grid, tick labels and the name of the horizontal axis; the vertical one is named above."""
         for power in decades:
             y = self.y(10.0**power)
-            self.sheet.line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
-            self.sheet.text(self.left - 6, y + 4, DECADES[power], align="right", soft=True)
+            self.sheet.draw_line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
+            self.sheet.draw_text(self.left - 6, y + 4, DECADES[power], align="right", soft=True)
         positions, widths = (
             [self.x(rank) for rank in ranks],
             [measure_text_width(str(rank), bold=True) for rank in ranks],
@@ -108,33 +108,35 @@ class _LogLog(Area):
         for index in choose_fitting(positions, widths, first=(ranks.index(chosen), len(ranks) - 1, 0)):
             rank = ranks[index]
             bold = rank == chosen
-            self.sheet.text(
+            self.sheet.draw_text(
                 positions[index], self.bottom + 15, str(rank), align="center", bold=bold, soft=not bold
             )
-        self.sheet.text((self.left + self.right) / 2, self.bottom + 32, "rank", align="center", soft=True)
+        self.sheet.draw_text(
+            (self.left + self.right) / 2, self.bottom + 32, "rank", align="center", soft=True
+        )
 
-    def counts(self, ranks: Sequence[int], line: TargetLine) -> None:
+    def draw_counts(self, ranks: Sequence[int], line: TargetLine) -> None:
         """Draw one target set's line: solid with open marks when chosen, else dashed and light."""
         if line.chosen:
-            self.line(ranks, line.counts, color=BLUE, lw=2.2, marker="o", ms=5, mfc=PAPER, mew=1.6)
+            self.draw_line(ranks, line.counts, color=BLUE, lw=2.2, marker="o", ms=5, mfc=PAPER, mew=1.6)
         else:
-            self.line(ranks, line.counts, color=INK, alpha=0.55, lw=1.3, ls=DASHES)
+            self.draw_line(ranks, line.counts, color=INK, alpha=0.55, lw=1.3, ls=DASHES)
 
-    def mark(self, rank: int, count: int, *, keep_off: tuple[float, float]) -> None:
-        """Mark the chosen rank, with guides to both axes that end before they would cross the answer."""
-        self.line([rank], [count], color=BLUE, marker="o", ms=11, mfc=PAPER, mew=3)
+    def draw_mark(self, rank: int, count: int, *, keep_off: tuple[float, float]) -> None:
+        """Draw a mark at the chosen rank, with guides to both axes that end before the answer."""
+        self.draw_line([rank], [count], color=BLUE, marker="o", ms=11, mfc=PAPER, mew=3)
         x, y = self.x(rank), self.y(count)
         start = keep_off[0] if y < keep_off[1] else self.left
         guides = ([start, x, x], [y, y, self.bottom])
-        self.sheet.line(*guides, color=INK, alpha=SOFT, lw=0.9, ls=(0, (1, 2.5)))
+        self.sheet.draw_line(*guides, color=INK, alpha=SOFT, lw=0.9, ls=(0, (1, 2.5)))
 
-    def answer(self, lines: tuple[str, str]) -> tuple[float, float]:
+    def draw_answer(self, lines: tuple[str, str]) -> tuple[float, float]:
         """Draw the mark's text in the upper left corner, which rising lines leave free; return its end."""
         x, y = self.left + 12, self.top + 10
         width = max(measure_text_width(lines[0], bold=True, size=ANSWER_SIZE), measure_text_width(lines[1]))
-        self.sheet.line([x], [y], color=BLUE, marker="o", ms=9, mfc=PAPER, mew=2.6)
-        self.sheet.text(x + 11, y + 5, lines[0], bold=True, size=ANSWER_SIZE)
-        self.sheet.text(x + 11, y + 5 + TEXT_LEADING + 1, lines[1], soft=True)
+        self.sheet.draw_line([x], [y], color=BLUE, marker="o", ms=9, mfc=PAPER, mew=2.6)
+        self.sheet.draw_text(x + 11, y + 5, lines[0], bold=True, size=ANSWER_SIZE)
+        self.sheet.draw_text(x + 11, y + 5 + TEXT_LEADING + 1, lines[1], soft=True)
         return x + 11 + width + 8, y + 5 + TEXT_LEADING + 7
 
     def end_labels(self, lines: Sequence[TargetLine]) -> None:
@@ -142,4 +144,4 @@ class _LogLog(Area):
         wanted = [self.y(line.counts[-1]) for line in lines]
         placed = spread_labels(wanted, gap=TEXT_LEADING, low=self.top, high=self.bottom)
         for line, y in zip(lines, placed, strict=True):
-            self.sheet.text(self.right + 9, y + 4, line.label, bold=line.chosen, soft=not line.chosen)
+            self.sheet.draw_text(self.right + 9, y + 4, line.label, bold=line.chosen, soft=not line.chosen)

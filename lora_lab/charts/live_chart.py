@@ -120,11 +120,14 @@ def draw_line_chart(
     )
     news = [line for line in series if line.measured and _find_latest(line)]
     body = [
-        frame.axes(x_label, y_label),
-        *(frame.mark(mark.x, mark.label) for mark in marks),
-        *(frame.line(pieces, line.colour, dashed=line.dashed, faint=line.faint) for line, pieces in seen),
+        frame.render_axes(x_label, y_label),
+        *(frame.render_mark(mark.x, mark.label) for mark in marks),
+        *(
+            frame.render_line(pieces, line.colour, dashed=line.dashed, faint=line.faint)
+            for line, pieces in seen
+        ),
         frame.end_labels([_end_label(line, pieces, y_format) for line, pieces in seen if line.label]),
-        NO_HTML if news else frame.waiting(),
+        NO_HTML if news else frame.render_waiting(),
     ]
     said = _describe_latest(series, x_label, y_format) if news else "Waiting for the first step."
     return _render_svg(title, said, body, width)

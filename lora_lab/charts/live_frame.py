@@ -76,29 +76,31 @@ class Frame:
         """Whether this is a phone's chart: fewer ticks, and a name above its value."""
         return self.width < NARROW_BELOW
 
-    def axes(self, x_label: str, y_label: str) -> Markup:
+    def render_axes(self, x_label: str, y_label: str) -> Markup:
         """Render grid, tick labels and axis names."""
-        parts = [draw_words(EDGE, 16, y_label, soft=True), self._rule(self.bottom, SOFT)]
+        parts = [draw_words(EDGE, 16, y_label, soft=True), self._render_rule(self.bottom, SOFT)]
         for value, label in self.y_ticks:
-            parts.append(self._rule(self.y(value), FAINT))
+            parts.append(self._render_rule(self.y(value), FAINT))
             parts.append(draw_words(self.left - 7, self.y(value) + 5, label, anchor="end", soft=True))
-        for value in self._x_ticks():
+        for value in self._choose_x_ticks():
             label = f"{value:,.6g}"
             parts.append(draw_words(self.x(value), self.bottom + LEADING, label, anchor="middle", soft=True))
         middle = (self.left + self.right) / 2
         parts.append(draw_words(middle, HEIGHT - 7, x_label, anchor="middle", soft=True))
         return join_html(parts)
 
-    def _rule(self, y: float, opacity: float) -> Markup:
+    def _render_rule(self, y: float, opacity: float) -> Markup:
         level = format_path([[(self.left, y), (self.right, y)]])
         return render_element("path", d=level, stroke="currentColor", stroke_opacity=opacity)
 
-    def _x_ticks(self) -> tuple[float, ...]:
-        """Return whole numbers if the range has any, because half a step has no meaning."""
+    def _choose_x_ticks(self) -> tuple[float, ...]:
+        """Choose whole numbers if the range has any, because half a step has no meaning."""
         ticks = choose_ticks(*self.x_span, about=4 if self.narrow else 7)
         return tuple(tick for tick in ticks if tick == int(tick)) or ticks
 
-    def line(self, pieces: Sequence[Sequence[Point]], colour: Colour, *, dashed: bool, faint: bool) -> Markup:
+    def render_line(
+        self, pieces: Sequence[Sequence[Point]], colour: Colour, *, dashed: bool, faint: bool
+    ) -> Markup:
         """Render one line with gaps between its pieces."""
         return render_element(
             "path",
@@ -154,7 +156,7 @@ class Frame:
             parts.append(draw_words(x, y + 5, f"{name} ", then_bold=label.value, halo=True))
         return join_html(parts)
 
-    def mark(self, value: float, label: str) -> Markup:
+    def render_mark(self, value: float, label: str) -> Markup:
         """Render a moment: a vertical line with its name at the top, on the side that has more room."""
         if not self.x_span[0] <= value <= self.x_span[1]:
             return NO_HTML
@@ -165,7 +167,7 @@ class Frame:
             "path", d=upright, stroke="currentColor", stroke_opacity=0.6, stroke_dasharray="1 3"
         ) + draw_beside(x, self.top + 10, label, gap=6, left=late, soft=True, halo=True)
 
-    def waiting(self) -> Markup:
+    def render_waiting(self) -> Markup:
         """Render the text that fills the plot until the first measurement."""
         x, y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
         return draw_words(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)

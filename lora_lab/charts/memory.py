@@ -33,8 +33,8 @@ class Column:
     ledger: Ledger
     measured: tuple[MeasuredPeak, ...]
 
-    def bar(self, *, chosen: bool, lower: bool) -> StackedBar:
-        """Return the bar to draw; names of bit widths are long and take two rows."""
+    def build_bar(self, *, chosen: bool, lower: bool) -> StackedBar:
+        """Build the bar to draw; names of bit widths are long and take two rows."""
         label: tuple[str, ...] = (str(self.value),)
         if isinstance(self.value, str):
             label = (self.value, f"{bits_per_param(self.value):.3g}")
@@ -124,7 +124,7 @@ def _build_plot(
     subtitle: str,
     x_label: str,
 ) -> Plot:
-    drawn = _drawn_components(columns)
+    drawn = _list_drawn_components(columns)
     here = next(column for column in columns if column.value == chosen)
     where = f"rank {chosen}" if free == "rank" else str(chosen)
     return Plot(
@@ -136,7 +136,7 @@ def _build_plot(
         alt=_write_alt(columns, here, where, free),
         drawing=StackedBars(
             bars=tuple(
-                column.bar(chosen=column is here, lower=i % 2 == 1) for i, column in enumerate(columns)
+                column.build_bar(chosen=column is here, lower=i % 2 == 1) for i, column in enumerate(columns)
             ),
             components=tuple((field, KEY_NAMES.get(field, name)) for field, name in drawn),
             x_label=x_label,
@@ -146,8 +146,8 @@ def _build_plot(
     )
 
 
-def _drawn_components(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
-    """Return the components that are nonzero in any column, in the order of the stack."""
+def _list_drawn_components(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
+    """List the components that are nonzero in any column, in the order of the stack."""
     return tuple(
         (field, name)
         for field, name in COMPONENTS

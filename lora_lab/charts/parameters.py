@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lora_lab.charts.captions import model_name
+from lora_lab.charts.captions import shorten_model_name
 from lora_lab.charts.lines import RankLines, TargetLine
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import ModelShape
@@ -22,7 +22,7 @@ def plot_parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
     """Plot exact counts for ranks 1 to 256. Raises LearnerError when the model lacks the chosen matrices."""
     chosen = _count(shape, spec)
     ranks = tuple(sorted({*DRAWN_RANKS, spec.rank}))
-    by_set = _counts_of_sets(shape, ranks, spec)
+    by_set = _count_by_set(shape, ranks, spec)
     trainable, percent = as_count(chosen.trainable), as_percent(chosen.percent)
     return Plot(
         name="parameters-by-rank",
@@ -31,7 +31,7 @@ def plot_parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
             f"{percent} of all"
         ),
         subtitle=(
-            f"{model_name(shape.name)}, {as_count(shape.total_parameters)} parameters. Computed: "
+            f"{shorten_model_name(shape.name)}, {as_count(shape.total_parameters)} parameters. Computed: "
             f"{DORA_FORMULA if spec.variant == 'dora' else FORMULA}, summed over the adapted matrices"
         ),
         header=(
@@ -54,7 +54,7 @@ def plot_parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
     )
 
 
-def _counts_of_sets(shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec) -> dict[str, tuple[int, ...]]:
+def _count_by_set(shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec) -> dict[str, tuple[int, ...]]:
     """Count trainable parameters per rank for the chosen target set and every set that the model has."""
     found: dict[str, tuple[int, ...]] = {}
     for targets in dict.fromkeys((*TARGET_SETS, spec.targets)):

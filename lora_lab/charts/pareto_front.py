@@ -87,37 +87,37 @@ class LossAgainstMemory:
         bottom = sheet.height - foot - FOOT_GAP - BELOW
         right = sheet.width - EDGE - DOT
         labels = max(measure_text_width(point.label, bold=True) for point in front)
-        across = self._across(room=(labels + 16) / (right - left))
+        across = self._choose_horizontal_span(room=(labels + 16) / (right - left))
         area = Area(sheet, (left, top + ABOVE, right, bottom), across=across, upwards=span)
-        sheet.text(EDGE, top + TEXT_SIZE + 2, "held-out loss", soft=True)
-        area.levels(levels)
-        self._memory_scale(area)
-        self._labels(area, front, self._points(area, front))
-        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote)
+        sheet.draw_text(EDGE, top + TEXT_SIZE + 2, "held-out loss", soft=True)
+        area.draw_levels(levels)
+        self._draw_memory_scale(area)
+        self._draw_labels(area, front, self._draw_points(area, front))
+        sheet.draw_paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote)
 
-    def _across(self, *, room: float) -> Span:
-        """Return the range of memory, with room for the first label left of the first point."""
+    def _choose_horizontal_span(self, *, room: float) -> Span:
+        """Choose the range of memory, with room for the first label left of the first point."""
         low, high = min(point.bytes for point in self.points), max(point.bytes for point in self.points)
         width = (high - low) or high / 2
         return low - width * min(room / (1 - min(room, 0.6)), 1.5), high + width * 0.06
 
-    def _memory_scale(self, area: Area) -> None:
+    def _draw_memory_scale(self, area: Area) -> None:
         unit, size = ("GB", GB) if area.across[1] >= GB else ("MB", MB)
         about = 3 if area.sheet.narrow else 5
         ticks = choose_ticks(max(0, area.across[0] / size), area.across[1] / size, about=about)
         area.draw_labels_below([(tick * size, f"{tick:,.6g}") for tick in ticks], first=())
         middle = (area.left + area.right) / 2
-        area.sheet.text(middle, area.bottom + BELOW, f"peak memory, {unit}", align="center", soft=True)
+        area.sheet.draw_text(middle, area.bottom + BELOW, f"peak memory, {unit}", align="center", soft=True)
 
-    def _points(self, area: Area, front: Sequence[ParetoPoint]) -> list[Box]:
+    def _draw_points(self, area: Area, front: Sequence[ParetoPoint]) -> list[Box]:
         """Draw strokes, dots and the front's line; return the boxes they take, which labels avoid."""
         taken = []
         for point in self.points:
             x, ends = area.x(point.bytes), (min(point.losses), max(point.losses))
             look: dict[str, Any] = {"color": BLUE} if point in front else {"color": INK, "alpha": PALE}
-            area.line([point.bytes] * 2, ends, lw=1.2, **look)
+            area.draw_line([point.bytes] * 2, ends, lw=1.2, **look)
             size = FRONT_DOT if point in front else DOT
-            area.dot(point.bytes, point.loss, colour=look.pop("color"), size=size, **look)
+            area.draw_dot(point.bytes, point.loss, colour=look.pop("color"), size=size, **look)
             reach = size / 2 + 1
             taken.append(Box(x - reach, x + reach, area.y(point.loss) - reach, area.y(point.loss) + reach))
             taken.append(Box(x, x, area.y(ends[1]), area.y(ends[0])))
@@ -126,10 +126,10 @@ class LossAgainstMemory:
             taken.append(Box(area.x(before.bytes), corner[0], corner[1], corner[1]))
             taken.append(Box(corner[0], corner[0], corner[1], area.y(after.loss)))
             xs, ys = [before.bytes, after.bytes, after.bytes], [before.loss, before.loss, after.loss]
-            area.line(xs, ys, color=BLUE, lw=1.6)
+            area.draw_line(xs, ys, color=BLUE, lw=1.6)
         return taken
 
-    def _labels(self, area: Area, front: Sequence[ParetoPoint], taken: list[Box]) -> None:
+    def _draw_labels(self, area: Area, front: Sequence[ParetoPoint], taken: list[Box]) -> None:
         """Draw the labels of the front's ends first, then as many others as fit without overlap."""
         others = [point for point in self.points if point not in front]
         inner = front[1:-1]
@@ -145,6 +145,6 @@ class LossAgainstMemory:
                 box = Box(left, left + width, base - TEXT_SIZE + 2, base + 2)
                 inside = left >= area.left and box.right <= area.sheet.width - EDGE
                 if inside and not any(box.meets(other) for other in taken):
-                    area.sheet.text(left, base, point.label, bold=bold, soft=not bold)
+                    area.sheet.draw_text(left, base, point.label, bold=bold, soft=not bold)
                     taken.append(box)
                     break

@@ -73,19 +73,19 @@ class Diamonds:
         upper = top + TEXT_LEADING + 10
         across = (-0.5, len(drawn.across) - 0.5)
         area = Area(sheet, (left, upper, right, bottom), across=across, upwards=(low, high))
-        sheet.text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
+        sheet.draw_text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
         for tick in ticks:
             y = area.y(tick)
-            sheet.line([left, right], [y, y], color=INK, alpha=FAINT, lw=0.8)
-            sheet.text(left - 6, y + 4, f"{tick:g}", align="right", soft=True)
+            sheet.draw_line([left, right], [y, y], color=INK, alpha=FAINT, lw=0.8)
+            sheet.draw_text(left - 6, y + 4, f"{tick:g}", align="right", soft=True)
         places = [area.x(i) for i in range(len(drawn.across))]
         for i in choose_fitting(places, [measure_text_width(name) for name in drawn.across], first=(0,)):
-            sheet.text(places[i], bottom + 18, drawn.across[i], align="center", soft=True)
+            sheet.draw_text(places[i], bottom + 18, drawn.across[i], align="center", soft=True)
         for _, line in drawn.series:
             points = [(i, v) for i, v in enumerate(line) if v is not None]
             look = {"color": GREY, "ls": "-" if names else "none", "lw": 1.2, "marker": "D", "ms": 6}
-            area.line([x for x, _ in points], [y for _, y in points], **look)
+            area.draw_line([x for x, _ in points], [y for _, y in points], **look)
         ends = [area.y([v for v in line if v is not None][-1]) for _, line in drawn.series]
         placed = spread_labels(ends, gap=TEXT_LEADING, low=upper, high=bottom)
         for (name, _), y in zip(drawn.series, placed, strict=True):
-            sheet.text(right + 8, y + 4, name, soft=True)
+            sheet.draw_text(right + 8, y + 4, name, soft=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lora_lab.charts.captions import model_name
+from lora_lab.charts.captions import shorten_model_name
 from lora_lab.charts.live_chart import NARROW, WIDE, Mark, Series, build_loss_series, draw_line_chart
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
@@ -22,7 +22,7 @@ DATA_POINTS = 190.0  # about 27 characters: names of files are longer than a lis
 def format_title(spec: RunSpec) -> str:
     """Return `r=8 nf4-dq on smollm2-135m`."""
     variant = "" if spec.variant == "lora" else f" {VARIANT_NAMES[spec.variant]}"
-    return f"r={spec.rank}{variant} {spec.bits} on {model_name(spec.model)}"
+    return f"r={spec.rank}{variant} {spec.bits} on {shorten_model_name(spec.model)}"
 
 
 def describe_detail(run: RunFolder, state: RunState) -> str:
@@ -47,7 +47,7 @@ def build_full_name(run: RunFolder, state: RunState) -> str:
 def list_setting_rows(spec: RunSpec) -> list[tuple[str, str]]:
     """Return every setting as name and value, in the form's order."""
     return [
-        ("model", model_name(spec.model)),
+        ("model", shorten_model_name(spec.model)),
         ("weights", BITS_LABELS[spec.bits]),
         ("rank", str(spec.rank)),
         ("adapted", TARGET_LABELS[spec.targets]),
@@ -185,7 +185,7 @@ def read_progress(state: RunState, spec: RunSpec, *, stopping: bool = False) -> 
         "loss": latest.get("loss"),
         "learning_rate": latest.get("learning_rate"),
         "tokens_per_second": state.tokens_per_second,
-        "seconds_left": state.seconds_left(spec.steps) if is_stepping else None,
+        "seconds_left": state.estimate_seconds_left(spec.steps) if is_stepping else None,
         "live_bytes": state.live_bytes,
         "peak_bytes": state.peak_bytes,
     }

@@ -59,37 +59,37 @@ class SeedLines:
         room = (ends[1] - ends[0]) * 0.04 or 1.0
         across = (ends[0] - room, ends[1] + room)
         area = Area(sheet, (left, top + ABOVE, right, bottom), across=across, upwards=span)
-        sheet.text(EDGE, top + TEXT_SIZE + 2, "held-out loss", soft=True)
-        area.levels(levels)
+        sheet.draw_text(EDGE, top + TEXT_SIZE + 2, "held-out loss", soft=True)
+        area.draw_levels(levels)
         self._rank_scale(area, ranks)
         for line, look in zip(self.lines, LOOKS, strict=False):
             _draw_line(area, line, *look)
         self._end_labels(area)
-        sheet.paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote)
+        sheet.draw_paragraph(bottom + BELOW + FOOT_GAP + 8, self.footnote)
 
     def _rank_scale(self, area: Area, ranks: Sequence[int]) -> None:
         labels = [(math.log2(rank), str(rank)) for rank in ranks]
         area.draw_labels_below(labels, first=(len(ranks) - 1, 0))
         middle = (area.left + area.right) / 2
-        area.sheet.text(middle, area.bottom + BELOW, "rank", align="center", soft=True)
+        area.sheet.draw_text(middle, area.bottom + BELOW, "rank", align="center", soft=True)
 
     def _end_labels(self, area: Area) -> None:
         ends = [(area.x(math.log2(line.ranks[-1])), area.y(line.means[-1])) for line in self.lines]
         placed = spread_labels([y for _, y in ends], gap=TEXT_LEADING, low=area.top, high=area.bottom)
         for line, look, (x, own), y in zip(self.lines, LOOKS, ends, placed, strict=False):
             colour, mark = look
-            area.sheet.line([x + 6, area.right + 4], [own, y], color=colour, lw=0.8)
-            area.sheet.line([area.right + 10], [y], color=colour, marker=mark, ms=6)
-            area.sheet.text(area.right + 18, y + 4, line.label)
+            area.sheet.draw_line([x + 6, area.right + 4], [own, y], color=colour, lw=0.8)
+            area.sheet.draw_line([area.right + 10], [y], color=colour, marker=mark, ms=6)
+            area.sheet.draw_text(area.right + 18, y + 4, line.label)
 
 
 def _draw_line(area: Area, line: SeedLine, colour: str, mark: str) -> None:
     xs = [math.log2(rank) for rank in line.ranks]
     lows, highs = [min(group) for group in line.losses], [max(group) for group in line.losses]
-    area.band(xs, lows, highs, fc=colour, alpha=BAND, lw=0)
-    area.line(xs, line.means, color=colour, lw=2.0)
+    area.draw_band(xs, lows, highs, fc=colour, alpha=BAND, lw=0)
+    area.draw_line(xs, line.means, color=colour, lw=2.0)
     for x, group, mean in zip(xs, line.losses, line.means, strict=True):
         if len(group) > 1:
             for loss in group:
-                area.dot(x, loss, colour=colour, size=4.5, alpha=0.8, mew=0.6)
-        area.dot(x, mean, colour=colour, size=7.5, marker=mark)
+                area.draw_dot(x, loss, colour=colour, size=4.5, alpha=0.8, mew=0.6)
+        area.draw_dot(x, mean, colour=colour, size=7.5, marker=mark)

@@ -69,12 +69,12 @@ class BytesScale:
     limit_bytes: float
 
     @classmethod
-    def of(cls, bars: Sequence[StackedBar], height: float) -> "BytesScale":
+    def from_bars(cls, bars: Sequence[StackedBar], height: float) -> "BytesScale":
         """Return the scale with room for a total above the highest bar of an area `height` points high."""
         return cls(max(bar.top_bytes for bar in bars) / (1 - TOTAL_ROOM / height))
 
-    def ticks(self) -> dict[float, str]:
-        """Return round values in bytes and their labels; only the highest names the unit."""
+    def list_ticks(self) -> dict[float, str]:
+        """List round values in bytes and their labels; only the highest names the unit."""
         unit, size = ("GB", GB) if self.limit_bytes >= GB else ("MB", MB)
         values = choose_ticks(0, HIGHEST_TICK * self.limit_bytes / size, about=TICKS)
         labels = [f"{value:,.6g}" for value in values]
@@ -89,39 +89,39 @@ class StackArea(Area):
         self, sheet: Sheet, box: tuple[float, float, float, float], bars: Sequence[StackedBar]
     ) -> None:
         _, top, _, bottom = box
-        self.bars, self.scale = bars, BytesScale.of(bars, bottom - top)
+        self.bars, self.scale = bars, BytesScale.from_bars(bars, bottom - top)
         self.chosen = next(i for i, bar in enumerate(bars) if bar.chosen)
         across, upwards = (-0.5, len(bars) - 0.5), (0.0, self.scale.limit_bytes)
         super().__init__(sheet, box, across=across, upwards=upwards)
 
-    def grid(self) -> None:
+    def draw_grid(self) -> None:
         """Draw lines at round values, and plain paper where they would show through a pale bar."""
-        for value, label in self.scale.ticks().items():
+        for value, label in self.scale.list_ticks().items():
             y = self.y(value)
-            self.sheet.text(self.left - 6, y + 4, label, align="right", soft=True)
+            self.sheet.draw_text(self.left - 6, y + 4, label, align="right", soft=True)
             look = {"alpha": FAINT, "lw": 0.8} if value else {"lw": 1.0}
-            self.sheet.line([self.left, self.right], [y, y], color=INK, zorder=-1, **look)
+            self.sheet.draw_line([self.left, self.right], [y, y], color=INK, zorder=-1, **look)
         self._patch([(i, 0, bar.ledger.total_bytes) for i, bar in enumerate(self.bars)], fc=PAPER, lw=0)
 
-    def component(self, field: str, floors: Sequence[int]) -> None:
+    def draw_component(self, field: str, floors: Sequence[int]) -> None:
         """Draw one component of all bars on top of `floors`: pale, and opaque for the chosen bar."""
         boxes = [(i, floors[i], getattr(bar.ledger, field)) for i, bar in enumerate(self.bars)]
         self._patch([box for box in boxes if box[0] != self.chosen], **_choose_look(field), alpha=PALE)
         self._patch([boxes[self.chosen]], **_choose_look(field))
 
-    def outlines(self) -> None:
+    def draw_outlines(self) -> None:
         """Draw dashed outlines, because the bars are computed."""
         boxes = [(i, 0, bar.ledger.total_bytes) for i, bar in enumerate(self.bars)]
         dashed: dict[str, Any] = {"fc": "none", "ec": INK, "ls": (0, (3, 2))}
         self._patch([box for box in boxes if box[0] != self.chosen], **dashed, lw=0.8, alpha=0.6)
         self._patch([boxes[self.chosen]], **dashed, lw=1.6)
 
-    def peaks(self) -> None:
+    def draw_peaks(self) -> None:
         for index, bar in enumerate(self.bars):
             for peak in bar.measured_bytes:
                 draw_peak(self.sheet, self.x(index), self.y(peak))
 
-    def total(self) -> None:
+    def draw_total(self) -> None:
         """Draw the chosen bar's total above everything that it would cover.
 
         Centred if its neighbours leave room, else right-aligned with its bar: lower ranks have lower bars.
@@ -136,7 +136,7 @@ class StackArea(Area):
             for i, bar in enumerate(self.bars)
             if self.x(i - BAR_WIDTH / 2) < right and self.x(i + BAR_WIDTH / 2) > right - width
         ]
-        self.sheet.text(right, min(under) - 5, words, align="right", bold=True)
+        self.sheet.draw_text(right, min(under) - 5, words, align="right", bold=True)
 
     def draw_tick_labels(self) -> None:
         """Draw as many labels as fit in each of the two rows; always the chosen one and the ends."""
@@ -154,10 +154,10 @@ class StackArea(Area):
         skipped = bar.label_lines - len(bar.label)
         if skipped:  # a leader line to it, past its neighbours
             y = self.bottom + skipped * TEXT_LEADING
-            self.sheet.line([x, x], [self.bottom + 3, y + 1], color=INK, lw=0.8, alpha=FAINT)
+            self.sheet.draw_line([x, x], [self.bottom + 3, y + 1], color=INK, lw=0.8, alpha=FAINT)
         for number, words in enumerate(bar.label, start=skipped + 1):
             y = self.bottom + number * TEXT_LEADING
-            self.sheet.text(x, y, words, align="center", bold=bar.chosen, soft=not bar.chosen)
+            self.sheet.draw_text(x, y, words, align="center", bold=bar.chosen, soft=not bar.chosen)
 
     def _patch(self, boxes: Sequence[tuple[int, float, float]], **look: Any) -> None:
         """Draw all boxes (bar, floor, height)."""
@@ -166,7 +166,7 @@ class StackArea(Area):
             left, right = self.x(index - BAR_WIDTH / 2), self.x(index + BAR_WIDTH / 2)
             low, high = self.y(floor), self.y(floor + height)
             outlines.append([(left, low), (right, low), (right, high), (left, high)])
-        self.sheet.shape(*outlines, **look)
+        self.sheet.draw_shape(*outlines, **look)
 
 
 def _choose_look(field: str) -> dict[str, Any]:
@@ -177,9 +177,9 @@ def _choose_look(field: str) -> dict[str, Any]:
 def draw_swatch(sheet: Sheet, x: float, baseline: float, field: str) -> None:
     """Draw a small box in the component's style, its lower edge just below the baseline."""
     low, high = baseline + 1, baseline + 1 - SWATCH
-    sheet.shape([(x, low), (x + SWATCH, low), (x + SWATCH, high), (x, high)], **_choose_look(field))
+    sheet.draw_shape([(x, low), (x + SWATCH, low), (x + SWATCH, high), (x, high)], **_choose_look(field))
 
 
 def draw_peak(sheet: Sheet, x: float, y: float) -> None:
     """Draw a measured peak: filled, with a halo that separates it from any colour under it."""
-    sheet.line([x], [y], marker="D", ms=DIAMOND, mfc=INK, mec=PAPER, mew=1.6, zorder=6)
+    sheet.draw_line([x], [y], marker="D", ms=DIAMOND, mfc=INK, mec=PAPER, mew=1.6, zorder=6)

@@ -1,10 +1,9 @@
 """Accountings: the ways in which PEFT and related tools have counted the same model."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from fractions import Fraction
+from functools import lru_cache
 
 from lora_lab.claims.claim import Claim
 from lora_lab.parameters.adapter_config import Adaptation
@@ -147,6 +146,10 @@ def _match_exactly(number: int, name: str, why: str) -> AccountingReading:
     return AccountingReading(number, number, name, why)
 
 
+DOUBLES_FROM_1_TO_2 = 2**52
+"""Their distance is the error of one rounding to a double, relative to what is rounded."""
+
+
 def percent_fits(printed: str, trainable: int, total: int) -> bool:
     """Return whether `printed` is 100 × trainable / total, to one unit of its last digit.
 
@@ -154,15 +157,30 @@ def percent_fits(printed: str, trainable: int, total: int) -> bool:
     (tests/golden/claims_given.json), whose share counts as right.
     The tool computed it as a double, which has about sixteen digits: digits beyond those need not agree.
     """
+    share = _parse_share(printed)
+    if not total or share is None:
+        return False
+    digits, exponent = share
+    unit: int = 10 ** max(exponent, 0)
+    denominator: int = 10 ** max(-exponent, 0)
+    if total < 0:
+        trainable, total = -trainable, -total
+    # Both sides of |printed - exact| <= max(unit, float error), times total x denominator: whole numbers,
+    # because a search tries tens of thousands of settings.
+    exact = 100 * trainable * denominator
+    off = abs(digits * unit * total - exact)
+    return off <= unit * total or off * DOUBLES_FROM_1_TO_2 <= 4 * exact
+
+
+@lru_cache
+def _parse_share(printed: str) -> tuple[int, int] | None:
+    """Return a printed share as (digits, exponent), which stands for digits x 10 ** exponent; None where it
+    is not a number, or has more places than anybody prints, whose powers would fill the memory.
+    """
     try:
-        value = Decimal(printed)
+        sign, digits, exponent = Decimal(printed).as_tuple()
     except InvalidOperation:
-        return False
-    exponent = value.as_tuple().exponent
-    if not total or not isinstance(exponent, int):  # "n", "F": not a number, infinity
-        return False
-    if abs(exponent) > 40:  # nobody prints a share like that, and the powers below would fill the memory
-        return False
-    exact = Fraction(100 * trainable, total)
-    float_error = exact * Fraction(math.ulp(1.0)) * 4
-    return abs(Fraction(value) - exact) <= max(Fraction(10) ** exponent, float_error)
+        return None
+    if not isinstance(exponent, int) or abs(exponent) > 40:  # "n", "F": not a number, infinity
+        return None
+    return int(Decimal((sign, digits, 0))), exponent

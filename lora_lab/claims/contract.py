@@ -13,7 +13,13 @@ from lora_lab.claims.rank_open import judge_open
 from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import RemoteCode, ShapeReader
 from lora_lab.parameters.adapter_config import KIND_OF_TASK, UnsupportedCase
-from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_rank, read_whole, setting_of
+from lora_lab.parameters.json_fields import (
+    LARGEST_SIZE,
+    UNKNOWN,
+    parse_adapter_setting,
+    read_rank,
+    read_whole,
+)
 from lora_lab.parameters.legacy_module_names import build_older_tree
 from lora_lab.parameters.module_layout import build_layout_shape, is_layout
 from lora_lab.parameters.module_tree import ModuleTree
@@ -82,7 +88,7 @@ def build_claim(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     model, lora = _read_object(record, "model"), _read_object(record, "lora")
     described = is_layout(model.get("module_layout"))
     shape = _read_shape(model, lora, reader)
-    setting = setting_of(lora, targets="target_modules")
+    setting = parse_adapter_setting(lora, targets="target_modules")
     saved = read_whole(model, "saved_head_params", None, least=0, most=LARGEST_SIZE)
     has_defaults = setting.targets is not None or bool(shape.model_type)  # PEFT's own are listed by type
     layouts = (shape.modules,) if described else list_layouts(shape, model.get("module_layout"))
@@ -136,16 +142,16 @@ def _read_object(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
 def _read_shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
     """Find the shape by layout, config or name. A layout wins: it is the code that printed the line."""
     if not is_layout(model.get("module_layout")):
-        return _built(model, lora, reader)
+        return _build_shape(model, lora, reader)
     known = model.get("kind") != LAYOUT and isinstance(model.get("config"), Mapping)
     try:
-        built = _built(model, lora, reader) if known else None
+        built = _build_shape(model, lora, reader) if known else None
     except RemoteCode:
         built = None
     return build_layout_shape(model, built)
 
 
-def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
+def _build_shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
     config, name = model.get("config"), model.get("name")
     kind = model.get("kind")
     if kind is None and "base_total" not in model:

@@ -93,14 +93,14 @@ def _list_reasons(
         (
             "trainable",
             f"This setting trains {sizes.trainable:,} parameters, not {trainable:,}"
-            f"{_cause_of_trainable(claim, sizes, trainable, has_likelier=has_likelier)}.",
+            f"{_explain_trainable(claim, sizes, trainable, has_likelier=has_likelier)}.",
         ),
-        ("all", f"The total is {sizes.total:,}, not {total:,}{_cause_of_total(claim, sizes, total)}."),
+        ("all", f"The total is {sizes.total:,}, not {total:,}{_explain_total(claim, sizes, total)}."),
         ("pct", f"{printed.percent} is not 100 × {trainable:,} / {total:,}."),
     ]
 
 
-def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int, *, has_likelier: bool) -> str:
+def _explain_trainable(claim: Claim, sizes: Sizes, printed: int, *, has_likelier: bool) -> str:
     if sizes.saved and printed == sizes.trainable - sizes.saved:
         return f"; the printed number leaves out the head of {sizes.saved:,} that is trained too"
     if 2 * printed == sizes.trainable and claim.quantization.startswith("4bit"):
@@ -112,20 +112,20 @@ def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int, *, has_likelie
     rank, rest = divmod(of_rank, sizes.adapters) if grows_with_rank and of_rank > 0 else (0, 1)
     if not rest and (rank in COMMON_RANKS or not has_likelier):
         return f"; the printed number is what r = {rank} gives on the same targets"
-    return _rounded_by_hand(sizes.trainable, printed)
+    return _explain_hand_rounding(sizes.trainable, printed)
 
 
-def _cause_of_total(claim: Claim, sizes: Sizes, printed: int) -> str:
+def _explain_total(claim: Claim, sizes: Sizes, printed: int) -> str:
     if printed == sizes.base:
         return "; the printed number is the base model without its adapters"
     if claim.printed.trainable is not None and printed == sizes.base + claim.printed.trainable:
         return "; the printed total is the base plus the printed count: both come from another setting"
     if printed == sizes.halved_total:
         return "; the printed number counts 4-bit weights at half, but no 4-bit base is stated"
-    return _rounded_by_hand(sizes.total, printed)
+    return _explain_hand_rounding(sizes.total, printed)
 
 
-def _rounded_by_hand(number: int, printed: int) -> str:
+def _explain_hand_rounding(number: int, printed: int) -> str:
     """Explain a number of four digits or fewer that is near the true one: no program prints that."""
     few_digits = printed > 10_000 and len(str(printed).rstrip("0")) <= 4
     return (

@@ -194,14 +194,14 @@ def find_other_models(number: int, *, besides: ModelShape) -> tuple[OtherModel, 
     for shape in load_catalogue().values():
         if shape.tree is besides.tree or shape.name == besides.name:
             continue
-        for targets, line in _usual_targets(shape):
+        for targets, line in _list_usual_targets(shape):
             rank, rest = divmod(number, line.slope)
             if not rest and rank in COMMON_RANKS:
                 found.append(OtherModel(shape.name, rank, targets))
     return tuple(found[:OTHER_MODELS])
 
 
-def _usual_targets(shape: ModelShape) -> Iterable[tuple[str, LinearCount]]:
+def _list_usual_targets(shape: ModelShape) -> Iterable[tuple[str, LinearCount]]:
     for targets in ("q+v", "attention", "all-linear"):
         try:
             linears = shape.select(targets)

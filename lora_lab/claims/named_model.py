@@ -108,7 +108,7 @@ def find_named_entry(written: str) -> CatalogueEntry | None:
         return None
     for endings in (FORKS, ENDINGS):
         key = _normalize_name(written, endings)
-        found = _by_plain_name(endings).get(key) if len(key) > 2 else None
+        found = _index_by_plain_name(endings).get(key) if len(key) > 2 else None
         if found is not None:
             return None if _is_anothers(written, found) else found
     return None
@@ -136,7 +136,7 @@ def _normalize_name(name: str, endings: re.Pattern[str]) -> str:
 
 
 @cache
-def _by_plain_name(endings: re.Pattern[str]) -> dict[str, CatalogueEntry]:
+def _index_by_plain_name(endings: re.Pattern[str]) -> dict[str, CatalogueEntry]:
     found: dict[str, CatalogueEntry] = {}
     for entry in read_entries():
         for name in (entry.name, entry.hub_id, *entry.also):

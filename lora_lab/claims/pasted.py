@@ -78,7 +78,7 @@ def record_of_text(text: str) -> dict[str, Any]:
     model = _read_model(text, lora)
     return {
         "model": model,
-        "lora": _beside_vision(text, lora) if _has_vision(model) else lora,
+        "lora": _adjust_for_vision(text, lora) if _has_vision(model) else lora,
         "quantisation": find_quantization(text),
         "printed": line.printed.to_record(),
     }
@@ -90,16 +90,16 @@ def record_of_text(text: str) -> dict[str, Any]:
 def _read_lora(text: str, line: PrintedLine) -> dict[str, Any]:
     call = find_call(text, line.start)
     if call is not None:
-        return _of_values(call)
-    found = list(_pasted_adapters(text))
+        return _parse_values(call)
+    found = list(_find_pasted_adapters(text))
     before = [each for each in found if each.end <= line.start]
     if found:
-        return _of_values((before or found[:1])[-1])
-    return _of_lines(text)
+        return _parse_values((before or found[:1])[-1])
+    return _parse_lines(text)
 
 
-def _beside_vision(text: str, lora: dict[str, Any]) -> dict[str, Any]:
-    """Return what a tool makes of the setting for a model with a vision tower.
+def _adjust_for_vision(text: str, lora: dict[str, Any]) -> dict[str, Any]:
+    """Adjust the setting as a tool does for a model with a vision tower.
 
     Raises UnsupportedCase where unsloth chooses the modules by its own pattern.
     """
@@ -111,14 +111,14 @@ def _beside_vision(text: str, lora: dict[str, Any]) -> dict[str, Any]:
     return lora | {"exclude_modules": VISION}
 
 
-def _pasted_adapters(text: str) -> Iterator[Snippet]:
-    """Yield every whole adapter_config.json in the text."""
+def _find_pasted_adapters(text: str) -> Iterator[Snippet]:
+    """Find every whole adapter_config.json in the text."""
     for values, end in _list_objects(text):
         if "peft_type" in values or {"r", "target_modules"} <= values.keys():
             yield Snippet(values, str(values.get("peft_type") or "lora").lower(), end)
 
 
-def _of_values(snippet: Snippet) -> dict[str, Any]:
+def _parse_values(snippet: Snippet) -> dict[str, Any]:
     values = snippet.values
     rank = values.get("init_r" if snippet.variant == "adalora" else "r")
     return {
@@ -180,7 +180,7 @@ def _read_task(value: Any) -> str | None:
     return None if task in ("", "NONE", "NULL") else task
 
 
-def _of_lines(text: str) -> dict[str, Any]:
+def _parse_lines(text: str) -> dict[str, Any]:
     """Parse a setting written as YAML, flags, parts of a JSON or prose."""
     for name in ("peft_layers_to_transform", "peft_trainable_token_indices", *TRAINING_FIELDS):
         if name == PARAMETERS:
@@ -194,7 +194,7 @@ def _of_lines(text: str) -> dict[str, Any]:
     parameters = _list_option(text, f"lora_{PARAMETERS}", PARAMETERS)
     return {
         "r": UNKNOWN if rank is None else rank,
-        "target_modules": _targets_of_lines(text),
+        "target_modules": _parse_targets(text),
         "variant": read_variant(
             {"variant": peft_type}
             | {name: _is_true(find_option(text, name, f"peft_{name}")) for name in VARIANT_FLAGS}
@@ -223,7 +223,7 @@ def _is_true(written: str | None) -> bool:
     return (written or "").lower() == "true"
 
 
-def _targets_of_lines(text: str) -> Any:
+def _parse_targets(text: str) -> Any:
     if _is_true(find_option(text, "lora_target_linear")) or IN_PROSE.search(text):
         return "all-linear"
     listed = parse_yaml_list(text, "lora_target_modules") or parse_yaml_list(text, "target_modules")
@@ -242,7 +242,7 @@ def _targets_of_lines(text: str) -> Any:
 
 def _read_model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
     kind = _read_kind(text, lora)
-    config = _pasted_config(text)
+    config = _find_pasted_config(text)
     if config is not None:
         return {
             "name": str(config.get("_name_or_path") or config["model_type"]),
@@ -294,7 +294,7 @@ def _read_kind(text: str, lora: Mapping[str, Any]) -> str | None:
     return KIND_OF_TASK.get(str(lora["task_type"]))
 
 
-def _pasted_config(text: str) -> dict[str, Any] | None:
+def _find_pasted_config(text: str) -> dict[str, Any] | None:
     """Find a whole config.json inside the text."""
     return next((each for each, _ in _list_objects(text) if isinstance(each.get("model_type"), str)), None)
 

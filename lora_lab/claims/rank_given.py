@@ -35,8 +35,8 @@ def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         why += f" {_describe_likelier(likely, settings, *likelier)}"
     return ClaimVerdict(
         answer="possible" if possible else "impossible",
-        answer_trainable=_of_first_number(claim, fit),
-        why=_why_possible(claim, fit) if possible else why,
+        answer_trainable=_judge_first_number(claim, fit),
+        why=_explain_possible(claim, fit) if possible else why,
         failing=fit.failing,
         expected=sizes,
         base_parameters=sizes.base,
@@ -48,13 +48,13 @@ def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     )
 
 
-def _of_first_number(claim: Claim, fit: AccountingFit) -> Answer:
+def _judge_first_number(claim: Claim, fit: AccountingFit) -> Answer:
     if claim.printed.trainable is None:
         return "underdetermined"
     return "possible" if fit.trainable_fits else "impossible"
 
 
-def _why_possible(claim: Claim, fit: AccountingFit) -> str:
+def _explain_possible(claim: Claim, fit: AccountingFit) -> str:
     said = explain_accounting(claim, fit)
     return f"{said[0].upper()}{said[1:]}."
 

@@ -47,10 +47,10 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         return ClaimVerdict(
             answer="underdetermined",
             answer_trainable="underdetermined",
-            why=_why_open(claim, fitting[0][0], fitting[0][1], len(fitting)),
+            why=_explain_open(claim, fitting[0][0], fitting[0][1], len(fitting)),
             base_parameters=base,
             explanations=tuple(explanation for explanation, _ in fitting),
-            arithmetic=_arithmetic_of(claim, tree, fitting[0][0]),
+            arithmetic=_explain_arithmetic(claim, tree, fitting[0][0]),
             accounting=work_accounting(fitting[0][1]),
         )
     if not failing:
@@ -61,14 +61,14 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         return ClaimVerdict(
             answer="impossible",
             answer_trainable="impossible",
-            why=f"{_describe_search(claim, tree)} gives {said}{_half_of(claim, tree)}.{why_departing}",
-            failing=_all_printed(claim),
+            why=f"{_describe_search(claim, tree)} gives {said}{_explain_half(claim, tree)}.{why_departing}",
+            failing=_list_printed(claim),
             base_parameters=base,
             explanations=departing,
             others=find_others_printing(claim),
         )
     explanation, fit = min(failing, key=lambda pair: len(pair[1].failing))
-    sizes = _sizes_of_explanation(claim, tree, explanation)
+    sizes = _compute_sizes(claim, tree, explanation)
     return ClaimVerdict(
         answer="impossible",
         answer_trainable="underdetermined",
@@ -77,7 +77,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         failing=fit.failing,
         base_parameters=base,
         explanations=tuple(explanation for explanation, _ in failing),
-        arithmetic=_arithmetic_of(claim, tree, explanation),
+        arithmetic=_explain_arithmetic(claim, tree, explanation),
     )
 
 
@@ -133,7 +133,7 @@ def _sort_candidates(
     failing: FittedExplanations = []
     candidates = _list_candidates(claim, tree, heads)
     for explanation in find_likely_settings(claim, tree).order(candidates):
-        fit = find_best_fit(claim, _sizes_of_explanation(claim, tree, explanation))
+        fit = find_best_fit(claim, _compute_sizes(claim, tree, explanation))
         (failing if fit.failing else fitting).append((explanation, fit))
     return fitting, failing
 
@@ -145,7 +145,7 @@ def _require_all_tried(claim: Claim, tree: ModuleTree) -> None:
         raise UnsupportedCase(f"of its {len(names)} module names, only sets of {tried} are tried")
 
 
-def _half_of(claim: Claim, tree: ModuleTree) -> str:
+def _explain_half(claim: Claim, tree: ModuleTree) -> str:
     """Explain a halved number: qlora.py halves the first number of a 4-bit base, adapters included."""
     if claim.printed.trainable is None or not claim.quantization.startswith("4bit"):
         return ""
@@ -159,8 +159,8 @@ def _half_of(claim: Claim, tree: ModuleTree) -> str:
     )
 
 
-def _all_printed(claim: Claim) -> tuple[Failing, ...]:
-    """Return the printed numbers that nothing explains, except a share that follows from the others."""
+def _list_printed(claim: Claim) -> tuple[Failing, ...]:
+    """List the printed numbers that nothing explains, except a share that follows from the others."""
     printed = claim.printed
     consistent = (
         printed.percent is not None
@@ -176,7 +176,7 @@ def _all_printed(claim: Claim) -> tuple[Failing, ...]:
     return tuple(name for name, number in numbers if number is not None)
 
 
-def _why_open(claim: Claim, simplest: Explanation, fit: AccountingFit, count: int) -> str:
+def _explain_open(claim: Claim, simplest: Explanation, fit: AccountingFit, count: int) -> str:
     open_parts = [] if claim.rank is not None or claim.setting.variant == "ia3" else ["rank"]
     open_parts += [] if claim.targets_are_known else ["targets"]
     settings = "1 setting gives" if count == 1 else f"{count} settings give"
@@ -192,7 +192,7 @@ def _list_candidates(claim: Claim, tree: ModuleTree, heads: tuple[str, ...]) -> 
     """
     if claim.targets_are_known and not claim.can_apply_to(tree):
         return ()
-    targets = _fixed_targets(claim, tree)
+    targets = _find_fixed_targets(claim, tree)
     if not _pins_adapters(claim):
         return _list_tried(claim, tree, targets)
     found: dict[Explanation, None] = {}
@@ -221,11 +221,25 @@ def _list_tried(claim: Claim, tree: ModuleTree, targets: tuple[str, ...] | None)
         attempts = [COMMON_RANKS] if targets is None else []
         attempts += [ALL_RANKS]
     for ranks in attempts:
-        tried = [Explanation(rank, names) for names in sets for rank in ranks]
-        found = [each for each in tried if _fits(claim, tree, each)]
+        found = [each for names in sets for each in _list_fitting(claim, tree, names, ranks)]
         if found:
             return tuple(sorted(found, key=rank_simplicity))
     return ()
+
+
+def _list_fitting(
+    claim: Claim, tree: ModuleTree, names: tuple[str, ...], ranks: Iterable[int | None]
+) -> list[Explanation]:
+    """Return the settings on these targets that give the whole line; what PEFT refuses gives none."""
+    try:
+        adaptation = find_adaptation(tree, _apply_targets(claim, names))
+    except (PeftRefusal, UnsupportedCase):
+        return []
+    return [
+        Explanation(rank, names)
+        for rank in ranks
+        if not find_best_fit(claim, compute_sizes(claim, tree, adaptation, rank or 1)).failing
+    ]
 
 
 def _list_sets(tree: ModuleTree) -> Iterator[tuple[str, ...]]:
@@ -234,16 +248,8 @@ def _list_sets(tree: ModuleTree) -> Iterator[tuple[str, ...]]:
         yield from itertools.combinations(names, size)
 
 
-def _fits(claim: Claim, tree: ModuleTree, explanation: Explanation) -> bool:
-    try:
-        sizes = _sizes_of_explanation(claim, tree, explanation)
-    except (PeftRefusal, UnsupportedCase):
-        return False
-    return not find_best_fit(claim, sizes).failing
-
-
-def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
-    """Return the stated targets as a tuple of names, which leaves only the rank open; else None."""
+def _find_fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
+    """Find the stated targets as a tuple of names, which leaves only the rank open; else None."""
     if not claim.targets_are_known:
         return None
     if isinstance(claim.setting.targets, tuple):
@@ -254,7 +260,7 @@ def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
 
 def _list_numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
     """Return the adapter counts to solve for, each with the count of what is trained in addition."""
-    one = _sizes_for_any_rank(claim, tree)
+    one = _compute_sizes_for_any_rank(claim, tree)
     if one is None:
         return []
     fixed = one.saved + (one.biases if claim.setting.bias == "all" else 0)
@@ -268,7 +274,7 @@ def _list_numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
     ]
 
 
-def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
+def _compute_sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
     """Count what does not depend on rank and targets, for the first name that the setting applies to."""
     required = claim.setting.required_targets
     each_name = [tuple(dict.fromkeys((name, *required))) for name in tree.linear_names]
@@ -281,19 +287,19 @@ def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
     return None
 
 
-def _sizes_of_explanation(claim: Claim, tree: ModuleTree, explanation: Explanation) -> Sizes:
-    adaptation = find_adaptation(tree, _apply_explanation(claim, explanation))
+def _compute_sizes(claim: Claim, tree: ModuleTree, explanation: Explanation) -> Sizes:
+    adaptation = find_adaptation(tree, _apply_targets(claim, explanation.targets))
     return compute_sizes(claim, tree, adaptation, explanation.rank or 1)
 
 
-def _apply_explanation(claim: Claim, explanation: Explanation) -> AdapterSetting:
-    """Return the claim's setting, with the explanation's targets when the claim leaves them open."""
+def _apply_targets(claim: Claim, targets: tuple[str, ...]) -> AdapterSetting:
+    """Return the claim's setting, with these targets when the claim leaves them open."""
     if claim.targets_are_known:
         return claim.setting
-    return replace(claim.setting, targets=explanation.targets)
+    return replace(claim.setting, targets=targets)
 
 
-def _arithmetic_of(claim: Claim, tree: ModuleTree, explanation: Explanation) -> tuple[str, ...]:
-    adaptation = find_adaptation(tree, _apply_explanation(claim, explanation))
+def _explain_arithmetic(claim: Claim, tree: ModuleTree, explanation: Explanation) -> tuple[str, ...]:
+    adaptation = find_adaptation(tree, _apply_targets(claim, explanation.targets))
     rank = explanation.rank or 1
     return work_claim(claim, adaptation, compute_sizes(claim, tree, adaptation, rank), rank)

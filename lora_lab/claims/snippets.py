@@ -133,7 +133,7 @@ def _read_keywords(body: str, text: str) -> dict[str, Any]:
             return unpacked | {each.arg: _read_literal(each.value) for each in call.keywords if each.arg}
     except NOT_READABLE:
         pass
-    return _loose_keywords(plain)
+    return _parse_loose_keywords(plain)
 
 
 def _read_unpacked(node: ast.expr, text: str) -> dict[str, Any]:
@@ -144,10 +144,10 @@ def _read_unpacked(node: ast.expr, text: str) -> dict[str, Any]:
     return dict.fromkeys(("r", "init_r", "target_modules"), UnresolvedValue(ast.unparse(node)))
 
 
-def _loose_keywords(body: str) -> dict[str, Any]:
+def _parse_loose_keywords(body: str) -> dict[str, Any]:
     """Parse a body that is not Python: `name = value` up to the next one."""
     found = re.findall(rf"(?<!\w)(\w++)\s*+[=:]\s*+({ENCLOSED}|[\w.]+)", body)
-    return {name: _literal_text(value) for name, value in found}
+    return {name: _parse_literal(value) for name, value in found}
 
 
 def _read_literal(node: ast.expr) -> Any:
@@ -179,7 +179,7 @@ def _read_built(node: ast.Call, name: str) -> Any:
     return UnresolvedValue(ast.unparse(node))
 
 
-def _literal_text(text: str) -> Any:
+def _parse_literal(text: str) -> Any:
     cleaned = re.sub(r"#.*", "", text).strip()
     try:
         return _read_literal(ast.parse(cleaned, mode="eval").body)
@@ -218,7 +218,7 @@ def find_assigned(text: str, name: str) -> Any:
         left -= len(written)
         if left < 0:
             return None
-        value = _literal_text(re.sub(r"#.*", "", written).replace("\n", " ") if opening else written)
+        value = _parse_literal(re.sub(r"#.*", "", written).replace("\n", " ") if opening else written)
         if isinstance(value, UnresolvedValue) and "find_all_linear" in value.text:
             return "all-linear"
         if not isinstance(value, UnresolvedValue):

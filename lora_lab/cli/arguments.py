@@ -9,11 +9,11 @@ from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.cli.contracts import CONTRACT_NAMES
 from lora_lab.cli.runs import read_input
 from lora_lab.engine.shape_reader import ShapeReader, parse_config
-from lora_lab.memory.frameworks.contract import FRAMEWORKS, bits_fields, find_framework
+from lora_lab.memory.frameworks.contract import FRAMEWORKS, expand_bits, find_framework
 from lora_lab.memory.ledger import COMPONENTS, bits_per_param
 from lora_lab.parameters.adapter_config import KIND_OF_TASK
 from lora_lab.parameters.counts import Count, build_adaptation, count_adapter, format_formula
-from lora_lab.parameters.json_fields import UNKNOWN, setting_of
+from lora_lab.parameters.json_fields import UNKNOWN, parse_adapter_setting
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_syntax import as_targets, split_names
 from lora_lab.parameters.worked_count import work_count
@@ -37,7 +37,7 @@ def build_memory_record(options: argparse.Namespace) -> dict[str, Any]:
         "model": options.model,
         "config": None if options.config is None else read_config(options.config),
         "method": options.method,
-        **bits_fields(options.bits),
+        **expand_bits(options.bits),
         "adapter_dtype": options.adapter_dtype,
         "lora": None if options.method == "full" else adapter,
         "micro_batch": options.batch,
@@ -50,7 +50,7 @@ def build_memory_record(options: argparse.Namespace) -> dict[str, Any]:
     return record | {name: getattr(options, name) for name in rest}
 
 
-def _assumed_text(record: Mapping[str, Any]) -> str:
+def _describe_assumptions(record: Mapping[str, Any]) -> str:
     """Say everything that decides the answer, given or not."""
     own, adapter = record["framework"] == "lora_lab", record["lora"]
     on_gpu = record["device"] == "cuda" or (not own and record["device"] != "cpu")
@@ -71,7 +71,7 @@ def _assumed_text(record: Mapping[str, Any]) -> str:
 def format_memory(record: Mapping[str, Any], answer: Mapping[str, Any], bits: Bits) -> str:
     """Format what is assumed, the peak and its components for a person."""
     lines = [
-        _assumed_text(record),
+        _describe_assumptions(record),
         f"{as_bytes(answer['bytes'])} at the peak of a step; weights at {bits_per_param(bits):.3f} bits each",
     ]
     for name, label in COMPONENTS:
@@ -109,7 +109,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
     shape = read_shape_options(options, reader)
-    setting = setting_of(build_adapter_fields(options, targets="targets"), targets="targets")
+    setting = parse_adapter_setting(build_adapter_fields(options, targets="targets"), targets="targets")
     rank = setting.default_rank if options.rank is None else options.rank
     found: Count = count_adapter(shape, setting, rank=rank)
     first = f"{as_count(found.trainable)} trainable of {as_count(found.total)} ({as_percent(found.percent)})"

@@ -13,11 +13,11 @@ from lora_lab.engine.shape_reader import RemoteCode, ShapeReader
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.frameworks import contract
 from lora_lab.memory.frameworks.adapted_matrices import (
-    adapted_names,
     find_experts,
     names_head,
     parse_targets,
     select_present,
+    spell_targets,
 )
 from lora_lab.memory.frameworks.families import find_family, is_listed
 from lora_lab.memory.frameworks.forecast import forecast_step
@@ -26,13 +26,13 @@ from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.adapter_config import KIND_OF_TASK, LORA_RANK, UnsupportedCase
 from lora_lab.parameters.counts import count_adapter
 from lora_lab.parameters.json_fields import (
-    adapter_of,
+    find_adapter_fields,
     list_narrowing_fields,
+    parse_adapter_setting,
     parse_choice,
     read_flag,
     read_rank,
     read_whole,
-    setting_of,
 )
 from lora_lab.parameters.module_layout import build_layout_shape, is_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
@@ -72,8 +72,8 @@ def answer_record(
 
 def count_answer(record: Record, reader: ShapeReader) -> Answer:
     """Answer with trainable, total and percent, as PEFT's print_trainable_parameters has them."""
-    setting = setting_of(record, targets="targets")
-    shape = shape_of(record, reader)
+    setting = parse_adapter_setting(record, targets="targets")
+    shape = find_record_shape(record, reader)
     rank = read_rank(record, setting.default_rank)
     found = count_adapter(shape, setting, rank=rank)
     return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
@@ -89,7 +89,7 @@ def answer_memory(record: Record, reader: ShapeReader) -> Answer:
     refusal = _find_refusal(record)
     if asks_for_the_lab and refusal:
         raise UnsupportedCase(refusal)
-    shape = shape_of(record, reader)
+    shape = find_record_shape(record, reader)
     is_modelled = shape.model_type in memory.MODELLED_TYPES
     if asks_for_the_lab and find_family(shape) is None:
         raise UnsupportedCase(f"the lab's own loop trains decoders, and {shape.model_type} is another model")
@@ -99,13 +99,13 @@ def answer_memory(record: Record, reader: ShapeReader) -> Answer:
         basis = {} if is_modelled else {"basis": f"llama's terms with the sizes of {shape.model_type}"}
         # Without the lab's name, a record of where or how it was measured is of a run with PyTorch's graph.
         measured = not asks_for_the_lab and any(record.get(field) for field in ("device", "measure"))
-        return _ledger_answer(_own_ledger(record, shape, graph=measured)) | basis
-    setting = contract.setting_of(record, shape)
+        return _build_ledger_answer(_estimate_own_ledger(record, shape, graph=measured)) | basis
+    setting = contract.parse_setting(record, shape)
     known = is_listed(shape) or has_towers(shape, setting.traits) or setting.phase != "train"
     how = "" if known else f"the layer of {shape.model_type} as its matrices and norms show it"
     if shape.fused_experts and setting.quantized:
         how = FUSED_EXPERTS if setting.shape.fused_experts else SINGLE_EXPERTS
-    return _ledger_answer(forecast_step(setting)) | ({"basis": how} if how else {})
+    return _build_ledger_answer(forecast_step(setting)) | ({"basis": how} if how else {})
 
 
 def choose_usual_framework(record: Record, reader: ShapeReader) -> str:
@@ -116,17 +116,17 @@ def choose_usual_framework(record: Record, reader: ShapeReader) -> str:
     """
     if record.get("device") == "cuda" or _find_refusal(record):
         return "peft"
-    return "lora_lab" if find_family(shape_of(record, reader)) else "peft"
+    return "lora_lab" if find_family(find_record_shape(record, reader)) else "peft"
 
 
-def _ledger_answer(ledger: Ledger) -> Answer:
+def _build_ledger_answer(ledger: Ledger) -> Answer:
     components = {CONTRACT_NAMES.get(name, name): value for name, value in asdict(ledger).items()}
     return {"bytes": ledger.total_bytes, "components": components}
 
 
-def _own_ledger(record: Record, shape: ModelShape, *, graph: bool) -> Ledger:
+def _estimate_own_ledger(record: Record, shape: ModelShape, *, graph: bool) -> Ledger:
     """Estimate the ledger of the lab's own run, or with `graph` of its loop with PyTorch's graph."""
-    adapter = adapter_of(record)
+    adapter = find_adapter_fields(record)
     rank = read_rank(adapter, LORA_RANK)
     batch, seq_len = read_whole(record, "micro_batch", 1), read_whole(record, "seq_len", 128)
     base: StoredType = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
@@ -155,14 +155,14 @@ def _select_own(shape: ModelShape, targets: str | list[str] | None) -> tuple[Lin
     parsed = parse_targets(targets)
     if names_head(shape, parsed):
         raise UnsupportedCase("an adapter on the output head is not counted yet")
-    names = adapted_names(shape, parsed)
+    names = spell_targets(shape, parsed)
     if find_experts(shape, names):
         raise UnsupportedCase("the lab's own loop has no adapters on experts that are one tensor; peft has")
     return select_present(shape, names)
 
 
 def _read_variant(record: Record) -> Variant:
-    named = adapter_of(record).get("variant") or record.get("method")
+    named = find_adapter_fields(record).get("variant") or record.get("method")
     return named if named in VARIANTS else "lora"
 
 
@@ -191,7 +191,7 @@ def _find_refusal(record: Record) -> str | None:
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
             return f"the lab's own loop has no {field} {record[field]!r}"
-    adapter = adapter_of(record)
+    adapter = find_adapter_fields(record)
     if narrowing := list_narrowing_fields(adapter):
         return f"the lab's own loop has no {' or '.join(narrowing)}"
     variant = adapter.get("variant")
@@ -213,7 +213,7 @@ def _read_bits(record: Record, base: StoredType) -> Bits:
     return base if quant is None else cast(Bits, quant)
 
 
-def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
+def find_record_shape(record: Record, reader: ShapeReader) -> ModelShape:
     """Find the shape that a record names: by its config if it has one, otherwise from the catalogue.
 
     A task that trains its own head needs a model with that head.

@@ -57,6 +57,6 @@ def _build_question(options: argparse.Namespace, shape: ModelShape) -> Microscop
 
 
 def _read_shape(lab: Lab, model: str) -> ModelShape:
-    while (shape := lab.shape(model, browser_id="the command line")) is None:
+    while (shape := lab.ask_for_shape(model, browser_id="the command line")) is None:
         time.sleep(LOOK_SECONDS)
     return shape

@@ -46,7 +46,7 @@ Flags = Mapping[str, Mapping[str, Any]]
 def build_parser(description: str) -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     tables = load_yaml(Path(__file__).with_name("options.yaml").read_text("utf-8"))
-    settings, shared = _list_settings(tables["settings"]), [_flag_of(name) for name in SHARED_FLAGS]
+    settings, shared = _list_settings(tables["settings"]), [_name_flag(name) for name in SHARED_FLAGS]
     groups: Mapping[str, Flags] = tables["groups"] | {
         "axes": _list_axes(),
         "settings": settings,
@@ -78,9 +78,9 @@ def _resolve_names(keywords: Mapping[str, Any]) -> dict[str, Any]:
 def _list_axes() -> Flags:
     """Return a flag for each axis of a grid."""
     return {
-        _flag_of(axis): {
+        _name_flag(axis): {
             "help": f"comma-separated values of {setting}"
-            + ("" if setting in SHARED_FLAGS else f"; {_flag_of(setting)} sets one for all")
+            + ("" if setting in SHARED_FLAGS else f"; {_name_flag(setting)} sets one for all")
         }
         for axis, setting in AXES.items()
     }
@@ -89,12 +89,12 @@ def _list_axes() -> Flags:
 def _list_settings(help_texts: Mapping[str, str]) -> Flags:
     """Return a flag for each setting of a run; it is None without the flag, and RunSpec has the default."""
     return {
-        _flag_of(field.name): {"help": f"{help_texts[field.name]} (default: {field.default})"}
+        _name_flag(field.name): {"help": f"{help_texts[field.name]} (default: {field.default})"}
         | ({"choices": field.name} if field.name in CHOICES else {})
         for field in fields(RunSpec)
         if field.name in help_texts
     }
 
 
-def _flag_of(name: str) -> str:
+def _name_flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"

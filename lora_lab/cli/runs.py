@@ -75,7 +75,7 @@ def run_sweep(options: argparse.Namespace) -> int:
         for run in watch_cells(sweep, settings.runs_dir, say):
             summary = summarize(run) | {"spec": asdict(run.spec), "table": str(sweep.table_path)}
             failed = failed or "error" in summary
-            print(json.dumps(summary) if options.json else _cell_line(sweep, run, summary), flush=True)
+            print(json.dumps(summary) if options.json else _format_cell(sweep, run, summary), flush=True)
     except KeyboardInterrupt:
         say("Stopping; what is finished stays.")
         engine.close()
@@ -96,14 +96,14 @@ def _find_resumable(sweep: Sweep, options: argparse.Namespace) -> str:
 
 
 def _estimate_sweep(settings: Settings, grid: Grid, dataset: Dataset) -> str:
-    paces = Paces(settings.runs_dir).newest_first()
+    paces = Paces(settings.runs_dir).list_newest_first()
     try:
         return describe_estimate(grid, estimate_here(LabHome(settings.home), grid, dataset.digest, paces))
     except LearnerError:
         return f"{grid.count} cells. Their peaks are known once the model's configuration was read."
 
 
-def _cell_line(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
+def _format_cell(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
     if "error" in summary:
         return f"{sweep.grid.label(run.spec)}: {summary['error']}"
     before, after = summary["eval_loss_before"], summary["eval_loss_after"]

@@ -10,8 +10,8 @@ from lora_lab.cli.runs import open_run_at
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.xray.captions import describe_amplification, describe_overlap, note_variant
-from lora_lab.xray.charts import place_of
-from lora_lab.xray.result import KIND, order_of
+from lora_lab.xray.charts import name_place
+from lora_lab.xray.result import KIND, build_xray_order
 from lora_lab.xray.service import XrayStatus
 from study.base.settings import load_settings
 
@@ -20,7 +20,7 @@ def format_xray(options: argparse.Namespace, say: Write) -> str:
     """Run the inspections and format their findings. Raises LearnerError when one fails."""
     settings = load_settings(home=options.data_folder)
     run, beside = open_run_at(options.run), open_run_at(options.beside) if options.beside else None
-    orders = [order_of(run), *([order_of(run, beside)] if beside else [])]
+    orders = [build_xray_order(run), *([build_xray_order(run, beside)] if beside else [])]
     with closing(Lab(settings, LocalEngine(settings, warm=False))) as lab:
         looks = [lab.inspections.wait(KIND, order, say) for order in orders]
     if options.json:
@@ -42,11 +42,11 @@ def _list_lines(status: XrayStatus) -> Iterator[str]:
     module = status.module
     if status.xray is None or module is None:
         return
-    for plot in status.plots():
+    for plot in status.draw_plots():
         yield plot.title
     if status.overlap:
         yield describe_overlap(status.overlap)
-    yield describe_amplification(module, place_of(module))
+    yield describe_amplification(module, name_place(module))
     note = note_variant(status.xray, module, status.run.spec.variant)
     if note:
         yield note

@@ -13,7 +13,7 @@ from threading import Lock
 
 from study.base.errors import LearnerError
 from study.base.import_limits import limit_csv_fields
-from study.content.training_pairs import read_own_pairs
+from study.content.training_pairs import read_training_pairs
 
 MAX_FILE_BYTES = 2_000_000
 MAX_PAIRS = 2_000
@@ -52,7 +52,7 @@ def build_own_dataset() -> Dataset:
 
 @cache
 def _read_own_dataset() -> Dataset:
-    examples = [Example(prompt=prompt, answer=answer) for prompt, answer in read_own_pairs()]
+    examples = [Example(prompt=prompt, answer=answer) for prompt, answer in read_training_pairs()]
     return split_examples(examples, label="the app's own cards")
 
 
@@ -61,8 +61,8 @@ def split_examples(examples: Sequence[Example], *, label: str) -> Dataset:
 
     In a data set so small that one side would be empty, that side gets the nearest example.
     """
-    ordered = sorted(examples, key=_stable_order)
-    held_out = sum(_stable_order(example) < HELD_OUT_BELOW for example in ordered)
+    ordered = sorted(examples, key=_hash_prompt)
+    held_out = sum(_hash_prompt(example) < HELD_OUT_BELOW for example in ordered)
     held_out = min(max(1, held_out), len(ordered) - 1)
     return Dataset(
         label=label,
@@ -82,7 +82,7 @@ def _compute_digest(examples: Sequence[Example]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
-def _stable_order(example: Example) -> str:
+def _hash_prompt(example: Example) -> str:
     return hashlib.sha256(example.prompt.encode()).hexdigest()
 
 
@@ -132,11 +132,13 @@ def load_saved(folder: Path) -> Dataset:
 def _parse_saved(about: str, *parts: str) -> Dataset:
     """Parse the texts of data.json and of the two parts."""
     named = json.loads(about)
-    train, held_out = (tuple(_example(json.loads(line)) for line in io.StringIO(part)) for part in parts)
+    train, held_out = (
+        tuple(_build_example(json.loads(line)) for line in io.StringIO(part)) for part in parts
+    )
     return Dataset(label=str(named["label"]), digest=str(named["digest"]), train=train, held_out=held_out)
 
 
-def _example(values: dict[str, str]) -> Example:
+def _build_example(values: dict[str, str]) -> Example:
     if not all(isinstance(text, str) for text in values.values()):
         raise TypeError("an example consists of texts")
     return Example(**values)
@@ -161,7 +163,7 @@ def read_upload(name: str, content: bytes) -> Dataset:
     suffix = Path(name).suffix.lower()
     if suffix not in (".jsonl", ".csv"):
         raise LearnerError(f"{name} is neither .jsonl nor .csv.", do_next="Use one of these two formats.")
-    rows = _jsonl_rows(text) if suffix == ".jsonl" else _csv_rows(name, text)
+    rows = _read_jsonl_rows(text) if suffix == ".jsonl" else _read_csv_rows(name, text)
     examples = read_pairs(name, rows)
     if len(examples) < MIN_PAIRS:
         usable = f"{len(examples)} usable {'example' if len(examples) == 1 else 'examples'}"
@@ -183,7 +185,7 @@ Row = tuple[int, object]
 """Line number and its content: a mapping, `DamagedLine`, or something else that is not an example."""
 
 
-def _jsonl_rows(text: str) -> Iterator[Row]:
+def _read_jsonl_rows(text: str) -> Iterator[Row]:
     # Not splitlines(): it also splits at characters, such as U+2028, that are valid inside a JSON string.
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if line.strip():
@@ -195,7 +197,7 @@ def _jsonl_rows(text: str) -> Iterator[Row]:
                 yield number, DamagedLine("not JSON (a number or a nesting beyond all measure)")
 
 
-def _csv_rows(name: str, text: str) -> Iterator[Row]:
+def _read_csv_rows(name: str, text: str) -> Iterator[Row]:
     limit_csv_fields()
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:

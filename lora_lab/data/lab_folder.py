@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data.batches import Length
-from lora_lab.data.machine import NumberType, name_of, parse_number_type
+from lora_lab.data.machine import NumberType, name_device, parse_number_type
 from lora_lab.parameters.shapes import Linear, ModelShape, find_shape, parse_shape
 from lora_lab.spec import Compute
 from study.base.errors import LearnerError
@@ -62,22 +62,22 @@ class LabHome:
 
     def write_worker_state(self, **values: Any) -> None:
         """Replace the worker's state; the device stays known while the next worker gets ready."""
-        write_json(self.worker_state_path, {"device": self.worker_state()["device"]} | values)
+        write_json(self.worker_state_path, {"device": self.read_worker_state()["device"]} | values)
 
-    def worker_state(self) -> dict[str, Any]:
+    def read_worker_state(self) -> dict[str, Any]:
         """Read the worker's last state; `state` is empty if a worker never wrote one."""
         found = read_json(self.worker_state_path)
         whole = all(_fits(found[name], usual) for name, usual in NO_WORKER.items() if name in found)
         whole = whole and (not found.get("device") or _is_description(found["device"]))
         return NO_WORKER | found if whole else dict(NO_WORKER)
 
-    def device(self) -> dict[str, Any]:
+    def describe_device(self) -> dict[str, Any]:
         """Describe the device of the last worker, with the number type that a run would use now; empty before
         the first worker.
         """
-        described: dict[str, Any] = self.worker_state()["device"] or {}
+        described: dict[str, Any] = self.read_worker_state()["device"] or {}
         kept = self.number_type()
-        if not described or kept is None or kept.device != name_of(described):
+        if not described or kept is None or kept.device != name_device(described):
             return described
         return described | {"compute_dtype": kept.compute, "because": kept.because}
 
@@ -87,7 +87,7 @@ class LabHome:
 
     def choose_device(self, device_id: str) -> None:
         """Keep a learner's choice of a device. Raises LearnerError when the worker has not found it here."""
-        found = [device["id"] for device in self.device().get("devices", [])]
+        found = [device["id"] for device in self.describe_device().get("devices", [])]
         if device_id not in found:
             raise LearnerError(
                 f"This machine has no device {device_id}.",
@@ -123,7 +123,7 @@ class LabHome:
         """Write how many tokens a model's tokenizer makes of each example in a data set."""
         write_json(self._lengths_path(model, digest), {"lengths": [asdict(item) for item in lengths]})
 
-    def lengths(self, model: str, digest: str) -> list[Length]:
+    def read_lengths(self, model: str, digest: str) -> list[Length]:
         """Read token lengths in the order of the training examples; empty when not known yet."""
         found = read_json(self._lengths_path(model, digest)).get("lengths")
         try:
@@ -152,7 +152,7 @@ class LabHome:
         except (TypeError, KeyError, ValueError, OverflowError):  # a damaged file counts as not written yet
             return []
 
-    def unreadable(self, model: str, digest: str) -> str:
+    def read_token_problem(self, model: str, digest: str) -> str:
         """Read why a data set could not be tokenized; empty unless that happened."""
         return str(read_json(self._read_path(model, digest)).get("problem", ""))
 
@@ -163,18 +163,18 @@ class LabHome:
     def delete_shape(self, model: str) -> None:
         self._shape_path(model).unlink(missing_ok=True)
 
-    def shapes(self) -> list[ModelShape]:
+    def read_shapes(self) -> list[ModelShape]:
         """Read the shapes stored in addition to the catalogue, smallest first."""
         files = sorted((self.lab_path / "shapes").glob("*.json"))
-        kept = [shape for path in files if (shape := _shape_in(path)) is not None]
+        kept = [shape for path in files if (shape := _read_shape(path)) is not None]
         return sorted(kept, key=lambda shape: shape.total_parameters)
 
-    def shape(self, model: str) -> ModelShape:
+    def find_shape(self, model: str) -> ModelShape:
         """Find a shape in the catalogue, then among shapes read earlier. Raises LearnerError otherwise."""
         try:
             return find_shape(model)
         except LearnerError:
-            kept = _shape_in(self._shape_path(model))
+            kept = _read_shape(self._shape_path(model))
             if kept is None:
                 raise
             return kept
@@ -197,7 +197,7 @@ class LabHome:
         return self.lab_path / "shapes" / f"{_build_slug(model)}.json"
 
 
-def _shape_in(path: Path) -> ModelShape | None:
+def _read_shape(path: Path) -> ModelShape | None:
     """Parse a stored shape; None for a missing or damaged one, which a worker then reads again."""
     try:
         shape = parse_shape(path.read_text("utf-8"))

@@ -47,8 +47,8 @@ def parse_number_type(values: Mapping[str, Any]) -> NumberType | None:
     return found if found.compute in COMPUTE_TYPES else None
 
 
-def name_of(device: Mapping[str, Any]) -> str:
-    """Return the name that a device's number type is kept under: the GPU's, or the processor's."""
+def name_device(device: Mapping[str, Any]) -> str:
+    """Name a device as its number type is kept under: the GPU's, or the processor's."""
     return str(device.get("name" if is_gpu(device) else "processor", ""))
 
 

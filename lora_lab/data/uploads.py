@@ -33,8 +33,8 @@ class Uploads:
         known = (own for own in (build_own_dataset(), *stored) if own and (own.train, own.held_out) == parts)
         return next(known, None) or self._store(dataset)
 
-    def name_of(self, dataset: Dataset) -> str:
-        """Return the name by which a setting refers to the data set."""
+    def name_dataset(self, dataset: Dataset) -> str:
+        """Name the data set as a setting refers to it."""
         return OWN_DATA if dataset.digest == build_own_dataset().digest else dataset.digest
 
     def _store(self, dataset: Dataset) -> Dataset:

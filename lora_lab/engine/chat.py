@@ -53,7 +53,7 @@ class ChatQueue(JobQueue[ChatQuestion]):
             )
         )
 
-    def order_of(self, job: ChatQuestion) -> dict[str, Any]:
+    def build_order(self, job: ChatQuestion) -> dict[str, Any]:
         folders = [str(run.path) for run in job.runs]
         return {"runs": folders, "prompt": job.prompt, "seed": job.seed, "temperature": job.temperature}
 

@@ -106,7 +106,7 @@ class ForkServer:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 yield (theirs.fileno(),)
-            self._control, self._environment = ours, self._early(environment)
+            self._control, self._environment = ours, self._select_early(environment)
 
     def fork(
         self, arguments: Sequence[str], environment: Mapping[str, str], output: int, *, answers: bool
@@ -174,10 +174,10 @@ class ForkServer:
         return self._is_ready
 
     def _fits(self, environment: Mapping[str, str]) -> bool:
-        return self._early(environment) == self._environment
+        return self._select_early(environment) == self._environment
 
-    def _early(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables that a library may have read while it was imported."""
+    def _select_early(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Select the variables that a library may have read while it was imported."""
         return {name: v for name, v in environment.items() if not name.startswith(self._read_late)}
 
     def _drop(self) -> None:

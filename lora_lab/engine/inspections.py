@@ -103,14 +103,14 @@ class InspectionQueue(JobQueue[Inspection]):
 
     def find(self, job_id: str) -> Inspection | None:
         """Find an inspection by its id: waiting, working, or done, also before a restart."""
-        return super().find(job_id) or self._kept(job_id)
+        return super().find(job_id) or self._read_kept(job_id)
 
     def derive_id(self, kind: str, order: Mapping[str, Any]) -> str:
         """Compute an order's id: a hash of kind, order, the inspected files, and the libraries' versions."""
-        told = [kind, KINDS.get(kind), order, list(_files_of(order)), _read_versions()]
+        told = [kind, KINDS.get(kind), order, list(_list_files(order)), _read_versions()]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
-    def order_of(self, job: Inspection) -> dict[str, Any]:
+    def build_order(self, job: Inspection) -> dict[str, Any]:
         return {"kind": job.kind, "order": dict(job.order)}
 
     def update_from(self, job: Inspection, said: dict[str, Any]) -> Inspection:
@@ -139,7 +139,7 @@ class InspectionQueue(JobQueue[Inspection]):
                     old.unlink(missing_ok=True)
         super().put(job)
 
-    def _kept(self, job_id: str) -> Inspection | None:
+    def _read_kept(self, job_id: str) -> Inspection | None:
         kept = read_json(self._path(job_id)) if job_id.isalnum() else {}
         if not {"kind", "order", "found"} <= kept.keys():
             return None
@@ -156,19 +156,19 @@ def _read_versions() -> list[str]:
     return [version(name) for name in LIBRARIES]
 
 
-def _files_of(order: Mapping[str, Any]) -> Iterator[tuple[str, int, int] | str]:
-    """Yield weight files in the order's folders, with size and time; the embedded model's package hash."""
+def _list_files(order: Mapping[str, Any]) -> Iterator[tuple[str, int, int] | str]:
+    """List weight files in the order's folders, with size and time; the embedded model's package hash."""
     for value in order.values():
         for named in value if isinstance(value, list | tuple) else (value,):
             if named == EMBEDDED_MODEL:
                 yield PACKAGE.sha256
-            elif isinstance(named, str) and named and os.path.isdir(folder := _folder_of(named)):
+            elif isinstance(named, str) and named and os.path.isdir(folder := _resolve_folder(named)):
                 for path in sorted(path for glob in WEIGHT_FILES for path in folder.glob(glob)):
                     yield str(path), path.stat().st_size, path.stat().st_mtime_ns
 
 
-def _folder_of(named: str) -> Path:
-    """Return the folder as the worker sees it, which starts in the project's own.
+def _resolve_folder(named: str) -> Path:
+    """Resolve the folder as the worker sees it, which starts in the project's own.
 
     An address may name anything: Path.expanduser and Path.is_dir would raise on some names.
     """

@@ -80,7 +80,7 @@ class JobQueue(ABC, Generic[J]):
         engine.before_run.append(self.yield_to_run)
 
     @abstractmethod
-    def order_of(self, job: J) -> dict[str, Any]:
+    def build_order(self, job: J) -> dict[str, Any]:
         """Build the order that the worker reads."""
 
     @abstractmethod
@@ -115,10 +115,10 @@ class JobQueue(ABC, Generic[J]):
     def yield_to_run(self, run: RunFolder) -> None:
         """Let the working job end, then free its memory. Callback of the engine before a run."""
         with self._changed:
-            if self._in_hand():
+            if self._list_in_hand():
                 run.emit("status", text=self.waits_for)
-                self._changed.wait_for(lambda: not self._in_hand(), self.patience_seconds)
-            for job in self._in_hand():
+                self._changed.wait_for(lambda: not self._list_in_hand(), self.patience_seconds)
+            for job in self._list_in_hand():
                 self.put(replace(job, status="waiting", doing=""))
             self.end_worker()
 
@@ -177,25 +177,25 @@ class JobQueue(ABC, Generic[J]):
     def end_idle_worker(self) -> None:
         """End the worker unless it works: the next job starts one with today's choices."""
         with self._changed:
-            if not self._in_hand():
+            if not self._list_in_hand():
                 self.end_worker()
 
-    def _in_hand(self) -> list[J]:
+    def _list_in_hand(self) -> list[J]:
         return [job for job in self._jobs.values() if job.status == "working"]
 
     def _worker_runs(self) -> bool:
         return self._worker is not None and self._worker.poll() is None
 
     def _serve(self) -> None:
-        while (job := self._next()) is not None:
+        while (job := self._take_next()) is not None:
             self._work(job)
 
-    def _next(self) -> J | None:
-        """Return the next job once no run trains; None when the app closes. An idle worker is ended."""
+    def _take_next(self) -> J | None:
+        """Take the next job once no run trains; None when the app closes. An idle worker is ended."""
         with self._changed:
             while not self._closing:
                 waiting = [job for job in self._jobs.values() if job.status == "waiting"]
-                if waiting and self._engine.current() is None:
+                if waiting and self._engine.find_current() is None:
                     doing = "" if self._worker_runs() else self.starting
                     chosen = replace(waiting[0], status="working", doing=doing)
                     self.put(chosen)
@@ -218,7 +218,7 @@ class JobQueue(ABC, Generic[J]):
                     self.put(replace(job, status="failed", doing="", problem=problem))
                     return
             worker = cast(Worker, self._worker)
-            self.tell({"job": job.id} | self.order_of(job))
+            self.tell({"job": job.id} | self.build_order(job))
         for line in cast(IO[bytes], worker.stdout):
             try:
                 said = json.loads(line)
@@ -226,7 +226,7 @@ class JobQueue(ABC, Generic[J]):
                 break
             if said["job"] != job.id:  # the rest of an earlier job
                 continue
-            job = self._ended(job, said) if "end" in said else self.update_from(job, said)
+            job = self._end(job, said) if "end" in said else self.update_from(job, said)
             with self._changed:
                 if self._worker is not worker:  # what ended the worker has updated the job
                     return
@@ -238,6 +238,6 @@ class JobQueue(ABC, Generic[J]):
                 self.end_worker()  # alive for a moment after its output ended, it takes no other job
                 self.put(replace(job, status="failed", problem=self.lost))
 
-    def _ended(self, job: J, said: dict[str, Any]) -> J:
+    def _end(self, job: J, said: dict[str, Any]) -> J:
         problem = f"{said['what']} {said['do_next']}" if said["end"] == "failed" else ""
         return replace(job, status=said["end"], doing="", problem=problem)

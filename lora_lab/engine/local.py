@@ -136,7 +136,7 @@ class LocalEngine:
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
         runs = [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids]
         first_seed = grid.seeds[0] if one_alone else None
-        marks = mark_cells(grid.specs(), sweep.sweep_id, first_seed=first_seed)
+        marks = mark_cells(grid.list_specs(), sweep.sweep_id, first_seed=first_seed)
         order = [*first, *(place for place in range(len(runs)) if place not in first)]
         self._enqueue({runs[place]: marks[place] for place in order})
         return sweep
@@ -196,25 +196,25 @@ class LocalEngine:
         with self._changed:
             return self._queue.is_paused
 
-    def waiting(self) -> list[str]:
+    def list_waiting(self) -> list[str]:
         """List the ids of the queued runs, next first."""
         with self._changed:
             return [run.run_id for run in self._queue]
 
-    def seconds_left(self, *, now: datetime) -> float | None:
+    def estimate_seconds_left(self, *, now: datetime) -> float | None:
         """Estimate seconds until the queue is empty, from finished runs; None while one run is unknown."""
         with self._changed:
             runs = [*self._current, *self._queue]
-        return estimate_seconds_left(runs, self._paces.newest_first(), now=now.timestamp())
+        return estimate_seconds_left(runs, self._paces.list_newest_first(), now=now.timestamp())
 
-    def current(self) -> str | None:
-        """Return the id of the current run; the first one, where several are trained side by side."""
+    def find_current(self) -> str | None:
+        """Find the id of the current run; the first one, where several are trained side by side."""
         with self._changed:
             return self._current[0].run_id if self._current else None
 
-    def worker_state(self) -> dict[str, Any]:
+    def read_worker_state(self) -> dict[str, Any]:
         """Read what the warm worker last said of itself, or that it ended before it was ready."""
-        state = self.home.worker_state()
+        state = self.home.read_worker_state()
         with self._changed:
             ended = self._worker is not None and not self._worker.is_alive and not self._current
         return state | ENDED_EARLY if ended and state["state"] == "preparing" else state
@@ -365,7 +365,7 @@ class LocalEngine:
 
     def _work(self, job: Sequence[RunFolder], worker: WorkerProcess) -> None:
         """Do a job and make sure that each of its runs has a terminal event."""
-        said = self.home.worker_state()
+        said = self.home.read_worker_state()
         is_ready = (said["state"], said.get("pid")) == ("ready", worker.pid)
         text = "Preparing the run" if is_ready else "Starting the worker"
         for run in job:

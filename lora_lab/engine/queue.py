@@ -76,7 +76,7 @@ class RunQueue:
             self._runs = [*runs, *self._runs]
         else:
             for run in runs:
-                self._runs.insert(self._next_turn(learner), run)
+                self._runs.insert(self._find_next_turn(learner), run)
         self._save()
 
     def find_learner(self, run_id: str) -> str:
@@ -144,8 +144,8 @@ class RunQueue:
         self.is_paused = paused
         self._save()
 
-    def _next_turn(self, learner: str) -> int:
-        """Return the position of a learner's next run: behind their own, before later turns of others."""
+    def _find_next_turn(self, learner: str) -> int:
+        """Find the position of a learner's next run: behind their own, before later turns of others."""
         mine = sum(self.find_learner(run.run_id) == learner for run in (*self._taken, *self._runs))
         turns = Counter(self.find_learner(run.run_id) for run in self._taken)
         position = None
@@ -178,7 +178,7 @@ def locate_queue(settings: Settings) -> Path:
     return LabHome(settings.home).lab_path / "queue.json"
 
 
-def served_by(settings: Settings) -> tuple[str, float]:
+def read_owner(settings: Settings) -> tuple[str, float]:
     """Read which app wrote the queue last, and since when (seconds since 1970); an empty name if none did."""
     kept = read_json(locate_queue(settings))
     since = kept.get("since")

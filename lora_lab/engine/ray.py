@@ -111,15 +111,15 @@ class RayEngine:
 
     def _tune(self, sweep: Sweep) -> str:
         """Run every cell that fits on the cluster; return the first trial's error in one line, or ""."""
-        demands = self._demands(sweep)
+        demands = self._compute_demands(sweep)
         if not demands:
             return ""
 
-        def demand_of(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        def build_demand(config: dict[str, Any]) -> tune.PlacementGroupFactory:
             return tune.PlacementGroupFactory([demands[config["run"]]])
 
         results = tune.Tuner(
-            tune.with_resources(CellTrial, demand_of),
+            tune.with_resources(CellTrial, build_demand),
             param_space={
                 "run": tune.grid_search([*demands]),
                 "home": str(self.settings.home),
@@ -137,19 +137,19 @@ class RayEngine:
         ).fit()
         return first_line(results.errors[0]) if results.errors else ""
 
-    def _demands(self, sweep: Sweep) -> dict[str, Demand]:
+    def _compute_demands(self, sweep: Sweep) -> dict[str, Demand]:
         """Compute the resources of each cell's trial. A cell that fits on no machine fails here, in words.
 
         All cells of one bit width take what the largest one needs, so a process can go from one to the next.
         """
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        device = LabHome(self.settings.home).device()
-        capacity = Capacity.of(nodes, device, cpus_per_run=self._cpus_per_run)
+        device = LabHome(self.settings.home).describe_device()
+        capacity = Capacity.from_nodes(nodes, device, cpus_per_run=self._cpus_per_run)
         peaks = predict_peaks(self.settings, sweep)
         fitting = []
         for run in self._cells:
             peak_bytes = peaks.get(run.spec, 0)
-            if capacity.demand(peak_bytes) is not None:
+            if capacity.compute_demand(peak_bytes) is not None:
                 fitting.append((run, peak_bytes))
                 continue
             failure = failures.describe_too_large(run.spec, peak_bytes, capacity.largest_bytes)
@@ -157,7 +157,7 @@ class RayEngine:
         largest: dict[str, int] = {}
         for run, peak_bytes in fitting:
             largest[run.spec.bits] = max(peak_bytes, largest.get(run.spec.bits, 0))
-        demands = {str(run.path): capacity.demand(largest[run.spec.bits]) for run, _ in fitting}
+        demands = {str(run.path): capacity.compute_demand(largest[run.spec.bits]) for run, _ in fitting}
         return {path: demand for path, demand in demands.items() if demand is not None}
 
 

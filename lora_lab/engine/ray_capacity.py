@@ -35,7 +35,7 @@ class Capacity:
     """Memory of one GPU; 0 when unknown, and then no GPU is shared."""
 
     @classmethod
-    def of(
+    def from_nodes(
         cls, nodes: Sequence[Mapping[str, float]], device: Mapping[str, Any], *, cpus_per_run: int | None
     ) -> "Capacity":
         """Build the capacity from Ray's nodes. `device` is what this data folder's last worker computed on.
@@ -61,7 +61,7 @@ class Capacity:
             return max(0, self.gpu_bytes - GPU_EXTRA_BYTES)
         return max(0, int(max(node.get("memory", 0) for node in self.nodes)) - PROCESS_BYTES)
 
-    def demand(self, peak_bytes: int) -> Demand | None:
+    def compute_demand(self, peak_bytes: int) -> Demand | None:
         """Compute the resources of a run with that predicted peak (0 = unknown); None when it doesn't fit."""
         if self.has_gpus and not self.gpu_bytes:
             return {"CPU": self.cpus_per_run, "GPU": 1}
@@ -79,11 +79,11 @@ def predict_peaks(settings: Settings, sweep: Sweep) -> dict[RunSpec, int]:
     model whose shape is not known yet.
     """
     home, grid = LabHome(settings.home), sweep.grid
-    device = home.device()
+    device = home.describe_device()
     compute, is_known = compute_of(grid.base, device)
-    lengths = home.lengths(grid.base.model, sweep.data_digest)
+    lengths = home.read_lengths(grid.base.model, sweep.data_digest)
     try:
-        shape = home.shape(grid.base.model)
+        shape = home.find_shape(grid.base.model)
     except LearnerError:
         return {}
     peaks: dict[RunSpec, int] = {}

@@ -5,14 +5,14 @@ from datetime import datetime
 
 from lora_lab.data import datasets
 from lora_lab.engine.marks import Marks, read_marks
-from lora_lab.engine.queue import served_by
+from lora_lab.engine.queue import read_owner
 from lora_lab.engine.worker_process import wait_for_earlier_worker
 from lora_lab.grids.results import RETRYABLE
 from lora_lab.runs import owner
 from lora_lab.runs.finalize import cut_off
 from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run
 from lora_lab.runs.state import RunState
-from lora_lab.runs.sweeps import Sweep, open_sweep, sweep_of
+from lora_lab.runs.sweeps import Sweep, find_sweep, open_sweep
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 
@@ -29,7 +29,7 @@ def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFol
     state = run.state()
     if not state.ended:
         raise LearnerError("That run has not ended yet.", do_next="Wait for its end, or cancel it first.")
-    sweep = sweep_of(settings.sweeps_dir, state)
+    sweep = find_sweep(settings.sweeps_dir, state)
     if sweep is not None and run.run_id not in sweep.run_ids:
         raise LearnerError(
             "Another run has already taken that one's place in its grid.", do_next="Open that run instead."
@@ -83,7 +83,7 @@ def _save_attempts(sweep: Sweep, replaced: Mapping[RunFolder, RunFolder]) -> Non
 def should_restart(settings: Settings, run: RunFolder) -> bool:
     """Return whether a run ended only because the app went away, and is a cell of a sweep."""
     state = run.state()
-    sweep = sweep_of(settings.sweeps_dir, state) if state.cut_off else None
+    sweep = find_sweep(settings.sweeps_dir, state) if state.cut_off else None
     if sweep is None or run.run_id not in sweep.run_ids:
         return False
     attempts = sweep.attempts[sweep.run_ids.index(run.run_id)]
@@ -111,7 +111,7 @@ def list_unfinished(
     with its marks. `await_workers` comes first.
     """
     left = {}
-    for run in _cells_left(settings, sweep_id, except_for):
+    for run in _list_cells_left(settings, sweep_id, except_for):
         state = run.state()
         if not state.ended:
             left[run] = read_marks(state)
@@ -125,7 +125,7 @@ def await_workers(settings: Settings, sweep_id: str, *, except_for: Collection[R
 
     Raises LearnerError while another process on this machine works on the sweep.
     """
-    cells = _cells_left(settings, sweep_id, except_for)
+    cells = _list_cells_left(settings, sweep_id, except_for)
     for run in cells:
         _refuse_if_held(settings, run.state())
     for run in cells:
@@ -133,13 +133,13 @@ def await_workers(settings: Settings, sweep_id: str, *, except_for: Collection[R
             await_worker(run)
 
 
-def _cells_left(settings: Settings, sweep_id: str, except_for: Collection[RunFolder]) -> list[RunFolder]:
+def _list_cells_left(settings: Settings, sweep_id: str, except_for: Collection[RunFolder]) -> list[RunFolder]:
     sweep = open_sweep(settings.sweeps_dir, sweep_id)
     return [run for _, run in sweep.cells(settings.runs_dir) if run is not None and run not in except_for]
 
 
 def _refuse_if_held(settings: Settings, state: RunState) -> None:
-    by, since = _owner_of(settings, state)
+    by, since = _find_owner(settings, state)
     if state.ended or not by or by == owner.name_this_process() or owner.is_elsewhere(by):
         return
     if owner.is_at_work(by, since=since):
@@ -153,15 +153,15 @@ def is_abandoned(settings: Settings, state: RunState) -> bool:
     """Return whether a run that is not in this process's hands is in nobody's: its owner is gone before a
     worker had it, or this process had to give it up.
     """
-    by, since = _owner_of(settings, state)
+    by, since = _find_owner(settings, state)
     if by == owner.name_this_process():
         return True
     return not state.begun and not (by and owner.is_at_work(by, since=since))
 
 
-def _owner_of(settings: Settings, state: RunState) -> tuple[str, float]:
-    """Return who has a run, and since when: the owner that it names, else the app that has the queue."""
-    return (state.held_by, state.queued_at) if state.held_by else served_by(settings)
+def _find_owner(settings: Settings, state: RunState) -> tuple[str, float]:
+    """Find who has a run, and since when: the owner that it names, else the app that has the queue."""
+    return (state.held_by, state.queued_at) if state.held_by else read_owner(settings)
 
 
 def await_worker(run: RunFolder) -> None:

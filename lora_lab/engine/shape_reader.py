@@ -77,7 +77,7 @@ class ShapeReader:
                 f"kind must be one of {', '.join(MODEL_KINDS)}, got {kind!r}.",
                 do_next=f"Write one of them, such as {next(iter(MODEL_KINDS))}.",
             )
-        kept = None if anew else _in_catalogue(config, kind)
+        kept = None if anew else _find_in_catalogue(config, kind)
         if kept is not None:
             return kept
         _check_sizes(config)
@@ -156,8 +156,8 @@ def _list_sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
             yield name, value
 
 
-def _in_catalogue(config: Mapping[str, Any], kind: str | None) -> ModelShape | None:
-    """Return the catalogue's shape of a configuration that equals an entry's, which needs no worker."""
+def _find_in_catalogue(config: Mapping[str, Any], kind: str | None) -> ModelShape | None:
+    """Find the catalogue's shape of a configuration that equals an entry's, which needs no worker."""
     for entry in read_entries():
         is_kind = kind == entry.kind or (kind == "causal" and entry.kind is None)
         if is_kind and entry.config == config:

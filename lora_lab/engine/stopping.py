@@ -14,14 +14,14 @@ def is_silent(job: Sequence[RunFolder], has_ended: Callable[[float], bool]) -> b
 
     `has_ended` waits up to so many seconds for the end.
     """
-    reported, since = _reported_bytes(job), time.monotonic()
+    reported, since = _measure_reported_bytes(job), time.monotonic()
     while not has_ended(LOOK_AGAIN_SECONDS):
-        if (now := _reported_bytes(job)) != reported:
+        if (now := _measure_reported_bytes(job)) != reported:
             reported, since = now, time.monotonic()
         elif time.monotonic() - since >= STOP_GRACE_SECONDS:
             return True
     return False
 
 
-def _reported_bytes(job: Sequence[RunFolder]) -> int:
+def _measure_reported_bytes(job: Sequence[RunFolder]) -> int:
     return sum(run.events_path.stat().st_size for run in job)

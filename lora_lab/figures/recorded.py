@@ -20,12 +20,13 @@ def read_recording(what: Recording) -> dict[str, Any]:
     return values
 
 
-def describe_recording(what: Recording, about: str) -> Origin:
-    """Return the origin: device, versions and date, and the command that repeats the measurement."""
+def describe_recording(what: Recording, about: str, *, settings: str = "") -> Origin:
+    """Return the origin: device and date; behind a press settings, versions and the command to repeat it."""
     found = read_recording(what)["provenance"]
     libraries = ", ".join(f"{name} {found['versions'][name]}" for name in ("torch", "bitsandbytes", "peft"))
     return Origin(
         kind="measured",
-        text=f"{about} {found['device']}, {found['compute_dtype']}, {libraries}, {found['date']}.",
+        text=f"{about} {found['device']}, {found['compute_dtype']}, {found['date']}.",
         formula=found["command"],
+        conditions=f"{settings} With {libraries}.".lstrip(),
     )

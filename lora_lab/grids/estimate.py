@@ -68,11 +68,11 @@ class GridEstimate:
 
 def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace]) -> GridEstimate:
     """Estimate for this machine and data set. Raises LearnerError when the model's shape is not known yet."""
-    device = home.device()
+    device = home.describe_device()
     found = estimate_grid(
         grid,
-        home.shape(grid.base.model),
-        home.lengths(grid.base.model, digest),
+        home.find_shape(grid.base.model),
+        home.read_lengths(grid.base.model, digest),
         compute=compute_of(grid.base, device)[0],
         on_gpu=is_gpu(device),
         paces=paces,
@@ -96,7 +96,7 @@ def estimate_grid(
     `lengths` are those of the training examples, empty if unknown; `paces` are newest first
     (runs/durations.py).
     """
-    specs = grid.specs()
+    specs = grid.list_specs()
     rows = {seed: _find_heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
     cells = tuple(
         CellEstimate(
@@ -116,7 +116,7 @@ def _find_heaviest(
 
     The seed decides which examples share a row, so the seed's first cell shows which row is heaviest.
     """
-    spec = next(spec for spec in grid.specs() if spec.seed == seed)
+    spec = next(spec for spec in grid.list_specs() if spec.seed == seed)
     rows = compute_row_sizes(lengths, spec, on_gpu=on_gpu)
     return choose_heaviest_row(shape, spec, rows, compute, on_gpu=on_gpu)
 

@@ -106,12 +106,12 @@ class GridSetting:
     @property
     def measured_peak_bytes(self) -> int | None:
         """The highest peak of its measured cells; None if all were trained side by side with others."""
-        return max(self._of("peak_bytes"), default=None)
+        return max(self._list_measured("peak_bytes"), default=None)
 
     @property
     def peak_bytes(self) -> int | None:
         """The memory needed for any seed: measured, else computed as if the cell ran alone."""
-        return self.measured_peak_bytes or max(self._of("predicted_bytes"), default=None)
+        return self.measured_peak_bytes or max(self._list_measured("predicted_bytes"), default=None)
 
     @property
     def step_times(self) -> tuple[float, ...]:
@@ -140,7 +140,7 @@ class GridSetting:
     def _measured(self) -> list[GridCell]:
         return [cell for cell in self.cells if cell.measured]
 
-    def _of(self, name: str) -> list[Any]:
+    def _list_measured(self, name: str) -> list[Any]:
         values = (getattr(cell, name) for cell in self._measured)
         return [value for value in values if value is not None]
 
@@ -215,10 +215,10 @@ def select_best_rates(settings: Iterable[GridSetting]) -> list[GridSetting]:
     found: dict[GridLevels, list[GridSetting]] = {}
     for setting in settings:
         found.setdefault(replace(setting.levels, learning_rate=0.0), []).append(setting)
-    return [min(rivals, key=_by_loss) for rivals in found.values()]
+    return [min(rivals, key=_rank_by_loss) for rivals in found.values()]
 
 
-def _by_loss(setting: GridSetting) -> tuple[int, float]:
+def _rank_by_loss(setting: GridSetting) -> tuple[int, float]:
     mean = setting.mean_loss
     return -len(setting.losses), math.inf if mean is None else mean
 

@@ -59,15 +59,15 @@ def compare_groups(first: Sequence[float], second: Sequence[float], *, compariso
 def compute_t_quantile(probability: float, freedom: int) -> float:
     """Return the quantile of Student's t with `freedom` degrees of freedom, for a probability above 0.5."""
     low, high = 0.0, 1.0
-    while _t_below(high, freedom) < probability:
+    while _compute_t_below(high, freedom) < probability:
         high *= 2
     for _ in range(80):
         middle = (low + high) / 2
-        low, high = (middle, high) if _t_below(middle, freedom) < probability else (low, middle)
+        low, high = (middle, high) if _compute_t_below(middle, freedom) < probability else (low, middle)
     return high
 
 
-def _t_below(t: float, freedom: int) -> float:
+def _compute_t_below(t: float, freedom: int) -> float:
     """Compute Student's distribution function in closed form (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
     # With a = atan(t / sqrt(f)): P(|T| < t) is sin a · (1 + cos²a/2 + 1·3 cos⁴a/(2·4) + ...) for even f, and
     # 2/π · (a + sin a · (cos a + 2/3 cos³a + ...)) for odd f, up to the power f - 2.

@@ -93,7 +93,7 @@ class TrainingPass:
         """One layer without its adapters. Each layer has two norms; the first norm of the first layer saves
         nothing, and the final norm makes up for it.
         """
-        return self.row.tokens * sum(self._per_token()) + self._attention_bytes
+        return self.row.tokens * sum(self._list_per_token()) + self._attention_bytes
 
     @property
     def after_attention_bytes(self) -> int:
@@ -122,8 +122,8 @@ class TrainingPass:
         rotary = 2 * FP32_BYTES * self.shape.head_dim  # cosines and sines
         return self.row.tokens * (rotary + POSITION_BYTES)
 
-    def _per_token(self) -> Iterator[int]:
-        """Yield bytes per token and layer, term by term. Frozen matrices without an adapter save nothing."""
+    def _list_per_token(self) -> Iterator[int]:
+        """List bytes per token and layer, term by term. Frozen matrices without an adapter save nothing."""
         yield 2 * FP32_BYTES * self.shape.hidden  # the fp32 residual before each of the two norms
         yield 2 * FP32_BYTES  # and one rsqrt scale per norm
         yield 3 * self.c * self.shape.intermediate  # gate, its activation, up

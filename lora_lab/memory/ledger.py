@@ -120,11 +120,11 @@ def predict_adapted(
     tensors = tuple(list_trained_tensors(adapted, rank=rank, variant=variant))
     trained = compute_parameter_bytes(tensors)
     if graph or not is_written_out(shape.model_type, compute, variant=variant, optimizer=optimizer):
-        peak = _peak_with_graph(work, bits, checkpointing=checkpointing)
+        peak = _find_peak_with_graph(work, bits, checkpointing=checkpointing)
         at_update = Peak(0, 0, step_bytes(tensors, optimizer))
         peak = max((peak, at_update), key=sum)
     else:
-        peak = _moments_of_pass(work, bits, checkpointing=checkpointing).peak
+        peak = _build_moments(work, bits, checkpointing=checkpointing).peak
         tensors = (Tensors(trained // FP32_BYTES, 1),)  # one buffer holds the adapter
     # DoRA compares with the frozen matrix's norms, kept from the start: fp32, one per row.
     norms = sum(FP32_BYTES * linear.d_out * linear.count for linear in adapted) if work.dora else 0
@@ -154,7 +154,7 @@ def build_moments(
     """
     adapted = shape.select(spec.targets)
     work = TrainingPass(shape=shape, adapted=adapted, rank=rank or spec.rank, row=row, compute=compute)
-    return _moments_of_pass(
+    return _build_moments(
         work,
         spec.bits,
         checkpointing=spec.checkpointing,
@@ -162,7 +162,7 @@ def build_moments(
     )
 
 
-def _moments_of_pass(
+def _build_moments(
     work: TrainingPass,
     bits: Bits,
     *,
@@ -177,13 +177,13 @@ def _moments_of_pass(
     )
 
 
-def _peak_with_graph(work: TrainingPass, bits: Bits, *, checkpointing: bool) -> Peak:
-    """Return the largest moment of the forward and backward passes through PyTorch's graph."""
+def _find_peak_with_graph(work: TrainingPass, bits: Bits, *, checkpointing: bool) -> Peak:
+    """Find the largest moment of the forward and backward passes through PyTorch's graph."""
     logits = LOSS_COPIES * FP32_BYTES * work.row.answer_tokens * work.shape.vocab
     decoding = decoded_bytes(work.last_matrix, bits, work.compute)
     start = BackwardStart(work=work, decoding=decoding, recomputed=checkpointing)
     peak = (
-        _peak_with_checkpointing(work, start, logits)
+        _find_peak_with_checkpointing(work, start, logits)
         if checkpointing
         else Peak(work.saved_bytes, logits, max(0, start.worst_bytes() - logits))
     )
@@ -192,8 +192,8 @@ def _peak_with_graph(work: TrainingPass, bits: Bits, *, checkpointing: bool) -> 
     return max((peak, at_mask), key=sum)
 
 
-def _peak_with_checkpointing(work: TrainingPass, start: BackwardStart, logits: int) -> Peak:
-    """Return the largest of three moments: the loss, the final norm, or the last layer recomputed."""
+def _find_peak_with_checkpointing(work: TrainingPass, start: BackwardStart, logits: int) -> Peak:
+    """Find the largest of three moments: the loss, the final norm, or the last layer recomputed."""
     kept = work.checkpoint_bytes
     at_loss, at_norm = Peak(kept, logits, 0), Peak(kept, 0, start.worst_at_norm())
     in_layer = Peak(kept + work.recomputed_bytes, 0, start.worst_in_layer())
@@ -228,7 +228,7 @@ def code_bytes(linear: Linear, bits: Bits) -> int:
         case "int8":
             return numbers
         case "hqq3":
-            return FP32_BYTES * _padded_hqq3(numbers) // HQQ3_TOGETHER
+            return FP32_BYTES * _pad_hqq3(numbers) // HQQ3_TOGETHER
         case _:
             return math.ceil(numbers * CODE_BITS[bits] / 8)
 
@@ -254,7 +254,7 @@ def matrix_constant_bytes(linear: Linear, bits: Bits) -> int:
     return FP32_BYTES * blocks + CODE_TABLE_BYTES
 
 
-def _padded_hqq3(numbers: int) -> int:
+def _pad_hqq3(numbers: int) -> int:
     """Pad the codes: an int32 holds 3-bit codes of ten groups, so groups become a multiple of ten."""
     group_rows = math.ceil(numbers / BLOCK_SIZE / HQQ3_TOGETHER)
     return group_rows * HQQ3_TOGETHER * BLOCK_SIZE
@@ -276,7 +276,7 @@ def decoded_bytes(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
         constants = FP32_BYTES * math.ceil(numbers / BLOCK_SIZE)
         return Decoding(decoded, decoded + constants, constants)
     if bits in HQQ_BITS:  # unpacked in fp32, next to a masked and a shifted copy of the codes
-        wide = FP32_BYTES * (_padded_hqq3(numbers) if bits == "hqq3" else numbers)
+        wide = FP32_BYTES * (_pad_hqq3(numbers) if bits == "hqq3" else numbers)
         copies = 0 if bits == "hqq8" else 2 * code_bytes(linear, bits)
         if compute == "fp32":
             return Decoding(wide, wide + copies)

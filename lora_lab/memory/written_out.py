@@ -110,13 +110,13 @@ class StepMoments:
         wide = 0 if narrow else self._residual
         moments = (
             *self._forward_moments(),
-            self._product_moment(READS[3], held=narrow, joined=wide),
+            self._build_product_moment(READS[3], held=narrow, joined=wide),
             Moment(2 * self._gate, 0),
-            self._product_moment(READS[2], held=self._gate),
+            self._build_product_moment(READS[2], held=self._gate),
             Moment(self._c * self._tokens * self.work.shape.hidden, self._norm_bytes),
-            self._product_moment(READS[1], held=narrow, joined=wide),
-            *self._attention_moments(),
-            self._product_moment(READS[0], held=self._qkv_bytes - self._fused_bytes),
+            self._build_product_moment(READS[1], held=narrow, joined=wide),
+            *self._list_attention_moments(),
+            self._build_product_moment(READS[0], held=self._qkv_bytes - self._fused_bytes),
         )
         return [of._replace(rows=of.rows + held, turn=of.turn + constants) for of in moments]
 
@@ -154,12 +154,14 @@ class StepMoments:
     def _saved_bytes(self) -> int:
         """What all layers save."""
         layers = self.work.shape.layers * (self._residual + self._plain_layer_bytes)
-        return layers + sum(linear.count * self._h(1) for linear in self.work.adapted)
+        return layers + sum(linear.count * self._low_rank_bytes(1) for linear in self.work.adapted)
 
     @property
     def _layer_bytes(self) -> int:
         """What one layer saves, without its input."""
-        return self._plain_layer_bytes + sum(self._h(self._adapted_of(read)) for read in READS)
+        return self._plain_layer_bytes + sum(
+            self._low_rank_bytes(self._count_adapted(read)) for read in READS
+        )
 
     @property
     def _plain_layer_bytes(self) -> int:
@@ -167,7 +169,7 @@ class StepMoments:
         shape = self.work.shape
         saved = self._residual + 2 * FP32_BYTES * self._tokens  # between the blocks; two scales
         for read, width in zip(READS, (shape.hidden, 0, shape.hidden, shape.intermediate), strict=True):
-            saved += self._c * self._tokens * width if self._adapted_of(read) else 0
+            saved += self._c * self._tokens * width if self._count_adapted(read) else 0
         widths = shape.intermediate + shape.attention_width + shape.key_width
         saved += self._c * self._tokens * 2 * widths
         if self._pairs:
@@ -218,19 +220,19 @@ class StepMoments:
         output = self._c * self._tokens * shape.hidden
         unsaved = 0 if "down" in self._roles else self._gate
         output_kept = 0 if self.checkpointing else self._residual
-        wide = self._if_narrow(FP32_BYTES * self._tokens * shape.intermediate)
-        yield Moment(unsaved - self._h(self._adapted_of(READS[3])) - output_kept, wide)
+        wide = self._count_if_narrow(FP32_BYTES * self._tokens * shape.intermediate)
+        yield Moment(unsaved - self._low_rank_bytes(self._count_adapted(READS[3])) - output_kept, wide)
         yield Moment(unsaved - output_kept, self._decode_bytes("down"))
         yield Moment(unsaved + output - output_kept, self.decoding["down"].decoded_bytes)
         yield Moment(unsaved + output + (self._residual if self.checkpointing else 0), 0)
 
-    def _product_moment(self, read: Iterable[Role], *, held: int, joined: int = 0) -> Moment:
-        """Return the backward of matrices that read the same input: x Aᵀ's gradient, the input's gradient
+    def _build_product_moment(self, read: Iterable[Role], *, held: int, joined: int = 0) -> Moment:
+        """Build the backward of matrices that read the same input: x Aᵀ's gradient, the input's gradient
         and one decoded weight. The gradients of A and B replace A and B.
         """
         roles = tuple(read)
-        outgoing = self._c * self._tokens * self._linear(roles[0]).d_in
-        own = self._h(self._adapted_of(roles)) + max(map(self._decode_bytes, roles))
+        outgoing = self._c * self._tokens * self._find_linear(roles[0]).d_in
+        own = self._low_rank_bytes(self._count_adapted(roles)) + max(map(self._decode_bytes, roles))
         return Moment(held + outgoing, own, joined)
 
     def _decode_bytes(self, role: Role) -> int:
@@ -249,8 +251,8 @@ class StepMoments:
         shape = self.work.shape
         return self._c * self._tokens * (shape.attention_width + 2 * shape.key_width)
 
-    def _attention_moments(self) -> Iterator[Moment]:
-        """Yield the softmax's means, each part's gradients, and the rotation back."""
+    def _list_attention_moments(self) -> Iterator[Moment]:
+        """List the softmax's means, each part's gradients, and the rotation back."""
         tokens, c, heads = self._tokens, self._c, self.work.shape.heads
         width, kv_width = self.work.shape.attention_width, self.work.shape.key_width
         incoming = c * tokens * width
@@ -259,7 +261,7 @@ class StepMoments:
         if self._pairs:
             yield Moment(incoming, (3 if c < FP32_BYTES else 1) * wide)
             held = incoming + FP32_BYTES * heads * tokens  # the means
-            held += self._if_narrow(FP32_BYTES * tokens * kv_width)  # the values
+            held += self._count_if_narrow(FP32_BYTES * tokens * kv_width)  # the values
             yield Moment(found, held + max(self._part_bytes(*of) for of in self.work.row.attended))
         else:
             yield from (Moment(0, 0), Moment(0, 0))
@@ -292,18 +294,18 @@ class StepMoments:
 
     def _narrow_copy(self, width: int) -> int:
         """Return bytes of a copy in the compute type; fp32 needs none."""
-        return self._if_narrow(self._c * self._tokens * width)
+        return self._count_if_narrow(self._c * self._tokens * width)
 
-    def _if_narrow(self, size: int) -> int:
+    def _count_if_narrow(self, size: int) -> int:
         return size if self._c < FP32_BYTES else 0
 
-    def _h(self, matrices: int) -> int:
+    def _low_rank_bytes(self, matrices: int) -> int:
         return self._c * self._tokens * self.work.rank * matrices
 
-    def _adapted_of(self, read: Iterable[Role]) -> int:
+    def _count_adapted(self, read: Iterable[Role]) -> int:
         return sum(role in self._roles for role in read)
 
-    def _linear(self, role: Role) -> Linear:
+    def _find_linear(self, role: Role) -> Linear:
         return next(linear for linear in self.work.shape.linears if linear.role == role)
 
     @cached_property

@@ -78,7 +78,7 @@ def draw_error_map(name: str, cells: Sequence[Sequence[float]], most: float, d_o
     paths = [""] * STEPS
     for row, values in enumerate(cells):
         at = 0
-        for step, run in groupby(_heat_step(value, most) for value in values):
+        for step, run in groupby(_choose_heat_step(value, most) for value in values):
             length = len(list(run))
             x, y = left + at * width, top + row * height
             paths[step] += f"M{x:.2f} {y:.2f}h{length * width:.2f}v{height:.2f}h{-length * width:.2f}z"
@@ -102,7 +102,7 @@ def draw_error_map(name: str, cells: Sequence[Sequence[float]], most: float, d_o
     )
 
 
-def _heat_step(value: float, most: float) -> int:
+def _choose_heat_step(value: float, most: float) -> int:
     return min(STEPS - 1, int(STEPS * value / most)) if most else 0
 
 
@@ -159,9 +159,9 @@ def render_errors(
         x_label="stored bits per weight", y_label="relative error, % (each line is ten times the one below)",
         x_ticks=[(bits, str(bits)) for bits in range(1, 11)], y_format=lambda value: f"{value:g}",
     )  # fmt: skip
-    drawn, keys, y = [frame.axes()], list[Markup](), 318.0
+    drawn, keys, y = [frame.render_axes()], list[Markup](), 318.0
     for family in FAMILIES:
-        lines = [frame.at(points[bits].values()) for bits in family.schemes if bits in points]
+        lines = [frame.map_points(points[bits].values()) for bits in family.schemes if bits in points]
         drawn += [draw_line(line, f"line {family.look} thin") for line in lines]
         drawn += [_draw_mark(place, family) for line in lines for place in line]
         if lines:
@@ -169,13 +169,13 @@ def render_errors(
             y += KEY_ROW
     for bits, number in HQQ_BITS.items():
         if bits in points:
-            x, y_end = frame.at([max(points[bits].values())])[0]
+            x, y_end = frame.map_points([max(points[bits].values())])[0]
             drawn.append(draw_words(x, y_end - 7, str(number), anchor="middle", soft=True))
     for side in SIDES:
         scheme = question.side(side)
         size = str(scheme.block if scheme.bits != "int8" else d_in)
         if size in points.get(scheme.bits, {}):
-            drawn.append(_draw_ring(*frame.at([points[scheme.bits][size]]), side=side))
+            drawn.append(_draw_ring(*frame.map_points([points[scheme.bits][size]]), side=side))
         keys += [_draw_ring((58, y), side=side), draw_words(72, y + 4, scheme.name, bold=True)]
         y += KEY_ROW
     return render_drawing(y, *drawn, *keys)
@@ -258,7 +258,8 @@ def render_losses(rows: Sequence[tuple[str, float]], base: float) -> Markup:
         drawn.append(draw_words(x.end + 8, y + 31, f"{value:.4f}"))
         y += 44
     foot = [
-        draw_words(x(tick), y + 20, format_plain(tick), anchor="middle", soft=True) for tick in x.ticks(4)
+        draw_words(x(tick), y + 20, format_plain(tick), anchor="middle", soft=True)
+        for tick in x.list_ticks(4)
     ]
     name = draw_words((x.start + x.end) / 2, y + 38, "held-out loss; the upright line is the model as it is",
                  anchor="middle", soft=True)  # fmt: skip

@@ -60,7 +60,7 @@ def render_weights_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             origins=(
                 build_measured(question, found, "Histograms and errors"),
                 build_computed_origin(
-                    text=f"stored bits, constants included{_left_out(question)}; signal to noise",
+                    text=f"stored bits, constants included{_describe_left_out(question)}; signal to noise",
                     formula="error = ||W − decoded|| / ||W||, signal to noise = −20 log10(error) dB",
                 ),
             ),
@@ -73,7 +73,7 @@ def render_weights_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     )
 
 
-def _left_out(question: MicroscopeQuestion) -> str:
+def _describe_left_out(question: MicroscopeQuestion) -> str:
     has_int8 = "int8" in (question.first.bits, question.second.bits)
     return " (but for int8's, one for a whole row)" if has_int8 else ""
 

@@ -45,7 +45,7 @@ class ClaimsPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the page; an example that the address names is checked already."""
-        query = form_fields.query_of(request)
+        query = form_fields.read_page_query(request)
         wanted = query.get("example")
         chosen = next((example for example in read_examples() if example.id == wanted), None)
         verdict = "" if chosen is None else _render_verdict(self._service.check_text(chosen.text))
@@ -65,7 +65,7 @@ class ClaimsPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Check the pasted text or the form; an unreadable claim removes the earlier verdict."""
         try:
-            checked = self._checked(event)
+            checked = self._check(event)
         except LearnerError as error:
             if event.get("act") not in FORMS:
                 raise
@@ -78,7 +78,7 @@ class ClaimsPage:
             "focus": "#verdict",
         }
 
-    def _checked(self, event: dict[str, Any]) -> CheckedClaim:
+    def _check(self, event: dict[str, Any]) -> CheckedClaim:
         match event.get("act"):
             case "text":
                 return self._service.check_text(form_event.read_field(event, "text", limit=LONGEST_TEXT))

@@ -51,7 +51,7 @@ class ComparePage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the runs that the address names, side by side."""
-        query = form_fields.query_of(request)
+        query = form_fields.read_page_query(request)
         named = _parse_ids(query.get("runs", ""))
         runs = find_compared(self._lab, named)
         ask = self._lab.chat.find(query.get("ask", ""))
@@ -62,9 +62,9 @@ class ComparePage:
                 COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
             ),
             trouble=render_trouble(list_missing_runs(self._lab, named), do_next=left),
-            rows=self._rows(runs),
+            rows=self._list_rows(runs),
             most=comparison.MOST_RUNS,
-            parts=self._parts(runs, narrow=False),
+            parts=self._render_parts(runs, narrow=False),
             chat=self._chat_part(ask, runs),
             ask=ask,
             chosen=len(runs),
@@ -72,47 +72,47 @@ class ComparePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self._context, request, event)
+        visit = frame.open_visit(self._context, request, event)
         query = dict(visit.query)
         match event.get("act"):
             case "tick":
-                reply = self._ticked(event, query)
+                reply = self._apply_ticks(event, query)
                 return {**reply, "parts": reply["parts"] | NO_TROUBLE}
             case "draw":
-                return self._ticked(event, query)
+                return self._apply_ticks(event, query)
             case "poll":
-                return self._polled(event, query)
+                return self._poll(event, query)
             case "ask":
-                return self._asked(event, query, learner=visit.profile.id)
+                return self._ask(event, query, learner=visit.profile.id)
             case "stop":
                 self._lab.chat.stop(form_event.read_text(event, "ask"))
-                chat = self._chat_of(query, self._runs_of(query))
+                chat = self._render_chat(query, self._find_runs(query))
                 return {"say": "Stopping the answers.", "parts": {"chat": chat}}
         raise form_event.build_unknown_act_error(event)
 
-    def _ticked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+    def _apply_ticks(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         ids = form_event.read_fields(event, "runs")
         if len(ids) > comparison.MOST_RUNS:
             raise LearnerError(
                 f"{len(ids)} runs are ticked; {comparison.MOST_RUNS} fit beside each other.",
                 do_next="Untick one.",
             )
-        runs = find_compared(self._lab, _in_order(ids, _parse_ids(query.get("runs", ""))))
+        runs = find_compared(self._lab, _keep_order(ids, _parse_ids(query.get("runs", ""))))
         return {
-            "parts": self._parts(runs, narrow=is_narrow(event)),
+            "parts": self._render_parts(runs, narrow=is_narrow(event)),
             "url": with_origin(
                 compare_address([item.run.run_id for item in runs], query.get("ask", "")), query
             ),
         }
 
-    def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        runs = self._runs_of(query)
+    def _poll(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        runs = self._find_runs(query)
         going = any(not item.state.ended for item in runs)
-        parts = self._parts(runs, narrow=is_narrow(event)) if going else {}
-        return {"parts": parts | {"chat": self._chat_of(query, runs)}}
+        parts = self._render_parts(runs, narrow=is_narrow(event)) if going else {}
+        return {"parts": parts | {"chat": self._render_chat(query, runs)}}
 
-    def _asked(self, event: Mapping[str, Any], query: Mapping[str, str], *, learner: str) -> Reply:
-        runs = self._runs_of(query)
+    def _ask(self, event: Mapping[str, Any], query: Mapping[str, str], *, learner: str) -> Reply:
+        runs = self._find_runs(query)
         ask = self._lab.chat.ask(
             select_shared_base([item.run for item in runs]),
             form_event.read_field(event, "prompt", limit=PROMPT_LIMIT),
@@ -127,8 +127,8 @@ class ComparePage:
             "focus": "#answers-live",
         }
 
-    def _rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
-        """Return what can be compared, newest first, after the runs that are.
+    def _list_rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
+        """List what can be compared, newest first, after the runs that are.
 
         That is every run with a step; an ended cell of a grid is one only with a held-out loss, because a
         stopped grid leaves many without, which would hide the others.
@@ -149,7 +149,7 @@ class ComparePage:
             for (run, state), apart in zip(listed, tell_apart([run.spec for run, _ in listed]), strict=True)
         ]
 
-    def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:
+    def _render_parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:
         beside, answered = comparison.list_answers(runs)
         folders = [item.run for item in runs]
         asked = select_shared_base(folders)
@@ -182,10 +182,10 @@ class ComparePage:
             ),
         }
 
-    def _runs_of(self, query: Mapping[str, str]) -> list[ComparedRun]:
+    def _find_runs(self, query: Mapping[str, str]) -> list[ComparedRun]:
         return find_compared(self._lab, _parse_ids(query.get("runs", "")))
 
-    def _chat_of(self, query: Mapping[str, str], runs: Sequence[ComparedRun]) -> Markup:
+    def _render_chat(self, query: Mapping[str, str], runs: Sequence[ComparedRun]) -> Markup:
         return self._chat_part(self._lab.chat.find(query.get("ask", "")), runs)
 
     def _chat_part(self, ask: ChatQuestion | None, runs: Sequence[ComparedRun]) -> Markup:
@@ -205,8 +205,8 @@ def _parse_ids(written: str) -> list[str]:
     return [part for part in written.split(",") if part]
 
 
-def _in_order(ticked: Sequence[str], before: Sequence[str]) -> list[str]:
-    """Return the ticked runs in their previous order, so each keeps its letter."""
+def _keep_order(ticked: Sequence[str], before: Sequence[str]) -> list[str]:
+    """Keep the ticked runs in their previous order, so each keeps its letter."""
     return [run_id for run_id in before if run_id in ticked] + [r for r in ticked if r not in before]
 
 

@@ -40,18 +40,18 @@ def register(site: FastAPI, lab: Lab) -> None:
     """Add the routes, which must precede the pages; any route answers a LearnerError with status 404."""
     site.add_exception_handler(LearnerError, lambda _, error: answer_not_found(str(error)))
     files = Downloads(lab)
-    site.get("/lab/plots/{name}.{ending}")(files.plot)
-    site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
-    site.get("/lab/runs/{run_id}/merged.zip")(files.merged)
+    site.get("/lab/plots/{name}.{ending}")(files.send_plot)
+    site.get("/lab/runs/{run_id}/adapter.zip")(files.send_adapter)
+    site.get("/lab/runs/{run_id}/merged.zip")(files.stream_merged)
     site.get("/lab/runs/{run_id}/run.json")(files.run)
-    site.get("/lab/runs/{run_id}/run.py")(files.script)
-    site.get("/lab/runs/{run_id}/steps.csv")(files.steps)
-    site.get("/lab/sweeps/{sweep_id}/cells.csv")(files.cells)
-    site.get("/lab/sweeps/{sweep_id}/sweep.json")(files.sweep)
-    site.get("/lab/sweeps/{sweep_id}/report.html")(files.report)
+    site.get("/lab/runs/{run_id}/run.py")(files.send_script)
+    site.get("/lab/runs/{run_id}/steps.csv")(files.send_steps)
+    site.get("/lab/sweeps/{sweep_id}/cells.csv")(files.send_cells)
+    site.get("/lab/sweeps/{sweep_id}/sweep.json")(files.send_sweep)
+    site.get("/lab/sweeps/{sweep_id}/report.html")(files.send_report)
     site.get("/lab/sweeps/{sweep_id}/plots/{name}.{ending}")(files.serve_sweep_plot)
     site.get("/lab/xray/plots/{name}.{ending}")(files.serve_xray_plot)
-    site.get("/lab/memory/published.csv")(files.published_memory)
+    site.get("/lab/memory/published.csv")(files.send_published_memory)
     site.get("/lab/memory/measured.csv")(files.serve_measured_memory)
 
 
@@ -61,8 +61,8 @@ class Downloads:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
-    def plot(self, name: str, ending: str, request: Request) -> Response:
-        """Return a plot of the setting that the address names."""
+    def send_plot(self, name: str, ending: str, request: Request) -> Response:
+        """Send a plot of the setting that the address names."""
         try:
             spec = parse_spec_address(dict(request.query_params))
             found = build_preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
@@ -71,8 +71,8 @@ class Downloads:
             return answer_not_found(f"There is no plot named {name}.")
         return plot_response(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
 
-    def adapter(self, run_id: str) -> Response:
-        """Return the adapter as PEFT loads it on any machine, in a zip."""
+    def send_adapter(self, run_id: str) -> Response:
+        """Send the adapter as PEFT loads it on any machine, in a zip."""
         run = self._lab.run(run_id)
         if not run.has_adapter:
             return answer_not_found("This run has saved no adapter.")
@@ -82,7 +82,7 @@ class Downloads:
                 archive.writestr(f"adapter/{name}", content)
         return answer_with_file(packed.getvalue(), "application/zip", f"adapter-{run_id}.zip")
 
-    def merged(self, run_id: str) -> Response:
+    def stream_merged(self, run_id: str) -> Response:
         """Stream the merged model in a zip that is built while it is sent."""
         merged = Merged(self._lab.run(run_id))
         if merged.state["state"] != "done":
@@ -91,23 +91,23 @@ class Downloads:
             )
         headers = build_attachment_headers(f"merged-{run_id}.zip")
         card = write_merged_card(merged.run, self._lab.home)
-        return StreamingResponse(merged.zipped(card), media_type="application/zip", headers=headers)
+        return StreamingResponse(merged.stream_zip(card), media_type="application/zip", headers=headers)
 
     def run(self, run_id: str) -> Response:
         """Return settings, data, versions, every measured step and the answers, as importable JSON."""
         text = run_file(self._lab.run(run_id))
         return answer_with_file(text.encode(errors="replace"), "application/json", f"run-{run_id}.json")
 
-    def script(self, run_id: str) -> Response:
-        """Return the run as one Python script that doesn't need this project."""
+    def send_script(self, run_id: str) -> Response:
+        """Send the run as one Python script that doesn't need this project."""
         text = build_script(self._lab.run(run_id), self._lab.home, self._lab.settings.models_dir)
         return answer_with_file(text.encode(), "text/x-python; charset=utf-8", f"run-{run_id}.py")
 
-    def steps(self, run_id: str) -> Response:
+    def send_steps(self, run_id: str) -> Response:
         state = self._lab.run(run_id).state()
         return answer_with_table(format_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
 
-    def published_memory(self) -> Response:
+    def send_published_memory(self) -> Response:
         rows = [
             {
                 "id": row.id,
@@ -135,24 +135,24 @@ class Downloads:
                 "measured_above_predicted_percent": round(run.error_percent, 3),
                 "setting": run.spec.to_json(),
             }
-            for run in self._lab.measured()
+            for run in self._lab.list_measured_peaks()
         ]
         if not rows:
             return answer_not_found("No run of this machine has been measured yet.")
         return answer_with_table(format_csv(rows, list(rows[0])), "memory-measured")
 
-    def cells(self, sweep_id: str) -> Response:
+    def send_cells(self, sweep_id: str) -> Response:
         sweep, settings = self._lab.sweep(sweep_id), self._lab.settings
         return answer_with_table(ResultsTable(settings.runs_dir, settings.sweeps_dir).text(sweep), sweep_id)
 
-    def sweep(self, sweep_id: str) -> Response:
-        """Return grid, cells and findings as JSON."""
+    def send_sweep(self, sweep_id: str) -> Response:
+        """Send grid, cells and findings as JSON."""
         sweep = self._lab.sweep(sweep_id)
         text = format_sweep_json(sweep, self._lab.cells(sweep))
         return answer_with_file(text.encode(), "application/json", f"{sweep_id}.json")
 
-    def report(self, sweep_id: str) -> Response:
-        """Return one self-contained HTML file, to open in the browser and save from there."""
+    def send_report(self, sweep_id: str) -> Response:
+        """Send one self-contained HTML file, to open in the browser and save from there."""
         sweep = self._lab.sweep(sweep_id)
         text = render_report(sweep, self._lab.cells(sweep))
         named = {"Content-Disposition": f'inline; filename="{sweep_id}.html"', "Cache-Control": "no-store"}
@@ -172,7 +172,7 @@ class Downloads:
     def serve_xray_plot(self, name: str, ending: str, request: Request) -> Response:
         """Return a plot of an X-ray, for the runs and the matrix that the address names."""
         status = XrayService(self._lab).read_status(dict(request.query_params))
-        plots = status.plots() if status else iter(())
+        plots = status.draw_plots() if status else iter(())
         found = next((plot for plot in plots if plot.name == name), None)
         if status is None or found is None:
             return answer_not_found(f"There is no plot named {name}, or the run has not been X-rayed yet.")

@@ -49,16 +49,16 @@ class EndedRuns:
     def merge(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Start merging a run's adapter into its base. Raises LearnerError while a run is training."""
         run = self._lab.run(form_event.read_text(event, "run"))
-        current = self._lab.engine.current()
+        current = self._lab.engine.find_current()
         if current and not self._lab.run(current).state().ended:
             raise LearnerError(
                 "A run is training, and merging would slow it.", do_next="Merge when it has ended."
             )
         self._lab.merge(run)
-        shown = self._panel.run_of(visit.query)
+        shown = self._panel.find_run(visit.query)
         return {
             "say": "Merging.",
-            "parts": self._panel.parts(shown, visit, narrow=form_fields.is_narrow(event)),
+            "parts": self._panel.render_parts(shown, visit, narrow=form_fields.is_narrow(event)),
         }
 
     def delete(self, event: Mapping[str, Any], visit: Visit) -> Reply:
@@ -69,10 +69,10 @@ class EndedRuns:
         delete_run(run)
         self._lab.forget(run.run_id)
         query = {name: value for name, value in visit.query.items() if name != "run"}
-        shown = self._panel.run_of(query)
+        shown = self._panel.find_run(query)
         return {
             "parts": {
-                **self._panel.parts(shown, visit, narrow=form_fields.is_narrow(event), whole=True),
+                **self._panel.render_parts(shown, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(shown.run_id if shown else ""),
                 "stage": self._panel.render_stage(shown, query),
             },
@@ -85,7 +85,7 @@ class EndedRuns:
     def set_damaged_aside(self, visit: Visit) -> Reply:
         """Move the runs that can't be read out of the folder of runs."""
         set_aside(self._lab.scan_runs()[1], self._lab.settings.home)
-        run = self._panel.run_of(visit.query)
+        run = self._panel.find_run(visit.query)
         return {
             "parts": {"runs": self._panel.list_part(run.run_id if run else "")},
             "say": "Moved to set-aside/runs in the data folder.",

@@ -14,13 +14,13 @@ UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 adds a third
 GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
 
 
-def query_of(request: gr.Request) -> dict[str, str]:
-    """Parse the address of a page that is being opened."""
+def read_page_query(request: gr.Request) -> dict[str, str]:
+    """Read the address of a page that is being opened."""
     return {name: str(value) for name, value in dict(request.query_params).items()}
 
 
-def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str]]:
-    """Parse all fields of the form, each with its values of at most `limit` characters.
+def read_form_fields(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str]]:
+    """Read all fields of the form, each with its values of at most `limit` characters.
 
     Raises LearnerError when the event has no form.
     """
@@ -33,11 +33,11 @@ def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str
 
 def read_firsts(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, str]:
     """Parse the first value of every field of the form."""
-    return {name: values[0] for name, values in form_of(event, limit=limit).items() if values}
+    return {name: values[0] for name, values in read_form_fields(event, limit=limit).items() if values}
 
 
-def file_of(event: Mapping[str, Any]) -> tuple[str, bytes]:
-    """Return name and content of an uploaded file. Raises LearnerError when it is not valid base64."""
+def read_uploaded_file(event: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Read name and content of an uploaded file. Raises LearnerError when it is not valid base64."""
     name = form_event.read_text(event, "name")
     try:
         return name, base64.b64decode(

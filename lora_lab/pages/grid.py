@@ -36,7 +36,7 @@ from lora_lab.runs.durations import estimate_time_of_all
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.grid_form import format_list, grid_presets, parse_grid_address, parse_grid_form
+from lora_lab.settings.grid_form import format_list, parse_grid_address, parse_grid_form, read_grid_presets
 from lora_lab.settings.run_form import OTHER, format_value
 from lora_lab.settings.urls import GRID, LAB, select_origin_fields
 from lora_lab.spec import OPTIMIZERS, TARGET_LABELS, VARIANTS
@@ -72,58 +72,62 @@ class GridPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the page for the grid and sweep that the address names."""
-        query = form_fields.query_of(request)
-        shown = self._shown(query)
-        visit = frame.visit_of(self._context, request)
-        return self._page(_grid_of(query, shown), shown, browser_id=visit.reads_for)
+        query = form_fields.read_page_query(request)
+        shown = self._read_shown(query)
+        visit = frame.open_visit(self._context, request)
+        return self._render_page(_parse_grid(query, shown), shown, browser_id=visit.reads_for)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self._context, request, event)
+        visit = frame.open_visit(self._context, request, event)
         query = dict(visit.query)
         match event.get("act"):
             case "change":
-                return self._changed(event, query, browser_id=visit.reads_for)
+                return self._change(event, query, browser_id=visit.reads_for)
             case "draw":
-                return self._drawn(event, query)
+                return self._draw(event, query)
             case "poll":
-                return self._polled(event, query)
+                return self._poll(event, query)
             case "start":
-                reply = self._started(event, query)
+                reply = self._start(event, query)
                 stop_asking(self._context, visit)
                 return reply
             case "filter" | "sort" | "plane" as what:
-                return self._arranged(what, event, query)
+                return self._arrange(what, event, query)
             case act if act in FILE_ACTS:
                 return handle_file_act(self._lab, event, visit)
             case "rates":
-                return self._swept_rates(event, query, browser_id=visit.reads_for)
+                return self._sweep_rates(event, query, browser_id=visit.reads_for)
             case act if act in WORKER_ACTS:
                 return handle_worker_act(self._lab, event)
             case "delete":
-                return self._deleted(event, query)
+                return self._delete(event, query)
             case "set-aside":
                 return self._set_aside(query)
             case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" | "retry-sweep" as what:
-                return self._queued(what, event, query)
+                return self._change_queue(what, event, query)
         raise form_event.build_unknown_act_error(event)
 
     # ---- the form and what it costs
 
-    def _changed(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
+    def _change(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
         try:
-            grid = parse_grid_form(form_fields.form_of(event))
+            grid = parse_grid_form(form_fields.read_form_fields(event))
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
             return {"parts": {"cost": render_problem(error)}}
-        return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
+        return {"parts": {"cost": cost}, "url": self._read_shown(query).address(grid)}
 
-    def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
-        shown = self._shown(query)
+    def _sweep_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
+        shown = self._read_shown(query)
         of_sweep = shown.sweep is not None and form_event.read_field(event, "of") == "sweep"
-        grid = shown.sweep.grid if shown.sweep and of_sweep else parse_grid_form(form_fields.form_of(event))
+        grid = (
+            shown.sweep.grid
+            if shown.sweep and of_sweep
+            else parse_grid_form(form_fields.read_form_fields(event))
+        )
         grid = grid_form.with_rate_sweep(grid)
         return {
-            "html": self._page(grid, shown, browser_id=browser_id),
+            "html": self._render_page(grid, shown, browser_id=browser_id),
             "url": shown.address(grid),
             "say": f"Learning rates {format_list(grid.learning_rates)}: {grid.count} cells.",
             "focus": "#learning_rates",
@@ -131,8 +135,8 @@ class GridPage:
 
     # ---- the queue
 
-    def _started(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        grid = parse_grid_form(form_fields.form_of(event))
+    def _start(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        grid = parse_grid_form(form_fields.read_form_fields(event))
         dataset = self._lab.uploads.find(grid.base.data)
         found = estimate_here(self._lab.home, grid, dataset.digest, [])
         if not found.fits and event.get("sure") != "yes":
@@ -145,16 +149,16 @@ class GridPage:
                 ),
             )
         sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock(), one_alone=True)
-        shown = self._shown({**select_origin_fields(query), "sweep": sweep.sweep_id})
+        shown = self._read_shown({**select_origin_fields(query), "sweep": sweep.sweep_id})
         return {
-            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": render_sweeps(shown)},
+            "parts": self._render_parts(shown) | {"plots": NO_HTML, "sweeps": render_sweeps(shown)},
             "url": shown.address(grid),
             "say": f"{grid.count} cells queued.",
             "focus": "#sweep",
             "then": "draw",
         }
 
-    def _queued(self, what: str, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+    def _change_queue(self, what: str, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         engine, now = self._lab.engine, self._context.clock()
         match what:
             case "pause":
@@ -172,25 +176,25 @@ class GridPage:
             case "retry-sweep":
                 count = engine.retry_sweep(form_event.read_text(event, "sweep"), now=now)
                 said = f"{count} {'cell' if count == 1 else 'cells'} queued again."
-                return {"parts": self._parts(self._shown(query)), "say": said, "focus": "#sweep"}
+                return {"parts": self._render_parts(self._read_shown(query)), "say": said, "focus": "#sweep"}
             case "move":
-                said = self._moved(form_event.read_text(event, "run"), form_event.read_text(event, "by"))
+                said = self._move(form_event.read_text(event, "run"), form_event.read_text(event, "by"))
             case _:
                 engine.retry(form_event.read_text(event, "run"), now=now)
                 said = "Queued again."
-        return {"parts": self._parts(self._shown(query)), "say": said}
+        return {"parts": self._render_parts(self._read_shown(query)), "say": said}
 
-    def _moved(self, run_id: str, by: str) -> str:
-        waiting = self._lab.engine.waiting()
+    def _move(self, run_id: str, by: str) -> str:
+        waiting = self._lab.engine.list_waiting()
         if run_id not in waiting:
             raise LearnerError(
                 "That cell is no longer waiting.", do_next="Reload the page: it has begun, or was cancelled."
             )
         place = max(0, waiting.index(run_id) + (-1 if by == "up" else 1))
         self._lab.engine.move(run_id, place)
-        return f"Now number {self._lab.engine.waiting().index(run_id) + 1} in the queue."
+        return f"Now number {self._lab.engine.list_waiting().index(run_id) + 1} in the queue."
 
-    def _deleted(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
+    def _delete(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
         sweep = self._lab.sweep(form_event.read_text(event, "sweep"))
         if not all(cell.ended for cell in self._lab.cells(sweep)):
             raise LearnerError("Some of its cells have not ended.", do_next="Stop the grid first.")
@@ -199,10 +203,10 @@ class GridPage:
             self._lab.forget(run_id)
         if query.get("sweep") == sweep.sweep_id:
             query.pop("sweep")
-        shown = self._shown(query)
+        shown = self._read_shown(query)
         return {
-            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": render_sweeps(shown)},
-            "url": shown.address(_grid_of(query, shown)),
+            "parts": self._render_parts(shown) | {"plots": NO_HTML, "sweeps": render_sweeps(shown)},
+            "url": shown.address(_parse_grid(query, shown)),
             "say": "Grid deleted.",
             "then": "draw",
         }
@@ -210,27 +214,30 @@ class GridPage:
     def _set_aside(self, query: Mapping[str, str]) -> Reply:
         set_aside(self._lab.scan_damaged_sweeps(), self._lab.settings.home)
         return {
-            "parts": {"sweeps": render_sweeps(self._shown(query))},
+            "parts": {"sweeps": render_sweeps(self._read_shown(query))},
             "say": "Moved to set-aside/sweeps in the data folder.",
             "focus": "#sweeps-title",
         }
 
     # ---- what is shown
 
-    def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        shown = self._shown(query)
-        parts = self._parts(shown) | {"worker": render_worker(self._lab), "sweeps": render_sweeps(shown)}
+    def _poll(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        shown = self._read_shown(query)
+        parts = self._render_parts(shown) | {
+            "worker": render_worker(self._lab),
+            "sweeps": render_sweeps(shown),
+        }
         reply: Reply = {"parts": parts}
         reading, paces = (form_event.read_field(event, name) for name in ("reading", "paces"))
-        has_new_pace = paces and paces != str(len(self._lab.paces.newest_first()))
+        has_new_pace = paces and paces != str(len(self._lab.paces.list_newest_first()))
         if reading or has_new_pace or is_for_another_machine(self._lab, event):
             reply["then"] = "change"
         elif form_event.read_field(event, "drawn") != build_token(shown):
             reply["then"] = "draw"
         return reply
 
-    def _drawn(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        shown = self._shown(query)
+    def _draw(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+        shown = self._read_shown(query)
         narrow = form_fields.is_narrow(event)
         settings = group_by_setting(shown.cells)
         plots = list(draw_grid_plots(settings, choose_plane(settings, shown.plane))) if settings else []
@@ -243,46 +250,46 @@ class GridPage:
         token = render("lora_lab/shared/drawn.html", drawn=build_token(shown))
         return {"parts": {"plots": html, "drawn": token}}
 
-    def _arranged(self, what: str, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
+    def _arrange(self, what: str, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
         """Apply another filter, order or plane: only the address changes, and the parts that depend on it."""
-        choice, value = TableChoice.of(query), form_event.read_text(event, "value")
+        choice, value = TableChoice.parse(query), form_event.read_text(event, "value")
         if what == "plane":
             query["plane"] = value
         else:
             if what == "sort":
                 choice = choice.sort_by(value)
             else:
-                choice = choice.toggled(form_event.read_text(event, "name"), value)
+                choice = choice.toggle(form_event.read_text(event, "name"), value)
             query = {name: text for name, text in query.items() if name not in CHOICE_NAMES} | choice.query()
-        shown = self._shown(query)
-        reply: Reply = {"parts": self._parts(shown), "url": shown.address(_grid_of(query, shown))}
+        shown = self._read_shown(query)
+        reply: Reply = {"parts": self._render_parts(shown), "url": shown.address(_parse_grid(query, shown))}
         if what == "plane":
             reply["then"] = "draw"
         return reply
 
-    def _shown(self, query: Mapping[str, str]) -> ShownGrid:
+    def _read_shown(self, query: Mapping[str, str]) -> ShownGrid:
         return ShownGrid(
             lab=self._lab,
-            sweep=self._sweep_of(query),
-            choice=TableChoice.of(query),
+            sweep=self._find_sweep(query),
+            choice=TableChoice.parse(query),
             plane=parse_digits(query.get("plane", "")) or 0,
             query=query,
         )
 
-    def _sweep_of(self, query: Mapping[str, str]) -> Sweep | None:
-        """Return the sweep in the address; else the one in progress; else the newest."""
-        current = self._lab.engine.current()
+    def _find_sweep(self, query: Mapping[str, str]) -> Sweep | None:
+        """Find the sweep in the address; else the one in progress; else the newest."""
+        current = self._lab.engine.find_current()
         sweeps = self._lab.sweeps()
         named = [sweep for sweep in sweeps if sweep.sweep_id == query.get("sweep")]
         at_work = [sweep for sweep in sweeps if current in sweep.run_ids]
         return next(iter([*named, *at_work, *sweeps]), None)
 
-    def _page(self, grid: Grid, shown: ShownGrid, *, browser_id: str) -> Markup:
+    def _render_page(self, grid: Grid, shown: ShownGrid, *, browser_id: str) -> Markup:
         try:
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
             cost = render_problem(error)
-        paces = self._lab.paces.newest_first()
+        paces = self._lab.paces.list_newest_first()
         return render(
             "lora_lab/grid/grid.html",
             tabs=render_tabs(GRID, "Grid", shown.query),
@@ -294,10 +301,10 @@ class GridPage:
             presets=[
                 (
                     preset,
-                    estimate_time_of_all(preset.grid.specs(), paces),
+                    estimate_time_of_all(preset.grid.list_specs(), paces),
                     estimate_core_seconds_here(self._lab, preset.grid),
                 )
-                for preset in grid_presets()
+                for preset in read_grid_presets()
             ],
             reference=name_reference(self._lab),
             models=group_model_choices(grid.base.model),
@@ -309,15 +316,15 @@ class GridPage:
             cost=cost,
             data=render_data(self._lab, grid.base.data),
             worker=render_worker(self._lab),
-            parts=self._parts(shown),
+            parts=self._render_parts(shown),
             sweeps=render_sweeps(shown),
         )
 
-    def _parts(self, shown: ShownGrid) -> dict[str, Markup]:
+    def _render_parts(self, shown: ShownGrid) -> dict[str, Markup]:
         return render_sweep(shown, now=self._context.clock())
 
 
-def _grid_of(query: Mapping[str, str], shown: ShownGrid) -> Grid:
+def _parse_grid(query: Mapping[str, str], shown: ShownGrid) -> Grid:
     """Parse the grid in the address; if it has none, use the grid of the sweep shown."""
     if shown.sweep and "sweep" in query and not any(name in query for name in GRID_NAMES):
         return grid_form.normalize_grid(shown.sweep.grid)

@@ -1,13 +1,13 @@
 """The parts of the Grid page: what a grid costs, the sweep shown, and the list of sweeps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
 from markupsafe import Markup
 
-from lora_lab.charts.captions import model_name
+from lora_lab.charts.captions import shorten_model_name
 from lora_lab.charts.grid import choose_plane, list_planes
 from lora_lab.data.machine import is_gpu
 from lora_lab.engine.queue import count_ahead
@@ -21,7 +21,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.grid_form import build_grid_address, format_list, grid_presets
+from lora_lab.settings.grid_form import build_grid_address, format_list, read_grid_presets
 from lora_lab.settings.run_form import format_value
 from lora_lab.settings.urls import build_sweep_address, with_origin
 from lora_lab.spec import OWN_DATA
@@ -59,16 +59,16 @@ class ShownGrid:
             and not grid_form.build_grid_query(grid)
             and grid != grid_form.normalize_grid(self.sweep.grid)
         ):
-            address = f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
+            address = f"{address}&preset={read_grid_presets()[0].id}"  # else the form shows the sweep's grid
         return with_origin(address, self.query)
 
 
 def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
     """Render how many cells a grid has, their time and their memory."""
-    if lab.shape(grid.base.model, browser_id=browser_id) is None:
+    if lab.ask_for_shape(grid.base.model, browser_id=browser_id) is None:
         return render("lora_lab/shared/reading.html", model=grid.base.model)
     dataset = lab.uploads.find(grid.base.data)
-    paces = lab.paces.newest_first()
+    paces = lab.paces.list_newest_first()
     found = estimate_here(lab.home, grid, dataset.digest, paces)
     return render(
         "lora_lab/grid/cost.html",
@@ -90,12 +90,12 @@ def estimate_core_seconds_here(lab: Lab, grid: Grid) -> float | None:
     """Estimate a grid's processor seconds before a similar run has finished here; None where they say nothing
     of this machine: it has a GPU, or nothing similar was measured.
     """
-    return None if is_gpu(lab.home.device()) else estimate_core_seconds(grid.specs())
+    return None if is_gpu(lab.home.describe_device()) else estimate_core_seconds(grid.list_specs())
 
 
 def name_reference(lab: Lab) -> str:
     """Name the machine and the day of those seconds; empty where they say nothing of this machine."""
-    if is_gpu(lab.home.device()):
+    if is_gpu(lab.home.describe_device()):
         return ""
     reference = read_reference()
     return f"{reference.device} ({reference.compute_dtype}), on {reference.date}"
@@ -108,12 +108,12 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         return dict.fromkeys(PARTS, NO_HTML) | {"sweep-head": head, "sweep-table": table}
     engine, sweep, cells = shown.lab.engine, shown.sweep, shown.cells
     settings = group_by_setting(cells)
-    waiting, model = engine.waiting(), sweep.grid.base.model
+    waiting, model = engine.list_waiting(), sweep.grid.base.model
     going = not all(cell.ended for cell in cells)
     values = {
         "sweep": sweep,
         "grid": sweep.grid,
-        "title": sweep_view.format_title(sweep.grid, model_name(model)),
+        "title": sweep_view.format_title(sweep.grid, shorten_model_name(model)),
         "finished": sum(cell.status == "finished" for cell in cells),
         "progress": sweep_view.say_progress(cells),
         "stopping": _is_stopping(shown.lab, cells),
@@ -121,12 +121,13 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "has_rest": any(cell.status in RETRYABLE for cell in cells),
         "running": next((cell for cell in cells if cell.status == "running"), None),
         "paused": engine.is_paused,
-        "ahead": count_ahead([cell.run_id for cell in cells], waiting, engine.current()) if going else 0,
-        "seconds_left": engine.seconds_left(now=now) if going else None,
+        "ahead": count_ahead([cell.run_id for cell in cells], waiting, engine.find_current()) if going else 0,
+        "seconds_left": engine.estimate_seconds_left(now=now) if going else None,
         "map": sweep_view.render_live_map(cells, choose_plane(settings, shown.plane)),
         "planes": list_planes(settings),
         "plane": shown.plane,
         "findings": list_findings(settings),
+        "three_seeds": "" if going else _build_address_with_seeds(sweep.grid),
         "known": sweep_view.describe_exact_counts(sweep.grid, shown.lab.find_known_shape(model))
         if going
         else "",
@@ -136,7 +137,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "edge": find_edge_rates(settings),
         "choices": sweep_view.list_choices(cells),
         "choice": shown.choice,
-        "rows": sweep_view.rows_of(cells, waiting, shown.choice),
+        "rows": sweep_view.list_sweep_rows(cells, waiting, shown.choice),
         "waiting": len(waiting),
         "varied": sweep.grid.varied,
         "axes": AXES,
@@ -146,11 +147,19 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
     return {name: render(f"lora_lab/grid/{name.replace('-', '_')}.html", **values) for name in PARTS}
 
 
+def _build_address_with_seeds(grid: Grid) -> str:
+    """Build the address of the same grid with three seeds; empty for a grid that has more than one."""
+    if len(grid.seeds) > 1:
+        return ""
+    first = grid.seeds[0]
+    return build_grid_address(replace(grid, seeds=(first, first + 1, first + 2)))
+
+
 def render_sweeps(shown: ShownGrid) -> Markup:
     rows = []
     for sweep in shown.lab.sweeps()[:SWEEPS_SHOWN]:
         cells = shown.lab.cells(sweep)
-        title = sweep_view.format_title(sweep.grid, model_name(sweep.grid.base.model))
+        title = sweep_view.format_title(sweep.grid, shorten_model_name(sweep.grid.base.model))
         rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
     chosen = shown.sweep.sweep_id if shown.sweep else ""
     return render(

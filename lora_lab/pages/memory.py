@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from lora_lab.charts.run_view import format_title
 from lora_lab.data.machine import is_gpu
 from lora_lab.lab import Lab
-from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.contract import parse_setting
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS, GpuModel
 from lora_lab.memory.ledger import COMPONENTS
@@ -46,11 +46,11 @@ class MemoryPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the page for the setting in the address."""
-        query = form_fields.query_of(request)
+        query = form_fields.read_page_query(request)
         found_bytes = self._found_bytes()
         if found_bytes:
             query = {"gpu": "found"} | query
-        own = self._lab.home.shapes()
+        own = self._lab.home.read_shapes()
         # An address may be typed by hand: what is wrong in it is named, and the rest is kept.
         fields, problems = memory_form.read_fields(query, {shape.name for shape in own})
         return render(
@@ -69,7 +69,7 @@ class MemoryPage:
             found_bytes=found_bytes,
             parts=self._answer_parts(fields),
             published=read_published_memory(),
-            measured=[(run, format_title(run.spec)) for run in self._lab.measured()],
+            measured=[(run, format_title(run.spec)) for run in self._lab.list_measured_peaks()],
             cells=render("lora_lab/memory/cells.html", found=read_measured_cells()),
         )
 
@@ -78,16 +78,16 @@ class MemoryPage:
         if event.get("act") not in ("change", "draw", "table"):
             raise form_event.build_unknown_act_error(event)
         given = form_fields.read_firsts(event, limit=200)
-        own = {shape.name for shape in self._lab.home.shapes()}
+        own = {shape.name for shape in self._lab.home.read_shapes()}
         fields, problems = memory_form.read_fields({name: text.strip() for name, text in given.items()}, own)
         marks = _mark_fields(problems)
         if problems:
-            return {"parts": {**_refused(_name_wrong_fields(problems)), "advice": NO_HTML, **marks}}
+            return {"parts": {**_refuse(_name_wrong_fields(problems)), "advice": NO_HTML, **marks}}
         match event["act"]:
             case "draw":
-                return {"parts": {"advice": self._advice_part(fields)}, "then": "table"}
+                return {"parts": {"advice": self._render_advice(fields)}, "then": "table"}
             case "table":
-                return {"parts": {"fits": self._fits_part(fields)}}
+                return {"parts": {"fits": self._render_fits(fields)}}
         return {
             # The advice is that of the setting before, until the browser has asked for this one's.
             "parts": {
@@ -96,55 +96,55 @@ class MemoryPage:
                 **marks,
                 **NO_TROUBLE,
             },
-            "url": with_origin(memory_form.build_address(fields), frame.query_of(event)),
+            "url": with_origin(memory_form.build_address(fields), frame.read_event_query(event)),
             "then": "draw",
         }
 
     def _found_bytes(self) -> int:
         """Return the memory of this machine's GPU in bytes; 0 without a GPU."""
-        device = self._lab.home.device()
+        device = self._lab.home.describe_device()
         return int(device.get("memory_bytes", 0)) if is_gpu(device) else 0
 
     def _gpu_bytes(self, fields: Mapping[str, str]) -> int:
-        gpu = self._listed_gpu(fields)
+        gpu = self._find_listed_gpu(fields)
         return gpu.total_bytes if gpu else self._found_bytes()
 
-    def _gpu_name(self, fields: Mapping[str, str]) -> str:
+    def _name_gpu(self, fields: Mapping[str, str]) -> str:
         """Name the card by the size that people call it, or by what this machine's has."""
-        gpu = self._listed_gpu(fields)
+        gpu = self._find_listed_gpu(fields)
         return f"{gpu.gb} GB" if gpu else f"{self._found_bytes() / GB:.4g} GB"
 
-    def _listed_gpu(self, fields: Mapping[str, str]) -> GpuModel | None:
-        """Return the chosen card of the list; None for this machine's own."""
+    def _find_listed_gpu(self, fields: Mapping[str, str]) -> GpuModel | None:
+        """Find the chosen card of the list; None for this machine's own."""
         is_found = fields["gpu"] == "found" and self._found_bytes()
-        return None if is_found else GPUS[int(_size_of(fields["gpu"]))]
+        return None if is_found else GPUS[int(_choose_size(fields["gpu"]))]
 
     def _answer_parts(self, fields: Mapping[str, str]) -> dict[str, Markup]:
         """Render the verdict in one sentence, and the ledger behind it."""
-        find, gpu = self._lab.home.shape, self._listed_gpu(fields)
+        find, gpu = self._lab.home.find_shape, self._find_listed_gpu(fields)
         try:
             verdict = fit.compute_verdict(fields, self._gpu_bytes(fields), find)
-            ledger = self._ledger_part(fields, verdict, gpu)
+            ledger = self._render_ledger(fields, verdict, gpu)
         except UnsupportedCase as case:
             error = LearnerError(f"This is not computed: {case}.", do_next="Change the setting.")
-            return _refused(render_problem(error))
+            return _refuse(render_problem(error))
         except LearnerError as error:
-            return _refused(render_problem(error))
+            return _refuse(render_problem(error))
         said = render(
             "lora_lab/memory/verdict.html",
             verdict=verdict,
             gpu=gpu,
-            sentence=fit.describe_verdict(verdict, self._gpu_name(fields)),
+            sentence=fit.describe_verdict(verdict, self._name_gpu(fields)),
             trained=fit.describe_trained(verdict),
         )
         return {"verdict": said, "ledger": ledger}
 
-    def _ledger_part(
+    def _render_ledger(
         self, fields: Mapping[str, str], verdict: fit.FitVerdict, gpu: GpuModel | None
     ) -> Markup:
-        find = self._lab.home.shape
-        record = memory_form.record_of(fields)
-        ledger = forecast_step(setting_of(record, find(fields["model"])))
+        find = self._lab.home.find_shape
+        record = memory_form.build_contract_record(fields)
+        ledger = forecast_step(parse_setting(record, find(fields["model"])))
         parts = asdict(ledger)
         return render(
             "lora_lab/memory/ledger.html",
@@ -158,9 +158,9 @@ class MemoryPage:
             line=shlex.quote(json.dumps(record)),
         )
 
-    def _advice_part(self, fields: Mapping[str, str]) -> Markup:
+    def _render_advice(self, fields: Mapping[str, str]) -> Markup:
         """Render the longest context that fits and what makes it longer, or the changes that make it fit."""
-        gpu_bytes, find = self._gpu_bytes(fields), self._lab.home.shape
+        gpu_bytes, find = self._gpu_bytes(fields), self._lab.home.find_shape
         try:
             verdict = fit.compute_verdict(fields, gpu_bytes, find)
         except (UnsupportedCase, LearnerError):
@@ -179,7 +179,7 @@ class MemoryPage:
             smallest=GPUS.get(fit.find_smallest_gpu_gb(fields, find) or 0) if not verdict.fits else None,
         )
 
-    def _fits_part(self, fields: Mapping[str, str]) -> Markup:
+    def _render_fits(self, fields: Mapping[str, str]) -> Markup:
         """Render the largest batch of every model in every bit width, in the form's own setting."""
         gpu_bytes = self._gpu_bytes(fields)
         rows = [
@@ -199,7 +199,7 @@ class MemoryPage:
             none_fits=any(batch == 0 for _, batches in rows for batch in batches),
             has_gaps=any(batch is None for _, batches in rows for batch in batches),
             bits=[BITS_LABELS[bits] for bits in BITS_SHOWN],
-            gpu=self._gpu_name(fields),
+            gpu=self._name_gpu(fields),
             fields=fields,
             labels={name: dict(choices)[fields[name]] for name, choices in memory_form.CHOICES.items()},
         )
@@ -220,10 +220,10 @@ def _name_wrong_fields(problems: Iterable[str]) -> Markup:
     )
 
 
-def _refused(problem: Markup) -> dict[str, Markup]:
+def _refuse(problem: Markup) -> dict[str, Markup]:
     return {"verdict": problem, "ledger": NO_HTML}
 
 
-def _size_of(gpu: str) -> str:
-    """Return the chosen size; the usual one where this machine's GPU was chosen and is gone."""
+def _choose_size(gpu: str) -> str:
+    """Choose the size that was chosen; the usual one where this machine's GPU was chosen and is gone."""
     return gpu if gpu.isdecimal() else memory_form.DEFAULTS["gpu"]

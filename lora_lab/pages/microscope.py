@@ -59,7 +59,7 @@ class MicroscopePage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the question in the address, and the results so far."""
-        visit = frame.visit_of(self._context, request)
+        visit = frame.open_visit(self._context, request)
         self._predictions.settle(visit)
         question = parse_question(visit.query)
         return render(
@@ -74,17 +74,17 @@ class MicroscopePage:
             question=question,
             schemes=[(bits, NAMES[bits]) for bits in SCHEMES],
             # a problem leaves no places
-            parts={"places": NO_HTML, **_block_parts(question), **self._parts(visit, question)},
+            parts={"places": NO_HTML, **_block_parts(question), **self._render_parts(visit, question)},
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self._context, request, event)
+        visit = frame.open_visit(self._context, request, event)
         match event.get("act"):
             case "change":
-                question = self._known(parse_question(form_fields.read_firsts(event)))
-                look = self._looked_at(visit, question)
+                question = self._fit_to_model(parse_question(form_fields.read_firsts(event)))
+                look = self._find_inspection(visit, question)
                 return {
-                    "parts": {**_block_parts(question), **self._parts(visit, question)},
+                    "parts": {**_block_parts(question), **self._render_parts(visit, question)},
                     "url": self._address(visit, question, look.id if look else ""),
                 }
             case "look":
@@ -93,7 +93,7 @@ class MicroscopePage:
                 return self._look(visit, form_fields.read_firsts(event), guessed=False)
             case "stop":
                 self._lab.inspections.stop(form_event.read_text(event, "look"))
-                return {"parts": self._polled(visit), "say": "Stopped. What was found stays."}
+                return {"parts": self._render_progress(visit), "say": "Stopped. What was found stays."}
             case "poll":
                 return self._poll(visit)
         raise form_event.build_unknown_act_error(event)
@@ -101,9 +101,9 @@ class MicroscopePage:
     def _look(self, visit: Visit, fields: Mapping[str, str], *, guessed: bool) -> Reply:
         """Store the prediction, if any, then start the inspection."""
         question = parse_question(fields)
-        shape = self._lab.shape(question.model, browser_id=visit.reads_for)
+        shape = self._lab.ask_for_shape(question.model, browser_id=visit.reads_for)
         if shape is None:
-            return {"parts": self._parts(visit, question)}
+            return {"parts": self._render_parts(visit, question)}
         question = check_question(settle_question(question, shape), shape)
         if guessed:
             self._predictions.commit(visit, question, fields)
@@ -111,7 +111,7 @@ class MicroscopePage:
         self._predictions.settle(visit)
         looking = replace(visit, query=question.address | {"look": look.id})
         return {
-            "parts": self._parts(looking, question),
+            "parts": self._render_parts(looking, question),
             "url": self._address(visit, question, look.id),
             "say": "Your guess is kept. Looking." if guessed else "Looking.",
             "focus": "#found",
@@ -120,17 +120,17 @@ class MicroscopePage:
     def _poll(self, visit: Visit) -> Reply:
         """Return the parts that grow; while a model's shape is being read, the choices that need it."""
         question = parse_question(visit.query)
-        look = self._looked_at(visit, question)
+        look = self._find_inspection(visit, question)
         if look is None:
-            return {"parts": self._parts(visit, question)}
+            return {"parts": self._render_parts(visit, question)}
         self._predictions.settle(visit)
-        reply: Reply = {"parts": self._polled(visit)}
+        reply: Reply = {"parts": self._render_progress(visit)}
         if look.status == "done":
             reply["say"] = "All is measured."
         return reply
 
-    def _known(self, question: MicroscopeQuestion) -> MicroscopeQuestion:
-        """Return the question with a layer and a matrix that the model has, if its shape is known."""
+    def _fit_to_model(self, question: MicroscopeQuestion) -> MicroscopeQuestion:
+        """Choose a layer and a matrix that the model has, if its shape is known."""
         shape = self._lab.find_known_shape(question.model)
         try:
             return settle_question(question, shape) if shape else question
@@ -144,17 +144,17 @@ class MicroscopePage:
             address += f"{'&' if '?' in address else '?'}{urlencode({'run': run_id})}"
         return with_origin(address, visit.query)
 
-    def _looked_at(self, visit: Visit, question: MicroscopeQuestion) -> Inspection | None:
-        """Return the inspection in the address if it matches this question."""
+    def _find_inspection(self, visit: Visit, question: MicroscopeQuestion) -> Inspection | None:
+        """Find the inspection in the address if it matches this question."""
         look = visit.query.get("look", "")
-        if not look or look != self._lab.inspections.derive_id(KIND, self._known(question).order):
+        if not look or look != self._lab.inspections.derive_id(KIND, self._fit_to_model(question).order):
             return None
         return self._lab.inspections.find(look)
 
-    def _parts(self, visit: Visit, question: MicroscopeQuestion) -> dict[str, Markup]:
+    def _render_parts(self, visit: Visit, question: MicroscopeQuestion) -> dict[str, Markup]:
         """Render the choices that depend on the model, and below them the prediction form or the results."""
         try:
-            shape = self._lab.shape(question.model, browser_id=visit.reads_for)
+            shape = self._lab.ask_for_shape(question.model, browser_id=visit.reads_for)
             if shape is None:
                 waits = render("lora_lab/microscope/reading.html", model=question.model)
                 return {"places": NO_HTML, "look": waits}
@@ -165,25 +165,25 @@ class MicroscopePage:
                 layers=shape.layers,
                 matrices=list_matrices(shape),
             )
-            if self._looked_at(visit, question) is None:
+            if self._find_inspection(visit, question) is None:
                 check_question(question, shape)
                 return {"places": places, "look": render("lora_lab/microscope/guess.html", question=question)}
-            found = render("lora_lab/microscope/found.html", parts=self._polled(visit))
+            found = render("lora_lab/microscope/found.html", parts=self._render_progress(visit))
             return {"places": places, "look": found}
         except LearnerError as error:
             return {"look": render_problem(error)}
 
-    def _polled(self, visit: Visit) -> dict[str, Markup]:
+    def _render_progress(self, visit: Visit) -> dict[str, Markup]:
         """Render what changes during the measurement, one part per panel."""
-        question = self._known(parse_question(visit.query))
-        look = self._looked_at(visit, question)
+        question = self._fit_to_model(parse_question(visit.query))
+        look = self._find_inspection(visit, question)
         if look is None:
             return {}
         shown = {panel.id: panel for panel in build_panels(question, look.found)}
-        training = look.status == "waiting" and self._lab.engine.current() is not None
+        training = look.status == "waiting" and self._lab.engine.find_current() is not None
         parts = {
             "progress": render("lora_lab/microscope/progress.html", look=look, training=training),
-            "verdicts": self._predictions.part(visit, look, question),
+            "verdicts": self._predictions.render_prediction(visit, look, question),
         }
         for name in PANELS:
             parts[name] = (

@@ -13,6 +13,7 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import render_problem
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.settings.urls import LAB, MODELS
+from lora_lab.views import memory_form
 from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.text.templates import render
@@ -39,7 +40,7 @@ class ModelsPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render every model whose shape is known."""
-        return self._page(form_fields.query_of(request), added="")
+        return self._render_page(form_fields.read_page_query(request), added="")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Add a model from its pasted configuration, or delete one that was added."""
@@ -62,7 +63,11 @@ class ModelsPage:
             return {"parts": {"add-problem": render_problem(error)}}
         self._home.save_shape(shape)
         say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."
-        return {"html": self._page(frame.query_of(event), added=shape.name), "say": say, "focus": "#added"}
+        return {
+            "html": self._render_page(frame.read_event_query(event), added=shape.name),
+            "say": say,
+            "focus": "#added",
+        }
 
     def _delete(self, event: dict[str, Any]) -> Reply:
         """Delete an added model. Raises LearnerError while a run needs its shape."""
@@ -75,7 +80,7 @@ class ModelsPage:
                 do_next=f"Delete {'that run' if one else 'those runs'} on the Lab page first.",
             )
         self._home.delete_shape(name)
-        html = self._page(frame.query_of(event), added="")
+        html = self._render_page(frame.read_event_query(event), added="")
         return {"html": html, "say": f"{name} is deleted.", "focus": "#main"}
 
     def _read(self, name: str, kind: str, written: str) -> ModelShape:
@@ -87,12 +92,19 @@ class ModelsPage:
             )
         return replace(self._reader.read(parse_config(written), kind=kind or None), name=name, hub_id=name)
 
-    def _page(self, query: Mapping[str, str], *, added: str) -> Markup:
+    def _group(self) -> list[tuple[str, list[ModelShape]]]:
+        """Return the models as Will it fit? groups them, then those whose memory it can't compute."""
+        known = [(f"{size} parameters", shapes) for size, shapes in memory_form.group_models()]
+        listed = {shape.name for _, shapes in known for shape in shapes}
+        others = [shape for shape in load_catalogue().values() if shape.name not in listed]
+        return [("Yours", self._home.read_shapes()), *known, ("Counted only", others)]
+
+    def _render_page(self, query: Mapping[str, str], *, added: str) -> Markup:
         return render(
             "lora_lab/models/models.html",
             tabs=render_tabs(MODELS, "Models", query),
-            own=self._home.shapes(),
-            models=load_catalogue().values(),
+            groups=self._group(),
+            fitting={shape.name for shape in memory_form.list_models()},
             kinds=MODEL_KINDS,
             added=added,
             names=lambda shape: ", ".join(shape.modules.linear_names),

@@ -26,7 +26,7 @@ class PapersPage:
         tables = read_published_tables()
         return render(
             "lora_lab/models/papers.html",
-            tabs=render_tabs(PAPERS, "Published numbers", form_fields.query_of(request)),
+            tabs=render_tabs(PAPERS, "Published numbers", form_fields.read_page_query(request)),
             tables=tables,
             plots={table.id: plot_published(table) for table in tables if table.drawn},
             drawn=render_plot_part,

@@ -21,9 +21,9 @@ def render_project_report(service: ProjectService, progress: ProjectProgress, *,
         project=progress.project,
         progress=progress,
         by=by,
-        results=service.results(progress),
+        results=service.compute_results(progress),
         sweep=progress.sweep,
-        curves=service.curves(progress),
+        curves=service.draw_curves(progress),
         **build_report_variables(progress.sweep, progress.cells),
     )
 
@@ -32,8 +32,8 @@ def register(site: FastAPI, context: Context, service: ProjectService) -> None:
     """Add the route; it must precede the pages."""
 
     @site.get("/projects/{project_id}/report.html")
-    def report(project_id: str, request: Request) -> Response:
-        """Return the report, to open in the browser and save from there."""
+    def send_report(project_id: str, request: Request) -> Response:
+        """Send the report, to open in the browser and save from there."""
         browser_id = find_browser(request.cookies)
         visitor = find_visit(context, browser_id=browser_id, query=dict(request.query_params))
         progress = service.read_progress(visitor, service.find(project_id))

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lora_lab.charts.run_view import format_title
-from lora_lab.data.machine import COMPUTE_TYPES, name_of
+from lora_lab.data.machine import COMPUTE_TYPES, name_device
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.runs.separate_files import read_upload_apart
@@ -47,13 +47,15 @@ def render_worker(lab: Lab) -> Markup:
     A worker also starts after every run. Nothing waits for that one, so it is not shown: the page would move
     under whoever reads a result.
     """
-    state = lab.engine.worker_state()
-    waited_for = not state["device"] or state["total_bytes"] or lab.engine.current() or lab.engine.waiting()
+    state = lab.engine.read_worker_state()
+    waited_for = (
+        not state["device"] or state["total_bytes"] or lab.engine.find_current() or lab.engine.list_waiting()
+    )
     return render(
         "lora_lab/shared/worker.html",
         state=state,
         waited_for=waited_for,
-        device=lab.home.device(),
+        device=lab.home.describe_device(),
         kept=lab.home.number_type(),
         types=COMPUTE_TYPES,
         chosen=lab.home.read_chosen_device(),
@@ -76,8 +78,8 @@ def is_for_another_machine(lab: Lab, event: Mapping[str, Any]) -> bool:
 
 
 def _name_machine(lab: Lab) -> str:
-    device = lab.home.device()
-    return f"{device.get('id', '')} {name_of(device)}".strip()
+    device = lab.home.describe_device()
+    return f"{device.get('id', '')} {name_device(device)}".strip()
 
 
 WORKER_ACTS = ("retry-model", "device", "number-type")
@@ -87,14 +89,14 @@ def handle_worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
     """Do what a button of the worker's part asks for."""
     match event["act"]:
         case "device":
-            return _device_chosen(lab, event)
+            return _choose_device(lab, event)
         case "number-type":
             return _number_type_chosen(lab, event)
     lab.engine.retry_model()
     return {"say": "Trying again.", "parts": {"worker": render_worker(lab)}}
 
 
-def _device_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
+def _choose_device(lab: Lab, event: Mapping[str, Any]) -> Reply:
     """Keep the device that the learner chose. Idle workers restart on it; a busy one finishes first."""
     lab.home.choose_device(form_event.read_text(event, "device"))
     lab.chat.end_idle_worker()
@@ -168,7 +170,7 @@ def _store_upload(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
     """Store a learner's examples and select them; a problem is said beside the field."""
     read = partial(read_upload_apart, profile_id=visit.profile.id)
     try:
-        dataset = lab.uploads.add(*form_fields.file_of(event), read=read)
+        dataset = lab.uploads.add(*form_fields.read_uploaded_file(event), read=read)
     except LearnerError as error:
         return {"parts": {"data-problem": render_problem(error)}}
     train, held_out = len(dataset.train), len(dataset.held_out)

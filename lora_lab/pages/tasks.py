@@ -1,6 +1,6 @@
 """Tasks: `/tasks` lists them, `/tasks?id=fit-longest-context&seed=2` is one, judged by the lab."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 from typing import Any
 
@@ -24,14 +24,15 @@ from lora_lab.tasks.service import (
     TaskService,
     build_task_address,
     describe_card,
+    find_next_task,
     find_task,
     format_goal,
     list_fixed,
-    next_task,
 )
 from lora_lab.views import memory_form
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.content.yaml_reader import LEVELS
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
 from study.text.templates import render
@@ -58,7 +59,7 @@ class TasksPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the list, or the task that the address names."""
-        visit = frame.visit_of(self.context, request)
+        visit = frame.open_visit(self.context, request)
         if not visit.query.get("id"):
             return self._list(visit)
         task = find_task(visit.query["id"])
@@ -66,77 +67,81 @@ class TasksPage:
             return self._run(visit, task)
         if isinstance(task, BuildTask):
             return self._build(visit, task)
-        return self._configure(visit, self._drawn(visit))
+        return self._configure(visit, self._draw(visit))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a changed control, a checked setting, or what is chosen as a run's fault."""
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         task = find_task(visit.query.get("id", ""))
         act = event.get("act")
         if isinstance(task, RunTask) and act == "answer":
-            return self._answered(visit, task, form_event.read_field(event, "option"))
+            return self._answer(visit, task, form_event.read_field(event, "option"))
         if isinstance(task, BuildTask) and act in ("draft", "code"):
-            return self._drafted(visit, task, event) if act == "draft" else self._built(visit, task, event)
+            return (
+                self._save_draft(visit, task, event)
+                if act == "draft"
+                else self._check_build(visit, task, event)
+            )
         if isinstance(task, ConfigureTask) and act in ("change", "check"):
-            drawn = self._drawn(visit)
+            drawn = self._draw(visit)
             try:
                 setting = judge.read_setting(drawn, form_fields.read_firsts(event, limit=60))
                 return (
-                    self._changed(visit, drawn, setting)
+                    self._change(visit, drawn, setting)
                     if act == "change"
-                    else self._checked(visit, drawn, setting)
+                    else self._check(visit, drawn, setting)
                 )
             except LearnerError as error:
                 return {"parts": {"numbers": render_problem(error), "judgement": NO_HTML}}
         raise form_event.build_unknown_act_error(event)
 
-    def _drawn(self, visit: Visit) -> Drawn:
+    def _draw(self, visit: Visit) -> Drawn:
         seed = form_event.read_number(visit.query.get("seed", ""), default=0, low=0, high=10**6)
         return judge.draw(visit.query.get("id", ""), seed)
 
     # ---- configure
 
-    def _changed(self, visit: Visit, drawn: Drawn, setting: Setting) -> Reply:
+    def _change(self, visit: Visit, drawn: Drawn, setting: Setting) -> Reply:
         """Show the numbers. A change that was on its way while its setting was checked takes back nothing."""
         if self.service.is_judged(visit, drawn, setting):
-            return {"parts": {"numbers": _numbers_part(drawn, setting, is_checked=True)}}
-        return {"parts": {"numbers": _numbers_part(drawn, setting), "judgement": NO_HTML}}
+            return {"parts": {"numbers": _render_numbers(drawn, setting, is_checked=True)}}
+        return {"parts": {"numbers": _render_numbers(drawn, setting), "judgement": NO_HTML}}
 
-    def _checked(self, visit: Visit, drawn: Drawn, setting: Setting) -> Reply:
+    def _check(self, visit: Visit, drawn: Drawn, setting: Setting) -> Reply:
         found = self.service.check(visit, drawn, setting)
         return {
             "parts": {
-                "numbers": _numbers_part(drawn, setting, is_checked=True),
-                **self._setting_judgement(visit, drawn, setting, found),
+                "numbers": _render_numbers(drawn, setting, is_checked=True),
+                **self._render_setting_judgement(visit, drawn, setting, found),
             },
             "say": "Solved." if found.right else "Not yet. What each control did is below.",
             "focus": "#judgement",
         }
 
-    def _status(self, visit: Visit, task: Task) -> Markup:
-        return escape(WORDS[self.service.statuses(visit).get(task.id, "new")])
+    def _format_status(self, visit: Visit, task: Task) -> Markup:
+        return escape(WORDS[self.service.list_statuses(visit).get(task.id, "new")])
 
-    def _judgement_parts(
+    def _render_judgement(
         self, visit: Visit, task: Task, template: str, misconception: str, **values: Any
     ) -> dict[str, Markup]:
         """Render an answer's judgement with the task that follows, and the task's new status."""
-        statuses = self.service.statuses(visit)
+        statuses = self.service.list_statuses(visit)
         solved = [each for each, status in statuses.items() if status == "solved"]
         judgement = render(
             template,
             task=task,
             misconception=self.ports.misconception(misconception) if misconception else None,
-            following=next_task(task.id, solved),
+            following=find_next_task(task.id, solved),
             address=build_task_address,
             **values,
         )
-        return {"judgement": judgement, "status": self._status(visit, task)}
+        return {"judgement": judgement, "status": self._format_status(visit, task)}
 
-    def _setting_judgement(
+    def _render_setting_judgement(
         self, visit: Visit, drawn: Drawn, setting: Setting, found: SettingJudgement
     ) -> dict[str, Markup]:
         task = drawn.task
-        return self._judgement_parts(
+        return self._render_judgement(
             visit,
             task,
             "lora_lab/tasks/task_judgement.html",
@@ -156,7 +161,7 @@ class TasksPage:
                 for control in found.control_effects
             ],
             lab=memory_form.build_address(setting) if "needed_bytes" in task.shown else "",
-            another=build_task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
+            another=build_task_address(task.id, seed=judge.choose_next_seed(task, drawn.seed)),
         )
 
     def _configure(self, visit: Visit, drawn: Drawn) -> Markup:
@@ -170,12 +175,12 @@ class TasksPage:
             goal=format_goal(drawn),
             fixed=list_fixed(drawn),
             card=describe_card(drawn),
-            status=self._status(visit, task),
+            status=self._format_status(visit, task),
             controls=[(control, read_control_notes()[control.field].label) for control in task.controls],
             highest=judge.limit_control,
             log2=log2,
-            numbers=_numbers_part(drawn, drawn.given),
-            another=build_task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
+            numbers=_render_numbers(drawn, drawn.given),
+            another=build_task_address(task.id, seed=judge.choose_next_seed(task, drawn.seed)),
         )
 
     # ---- read the run
@@ -186,14 +191,14 @@ class TasksPage:
             task=task,
             story=task.fill(task.story),
             concepts=self.context.concepts,
-            status=self._status(visit, task),
+            status=self._format_status(visit, task),
             charts=render_charts(task),
         )
 
-    def _answered(self, visit: Visit, task: RunTask, option_id: str) -> Reply:
+    def _answer(self, visit: Visit, task: RunTask, option_id: str) -> Reply:
         option = task.option(option_id)
         right = self.service.answer(visit, task, option.id)
-        parts = self._judgement_parts(
+        parts = self._render_judgement(
             visit,
             task,
             "lora_lab/tasks/task_fault.html",
@@ -219,22 +224,22 @@ class TasksPage:
             limit=LONGEST_CODE,
             draft_key=_draft_key(task),
             concepts=self.context.concepts,
-            status=self._status(visit, task),
+            status=self._format_status(visit, task),
         )
 
-    def _drafted(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
+    def _save_draft(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
         code = form_event.read_text(event, "value", limit=LONGEST_CODE)
         self.context.store.drafts.save(visit.profile.id, _draft_key(task), code, at=visit.now)
         return {}
 
-    def _built(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
+    def _check_build(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
         code = form_event.read_field(event, "code", limit=LONGEST_CODE)
         self.context.store.drafts.save(visit.profile.id, _draft_key(task), code, at=visit.now)
         try:
             found = self.service.check_code(visit, task, code)
         except LearnerError as error:
             return {"parts": {"judgement": render_problem(error)}, "focus": "#judgement"}
-        parts = self._judgement_parts(
+        parts = self._render_judgement(
             visit, task, "lora_lab/tasks/task_built.html", found.misconception, found=found
         )
         say = "Solved." if found.right else _count_missing(len(found.broken))
@@ -245,14 +250,21 @@ class TasksPage:
     def _list(self, visit: Visit) -> Markup:
         return render(
             "lora_lab/tasks/tasks.html",
-            families=read_families(),
-            runs=list(read_run_tasks().values()),
-            builds=list(read_builds().values()),
-            statuses=self.service.statuses(visit),
+            families=[
+                replace(each, tasks=tuple(sorted(each.tasks, key=_rank_level))) for each in read_families()
+            ],
+            runs=sorted(read_run_tasks().values(), key=_rank_level),
+            builds=sorted(read_builds().values(), key=_rank_level),
+            statuses=self.service.list_statuses(visit),
             words=WORDS,
-            done=self.service.done(visit),
+            done=self.service.count_done(visit),
             address=build_task_address,
         )
+
+
+def _rank_level(task: Task) -> int:
+    """Return where a task's level comes: the list of a family begins with what a beginner can do."""
+    return LEVELS.index(task.level)
 
 
 def _count_missing(number: int) -> str:
@@ -263,7 +275,7 @@ def _draft_key(task: BuildTask) -> str:
     return f"task-{task.id}"
 
 
-def _numbers_part(drawn: Drawn, setting: Setting, *, is_checked: bool = False) -> Markup:
+def _render_numbers(drawn: Drawn, setting: Setting, *, is_checked: bool = False) -> Markup:
     """Render what the controls do to the measures: as given, now, and what is wanted.
 
     A best value that the goal does not name is the answer itself, so it shows after a check only.

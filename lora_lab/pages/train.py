@@ -46,7 +46,7 @@ from lora_lab.settings.run_form import (
 from lora_lab.settings.urls import LAB, ORIGIN, compare_address, select_origin_fields, with_origin
 from lora_lab.spec import OPTIMIZER_LABELS, TARGET_SETS, VARIANT_LABELS, RunSpec
 from lora_lab.views.options import BITS_CHOICES, SHORT_TARGETS, group_model_choices
-from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
+from lora_lab.views.run_panel import ZOOM, RunPanel, parse_window
 from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
@@ -80,38 +80,38 @@ class LabPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the page for the setting and run that the address names."""
-        visit = frame.visit_of(self._context, request)
+        visit = frame.open_visit(self._context, request)
         self._predictions.settle(visit)
-        return self._page(visit)
+        return self._render_page(visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self._context, request, event)
+        visit = frame.open_visit(self._context, request, event)
         match event.get("act"):
             case "change":
-                return self._changed(event, visit)
+                return self._change(event, visit)
             case "predict" | "unpredict":
-                return self._predicting(event, visit)
+                return self._toggle_prediction(event, visit)
             case "commit":
-                return self._committed(event, visit)
+                return self._commit(event, visit)
             case "draw":
-                return self._drawn(event)
+                return self._draw(event)
             case "draw-more":
-                return self._drawn_more(event, visit)
+                return self._draw_more(event, visit)
             case "poll":
-                return self._polled(event, visit)
+                return self._poll(event, visit)
             case "start":
-                return self._started(event, visit, learner=_learner(visit, request))
+                return self._start(event, visit, learner=_identify_learner(visit, request))
             case "again":
-                return self._ended.start_again(event, visit, learner=_learner(visit, request))
+                return self._ended.start_again(event, visit, learner=_identify_learner(visit, request))
             case "stop":
                 self._check_stop(event, visit)
-                return self._stopped(event, visit)
+                return self._stop(event, visit)
             case "zoom":
-                return self._zoomed(event, visit)
+                return self._zoom(event, visit)
             case act if act in FILE_ACTS:
                 return handle_file_act(self._lab, event, visit)
             case "import":
-                return self._imported(event, visit, learner=_learner(visit, request))
+                return self._import(event, visit, learner=_identify_learner(visit, request))
             case "read":
                 return self._read(event)
             case "merge":
@@ -128,15 +128,15 @@ class LabPage:
 
     # ---- the form and what it costs
 
-    def _changed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+    def _change(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         if form_fields.is_guessing(event):  # replacing the form would clear the typed prediction
-            spec = parse_spec_form(form_fields.form_of(event))
+            spec = parse_spec_form(form_fields.read_form_fields(event))
             return {"url": self._address(spec, visit), "then": "draw"}
-        if missing := describe_missing_name(form_fields.form_of(event)):
+        if missing := describe_missing_name(form_fields.read_form_fields(event)):
             return {"parts": replace_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
         try:
-            spec = parse_spec_form(form_fields.form_of(event))
-            kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
+            spec = parse_spec_form(form_fields.read_form_fields(event))
+            kept = self._predictions.find_waiting(visit, form_event.read_field(event, "prediction"))
             found = self._parts.find(spec, browser_id=visit.reads_for)
             cost = self._parts.render_cost_parts(spec, found, kept)
         except LearnerError as error:
@@ -153,20 +153,20 @@ class LabPage:
         """Build the address of a setting that keeps the shown run and the way back to a concept."""
         return with_origin(build_address(spec, run_id=run_id or visit.query.get("run", "")), visit.query)
 
-    def _predicting(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+    def _toggle_prediction(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Hide the figures so the learner can predict them, or show them again without a prediction."""
-        spec = parse_spec_form(form_fields.form_of(event))
+        spec = parse_spec_form(form_fields.read_form_fields(event))
         if event.get("act") == "unpredict":
-            cost = self._parts.cost(spec, browser_id=visit.reads_for)
+            cost = self._parts.render_cost_sheet(spec, browser_id=visit.reads_for)
             return {"parts": cost, "url": self._address(spec, visit), "then": "draw"}
-        return {"parts": self._parts.hidden(spec), "focus": "#guess-percent"}
+        return {"parts": self._parts.render_prediction_form(spec), "focus": "#guess-percent"}
 
-    def _committed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        spec = parse_spec_form(form_fields.form_of(event))
-        kept = self._predictions.about(
+    def _commit(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        spec = parse_spec_form(form_fields.read_form_fields(event))
+        kept = self._predictions.find_about(
             visit, self._predictions.commit(visit, spec, form_fields.read_firsts(event)), spec
         )
-        cost = self._parts.cost(spec, kept, browser_id=visit.reads_for)
+        cost = self._parts.render_cost_sheet(spec, kept, browser_id=visit.reads_for)
         return {
             "parts": cost,
             "url": self._address(spec, visit),  # without the question that was just answered
@@ -175,16 +175,16 @@ class LabPage:
             "focus": "#start",
         }
 
-    def _preview_of(self, event: Mapping[str, Any]) -> Preview | None:
-        """Return None when there is nothing to draw: the cost part shows the error in the plots' place."""
+    def _compute_preview(self, event: Mapping[str, Any]) -> Preview | None:
+        """Compute a preview; None on an error, which the cost part shows in the plots' place."""
         try:
-            return self._parts.preview(parse_spec_form(form_fields.form_of(event)))
+            return self._parts.preview(parse_spec_form(form_fields.read_form_fields(event)))
         except LearnerError:
             return None
 
-    def _drawn(self, event: Mapping[str, Any]) -> Reply:
+    def _draw(self, event: Mapping[str, Any]) -> Reply:
         """Draw the two charts by rank."""
-        found = self._preview_of(event)
+        found = self._compute_preview(event)
         if found is None:
             return {}
         narrow = form_fields.is_narrow(event)
@@ -193,9 +193,9 @@ class LabPage:
             reply["parts"]["plots"] = self._parts.render_plots_by_rank(found, narrow=narrow)
         return reply
 
-    def _drawn_more(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+    def _draw_more(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Draw what is folded away or below: the slider's answer does not wait for it."""
-        found = self._preview_of(event)
+        found = self._compute_preview(event)
         if found is None:
             return {}
         narrow, hidden = form_fields.is_narrow(event), form_fields.is_guessing(event)
@@ -204,18 +204,18 @@ class LabPage:
             "parts": {
                 "plots-more": more or render("lora_lab/lab/hidden.html"),
                 "drawn": render("lora_lab/shared/drawn.html", drawn=self._panel.find_latest_ended()),
-                **self._parts.seen(found.spec, narrow=narrow),
+                **self._parts.render_seen(found.spec, narrow=narrow),
                 # The page was first rendered before its width was known.
                 **self._run_parts(event, visit),
             }
         }
 
-    def _imported(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
+    def _import(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
         parse = partial(parse_run_file_apart, profile_id=visit.profile.id)
         try:
-            name, content = form_fields.file_of(event)
+            name, content = form_fields.read_uploaded_file(event)
             spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse)
-            self._lab.home.shape(spec.model)
+            self._lab.home.find_shape(spec.model)
         except LearnerError as error:
             return {"parts": {"import-problem": render_problem(error)}}
         if self._parts.find_too_large(spec):  # the form shows the reason, and Start asks for confirmation
@@ -224,17 +224,19 @@ class LabPage:
         return {"goto": build_address(spec, run_id=run.run_id)}
 
     def _read(self, event: Mapping[str, Any]) -> Reply:
-        spec = parse_spec_form(form_fields.form_of(event))
+        spec = parse_spec_form(form_fields.read_form_fields(event))
         self._lab.read_data(spec.model, spec.data)
-        return {"parts": self._parts.seen(spec), "say": "Reading the examples."}
+        return {"parts": self._parts.render_seen(spec), "say": "Reading the examples."}
 
     # ---- runs
 
     def _run_parts(self, event: Mapping[str, Any], visit: Visit) -> dict[str, Markup]:
-        return self._panel.parts(self._panel.run_of(visit.query), visit, narrow=form_fields.is_narrow(event))
+        return self._panel.render_parts(
+            self._panel.find_run(visit.query), visit, narrow=form_fields.is_narrow(event)
+        )
 
-    def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
-        form = form_fields.form_of(event)
+    def _start(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
+        form = form_fields.read_form_fields(event)
         try:
             spec = parse_spec_form(form)
         except LearnerError as error:  # said once, where the change that led to it has said it already
@@ -243,7 +245,7 @@ class LabPage:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
         being_read = form_event.read_field(event, "reading")
-        if being_read and self._lab.shape(spec.model, browser_id=visit.reads_for) is None:
+        if being_read and self._lab.ask_for_shape(spec.model, browser_id=visit.reads_for) is None:
             return {
                 "parts": {
                     **replace_figures(render("lora_lab/shared/reading.html", model=spec.model)),
@@ -251,7 +253,7 @@ class LabPage:
                 },
                 "say": f"The configuration of {spec.model} is still being read.",
             }
-        self._lab.home.shape(spec.model)
+        self._lab.home.find_shape(spec.model)
         if form_event.read_field(event, "sure") != "yes" and (found := self._parts.find_too_large(spec)):
             html = render("lora_lab/lab/confirm.html", found=found)
             return {"parts": {"confirm": html}, "focus": "#confirm", "say": "This may not fit. Start anyway?"}
@@ -259,17 +261,17 @@ class LabPage:
         if form_fields.holds_guess(event):
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
-        self._predictions.started(visit, guess, run)
+        self._predictions.link_run(visit, guess, run)
         stop_asking(self._context, visit)
         concept_id = select_origin_fields(visit.query).get(ORIGIN, "")
         if concept_id in self._context.concepts.by_id:
             self._context.store.lessons.mark(visit.profile.id, concept_id, "try", "done", at=visit.now)
         return {
             "parts": {
-                **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
+                **self._panel.render_parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(run.run_id),
                 "stage": self._panel.render_stage(run, {"run": run.run_id}),
-                **self._parts.cost(spec, browser_id=visit.reads_for),
+                **self._parts.render_cost_sheet(spec, browser_id=visit.reads_for),
                 "confirm": NO_HTML,
                 **NO_TROUBLE,
             },
@@ -288,7 +290,7 @@ class LabPage:
                 do_next="Stop a run that you started yourself, while it has not ended.",
             )
 
-    def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+    def _stop(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         self._lab.engine.stop(form_event.read_text(event, "run"))
         return {
             "say": "Stopping after this step. The adapter is kept.",
@@ -296,8 +298,8 @@ class LabPage:
             "focus": "#run",
         }
 
-    def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._panel.run_of(visit.query)
+    def _poll(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        run = self._panel.find_run(visit.query)
         has_ended = form_event.read_field(event, "drawn") != self._panel.find_latest_ended()
         if has_ended:
             self._predictions.settle(visit)
@@ -305,7 +307,7 @@ class LabPage:
             "parts": {
                 "worker": render_worker(self._lab),
                 "stage": self._panel.render_stage(run, visit.query),
-                **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event)),
+                **self._panel.render_parts(run, visit, narrow=form_fields.is_narrow(event)),
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
         }
@@ -315,31 +317,33 @@ class LabPage:
             reply["then"] = "draw"
         return reply
 
-    def _zoomed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run, query = self._panel.run_of(visit.query), dict(visit.query)
+    def _zoom(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        run, query = self._panel.find_run(visit.query), dict(visit.query)
         if run is None:
             return {}
         window = run_view.zoom_window(
-            window_of(query), run.spec.steps, form_event.read_text(event, "direction")
+            parse_window(query), run.spec.steps, form_event.read_text(event, "direction")
         )
         query.pop(ZOOM, None)
         if window:
             query[ZOOM] = f"{window[0]:g}-{window[1]:g}"
-        parts = self._panel.parts(run, replace(visit, query=query), narrow=form_fields.is_narrow(event))
+        parts = self._panel.render_parts(
+            run, replace(visit, query=query), narrow=form_fields.is_narrow(event)
+        )
         return {"parts": parts, "url": f"{LAB}?{urlencode(query)}"}
 
     # ---- parts of the page
 
-    def _page(self, visit: Visit) -> Markup:
+    def _render_page(self, visit: Visit) -> Markup:
         spec, problems = read_address(visit.query)
         gone = list_missing_runs(self._lab, [visit.query.get("run", "")])
-        run = self._panel.run_of(visit.query)
+        run = self._panel.find_run(visit.query)
         rival = visit.query.get("expect", "")
         try:
             if rival:
-                cost = self._parts.hidden(spec, rival=rival)
+                cost = self._parts.render_prediction_form(spec, rival=rival)
             else:
-                cost = self._parts.cost(spec, browser_id=visit.reads_for)
+                cost = self._parts.render_cost_sheet(spec, browser_id=visit.reads_for)
         except LearnerError as error:
             cost = replace_figures(render_problem(error))
         return render(
@@ -366,8 +370,8 @@ class LabPage:
             target_sets=TARGET_SETS,
             cost=cost,
             data=render_data(self._lab, spec.data),
-            run=self._panel.parts(run, visit, narrow=False),
-            seen=self._parts.seen(spec),
+            run=self._panel.render_parts(run, visit, narrow=False),
+            seen=self._parts.render_seen(spec),
             runs=self._panel.list_part(run.run_id if run else ""),
         )
 
@@ -377,6 +381,6 @@ def _say_still_reading(spec: RunSpec) -> Markup:
     return render("lora_lab/lab/still_reading.html", model=spec.model)
 
 
-def _learner(visit: Visit, request: gr.Request) -> str:
-    """Return whose share of the lab's time a run takes; empty for the owner's."""
+def _identify_learner(visit: Visit, request: gr.Request) -> str:
+    """Identify whose share of the lab's time a run takes; empty for the owner's."""
     return visit.profile.id if find_role(request) == "learner" else ""

@@ -35,17 +35,19 @@ class SettingParts:
     def list_sized_presets(self) -> list[tuple[Preset, float]]:
         """Return the presets with the memory that each one needs, in GB."""
         return [
-            (preset, find_preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
+            (preset, find_preset_size_gb(preset.spec, self._lab.home.find_shape(preset.spec.model)))
             for preset in read_presets()
         ]
 
-    def hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
+    def render_prediction_form(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
         """Render the form of a prediction instead of all that would give the answer away."""
         hidden = render("lora_lab/lab/hidden.html")
-        form = self._predictions.form(spec, rival=rival)
+        form = self._predictions.render_form(spec, rival=rival)
         return replace_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
 
-    def cost(self, spec: RunSpec, kept: Prediction | None = None, *, browser_id: str) -> dict[str, Markup]:
+    def render_cost_sheet(
+        self, spec: RunSpec, kept: Prediction | None = None, *, browser_id: str
+    ) -> dict[str, Markup]:
         """Render what a setting costs. Raises LearnerError when its model can't be read."""
         return self.render_cost_parts(spec, self.find(spec, browser_id=browser_id), kept)
 
@@ -55,7 +57,8 @@ class SettingParts:
         """Render the two numbers, what else is worth saying, and how they come about."""
         if found is None:
             return replace_cost(render("lora_lab/shared/reading.html", model=spec.model))
-        values = {"guess": self._predictions.kept(kept) if kept else None, **self._list_values(found)}
+        guess = self._predictions.summarize(kept, spec) if kept else None
+        values = {"guess": guess, **self._list_values(found)}
         return {
             "cost": render("lora_lab/lab/cost.html", **values) + render_machine(self._lab),
             "notes": render("lora_lab/lab/cost_notes.html", **values),
@@ -64,7 +67,7 @@ class SettingParts:
 
     def find(self, spec: RunSpec, *, browser_id: str) -> Preview | None:
         """Return None while a worker reads the model's shape. Raises LearnerError when it can't be read."""
-        return self.preview(spec) if self._lab.shape(spec.model, browser_id=browser_id) else None
+        return self.preview(spec) if self._lab.ask_for_shape(spec.model, browser_id=browser_id) else None
 
     def preview(self, spec: RunSpec) -> Preview | None:
         """Return None while the model's shape is unknown."""
@@ -100,12 +103,12 @@ class SettingParts:
         }
 
     def render_plots_by_rank(self, found: Preview, *, narrow: bool) -> Markup:
-        return self._plots(found, setting_plots.plot_by_rank(self._lab, found), narrow=narrow)
+        return self._render_plots(found, setting_plots.plot_by_rank(self._lab, found), narrow=narrow)
 
     def render_plots_by_bits(self, found: Preview, *, narrow: bool) -> Markup:
-        return self._plots(found, setting_plots.plot_by_bits(self._lab, found), narrow=narrow)
+        return self._render_plots(found, setting_plots.plot_by_bits(self._lab, found), narrow=narrow)
 
-    def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
+    def _render_plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
         parts = asdict(found.ledger)
         return render(
             "lora_lab/lab/form_plots.html",
@@ -119,7 +122,7 @@ class SettingParts:
             query=build_address(found.spec).partition("?")[2],
         )
 
-    def seen(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, Markup]:
+    def render_seen(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, Markup]:
         """Render what the model sees of the data, if a worker has tokenized it."""
         try:
             digest = self._lab.uploads.find(spec.data).digest
@@ -127,7 +130,7 @@ class SettingParts:
             return {"seen-title": NO_HTML, "seen": NO_HTML}  # the cost part shows the error
         values = {
             "seen": build_seen(self._lab.home, spec, digest, narrow=narrow),
-            "problem": self._lab.home.unreadable(spec.model, digest),
+            "problem": self._lab.home.read_token_problem(spec.model, digest),
             "reading": self._lab.is_reading(spec.model, spec.data),
             "model": spec.model,
             "shown": SHOWN_TOKENS,

@@ -17,7 +17,7 @@ from lora_lab.views.run_panel import describe_going
 from lora_lab.views.setting_plots import render_plot_part
 from lora_lab.views.tabs import render_tabs
 from lora_lab.xray import captions as told
-from lora_lab.xray.charts import SIDE_WORDS, place_of, shorten_kind
+from lora_lab.xray.charts import SIDE_WORDS, name_place, shorten_kind
 from lora_lab.xray.service import XrayService, XrayStatus
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
@@ -48,12 +48,12 @@ class XrayPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the run that the address names, or the newest."""
-        query = form_fields.query_of(request)
+        query = form_fields.read_page_query(request)
         status = self._service.read_status(query)
         going = self._service.find_going() if status is None else None
         return render(
             "lora_lab/xray/xray.html",
-            trouble=self._trouble_of(query, status),
+            trouble=self._render_trouble(query, status),
             tabs=render_tabs(
                 XRAY,
                 "X-ray",
@@ -62,12 +62,12 @@ class XrayPage:
             ),
             status=status,
             going=describe_going(going) if going else None,
-            runs=self._choices(status),
-            second=self._second_part(query, status) if status else NO_HTML,
+            runs=self._list_choices(status),
+            second=self._render_second(query, status) if status else NO_HTML,
             parts=_render_parts(status, query, narrow=False) if status else {},
         )
 
-    def _trouble_of(self, query: Mapping[str, str], status: XrayStatus | None) -> Markup:
+    def _render_trouble(self, query: Mapping[str, str], status: XrayStatus | None) -> Markup:
         """Render which of the named runs are gone or can't be X-rayed; nothing if all can be."""
         named = [query.get("run", ""), query.get("with", "")]
         gone = list_missing_runs(self._service.lab, named)
@@ -75,56 +75,56 @@ class XrayPage:
         shown = f"Shown is {format_title(status.run.spec)}." if status else ""
         return render_trouble(problems, do_next=shown)
 
-    def _second_part(self, query: Mapping[str, str], status: XrayStatus) -> Markup:
+    def _render_second(self, query: Mapping[str, str], status: XrayStatus) -> Markup:
         """Render the choice of the second run, which says so where the first run was chosen again."""
         return render(
             "lora_lab/xray/second.html",
             status=status,
-            runs=self._choices(status),
+            runs=self._list_choices(status),
             is_same=_names_one_run_twice(query, status),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a choice, a start, a stop or a poll."""
-        visit = frame.visit_of(self._context, request, event)
+        visit = frame.open_visit(self._context, request, event)
         query = _read_asked(event, visit.query)
         status = self._service.read_status(query)
         if status is None:
             raise LearnerError("There is no finished run now.", do_next="Train one in the lab.")
         match event.get("act"):
             case "draw":
-                return _keep_untouched(self._again(query, visit, narrow=is_narrow(event)))
+                return _keep_untouched(self._render_again(query, visit, narrow=is_narrow(event)))
             case "choose":
-                return self._chosen(status, query, visit, narrow=is_narrow(event))
+                return self._choose(status, query, visit, narrow=is_narrow(event))
             case "poll":
-                return self._polled(status, query, event, visit)
+                return self._poll(status, query, event, visit)
             case "start":
                 told.refuse_slip(query["guess"])  # fail before seconds of computing
                 self._service.start(status, learner=visit.profile.id)
-                shown = self._again(query, visit, narrow=is_narrow(event))
+                shown = self._render_again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Looking.", "focus": "#stop-xray"}
             case "stop":
                 self._service.stop(status)
-                shown = self._again(query, visit, narrow=is_narrow(event))
+                shown = self._render_again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Stopped.", "focus": "#start-xray"}
         raise form_event.build_unknown_act_error(event)
 
-    def _chosen(self, status: XrayStatus, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
+    def _choose(self, status: XrayStatus, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
         """Select runs; comparing directions needs no weights, so selecting a second run starts it."""
         before = self._service.read_status(visit.query)
         if before is not None and before.run != status.run:
             query["guess"] = ""  # it belonged to another run
         if status.xray and status.pair_look is None:
             self._service.compare(status, learner=visit.profile.id)
-        second, trouble = self._second_part(query, status), self._trouble_of(query, status)
+        second, trouble = self._render_second(query, status), self._render_trouble(query, status)
         if _names_one_run_twice(query, status):
             query["with"] = ""
-        reply = self._again(query, visit, narrow=narrow)
+        reply = self._render_again(query, visit, narrow=narrow)
         if before is not None and (before.run, before.beside) == (status.run, status.beside):
             reply = _keep_untouched(reply)
         return {**reply, "parts": {**reply["parts"], "second": second, "trouble": trouble}}
 
-    def _again(self, query: Mapping[str, str], visit: Visit, *, narrow: bool) -> Reply:
+    def _render_again(self, query: Mapping[str, str], visit: Visit, *, narrow: bool) -> Reply:
         status = self._service.read_status(query)
         assert status is not None
         return {
@@ -132,7 +132,7 @@ class XrayPage:
             "url": with_origin(build_xray_address(**query), visit.query),
         }
 
-    def _polled(
+    def _poll(
         self, status: XrayStatus, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
     ) -> Reply:
         """Return nothing while idle; after the X-ray, all of it, and cards for a wrong prediction."""
@@ -150,8 +150,8 @@ class XrayPage:
         reply["say"] = "The X-ray is ready."
         return reply
 
-    def _choices(self, status: XrayStatus | None) -> list[tuple[str, str]]:
-        """Return id and name of the runs to choose from; those in the address however old."""
+    def _list_choices(self, status: XrayStatus | None) -> list[tuple[str, str]]:
+        """List id and name of the runs to choose from; those in the address however old."""
         if status is None:
             return []
         named = [run for run in (status.run, status.beside) if run is not None]
@@ -186,7 +186,7 @@ def _render_parts(status: XrayStatus, query: Mapping[str, str], *, narrow: bool)
     parts = dict.fromkeys(PARTS, NO_HTML) | {"state": _describe_state(status, query)}
     if xray is None or module is None:
         return parts
-    plots = {plot.name: (plot, render_plot_part(plot, narrow=narrow)) for plot in status.plots()}
+    plots = {plot.name: (plot, render_plot_part(plot, narrow=narrow)) for plot in status.draw_plots()}
     place = {name: query[name] for name in PLACE if query.get(name)}
     values: dict[str, Any] = {
         "status": status,
@@ -195,7 +195,7 @@ def _render_parts(status: XrayStatus, query: Mapping[str, str], *, narrow: bool)
         "plots": plots,
         "told": told,
         "short": shorten_kind,
-        "place": place_of(module),
+        "place": name_place(module),
         "query": urlencode({"run": status.run.run_id} | place),
         "sides": SIDE_WORDS,
         "table": told.tabulate_amplification(_list_columns(status)),

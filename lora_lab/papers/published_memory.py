@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.contract import parse_setting
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
@@ -49,5 +49,5 @@ def read_published_memory() -> tuple[PublishedMemory, ...]:
 
 
 def _predict_row(row: Mapping[str, Any]) -> PublishedMemory:
-    setting = setting_of(row["record"], find_shape(row["record"]["model"]))
+    setting = parse_setting(row["record"], find_shape(row["record"]["model"]))
     return PublishedMemory(**row, predicted_bytes=forecast_step(setting).total_bytes)

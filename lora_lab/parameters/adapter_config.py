@@ -5,6 +5,7 @@ Every variant's count is linear in the rank, `slope x rank + fixed`, so a config
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 from lora_lab.parameters.module_tree import ModuleGroup
@@ -234,7 +235,7 @@ class Adaptation:
     unmatched: tuple[str, ...] = ()
     """Names of parameters that the model doesn't have, and that PEFT passes over."""
 
-    @property
+    @cached_property
     def adapters(self) -> LinearCount:
         """What the adapters train, and the rows of tokens, which PEFT trains by an adapter too."""
         rows = LinearCount(0, sum(each.parameters for each in self.rows))

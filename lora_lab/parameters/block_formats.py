@@ -55,49 +55,49 @@ class BlockFormat:
         return 4 + self.scale_bits / self.block_size
 
 
-def _in_blocks(weights: Sequence[float], size: int) -> list[Sequence[float]]:
+def _split_blocks(weights: Sequence[float], size: int) -> list[Sequence[float]]:
     return [weights[start : start + size] for start in range(0, len(weights), size)]
 
 
-def _rounded(weights: Sequence[float], scale: float, levels: Sequence[float]) -> list[float]:
+def _round_to_levels(weights: Sequence[float], scale: float, levels: Sequence[float]) -> list[float]:
     if scale == 0:
         return [0.0] * len(weights)
     return [levels[find_nearest(weight / scale, levels)] * scale for weight in weights]
 
 
-def _nf4(weights: Sequence[float]) -> list[float]:
+def _round_nf4(weights: Sequence[float]) -> list[float]:
     return [
         decoded
-        for block in _in_blocks(weights, 64)
-        for decoded in _rounded(block, max(map(abs, block)), NF4_LEVELS)
+        for block in _split_blocks(weights, 64)
+        for decoded in _round_to_levels(block, max(map(abs, block)), NF4_LEVELS)
     ]
 
 
-def _mxfp4(weights: Sequence[float]) -> list[float]:
-    """Scale each block by a power of two; what then exceeds 6 is stored as 6."""
+def _round_mxfp4(weights: Sequence[float]) -> list[float]:
+    """Round with a scale per block, a power of two; what then exceeds 6 is stored as 6."""
     decoded: list[float] = []
-    for block in _in_blocks(weights, 32):
+    for block in _split_blocks(weights, 32):
         largest = max(map(abs, block))
         scale = 2.0 ** (math.floor(math.log2(largest)) - E2M1_LARGEST_EXPONENT) if largest else 0.0
-        decoded += _rounded(block, scale, E2M1_LEVELS)
+        decoded += _round_to_levels(block, scale, E2M1_LEVELS)
     return decoded
 
 
-def _nvfp4(weights: Sequence[float]) -> list[float]:
+def _round_nvfp4(weights: Sequence[float]) -> list[float]:
     """Scale the tensor so that the largest block scale is E4M3's largest number, then round block scales."""
     tensor_scale = max(map(abs, weights)) / (E2M1_LARGEST * E4M3_LARGEST)
     decoded: list[float] = []
-    for block in _in_blocks(weights, 16):
+    for block in _split_blocks(weights, 16):
         wanted = max(map(abs, block)) / E2M1_LARGEST / tensor_scale if tensor_scale else 0.0
         scale = E4M3_LEVELS[find_nearest(wanted, E4M3_LEVELS)] * tensor_scale
-        decoded += _rounded(block, scale, E2M1_LEVELS)
+        decoded += _round_to_levels(block, scale, E2M1_LEVELS)
     return decoded
 
 
 FORMATS: dict[str, BlockFormat] = {
-    "nf4": BlockFormat(name="NF4", block_size=64, scale_bits=32, decode=_nf4),
-    "mxfp4": BlockFormat(name="MXFP4", block_size=32, scale_bits=8, decode=_mxfp4),
-    "nvfp4": BlockFormat(name="NVFP4", block_size=16, scale_bits=8, decode=_nvfp4),
+    "nf4": BlockFormat(name="NF4", block_size=64, scale_bits=32, decode=_round_nf4),
+    "mxfp4": BlockFormat(name="MXFP4", block_size=32, scale_bits=8, decode=_round_mxfp4),
+    "nvfp4": BlockFormat(name="NVFP4", block_size=16, scale_bits=8, decode=_round_nvfp4),
 }
 
 

@@ -85,18 +85,18 @@ def count_adapter(shape: ModelShape, setting: AdapterSetting, *, rank: int) -> C
 
 def build_adaptation(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
     """Find what the configuration adapts, by module names or roles."""
-    return adapt_shape(shape, _by_name(shape, setting))
+    return adapt_shape(shape, _replace_roles(shape, setting))
 
 
-def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
+def _replace_roles(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
     """Replace roles (`q`, `mlp`'s matrices) and target sets by module names; names stay as they are."""
     targets = setting.targets
     if targets is None or targets == ALL_LINEAR or not shape.are_roles(targets):
         return setting
-    return replace(setting, targets=tuple(shape.target_modules(targets)))
+    return replace(setting, targets=tuple(shape.list_target_modules(targets)))
 
 
-def short_formula(
+def format_short_formula(
     shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
 ) -> str:
     """Format the count with the widths already summed: `30 layers × 8 × 10,176`."""

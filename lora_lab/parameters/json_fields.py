@@ -95,7 +95,7 @@ def read_flag(record: Mapping[str, Any], field: str) -> bool:
     return bool(value)
 
 
-def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
+def parse_adapter_setting(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
     """Parse the adapter in a record's fields. `targets` is the field name of its target modules, for which
     PEFT's own, `target_modules`, may stand.
 
@@ -246,8 +246,8 @@ def parse_choice(
     return allowed[value] if isinstance(allowed, Mapping) else value
 
 
-def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a record's `lora` object; without one, the same fields at the top level, as in `count`.
+def find_adapter_fields(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Find a record's `lora` object; without one, the same fields at the top level, as in `count`.
 
     Raises LearnerError when it is not an object or its targets are not names; UnsupportedCase on a field of
     PEFT's that changes what is trained and is not counted, or with which no memory is predicted.

@@ -33,7 +33,7 @@ def build_layout_shape(record: Mapping[str, Any], built: ModelShape | None) -> M
             "module_layout needs the number of layers and the modules of one.",
             do_next='Write it as {"layers": 12, "modules": {"attn.qkv": [768, 2304]}}.',
         )
-    linears = tuple(_linear(str(name), size, layers) for name, size in modules.items())
+    linears = tuple(_build_linear(str(name), size, layers) for name, size in modules.items())
     in_linears = sum(linear.parameters for linear in linears)
     total = read_whole(record, "base_total", built.total_parameters if built else None, most=LARGEST_SIZE)
     if total is None:
@@ -64,7 +64,7 @@ def build_layout_shape(record: Mapping[str, Any], built: ModelShape | None) -> M
     )
 
 
-def _linear(name: str, size: object, layers: int) -> Linear:
+def _build_linear(name: str, size: object, layers: int) -> Linear:
     if not isinstance(size, list | tuple) or len(size) != 2:
         raise LearnerError(
             f"{name} must be [d_in, d_out], got {size!r}.",

@@ -151,35 +151,37 @@ class ModelShape:
         if targets is None:
             if not self.default_targets:
                 raise LearnerError(
-                    f"PEFT has no default targets for {self.model_type}.", do_next=self._what_it_has()
+                    f"PEFT has no default targets for {self.model_type}.", do_next=self._describe_suffixes()
                 )
             targets = self.default_targets
         if targets == "all-linear":
             return self.linears
-        wanted = self._names(targets)
+        wanted = self._expand_names(targets)
         if isinstance(wanted, str):
-            chosen, unmatched = self._matching(wanted), []
+            chosen, unmatched = self._select_matching(wanted), []
         else:
-            chosen = self._matching(wanted) if _has_number(wanted) else self._named(wanted)
+            chosen = self._select_matching(wanted) if _has_number(wanted) else self._select_named(wanted)
             unmatched = [name for name in wanted if not self.has(name)]
         if unmatched or not chosen:
             missing = ", ".join(unmatched) or str(targets)
             error = LearnerError if chosen else NothingMatched
-            raise error(f"{self.name} has no linear layer named {missing}.", do_next=self._what_it_has())
+            raise error(
+                f"{self.name} has no linear layer named {missing}.", do_next=self._describe_suffixes()
+            )
         return chosen
 
-    def target_modules(self, targets: str | Sequence[str] | None) -> list[str]:
-        """Return what makes PEFT adapt `select`'s choice: short names where they suffice, else each layer's
+    def list_target_modules(self, targets: str | Sequence[str] | None) -> list[str]:
+        """List what makes PEFT adapt `select`'s choice: short names where they suffice, else each layer's
         own. A pattern itself would also reach blocks, embeddings and the head.
         """
         chosen = self.select(targets)
         if targets is not None and targets != "all-linear":
-            wanted = self._names(targets)
+            wanted = self._expand_names(targets)
             if isinstance(wanted, str) or _has_number(wanted):
-                return [name for names in self._matching_names(wanted).values() for name in names]
+                return [name for names in self._match_names(wanted).values() for name in names]
         others = {linear.suffix for linear in self.linears if linear not in chosen}
         short = sorted({m.path_in_layer if m.suffix in others else m.suffix for m in chosen})
-        if self._named(tuple(short)) == chosen:
+        if self._select_named(tuple(short)) == chosen:
             return short
         # BERT's output.dense is also the end of attention.output.dense. A whole name would be adapted even in
         # layers that layers_to_transform leaves out, so its first part is cut off.
@@ -191,25 +193,23 @@ class ModelShape:
             for name in group.names
         ]
 
-    def _names(self, targets: str | Sequence[str]) -> str | tuple[str, ...]:
+    def _expand_names(self, targets: str | Sequence[str]) -> str | tuple[str, ...]:
         """Expand sets into their roles; a regular expression stays as it is."""
         if isinstance(targets, str):
             if targets in SETS:
-                return self._names_of_set(targets)
+                return self._list_set_names(targets)
             typed = as_targets(targets)
             return typed if isinstance(typed, str) else tuple(typed or ())
         return tuple(targets)
 
-    def _named(self, names: tuple[str, ...]) -> tuple[Linear, ...]:
+    def _select_named(self, names: tuple[str, ...]) -> tuple[Linear, ...]:
         return tuple(linear for linear in self.linears if any(_matches_name(linear, name) for name in names))
 
-    def _matching(self, wanted: str | tuple[str, ...]) -> tuple[Linear, ...]:
-        """Return linear layers by their full names, with the count of those that match."""
-        return tuple(
-            replace(linear, count=len(names)) for linear, names in self._matching_names(wanted).items()
-        )
+    def _select_matching(self, wanted: str | tuple[str, ...]) -> tuple[Linear, ...]:
+        """Select linear layers by their full names, with the count of those that match."""
+        return tuple(replace(linear, count=len(names)) for linear, names in self._match_names(wanted).items())
 
-    def _matching_names(self, wanted: str | tuple[str, ...]) -> dict[Linear, list[str]]:
+    def _match_names(self, wanted: str | tuple[str, ...]) -> dict[Linear, list[str]]:
         """Return the full names that match, by their layer."""
         wanted_names = set(select_names(wanted, [name for g in self.modules.linears for name in g.names]))
         found: dict[tuple[str, int, int], list[str]] = {}
@@ -225,7 +225,7 @@ class ModelShape:
     def has(self, name: str) -> bool:
         """Return whether a role or module name means any of its linear layers."""
         if _has_number((name,)):
-            return bool(self._matching((name,)))
+            return bool(self._select_matching((name,)))
         return any(_matches_name(linear, name) for linear in self.linears)
 
     def are_roles(self, targets: str | Sequence[str]) -> bool:
@@ -235,13 +235,13 @@ class ModelShape:
         roles, names = ({linear.role for linear in self.linears}, {linear.suffix for linear in self.linears})
         return bool(targets) and all(name in roles and name not in names for name in targets)
 
-    def _names_of_set(self, targets: str) -> tuple[str, ...]:
+    def _list_set_names(self, targets: str) -> tuple[str, ...]:
         roles = {linear.role for linear in self.linears}
         if targets == "attention":
             return tuple(role for role in ATTENTION_ROLES if role in roles)
         return ("qkv",) if "qkv" in roles else ("q", "v")
 
-    def _what_it_has(self) -> str:
+    def _describe_suffixes(self) -> str:
         return f"It has: {', '.join(sorted({linear.suffix for linear in self.linears}))}."
 
     def to_json(self) -> str:

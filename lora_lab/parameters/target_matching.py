@@ -42,7 +42,7 @@ def find_adaptation(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
     Raises PeftRefusal where PEFT raises, listing what the model has; UnsupportedCase for unknown counts, and
     MatchingRefused where it isn't known what an expression matches.
     """
-    return _Rules(tree, setting).adaptation()
+    return _Rules(tree, setting).compute_adaptation()
 
 
 class _Rules:
@@ -55,25 +55,25 @@ class _Rules:
         self.is_converted = _is_converted(tree, setting)
         self.groups = tree.without_aliases
 
-    def adaptation(self) -> Adaptation:
+    def compute_adaptation(self) -> Adaptation:
         self._check_setting()
-        targets, feedforward = self._targets(), self._feedforward()
+        targets, feedforward = self._resolve_targets(), self._resolve_feedforward()
         parameters: tuple[str, ...] = ()
         doubled = False
         if self.is_converted:
-            targets, parameters, doubled = self._fused(targets)
-        layers = list(self._modules(targets, feedforward))
+            targets, parameters, doubled = self._convert_fused(targets)
+        layers = list(self._match_modules(targets, feedforward))
         wanted = ParameterTargets(tree=self.tree, setting=self.setting, converted=parameters, doubled=doubled)
         matches = [*layers, *wanted.find_matches(layers)]
         if not matches:
             self._refuse_nothing(targets)
-        saved = tuple(self._saved(matches))
+        saved = tuple(self._list_saved(matches))
         if self.setting.ties_weights:
             self._refuse_tied(matches, saved)
         return Adaptation(
             matches=tuple(matches),
             saved=saved,
-            biases=self._biases(matches, saved),
+            biases=self._count_biases(matches, saved),
             frozen_extra=sum(module.frozen for module in saved)
             + (sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0),
             rows=find_rows(self.tree, self.setting, matches),
@@ -118,7 +118,7 @@ class _Rules:
 
     # ---- which names
 
-    def _targets(self) -> str | tuple[str, ...]:
+    def _resolve_targets(self) -> str | tuple[str, ...]:
         targets = self.setting.targets
         if self.setting.layers and isinstance(targets, str):
             raise PeftRefusal(
@@ -133,17 +133,17 @@ class _Rules:
                 do_next=f"Name some. {list_layers(self.tree)}",
             )
         if isinstance(targets, str) and targets.lower() == ALL_LINEAR and not self.is_converted:
-            return tuple(name for group in self._all_linear() for name in group.names)
+            return tuple(name for group in self._list_all_linear() for name in group.names)
         return targets
 
-    def _all_linear(self) -> Iterator[ModuleGroup]:
+    def _list_all_linear(self) -> Iterator[ModuleGroup]:
         head = ""
         if not self.tree.has_output_head and self.setting.task_type == "SEQ_CLS":
             top = {group.path for group in self.groups}
             head = next((name for name in CLASSIFIERS if name in top), "")
         return (group for group in self.tree.linears if group.path != head and not group.is_alias)
 
-    def _feedforward(self) -> str | tuple[str, ...]:
+    def _resolve_feedforward(self) -> str | tuple[str, ...]:
         given = self.setting.feedforward
         if self.setting.variant != "ia3":
             return ()
@@ -166,19 +166,22 @@ class _Rules:
 
     # ---- modules
 
-    def _modules(self, targets: str | tuple[str, ...], feedforward: str | tuple[str, ...]) -> Iterator[Match]:
+    def _match_modules(
+        self, targets: str | tuple[str, ...], feedforward: str | tuple[str, ...]
+    ) -> Iterator[Match]:
         every = [name for group in self.groups for name in group.names]
         wanted = self._keep_in_layers(self._select(targets, every), targets)
         scaled_at_input = set(select_names(feedforward, every, anywhere=True))
         own_ranks = find_own_ranks(every, self.setting.rank_pattern)
         kept = set(wanted)
         for group in self.groups:
-            for at_input in (False, True):
-                here = [
-                    name for name in group.names if name in kept and (name in scaled_at_input) == at_input
-                ]
+            chosen = [name for name in group.names if name in kept]
+            for at_input in (False, True) if chosen else ():
+                here = [name for name in chosen if (name in scaled_at_input) == at_input]
                 if here:
-                    yield from split_by_rank(group, here, self._line(group, at_input=at_input), own_ranks)
+                    yield from split_by_rank(
+                        group, here, self._count_module(group, at_input=at_input), own_ranks
+                    )
 
     def _select(self, targets: str | tuple[str, ...], names: Sequence[str]) -> list[str]:
         """Select the names that targets mean and that nothing excludes."""
@@ -198,8 +201,8 @@ class _Rules:
             numbers = {name: int(match[1]) for name, match in found if match}
         return [name for name in names if name in targets or numbers.get(name) in layers]
 
-    def _line(self, group: ModuleGroup, *, at_input: bool) -> LinearCount:
-        """Compute what the adapter of one module trains.
+    def _count_module(self, group: ModuleGroup, *, at_input: bool) -> LinearCount:
+        """Count what the adapter of one module trains.
 
         Sources: arXiv:2106.09685 (LoRA), 2402.09353 (DoRA), 2310.11454 (VeRA), 2303.10512 (AdaLoRA),
         2205.05638 (IA3).
@@ -230,18 +233,20 @@ class _Rules:
 
     # ---- fused experts
 
-    def _fused(self, targets: str | tuple[str, ...]) -> tuple[str | tuple[str, ...], tuple[str, ...], bool]:
-        """Return targets, parameters and whether gate and up both are meant, after PEFT's name conversion.
+    def _convert_fused(
+        self, targets: str | tuple[str, ...]
+    ) -> tuple[str | tuple[str, ...], tuple[str, ...], bool]:
+        """Convert names as PEFT does: return targets, parameters and whether gate and up both are meant.
 
         Source: peft/utils/transformers_weight_conversion.py, _convert_peft_config_moe.
         """
         renamed = self.tree.renamed
         if isinstance(targets, str):
-            resolved = self._resolved(targets)
+            resolved = self._resolve_names(targets)
             if not resolved:
                 return targets, (), False
             targets = resolved
-        mapped = {target: self._older_name(target) for target in targets}
+        mapped = {target: self._find_older_name(target) for target in targets}
         parameters = tuple(sorted({renamed[old] for old in mapped.values() if old}))
         in_gate_up = {old for old in mapped.values() if old and renamed[old] == "gate_up_proj"}
         needed = {old for old, new in renamed.items() if new == "gate_up_proj"}
@@ -253,25 +258,27 @@ class _Rules:
         rest = tuple(target for target, old in mapped.items() if old is None)
         return rest, parameters, bool(in_gate_up)
 
-    def _older_name(self, target: str) -> str | None:
+    def _find_older_name(self, target: str) -> str | None:
         return next((old for old in self.tree.renamed if f".{target}".endswith(f".{old}")), None)
 
-    def _resolved(self, targets: str) -> tuple[str, ...]:
+    def _resolve_names(self, targets: str) -> tuple[str, ...]:
         renamed = self.tree.renamed
         if targets.lower() == ALL_LINEAR:
-            names = {group.suffix for group in self._all_linear()}
+            names = {group.suffix for group in self._list_all_linear()}
             return tuple(sorted(names | set(renamed)))
         keys = [name for group in self.groups for name in group.names]
-        keys += [key for key, _ in self._tensor_names()]
+        keys += [key for key, _ in self._list_tensor_names()]
         keys += [f"{name}.weight" for group in self.groups for name in group.names if group.own]
         found = {key.rsplit(".", 1)[-1] for key in self._select(targets, keys)}
         for old, new in renamed.items():
-            containers = [key.rsplit(".", 1)[0] for key, _ in self._tensor_names() if key.endswith(f".{new}")]
+            containers = [
+                key.rsplit(".", 1)[0] for key, _ in self._list_tensor_names() if key.endswith(f".{new}")
+            ]
             if select_names(targets, [f"{container}.{old}" for container in containers]):
                 found.add(old)
         return tuple(sorted(found))
 
-    def _tensor_names(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def _list_tensor_names(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         for group in self.groups:
             for name in group.names:
                 for local, shape in group.tensors:
@@ -279,7 +286,7 @@ class _Rules:
 
     # ---- what else is trained
 
-    def _saved(self, matches: list[Match]) -> Iterator[SavedModule]:
+    def _list_saved(self, matches: list[Match]) -> Iterator[SavedModule]:
         ends = self.setting.saved
         found = [
             (name, group)
@@ -300,12 +307,12 @@ class _Rules:
                 )
             outer = [each for each, _ in found if name.startswith(f"{each}.")]
             yield (
-                self._saved_within(name, outer)
+                self._count_saved_within(name, outer)
                 if outer
-                else SavedModule(name=name, parameters=self._copied(name))
+                else SavedModule(name=name, parameters=self._count_copied(name))
             )
 
-    def _saved_within(self, name: str, outer: list[str]) -> SavedModule:
+    def _count_saved_within(self, name: str, outer: list[str]) -> SavedModule:
         """Count a module saved inside another one: in the outer copy, its own copy takes its place.
 
         With the tasks that have a head, PEFT looks for the names once more (peft_model.py, the end of each
@@ -314,11 +321,11 @@ class _Rules:
         inner = name.removeprefix(f"{outer[0]}.")
         if len(outer) > 1 or "." in inner:
             raise UnsupportedCase(f"{name} is to be saved twice, deep inside another saved module")
-        size = self._copied(name)
+        size = self._count_copied(name)
         again = self.setting.task_type in HEADS and inner.endswith(self.setting.saved)
         return SavedModule(name=name, parameters=size if again else 0, frozen=size)
 
-    def _copied(self, name: str) -> int:
+    def _count_copied(self, name: str) -> int:
         """Count the parameters of a deep copy: what it shares with modules outside becomes its own.
 
         Raises UnsupportedCase on a module's second name.
@@ -332,7 +339,7 @@ class _Rules:
             total += inside * (group.own + outer)
         return total
 
-    def _biases(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> int:
+    def _count_biases(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> int:
         if self.setting.bias == "none":
             return 0
         counted: list[tuple[int, tuple[str, ...]]]

@@ -8,7 +8,7 @@ from lora_lab.parameters.module_tree import find_path_in_layer
 
 def work_count(adaptation: Adaptation, setting: AdapterSetting, *, rank: int) -> tuple[str, ...]:
     """Format one line per kind of matrix, saved module and biases, then their sum."""
-    lines = [_of_match(match, setting, rank) for match in adaptation.matches]
+    lines = [_format_match(match, setting, rank) for match in adaptation.matches]
     numbers = [match.each.at(rank) * len(match.names) for match in adaptation.matches]
     for module in adaptation.saved:
         lines.append(f"{module.name}, trained whole: {module.parameters:,}")
@@ -25,7 +25,7 @@ def work_count(adaptation: Adaptation, setting: AdapterSetting, *, rank: int) ->
     return tuple(lines)
 
 
-def _of_match(match: Match, setting: AdapterSetting, rank: int) -> str:
+def _format_match(match: Match, setting: AdapterSetting, rank: int) -> str:
     times = len(match.names)
     each = _count_each(match, setting, rank)
     return f"{_build_label(match)}: {times} × {each} = {times * match.each.at(rank):,}"

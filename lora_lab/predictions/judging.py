@@ -172,14 +172,16 @@ def _judge_peak(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
     predicted = {field: state.started["predicted"][field] for field, _ in COMPONENTS}
     names = dict(COMPONENTS)
     largest = sorted(predicted, key=lambda field: -predicted[field])[:2]
-    share = 100 * predicted[largest[0]] / sum(predicted.values())
+    total = sum(predicted.values())
+    share = 100 * predicted[largest[0]] / total
     return GuessVerdict(
         quantity="peak",
         guess=as_bytes(guess.peak_bytes),
         result=as_bytes(state.peak_bytes),
         right=is_within_factor(guess.peak_bytes, state.peak_bytes),
         reason=(
-            f"The largest part is {names[largest[0]].lower()} ({as_bytes(predicted[largest[0]])}, "
+            f"Of the {as_bytes(total)} computed, the largest part is {names[largest[0]].lower()} "
+            f"({as_bytes(predicted[largest[0]])}, "
             f"{share:.0f} %), and the second is {names[largest[1]].lower()} "
             f"({as_bytes(predicted[largest[1]])})."
         ),
@@ -206,7 +208,7 @@ def _judge_lower(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> Gu
         result=f"{'neither' if equal else LOWER_WORDS[lower]} ({this:.2f} here, {that:.2f} there)",
         right=equal or guess.lower == lower,
         reason=_describe_difference(differing),
-        concepts=_concepts_of({name for name, _, _ in differing}),
+        concepts=_list_concepts({name for name, _, _ in differing}),
     )
 
 
@@ -234,7 +236,7 @@ def _describe_difference(differing: Sequence[tuple[str, str, str]]) -> str:
     return f"They differ in: {told}. One seed each shows no more than a hint."
 
 
-def _concepts_of(names: set[str]) -> tuple[str, ...]:
-    """Return the concepts of the settings that differ; held-out loss itself when none differ."""
+def _list_concepts(names: set[str]) -> tuple[str, ...]:
+    """List the concepts of the settings that differ; held-out loss itself when none differ."""
     found = [concept for name, concept in _CONCEPTS["settings"].items() if name in names]
     return tuple(dict.fromkeys(found)) or QUANTITY_CONCEPTS["lower"]

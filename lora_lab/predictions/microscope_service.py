@@ -36,16 +36,16 @@ class MicroscopePredictions:
         """Store a guess; the first one per question counts. Raises LearnerError when it is empty."""
         guess, log = parse_guess_form(fields), self.context.store.predictions
         look = self.inspections.derive_id(KIND, question.order)
-        if log.of_run(visit.profile.id, look) is None:
+        if log.find_by_run(visit.profile.id, look) is None:
             kept = {"smaller": guess.smaller, "rise": guess.rise}
             made = log.make(visit.profile.id, setting=question.order, guess=kept, at=visit.now)
             log.start(made, look, at=visit.now)
 
     def settle(self, visit: Visit) -> None:
         """Judge every guess whose inspection has ended."""
-        settle_guesses(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
+        settle_guesses(self.context, visit, self._judge, ask_for_cards=self.ask_for_cards)
 
-    def _verdicts(self, prediction: Prediction) -> list[GuessVerdict]:
+    def _judge(self, prediction: Prediction) -> list[GuessVerdict]:
         """Return the verdicts; empty while the inspection runs, or for a guess about something else."""
         look = self.inspections.find(prediction.run_id)
         if look is None or look.kind != KIND or not look.ended:
@@ -54,9 +54,9 @@ class MicroscopePredictions:
             MicroscopeGuess(**prediction.guess), _rebuild_question(prediction), look.found
         )
 
-    def part(self, visit: Visit, look: Inspection, question: MicroscopeQuestion) -> Markup:
+    def render_prediction(self, visit: Visit, look: Inspection, question: MicroscopeQuestion) -> Markup:
         """Render the guess next to the result; empty when this learner has not guessed about it."""
-        prediction = self.context.store.predictions.of_run(visit.profile.id, look.id)
+        prediction = self.context.store.predictions.find_by_run(visit.profile.id, look.id)
         if prediction is None:
             return NO_HTML
         guess = MicroscopeGuess(**prediction.guess)

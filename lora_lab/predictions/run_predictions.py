@@ -63,7 +63,7 @@ class Predictions:
         Raises LearnerError when it is empty, or when its earlier run was trained on other data.
         """
         guess = parse_guess_form(form)
-        if guess.rival and guess.rival not in dict(self.rivals(spec)):
+        if guess.rival and guess.rival not in dict(self.list_rivals(spec)):
             raise LearnerError(
                 "That earlier run was trained on other data, so the two can't be compared.",
                 do_next="Show the figures, then predict again.",
@@ -71,30 +71,35 @@ class Predictions:
         log = self.context.store.predictions
         return log.make(visit.profile.id, setting=asdict(spec), guess=asdict(guess), at=visit.now)
 
-    def about(self, visit: Visit, prediction_id: str, spec: RunSpec) -> Prediction | None:
-        """Return a guess of this learner if it is about this setting and has no run yet; else None."""
+    def find_waiting(self, visit: Visit, prediction_id: str) -> Prediction | None:
+        """Find a guess of this learner that has no run yet, whatever setting it is about; else None."""
         found = (
             self.context.store.predictions.find(visit.profile.id, prediction_id) if prediction_id else None
         )
-        return found if found and dict(found.setting) == asdict(spec) and not found.run_id else None
+        return found if found and not found.run_id else None
 
-    def started(self, visit: Visit, prediction_id: str, run: RunFolder) -> None:
+    def find_about(self, visit: Visit, prediction_id: str, spec: RunSpec) -> Prediction | None:
+        """Find a guess of this learner if it is about this setting and has no run yet; else None."""
+        found = self.find_waiting(visit, prediction_id)
+        return found if found and _is_about(found, spec) else None
+
+    def link_run(self, visit: Visit, prediction_id: str, run: RunFolder) -> None:
         """Link a guess to the run that was started with its setting."""
-        if self.about(visit, prediction_id, run.spec):
+        if self.find_about(visit, prediction_id, run.spec):
             self.context.store.predictions.start(prediction_id, run.run_id, at=visit.now)
 
     def settle(self, visit: Visit) -> None:
         """Judge every guess whose run has ended."""
-        settle_guesses(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
+        settle_guesses(self.context, visit, self._judge, ask_for_cards=self.ask_for_cards)
 
-    def part(self, visit: Visit, run: RunFolder | None) -> Markup:
+    def render_prediction(self, visit: Visit, run: RunFolder | None) -> Markup:
         """Render guesses next to results for the shown run; empty when this learner has none about it."""
         if run is None:
             return NO_HTML
-        prediction = self.context.store.predictions.of_run(visit.profile.id, run.run_id)
+        prediction = self.context.store.predictions.find_by_run(visit.profile.id, run.run_id)
         if prediction is None:
             return NO_HTML
-        found = self._verdicts(prediction)
+        found = self._judge(prediction)
         return render(
             "lora_lab/lab/prediction_verdicts.html",
             verdicts=found,
@@ -107,35 +112,55 @@ class Predictions:
 
     def read_guess_about(self, visit: Visit, run_id: str) -> RunGuess | None:
         """Return what this learner guessed about a run; None without a guess."""
-        found = self.context.store.predictions.of_run(visit.profile.id, run_id)
+        found = self.context.store.predictions.find_by_run(visit.profile.id, run_id)
         return RunGuess(**found.guess) if found else None
 
-    def _verdicts(self, prediction: Prediction) -> list[GuessVerdict]:
+    def _judge(self, prediction: Prediction) -> list[GuessVerdict]:
         """Return the verdicts; empty while the run is at work, or when it was deleted."""
-        ended = self._ended(prediction.run_id)
+        ended = self._find_ended(prediction.run_id)
         if ended is None:  # it may also be about an inspection (predictions/microscope_service.py)
             return []
         guess = RunGuess(**prediction.guess)
-        return judge_guess(guess, ended, self._ended(guess.rival))
+        return judge_guess(guess, ended, self._find_ended(guess.rival))
 
-    def _ended(self, run_id: str) -> EndedRun | None:
+    def _find_ended(self, run_id: str) -> EndedRun | None:
         run = self.lab.find_run(run_id)
         return EndedRun(spec=run.spec, state=run.state()) if run and run.state().ended else None
 
-    def rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
+    def list_rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
         """List evaluated runs of the same model on the same data, newest first: id and name."""
         wanted = (spec.model, spec.data)
         same = (run for run in self.lab.runs() if (run.spec.model, run.spec.data) == wanted)
         evaluated = [run for run in same if run.state().loss_after is not None]
         return [(run.run_id, run_view.build_full_name(run, run.state())) for run in evaluated[:RIVALS]]
 
-    def form(self, spec: RunSpec, *, rival: str = "") -> Markup:
+    def render_form(self, spec: RunSpec, *, rival: str = "") -> Markup:
         """Render the form that replaces the figures until a guess is stored; `rival` is named first."""
-        return render("lora_lab/lab/predict.html", rivals=self.rivals(spec), rival=rival, factor=FACTOR)
+        return render("lora_lab/lab/predict.html", rivals=self.list_rivals(spec), rival=rival, factor=FACTOR)
 
-    def kept(self, prediction: Prediction) -> dict[str, Any]:
-        """Return what the cost sheet shows of a stored guess."""
-        return {"id": prediction.id, "guessed": say_guess(RunGuess(**prediction.guess))}
+    def summarize(self, prediction: Prediction, spec: RunSpec) -> dict[str, Any]:
+        """Summarize a stored guess for the cost sheet of a setting, which may be about another one."""
+        return {
+            "id": prediction.id,
+            "guessed": say_guess(RunGuess(**prediction.guess)),
+            "elsewhere": "" if _is_about(prediction, spec) else _name_other_settings(prediction, spec),
+        }
+
+
+def _is_about(prediction: Prediction, spec: RunSpec) -> bool:
+    return dict(prediction.setting) == asdict(spec)
+
+
+def _name_other_settings(prediction: Prediction, spec: RunSpec) -> str:
+    """Return the settings that a guess is about where they differ from `spec`, such as `rank 8, steps 10`."""
+    guessed_rows = run_view.list_setting_rows(RunSpec(**prediction.setting))
+    asked_rows = run_view.list_setting_rows(spec)
+    differing = [
+        f"{name} {guessed}"
+        for (name, guessed), (_, asked) in zip(guessed_rows, asked_rows, strict=True)
+        if guessed != asked
+    ]
+    return ", ".join(differing) or "other settings"
 
 
 def say_guess(guess: RunGuess) -> str:

@@ -70,7 +70,7 @@ def _check_differences(evidence: ProjectEvidence, axis: Axis | None) -> list[Res
     if not about:
         return [_report_waiting(title)]
     answers: Mapping[str, Answer] = {"differ": "yes", "noise": "no", "unknown": "open"}
-    rows = _losses_by_level(evidence, axis)
+    rows = _list_losses_by_level(evidence, axis)
     return [Result(title=title, answer=answers[found.verdict], text=found.text, rows=rows) for found in about]
 
 
@@ -324,7 +324,7 @@ def _find_best(settings: Iterable[GridSetting], name: Literal["learning_rate", "
     return dict(sorted(best.items()))
 
 
-def _losses_by_level(evidence: ProjectEvidence, axis: Axis) -> list[tuple[str, str]]:
+def _list_losses_by_level(evidence: ProjectEvidence, axis: Axis) -> list[tuple[str, str]]:
     groups: dict[str, list[float]] = {}
     for setting in group_by_setting(evidence.cells):
         if setting.losses:

@@ -118,11 +118,11 @@ class ProjectService:
         cells = self.lab.cells(sweep) if sweep else ()
         return ProjectProgress(project=project, entries=entries, sweeps=sweeps, sweep=sweep, cells=cells)
 
-    def seconds(self, grid: Grid) -> float | None:
+    def estimate_seconds(self, grid: Grid) -> float | None:
         """Estimate the time of a grid here; None while no similar run has finished."""
-        return estimate_seconds_of_all(grid.specs(), self.lab.paces.newest_first())
+        return estimate_seconds_of_all(grid.list_specs(), self.lab.paces.list_newest_first())
 
-    def results(self, progress: ProjectProgress) -> list[Result]:
+    def compute_results(self, progress: ProjectProgress) -> list[Result]:
         """Compute the checks on the runs; empty without a grid."""
         if progress.sweep is None:
             return []
@@ -135,12 +135,14 @@ class ProjectService:
             shape=shape,
             ledgers=[cell.ledger for cell in found.cells],
             afterwards={
-                cell.run_id: self.lab.afterwards(cell.run_id).values for cell in progress.cells if cell.run_id
+                cell.run_id: self.lab.open_extra_measurements(cell.run_id).values
+                for cell in progress.cells
+                if cell.run_id
             },
         )
         return run_checks(progress.project.checks, evidence)
 
-    def curves(self, progress: ProjectProgress) -> ComparisonChart | None:
+    def draw_curves(self, progress: ProjectProgress) -> ComparisonChart | None:
         """Draw the loss curves if the project's question is about them; else None."""
         asked = any(check.check == "broken" for check in progress.project.checks)
         return draw_loss_curves(self.lab, progress.cells) if asked else None
@@ -153,22 +155,24 @@ class ProjectService:
         ends = (pick(finished, key=lambda cell: cell.spec.rank).run_id for pick in (min, max))
         return build_xray_address(**dict(zip(("run", "with"), ends, strict=True)))
 
-    def unmeasured(self, progress: ProjectProgress) -> int:
+    def count_unmeasured(self, progress: ProjectProgress) -> int:
         """Count the finished runs that lack the measurement that the project's checks need."""
         if not progress.project.needs_measuring:
             return 0
         finished = [cell.run_id for cell in progress.cells if cell.status == "finished"]
-        return sum(self.lab.afterwards(run_id).can_be_measured for run_id in finished)
+        return sum(self.lab.open_extra_measurements(run_id).can_be_measured for run_id in finished)
 
     def is_measuring(self, progress: ProjectProgress) -> bool:
         """Return whether a worker measures the grid's runs now."""
         return progress.sweep is not None and self.lab.is_measuring(progress.sweep)
 
-    def problems(self, progress: ProjectProgress) -> list[str]:
+    def list_problems(self, progress: ProjectProgress) -> list[str]:
         """List why runs could not be measured."""
         if not progress.project.needs_measuring:
             return []
-        found = (self.lab.afterwards(cell.run_id).problem for cell in progress.cells if cell.run_id)
+        found = (
+            self.lab.open_extra_measurements(cell.run_id).problem for cell in progress.cells if cell.run_id
+        )
         return sorted(set(filter(None, found)))
 
     def write(self, visit: Visit, project: Project, kind: EntryKind, text: str) -> None:

@@ -10,7 +10,7 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import COMPUTE_TYPES, compute_usable_bytes, describe_free_memory, is_gpu
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.ledger import Ledger
-from lora_lab.parameters.counts import Count, count_parameters, format_formula, short_formula
+from lora_lab.parameters.counts import Count, count_parameters, format_formula, format_short_formula
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Compute, RunSpec
@@ -77,17 +77,17 @@ class PredictedStep:
 
 def build_preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     """Build the preview. Raises LearnerError when the model's shape is unknown or has none of the targets."""
-    shape = home.shape(spec.model)
-    device = home.device()
+    shape = home.find_shape(spec.model)
+    device = home.describe_device()
     compute, measured = compute_of(spec, device)
     on_gpu = is_gpu(device)
-    rows = compute_row_sizes(home.lengths(spec.model, digest), spec, on_gpu=on_gpu)
+    rows = compute_row_sizes(home.read_lengths(spec.model, digest), spec, on_gpu=on_gpu)
     row = choose_heaviest_row(shape, spec, rows, compute, on_gpu=on_gpu)
     return Preview(
         spec=spec,
         shape=shape,
         count=count_parameters(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
-        short_formula=short_formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
+        short_formula=format_short_formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
         formula=format_formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
         ledger=memory.predict_ledger(shape, spec, row, compute),
         row=row,

@@ -123,12 +123,12 @@ class Paces:
         self._runs_dir = runs_dir
         self._known: dict[str, Pace | None] = {}
 
-    def newest_first(self) -> list[Pace]:
+    def list_newest_first(self) -> list[Pace]:
         """List the durations of the runs that exist now, newest first."""
-        found = (self._pace(run) for run in list_runs(self._runs_dir))
+        found = (self._read_pace(run) for run in list_runs(self._runs_dir))
         return [pace for pace in found if pace is not None]
 
-    def _pace(self, run: RunFolder) -> Pace | None:
+    def _read_pace(self, run: RunFolder) -> Pace | None:
         if run.run_id not in self._known:
             state = run.state()
             if not state.ended:

@@ -36,7 +36,7 @@ def _write_settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: P
     started = cast(dict[str, Any], state.started)
     device = started["device"]
     versions = ", ".join(f"{name} {version}" for name, version in started["versions"].items())
-    shape = home.shape(spec.model)
+    shape = home.find_shape(spec.model)
     yield f"# Measured on {device['name']} with {versions}.\n"
     if spec.model == EMBEDDED_MODEL:
         yield f"# The app's copy, once rounded to 4 bits; {shape.hub_id} holds the untouched weights.\n"
@@ -45,7 +45,7 @@ def _write_settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: P
     yield f"COMPUTE_DTYPE: torch.dtype = {TORCH_NAMES[device['compute_dtype']]}\n"
     yield f"VARIANT: str = {json.dumps(spec.variant)}\n"
     yield f"RANK: int = {spec.rank}\nALPHA: float = {spec.alpha!r}\n"
-    yield f"TARGETS: str | list[str] = {json.dumps(shape.target_modules(spec.targets))}\n"
+    yield f"TARGETS: str | list[str] = {json.dumps(shape.list_target_modules(spec.targets))}\n"
     yield f"STEPS: int = {spec.steps}\nBATCH: int = {spec.batch}\n"
     yield f"SEQ_LEN_TOKENS: int = {spec.seq_len_tokens}\n"
     yield f"LEARNING_RATE: float = {spec.learning_rate!r}\n"

@@ -53,8 +53,10 @@ class Merged:
             return False
         return owner.is_alive(pid, since=written_at)
 
-    def zipped(self, card: str) -> Iterator[bytes]:
-        """Yield folder and model card as an uncompressed zip, in pieces: it may be larger than the memory."""
+    def stream_zip(self, card: str) -> Iterator[bytes]:
+        """Stream folder and model card as an uncompressed zip, in pieces: it may be larger than the
+        memory.
+        """
         sink = _Sink()
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr("merged/README.md", card.encode(errors="replace"))
@@ -64,8 +66,8 @@ class Merged:
                 with path.open("rb") as source, archive.open(name, "w", force_zip64=True) as target:
                     while piece := source.read(CHUNK_BYTES):
                         target.write(piece)
-                        yield sink.taken()
-        yield sink.taken()
+                        yield sink.take()
+        yield sink.take()
 
 
 class _Sink(io.RawIOBase):
@@ -82,7 +84,7 @@ class _Sink(io.RawIOBase):
         self._pieces.append(bytes(data))
         return len(data)
 
-    def taken(self) -> bytes:
-        """Return everything since the last call."""
+    def take(self) -> bytes:
+        """Take everything since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)

@@ -70,8 +70,9 @@ def may_have_met_heaviest(state: RunState) -> bool:
     """
     if state.started is None:
         return False
-    heaviest = parse_row(state.started["row"])
-    return any(step["tokens"] >= heaviest.tokens for step in state.steps)
+    # Steps report every token of their examples, also those of a prefix that a row holds once.
+    heaviest = sum(parse_row(state.started["row"]).lengths)
+    return any(step["tokens"] >= heaviest for step in state.steps)
 
 
 def select_comparable(

@@ -78,7 +78,7 @@ def read_run_file(
     """Read an exported run and store its data among the uploads. Raises LearnerError as `parse` does."""
     found = parse(name, content)
     dataset = uploads.adopt(found.dataset)
-    return replace(found.spec, data=uploads.name_of(dataset)), dataset
+    return replace(found.spec, data=uploads.name_dataset(dataset)), dataset
 
 
 def _read_dataset(name: str, data: object) -> Dataset:

@@ -12,16 +12,16 @@ from study.io.separate_reading import read_apart
 
 def read_upload_apart(name: str, content: bytes, *, profile_id: str) -> Dataset:
     """Return the data set of a file for a profile. Raises LearnerError that names every bad line."""
-    return _dataset(name, read_apart(read_upload, name, content, profile_id=profile_id))
+    return _parse_dataset(name, read_apart(read_upload, name, content, profile_id=profile_id))
 
 
 def parse_run_file_apart(name: str, content: bytes, *, profile_id: str) -> ExportedRun:
     """Return the settings and data of a run file for a profile. Raises LearnerError on anything else."""
     found = read_apart(parse_run_file, name, content, profile_id=profile_id)
-    return ExportedRun(spec=parse_spec(found["spec"]), dataset=_dataset(name, found["dataset"]))
+    return ExportedRun(spec=parse_spec(found["spec"]), dataset=_parse_dataset(name, found["dataset"]))
 
 
-def _dataset(name: str, found: dict[str, Any]) -> Dataset:
+def _parse_dataset(name: str, found: dict[str, Any]) -> Dataset:
     dataset = parse_stored(found)
     if dataset is None:
         raise LearnerError(f"{name} did not come back whole.", do_next="Choose it again.")

@@ -124,7 +124,7 @@ class RunState:
         timed = [step["seconds"] for step in self.timed_steps]
         return float(statistics.median(timed)) if timed else None
 
-    def seconds_left(self, total_steps: int) -> float | None:
+    def estimate_seconds_left(self, total_steps: int) -> float | None:
         """Estimate the remaining training seconds from the median step; None before the second step."""
         if len(self.steps) < 2:
             return None

@@ -67,7 +67,7 @@ class Sweep:
 
     def cells(self, runs_dir: Path) -> Iterator[tuple[RunSpec, RunFolder | None]]:
         """Yield each cell's settings and run, in order; None where the run's folder was deleted."""
-        for spec, run_id in zip(self.grid.specs(), self.run_ids, strict=True):
+        for spec, run_id in zip(self.grid.list_specs(), self.run_ids, strict=True):
             yield spec, _open_run(runs_dir, run_id)
 
     def with_attempts(self, fresh_ids: Mapping[str, str]) -> "Sweep":
@@ -95,7 +95,7 @@ def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset,
     name = f"{format_time_stamp(now)}-sweep-{secrets.token_hex(3)}"
     runs: list[RunFolder] = []
     try:
-        runs += (create_run(runs_dir, spec, dataset, now=now) for spec in grid.specs())
+        runs += (create_run(runs_dir, spec, dataset, now=now) for spec in grid.list_specs())
         sweep = Sweep(
             path=sweeps_dir / name,
             grid=grid,
@@ -121,7 +121,7 @@ def open_sweep(sweeps_dir: Path, sweep_id: str) -> Sweep:
     return sweep
 
 
-def sweep_of(sweeps_dir: Path, state: RunState) -> Sweep | None:
+def find_sweep(sweeps_dir: Path, state: RunState) -> Sweep | None:
     """Find the sweep that a run is a cell of, unless it was deleted."""
     try:
         return open_sweep(sweeps_dir, state.sweep)

@@ -11,7 +11,7 @@ from typing import Any
 from lora_lab.data.lab_folder import replace_text
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.summary import summarize
-from lora_lab.runs.sweeps import Sweep, sweep_of
+from lora_lab.runs.sweeps import Sweep, find_sweep
 from lora_lab.spec import RunSpec
 from study.base.spreadsheets import neutralize
 
@@ -51,7 +51,7 @@ class ResultsTable:
 
     def write_for(self, run: RunFolder) -> None:
         """Replace the table of the sweep that a run is a cell of; do nothing for a run of no sweep."""
-        sweep = sweep_of(self._sweeps_dir, run.state())
+        sweep = find_sweep(self._sweeps_dir, run.state())
         if sweep is not None:
             # A full disk: the queue continues, and the next cell's end writes the table again.
             with suppress(OSError):
@@ -60,12 +60,12 @@ class ResultsTable:
     def text(self, sweep: Sweep) -> str:
         """Format the current results as CSV."""
         rows = [
-            asdict(spec) | (self._row(run) if run else {"status": "deleted"}) | {"cell": number}
+            asdict(spec) | (self._build_row(run) if run else {"status": "deleted"}) | {"cell": number}
             for number, (spec, run) in enumerate(sweep.cells(self._runs_dir), start=1)
         ]
         return format_csv(rows, COLUMNS)
 
-    def _row(self, run: RunFolder) -> Row:
+    def _build_row(self, run: RunFolder) -> Row:
         known = self._ended.get(run.run_id)
         if known is not None:
             return known

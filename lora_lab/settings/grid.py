@@ -59,9 +59,9 @@ class Grid:
         """The axes with more than one value, as AXES names them, slowest first."""
         return tuple(axis for axis in AXES if len(getattr(self, axis)) > 1)
 
-    def specs(self) -> list[RunSpec]:
-        """Return all cells in order, which is the order of the sweep's runs."""
-        return [self._cell(values) for values in product(*(getattr(self, axis) for axis in AXES))]
+    def list_specs(self) -> list[RunSpec]:
+        """List all cells in order, which is the order of the sweep's runs."""
+        return [self._build_cell(values) for values in product(*(getattr(self, axis) for axis in AXES))]
 
     def label(self, spec: RunSpec) -> str:
         """Return a cell in a few words: rank, bits, and what else the grid varies."""
@@ -88,7 +88,7 @@ class Grid:
             raise LearnerError("A grid is a JSON object with a base run.", do_next=do_next)
         return parse_grid(parse_spec(values.pop("base")), values)
 
-    def _cell(self, values: tuple[Any, ...]) -> RunSpec:
+    def _build_cell(self, values: tuple[Any, ...]) -> RunSpec:
         cell: dict[str, Any] = dict(zip(AXES.values(), values, strict=True))
         if self.alpha_per_rank is not None:
             cell["alpha"] = self.alpha_per_rank * cell["rank"]
@@ -159,15 +159,15 @@ def _list_problems(grid: Grid) -> Iterator[str]:
     if grid.count > MAX_CELLS:
         yield f"The grid has {grid.count:,} cells; the limit is {MAX_CELLS}."
     elif grid.count:
-        yield from _problems_of_cells(grid)
+        yield from _list_cell_problems(grid)
 
 
-def _problems_of_cells(grid: Grid) -> Iterator[str]:
-    """Yield each invalid value once; a grid built directly may hold values that no run can have."""
+def _list_cell_problems(grid: Grid) -> Iterator[str]:
+    """List each invalid value once; a grid built directly may hold values that no run can have."""
     found: dict[str, None] = {}
     for values in product(*(getattr(grid, axis) for axis in AXES)):
         try:
-            grid._cell(values)
+            grid._build_cell(values)
         except LearnerError as error:
             found[error.what] = None
     yield from found

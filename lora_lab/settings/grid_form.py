@@ -57,7 +57,7 @@ class GridPreset:
 
 
 @cache
-def grid_presets() -> tuple[GridPreset, ...]:
+def read_grid_presets() -> tuple[GridPreset, ...]:
     """Read the preset grids in order; the page opens with the first one. Raises ContentError."""
     return read_declared_list(PRESETS_FILE, GridPreset, kind="grid")
 
@@ -84,7 +84,7 @@ def parse_grid_address(query: Mapping[str, str]) -> Grid:
 
     An address may be typed by hand, so this never raises: an unreadable field keeps the preset's value.
     """
-    presets = grid_presets()
+    presets = read_grid_presets()
     grid = next((preset.grid for preset in presets if preset.id == query.get("preset")), presets[0].grid)
     for name in (*BASE_NAMES, *AXES, "alpha_per_rank"):
         if name in query:
@@ -110,7 +110,7 @@ def _replace_field(grid: Grid, name: str, text: str) -> Grid:
 
 def build_grid_query(grid: Grid) -> dict[str, str]:
     """Return the query parameters in which a grid differs from the first preset."""
-    usual = _list_texts(grid_presets()[0].grid)
+    usual = _list_texts(read_grid_presets()[0].grid)
     return {name: text for name, text in _list_texts(normalize_grid(grid)).items() if text != usual.get(name)}
 
 

@@ -104,7 +104,7 @@ def parse_spec_form(form: Mapping[str, list[str]]) -> RunSpec:
     values = {name: form[name][0].strip() for name in NAMES if form.get(name)}
     for name in ("model", "targets"):
         if values.get(name) == OTHER:
-            values[name] = _typed(form, name)
+            values[name] = _read_typed(form, name)
     empty = [name for name, value in values.items() if not value and name != "data"]
     if empty:
         said = f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
@@ -119,12 +119,12 @@ def describe_missing_name(form: Mapping[str, list[str]]) -> str:
         ("targets", "Type names of modules, or a regular expression. Their numbers appear here."),
     )
     opened = (
-        text for name, text in wanted if (form.get(name) or [""])[0] == OTHER and not _typed(form, name)
+        text for name, text in wanted if (form.get(name) or [""])[0] == OTHER and not _read_typed(form, name)
     )
     return next(opened, "")
 
 
-def _typed(form: Mapping[str, list[str]], name: str) -> str:
+def _read_typed(form: Mapping[str, list[str]], name: str) -> str:
     return (form.get(f"{name}_other") or [""])[0].strip()
 
 

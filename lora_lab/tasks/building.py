@@ -150,7 +150,7 @@ def judge_code(task: BuildTask, code: str) -> BuildJudgement:
 
 def _with_what_it_shows(rule: Rule, calls: list[ast.Call]) -> Rule:
     """Return a broken rule; without its misconception where the code has none of the values that show it."""
-    given = _given(rule, calls)
+    given = _list_given(rule, calls)
     if not rule.shown_by or given & _as_written(rule.shown_by) or (MISSING in rule.shown_by and not given):
         return rule
     return replace(rule, misconception="", shown_by=())
@@ -163,7 +163,7 @@ def _parse_code(code: str) -> ast.Module:
         )
     try:
         tree = ast.parse(code)
-        if _depth(tree) > DEEPEST:
+        if _measure_depth(tree) > DEEPEST:
             raise LearnerError("The code is nested too deeply.", do_next="Write it flatter.")
         return tree
     except SyntaxError as error:
@@ -178,8 +178,8 @@ def _parse_code(code: str) -> ast.Module:
         ) from error
 
 
-def _depth(tree: ast.AST) -> int:
-    """Return the levels of nesting, without recursion."""
+def _measure_depth(tree: ast.AST) -> int:
+    """Measure the levels of nesting, without recursion."""
     deepest, waiting = 0, [(tree, 1)]
     while waiting:
         node, level = waiting.pop()
@@ -206,17 +206,17 @@ def _holds(rule: Rule, calls: list[ast.Call]) -> bool:
         case "calls":
             return bool(matching)
         case "absent":
-            return not (_given(rule, calls) - _as_written(rule.values) if rule.name else matching)
+            return not (_list_given(rule, calls) - _as_written(rule.values) if rule.name else matching)
         case "before":
             later = [at for at, call in enumerate(calls) if _names(call, rule.name)]
             earlier = [at for at, call in enumerate(calls) if _names(call, rule.call)]
             return bool(earlier and later) and earlier[0] < later[0]
-    found = bool(_given(rule, calls) & _as_written(rule.values))
+    found = bool(_list_given(rule, calls) & _as_written(rule.values))
     return found or (rule.kind == "argument" and not matching)
 
 
-def _given(rule: Rule, calls: list[ast.Call]) -> set[str]:
-    """Return the values that a rule's argument has, as Python writes them: quotes and spaces don't matter."""
+def _list_given(rule: Rule, calls: list[ast.Call]) -> set[str]:
+    """List the values that a rule's argument has, as Python writes them: quotes and spaces don't matter."""
     names = rule.name.split("|")
     matching = [call for call in calls if _names(call, rule.call)]
     named = {ast.unparse(each.value) for call in matching for each in call.keywords if each.arg in names}

@@ -16,7 +16,7 @@ from lora_lab.tasks.content import (
     map_tasks_by_id,
     read_control_notes,
 )
-from lora_lab.tasks.measures import MEASURES, Setting, count_of, shape_of
+from lora_lab.tasks.measures import MEASURES, Setting, count_of, find_setting_shape
 from lora_lab.views.fit import compute_needed_parts
 from study.base.binary_search import find_largest
 from study.base.errors import LearnerError
@@ -84,8 +84,8 @@ class SettingJudgement:
 # ---- drawing
 
 
-def next_seed(task: ConfigureTask, seed: int) -> int:
-    """Return the seed of another one: each case comes once before the first returns, in a shuffled order."""
+def choose_next_seed(task: ConfigureTask, seed: int) -> int:
+    """Choose the seed of another task: each case comes once before the first returns, in a shuffled order."""
     order = list(range(1, len(task.cases)))
     random.Random(task.id).shuffle(order)
     order = [0, *order]
@@ -100,24 +100,24 @@ def draw(task_id: str, seed: int) -> Drawn:
         raise LearnerError(f"There is no task {task_id!r}.", do_next="Choose one from the list.")
     seed %= len(task.cases)
     given = draw_given(task, seed)
-    conditions = [_of_case(condition, task.wanted[seed]) for condition in task.conditions]
-    fixed = [_fixed_target(condition, given) for condition in conditions]
+    conditions = [_apply_case(condition, task.wanted[seed]) for condition in task.conditions]
+    fixed = [_compute_fixed_target(condition, given) for condition in conditions]
     for at, condition in enumerate(task.conditions):
         if condition.kind == "best":
-            fixed[at] = _best(task, given, fixed, at)
+            fixed[at] = _find_best(task, given, fixed, at)
     wanted = next((each.like for each in conditions if each.like), None)
     line = format_printed({**given, **wanted}) if task.printed and wanted else ""
     return Drawn(task=task, seed=seed, given=given, targets=tuple(fixed), line=line)
 
 
-def _of_case(condition: Condition, wanted: Setting) -> Condition:
+def _apply_case(condition: Condition, wanted: Setting) -> Condition:
     return replace(condition, like={**condition.like, **wanted}) if condition.like else condition
 
 
 def draw_given(task: ConfigureTask, seed: int) -> Setting:
     given = {**task.given, **task.cases[seed % len(task.cases)]}
     if "layers" in task.fields and not given["layers"]:
-        given["layers"] = str(shape_of(given).layers)
+        given["layers"] = str(find_setting_shape(given).layers)
     return given
 
 
@@ -130,7 +130,7 @@ def format_printed(setting: Setting) -> str:
     )
 
 
-def _fixed_target(condition: Condition, given: Setting) -> float:
+def _compute_fixed_target(condition: Condition, given: Setting) -> float:
     measure = MEASURES.get(condition.measure)
     match condition.kind:
         case "value" | "best":
@@ -148,24 +148,24 @@ def _fixed_target(condition: Condition, given: Setting) -> float:
     return now * condition.number if condition.kind == "given" else now - condition.number
 
 
-def _best(task: ConfigureTask, given: Setting, targets: list[float], at: int) -> float:
-    """Return the condition's share of the best value that a search finds under the other conditions."""
+def _find_best(task: ConfigureTask, given: Setting, targets: list[float], at: int) -> float:
+    """Find the condition's share of the best value that a search finds under the other conditions."""
     condition = task.conditions[at]
     others = [(each, targets[place]) for place, each in enumerate(task.conditions) if place != at]
     sign = 1 if condition.test == "at_least" else -1
     compute = MEASURES[condition.measure].compute
     found = -inf
-    for setting in _candidates(task, given, condition, others):
+    for setting in _list_candidates(task, given, condition, others):
         found = max(found, sign * compute(setting))
     if found == -inf:
         raise ValueError(f"{task.id}: no setting meets the other conditions of {dict(given)}")
     if sign < 0:
         return -found
     unit = MEASURES[condition.measure].unit
-    return _rounded_down(condition.number * found) if unit in ("count", "bytes") else condition.number * found
+    return _round_down(condition.number * found) if unit in ("count", "bytes") else condition.number * found
 
 
-def _rounded_down(value: float) -> float:
+def _round_down(value: float) -> float:
     """Round down to a whole number, a large one to three digits: the goal reads well and stays in reach."""
     if value < 1000:
         return float(int(value))
@@ -176,13 +176,13 @@ def _rounded_down(value: float) -> float:
 # ---- searching
 
 
-def _candidates(
+def _list_candidates(
     task: ConfigureTask,
     given: Setting,
     condition: Condition,
     others: Sequence[tuple[Condition, float]],
 ) -> Iterator[Setting]:
-    """Yield settings that meet the other conditions, the best one among them.
+    """List settings that meet the other conditions, the best one among them.
 
     Where a search finds the largest number, a setting is only yielded if its number is above those before.
     """
@@ -196,11 +196,11 @@ def _candidates(
     for setting in _combine(rest, given):
         tried = [{**setting, field: number} for number in numbers]
         if best + 1 < len(tried) and _meets(task, given, tried[best + 1], others):
-            best = _last_meeting(task, given, tried, others, above=best)
+            best = _find_last_meeting(task, given, tried, others, above=best)
             yield tried[best]
 
 
-def _last_meeting(
+def _find_last_meeting(
     task: ConfigureTask,
     given: Setting,
     tried: Sequence[Setting],
@@ -236,7 +236,7 @@ def list_tried_values(control: Control, given: Setting) -> list[str]:
 
 def limit_control(control: Control, given: Setting) -> int:
     """Return the largest number that a control may have."""
-    return min(control.high, shape_of(given).layers) if control.field == "layers" else control.high
+    return min(control.high, find_setting_shape(given).layers) if control.field == "layers" else control.high
 
 
 def _combine(controls: Sequence[Control], given: Setting) -> Iterator[Setting]:
@@ -354,17 +354,17 @@ def _list_effects(drawn: Drawn, setting: Setting) -> Iterator[ControlEffect]:
                 effects.append((name, before, now[name]))
         yield ControlEffect(
             field=field,
-            before=label_of(control, drawn.given[field]),
-            after=label_of(control, setting[field]),
+            before=format_label(control, drawn.given[field]),
+            after=format_label(control, setting[field]),
             effects=tuple(effects),
-            parts=tuple(_part_effects(back, setting))
+            parts=tuple(_list_part_effects(back, setting))
             if any(name == "needed_bytes" for name, *_ in effects)
             else (),
         )
 
 
-def _part_effects(before: Setting, after: Setting) -> Iterator[tuple[str, float]]:
-    """Yield the components that differ by a percent or more of all differences, largest first."""
+def _list_part_effects(before: Setting, after: Setting) -> Iterator[tuple[str, float]]:
+    """List the components that differ by a percent or more of all differences, largest first."""
     old, new = compute_needed_parts(before), compute_needed_parts(after)
     moved = {label: float(new[label] - old[label]) for label in old}
     enough = PART_SHARE * sum(map(abs, moved.values()))
@@ -374,8 +374,8 @@ def _part_effects(before: Setting, after: Setting) -> Iterator[tuple[str, float]
     )
 
 
-def label_of(control: Control, value: str) -> str:
-    """Return a value as a learner reads it."""
+def format_label(control: Control, value: str) -> str:
+    """Format a value as a learner reads it."""
     if control.choices:
         return dict(control.choices).get(value, value)
     return f"{int(value):,}"

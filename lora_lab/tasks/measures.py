@@ -55,7 +55,7 @@ class SettingMeasure:
         return as_three_digits(value)
 
 
-def shape_of(setting: Setting) -> ModelShape:
+def find_setting_shape(setting: Setting) -> ModelShape:
     return find_shape(setting["model"])
 
 
@@ -64,7 +64,7 @@ def count_of(setting: Setting) -> Count:
 
     Every layer of the models that tasks name has the same matrices, so the count is proportional to them.
     """
-    shape = shape_of(setting)
+    shape = find_setting_shape(setting)
     found = fit.count_trained(setting, shape)
     if setting["method"] == "full" or not setting["layers"]:
         return found
@@ -76,20 +76,22 @@ def compute_bits(setting: Setting) -> Bits:
     return next(bits for bits in BITS if bits == setting["bits"])
 
 
-def scale_of(setting: Setting) -> float:
+def compute_setting_scale(setting: Setting) -> float:
     rslora = setting["method"] == "rslora"
     return compute_scaling(float(setting["alpha"]), int(setting["rank"]), rslora=rslora)
 
 
 def weights_bytes(setting: Setting) -> int:
     """Compute the bytes of the stored base, constants included."""
-    shape, bits = shape_of(setting), compute_bits(setting)
+    shape, bits = find_setting_shape(setting), compute_bits(setting)
     return ledger.compute_stored_weight_bytes(shape, bits) + ledger.compute_constant_bytes(shape, bits)
 
 
 def cache_bytes(setting: Setting) -> int:
     """Compute the bytes of keys and values of `batch` requests of `seq_len` tokens, in 16 bits."""
-    return kv_cache_bytes(shape_of(setting), tokens=int(setting["seq_len"]), batch=int(setting["batch"]))
+    return kv_cache_bytes(
+        find_setting_shape(setting), tokens=int(setting["seq_len"]), batch=int(setting["batch"])
+    )
 
 
 def served_adapters_bytes(setting: Setting) -> int:
@@ -110,13 +112,13 @@ def effective_batch(setting: Setting) -> int:
 def state_bytes(setting: Setting) -> float:
     """Compute weights, gradients and optimizer state of full fine-tuning on each GPU (ZeRO)."""
     return zero_bytes_per_gpu(
-        parameters=shape_of(setting).total_parameters,
+        parameters=find_setting_shape(setting).total_parameters,
         gpus=int(setting["gpus"]),
         stage=int(setting["stage"]),
     )
 
 
-def _number_of(field: str) -> Callable[[Setting], float]:
+def _build_reader(field: str) -> Callable[[Setting], float]:
     return lambda setting: float(setting[field])
 
 
@@ -125,12 +127,12 @@ MEASURES: Mapping[str, SettingMeasure] = {
     "trainable": SettingMeasure("Trainable parameters", "count", lambda each: count_of(each).trainable),
     "percent": SettingMeasure("Trainable share", "percent", lambda each: count_of(each).percent),
     "parameters": SettingMeasure(
-        "Parameters of the model", "count", lambda each: shape_of(each).total_parameters
+        "Parameters of the model", "count", lambda each: find_setting_shape(each).total_parameters
     ),
     "adapter_file_bytes": SettingMeasure(
         "The adapter's file", "bytes", lambda each: ADAPTER_FILE_BYTES * count_of(each).trainable
     ),
-    "scale": SettingMeasure("Scale of the update", "number", scale_of),
+    "scale": SettingMeasure("Scale of the update", "number", compute_setting_scale),
     "weights_bytes": SettingMeasure("Stored weights", "bytes", weights_bytes),
     "bits_per_param": SettingMeasure(
         "Stored bits per weight", "number", lambda each: ledger.bits_per_param(compute_bits(each))
@@ -147,11 +149,11 @@ MEASURES: Mapping[str, SettingMeasure] = {
     ),
     "state_bytes": SettingMeasure("State on each GPU", "bytes", state_bytes),
     "gpu_bytes": SettingMeasure("The GPU holds", "bytes", lambda each: GPUS[int(each["gpu"])].total_bytes),
-    "rank": SettingMeasure("Rank", "count", _number_of("rank")),
-    "seq_len": SettingMeasure("Context in tokens", "count", _number_of("seq_len")),
-    "batch": SettingMeasure("Sequences at once", "count", _number_of("batch")),
+    "rank": SettingMeasure("Rank", "count", _build_reader("rank")),
+    "seq_len": SettingMeasure("Context in tokens", "count", _build_reader("seq_len")),
+    "batch": SettingMeasure("Sequences at once", "count", _build_reader("batch")),
     "layers": SettingMeasure(
-        "Layers with an adapter", "count", lambda each: int(each["layers"] or shape_of(each).layers)
+        "Layers with an adapter", "count", lambda each: int(each["layers"] or find_setting_shape(each).layers)
     ),
-    "gpus": SettingMeasure("GPUs", "count", _number_of("gpus")),
+    "gpus": SettingMeasure("GPUs", "count", _build_reader("gpus")),
 }

@@ -42,7 +42,7 @@ def build_task_address(task_id: str, *, seed: int = 0) -> str:
 class TaskService:
     store: Store
 
-    def statuses(self, visit: Visit) -> dict[str, TaskStatus]:
+    def list_statuses(self, visit: Visit) -> dict[str, TaskStatus]:
         found: dict[str, TaskStatus] = {}
         for attempt in self.store.tasks.attempts(visit.profile.id):
             if attempt.correct or found.get(attempt.task_id) != "solved":
@@ -52,13 +52,13 @@ class TaskService:
     def check(self, visit: Visit, drawn: Drawn, setting: Setting) -> SettingJudgement:
         """Judge a setting and log the attempt. Raises LearnerError when the lab can't compute it."""
         found = judge.judge(drawn, setting)
-        self._write(visit, drawn.task.id, drawn.seed, _chosen(drawn, setting), correct=found.right)
+        self._write(visit, drawn.task.id, drawn.seed, _select_chosen(drawn, setting), correct=found.right)
         return found
 
     def is_judged(self, visit: Visit, drawn: Drawn, setting: Setting) -> bool:
         """Return whether the newest attempt is this setting, whose judgement then still holds."""
         newest = next(iter(self.store.tasks.attempts(visit.profile.id)[-1:]), None)
-        asked = (drawn.task.id, drawn.seed, _chosen(drawn, setting))
+        asked = (drawn.task.id, drawn.seed, _select_chosen(drawn, setting))
         return newest is not None and (newest.task_id, newest.seed, newest.response) == asked
 
     def answer(self, visit: Visit, task: RunTask, option_id: str) -> bool:
@@ -79,10 +79,10 @@ class TaskService:
         attempt = TaskAttempt(task_id=task_id, seed=seed, response=response, correct=correct, at=visit.now)
         self.store.tasks.write(visit.profile.id, attempt)
 
-    def links(self, visit: Visit, concept_id: str) -> Sequence[TaskLink]:
-        """Return the tasks about a concept, those whose main concept it is first."""
-        statuses = self.statuses(visit)
-        about = [task for task in _all_tasks() if concept_id in task.concepts]
+    def list_links(self, visit: Visit, concept_id: str) -> Sequence[TaskLink]:
+        """List the tasks about a concept, those whose main concept it is first."""
+        statuses = self.list_statuses(visit)
+        about = [task for task in _list_tasks() if concept_id in task.concepts]
         return [
             TaskLink(
                 name=task.name,
@@ -92,8 +92,8 @@ class TaskService:
             for task in sorted(about, key=lambda task: task.concepts.index(concept_id))
         ]
 
-    def done(self, visit: Visit) -> TasksDone:
-        solved = {task for task, status in self.statuses(visit).items() if status == "solved"}
+    def count_done(self, visit: Visit) -> TasksDone:
+        solved = {task for task, status in self.list_statuses(visit).items() if status == "solved"}
         settings, runs, builds = map_tasks_by_id(), read_run_tasks(), read_builds()
         return TasksDone(
             settings=len(settings),
@@ -104,18 +104,18 @@ class TaskService:
             builds_solved=len(solved & set(builds)),
         )
 
-    def misses(self, visit: Visit) -> list[tuple[TaskAttempt, str]]:
-        """Return wrong attempts whose misconception is known, with it, oldest first."""
+    def list_misses(self, visit: Visit) -> list[tuple[TaskAttempt, str]]:
+        """List wrong attempts whose misconception is known, with it, oldest first."""
         attempts = self.store.tasks.attempts(visit.profile.id)
-        found = ((attempt, _misconception_of(attempt)) for attempt in attempts if not attempt.correct)
+        found = ((attempt, _find_misconception(attempt)) for attempt in attempts if not attempt.correct)
         return [(attempt, misconception) for attempt, misconception in found if misconception]
 
 
-def _chosen(drawn: Drawn, setting: Setting) -> dict[str, Any]:
+def _select_chosen(drawn: Drawn, setting: Setting) -> dict[str, Any]:
     return {name: setting[name] for name in drawn.task.fields}
 
 
-def _misconception_of(attempt: TaskAttempt) -> str:
+def _find_misconception(attempt: TaskAttempt) -> str:
     """Find what a logged attempt shows; empty for a task or an option that is gone."""
     run = read_run_tasks().get(attempt.task_id)
     if run is not None:
@@ -134,15 +134,15 @@ def _misconception_of(attempt: TaskAttempt) -> str:
     return judge.find_slip(task, {**given, **chosen}, given)
 
 
-def next_task(task_id: str, solved: Iterable[str]) -> Task | None:
-    """Return the first unsolved task after this one, in the order of the list, or before it."""
-    tasks = _all_tasks()
+def find_next_task(task_id: str, solved: Iterable[str]) -> Task | None:
+    """Find the first unsolved task after this one, in the order of the list, or before it."""
+    tasks = _list_tasks()
     at = next((place for place, task in enumerate(tasks) if task.id == task_id), -1)
     done = {*solved, task_id}
     return next((task for task in [*tasks[at + 1 :], *tasks[: at + 1]] if task.id not in done), None)
 
 
-def _all_tasks() -> list[Task]:
+def _list_tasks() -> list[Task]:
     return [*map_tasks_by_id().values(), *read_run_tasks().values(), *read_builds().values()]
 
 
@@ -167,7 +167,7 @@ def list_fixed(drawn: Drawn) -> list[str]:
     names = [name for name in FIXED if name not in controls]
     if given["method"] == "full":
         names = [name for name in names if name not in ("rank", "targets")]
-    said = [f"{read_control_notes()[name].label}: {_label_of(name, given[name])}" for name in names]
+    said = [f"{read_control_notes()[name].label}: {_format_label(name, given[name])}" for name in names]
     return [*said, f"{as_bytes(CUDA_OVERHEAD_BYTES)} of the memory is for CUDA's context and libraries"]
 
 
@@ -187,13 +187,13 @@ def describe_card(drawn: Drawn) -> str:
     )
 
 
-def _label_of(name: str, value: str) -> str:
+def _format_label(name: str, value: str) -> str:
     return dict(memory_form.CHOICES[name])[value] if name in memory_form.CHOICES else f"{int(value):,}"
 
 
 def find_task(task_id: str) -> Task:
     """Return a task by its id. Raises LearnerError when it is unknown."""
-    found = next((task for task in _all_tasks() if task.id == task_id), None)
+    found = next((task for task in _list_tasks() if task.id == task_id), None)
     if found is None:
         raise LearnerError(f"There is no task {task_id[:60]!r}.", do_next="Choose one from the list.")
     return found
@@ -204,5 +204,5 @@ def list_entries() -> list[SearchEntry]:
         SearchEntry(
             kind="Tasks", title=task.name, address=build_task_address(task.id), text=" ".join(task.concepts)
         )
-        for task in _all_tasks()
+        for task in _list_tasks()
     ]

@@ -32,8 +32,8 @@ class LabClassGrids:
 
     def plan(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> ClassGridPlan:
         """Name the rows and columns as the lab does."""
-        grid = _grid(setting, axes)
-        rows = _row_axis(grid)
+        grid = _parse_grid(setting, axes)
+        rows = _choose_row_axis(grid)
         shared = {AXES[axis] for axis in ("ranks", "seeds", rows)}
         shape = self.lab.find_known_shape(grid.base.model)
         return ClassGridPlan(
@@ -44,17 +44,19 @@ class LabClassGrids:
             seeds=len(grid.seeds),
             described=_describe(grid.base, without=shared),
             vocab=shape.vocab if shape else 0,
-            first_cell=build_address(grid.specs()[0]),
+            first_cell=build_address(grid.list_specs()[0]),
         )
 
-    def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
+    def estimate_seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
         """Add up the cells as similar runs took here; runs side by side count their share of a step."""
-        return estimate_seconds_of_all(_grid(setting, axes).specs(), self.lab.paces.newest_first())
+        return estimate_seconds_of_all(
+            _parse_grid(setting, axes).list_specs(), self.lab.paces.list_newest_first()
+        )
 
     def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:
         """Queue the grid as one sweep, so that cells on one base are trained side by side."""
-        grid = _grid(setting, axes)
-        places = _places(grid)
+        grid = _parse_grid(setting, axes)
+        places = _list_places(grid)
         dataset = self.lab.uploads.find(grid.base.data)
         sweep = self.lab.engine.submit_sweep(
             grid,
@@ -74,28 +76,29 @@ class LabClassGrids:
         return ClassGridState(
             address=build_sweep_address(grid_id),
             cells=tuple(
-                self._cell(place, cell) for place, cell in zip(_places(sweep.grid), cells, strict=True)
+                self._build_cell(place, cell)
+                for place, cell in zip(_list_places(sweep.grid), cells, strict=True)
             ),
             findings=tuple(each.text for each in found if each.verdict != "unknown"),
-            lowest=_lowest(sweep.grid, settings) if ended else None,
+            lowest=_find_lowest(sweep.grid, settings) if ended else None,
             error=next((cell.failure for cell in cells if cell.failure), ""),
         )
 
-    def _cell(self, place: Place, cell: GridCell) -> ClassCell:
+    def _build_cell(self, place: Place, cell: GridCell) -> ClassCell:
         return ClassCell(
             place=place,
             address=build_address(cell.spec, run_id=cell.run_id) if cell.run_id else "",
             doing=cell.status,
-            curve=self._curve(cell.run_id) if cell.run_id else (),
+            curve=self._read_curve(cell.run_id) if cell.run_id else (),
             steps=cell.spec.steps,
             loss=cell.loss_after if cell.comparable else None,
         )
 
-    def _curve(self, run_id: str) -> tuple[float, ...]:
+    def _read_curve(self, run_id: str) -> tuple[float, ...]:
         return tuple(float(step["loss"]) for step in self.lab.run(run_id).state().steps)
 
 
-def _grid(setting: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
+def _parse_grid(setting: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
     """Raises LearnerError for anything but ranks and at most one of ROW_AXES, with seeds."""
     grid = parse_grid(parse_spec(setting), axes)
     rows = [axis for axis in ROW_AXES if axis in grid.varied]
@@ -110,23 +113,23 @@ def _grid(setting: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
     return grid
 
 
-def _row_axis(grid: Grid) -> str:
+def _choose_row_axis(grid: Grid) -> str:
     return next((axis for axis in ROW_AXES if axis in grid.varied), "bits")
 
 
-def _lowest(grid: Grid, settings: Sequence[GridSetting]) -> int | None:
-    """The column of the rank that ends lowest, where only ranks are compared."""
+def _find_lowest(grid: Grid, settings: Sequence[GridSetting]) -> int | None:
+    """Find the column of the rank that ends lowest, where only ranks are compared."""
     lowest = find_lowest(settings) if len(settings) == len(grid.ranks) else None
     return grid.ranks.index(lowest.levels.rank) if lowest else None
 
 
-def _places(grid: Grid) -> list[Place]:
-    """The row, column and seed of each cell, in the order of the grid's cells."""
-    rows = _row_axis(grid)
+def _list_places(grid: Grid) -> list[Place]:
+    """List the row, column and seed of each cell, in the order of the grid's cells."""
+    rows = _choose_row_axis(grid)
     field, values = AXES[rows], getattr(grid, rows)
     return [
         (values.index(getattr(spec, field)), grid.ranks.index(spec.rank), grid.seeds.index(spec.seed))
-        for spec in grid.specs()
+        for spec in grid.list_specs()
     ]
 
 

@@ -21,7 +21,7 @@ class LabClassRuns:
 
     lab: Lab
 
-    def problem(self, setting: Mapping[str, Any], quantity: str) -> str:
+    def describe_problem(self, setting: Mapping[str, Any], quantity: str) -> str:
         """Say why the setting is not a valid run, or the quantity is unknown."""
         if quantity not in ("percent-trainable", "peak-memory", "final-loss"):
             return f"a run does not measure {quantity!r}"
@@ -52,22 +52,22 @@ class LabClassRuns:
             step=len(state.steps),
             steps=run.spec.steps,
             ended=state.ended,
-            value=_measured(state, quantity),
+            value=_read_measured(state, quantity),
             error=state.failure_text,
-            so_far=_newest(state, quantity),
+            so_far=_read_newest(state, quantity),
         )
 
 
-def _measured(state: RunState, quantity: str) -> float | None:
-    """The percentage is known once training starts; peak (MB, 10^6 bytes) and loss once the run has ended."""
+def _read_measured(state: RunState, quantity: str) -> float | None:
+    """Read the percentage once training has started; peak (MB, 10^6 bytes) and loss once it has ended."""
     if quantity == "percent-trainable":
         started = state.started
         return 100 * float(started["trainable"]) / float(started["total"]) if started else None
-    return _newest(state, quantity) if state.status == "finished" else None
+    return _read_newest(state, quantity) if state.status == "finished" else None
 
 
-def _newest(state: RunState, quantity: str) -> float | None:
-    """The peak or the loss after the newest step; None for what does not change."""
+def _read_newest(state: RunState, quantity: str) -> float | None:
+    """Read the peak or the loss after the newest step; None for what does not change."""
     if quantity == "percent-trainable" or not state.steps:
         return None
     return state.peak_bytes / MB if quantity == "peak-memory" else float(state.steps[-1]["loss"])

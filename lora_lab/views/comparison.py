@@ -105,7 +105,7 @@ def say_held_out(runs: Sequence[ComparedRun]) -> str:
 
 
 def _rank_held_out(runs: Sequence[ComparedRun], losses: Mapping[str, tuple[float, float]]) -> str:
-    digits = 3 if 0 < _span(losses) < CLOSE_LOSSES else 2
+    digits = 3 if 0 < _compute_span(losses) < CLOSE_LOSSES else 2
     said = {letter: f"{before:.{digits}f} → {after:.{digits}f}" for letter, (before, after) in losses.items()}
     if len(set(said.values())) == 1:
         return f"{next(iter(said.values()))}{' in each' if len(said) > 1 else ''}"
@@ -117,8 +117,8 @@ def _rank_held_out(runs: Sequence[ComparedRun], losses: Mapping[str, tuple[float
     return f"{lowest} ends lowest, {said[lowest]}; {rest}"
 
 
-def _span(losses: Mapping[str, tuple[float, float]]) -> float:
-    """Return the distance of the highest loss after training from the lowest."""
+def _compute_span(losses: Mapping[str, tuple[float, float]]) -> float:
+    """Compute the distance of the highest loss after training from the lowest."""
     ends = [after for _, after in losses.values()]
     return max(ends) - min(ends)
 
@@ -148,7 +148,7 @@ def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[Comp
         return
     last_step = max(2, *(item.run.spec.steps for item in runs))
 
-    def chart(
+    def draw_chart(
         name: str, title: str, unit: str, read: Read, y_format: Callable[[float], str]
     ) -> ComparisonChart:
         series = [Series(label=item.letter, points=read(item), colour=item.colour) for item in measured]
@@ -164,10 +164,14 @@ def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[Comp
         )
         return ComparisonChart(name=name, title=title, svg=svg)
 
-    yield chart("loss", _loss_title(measured), "loss, smoothed", _read_loss, as_reading)
-    yield chart("memory", _memory_title(measured), "peak bytes of live tensors", _read_peak, as_bytes)
-    yield chart("gradient", _gradient_title(measured), "gradient norm", _read_gradient, as_reading)
-    yield chart("speed", _speed_title(measured), "tokens/s so far", _read_speed, "{:,.0f}".format)
+    yield draw_chart("loss", _format_loss_title(measured), "loss, smoothed", _read_loss, as_reading)
+    yield draw_chart(
+        "memory", _format_memory_title(measured), "peak bytes of live tensors", _read_peak, as_bytes
+    )
+    yield draw_chart(
+        "gradient", _format_gradient_title(measured), "gradient norm", _read_gradient, as_reading
+    )
+    yield draw_chart("speed", _format_speed_title(measured), "tokens/s so far", _read_speed, "{:,.0f}".format)
 
 
 Points = list[tuple[float, float]]
@@ -198,7 +202,7 @@ def _read_speed(item: ComparedRun) -> Points:
     ]
 
 
-def _loss_title(runs: Sequence[ComparedRun]) -> str:
+def _format_loss_title(runs: Sequence[ComparedRun]) -> str:
     ends = {item.letter: _read_loss(item)[-1][1] for item in runs}
     lowest = min(ends, key=ends.__getitem__)
     if len({f"{loss:.2f}" for loss in ends.values()}) == 1:
@@ -209,7 +213,7 @@ def _loss_title(runs: Sequence[ComparedRun]) -> str:
     return f"Training loss: {lowest} is lowest at {ends[lowest]:.{digits}f}; {rest}"
 
 
-def _memory_title(runs: Sequence[ComparedRun]) -> str:
+def _format_memory_title(runs: Sequence[ComparedRun]) -> str:
     alone = all(item.state.peak_bytes for item in runs)
     of_what = "" if alone else " of each process, one for all that trained side by side"
     peaks = {item.letter: item.state.peak_bytes or item.state.group_peak_bytes for item in runs}
@@ -219,7 +223,7 @@ def _memory_title(runs: Sequence[ComparedRun]) -> str:
     return f"Peak memory{of_what}: from {as_bytes(peaks[low])} ({low}) to {as_bytes(peaks[high])} ({high})"
 
 
-def _gradient_title(runs: Sequence[ComparedRun]) -> str:
+def _format_gradient_title(runs: Sequence[ComparedRun]) -> str:
     norms = {item.letter: max(y for _, y in _read_gradient(item)) for item in runs}
     value = as_reading(max(norms.values()))
     holders = [letter for letter, norm in norms.items() if as_reading(norm) == value]
@@ -227,7 +231,7 @@ def _gradient_title(runs: Sequence[ComparedRun]) -> str:
     return f"Gradient norm before clipping: {value} at most, in {where}"
 
 
-def _speed_title(runs: Sequence[ComparedRun]) -> str:
+def _format_speed_title(runs: Sequence[ComparedRun]) -> str:
     speeds = {item.letter: item.state.tokens_per_second for item in runs}
     fastest = max(speeds, key=speeds.__getitem__)
     slowest = min(speeds, key=speeds.__getitem__)
@@ -279,7 +283,7 @@ def list_results(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
     """Return the results of the runs; they are measured, so differences are not marked."""
     return [
         ("state", [item.state.word for item in runs]),
-        ("held-out loss", [_held_out(item.state) for item in runs]),
+        ("held-out loss", [_format_held_out(item.state) for item in runs]),
         ("peak memory", [_describe_peak(item.state) for item in runs]),
         ("tokens/s", [f"{item.state.tokens_per_second:,.0f}" if item.state.steps else "–" for item in runs]),
     ]
@@ -291,7 +295,7 @@ def _describe_peak(state: RunState) -> str:
     return as_bytes(state.peak_bytes) if state.peak_bytes else "–"
 
 
-def _held_out(state: RunState) -> str:
+def _format_held_out(state: RunState) -> str:
     if state.loss_before is None or state.loss_after is None:
         return "–"
     return f"{state.loss_before:.2f} → {state.loss_after:.2f}"

@@ -8,6 +8,8 @@ from lora_lab.lab import Lab
 from lora_lab.predictions.judging import judge_course
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import PredictedStep, build_preview, estimate_training_seconds
+from lora_lab.runs.predicted_vs_measured import may_have_met_heaviest
+from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import build_address, read_presets
 from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import change_rank
@@ -38,7 +40,7 @@ class FirstRun:
         """
         made = self.predictions.commit(visit, self._spec, guess)
         run_id = self._submit(visit, anew=anew)
-        self.predictions.started(visit, made, self.lab.run(run_id))
+        self.predictions.link_run(visit, made, self.lab.run(run_id))
         return run_id
 
     def _submit(self, visit: Visit, *, anew: bool) -> str:
@@ -63,12 +65,12 @@ class FirstRun:
         html = render(
             "lora_lab/lab/first_run.html",
             state=state,
-            doing=_in_introduction_words(state.doing),
+            doing=_reword_for_introduction(state.doing),
             spec=run.spec,
             figures=run_view.read_progress(state, run.spec),
             loss=run_view.render_first_loss(state, run.spec) if state.steps else "",
             stopping=run.stop_path.exists(),
-            note=_in_introduction_words(state.note),
+            note=_reword_for_introduction(state.note),
             in_time=bool(run.within_seconds) and not run.stop_path.exists(),
             may_stop=self._may_stop,
             has_answers=bool(run.samples()),
@@ -85,6 +87,7 @@ class FirstRun:
             guessed=guess.course if guess else "",
             peak=as_bytes(state.peak_bytes) if is_measured and state.peak_bytes else "",
             guessed_peak=as_bytes(guess.peak_bytes) if guess and guess.peak_bytes else "",
+            missed_peak=_find_missed_peak(state),
             again=build_address(change_rank(run.spec, 1)),
         )
 
@@ -104,7 +107,7 @@ class FirstRun:
         """The seconds that a run ends within; 0 where the learners of a server share it."""
         return 0 if self.predictions.context.shared else RUN_SECONDS
 
-    def duration(self) -> str:
+    def describe_duration(self) -> str:
         """Estimate how long the steps take here, from earlier runs of the model; empty without any."""
         spec = self._spec
         found = build_preview(self.lab.home, spec, self.lab.uploads.find(spec.data).digest)
@@ -116,7 +119,14 @@ class FirstRun:
         return read_presets()[0].spec
 
 
-def _in_introduction_words(text: str) -> str:
+def _find_missed_peak(state: RunState) -> str:
+    """Return the computed peak that a run ended too early to reach; empty if it may have reached it."""
+    if not state.ended or state.started is None or may_have_met_heaviest(state):
+        return ""
+    return as_bytes(state.started["predicted_bytes"])
+
+
+def _reword_for_introduction(text: str) -> str:
     """Return a sentence of the lab in the words that the introduction has explained."""
     for term, words in INTRODUCTION_WORDS.items():
         text = text.replace(term, words)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from lora_lab.memory.frameworks.contract import NEWER_TRL, setting_of
-from lora_lab.memory.frameworks.forecast import forecast_step, largest_batch
+from lora_lab.memory.frameworks.contract import NEWER_TRL, parse_setting
+from lora_lab.memory.frameworks.forecast import compute_largest_batch, forecast_step
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.memory.ledger import COMPONENTS, compute_stored_weight_bytes
@@ -90,7 +90,7 @@ def count_trained(fields: Fields, shape: ModelShape) -> Count:
 
 def compute_needed_bytes(fields: Fields, find: FindShape = find_shape) -> int:
     """Compute what the GPU must have: reserved by the allocator, and CUDA's fixed share."""
-    return _needed_bytes(_reserved(fields, find))
+    return _needed_bytes(_build_reserved(fields, find))
 
 
 def _needed_bytes(setting: StepSetting) -> int:
@@ -99,21 +99,21 @@ def _needed_bytes(setting: StepSetting) -> int:
 
 def compute_needed_parts(fields: Fields) -> dict[str, int]:
     """Compute the same memory by component; CUDA's fixed share is the rest."""
-    ledger = forecast_step(_reserved(fields, find_shape))
+    ledger = forecast_step(_build_reserved(fields, find_shape))
     return {label: getattr(ledger, name) for name, label in COMPONENTS}
 
 
-def _setting(fields: Fields, find: FindShape) -> StepSetting:
-    return setting_of(memory_form.record_of(fields), find(fields["model"]))
+def _parse_setting(fields: Fields, find: FindShape) -> StepSetting:
+    return parse_setting(memory_form.build_contract_record(fields), find(fields["model"]))
 
 
-def _reserved(fields: Fields, find: FindShape) -> StepSetting:
-    return replace(_setting(fields, find), measure="reserved")
+def _build_reserved(fields: Fields, find: FindShape) -> StepSetting:
+    return replace(_parse_setting(fields, find), measure="reserved")
 
 
 def find_longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int:
     """Find the most tokens a sequence may have on that GPU; 0 where not even one fits."""
-    setting = _reserved(fields, find)
+    setting = _build_reserved(fields, find)
     return find_largest_within(
         lambda tokens: _needed_bytes(replace(setting, seq_len=tokens)),
         gpu_bytes,
@@ -125,7 +125,7 @@ def find_longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_
 def find_largest_batch(fields: Fields, gpu_bytes: int) -> int | None:
     """Find the largest batch on that GPU, 0 where not even one fits; None where it can't be computed."""
     try:
-        return largest_batch(_reserved(fields, find_shape), gpu_bytes - CUDA_OVERHEAD_BYTES)
+        return compute_largest_batch(_build_reserved(fields, find_shape), gpu_bytes - CUDA_OVERHEAD_BYTES)
     except (UnsupportedCase, LearnerError):
         return None
 
@@ -136,7 +136,7 @@ def compare_weights(fields: Fields, find: FindShape = find_shape) -> tuple[int, 
     The usual recipes call `prepare_model_for_kbit_training`, which casts embeddings, head and norms of a
     quantized base to fp32. None where nothing is quantized, or where the framework stores other matrices.
     """
-    setting = _setting(fields, find)
+    setting = _parse_setting(fields, find)
     if not setting.quantized or setting.framework not in ("loop", "trainer", "trl", "unprepared"):
         return None
     cast, kept = (
@@ -156,10 +156,10 @@ def list_changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -
     """
     found: list[Change] = []
     stepped: set[str] = set()
-    for text, change in _single_changes(fields, gpu_bytes, find):
+    for text, change in _list_single_changes(fields, gpu_bytes, find):
         (field,) = change
         changed = {**fields, **change}
-        needed = _needed_or_inf(changed, find)
+        needed = _compute_needed_or_inf(changed, find)
         if needed <= gpu_bytes and field not in stepped:
             found.append(Change(texts=(text,), fields=changed, needed_bytes=int(needed)))
             stepped |= {field} & STEPPED
@@ -176,48 +176,51 @@ def combine_changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape
     """
     changed, needed = dict(fields), compute_needed_bytes(fields, find)
     said: dict[str, str] = {}  # by the field that is changed: a later change of it replaces the earlier
-    for text, change in _lossless(fields):
+    for text, change in _list_lossless(fields):
         following = {**changed, **change}
-        if (smaller := _needed_or_inf(following, find)) < needed:
+        if (smaller := _compute_needed_or_inf(following, find)) < needed:
             changed, needed = following, int(smaller)
             said |= dict.fromkeys(change, text)
         if needed <= gpu_bytes:
-            return _joined(fields, changed, said, find)
+            return _join_changes(fields, changed, said, find)
     # At the peak of another moment each of these may count, so all are made, and what was not needed undone.
-    for text, change in _lossless(fields):
+    for text, change in _list_lossless(fields):
         if "framework" not in change:
             changed |= change
             said |= dict.fromkeys(change, text)
-    for texts, change in _smaller_adapters(changed):
+    for texts, change in _list_smaller_adapters(changed):
         tried = {**changed, **change}
-        if _needed_or_inf({**tried, "seq_len": str(SHORTEST)}, find) > gpu_bytes:
+        if _compute_needed_or_inf({**tried, "seq_len": str(SHORTEST)}, find) > gpu_bytes:
             continue
         longest = find_longest_context(tried, gpu_bytes, find)
         if longest < int(fields["seq_len"]):
             tried["seq_len"] = str(longest)
-            texts |= {"seq_len": _at_most(longest)}
-        return _only_needed(fields, tried, said | texts, gpu_bytes, find)
+            texts |= {"seq_len": _format_at_most(longest)}
+        return _keep_needed(fields, tried, said | texts, gpu_bytes, find)
     return None
 
 
-def _only_needed(
+def _keep_needed(
     fields: Fields, changed: Fields, said: Mapping[str, str], gpu_bytes: int, find: FindShape
 ) -> Change:
     """Undo every change without which it fits as well."""
     kept, texts = dict(changed), dict(said)
     for field in said:
-        if _needed_or_inf({**kept, field: fields[field]}, find) <= gpu_bytes:
+        if _compute_needed_or_inf({**kept, field: fields[field]}, find) <= gpu_bytes:
             kept[field] = fields[field]
             del texts[field]
-    return _joined(fields, kept, texts, find)
+    return _join_changes(fields, kept, texts, find)
 
 
-def _joined(fields: Fields, changed: Fields, said: Mapping[str, str], find: FindShape) -> Change:
+def _join_changes(fields: Fields, changed: Fields, said: Mapping[str, str], find: FindShape) -> Change:
     """Make the changes one after the other and note what each frees."""
     made, needed, freed = dict(fields), compute_needed_bytes(fields, find), []
     for field in said:
         made[field] = changed[field]
-        before, after = needed, _needed_or_inf(made, find)  # on the way it may be a case without a formula
+        before, after = (
+            needed,
+            _compute_needed_or_inf(made, find),
+        )  # on the way it may be a case without a formula
         needed = before if after == math.inf else int(after)
         freed.append(before - needed)
     return Change(texts=tuple(said.values()), fields=changed, needed_bytes=needed, freed=tuple(freed))
@@ -229,28 +232,28 @@ def list_longer_texts(fields: Fields, gpu_bytes: int, find: FindShape = find_sha
     """
     wanted = math.ceil(LONGER * find_longest_context(fields, gpu_bytes, find))
     start = {**fields, "seq_len": str(wanted)}
-    joint, needed, said = start, _needed_or_inf(start, find), dict[str, str]()
+    joint, needed, said = start, _compute_needed_or_inf(start, find), dict[str, str]()
     found = []
-    for text, change in _nearly_free(fields):
-        if _needed_or_inf({**start, **change}, find) <= gpu_bytes:
-            found.append(_longest_with({**start, **change}, (text,), gpu_bytes, find))
-        if (smaller := _needed_or_inf({**joint, **change}, find)) < needed:
+    for text, change in _list_nearly_free(fields):
+        if _compute_needed_or_inf({**start, **change}, find) <= gpu_bytes:
+            found.append(_find_longest_with({**start, **change}, (text,), gpu_bytes, find))
+        if (smaller := _compute_needed_or_inf({**joint, **change}, find)) < needed:
             joint, needed = {**joint, **change}, smaller
             said |= dict.fromkeys(change, text)
-    found = sorted(found, key=_tokens, reverse=True)[:OFFERED]
+    found = sorted(found, key=_read_tokens, reverse=True)[:OFFERED]
     if len(said) > 1 and needed <= gpu_bytes:
-        all_of_them = _longest_with(joint, tuple(said.values()), gpu_bytes, find)
-        if not found or _tokens(all_of_them) > _tokens(found[0]):
+        all_of_them = _find_longest_with(joint, tuple(said.values()), gpu_bytes, find)
+        if not found or _read_tokens(all_of_them) > _read_tokens(found[0]):
             found.append(all_of_them)
     return found
 
 
-def _longest_with(fields: Fields, texts: tuple[str, ...], gpu_bytes: int, find: FindShape) -> Change:
+def _find_longest_with(fields: Fields, texts: tuple[str, ...], gpu_bytes: int, find: FindShape) -> Change:
     changed = {**fields, "seq_len": str(find_longest_context(fields, gpu_bytes, find))}
     return Change(texts=texts, fields=changed, needed_bytes=compute_needed_bytes(changed, find))
 
 
-def _tokens(change: Change) -> int:
+def _read_tokens(change: Change) -> int:
     return int(change.fields["seq_len"])
 
 
@@ -260,7 +263,7 @@ def find_smallest_gpu_gb(fields: Fields, find: FindShape = find_shape) -> int | 
     return next((gpu.gb for gpu in GPUS.values() if gpu.total_bytes >= needed), None)
 
 
-def _needed_or_inf(fields: Fields, find: FindShape) -> float:
+def _compute_needed_or_inf(fields: Fields, find: FindShape) -> float:
     """Compute what is needed; infinitely much by a framework that does not train such a model."""
     try:
         return compute_needed_bytes(fields, find)
@@ -268,34 +271,36 @@ def _needed_or_inf(fields: Fields, find: FindShape) -> float:
         return math.inf
 
 
-def _single_changes(fields: Fields, gpu_bytes: int, find: FindShape) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield single changes in the order of what they cost: nothing, time, context, exactness, expression."""
-    yield from _nearly_free(fields)
+def _list_single_changes(
+    fields: Fields, gpu_bytes: int, find: FindShape
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """List single changes in the order of what they cost: nothing, time, context, exactness, expression."""
+    yield from _list_nearly_free(fields)
     batch = int(fields["batch"])
-    most = largest_batch(_reserved(fields, find), gpu_bytes - CUDA_OVERHEAD_BYTES)
+    most = compute_largest_batch(_build_reserved(fields, find), gpu_bytes - CUDA_OVERHEAD_BYTES)
     if 0 < most < batch:
         times = math.ceil(batch / most)
         step = "for the same step" if times * most == batch else f"to at least {batch} per step"
         yield f"a batch of {most}, {times} of them accumulated {step}", {"batch": str(most)}
-    for bits in _fewer_bits(fields["bits"]):
+    for bits in _list_fewer_bits(fields["bits"]):
         if fields["method"] != "full":
             yield f"weights in {BITS_LABELS[bits]}", {"bits": bits}
     if fields["method"] == "full":
         yield "LoRA instead of full fine-tuning", {"method": "lora"}
     tokens = find_longest_context(fields, gpu_bytes, find)
     if SHORTEST <= tokens < int(fields["seq_len"]):
-        yield _at_most(tokens), {"seq_len": str(tokens)}
+        yield _format_at_most(tokens), {"seq_len": str(tokens)}
     yield from ((f"rank {rank}", {"rank": str(rank)}) for rank in _lower_ranks(fields))
-    for targets in _fewer_targets(fields):
+    for targets in _list_fewer_targets(fields):
         yield f"adapters on {TARGET_LABELS[targets]} only", {"targets": targets}
 
 
-def _smaller_adapters(fields: Fields) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """Yield every combination of matrices, rank and framework, starting from what is chosen: the texts by
+def _list_smaller_adapters(fields: Fields) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """List every combination of matrices, rank and framework, starting from what is chosen: the texts by
     the field that is changed, and the changes.
     """
-    names = {change["framework"]: text for text, change in _nearly_free(fields) if "framework" in change}
-    for targets in (fields["targets"], *_fewer_targets(fields)):
+    names = {change["framework"]: text for text, change in _list_nearly_free(fields) if "framework" in change}
+    for targets in (fields["targets"], *_list_fewer_targets(fields)):
         for rank in (int(fields["rank"]), *_lower_ranks(fields)):
             for framework in (fields["framework"], *names):
                 texts = {"framework": names[framework]} if framework in names else {}
@@ -311,17 +316,17 @@ def _lower_ranks(fields: Fields) -> list[int]:
     return [] if fields["method"] == "full" else [rank >> by for by in range(1, rank.bit_length())]
 
 
-def _fewer_targets(fields: Fields) -> tuple[str, ...]:
+def _list_fewer_targets(fields: Fields) -> tuple[str, ...]:
     is_all = fields["targets"] == "all-linear" and fields["method"] != "full"
     return ("attention", "q+v") if is_all else ()
 
 
-def _at_most(tokens: int) -> str:
+def _format_at_most(tokens: int) -> str:
     return f"at most {as_count(tokens)} tokens per sequence"
 
 
-def _nearly_free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield changes that hardly affect the result: none at all, or what rounding does."""
+def _list_nearly_free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
+    """List changes that hardly affect the result: none at all, or what rounding does."""
     quantized = fields["bits"] not in ("bf16", "fp32")
     casts_outer = quantized and fields["framework"] in ("transformers Trainer", "peft", "trl SFTTrainer")
     newer_trl = "trl from 0.26, which leaves what is not quantized in 16 bits"
@@ -339,9 +344,9 @@ def _nearly_free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
             yield text, {name: value}
 
 
-def _lossless(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield what is changed together, in order: everything short of another model or a shorter text."""
-    yield from _nearly_free(fields)
+def _list_lossless(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
+    """List what is changed together, in order: everything short of another model or a shorter text."""
+    yield from _list_nearly_free(fields)
     if int(fields["batch"]) > 1:
         yield "a batch of 1", {"batch": "1"}
     if fields["method"] == "full":
@@ -350,7 +355,7 @@ def _lossless(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
         yield f"weights in {BITS_LABELS['nf4-dq']}", {"bits": "nf4-dq"}
 
 
-def _fewer_bits(bits: str) -> tuple[Bits, ...]:
+def _list_fewer_bits(bits: str) -> tuple[Bits, ...]:
     order: tuple[Bits, ...] = ("fp32", "bf16", "int8", "nf4-dq")
     at = next((place for place, each in enumerate(order) if each == bits), len(order))
     return order[at + 1 :]

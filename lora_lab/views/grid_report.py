@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lora_lab.charts.captions import model_name
+from lora_lab.charts.captions import shorten_model_name
 from lora_lab.charts.grid import draw_grid_plots, list_planes
 from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
 from lora_lab.grids.results import GridCell, group_by_setting
@@ -42,7 +42,7 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
     settings = group_by_setting(cells)
     return render_template(
         "lora_lab/grid/report.html",
-        title=format_title(sweep.grid, model_name(sweep.grid.base.model)),
+        title=format_title(sweep.grid, shorten_model_name(sweep.grid.base.model)),
         factors=format_factors(sweep.grid),
         sweep=sweep,
         started=datetime.fromtimestamp(sweep.created_at, UTC),
@@ -58,7 +58,7 @@ def build_report_variables(sweep: Sweep, cells: Sequence[GridCell]) -> dict[str,
     return {
         "cells": list(enumerate(cells, start=1)),
         "percent_above": percent_above,
-        "plots": [(plot, _render_plot(plot, number)) for number, plot in enumerate(_all_plots(cells))],
+        "plots": [(plot, _render_plot(plot, number)) for number, plot in enumerate(_list_plots(cells))],
         "settings": _list_settings(sweep),
         "devices": sorted({f"{cell.device}, computing in {cell.compute}" for cell in cells if cell.device}),
         "versions": sorted({pair for cell in cells for pair in cell.versions}),
@@ -70,8 +70,8 @@ def _render_plot(plot: Plot, number: int) -> Markup:
     return render_on_page(replace(plot, name=f"{plot.name}-{number}"))
 
 
-def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:
-    """Return the plots of every target set and variant; the Pareto front, which covers them all, once."""
+def _list_plots(cells: Sequence[GridCell]) -> list[Plot]:
+    """List the plots of every target set and variant; the Pareto front, which covers them all, once."""
     settings = group_by_setting(cells)
     found: dict[tuple[str, str, str], Plot] = {}
     for plane in list_planes(settings):

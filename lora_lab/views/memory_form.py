@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from lora_lab.memory.frameworks.contract import bits_fields
+from lora_lab.memory.frameworks.contract import expand_bits
 from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.gpus import GPUS
 from lora_lab.parameters.json_fields import parse_digits
@@ -112,8 +112,8 @@ def build_address(fields: Mapping[str, str]) -> str:
     return f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY
 
 
-def record_of(fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the same question as a line of `python -m lora_lab memory --jsonl`.
+def build_contract_record(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Build the same question as a line of `python -m lora_lab memory --jsonl`.
 
     Raises LearnerError when full fine-tuning is combined with weights in 4 or 8 bits.
     """
@@ -121,7 +121,7 @@ def record_of(fields: Mapping[str, str]) -> dict[str, Any]:
     record: dict[str, Any] = {
         "model": fields["model"],
         "method": fields["method"],
-        **bits_fields(bits),
+        **expand_bits(bits),
         "lora": None if full else {"r": int(fields["rank"]), "targets": fields["targets"]},
         "seq_len": int(fields["seq_len"]),
         "micro_batch": int(fields["batch"]),

@@ -29,13 +29,13 @@ def read_adapter_files(run: RunFolder, home: LabHome) -> dict[str, bytes]:
     except (KeyError, ValueError):
         config = None  # PEFT will say what is wrong with it
     if isinstance(config, dict):
-        config["base_model_name_or_path"] = _base_of(run, home)
+        config["base_model_name_or_path"] = _name_base(run, home)
         files[CONFIG] = json.dumps(config, indent=2, sort_keys=True).encode()
     return files | {CARD: write_adapter_card(run, home).encode(errors="replace")}
 
 
 def write_adapter_card(run: RunFolder, home: LabHome) -> str:
-    base = _base_of(run, home)
+    base = _name_base(run, home)
     name = f"{VARIANT_NAMES[run.spec.variant]} adapter of rank {run.spec.rank}"
     opened = f'PeftModel.from_pretrained({FROM_MODEL}({json.dumps(base)}), "adapter")'
     return _format_card(
@@ -53,7 +53,7 @@ def write_adapter_card(run: RunFolder, home: LabHome) -> str:
 
 def write_merged_card(run: RunFolder, home: LabHome) -> str:
     """Build the card of base and adapter merged into one model."""
-    base = _base_of(run, home)
+    base = _name_base(run, home)
     return _format_card(
         run,
         base,
@@ -64,10 +64,10 @@ def write_merged_card(run: RunFolder, home: LabHome) -> str:
     )
 
 
-def _base_of(run: RunFolder, home: LabHome) -> str:
-    """Return the base's hub id; a model of one's own folder has only that folder."""
+def _name_base(run: RunFolder, home: LabHome) -> str:
+    """Name the base by its hub id; a model of one's own folder has only that folder."""
     try:
-        return home.shape(run.spec.model).hub_id or run.spec.model
+        return home.find_shape(run.spec.model).hub_id or run.spec.model
     except LearnerError:
         return run.spec.model
 
@@ -90,11 +90,11 @@ def _format_card(
     table = [
         "| setting | value |",
         "|---|---|",
-        *(f"| {name} | {_in_one_line(value)} |" for name, value in rows),
+        *(f"| {name} | {_join_lines(value)} |" for name, value in rows),
     ]
     parts = [
         front,
-        [f"# {_in_one_line(title)}"],
+        [f"# {_join_lines(title)}"],
         ["Trained with LoRA study's lab."],
         *([text] for text in notes if text),
         ["```python", *use, "```"],
@@ -142,6 +142,6 @@ def _list_versions(state: RunState) -> Iterable[tuple[str, str]]:
     yield from started["versions"].items()
 
 
-def _in_one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     """Keep a label that a learner chose inside its cell."""
     return " ".join(text.replace("|", "\\|").split())

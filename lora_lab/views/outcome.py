@@ -63,12 +63,17 @@ def describe_outcome(
         one = state.held_out_examples == 1
         whose = "the answer of your held-out example" if one else "your examples' answers"
     guessing = say_guessing(after, vocab) if did_harm(spec, state) else ""
-    said = (f"{steps} {_predicts(before - after, whose)}", guessing, say_by_heart(state), say_too_few(state))
-    return Outcome(sentence=" ".join(filter(None, said)), answers=_answers(samples))
+    said = (
+        f"{steps} {_explain_fall(before - after, whose)}",
+        guessing,
+        say_by_heart(state),
+        say_too_few(state),
+    )
+    return Outcome(sentence=" ".join(filter(None, said)), answers=_describe_answers(samples))
 
 
-def _predicts(fall: float, whose: str) -> str:
-    """Say how much likelier a right token is: e to the fall of the loss, a mean of -log p(token)."""
+def _explain_fall(fall: float, whose: str) -> str:
+    """Explain how much likelier a right token is: e to the fall of the loss, a mean of -log p(token)."""
     factor = math.exp(min(fall, 700.0))  # beyond it a float overflows
     if factor >= SAME:
         plain = "better" if factor >= CLEARLY_BETTER else "a little better"
@@ -81,7 +86,7 @@ def _predicts(fall: float, whose: str) -> str:
     return f"it predicts the next word of {whose} worse: {times}"
 
 
-def _answers(samples: Sequence[Mapping[str, Any]]) -> str:
+def _describe_answers(samples: Sequence[Mapping[str, Any]]) -> str:
     if not samples:
         return ""
     held = {
@@ -111,12 +116,12 @@ def _answers(samples: Sequence[Mapping[str, Any]]) -> str:
 
 def holds(answer: str, reference: str) -> bool:
     """Return whether an answer has half of the right answer's longer words and all of its numbers."""
-    wanted, said = _words(reference), _words(answer)
+    wanted, said = _split_words(reference), _split_words(answer)
     numbers = {word for word in wanted if word[0].isdigit()}
     return bool(wanted) and numbers <= said and len(wanted & said) >= SHARED_WORDS * len(wanted)
 
 
-def _words(text: str) -> frozenset[str]:
+def _split_words(text: str) -> frozenset[str]:
     found = re.findall(r"\d[\d.,]*\d|\d|[^\W\d_]+", text.lower())
     return frozenset(word for word in found if word[0].isdigit() or len(word) >= SHORT_WORD)
 
@@ -136,15 +141,15 @@ def suggest_experiment(
         return None
     harm = did_harm(spec, state)
     too_fast = harm and spec.learning_rate > RunSpec.learning_rate
-    found = _lower_rates(spec) if harm else _slower(spec) if state.loss_after > state.loss_before else []
-    for changed, title, reason in [*found, *([] if too_fast else _candidates(spec))]:
+    found = _lower_rates(spec) if harm else _list_slower(spec) if state.loss_after > state.loss_before else []
+    for changed, title, reason in [*found, *([] if too_fast else _list_candidates(spec))]:
         if changed not in tried:
             address = build_address(changed)
             expected = f"{'&' if '?' in address else '?'}expect={run_id}"
             return Experiment(
                 title=f"{title}: what do you expect?", reason=reason, address=address + expected
             )
-    return _over_seeds(replace(spec, learning_rate=RunSpec.learning_rate) if too_fast else spec)
+    return _propose_seeds(replace(spec, learning_rate=RunSpec.learning_rate) if too_fast else spec)
 
 
 _Candidate = tuple[RunSpec, str, str]
@@ -157,16 +162,16 @@ def _lower_rates(spec: RunSpec) -> list[_Candidate]:
     tenth = float(f"{min(spec.learning_rate, usual) / 10:.2g}")
     rates = [(usual, "The form's usual learning rate")] if spec.learning_rate > usual else []
     rates.append((tenth, "A tenth of the usual learning rate" if rates else "A tenth of the learning rate"))
-    return [_at_rate(spec, rate, f"Training did harm. {name}") for rate, name in rates]
+    return [_change_rate(spec, rate, f"Training did harm. {name}") for rate, name in rates]
 
 
-def _slower(spec: RunSpec) -> list[_Candidate]:
+def _list_slower(spec: RunSpec) -> list[_Candidate]:
     slower = float(f"{spec.learning_rate / LONGER:.2g}")
-    return [_at_rate(spec, slower, "The held-out loss rose. A quarter of the learning rate")]
+    return [_change_rate(spec, slower, "The held-out loss rose. A quarter of the learning rate")]
 
 
-def _at_rate(spec: RunSpec, rate: float, begun: str) -> _Candidate:
-    """Return a run at another learning rate. `begun` is the beginning of its reason, with the subject."""
+def _change_rate(spec: RunSpec, rate: float, begun: str) -> _Candidate:
+    """Change the learning rate of a run. `begun` is the beginning of its reason, with the subject."""
     return (
         replace(spec, learning_rate=rate),
         f"Now a learning rate of {rate:g}, same seed",
@@ -174,7 +179,7 @@ def _at_rate(spec: RunSpec, rate: float, begun: str) -> _Candidate:
     )
 
 
-def _candidates(spec: RunSpec) -> list[_Candidate]:
+def _list_candidates(spec: RunSpec) -> list[_Candidate]:
     found = []
     rank = SMALL_RANK if spec.rank > SMALL_RANK else USUAL_RANK
     share = f"1/{spec.rank} of the" if rank == SMALL_RANK else f"{USUAL_RANK} times the"
@@ -206,7 +211,7 @@ def change_rank(spec: RunSpec, rank: int) -> RunSpec:
     return replace(spec, rank=rank, alpha=float(f"{spec.scaling * rank**root:.6g}"))
 
 
-def _over_seeds(spec: RunSpec) -> Experiment | None:
+def _propose_seeds(spec: RunSpec) -> Experiment | None:
     if spec.targets not in TARGET_SETS:  # commas in a grid's address part one set of matrices from the next
         return None
     ranks = tuple(sorted({SMALL_RANK, USUAL_RANK, spec.rank}))

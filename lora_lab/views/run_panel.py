@@ -18,7 +18,7 @@ from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import may_have_met_heaviest
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import build_address
-from lora_lab.settings.urls import MICROSCOPE
+from lora_lab.settings.urls import MICROSCOPE, build_sweep_address
 from lora_lab.spec import RunSpec
 from lora_lab.views.held_out import did_harm, trains_on_same_rows
 from lora_lab.views.outcome import describe_outcome, suggest_experiment
@@ -51,20 +51,20 @@ class RunPanel:
         self._predictions = predictions
         self._rendered: OrderedDict[tuple[Any, ...], _Rendered] = OrderedDict()
 
-    def run_of(self, query: Mapping[str, str]) -> RunFolder | None:
-        """Return the run in the address; else the one in progress; else the newest."""
-        wanted = query.get("run") or self._lab.engine.current() or ""
+    def find_run(self, query: Mapping[str, str]) -> RunFolder | None:
+        """Find the run in the address; else the one in progress; else the newest."""
+        wanted = query.get("run") or self._lab.engine.find_current() or ""
         return self._lab.find_run(wanted) or next(iter(self._lab.runs()), None)
 
     def count_ahead(self, run: RunFolder) -> int:
         """Return the number of runs in progress or queued before this one; 0 when it doesn't wait."""
-        return count_ahead([run.run_id], self._lab.engine.waiting(), self._lab.engine.current())
+        return count_ahead([run.run_id], self._lab.engine.list_waiting(), self._lab.engine.find_current())
 
     def find_latest_ended(self) -> str:
         """Return the id of the newest run that has ended: when it changes, plots have new points."""
         return next((run.run_id for run in self._lab.runs() if run.state().ended), "none")
 
-    def parts(
+    def render_parts(
         self, run: RunFolder | None, visit: Visit, *, narrow: bool, whole: bool = False
     ) -> dict[str, Markup]:
         """Render the panel in parts, so a poll replaces only what changed and no button during a click.
@@ -75,7 +75,7 @@ class RunPanel:
             empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), NO_HTML)
             return empty | {"run-head": render("lora_lab/lab/no_run.html")}
         state = run.state()
-        window = None if whole else window_of(visit.query)
+        window = None if whole else parse_window(visit.query)
         merged = Merged(run).state
         settled = (
             state.status,
@@ -88,23 +88,23 @@ class RunPanel:
         )
         view = (run.run_id, window, narrow)
         tried = {each.run_id: each.spec for each in self._lab.runs()}
-        parts = self._once(
+        parts = self._render_once(
             ("live", *view),
             (_Same([state]), self.count_ahead(run), *settled[3:5]),
-            lambda: self._live_parts(run, state, window=window, narrow=narrow),
+            lambda: self._render_live(run, state, window=window, narrow=narrow),
         )
-        parts |= self._once(("settled", run.run_id), settled, lambda: self._settled_parts(run, state))
-        parts |= self._once(
+        parts |= self._render_once(("settled", run.run_id), settled, lambda: self._render_settled(run, state))
+        parts |= self._render_once(
             ("outcome", run.run_id),
             (*settled, *tried),
-            lambda: {"run-outcome": self._outcome_part(run, state, tried.values())},
+            lambda: {"run-outcome": self._render_outcome(run, state, tried.values())},
         )
-        return parts | {"run-prediction": self._predictions.part(visit, run)}
+        return parts | {"run-prediction": self._predictions.render_prediction(visit, run)}
 
-    def _once(
+    def _render_once(
         self, what: tuple[Any, ...], made_of: tuple[Any, ...], make: Callable[[], dict[str, Markup]]
     ) -> dict[str, Markup]:
-        """Parts as they were rendered last, unless what they are made of has changed since."""
+        """Render parts as they were last, unless what they are made of has changed since."""
         known = self._rendered.get(what)
         if known is not None and known[0] == made_of:
             return dict(known[1])
@@ -115,7 +115,7 @@ class RunPanel:
             self._rendered.popitem(last=False)
         return dict(parts)
 
-    def _live_parts(
+    def _render_live(
         self, run: RunFolder, state: RunState, *, window: run_view.Window | None, narrow: bool
     ) -> dict[str, Markup]:
         spec = run.spec
@@ -135,7 +135,7 @@ class RunPanel:
         parts = {name: _render_part(name, values) for name in LIVE_PARTS}
         return parts | {"run-rate": curves["rate"] if state.steps else NO_HTML}
 
-    def _settled_parts(self, run: RunFolder, state: RunState) -> dict[str, Markup]:
+    def _render_settled(self, run: RunFolder, state: RunState) -> dict[str, Markup]:
         spec = run.spec
         values = {
             "run": run,
@@ -152,7 +152,7 @@ class RunPanel:
         }
         return {name: _render_part(name, values) for name in SETTLED_PARTS}
 
-    def _outcome_part(self, run: RunFolder, state: RunState, tried: Iterable[RunSpec]) -> Markup:
+    def _render_outcome(self, run: RunFolder, state: RunState, tried: Iterable[RunSpec]) -> Markup:
         """Render what the run means, predicted against measured, and what to do next."""
         spec = run.spec
         shape = self._lab.find_known_shape(spec.model)
@@ -168,18 +168,19 @@ class RunPanel:
             next=suggest_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
             again=build_address(spec),
             has_adapter=run.has_adapter,
+            grid=build_sweep_address(state.sweep) if state.sweep else "",
             microscope=f"{MICROSCOPE}?{urlencode({'model': spec.model, 'run': run.run_id})}",
         )
 
-    def stage(self, run: RunFolder | None, query: Mapping[str, str]) -> Stage:
-        """Return what stands at the top for an address: a run takes the form's place when it is named."""
+    def choose_stage(self, run: RunFolder | None, query: Mapping[str, str]) -> Stage:
+        """Choose what stands at the top for an address: a run takes the form's place when it is named."""
         if run is None or query.get("run") != run.run_id:
             return "setup"
         return "failed" if run.state().status == "failed" else "run"
 
     def render_stage(self, run: RunFolder | None, query: Mapping[str, str]) -> Markup:
         """Render the stage; above the form, also a line about a run that is going on elsewhere."""
-        stage = self.stage(run, query)
+        stage = self.choose_stage(run, query)
         state = run.state() if run is not None else RunState()
         going = run is not None and stage == "setup" and not state.ended
 
@@ -187,7 +188,9 @@ class RunPanel:
             elsewhere = describe_going(run) if run is not None and going else None
             return {"stage": render("lora_lab/lab/stage.html", stage=stage, elsewhere=elsewhere)}
 
-        return self._once(("stage", stage, run.run_id if run else ""), (going, _Same([state])), make)["stage"]
+        return self._render_once(("stage", stage, run.run_id if run else ""), (going, _Same([state])), make)[
+            "stage"
+        ]
 
     def list_part(self, shown: str) -> Markup:
         """Render the newest runs, with the one whose id is `shown` marked."""
@@ -210,7 +213,7 @@ class RunPanel:
             return {"runs": render("lora_lab/lab/runs.html", rows=rows, shown=shown, damaged=damaged)}
 
         made_of = ([run.run_id for run in runs], _Same(states), adapters, damaged)
-        return self._once(("runs", shown), made_of, make)["runs"]
+        return self._render_once(("runs", shown), made_of, make)["runs"]
 
 
 class _Same(list[RunState]):
@@ -245,7 +248,7 @@ def describe_going(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> LastRun | None:
+def render_last_run(lab: Lab, predictions: Predictions, visit: Visit) -> LastRun | None:
     """Render one line for the Today page: on the newest run that this learner guessed about, else on any."""
     runs = lab.runs()
     guessed = predictions.context.store.predictions.run_ids(visit.profile.id)
@@ -269,7 +272,7 @@ def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> LastRun | None
     return None
 
 
-def window_of(query: Mapping[str, str]) -> run_view.Window | None:
+def parse_window(query: Mapping[str, str]) -> run_view.Window | None:
     """Parse the range of steps that an address names; None for all of them."""
     first, _, last = query.get(ZOOM, "").partition("-")
     start, end = parse_digits(first), parse_digits(last)

@@ -28,18 +28,18 @@ def plot_setting(lab: Lab, found: Preview) -> Iterator[Plot]:
 
 def plot_by_rank(lab: Lab, found: Preview) -> Iterator[Plot]:
     """Yield the two plots beside the form: parameters and memory by rank."""
-    measured = select_comparable(lab.measured(), found.spec, free="rank", row=_row(found))
+    measured = select_comparable(lab.list_measured_peaks(), found.spec, free="rank", row=_find_row(found))
     yield plot_parameters_by_rank(found.shape, found.spec)
     yield plot_memory_by_rank(found.shape, found.spec, found.row, found.compute, measured)
 
 
 def plot_by_bits(lab: Lab, found: Preview) -> Iterator[Plot]:
     """Yield the plot of memory by bit width."""
-    measured = select_comparable(lab.measured(), found.spec, free="bits", row=_row(found))
+    measured = select_comparable(lab.list_measured_peaks(), found.spec, free="bits", row=_find_row(found))
     yield plot_memory_by_bits(found.shape, found.spec, found.row, found.compute, measured)
 
 
-def _row(found: Preview) -> RowSize | None:
+def _find_row(found: Preview) -> RowSize | None:
     return found.row if found.row_is_known else None
 
 

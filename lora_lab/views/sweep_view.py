@@ -51,7 +51,7 @@ class TableChoice:
     falling: bool = False
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> "TableChoice":
+    def parse(cls, query: Mapping[str, str]) -> "TableChoice":
         """Parse the query; unknown words are skipped."""
         shown = {name: frozenset(filter(None, query.get(f"show_{name}", "").split(","))) for name in FILTERS}
         sort = query.get("sort", "").removeprefix("-")
@@ -65,8 +65,8 @@ class TableChoice:
             words["sort"] = ("-" if self.falling else "") + self.sort
         return {name: text for name, text in words.items() if text}
 
-    def toggled(self, name: str, value: str) -> "TableChoice":
-        """Return the filter with one value added or removed; an unknown name changes nothing."""
+    def toggle(self, name: str, value: str) -> "TableChoice":
+        """Toggle one value of a filter; an unknown name changes nothing."""
         if name not in FILTERS:
             return self
         return TableChoice(**(vars(self) | {name: getattr(self, name) ^ {value}}))
@@ -82,8 +82,8 @@ class TableChoice:
         return all(value in (getattr(self, name) or {value}) for name, value in values.items())
 
 
-def rows_of(cells: Sequence[GridCell], waiting: Sequence[str], choice: TableChoice) -> list[SweepRow]:
-    """Return the selected rows; unmeasured values go last in either sort direction."""
+def list_sweep_rows(cells: Sequence[GridCell], waiting: Sequence[str], choice: TableChoice) -> list[SweepRow]:
+    """List the selected rows; unmeasured values go last in either sort direction."""
     places = {run_id: place for place, run_id in enumerate(waiting)}
     rows = [
         SweepRow(number=number, cell=cell, place=places.get(cell.run_id))
@@ -238,7 +238,7 @@ def announce_first_numbers(grid: Grid, seconds: float | None = None) -> str:
     """
     if grid.count == 1:
         return ""
-    which = _name_cell(grid.specs()[0])
+    which = _name_cell(grid.list_specs()[0])
     time = f", which takes about {as_duration(seconds)}" if seconds is not None else ""
     return (
         f"First comes {which}{time}: its peak memory is measured from its first step on, and its held-out"
@@ -253,7 +253,7 @@ def describe_first_cell(cells: Sequence[GridCell]) -> str:
     """
     measured = [cell for cell in cells if cell.comparable and cell.loss_before is not None]
     if not measured:
-        return _peak_so_far(cells)
+        return _describe_peak_so_far(cells)
     if len({(replace(cell.spec, seed=0)) for cell in measured}) > 1:
         return ""
     cell = measured[0]
@@ -269,7 +269,7 @@ def describe_first_cell(cells: Sequence[GridCell]) -> str:
     )
 
 
-def _peak_so_far(cells: Sequence[GridCell]) -> str:
+def _describe_peak_so_far(cells: Sequence[GridCell]) -> str:
     for cell in cells:
         if cell.status == "running" and cell.peak_bytes and cell.predicted_bytes:
             peak, computed = as_bytes(cell.peak_bytes), as_bytes(cell.predicted_bytes)

@@ -29,13 +29,13 @@ RESULT_VIEWS = frozenset({COMPARE, XRAY})
 
 
 @cache
-def _lessons() -> Lessons:
+def _load_lessons() -> Lessons:
     return Lessons(concepts=load_concepts(), check_preset=build_lab_link)
 
 
 def find_origin(query: Mapping[str, str]) -> CameFrom | None:
     """Return the concept that the address names; None when it names none that exists."""
-    lessons, concept_id = _lessons(), query.get(ORIGIN, "")
+    lessons, concept_id = _load_lessons(), query.get(ORIGIN, "")
     if concept_id not in lessons.concepts.by_id:
         return None
     lesson = lessons.find(concept_id)

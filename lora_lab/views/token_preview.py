@@ -53,7 +53,7 @@ class TokenPreview:
 
 def build_seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = False) -> TokenPreview | None:
     """Build the preview; None until a worker has tokenized this data for this model."""
-    lengths, examples = home.lengths(spec.model, digest), home.read_examples(spec.model, digest)
+    lengths, examples = home.read_lengths(spec.model, digest), home.read_examples(spec.model, digest)
     if not lengths or not examples:
         return None
     limit = spec.seq_len_tokens

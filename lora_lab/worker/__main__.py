@@ -47,12 +47,12 @@ from lora_lab.worker.merge import merge_run
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
 from lora_lab.worker.training.group import AdapterGroup, attach_alone
+from lora_lab.worker.training.loaded_model import LoadedModel, open_model
 from lora_lab.worker.training.loop import answer_loss
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import encode_example, pack_examples
 from lora_lab.worker.training.run import execute_group, execute_run
-from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.tokenize import keep_read, read_dataset
 from lora_lab.worker.training.work import find_or_read_shape
 from study.base.errors import LearnerError, first_line
@@ -99,7 +99,9 @@ def main() -> int:
         read_dataset(options.read, options.data, home, options.models_dir)
         return 0
     if options.run:
-        done = execute_run(RunFolder(options.run), home, options.models_dir, app_is_gone=OrderReader().closed)
+        done = execute_run(
+            RunFolder(options.run), home, options.models_dir, app_is_gone=OrderReader().is_closed
+        )
         return 0 if done else 1
     return _serve(home, options.models_dir, warm=not options.cold)
 
@@ -133,10 +135,10 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
     """Do the jobs that standard input names until it closes; `warm` loads the default model while idle."""
     answers = open_answers()
     orders = OrderReader()
-    session = None
+    loaded = None
     try:
         if warm:
-            session = _get_ready(home, models_dir)
+            loaded = _get_ready(home, models_dir)
         else:
             _say_ready(home, find_machine(home=home))
     except (LearnerError, RuntimeError, MemoryError, OSError, SafetensorError) as error:
@@ -146,13 +148,13 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
             traceback.print_exc()
         failed = start_failure(error)
         home.write_worker_state(pid=os.getpid(), state="no-model", text=failed.what, do_next=failed.do_next)
-    cache = ModelCache(models_dir, session, home=home)
-    del session  # the cache alone decides how long the base stays loaded
+    cache = ModelCache(models_dir, loaded, home=home)
+    del loaded  # the cache alone decides how long the base stays loaded
     well = True
-    while job := orders.next():
+    while job := orders.read_next():
         try:
             _log_into(job)
-            well = execute_group(job, home, models_dir, cache=cache, app_is_gone=orders.closed)
+            well = execute_group(job, home, models_dir, cache=cache, app_is_gone=orders.is_closed)
         except Exception:
             # The outermost frame: the engine turns an exit without a terminal event into a failed run.
             traceback.print_exc()
@@ -166,7 +168,7 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
     return 0 if well else 1
 
 
-def _get_ready(home: LabHome, models_dir: Path) -> ModelSession:
+def _get_ready(home: LabHome, models_dir: Path) -> LoadedModel:
     """Load the default model and warm it up with one step, so a run's first step is an ordinary one."""
 
     def report(progress: Progress) -> None:
@@ -175,11 +177,11 @@ def _get_ready(home: LabHome, models_dir: Path) -> ModelSession:
 
     report(Progress(step="Starting"))
     machine = find_machine(home=home)
-    session = open_session(EMBEDDED_MODEL, WARM_BITS, machine, models_dir=models_dir, report=report)
+    loaded = open_model(EMBEDDED_MODEL, WARM_BITS, machine, models_dir=models_dir, report=report)
     report(Progress(step="Warming up"))
-    _warm_up(session, home)
+    _warm_up(loaded, home)
     _say_ready(home, machine)
-    return session
+    return loaded
 
 
 def start_failure(error: Exception) -> LearnerError:
@@ -207,19 +209,19 @@ def _say_ready(home: LabHome, machine: Machine) -> None:
     home.write_worker_state(pid=os.getpid(), state="ready", text="Ready", device=device)
 
 
-def _warm_up(session: ModelSession, home: LabHome) -> None:
+def _warm_up(loaded: LoadedModel, home: LabHome) -> None:
     """Run one forward and backward pass on a temporary adapter."""
     dataset = build_own_dataset()
-    encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
-    keep_read(home, session.model_name, dataset, session.tokenizer, encoded)
-    spec = RunSpec(model=session.model_name, bits=session.bits)
-    adapted = attach_alone(session, spec, find_or_read_shape(session.model_name, home), encoded)
-    row = pack_examples(encoded[: spec.batch], session.machine.device)
+    encoded = [encode_example(loaded.tokenizer, example) for example in dataset.train]
+    keep_read(home, loaded.model_name, dataset, loaded.tokenizer, encoded)
+    spec = RunSpec(model=loaded.model_name, bits=loaded.bits)
+    adapted = attach_alone(loaded, spec, find_or_read_shape(loaded.model_name, home), encoded)
+    row = pack_examples(encoded[: spec.batch], loaded.machine.device)
     if isinstance(adapted, AdapterGroup):
-        adapted.gradients(adapted.cells, [row])
+        adapted.compute_gradients(adapted.cells, [row])
     else:
-        answer_loss(adapted.model, row, session.machine.autocast()).backward()
-    session.base = adapted.model.unload()
+        answer_loss(adapted.model, row, loaded.machine.autocast()).backward()
+    loaded.base = adapted.model.unload()
     gc.collect()
 
 
@@ -231,12 +233,12 @@ class OrderReader:
         self._closed = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def next(self) -> list[RunFolder]:
-        """Return the next job's runs; empty once the app is gone, so no further job is started."""
+    def read_next(self) -> list[RunFolder]:
+        """Read the next job's runs; empty once the app is gone, so no further job is started."""
         line = self._lines.get()
-        return [RunFolder(Path(name)) for name in line.split("\t")] if line and not self.closed() else []
+        return [RunFolder(Path(name)) for name in line.split("\t")] if line and not self.is_closed() else []
 
-    def closed(self) -> bool:
+    def is_closed(self) -> bool:
         """Return whether the app that started this process is gone."""
         return self._closed.is_set()
 

@@ -29,9 +29,9 @@ from lora_lab.spec import Bits, ComputeType
 from lora_lab.worker.device.gpu import free_bytes
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.inspect.json_lines import End, Say, serve_orders
-from lora_lab.worker.model.quantization import dense_weight, keep_row_scales, put_beside_base
+from lora_lab.worker.model.quantization import decode_dense_weight, keep_row_scales, put_beside_base
+from lora_lab.worker.training.loaded_model import LoadedModel, open_model
 from lora_lab.worker.training.packing import render_prompt
-from lora_lab.worker.training.session import ModelSession, open_session
 from study.base.errors import LearnerError
 
 DENSE_SHARE = 0.25
@@ -48,7 +48,9 @@ def serve_chat(models_dir: Path, home: LabHome) -> None:
     def answer(ask: dict[str, Any], say: Say, is_stopped: Callable[[], bool]) -> End:
         runs = [RunFolder(Path(folder)) for folder in ask["runs"]]
         names = model.load_models(runs, say)
-        for texts in model.answers(names, ask["prompt"], seed=ask["seed"], temperature=ask["temperature"]):
+        for texts in model.generate_answers(
+            names, ask["prompt"], seed=ask["seed"], temperature=ask["temperature"]
+        ):
             say(texts=texts)
             if is_stopped():
                 return "stopped"
@@ -76,7 +78,7 @@ class ChatModel:
         self._models_dir = models_dir
         self._home = home
         self._base: Wanted | None = None
-        self._session: ModelSession | None = None
+        self._loaded: LoadedModel | None = None
         self._model: PeftModel | None = None
 
     def load_models(self, runs: list[RunFolder], say: Say) -> list[str]:
@@ -85,43 +87,43 @@ class ChatModel:
         wanted = (spec.model, spec.bits, spec.compute_dtype)
         if any((run.spec.model, run.spec.bits) != wanted[:2] for run in runs):
             raise LearnerError("These runs have different base models.", do_next="Ask runs of one base.")
-        if self._session is None or self._base != wanted:
-            self._session = self._model = None  # freed before the next one is loaded
-            self._session = self._open(wanted, say)
+        if self._loaded is None or self._base != wanted:
+            self._loaded = self._model = None  # freed before the next one is loaded
+            self._loaded = self._open(wanted, say)
             self._base = wanted
         for run in runs:
             self._attach(run, say)
         return [BASE, *(run.run_id for run in runs)]
 
-    def _open(self, wanted: Wanted, say: Say) -> ModelSession:
+    def _open(self, wanted: Wanted, say: Say) -> LoadedModel:
         model, bits, compute = wanted
         machine = find_machine(compute, self._home)
-        session = open_session(
+        loaded = open_model(
             model,
             bits,
             machine,
             models_dir=self._models_dir,
             report=lambda progress: say(doing=progress.step),
         )
-        decode_once(session.base, machine.compute_dtype)
-        keep_row_scales(session.base)  # for layers that stayed quantized for lack of memory
-        return session
+        decode_once(loaded.base, machine.compute_dtype)
+        keep_row_scales(loaded.base)  # for layers that stayed quantized for lack of memory
+        return loaded
 
     def _attach(self, run: RunFolder, say: Say) -> None:
-        assert self._session is not None
-        name = _adapter_name(run.run_id)
+        assert self._loaded is not None
+        name = _name_adapter(run.run_id)
         if self._model is not None and name in self._model.peft_config:
             return
         say(doing="Loading the adapters")
         try:
             if self._model is None:
-                base = self._session.base
+                base = self._loaded.base
                 self._model = PeftModel.from_pretrained(base, str(run.adapter_path), adapter_name=name)
             else:
                 self._model.load_adapter(str(run.adapter_path), adapter_name=name)
                 put_beside_base(self._model, name)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            self._session = self._model = None  # an adapter of zeros may be attached already
+            self._loaded = self._model = None  # an adapter of zeros may be attached already
             raise LearnerError(
                 f"The adapter of {run.run_id} can't be read ({error}).", do_next="Leave that run out."
             ) from error
@@ -129,19 +131,19 @@ class ChatModel:
     @property
     def _cache_name(self) -> str:
         """The keyword for the KV cache in the loaded base's forward."""
-        assert self._session is not None
-        given = inspect.signature(self._session.base.forward).parameters
+        assert self._loaded is not None
+        given = inspect.signature(self._loaded.base.forward).parameters
         return "cache" if "cache" in given else "past_key_values"
 
     @torch.no_grad()
-    def answers(
+    def generate_answers(
         self, names: list[str], prompt: str, *, seed: int, temperature: float
     ) -> Iterator[dict[str, str]]:
-        """Yield each model's text after every round of one token each. Temperature 0 is greedy."""
-        assert self._session is not None
+        """Generate each model's text after every round of one token each. Temperature 0 is greedy."""
+        assert self._loaded is not None
         assert self._model is not None
         self._model.eval()
-        tokenizer, device = self._session.tokenizer, self._session.machine.device
+        tokenizer, device = self._loaded.tokenizer, self._loaded.machine.device
         text = render_prompt(tokenizer, prompt)
         ids = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template)[
             "input_ids"
@@ -163,8 +165,8 @@ class ChatModel:
                 return
 
     def _step(self, answer: ChatAnswer, temperature: float, ends: set[int]) -> None:
-        assert self._session is not None
-        with self._session.machine.autocast():
+        assert self._loaded is not None
+        with self._loaded.machine.autocast():
             # (vocab,), drawn from on the CPU: the same seed gives the same answer on every device.
             logits = self._forward(answer).logits[0, -1].float().cpu()
         if temperature == 0:
@@ -187,7 +189,7 @@ class ChatModel:
         if answer.name == BASE:
             with model.disable_adapter():
                 return model(**inputs)
-        model.set_adapter(_adapter_name(answer.name))
+        model.set_adapter(_name_adapter(answer.name))
         return model(**inputs)
 
 
@@ -203,7 +205,7 @@ def decode_once(model: PreTrainedModel, dtype: torch.dtype) -> None:
         return
     for name, layer in quantized:
         plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
-        plain.weight = nn.Parameter(dense_weight(layer, dtype), requires_grad=False)
+        plain.weight = nn.Parameter(decode_dense_weight(layer, dtype), requires_grad=False)
         if layer.bias is not None:
             plain.bias = nn.Parameter(layer.bias.detach().to(dtype), requires_grad=False)
         model.set_submodule(name, plain)
@@ -214,5 +216,5 @@ def _end_tokens(model: PeftModel, tokenizer: Any) -> set[int]:
     return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
 
 
-def _adapter_name(run_id: str) -> str:
+def _name_adapter(run_id: str) -> str:
     return run_id.replace(".", "-")  # a dot would split the module's name

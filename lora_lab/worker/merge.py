@@ -20,7 +20,7 @@ from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import Bits
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, load_tokenizer
-from lora_lab.worker.model.quantization import dense_weight, list_linears, put_weight
+from lora_lab.worker.model.quantization import decode_dense_weight, list_linears, put_weight
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from study.base.errors import LearnerError, first_line
 from study.base.model_files import Progress, Report, ignore_progress
@@ -98,7 +98,7 @@ def load_dequantized(
             if name in parameters and parameters[name].is_floating_point():
                 parameter.copy_(parameters[name])
         for name, layer in list_linears(plain):
-            put_weight(layer, dense_weight(kept[name], torch.float32))
+            put_weight(layer, decode_dense_weight(kept[name], torch.float32))
     return plain
 
 

@@ -29,8 +29,8 @@ def shorten_kind(kind: str) -> str:
     return kind.rsplit(".", 1)[-1].removesuffix("_proj") or kind
 
 
-def place_of(module: Module) -> str:
-    """Return `q_proj in layer 3`."""
+def name_place(module: Module) -> str:
+    """Name a matrix's place: `q_proj in layer 3`."""
     own = module.kind.rsplit(".", 1)[-1]
     return f"{own} in layer {module.layer}" if module.layer.isdigit() else own
 
@@ -47,13 +47,13 @@ def plot_spectrum(module: Module, conditions: str) -> Plot:
         rows.append((number, value, 100 * carried / total if total else 0.0))
     return Plot(
         name="xray-values",
-        title=_spectrum_title(module),
+        title=_format_spectrum_title(module),
         subtitle=conditions,
         header=("number", "singular value", "carried so far (% of the squared norm)"),
         rows=tuple(rows),
         alt=(
-            f"Columns: {len(module.values)} singular values of the update of {place_of(module)}, from "
-            f"{module.values[0]:.3g} to {module.values[-1]:.3g}. {_spectrum_title(module)}."
+            f"Columns: {len(module.values)} singular values of the update of {name_place(module)}, from "
+            f"{module.values[0]:.3g} to {module.values[-1]:.3g}. {_format_spectrum_title(module)}."
         ),
         drawing=Columns(
             labels=tuple(str(number) for number in range(1, len(module.values) + 1)),
@@ -72,11 +72,11 @@ def plot_spectrum(module: Module, conditions: str) -> Plot:
     )
 
 
-def _spectrum_title(module: Module) -> str:
+def _format_spectrum_title(module: Module) -> str:
     if module.is_zero:
-        return f"The update of {place_of(module)} is zero: B is still what it was at the start"
+        return f"The update of {name_place(module)} is zero: B is still what it was at the start"
     share = _name_share(str(module.used), module.rank)
-    return f"{share} of the update of {place_of(module)}, by its squared norm"
+    return f"{share} of the update of {name_place(module)}, by its squared norm"
 
 
 # ---- maps of layers and modules
@@ -110,7 +110,7 @@ def draw_norm_map(xray: Xray, conditions: str) -> Plot:
     if largest.relative_percent:
         title = (
             f"An update has {as_two_digits(median(found))} % of its weight's norm at the median; the largest "
-            f"is {as_two_digits(largest.relative_percent)} %, of {place_of(largest)}"
+            f"is {as_two_digits(largest.relative_percent)} %, of {name_place(largest)}"
         )
     return _plot_map(
         xray,
@@ -175,7 +175,7 @@ def _plot_map(
     values = [at for _, at in known]
     highest = max(values, default=None)
 
-    def tile(module: Module | None) -> Tile:
+    def build_tile(module: Module | None) -> Tile:
         at = value(module) if module else None
         if module is None or at is None:
             return Tile(value=None, words=("–" if module is None else "0",))
@@ -192,11 +192,13 @@ def _plot_map(
         subtitle=conditions,
         header=("layer", "matrix", shown),
         rows=tuple(rows),
-        alt=f"Heat map of {shown} over layers and matrices. {title}. {_by_kind(xray, known, words)}",
+        alt=f"Heat map of {shown} over layers and matrices. {title}. {_describe_by_kind(xray, known, words)}",
         drawing=TileMap(
             columns=tuple(shorten_kind(kind) for kind in xray.kinds),
             rows=xray.layers,
-            tiles=tuple(tuple(tile(xray.at(layer, kind)) for kind in xray.kinds) for layer in xray.layers),
+            tiles=tuple(
+                tuple(build_tile(xray.at(layer, kind)) for kind in xray.kinds) for layer in xray.layers
+            ),
             x_label="matrix",
             y_label="layer",
             shown=shown,
@@ -206,8 +208,10 @@ def _plot_map(
     )
 
 
-def _by_kind(xray: Xray, known: Sequence[tuple[Module, float]], words: Callable[[float], str]) -> str:
-    """Return medians by matrix, few enough numbers for a screen reader."""
+def _describe_by_kind(
+    xray: Xray, known: Sequence[tuple[Module, float]], words: Callable[[float], str]
+) -> str:
+    """Describe medians by matrix, few enough numbers for a screen reader."""
     by_kind = {kind: [at for module, at in known if module.kind == kind] for kind in xray.kinds}
     told = ", ".join(
         f"{shorten_kind(kind)} {words(median(found))}" for kind, found in by_kind.items() if found
@@ -224,17 +228,17 @@ def draw_overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tupl
     if overlap.ends:
         first, second = overlap.ends
         title = (
-            f"{place_of(module)}: the strongest directions overlap by "
+            f"{name_place(module)}: the strongest directions overlap by "
             f"{as_two_digits(100 * overlap.at(1, 1))} %, {overlap.sizes} by "
             f"{as_two_digits(100 * overlap.at(first, second))} %"
         )
-    ours = _overlap_map(
+    ours = _draw_overlap_map(
         overlap.phi, overlap, name="xray-overlap", title=title,
         conditions=f"{SIDE_WORDS[overlap.side]}; {conditions}",
         footnote="Computed. 0 means no overlap, 100 is one subspace inside the other.",
     )  # fmt: skip
     first, second = overlap.random_ends
-    random = _overlap_map(
+    random = _draw_overlap_map(
         overlap.random, overlap, name="xray-random",
         title=(
             f"By chance, {format_each(first, second)} in {overlap.size:,} dimensions overlap by "
@@ -247,7 +251,7 @@ def draw_overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tupl
     return ours, random
 
 
-def _overlap_map(
+def _draw_overlap_map(
     rows: Sequence[Sequence[float | None]],
     overlap: Overlap,
     *,

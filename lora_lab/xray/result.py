@@ -29,7 +29,7 @@ ALWAYS_SHOWN = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 NO_LAYER = "-"
 
 
-def order_of(run: RunFolder, beside: RunFolder | None = None) -> dict[str, str]:
+def build_xray_order(run: RunFolder, beside: RunFolder | None = None) -> dict[str, str]:
     """Build the inspection's order: one run, or two runs' overlap."""
     order = {"run": str(run.path.resolve())}
     return order | {"beside": str(beside.path.resolve())} if beside else order
@@ -183,7 +183,7 @@ class Xray:
         return tuple(dict.fromkeys(module.kind for module in self.modules))
 
     def find(self, layer: str, kind: str) -> Module:
-        """Return the requested matrix; else the first of that kind, or the first of all."""
+        """Find the requested matrix; else the first of that kind, or the first of all."""
         same = [module for module in self.modules if module.kind == kind]
         return next((module for module in same if module.layer == layer), (same or self.modules)[0])
 
@@ -230,16 +230,16 @@ class Overlap:
     @property
     def ends(self) -> tuple[int, int] | None:
         """The largest known numbers of directions, one per run; None if a run has no directions."""
-        return self._largest_known(self.phi)
+        return self._find_largest_known(self.phi)
 
     @property
     def random_ends(self) -> tuple[int, int]:
         """The same for the random pair, whose subspaces have at most `size` directions each."""
-        ends = self._largest_known(self.random)
+        ends = self._find_largest_known(self.random)
         assert ends is not None  # one direction is always drawn
         return ends
 
-    def _largest_known(self, rows: Sequence[Sequence[float | None]]) -> tuple[int, int] | None:
+    def _find_largest_known(self, rows: Sequence[Sequence[float | None]]) -> tuple[int, int] | None:
         known = [
             (i, j)
             for i, row in zip(self.firsts, rows, strict=True)
@@ -269,8 +269,8 @@ class RunOverlap:
     only_one: tuple[str, ...]
     """Matrices that only one of the runs adapts."""
 
-    def of(self, name: str, side: Side) -> Overlap | None:
-        """Return one matrix's overlap; None if it is not adapted in both runs."""
+    def find(self, name: str, side: Side) -> Overlap | None:
+        """Find one matrix's overlap; None if it is not adapted in both runs."""
         return self.overlaps.get((name, side))
 
 

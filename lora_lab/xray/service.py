@@ -23,7 +23,7 @@ from lora_lab.xray.result import (
     RunOverlap,
     Side,
     Xray,
-    order_of,
+    build_xray_order,
     read_pair,
     read_xray,
 )
@@ -54,7 +54,7 @@ class XrayStatus:
     @cached_property
     def xray(self) -> Xray | None:
         """The X-ray; None until it is done."""
-        return _xray_of(self.look)
+        return _read_xray(self.look)
 
     @cached_property
     def pair(self) -> RunOverlap | None:
@@ -69,12 +69,12 @@ class XrayStatus:
     @property
     def overlap(self) -> Overlap | None:
         """The overlap of that matrix, on the chosen side."""
-        return self.pair.of(self.module.name, self.side) if self.pair and self.module else None
+        return self.pair.find(self.module.name, self.side) if self.pair and self.module else None
 
     @property
     def beside_module(self) -> Module | None:
         """The same matrix in the second run, if that run was X-rayed too."""
-        other = _xray_of(self.beside_look)
+        other = _read_xray(self.beside_look)
         return other.at(self.module.layer, self.module.kind) if other and self.module else None
 
     @property
@@ -88,7 +88,7 @@ class XrayStatus:
         detail = describe_detail(self.run, self.run.state())
         return f"{format_title(self.run.spec)}, {detail.replace(' · ', ', ')}"
 
-    def plots(self) -> Iterator[Plot]:
+    def draw_plots(self) -> Iterator[Plot]:
         xray, module = self.xray, self.module
         if xray is None or module is None:
             return
@@ -102,7 +102,7 @@ class XrayStatus:
         yield draw_factor_map(xray, self.conditions)
 
 
-def _xray_of(look: Inspection | None) -> Xray | None:
+def _read_xray(look: Inspection | None) -> Xray | None:
     return read_xray(look.found) if look is not None and look.status == "done" else None
 
 
@@ -122,7 +122,7 @@ class XrayService:
         runs; None when none is to come.
         """
         engine = self.lab.engine
-        for run_id in (engine.current() or "", *engine.waiting()):
+        for run_id in (engine.find_current() or "", *engine.list_waiting()):
             if (run := self.lab.find_run(run_id)) is not None:
                 return run
         return next((run for run in reversed(self.lab.runs()) if not run.state().ended), None)
@@ -130,7 +130,7 @@ class XrayService:
     def explain_refusal(self, run_id: str) -> str:
         """Say why a run can't be X-rayed; empty for one that can be, and for one that is gone."""
         run = self.lab.find_run(run_id)
-        if run is None or self._named(run_id):
+        if run is None or self._find_named(run_id):
             return ""
         if not run.state().ended:
             return f"The run {format_title(run.spec)} has not ended yet; its adapter can be X-rayed then."
@@ -138,18 +138,18 @@ class XrayService:
 
     def read_status(self, query: Mapping[str, str]) -> XrayStatus | None:
         """Build the view of the named run, else of the newest; None without any run."""
-        run = self._named(query.get("run", "")) or next(iter(self.runs()), None)
+        run = self._find_named(query.get("run", "")) or next(iter(self.runs()), None)
         if run is None:
             return None
-        beside = self._named(query.get("with", ""))
+        beside = self._find_named(query.get("with", ""))
         beside = None if beside == run else beside
         side = query.get("side", "")
         return XrayStatus(
             run=run,
             beside=beside,
-            look=self._found(run),
-            beside_look=self._found(beside) if beside else None,
-            pair_look=self._found(run, beside) if beside else None,
+            look=self._find(run),
+            beside_look=self._find(beside) if beside else None,
+            pair_look=self._find(run, beside) if beside else None,
             layer=query.get("layer", ""),
             kind=query.get("matrix", ""),
             side=side if side in SIDES else "A",
@@ -157,13 +157,13 @@ class XrayService:
 
     def start(self, status: XrayStatus, *, learner: str = "") -> None:
         """Queue the inspections that are missing."""
-        self.lab.inspections.submit(KIND, order_of(status.run), learner=learner)
+        self.lab.inspections.submit(KIND, build_xray_order(status.run), learner=learner)
         self.compare(status, learner=learner)
 
     def compare(self, status: XrayStatus, *, learner: str = "") -> None:
         """Queue the inspection of the overlap with the second run."""
         if status.beside is not None:
-            self.lab.inspections.submit(KIND, order_of(status.run, status.beside), learner=learner)
+            self.lab.inspections.submit(KIND, build_xray_order(status.run, status.beside), learner=learner)
 
     def stop(self, status: XrayStatus) -> None:
         """Stop the running and queued inspections of these runs."""
@@ -171,12 +171,12 @@ class XrayService:
             if look is not None and look.status in ("waiting", "working"):
                 self.lab.inspections.stop(look.id)
 
-    def _found(self, run: RunFolder, beside: RunFolder | None = None) -> Inspection | None:
+    def _find(self, run: RunFolder, beside: RunFolder | None = None) -> Inspection | None:
         queue = self.lab.inspections
-        return queue.find(queue.derive_id(KIND, order_of(run, beside)))
+        return queue.find(queue.derive_id(KIND, build_xray_order(run, beside)))
 
-    def _named(self, run_id: str) -> RunFolder | None:
-        """Return the run with this id if it can be X-rayed, else None."""
+    def _find_named(self, run_id: str) -> RunFolder | None:
+        """Find the run with this id if it can be X-rayed, else None."""
         run = self.lab.find_run(run_id)
         return run if run and _can_be_xrayed(run) else None
 

@@ -57,28 +57,28 @@ class Bank:
     def by_id(self) -> Mapping[str, Question]:
         """Each question by its id, including the ones that families generate."""
 
-        def drawn(question_id: str) -> Question | None:
+        def draw(question_id: str) -> Question | None:
             return families.find_question(question_id, self.families)
 
-        return ByQuestion({question.id: question for question in self.questions}, drawn)
+        return ByQuestion({question.id: question for question in self.questions}, draw)
 
     @cached_property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        def drawn(question_id: str) -> tuple[str, ...] | None:
+        def draw(question_id: str) -> tuple[str, ...] | None:
             family = families.match_family(question_id, self.families)
             return family.concepts if family else None
 
-        return ByQuestion({question.id: question.concepts for question in self.questions}, drawn)
+        return ByQuestion({question.id: question.concepts for question in self.questions}, draw)
 
-    def topic_groups(self) -> dict[str, dict[str, str]]:
-        """Return the topics under two headings: the subjects, and those that collect a kind of question."""
+    def group_topics(self) -> dict[str, dict[str, str]]:
+        """Group the topics under two headings: the subjects, and those that collect a kind of question."""
         kinds = {slug for slug in self.topics if slug.startswith(KIND_TOPIC_PREFIX) or slug == families.TOPIC}
         return {
             "By subject": {slug: title for slug, title in self.topics.items() if slug not in kinds},
             "By kind of question": {slug: title for slug, title in self.topics.items() if slug in kinds},
         }
 
-    def matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
+    def list_matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
         """List the written questions of a topic, a level, a concept; empty matches all."""
         return [
             question
@@ -88,15 +88,15 @@ class Bank:
             and (not concept or concept in question.concepts)
         ]
 
-    def size(self, topic: str) -> int:
+    def count_questions(self, topic: str) -> int:
         """Count the questions of a topic; a family counts once."""
-        return len(self.families) if topic == families.TOPIC else len(self.matching(topic=topic))
+        return len(self.families) if topic == families.TOPIC else len(self.list_matching(topic=topic))
 
-    def pool(self, *, seed: int, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
-        """Return the matching questions, plus one of each matching family with the seed's numbers."""
+    def build_pool(self, *, seed: int, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
+        """Build the matching questions, plus one of each matching family with the seed's numbers."""
         fitting = self.list_families_matching(topic=topic, level=level, concept=concept)
         drawn = [self.by_id[families.choose_variant(family, seed=seed)] for family in fitting]
-        return [*self.matching(topic=topic, level=level, concept=concept), *drawn]
+        return [*self.list_matching(topic=topic, level=level, concept=concept), *drawn]
 
     def list_families_matching(
         self, *, topic: str = "", level: str = "", concept: str = ""

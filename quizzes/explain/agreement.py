@@ -52,13 +52,13 @@ def compute_kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
 def _list_pairs(attempt: ExplainAttempt) -> Iterable[tuple[bool, bool]]:
     for concept_id in dict.fromkeys(each.concept_id for each in attempt.judgements):
         grader = attempt.newest(concept_id, "grader")
-        human = attempt.newest(concept_id, "teacher") or _ticked_unseen(attempt, concept_id)
+        human = attempt.newest(concept_id, "teacher") or _find_unseen_tick(attempt, concept_id)
         if grader and human and grader.verdict != "unsure":
             yield grader.verdict == "covered", human.verdict == "covered"
 
 
-def _ticked_unseen(attempt: ExplainAttempt, concept_id: str) -> Judgement | None:
-    """Return the learner's verdict if it was given before the grader's first one."""
+def _find_unseen_tick(attempt: ExplainAttempt, concept_id: str) -> Judgement | None:
+    """Find the learner's verdict if it was given before the grader's first one."""
     learner = attempt.newest(concept_id, "learner")
     seen = min((each.id for each in attempt.of(concept_id) if each.by == "grader"), default=None)
     return learner if learner and (seen is None or learner.id < seen) else None

@@ -91,8 +91,8 @@ class GradingQueue:
             self._waiting.setdefault(learner, deque()).append((job, grade))
             self._thread.submit(self._read_next)
 
-    def trouble(self, attempt_id: int) -> LearnerError | None:
-        """Return why this answer can't be graded; None while it is queued, or when it is graded."""
+    def find_trouble(self, attempt_id: int) -> LearnerError | None:
+        """Find why this answer can't be graded; None while it is queued, or when it is graded."""
         if self._grader is None:
             return NO_GRADER
         asked = self._asked.get(attempt_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from quizzes.grader.prompts import CONCEPTS, Prompt, own_prompt
+from quizzes.grader.prompts import CONCEPTS, Prompt, parse_own_prompt
 from study.base.errors import LearnerError
 from study.store.logs.own_prompts import OwnPrompt, OwnPromptLog
 from study.web import form_event
@@ -21,17 +21,17 @@ class OwnPrompts:
 
     log: OwnPromptLog
 
-    def of(self, profile_id: str) -> dict[str, Prompt]:
+    def read_all(self, profile_id: str) -> dict[str, Prompt]:
         found = {}
         for one in self.log.all(profile_id):
             with contextlib.suppress(LearnerError):  # from a backup made by hand; it must not close the page
-                found[one.id] = own_prompt(one.given)
+                found[one.id] = parse_own_prompt(one.given)
         return found
 
     def save(self, profile_id: str, event: Mapping[str, Any], *, at: datetime) -> str:
         """Validate and store the form; return the prompt's id. Raises LearnerError when a field is wrong."""
         prompt_id = form_event.read_field(event, "id")
-        if prompt_id and prompt_id not in self.of(profile_id):
+        if prompt_id and prompt_id not in self.read_all(profile_id):
             raise LearnerError("That prompt is not in this profile.", do_next="Reload the page.")
         return self.log.save(profile_id, read_form(event, prompt_id), at=at)
 

@@ -16,7 +16,7 @@ from quizzes.explain.judgements import MARKING, Marks
 from quizzes.explain.own_prompts import OwnPrompts
 from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
-from quizzes.grader.limits import MeasuredAccuracy, describe_limits, read_measured, trust_sentence
+from quizzes.grader.limits import MeasuredAccuracy, describe_limits, describe_trust, read_measured
 from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
 from quizzes.grader.verdicts import count_covered, judge_ticks
 from study.base.errors import LearnerError
@@ -71,7 +71,7 @@ class ExplainExercise:
 
     def list_prompts(self, visit: Visit) -> dict[str, Prompt]:
         """Return the app's prompts and the learner's own, by id."""
-        return {**self.prompts, **self.own.of(visit.profile.id)}
+        return {**self.prompts, **self.own.read_all(visit.profile.id)}
 
     def prompt(self, visit: Visit, prompt_id: str) -> Prompt:
         """Return a prompt by its id. Raises LearnerError when it is unknown."""
@@ -93,7 +93,7 @@ class ExplainExercise:
 
     # ---- rendering
 
-    def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False, alone: bool = True) -> Fragment:
+    def render_box(self, visit: Visit, prompt: Prompt, *, hint: bool = False, alone: bool = True) -> Fragment:
         """Render the prompt with a text box that holds the draft; the grader loads meanwhile.
 
         Not `alone` but within a review, it can be skipped.
@@ -124,16 +124,16 @@ class ExplainExercise:
         A learner who ticked the concepts instead of waiting sees that result, unless `waiting` for the grader
         again. While `marking`, the teacher's section stays open.
         """
-        trouble = self._have_read(visit, prompt, attempt)
+        trouble = self._queue_grading(visit, prompt, attempt)
         ticked = attempt.verdicts is not None and not any(one.by == "grader" for one in attempt.judgements)
         on_its_way = self.room.open and trouble is None and list_unread(prompt, attempt)
         if on_its_way and (waiting or not ticked):
             return views.render_reading(prompt, attempt, step=self.room.step)
         if attempt.verdicts is None:
             return views.render_rubric(prompt, attempt, trouble, can_retry=self.room.open)
-        return self._result(visit, prompt, attempt, trouble, alone=alone, marking=marking)
+        return self._render_result(visit, prompt, attempt, trouble, alone=alone, marking=marking)
 
-    def _result(
+    def _render_result(
         self,
         visit: Visit,
         prompt: Prompt,
@@ -151,7 +151,7 @@ class ExplainExercise:
             attempt,
             list_statuses(prompt, attempt, before=before, advices=self.advices),
             agreement=measure_agreement(attempts),
-            trust=trust_sentence(self.measured_own if prompt.own else self.measured),
+            trust=describe_trust(self.measured_own if prompt.own else self.measured),
             limits=describe_limits(self.measured_own if prompt.own else self.measured, own=prompt.own),
             trouble=trouble if self.room.open else None,
             concepts=self.concepts,
@@ -169,9 +169,9 @@ class ExplainExercise:
             return None
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
         if act == "hint":
-            return self.box(visit, prompt, hint=True, alone=alone)
+            return self.render_box(visit, prompt, hint=True, alone=alone)
         if act == "again":
-            return self.box(visit, prompt, alone=alone)
+            return self.render_box(visit, prompt, alone=alone)
         if act == "submit":
             return self.look(visit, prompt, self.submit(visit, prompt, event), alone=alone)
         attempt = self.attempt(visit, prompt, form_event.read_whole(event, "attempt"))
@@ -180,7 +180,7 @@ class ExplainExercise:
         if act == "self":
             return views.render_rubric(prompt, attempt, None, can_retry=False)
         if act == "retry":
-            self._have_read(visit, prompt, attempt, again=True)
+            self._queue_grading(visit, prompt, attempt, again=True)
         elif act == "judge":
             self.judge(visit, prompt, attempt, event)
         elif act != "poll" and not self.marks.handle_event(visit, prompt, attempt, event):
@@ -217,7 +217,7 @@ class ExplainExercise:
     def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, alone: bool = True) -> Fragment:
         """Render the text box with an attempt's text to edit; the attempt itself stays in the log."""
         self.store.drafts.save(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
-        return self.box(visit, prompt, alone=alone)
+        return self.render_box(visit, prompt, alone=alone)
 
     def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
         """Store the learner's ticks as verdicts when the grader is unavailable."""
@@ -238,10 +238,10 @@ class ExplainExercise:
             if attempt.judgements and list_unread(prompt, attempt)
         ]
         for attempt in touched:
-            self._have_read(visit, prompt, attempt)
+            self._queue_grading(visit, prompt, attempt)
         return len(touched) if self.room.open else 0
 
-    def _have_read(
+    def _queue_grading(
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, again: bool = False
     ) -> LearnerError | None:
         """Queue the attempt unless it is graded; return the failure if it can't be graded."""
@@ -249,7 +249,7 @@ class ExplainExercise:
             return None
         keep = partial(self._keep, visit, prompt, attempt)
         self.room.read(attempt, prompt, keep, learner=visit.profile.id, again=again)
-        return self.room.trouble(attempt.id)
+        return self.room.find_trouble(attempt.id)
 
     def _keep(self, visit: Visit, prompt: Prompt, read: ExplainAttempt, grading: Grading) -> None:
         """Append the verdicts to the log; after the first grading, request cards (in the grader's thread).
@@ -279,8 +279,8 @@ class ExplainExercise:
         """The names of the form events that its fragments send."""
         return MARKING | {"draft", "hint", "submit", "judge", "edit", "self", "retry", "poll", "skip"}
 
-    def seconds_each(self, visit: Visit) -> float:
-        """Return the expected seconds per explanation; texts are not timed."""
+    def estimate_seconds_each(self, visit: Visit) -> float:
+        """Estimate the seconds per explanation; texts are not timed."""
         return SECONDS_AN_EXPLANATION
 
     def choose_prompt(self, visit: Visit, concept: str = "") -> str:
@@ -289,9 +289,9 @@ class ExplainExercise:
         about = [each for each, concepts in self.subjects.items() if concept in concepts]
         return min(about if concept else self.list_prompts(visit), key=attempts.count, default="")
 
-    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
-        """Return the progress: done when an explanation of this review has verdicts, none if skipped."""
-        attempt = self._in_review(visit, review)
+    def count_steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
+        """Count the steps: done when an explanation of this review has verdicts, none if skipped."""
+        attempt = self._find_in_review(visit, review)
         done = attempt is not None and attempt.verdicts is not None
         wanted = bool(review.prompt_id) and (done or not self._is_skipped(visit, review))
         return Steps(done=int(done), total=int(wanted))
@@ -299,9 +299,9 @@ class ExplainExercise:
     def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         """Render the text box, or the attempt if one is submitted already."""
         prompt = self.prompt(visit, review.prompt_id)
-        attempt = self._in_review(visit, review)
+        attempt = self._find_in_review(visit, review)
         if attempt is None or self.store.drafts.read(visit.profile.id, draft_key(prompt.id)):
-            return self.box(visit, prompt, alone=False)
+            return self.render_box(visit, prompt, alone=False)
         return self.look(visit, prompt, attempt, alone=False)
 
     def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
@@ -311,18 +311,18 @@ class ExplainExercise:
         return self.handle_event(visit, {**event, "prompt": review.prompt_id}, alone=False)
 
     def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
-        attempt = self._in_review(visit, review)
+        attempt = self._find_in_review(visit, review)
         if attempt is None or attempt.verdicts is None:
             return Ending(summary="No explanation written." if review.prompt_id else "")
         prompt, verdicts = self.prompt(visit, review.prompt_id), attempt.verdicts
         wanting = [concept for concept in prompt.concepts if verdicts.get(concept.id) in NEED_WORK]
         return Ending(
             summary=f"{count_covered(verdicts.values())} of {len(prompt.concepts)} concepts explained.",
-            missed=tuple(self._missed(prompt, concept, verdicts[concept.id]) for concept in wanting),
+            missed=tuple(self._build_missed(prompt, concept, verdicts[concept.id]) for concept in wanting),
         )
 
-    def _missed(self, prompt: Prompt, concept: PromptConcept, verdict: str) -> Missed:
-        """Return a concept that was not explained; `_ask_for_cards` has made its cards due."""
+    def _build_missed(self, prompt: Prompt, concept: PromptConcept, verdict: str) -> Missed:
+        """Build the miss of a concept that was not explained; `_ask_for_cards` has made its cards due."""
         advice = self.advices.get((prompt.id, concept.id))
         said = "explained wrongly" if verdict == "contradicted" else "not explained"
         return Missed(
@@ -334,7 +334,7 @@ class ExplainExercise:
     def _is_skipped(self, visit: Visit, review: FiveMinuteReview) -> bool:
         return self.store.drafts.read(visit.profile.id, SKIPPED) == review.id
 
-    def _in_review(self, visit: Visit, review: FiveMinuteReview) -> ExplainAttempt | None:
+    def _find_in_review(self, visit: Visit, review: FiveMinuteReview) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, review.prompt_id)
         return next((attempt for attempt in attempts if (attempt.submitted_at >= review.started_at)), None)
 

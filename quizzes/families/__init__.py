@@ -58,13 +58,13 @@ def read_families(concepts: ConceptMap, problems: list[Problem]) -> Mapping[str,
         family.id: family
         for subject in SUBJECTS
         for family in read_file(
-            TEXTS_DIR / f"{name_of(subject)}.yaml", collect_draws(subject), concepts, problems
+            TEXTS_DIR / f"{name_texts(subject)}.yaml", collect_draws(subject), concepts, problems
         )
     }
 
 
-def name_of(subject: ModuleType) -> str:
-    """Return the name that a module shares with the file of its families' texts."""
+def name_texts(subject: ModuleType) -> str:
+    """Name the file of a module's families' texts: its own name."""
     return subject.__name__.rpartition(".")[2]
 
 
@@ -77,21 +77,21 @@ def collect_draws(subject: ModuleType) -> dict[str, DrawNumbers]:
     }
 
 
-def question_id(family_id: str, seed: int) -> str:
-    """Return the id that the log stores: `family@seed`."""
+def format_question_id(family_id: str, seed: int) -> str:
+    """Format the id that the log stores: `family@seed`."""
     return f"{family_id}@{seed}"
 
 
 def build_question(family: QuestionFamily, seed: int) -> Question:
     """Build the question that a seed draws from a family."""
     # A string seeds the same in every process.
-    return build_drawn_question(family, seed, family.draw(Random(question_id(family.id, seed))))
+    return build_drawn_question(family, seed, family.draw(Random(format_question_id(family.id, seed))))
 
 
 def build_drawn_question(family: QuestionFamily, seed: int, drawn: DrawnQuestion) -> Question:
     """Return what a seed drew from a family as a question."""
     return Question(
-        id=question_id(family.id, seed),
+        id=format_question_id(family.id, seed),
         topic=TOPIC,
         concepts=family.concepts,
         level=family.level,
@@ -145,7 +145,7 @@ def find_fresh_variant(written_id: str, families: Mapping[str, QuestionFamily]) 
 
 def choose_variant(family: QuestionFamily, *, seed: int) -> str:
     """Return the id of the variant that a quiz with this seed asks."""
-    return question_id(family.id, Random(f"{seed}/{family.id}").randrange(VARIANTS))
+    return format_question_id(family.id, Random(f"{seed}/{family.id}").randrange(VARIANTS))
 
 
 def _build_single(drawn: DrawnQuestion) -> Single:

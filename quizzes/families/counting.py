@@ -49,7 +49,7 @@ def draw_lora_model_count(rng: Random) -> DrawnNumbers:
             targets=with_sides(model, parts),
             widths=widths,
             width=model.width,
-            matrices=_matrix_steps(model, parts, rank),
+            matrices=_format_matrix_steps(model, parts, rank),
             per_layer=rank * widths,
         ),
         checks=(count,),
@@ -140,14 +140,14 @@ def draw_printed_rank(rng: Random) -> DrawnNumbers:
             count_by_targets=each * rank * len(parts),
             targets_number=len(parts),
             twice_count_by_targets=2 * each * rank * len(parts),
-            matrices=_matrix_steps(model, parts, 1),
+            matrices=_format_matrix_steps(model, parts, 1),
             per_layer=each // model.layers,
         ),
         checks=(count,),
     )
 
 
-def _matrix_steps(model: Model, parts: tuple[Part, ...], rank: int) -> str:
+def _format_matrix_steps(model: Model, parts: tuple[Part, ...], rank: int) -> str:
     return "\n".join(
         f"{NAMES[part]}: {rank} × ({d_in:,} + {d_out:,}) = {rank * (d_in + d_out):,}"
         for part in parts

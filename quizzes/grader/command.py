@@ -10,7 +10,7 @@ from typing import Any
 from quizzes.grader.grader_client import GraderClient
 from quizzes.grader.grading import Grading
 from quizzes.grader.passages import MOST_PASSAGES, READ_CHARACTERS
-from quizzes.grader.prompts import Prompt, load_prompts, own_prompt
+from quizzes.grader.prompts import Prompt, load_prompts, parse_own_prompt
 from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError
 from study.base.model_files import Progress
@@ -83,7 +83,7 @@ def _parse_line(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
             do_next='Write, for example, {"prompt": "explain-lora", "answer": "..."}.',
         )
     asked = record.get("prompt")
-    prompt = own_prompt(asked) if isinstance(asked, dict) else _find_prompt(prompts, asked)
+    prompt = parse_own_prompt(asked) if isinstance(asked, dict) else _find_prompt(prompts, asked)
     return prompt, record["answer"]
 
 

@@ -41,7 +41,7 @@ class Scores:
         """Return whether the text says anything about the concept."""
         return 1 - self.missing >= relevant
 
-    def turned(self) -> "Scores":
+    def swap(self) -> "Scores":
         """Swap covered and contradicted, for a statement that the answer rejects."""
         return replace(self, covered=self.contradicted, contradicted=self.covered)
 
@@ -221,7 +221,7 @@ def _score_passages(
         if found:
             opinions.append([SAID if is_said else NOTHING_SAID for is_said in found])
             continue
-        read = [[s.turned() if rejected else s for s in next(rows)] for _, rejected in parts]
+        read = [[s.swap() if rejected else s for s in next(rows)] for _, rejected in parts]
         opinions.append([merge_scores(column) for column in zip(*read, strict=True)])
     return opinions
 
@@ -315,16 +315,16 @@ def _with_words(
     likely.read([*(p.text for p in clauses), *(part.text for parts in clauses.values() for part in parts)])
     found = []
     for at, (grade, passages_of_it) in enumerate(zip(grades, dividable, strict=True)):
-        carrying = [p for p in passages_of_it if likely.of(p.text, at, grade.verdict) >= LEAST_LIKELY]
+        carrying = [p for p in passages_of_it if likely.get(p.text, at, grade.verdict) >= LEAST_LIKELY]
         if grade.verdict == "contradicted":  # also where passages contradict only together
             carrying = carrying or list(passages_of_it)
-        spans = tuple(_carrying(p, clauses[p], text, at, grade.verdict, likely) for p in carrying)
+        spans = tuple(_find_carrying(p, clauses[p], text, at, grade.verdict, likely) for p in carrying)
         carried = spans or (grade.evidence if grade.verdict in MOST_WORDS else ())
         found.append(replace(grade, words=carried))
     return found
 
 
-def _carrying(
+def _find_carrying(
     passage: Passage,
     parts: Sequence[Part],
     text: str,
@@ -332,17 +332,17 @@ def _carrying(
     verdict: ConceptVerdict,
     likely: "_Likelihoods",
 ) -> Span:
-    """Return the words of a passage that carry a verdict; windows of it where no run of clauses does.
+    """Find the words of a passage that carry a verdict; windows of it where no run of clauses does.
 
     Where no window carries it alone either, it is the likeliest window for a contradiction, else the passage.
     """
     whole = text[passage.start : passage.end]
     short = len(whole.split()) <= MOST_WORDS[verdict]
-    best = find_best_part(((part, likely.of(part.text, at, verdict)) for part in parts), verdict=verdict)
+    best = find_best_part(((part, likely.get(part.text, at, verdict)) for part in parts), verdict=verdict)
     if best is None and not short:
         parts = list_windows(whole)
         likely.read([part.text for part in parts])
-        scored = [(part, likely.of(part.text, at, verdict)) for part in parts]
+        scored = [(part, likely.get(part.text, at, verdict)) for part in parts]
         best = find_best_part(scored, verdict=verdict)
         if best is None and verdict == "contradicted":
             best = find_best_part(scored, verdict=verdict, least=0.0)
@@ -370,8 +370,8 @@ class _Likelihoods:
         self.read(texts)
         return [self._known[text] for text in texts]
 
-    def of(self, text: str, at: int, verdict: ConceptVerdict) -> float:
-        """Return the likelihood of a verdict on the concept with this number."""
+    def get(self, text: str, at: int, verdict: ConceptVerdict) -> float:
+        """Get the likelihood of a verdict on the concept with this number."""
         return float(getattr(self._known[text][at], verdict))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quizzes.grader.prompts import Prompt, own_prompt
+from quizzes.grader.prompts import Prompt, parse_own_prompt
 from study.content.yaml_reader import ContentError, Problem
 from study.ports.classes import ConceptVerdict
 
@@ -83,7 +83,7 @@ def load_answers(prompt_ids: Iterable[str], *, folder: Path = ANSWERS) -> list[L
 def load_own_prompts(folder: Path) -> dict[str, Prompt]:
     """Read the prompts by id that measure how well a prompt from outside the training set is graded."""
     given = json.loads((folder / "prompts.json").read_text("utf-8"))
-    return {prompt_id: own_prompt({"id": prompt_id, **fields}) for prompt_id, fields in given.items()}
+    return {prompt_id: parse_own_prompt({"id": prompt_id, **fields}) for prompt_id, fields in given.items()}
 
 
 def _read_file(path: Path, prompt_id: str, problems: list[Problem]) -> list[LabelledAnswer]:

@@ -68,7 +68,7 @@ def _name_part(*, own: bool) -> str:
     return "own prompts" if own else "measured"
 
 
-def trust_sentence(measured: MeasuredAccuracy | None) -> str:
+def describe_trust(measured: MeasuredAccuracy | None) -> str:
     """Say in one line how far to trust the grader."""
     if measured is None:
         return "This is practice: how often the grader is right here has not been measured."

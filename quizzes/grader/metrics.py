@@ -92,11 +92,13 @@ def _compute_f1(judged: Sequence[JudgedAnswer]) -> Metric:
     """
     counts = [_count_hits(one) for one in judged]
     rng = Random(0)
-    drawn = sorted(_f1_of(rng.choices(counts, k=len(counts))) for _ in range(RESAMPLES if counts else 0))
+    drawn = sorted(
+        _compute_f1_of_counts(rng.choices(counts, k=len(counts))) for _ in range(RESAMPLES if counts else 0)
+    )
     low, high = (
         (drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES)]) if drawn else (math.nan, math.nan)
     )
-    return Metric(value=_f1_of(counts), low=low, high=high, pairs=4 * len(judged))
+    return Metric(value=_compute_f1_of_counts(counts), low=low, high=high, pairs=4 * len(judged))
 
 
 def _count_hits(one: JudgedAnswer) -> tuple[int, int]:
@@ -105,7 +107,7 @@ def _count_hits(one: JudgedAnswer) -> tuple[int, int]:
     return right, sum((label == "covered") + (verdict == "covered") for label, verdict in one.pairs)
 
 
-def _f1_of(counts: Sequence[tuple[int, int]]) -> float:
+def _compute_f1_of_counts(counts: Sequence[tuple[int, int]]) -> float:
     right, both = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
     # F1 = 2 TP / ((TP + FN) + (TP + FP)); `both` is that sum
     return 2 * right / both if both else math.nan

@@ -55,7 +55,7 @@ def load_prompts(concepts: ConceptMap) -> Mapping[str, Prompt]:
     return {prompt.id: prompt for prompt in prompts}
 
 
-def own_prompt(given: Mapping[str, Any]) -> Prompt:
+def parse_own_prompt(given: Mapping[str, Any]) -> Prompt:
     """Parse a learner's own prompt: a text, a hint and four one-line concepts.
 
     Raises LearnerError when it can't be graded.

@@ -52,8 +52,8 @@ class Part:
 
 def list_clause_runs(passage: str) -> list[Part]:
     """Return the runs of consecutive clauses, shorter than the passage itself."""
-    words = _words(passage)
-    clauses = _clauses(passage, words)
+    words = _split_words(passage)
+    clauses = _split_clauses(passage, words)
     longest = max(MOST_WORDS.values())
     runs = [
         (begin, end)
@@ -61,19 +61,19 @@ def list_clause_runs(passage: str) -> list[Part]:
         for _, end in clauses[at:]
         if end - begin <= longest and end - begin < len(words)
     ]
-    return _parts(passage, words, sorted(runs, key=lambda run: run[1] - run[0])[:MOST_CANDIDATES])
+    return _build_parts(passage, words, sorted(runs, key=lambda run: run[1] - run[0])[:MOST_CANDIDATES])
 
 
 def list_windows(passage: str) -> list[Part]:
     """Return windows of the words of a passage, as long as a marked contradiction may be and half of that."""
-    words = _words(passage)
+    words = _split_words(passage)
     longest = MOST_WORDS["contradicted"]
     runs = [
         (begin, begin + length)
         for length in (longest, longest // 2)
         for begin in range(0, len(words) - length + 1, WINDOW_STEP)
     ]
-    return _parts(passage, words, runs[: 2 * MOST_CANDIDATES])
+    return _build_parts(passage, words, runs[: 2 * MOST_CANDIDATES])
 
 
 def find_best_part(
@@ -91,12 +91,12 @@ def find_best_part(
     return min(nearly, key=lambda part: (part.words, part.start), default=None)
 
 
-def _words(passage: str) -> list[tuple[int, int]]:
+def _split_words(passage: str) -> list[tuple[int, int]]:
     return [match.span() for match in _WORD.finditer(passage)]
 
 
-def _clauses(passage: str, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the clauses as ranges of word numbers. A sentence ends one; a comma only a longer one."""
+def _split_clauses(passage: str, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Split into clauses, ranges of word numbers. A sentence ends one; a comma only a longer one."""
     texts = [passage[start:end] for start, end in words]
     cuts = [0]
     for number, word in enumerate(texts):
@@ -110,7 +110,9 @@ def _clauses(passage: str, words: Sequence[tuple[int, int]]) -> list[tuple[int, 
     return [(begin, end) for begin, end in pairwise(cuts) if begin < end]
 
 
-def _parts(passage: str, words: Sequence[tuple[int, int]], runs: Iterable[tuple[int, int]]) -> list[Part]:
+def _build_parts(
+    passage: str, words: Sequence[tuple[int, int]], runs: Iterable[tuple[int, int]]
+) -> list[Part]:
     found: dict[str, Part] = {}
     for begin, end in runs:
         start, stop = words[begin][0], words[end - 1][1]

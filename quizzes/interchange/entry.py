@@ -58,8 +58,8 @@ class QuestionEntry:
         found = self.fields.get(name)
         return list(found) if isinstance(found, list | tuple) else []
 
-    def says(self) -> Any:
-        """Return the content to compare: normalized fields without check, id and source."""
+    def collect_content(self) -> Any:
+        """Collect the content to compare: normalized fields without check, id and source."""
         shown = {name: value for name, value in self.fields.items() if name not in ("check", "id", "source")}
         return _as_html(shown)
 

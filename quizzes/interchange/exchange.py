@@ -64,10 +64,10 @@ class QuestionExchange:
         del profile_id, now
         _, ending = WRITERS[name]
         suffix = f"{name}.{ending}" if name == "jupyterquiz" else ending
-        return [File(name=f"{NAME}.{suffix}", content=self.writing(name).text.encode())]
+        return [File(name=f"{NAME}.{suffix}", content=self.write_format(name).text.encode())]
 
-    def writing(self, name: str) -> WrittenFile:
-        """Return the text of one format, and the questions that it has no form for."""
+    def write_format(self, name: str) -> WrittenFile:
+        """Write the text of one format, and the questions that it has no form for."""
         write, _ = WRITERS[name]
         return write(to_entries(self.bank))
 
@@ -75,16 +75,16 @@ class QuestionExchange:
         """Plan the import of a file: the verdict on each question."""
         del profile_id, now
         reading = read_questions(file)
-        judged = self._judged(reading)
+        judged = self._judge_entries(reading)
         wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
         results = (*(result for _, result in judged), *reading.rejected)
         return ImportPlan(
             groups=(ImportGroup(title="Questions", entries=results),),
             notes=reading.notes,
-            files=self._files(wanted),
+            files=self._merge_files(wanted),
         )
 
-    def _judged(self, reading: QuestionReading) -> list[tuple[QuestionEntry, ImportEntry]]:
+    def _judge_entries(self, reading: QuestionReading) -> list[tuple[QuestionEntry, ImportEntry]]:
         bank = self.bank.collection.whole
         seen: set[str] = set()
         judged = []
@@ -92,16 +92,16 @@ class QuestionExchange:
             entry, problem = check_entry(read, self.concepts)
             question = bank.by_id.get(entry.id)
             here = to_entry(question, bank.topics[question.topic]) if question else None
-            result = self._verdict(entry, here, problem)
+            result = self._judge_entry(entry, here, problem)
             if entry.id in seen:
                 result = replace(result, verdict="rejected", why="the file has this question twice")
             seen.add(entry.id)
             judged.append((entry, result))
         return judged
 
-    def _verdict(self, entry: QuestionEntry, here: QuestionEntry | None, problem: str) -> ImportEntry:
+    def _judge_entry(self, entry: QuestionEntry, here: QuestionEntry | None, problem: str) -> ImportEntry:
         item = shorten(entry.text("stem"))
-        if here is not None and entry.says() == here.says():
+        if here is not None and entry.collect_content() == here.collect_content():
             return ImportEntry(verdict="same", item=item)
         if problem:
             return ImportEntry(verdict="rejected", item=item, why=problem)
@@ -116,7 +116,7 @@ class QuestionExchange:
             )
         return ImportEntry(verdict="changed", item=item)
 
-    def _files(self, entries: Iterable[QuestionEntry]) -> dict[str, str]:
+    def _merge_files(self, entries: Iterable[QuestionEntry]) -> dict[str, str]:
         """Return the imported topics with these questions merged in."""
         by_topic: dict[str, list[QuestionEntry]] = {}
         for entry in entries:

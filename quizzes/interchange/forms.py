@@ -60,7 +60,7 @@ class Form:
     keep: str = ""
 
 
-def form_of(entry: QuestionEntry) -> Form | None:
+def build_form(entry: QuestionEntry) -> Form | None:
     """Convert a question to a form; None if its kind has none."""
     build = partial(Form, name=entry.id, stem=format_stem(entry), keep=entry.text("keep"))
     feedback = entry.text("feedback")
@@ -99,20 +99,22 @@ def parse_kept(text: str | None, *, topic: str = "", line: int = 0) -> QuestionE
         if not isinstance(fields, dict):
             return None
         entry = QuestionEntry(topic=str(fields.pop("topic", topic)), fields=fields, line=line)
-        form_of(entry)
+        build_form(entry)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return entry
 
 
-def fields_of(form: Form, kept: QuestionEntry | None = None, *, before: Form | None = None) -> dict[str, Any]:
+def build_fields(
+    form: Form, kept: QuestionEntry | None = None, *, before: Form | None = None
+) -> dict[str, Any]:
     """Convert a form to a question of ours; `kept` has our own fields of it from before its form was changed.
 
     `before` is the form of the kept fields. If only the texts around its answers differ, all fields stay.
     """
     if kept and before and replace(before, name=form.name, stem=form.stem, keep=form.keep) == form:
         return change_texts(kept, stem=form.stem, keep=form.keep)
-    fields: dict[str, Any] = {"stem": form.stem, "keep": form.keep, **_fields_of(form)}
+    fields: dict[str, Any] = {"stem": form.stem, "keep": form.keep, **_convert_fields(form)}
     if kept:
         names = {"hint", "steps", "source"}
         if kept.kind == fields["kind"] in ("single", "multiple"):
@@ -194,7 +196,7 @@ def _read_gaps(entry: QuestionEntry) -> tuple[Answer, ...]:
     )
 
 
-def _fields_of(form: Form) -> Mapping[str, Any]:
+def _convert_fields(form: Form) -> Mapping[str, Any]:
     match form.kind:
         case "choice":
             kind = "multiple" if form.several else "single"

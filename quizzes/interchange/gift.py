@@ -17,9 +17,9 @@ from quizzes.interchange.forms import (
     SHARES,
     Answer,
     Form,
+    build_fields,
+    build_form,
     derive_id,
-    fields_of,
-    form_of,
     format_number_text,
     parse_kept,
 )
@@ -110,13 +110,13 @@ def read_gift(file: File) -> QuestionReading:
 
 
 def _write_block(entry: QuestionEntry) -> str | None:
-    form = form_of(entry)
+    form = build_form(entry)
     answers = _write_answers(form) if form else None
     if form is None or answers is None:
         return None
     keep = f"####{_escape(form.keep)}" if form.keep else ""
     before, _, after = BLANK.split(form.stem) if form.kind == "gaps" else (form.stem, "", "")
-    return f"::{_plain_out(form.name)}::[html]{_escape(before)}{{{answers}{keep}}}{_escape(after)}"
+    return f"::{_escape_plain(form.name)}::[html]{_escape(before)}{{{answers}{keep}}}{_escape(after)}"
 
 
 def _write_answers(form: Form) -> str | None:
@@ -133,7 +133,7 @@ def _write_answers(form: Form) -> str | None:
             return f"#{answer.text}:{format_number_text(form.tolerance)}{_write_feedback(answer)}"
         case "pairs":
             return "".join(
-                f"={_escape(answer.left)} -> {_plain_out(answer.text)} " for answer in form.answers
+                f"={_escape(answer.left)} -> {_escape_plain(answer.text)} " for answer in form.answers
             )
         case "words" | "gaps":
             only = 1 if form.kind == "gaps" else 0  # GIFT has no form for several gaps
@@ -147,7 +147,7 @@ def _write_word(answer: Answer) -> str:
     weight = "" if answer.right else "%0%"
     if answer.right and answer.text.startswith("%"):  # or it would be read as a weight
         weight = "%100%"
-    return f"={weight}{_plain_out(answer.text)}{_write_feedback(answer)} "
+    return f"={weight}{_escape_plain(answer.text)}{_write_feedback(answer)} "
 
 
 def _write_choices(form: Form) -> str | None:
@@ -178,7 +178,7 @@ def _escape(text: str) -> str:
     return _escape_signs(to_html(text))
 
 
-def _plain_out(text: str) -> str:
+def _escape_plain(text: str) -> str:
     return _escape_signs(" ".join(text.split()))
 
 
@@ -211,7 +211,7 @@ def _read_entry(block: _Block, topic: str) -> QuestionEntry:
     if kept is not None and _write_block(kept) == block.text:
         return kept
     form = _read_form(block.text)
-    fields = fields_of(form, kept, before=_read_written(kept) if kept else None)
+    fields = build_fields(form, kept, before=_read_written(kept) if kept else None)
     if kept:
         own = {"concepts", "level"} & kept.fields.keys()
         fields |= {"id": kept.id, **{name: kept.fields[name] for name in own}}
@@ -245,7 +245,7 @@ def _read_form(text: str) -> Form:
         raise GiftError(f"it has {count:,} answers; {MOST_ANSWERS} are the limit")
     read, before = _choose_reader(before)
     answers, _, keep = inside.rpartition("####") if "####" in inside else (inside, "", "")
-    form = _form_of_answers(answers.strip(), read)
+    form = _parse_answers(answers.strip(), read)
     stem = read(f"{before} _____ {after}") if after.strip() else read(before)
     if form.kind == "words" and after.strip():
         gap = "|".join(answer.text for answer in form.answers if answer.right)
@@ -257,7 +257,7 @@ def _read_form(text: str) -> Form:
     return replace(form, name=name, stem=stem, keep=read(keep))
 
 
-def _form_of_answers(inside: str, read: Any) -> Form:
+def _parse_answers(inside: str, read: Any) -> Form:
     if not inside:
         raise GiftError("this app can't mark an essay")
     if inside.startswith("#"):
@@ -267,7 +267,7 @@ def _form_of_answers(inside: str, read: Any) -> Form:
     if "=" in inside and "->" in inside:
         pairs = [part.partition("->") for part in inside.split("=")[1:]]
         answers = tuple(
-            Answer(left=read(left), text=_plain_in(right), right=bool(left.strip()))
+            Answer(left=read(left), text=_unescape_plain(right), right=bool(left.strip()))
             for left, _, right in pairs
         )
         return Form(kind="pairs", answers=answers)
@@ -318,7 +318,7 @@ def _read_answer(part: str, read: Any, *, right: bool, words: bool = False) -> A
     weight = _WEIGHT.match(part)
     text, _, told = (part[weight.end() :] if weight else part).partition("#")
     counts = float(weight[1]) > 0 if weight else right
-    return Answer(text=_plain_in(text) if words else read(text), right=counts, feedback=read(told))
+    return Answer(text=_unescape_plain(text) if words else read(text), right=counts, feedback=read(told))
 
 
 def _choose_reader(before: str) -> tuple[Any, str]:
@@ -339,7 +339,7 @@ def _read_text(kind: str, text: str) -> str:
     return escape_plain(revealed)
 
 
-def _plain_in(text: str) -> str:
+def _unescape_plain(text: str) -> str:
     return " ".join(_reveal_escaped(text).split())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, WrittenFile
-from quizzes.interchange.forms import Answer, Form, form_of
+from quizzes.interchange.forms import Answer, Form, build_form
 
 PRECISION = 3  # significant digits, as jupyterquiz counts since 2.8
 
@@ -18,7 +18,7 @@ def write_jupyterquiz(entries: Iterable[QuestionEntry]) -> WrittenFile:
 
 
 def _write_question(entry: QuestionEntry) -> dict[str, Any] | None:
-    form = form_of(entry)
+    form = build_form(entry)
     if form is None:
         return None
     match form.kind:

@@ -17,9 +17,9 @@ from quizzes.interchange.forms import (
     SHARES,
     Answer,
     Form,
+    build_fields,
+    build_form,
     derive_id,
-    fields_of,
-    form_of,
     format_number_text,
     parse_kept,
 )
@@ -79,13 +79,13 @@ def read_moodle_xml(file: File) -> QuestionReading:
     rejected: list[ImportEntry] = []
     for number, element in enumerate(quiz.iter("question"), 1):
         if element.get("type") == "category":
-            parts = _plain_of(element, "category").replace("//", "\0").split("/")
+            parts = _read_plain(element, "category").replace("//", "\0").split("/")
             topic = parts[-1].replace("\0", "/").strip() or topic
             continue
         try:
             entries.append(_read_entry(element, topic))
         except (XmlError, ValueError, StopIteration) as problem:
-            name = _plain_of(element, "name") or convert_html(_plain_of(element, "questiontext"))
+            name = _read_plain(element, "name") or convert_html(_read_plain(element, "questiontext"))
             why = f"{file.name}, question {number}: {problem}"
             rejected.append(ImportEntry(verdict="rejected", item=shorten(name), why=why))
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected), notes=_list_notices(quiz))
@@ -95,10 +95,10 @@ def read_moodle_xml(file: File) -> QuestionReading:
 
 
 def _write_question(entry: QuestionEntry) -> ET.Element | None:
-    form = form_of(entry)
+    form = build_form(entry)
     if form is None or (form.kind == "choice" and sum(a.right for a in form.answers) not in SHARES):
         return None
-    element = _form_element(form)
+    element = _build_element(form)
     ET.SubElement(element, "idnumber").text = _clean_text(entry.id)
     tags = ET.SubElement(element, "tags")
     for tag in (*entry.texts("concepts"), f"level:{entry.text('level')}"):
@@ -110,7 +110,7 @@ def _write_question(entry: QuestionEntry) -> ET.Element | None:
     return element
 
 
-def _form_element(form: Form) -> ET.Element:
+def _build_element(form: Form) -> ET.Element:
     element = ET.Element("question", type=_TYPES[form.kind])
     _write_text(ET.SubElement(element, "name"), form.name)
     stem = ET.SubElement(element, "questiontext", format="html")
@@ -128,12 +128,12 @@ def _form_element(form: Form) -> ET.Element:
         ET.SubElement(element, "shuffleanswers").text = "true"
     if form.kind == "words":
         ET.SubElement(element, "usecase").text = "0"
-    for answer in _all_answers(form):
+    for answer in _list_answers(form):
         _write_answer(element, form, answer)
     return element
 
 
-def _all_answers(form: Form) -> Iterable[Answer]:
+def _list_answers(form: Form) -> Iterable[Answer]:
     if form.kind == "truth":  # Moodle writes both
         [right] = form.answers
         other = Answer(text="False" if right.right else "True", right=False, feedback=right.feedback)
@@ -200,10 +200,10 @@ def _read_entry(element: ET.Element, topic: str) -> QuestionEntry:
     if kept is not None and _is_unchanged(element, kept):
         return kept
     form = _read_form(element)
-    tags = [_plain_of(tag) for tag in element.iter("tag")]
+    tags = [_read_plain(tag) for tag in element.iter("tag")]
     level = next((tag.removeprefix("level:") for tag in tags if tag.startswith("level:")), "")
     fields = {
-        **fields_of(form, kept, before=_read_written(kept) if kept else None),
+        **build_fields(form, kept, before=_read_written(kept) if kept else None),
         "id": kept.id
         if kept
         else derive_id(form.name or form.stem, element.findtext("idnumber") or form.name),
@@ -252,7 +252,7 @@ def _read_form(element: ET.Element) -> Form:
         raise XmlError(f"a question of the type {given or 'unknown'} can't be marked here")
     if element.find(".//file") is not None:
         raise XmlError("it shows a picture, which this app does not keep")
-    name = _plain_of(element, "name")
+    name = _read_plain(element, "name")
     stem, keep = _read_content(element.find("questiontext")), _read_content(element.find("generalfeedback"))
     form = {
         "choice": _read_choice,
@@ -272,13 +272,13 @@ def _read_form(element: ET.Element) -> Form:
 
 def _read_choice(element: ET.Element) -> Form:
     several = (element.findtext("single") or "true").strip() == "false"
-    answers = tuple(_answer_of(answer, _read_content(answer)) for answer in element.findall("answer"))
+    answers = tuple(_read_answer(answer, _read_content(answer)) for answer in element.findall("answer"))
     return Form(kind="choice", answers=answers, several=several)
 
 
 def _read_truth(element: ET.Element) -> Form:
-    right = next(answer for answer in element.findall("answer") if _fraction_of(answer) > 0)
-    true = _plain_of(right).lower() == "true"
+    right = next(answer for answer in element.findall("answer") if _read_fraction(answer) > 0)
+    true = _read_plain(right).lower() == "true"
     answer = Answer(
         text="True" if true else "False", right=true, feedback=_read_content(right.find("feedback"))
     )
@@ -286,15 +286,15 @@ def _read_truth(element: ET.Element) -> Form:
 
 
 def _read_number(element: ET.Element) -> Form:
-    full = next((a for a in element.findall("answer") if _fraction_of(a) == 100), None)
+    full = next((a for a in element.findall("answer") if _read_fraction(a) == 100), None)
     if full is None:
         raise XmlError("no number counts in full")
-    answer = _answer_of(full, repr(float(_plain_of(full))))
+    answer = _read_answer(full, repr(float(_read_plain(full))))
     return Form(kind="number", answers=(answer,), tolerance=float(full.findtext("tolerance") or 0))
 
 
 def _read_words(element: ET.Element) -> Form:
-    answers = tuple(_answer_of(answer, _plain_of(answer)) for answer in element.findall("answer"))
+    answers = tuple(_read_answer(answer, _read_plain(answer)) for answer in element.findall("answer"))
     return Form(kind="words", answers=answers)
 
 
@@ -302,12 +302,12 @@ def _read_pairs(element: ET.Element) -> Form:
     answers = []
     for pair in element.findall("subquestion"):
         left = _read_content(pair)
-        answers.append(Answer(left=left, text=_plain_of(pair, "answer"), right=bool(left)))
+        answers.append(Answer(left=left, text=_read_plain(pair, "answer"), right=bool(left)))
     return Form(kind="pairs", answers=tuple(answers))
 
 
 def _read_gaps(element: ET.Element) -> Form:
-    text = _plain_of(element, "questiontext")
+    text = _read_plain(element, "questiontext")
     answers: list[Answer] = []
     stem, end = "", 0
     for gap, (start, inside, after) in enumerate(_cloze_gaps(text), 1):
@@ -317,8 +317,8 @@ def _read_gaps(element: ET.Element) -> Form:
             raise XmlError("a gap has no answer that counts in full")
         for part in given:
             word, *told = re.split(r"(?<!\\)#", part.removeprefix("=").removeprefix("%100%"), maxsplit=1)
-            told_text = convert_html(_cloze_in(told[0])) if told else ""
-            answers.append(Answer(gap=gap, text=_cloze_in(word), right=True, feedback=told_text))
+            told_text = convert_html(_unescape_cloze(told[0])) if told else ""
+            answers.append(Answer(gap=gap, text=_unescape_cloze(word), right=True, feedback=told_text))
         stem += text[end:start] + "{{" + "|".join(a.text for a in answers if a.gap == gap) + "}}"
         end = after
     if not answers:
@@ -337,17 +337,17 @@ def _cloze_gaps(text: str) -> Iterator[tuple[int, str, int]]:
         end = answers.end()
 
 
-def _cloze_in(text: str) -> str:
+def _unescape_cloze(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
 
 
-def _answer_of(element: ET.Element, text: str) -> Answer:
+def _read_answer(element: ET.Element, text: str) -> Answer:
     return Answer(
-        text=text, right=_fraction_of(element) > 0, feedback=_read_content(element.find("feedback"))
+        text=text, right=_read_fraction(element) > 0, feedback=_read_content(element.find("feedback"))
     )
 
 
-def _fraction_of(element: ET.Element) -> float:
+def _read_fraction(element: ET.Element) -> float:
     return float(element.get("fraction") or 0)
 
 
@@ -360,7 +360,7 @@ def _read_content(element: ET.Element | None) -> str:
     return escape_plain(text) if kind in ("plain_text", "markdown") else convert_html(text)
 
 
-def _plain_of(element: ET.Element, name: str = "") -> str:
+def _read_plain(element: ET.Element, name: str = "") -> str:
     inside = element.find(name) if name else element
     return ((inside.findtext("text") if inside is not None else "") or "").strip()
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, WrittenFile
-from quizzes.interchange.forms import Answer, Form, change_texts, fields_of, form_of, parse_kept
+from quizzes.interchange.forms import Answer, Form, build_fields, build_form, change_texts, parse_kept
 from quizzes.kinds.grade import MOST_KEYS
 from study.base.import_limits import HTML_CHARACTERS, limit_csv_fields
 from study.base.spreadsheets import BOM, build_row_error, decode_table, is_formula
@@ -76,7 +76,7 @@ def read_table(file: File) -> QuestionReading:
 
 
 def _write_row(entry: QuestionEntry) -> dict[str, str]:
-    form = form_of(entry)
+    form = build_form(entry)
     answers = form.answers if form and form.kind in ("choice", "words", "number") else ()
     right = [answer for answer in answers if answer.right]
     wrong = [answer for answer in answers if not answer.right][:MOST_WRONG]
@@ -111,7 +111,7 @@ def _read_entry(cells: Mapping[str, str], line: int, stem: str) -> QuestionEntry
             return None
         if kept and kept.kind == "numeric":  # a tolerance has no cell
             form = replace(form, tolerance=float(kept.fields.get("tolerance", 0)))
-        fields = fields_of(form, kept)
+        fields = build_fields(form, kept)
     level = cells.get("level", "")
     fields |= {
         "id": cells.get("id", "").strip(),

@@ -9,8 +9,7 @@ from quizzes.families.family import QuestionFamily
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, assign_ids, complete_fields
 from quizzes.interchange.formats import ENDINGS, read_questions
 from quizzes.kinds.question import Question
-from study.base.errors import LearnerError
-from study.base.import_limits import ID_CHARACTERS, check_size, list_length_problems
+from study.base.import_limits import ID_CHARACTERS, list_length_problems
 from study.content.concepts import ConceptMap
 from study.content.user_files import (
     Collection,
@@ -22,7 +21,7 @@ from study.content.user_files import (
     list_own_files,
 )
 from study.content.yaml_reader import Fields, LocatedMapping, Problem
-from study.io.exchange import File
+from study.io.exchange import read_user_file
 from study.text.markup import find_formula_problems_in
 
 OPTIONAL = ("keep", "feedback", "hint")
@@ -51,7 +50,7 @@ def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collect
     topics = dict(app.topics)
     for path in list_own_files(folder, endings=ENDINGS):
         problems: list[str] = []
-        reading = _read_file(path, problems)
+        reading = read_user_file(path, read_questions, QuestionReading(), problems)
         title = reading.entries[0].topic if reading.entries else ""
         key = find_key_of_title(title, app.topics, otherwise=derive_key(path))
         questions = list(_read_questions(assign_ids(reading.entries), key, path.name, concepts, problems))
@@ -91,17 +90,6 @@ def _list_texts(value: object, name: str = "text") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         for inside in value:
             yield from _list_texts(inside, name)
-
-
-def _read_file(path: Path, problems: list[str]) -> QuestionReading:
-    try:
-        check_size(path.name, path.stat().st_size)
-        reading = read_questions(File(name=path.name, content=path.read_bytes()))
-    except (LearnerError, OSError) as error:
-        problems.append(str(error))
-        return QuestionReading()
-    problems.extend(entry.why for entry in reading.rejected)
-    return reading
 
 
 def _read_questions(

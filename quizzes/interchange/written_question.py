@@ -60,7 +60,7 @@ class QuestionWriter:
         answered = {answer.question_id for answer in self.imports.store.quizzes.history(profile_id)}
         taken = {*self.exchange.bank.by_id, *answered}
         question_id = find_free_id(f"{TOPIC} {typed['stem']}", taken, otherwise="question")
-        entry = QuestionEntry(topic=TOPIC, fields={"id": question_id, **_fields_of(typed)})
+        entry = QuestionEntry(topic=TOPIC, fields={"id": question_id, **_build_fields(typed)})
         import_id = add_written(
             profile_id,
             File(name="question.json", content=as_bytes(write_questions(TOPIC, [entry]))),
@@ -75,7 +75,7 @@ class QuestionWriter:
     def read_typed(self, question_id: str) -> dict[str, str]:
         """Return the fields of the form from which a question was made; empty for one that is gone."""
         question = self.exchange.bank.by_id.get(question_id)
-        return _typed_of(question) if question is not None else {}
+        return _list_typed(question) if question is not None else {}
 
     def _has_stem(self, stem: str) -> bool:
         bank, shown = self.exchange.bank, normalize_html(stem)
@@ -83,7 +83,7 @@ class QuestionWriter:
         return any(normalize_html(question.stem) == shown for question in written)
 
 
-def _fields_of(typed: Mapping[str, str]) -> dict[str, Any]:
+def _build_fields(typed: Mapping[str, str]) -> dict[str, Any]:
     options = []
     for name in (name for name in OPTIONS if typed[name]):
         right: dict[str, Any] = {"correct": True} if name == "right" else {}
@@ -94,7 +94,7 @@ def _fields_of(typed: Mapping[str, str]) -> dict[str, Any]:
     return {"concepts": concepts, "level": "beginner", "stem": typed["stem"], "options": options, **keep}
 
 
-def _typed_of(question: Question) -> dict[str, str]:
+def _list_typed(question: Question) -> dict[str, str]:
     options = getattr(question.task, "options", ())
     right = [option for option in options if option.correct]
     wrong = [option for option in options if not option.correct]

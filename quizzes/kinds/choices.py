@@ -13,9 +13,9 @@ from quizzes.kinds.grade import (
     Offered,
     Response,
     assign_letters,
+    choose_part_state,
     read_chosen,
     read_typed,
-    state_of,
 )
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Fields
@@ -229,7 +229,7 @@ def _grade_parts(options: Sequence[Option], given: set[str | None]) -> tuple[Gra
         GradedPart(
             id=option.id,
             text=option.text,
-            state=state_of(correct=option.correct, chosen=option.id in given),
+            state=choose_part_state(correct=option.correct, chosen=option.id in given),
             feedback=option.feedback,
             misconception=option.misconception,
         )

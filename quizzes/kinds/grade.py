@@ -68,8 +68,8 @@ def build_right_part(text: str, state: PartState, feedback: str) -> GradedPart:
     return GradedPart(id="right", text=text, state=state, feedback=feedback)
 
 
-def state_of(*, correct: bool, chosen: bool) -> PartState:
-    """Return the state of something that could be chosen."""
+def choose_part_state(*, correct: bool, chosen: bool) -> PartState:
+    """Choose the state of something that could be chosen."""
     if chosen:
         return "right" if correct else "wrong"
     return "missed" if correct else "left"

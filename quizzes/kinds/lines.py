@@ -11,8 +11,8 @@ from quizzes.kinds.grade import (
     GradedPart,
     Offered,
     Response,
+    choose_part_state,
     read_chosen,
-    state_of,
 )
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
@@ -83,6 +83,6 @@ def read_find_the_error(fields: Fields) -> FindTheError:
 
 
 def _grade_part(line: CodeLine, *, chosen: bool) -> GradedPart:
-    state = state_of(correct=line.error, chosen=chosen)
+    state = choose_part_state(correct=line.error, chosen=chosen)
     feedback = f"{line.feedback} It should read: `{line.fix}`." if line.fix else line.feedback
     return GradedPart(id=line.id, text=f"`{line.text}`", state=state, feedback=feedback)

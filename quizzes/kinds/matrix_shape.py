@@ -19,17 +19,17 @@ class Shape:
     @property
     def width(self) -> float:
         """The drawn width of W and A."""
-        return self._drawn(self.d_in)
+        return self._scale_side(self.d_in)
 
     @property
     def height(self) -> float:
         """The drawn height of W and B."""
-        return self._drawn(self.d_out)
+        return self._scale_side(self.d_out)
 
     @property
     def thickness(self) -> float:
         """The drawn thickness of A and B: the rank, or the least that can be seen."""
-        return self._drawn(self.rank)
+        return self._scale_side(self.rank)
 
     @property
     def alt(self) -> str:
@@ -38,7 +38,7 @@ class Shape:
             f"{self.rank} rows, B is tall and thin with {self.rank} columns."
         )
 
-    def _drawn(self, side: int) -> float:
+    def _scale_side(self, side: int) -> float:
         return round(max(THINNEST, LONGEST * side / max(self.d_in, self.d_out)), 1)
 
 

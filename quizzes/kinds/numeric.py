@@ -96,7 +96,7 @@ class Numeric:
             id=slip.id if slip else "other",
             text=typed,
             state="wrong",
-            feedback=slip.feedback if slip else _how_far(value, self.value),
+            feedback=slip.feedback if slip else _describe_distance(value, self.value),
             misconception=slip.misconception if slip else "",
         )
         return Grade(fraction=0.0, parts=(given, build_right_part(self.text, "missed", self.feedback)))
@@ -151,7 +151,7 @@ def _with_unit(number: str, unit: str) -> str:
     return f"{number} {unit}".strip()
 
 
-def _how_far(value: float, right: float) -> str:
+def _describe_distance(value: float, right: float) -> str:
     if value * right <= 0:
         return "Look at the sign and size again."
     ratio = value / right

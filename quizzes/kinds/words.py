@@ -64,8 +64,8 @@ class ShortText:
 
     def grade(self, response: Response) -> Grade:
         given = str(response.get("text", ""))
-        mistake = next((m for m in self.mistakes if _one_of(given, m.texts, exactly=True)), None)
-        if mistake is None and _one_of(given, self.accept):
+        mistake = next((m for m in self.mistakes if _matches_any(given, m.texts, exactly=True)), None)
+        if mistake is None and _matches_any(given, self.accept):
             return Grade(fraction=1.0, parts=(build_right_part(self.accept[0], "right", self.feedback),))
         wrong = GradedPart(
             id=mistake.id if mistake else "other",
@@ -151,7 +151,7 @@ def read_short_text(fields: Fields) -> ShortText:
         mistakes=tuple(_read_mistake(entry) for entry in entries),
     )
     for mistake in task.mistakes:
-        if any(_one_of(text, task.accept, exactly=True) for text in mistake.texts):
+        if any(_matches_any(text, task.accept, exactly=True) for text in mistake.texts):
             fields.note(f"the mistake {mistake.id!r} is a right answer")
     return task
 
@@ -179,7 +179,7 @@ def _read_mistake(fields: Fields) -> TextMistake:
 def _blank_parts(blank: Blank, given: str, number: int) -> Sequence[GradedPart]:
     about = f"Blank {number}"
     right = blank.accept[0]
-    if given and _one_of(given, blank.accept):
+    if given and _matches_any(given, blank.accept):
         return [
             GradedPart(id=f"blank-{number}", text=right, state="right", feedback=blank.feedback, about=about)
         ]
@@ -190,7 +190,7 @@ def _blank_parts(blank: Blank, given: str, number: int) -> Sequence[GradedPart]:
     return [wrong, missed] if given else [missed]
 
 
-def _one_of(given: str, accepted: Sequence[str], *, exactly: bool = False) -> bool:
+def _matches_any(given: str, accepted: Sequence[str], *, exactly: bool = False) -> bool:
     same = _same_exactly if exactly else match_text
     return any(same(given, text) for text in accepted)
 

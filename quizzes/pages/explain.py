@@ -35,31 +35,31 @@ class ExplainPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the list, or what the URL names."""
-        visit = frame.visit_of(self.context, request)
+        visit = frame.open_visit(self.context, request)
         self.exercise.prepare()
         if own := visit.query.get("own", ""):
-            return self._own(visit, own)
+            return self._render_own(visit, own)
         prompt_id = visit.query.get("prompt", "")
         if not prompt_id:
             return self._list(visit)
         prompt = self.exercise.prompt(visit, prompt_id)
         notice = "Saved. Try it on an answer now." if visit.query.get("saved") else ""
-        return self._wrap(visit, prompt, self._opened(visit, prompt), notice=notice).get("html", NO_HTML)
+        return self._wrap(visit, prompt, self._open(visit, prompt), notice=notice).get("html", NO_HTML)
 
-    def _opened(self, visit: Visit, prompt: Prompt) -> Fragment:
+    def _open(self, visit: Visit, prompt: Prompt) -> Fragment:
         """Render an unfinished text first, then what the URL names, then what isn't graded yet."""
-        attempts = self._attempts(visit, prompt)
+        attempts = self._read_attempts(visit, prompt)
         if self.context.store.drafts.read(visit.profile.id, draft_key(prompt.id)):
-            return self.exercise.box(visit, prompt)
+            return self.exercise.render_box(visit, prompt)
         asked = visit.query.get("attempt", "")
         waiting = str(attempts[0].id) if attempts and attempts[0].verdicts is None else ""
         for attempt in attempts:
             if str(attempt.id) == (asked or waiting):
                 return self.exercise.look(visit, prompt, attempt)
-        return self.exercise.box(visit, prompt)
+        return self.exercise.render_box(visit, prompt)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         match event.get("act"):
             case "own-save":
                 return self._save_own(visit, event)
@@ -72,7 +72,7 @@ class ExplainPage:
             fragment = self.exercise.handle_event(visit, event)
         except StaleError as stale:
             prompt = self.exercise.prompt(visit, form_event.read_text(event, "prompt"))
-            return {**self._wrap(visit, prompt, self._opened(visit, prompt)), "error": str(stale)}
+            return {**self._wrap(visit, prompt, self._open(visit, prompt)), "error": str(stale)}
         if fragment is None and event.get("act") == "draft":
             return {}
         if fragment is None:
@@ -87,8 +87,12 @@ class ExplainPage:
             notice=notice,
             shown=fragment.key,
             history=[
-                (attempt, visit.days_ago(attempt.submitted_at), count_covered(attempt.verdicts.values()))
-                for attempt in self._attempts(visit, prompt)
+                (
+                    attempt,
+                    visit.format_days_ago(attempt.submitted_at),
+                    count_covered(attempt.verdicts.values()),
+                )
+                for attempt in self._read_attempts(visit, prompt)
                 if attempt.verdicts is not None and str(attempt.id) != fragment.key
             ],
         )
@@ -101,7 +105,7 @@ class ExplainPage:
         }
 
     def _list(self, visit: Visit) -> Markup:
-        store, own = self.context.store, self.exercise.own.of(visit.profile.id)
+        store, own = self.context.store, self.exercise.own.read_all(visit.profile.id)
         prompts = self.exercise.list_prompts(visit)
         attempts = store.explains.attempts(visit.profile.id)
         best = {
@@ -119,9 +123,9 @@ class ExplainPage:
         groups = [("", list(self.exercise.prompts.values())), ("Your own prompts", list(own.values()))]
         return render("quizzes/explain/prompts.html", groups=groups, best=best, drafts=drafts)
 
-    def _own(self, visit: Visit, prompt_id: str) -> Markup:
+    def _render_own(self, visit: Visit, prompt_id: str) -> Markup:
         """Render the form for a new prompt, or for changing one."""
-        own = self.exercise.own.of(visit.profile.id)
+        own = self.exercise.own.read_all(visit.profile.id)
         if prompt_id != NEW and prompt_id not in own:
             raise LearnerError("That prompt is not in this profile.", do_next="Choose one from the list.")
         prompt = own.get(prompt_id)
@@ -139,5 +143,5 @@ class ExplainPage:
         self.exercise.read_again(visit, self.exercise.prompt(visit, prompt_id))
         return {"goto": f"/explain?{urlencode({'prompt': prompt_id, 'saved': 'yes'})}"}
 
-    def _attempts(self, visit: Visit, prompt: Prompt) -> list[ExplainAttempt]:
+    def _read_attempts(self, visit: Visit, prompt: Prompt) -> list[ExplainAttempt]:
         return self.context.store.explains.attempts(visit.profile.id, prompt.id)

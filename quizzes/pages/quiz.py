@@ -49,18 +49,18 @@ class QuizPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render what the URL names: a quiz, the form to choose one, or the form for a new question."""
-        return self._show_address(frame.visit_of(self.context, request)).get("html", NO_HTML)
+        return self._show_address(frame.open_visit(self.context, request)).get("html", NO_HTML)
 
     def _show_address(self, visit: Visit) -> Reply:
         if visit.query.get("write"):
-            return {"html": self.writing.form(visit)}
-        choice = _choice_of(visit.query)
+            return {"html": self.writing.render_form(visit)}
+        choice = _parse_choice(visit.query)
         if choice is None:
-            return self._open_question(visit) or {"html": self._chooser(visit), "focus": "#main"}
-        record = self.exercise.operations.newest(visit.profile.id, choice)
+            return self._open_question(visit) or {"html": self._render_chooser(visit), "focus": "#main"}
+        record = self.exercise.operations.find_newest(visit.profile.id, choice)
         if record is None:
-            return {"html": self._chooser(visit, shared=choice), "focus": "#main"}
-        return self._onward(visit, record, choice)
+            return {"html": self._render_chooser(visit, shared=choice), "focus": "#main"}
+        return self._go_on(visit, record, choice)
 
     def _open_question(self, visit: Visit) -> Reply | None:
         """Ask the one question that the URL names; None without one that is in the bank."""
@@ -70,15 +70,15 @@ class QuizPage:
         choice, record = self.exercise.operations.open_question(
             visit.profile.id, named, seed=draw_seed(self.context.rng), now=visit.now
         )
-        return {**self._onward(visit, record, choice), "url": build_address(choice)}
+        return {**self._go_on(visit, record, choice), "url": build_address(choice)}
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         match event.get("act"):
             case "here":
                 return self._show_address(visit)
             case "start":
-                return self._ask_before_leaving(visit, event, self._chosen(event))
+                return self._ask_before_leaving(visit, event, self._read_choice(event))
             case "again":
                 return self._ask_before_leaving(visit, event, _find_named(visit))
             case "answer" | "give-up":
@@ -87,7 +87,7 @@ class QuizPage:
                 hint = self.exercise.hint(visit, event)
                 return {"parts": {"hint": hint}, "say": "Hint shown.", "focus": "#hint"}
             case "next":
-                return self._next(visit)
+                return self._show_next(visit)
             case "poll":
                 return self._tick(visit, event)
             case "draft":
@@ -103,14 +103,19 @@ class QuizPage:
         raise form_event.build_unknown_act_error(event)
 
     def _write(self, visit: Visit, *, said: str = "") -> Reply:
-        return {"html": self.writing.form(visit), "url": ADDRESS, "focus": "#question-stem", "say": said}
+        return {
+            "html": self.writing.render_form(visit),
+            "url": ADDRESS,
+            "focus": "#question-stem",
+            "say": said,
+        }
 
     def _save_question(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         typed = self.writing.draft.read_form(event)
         if problems := self.writing.writer.find_problems(typed):
             return {"error": " ".join(problems.values()), "beside": f"#question-{next(iter(problems))}"}
         done = self.writing.write(visit, typed)
-        html = self._chooser(visit, done=done)
+        html = self._render_chooser(visit, done=done)
         return {"html": html, "url": "/quiz", "say": "The question is saved.", "focus": "#done"}
 
     def _answer(self, visit: Visit, event: dict[str, Any]) -> Reply:
@@ -118,26 +123,30 @@ class QuizPage:
         try:
             fragment = give(visit, event)
         except StaleError as stale:
-            return {**self._next(visit), "error": str(stale)}
-        record = self.exercise.operations.record(visit.profile.id, form_event.read_text(event, "session"))
+            return {**self._show_next(visit), "error": str(stale)}
+        record = self.exercise.operations.read_record(
+            visit.profile.id, form_event.read_text(event, "session")
+        )
         return (
-            self._wrap(visit, fragment, record) if find_rules(record).feedback_at_once else self._next(visit)
+            self._wrap(visit, fragment, record)
+            if find_rules(record).feedback_at_once
+            else self._show_next(visit)
         )
 
-    def _next(self, visit: Visit) -> Reply:
+    def _show_next(self, visit: Visit) -> Reply:
         choice = _find_named(visit)
-        record = self.exercise.operations.newest(visit.profile.id, choice)
-        return self._onward(visit, record, choice) if record else {"goto": build_address(choice)}
+        record = self.exercise.operations.find_newest(visit.profile.id, choice)
+        return self._go_on(visit, record, choice) if record else {"goto": build_address(choice)}
 
     def _tick(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         """Render the clock, or the summary once time has run out."""
         choice = _find_named(visit)
-        record = self.exercise.operations.newest(visit.profile.id, choice)
+        record = self.exercise.operations.find_newest(visit.profile.id, choice)
         limit = ends_at(record) if record else None
         if record is None or limit is None:
             return {}
         if visit.now >= limit:
-            return {**self._onward(visit, record, choice), "say": "Time is up. Here is how it went."}
+            return {**self._go_on(visit, record, choice), "say": "Time is up. Here is how it went."}
         left = (limit - visit.now).total_seconds()
         before = form_event.read_number(form_event.read_text(event, "left"), default=0, low=0, high=86_400)
         passed = any(before > mark >= left for mark in CALLS_OUT)
@@ -146,7 +155,7 @@ class QuizPage:
             "say": f"{_format_time(left)} left." if passed else "",
         }
 
-    def _chosen(self, event: Mapping[str, Any]) -> QuizChoice:
+    def _read_choice(self, event: Mapping[str, Any]) -> QuizChoice:
         mode = _read_mode(form_event.read_field(event, "mode"))
         pace, seed = form_event.read_field(event, "pace"), form_event.read_field(event, "seed")
         length = form_event.read_number(
@@ -174,13 +183,13 @@ class QuizPage:
 
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
         record = self.exercise.operations.start(visit.profile.id, choice, now=visit.now)
-        return {**self._onward(visit, record, choice), "step": build_address(choice)}
+        return {**self._go_on(visit, record, choice), "step": build_address(choice)}
 
-    def _onward(self, visit: Visit, record: QuizRecord, choice: QuizChoice) -> Reply:
-        position = self.exercise.operations.position(record, now=visit.now)
+    def _go_on(self, visit: Visit, record: QuizRecord, choice: QuizChoice) -> Reply:
+        position = self.exercise.operations.compute_position(record, now=visit.now)
         if position.question is None:
-            return self._summary(visit, record, choice, position)
-        return self._wrap(visit, self.exercise.question(visit, record, position), record)
+            return self._show_summary(visit, record, choice, position)
+        return self._wrap(visit, self.exercise.render_question(visit, record, position), record)
 
     def _wrap(self, visit: Visit, fragment: Fragment, record: QuizRecord) -> Reply:
         limit = ends_at(record)
@@ -197,7 +206,9 @@ class QuizPage:
             "focus": fragment.focus,
         }
 
-    def _summary(self, visit: Visit, record: QuizRecord, choice: QuizChoice, position: Position) -> Reply:
+    def _show_summary(
+        self, visit: Visit, record: QuizRecord, choice: QuizChoice, position: Position
+    ) -> Reply:
         operations = self.exercise.operations
         bank, answered = operations.bank, position.answered
         missed = [bank.by_id[answer.question_id] for answer in answered.values() if not answer.correct]
@@ -213,7 +224,7 @@ class QuizPage:
             missed=missed,
             comes_back={e.question_id: f"{e.due_on:%A}" for e in operations.list_returning(visit.profile.id)},
             weakest=find_most_frequent(question.concepts for question in missed),
-            explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
+            explained=[] if choice.rules.feedback_at_once else self._explain_questions(record, position),
             choice=choice,
             address=build_address(choice),
             concepts=self.context.concepts,
@@ -224,7 +235,7 @@ class QuizPage:
             "focus": "#main",
         }
 
-    def _explained(self, record: QuizRecord, position: Position) -> list[tuple[int, str, Markup]]:
+    def _explain_questions(self, record: QuizRecord, position: Position) -> list[tuple[int, str, Markup]]:
         """Render every question of a quiz with its right answer: number, mark, and HTML of each."""
         bank = self.exercise.operations.bank
         asked = [bank.by_id[question_id] for question_id in record.question_ids if question_id in bank.by_id]
@@ -232,10 +243,10 @@ class QuizPage:
         for number, question in enumerate(asked, start=1):
             given = position.answered.get(question.id)
             mark = "–" if given is None else "✓" if given.correct else "✗"
-            shown.append((number, mark, self.exercise.explained(record, question, given)))
+            shown.append((number, mark, self.exercise.render_explained(record, question, given)))
         return shown
 
-    def _chooser(
+    def _render_chooser(
         self, visit: Visit, *, shared: QuizChoice | None = None, done: QuestionDone | None = None
     ) -> Markup:
         operations, profile_id = self.exercise.operations, visit.profile.id
@@ -248,7 +259,7 @@ class QuizPage:
             write=ADDRESS,
             modes=RULES,
             asked_mode=_read_mode(visit.query.get("mode", "")),
-            topic_groups=operations.bank.topic_groups(),
+            topic_groups=operations.bank.group_topics(),
             levels=LEVELS,
             lengths=LENGTHS,
             usual=USUAL_LENGTH,
@@ -262,20 +273,20 @@ class QuizPage:
             asked_topic=visit.query.get("topic", ""),
             open_quiz=self.exercise.open_quiz(visit),
             timed_out=self.exercise.find_timed_out(visit),
-            returning=len(operations.due(profile_id, now=visit.now)),
-            badges=operations.badges(profile_id, now=visit.now),
+            returning=len(operations.list_due(profile_id, now=visit.now)),
+            badges=operations.count_badges(profile_id, now=visit.now),
             shared_count=len(operations.choose_questions(profile_id, shared, now=visit.now)) if shared else 0,
         )
 
 
 def _find_named(visit: Visit) -> QuizChoice:
-    choice = _choice_of(visit.query)
+    choice = _parse_choice(visit.query)
     if choice is None:
         raise LearnerError("There is no quiz at this address.", do_next="Start one from the Quiz page.")
     return choice
 
 
-def _choice_of(query: Mapping[str, str]) -> QuizChoice | None:
+def _parse_choice(query: Mapping[str, str]) -> QuizChoice | None:
     """Parse the quiz that a URL names; a URL without a seed names none."""
     if not query.get("seed", "").isdecimal():
         return None

@@ -38,9 +38,11 @@ class QuestionWriting:
         """What is in the form until the question is saved."""
         return FormDraft(context=self.context, name="question", fields=FIELDS)
 
-    def form(self, visit: Visit) -> Markup:
+    def render_form(self, visit: Visit) -> Markup:
         """Render the form with the draft, or why this learner can't write a question."""
-        return render("quizzes/quiz/write.html", form=self.draft.values(visit), wrong=WRONG, shown=SHOWN)
+        return render(
+            "quizzes/quiz/write.html", form=self.draft.collect_values(visit), wrong=WRONG, shown=SHOWN
+        )
 
     def write(self, visit: Visit, typed: Mapping[str, str]) -> QuestionDone:
         """Store the question and end its draft."""

@@ -25,7 +25,7 @@ class Challenges:
         fresh = QuizChoice(
             mode="challenge", concept=concept_id, length=CHALLENGE_RULES.length, seed=draw_seed(self.rng)
         )
-        ended = self._ended(visit, concept_id)
+        ended = self._list_ended(visit, concept_id)
         best = max(ended, key=lambda each: each.right / each.total if each.total else 0.0, default=None)
         return ChallengeLink(
             address=build_address(fresh),
@@ -37,9 +37,9 @@ class Challenges:
             badge=best is not None and 0 < best.total == best.right,
         )
 
-    def _ended(self, visit: Visit, concept_id: str) -> list[Position]:
+    def _list_ended(self, visit: Visit, concept_id: str) -> list[Position]:
         """List the challenges of this concept that were finished or timed out, with at least one answer."""
         records = self.operations.store.quizzes.in_mode(visit.profile.id, "challenge")
         about = [record for record in records if record.choice.get("concept") == concept_id]
-        where = (self.operations.position(record, now=visit.now) for record in about)
+        where = (self.operations.compute_position(record, now=visit.now) for record in about)
         return [position for position in where if position.question is None and position.answered]

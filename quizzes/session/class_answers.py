@@ -36,18 +36,18 @@ def derive_salt(question_id: str) -> str:
 
 
 def store_task(question_id: str, task: FormTask) -> dict[str, Any]:
-    stored = _adapter(task.kind).dump_python(task, mode="json")
+    stored = _build_adapter(task.kind).dump_python(task, mode="json")
     return {"kind": task.kind, "salt": derive_salt(question_id), "task": stored}
 
 
 def load_task(stored: Mapping[str, Any]) -> tuple[FormTask, Offered]:
     """Return a stored task, and its choices with their letters."""
-    task: FormTask = _adapter(stored["kind"]).validate_python(stored["task"])
+    task: FormTask = _build_adapter(stored["kind"]).validate_python(stored["task"])
     return task, task.offer(stored["salt"])
 
 
 @cache
-def _adapter(kind: str) -> TypeAdapter[Any]:
+def _build_adapter(kind: str) -> TypeAdapter[Any]:
     return TypeAdapter(KINDS[kind])
 
 
@@ -62,15 +62,15 @@ class QuizClassKinds:
         return ClassResponse(
             given=given,
             fraction=grade.fraction,
-            key=RIGHT_KEY if grade.correct else f"wrong/{_key(kind, given)}",
+            key=RIGHT_KEY if grade.correct else f"wrong/{_derive_key(kind, given)}",
             said=say_by_letters(kind, given, offered),
             words=describe_answer(kind, given),
             why="" if grade.correct else _explain(grade),
-            chosen=_chosen(given),
+            chosen=_list_chosen(given),
             value=parse_in_unit(given["text"], kind.unit) if isinstance(kind, Numeric) else None,
         )
 
-    def example(self, task: Mapping[str, Any], *, right: bool, rng: Random) -> dict[str, list[str]]:
+    def fill_in_example(self, task: Mapping[str, Any], *, right: bool, rng: Random) -> dict[str, list[str]]:
         """Fill in the form as a student might."""
         kind, offered = load_task(task)
         return _fill_in(kind.answer if right else _answer_wrongly(kind, rng), offered)
@@ -100,7 +100,7 @@ def describe_answer(task: Task, given: Response) -> str:
 
 def list_reasons(parts: Iterable[GradedPart], states: Sequence[str]) -> str:
     """Return the feedback to the parts in some states, one in each line."""
-    return "\n".join(_reason(part) for part in parts if part.state in states and part.feedback)
+    return "\n".join(_format_reason(part) for part in parts if part.state in states and part.feedback)
 
 
 def _explain(grade: Grade) -> str:
@@ -108,18 +108,18 @@ def _explain(grade: Grade) -> str:
     return list_reasons((part for part in grade.parts if part.id != "right"), ("wrong", "missed"))
 
 
-def _reason(part: GradedPart) -> str:
+def _format_reason(part: GradedPart) -> str:
     return f"{part.about}: {part.feedback}" if part.about else part.feedback
 
 
-def _chosen(given: Response) -> tuple[str, ...]:
+def _list_chosen(given: Response) -> tuple[str, ...]:
     verdict = (f"verdict-{TRUTH_WORDS[given['verdict']]}",) if "verdict" in given else ()
     option = (given["option"],) if "option" in given else ()
     return (*verdict, *option, *given.get("options", ()))
 
 
-def _key(task: FormTask, given: Response) -> str:
-    """Equal for wrong answers that say the same."""
+def _derive_key(task: FormTask, given: Response) -> str:
+    """Derive a key that is equal for wrong answers that say the same."""
     match task:
         case Numeric():
             return format_number(parse_in_unit(given["text"], task.unit))
@@ -127,16 +127,16 @@ def _key(task: FormTask, given: Response) -> str:
             return normalize(given["text"])
         case Cloze():
             filled = zip(task.blanks, given["blanks"], strict=True)
-            return " / ".join(_same(text, blank.accept) or normalize(text) for blank, text in filled)
+            return " / ".join(_find_same(text, blank.accept) or normalize(text) for blank, text in filled)
         case Matching():
             return ",".join(given["pairs"].get(pair.id, "") for pair in task.pairs)
         case Ordering():
             return ",".join(given["order"])
-    return ",".join(_chosen(given))
+    return ",".join(_list_chosen(given))
 
 
-def _same(text: str, accepted: Sequence[str]) -> str:
-    """The first accepted text if this is one of them."""
+def _find_same(text: str, accepted: Sequence[str]) -> str:
+    """Find the first accepted text if this is one of them."""
     return accepted[0] if text and any(match_text(text, each) for each in accepted) else ""
 
 

@@ -33,7 +33,7 @@ MOST_FOUND = 20
 MOST_TWINS = 10
 
 
-def class_question(bank: Bank, question_id: str) -> ClassQuestion | None:
+def find_class_question(bank: Bank, question_id: str) -> ClassQuestion | None:
     """Find a question; None for an unknown id."""
     question = bank.by_id.get(question_id)
     return None if question is None else _build(bank, question)
@@ -60,12 +60,12 @@ def build_class_question(question: Question) -> ClassQuestion:
     )
     match task:
         case Single():
-            return replace(basis, options=_options(task, question.id))
+            return replace(basis, options=_build_options(task, question.id))
         case FindTheError():
             grade = task.grade(task.answer)
             fixed = {part.id: part.feedback for part in grade.parts}
             lines = tuple(
-                _option(letter, letter, f"`{line.text}`", fixed[line.id], correct=line.error)
+                _build_option(letter, letter, f"`{line.text}`", fixed[line.id], correct=line.error)
                 for letter, line in zip(LETTERS, task.lines, strict=False)
             )
             return replace(basis, options=lines)
@@ -78,7 +78,7 @@ def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> Clas
     answer, by_letters = describe_answer(task, task.answer), say_by_letters(task, task.answer, offered)
     options: tuple[ClassOption, ...] = ()
     if isinstance(task, Multiple | TrueFalse):
-        options = _verdicts(task) + _options(task, question.id, ids=True)
+        options = _build_verdicts(task) + _build_options(task, question.id, ids=True)
     return replace(
         basis,
         options=options,
@@ -108,12 +108,12 @@ def _draw(question: Question) -> Markup:
     return NO_HTML
 
 
-def _options(
+def _build_options(
     task: Single | Multiple | TrueFalse, question_id: str, *, ids: bool = False
 ) -> tuple[ClassOption, ...]:
-    """Options by their letters; a phone has them, and their ids in the bank say which one is right."""
+    """Build options by their letters; a phone has them, and their ids in the bank say which one is right."""
     return tuple(
-        _option(
+        _build_option(
             option.id if ids else letter,
             letter,
             option.text,
@@ -125,17 +125,17 @@ def _options(
     )
 
 
-def _verdicts(task: Multiple | TrueFalse) -> tuple[ClassOption, ...]:
-    """True and false as options of their own, before the reasons."""
+def _build_verdicts(task: Multiple | TrueFalse) -> tuple[ClassOption, ...]:
+    """Build true and false as options of their own, before the reasons."""
     if isinstance(task, Multiple):
         return ()
     return tuple(
-        _option(f"verdict-{word.lower()}", word[0], word, task.feedback, correct=task.truth is verdict)
+        _build_option(f"verdict-{word.lower()}", word[0], word, task.feedback, correct=task.truth is verdict)
         for word, verdict in (("True", True), ("False", False))
     )
 
 
-def _option(
+def _build_option(
     option_id: str, letter: str, text: str, feedback: str, *, correct: bool, misconception: str = ""
 ) -> ClassOption:
     return ClassOption(
@@ -160,21 +160,21 @@ def search_class_questions(bank: Bank, words: str, *, rng: Random) -> list[Class
     if not wanted:
         return []
     seed = rng.randrange(families.VARIANTS)
-    found = [question for question in bank.pool(seed=seed) if _has_all(question, wanted)]
+    found = [question for question in bank.build_pool(seed=seed) if _has_all(question, wanted)]
 
     def count_whole(question: Question) -> tuple[int, int]:
-        return count_whole_words(words, question.stem), count_whole_words(words, _text_of(question))
+        return count_whole_words(words, question.stem), count_whole_words(words, _join_texts(question))
 
     found.sort(key=count_whole, reverse=True)
     return [_build(bank, question) for question in found[:MOST_FOUND]]
 
 
 def _has_all(question: Question, wanted: Sequence[str]) -> bool:
-    searched = _text_of(question).casefold()
+    searched = _join_texts(question).casefold()
     return all(word in searched for word in wanted)
 
 
-def _text_of(question: Question) -> str:
+def _join_texts(question: Question) -> str:
     drawn = "numbers drawn" if question.topic == families.TOPIC else ""
     texts = (question.id, question.kind, drawn, question.stem, *question.concepts, *question.task.texts)
     return " ".join(texts)
@@ -182,12 +182,12 @@ def _text_of(question: Question) -> str:
 
 def list_class_twins(bank: Bank, question_id: str) -> list[ClassQuestion]:
     """The same question with other numbers, then those with most concepts in common."""
-    asked = class_question(bank, question_id)
+    asked = find_class_question(bank, question_id)
     if asked is None:
         return []
-    fresh = class_question(bank, asked.fresh) if asked.fresh else None
+    fresh = find_class_question(bank, asked.fresh) if asked.fresh else None
     family, about = question_id.partition("@")[0], set(asked.concepts)
-    others = [question for question in bank.pool(seed=0) if about.intersection(question.concepts)]
+    others = [question for question in bank.build_pool(seed=0) if about.intersection(question.concepts)]
     others.sort(key=lambda question: len(about.intersection(question.concepts)), reverse=True)
     apart = [question for question in others if question.id.partition("@")[0] != family]
     return [*filter(None, [fresh]), *(_build(bank, question) for question in apart[:MOST_TWINS])]

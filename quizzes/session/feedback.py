@@ -51,7 +51,7 @@ class FeedbackRow:
         verb, _, rest = self.part.misconception.partition(" ")
         if not verb.endswith("s") or verb in NO_VERBS:
             return f"A common mix-up: {self.part.misconception}." if verb else ""
-        return f"It is easy to {_infinitive(verb)} {rest}."
+        return f"It is easy to {_form_infinitive(verb)} {rest}."
 
     @property
     def look(self) -> str:
@@ -61,7 +61,7 @@ class FeedbackRow:
         return "wrong" if self.mark.startswith("✗") else "right"
 
 
-def _infinitive(verb: str) -> str:
+def _form_infinitive(verb: str) -> str:
     """Turn "thinks" into "think": bank and guide write a misconception as "slug: thinks that ..."."""
     regular = re.sub(r"(?<=ss|ch|sh|.x)es$|s$", "", re.sub(r"ies$", "ys", verb))
     return INFINITIVES.get(verb, regular)

@@ -53,7 +53,7 @@ class QuizOperations:
         """Draw the questions and record the quiz. Raises LearnerError when no question matches."""
         drawn = self.choose_questions(profile_id, choice, now=now)
         if not drawn:
-            raise self._nothing_fits(profile_id, choice, now=now)
+            raise self._build_nothing_fits_error(profile_id, choice, now=now)
         ids = tuple(question.id for question in drawn)
         return self.store.quizzes.start(
             profile_id, seed=choice.seed, question_ids=ids, choice=choice.to_json(), started_at=now
@@ -64,7 +64,7 @@ class QuizOperations:
         if choice.question:
             named = self.bank.by_id.get(choice.question)
             return (named,) if named else ()
-        pool = self.bank.pool(
+        pool = self.bank.build_pool(
             seed=choice.seed, topic=choice.topic, level=choice.level, concept=choice.concept
         )
         match choice.mode:
@@ -78,12 +78,12 @@ class QuizOperations:
                 return draw_questions(about, seed=choice.seed, length=choice.count)
             case "again":
                 return tuple(self.list_due_again(profile_id, now=now)[: choice.count])
-        return self._easy_first_while_new(
+        return self._sort_for_newcomer(
             profile_id, draw_questions(pool, seed=choice.seed, length=choice.count)
         )
 
-    def newest(self, profile_id: str, choice: QuizChoice) -> QuizRecord | None:
-        """Return the last quiz that was drawn by this choice and seed."""
+    def find_newest(self, profile_id: str, choice: QuizChoice) -> QuizRecord | None:
+        """Find the last quiz that was drawn by this choice and seed."""
         records = self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
         return next((record for record in records if read_choice(record) == choice), None)
 
@@ -96,36 +96,38 @@ class QuizOperations:
         """
         for record in self.store.quizzes.latest(profile_id, limit=LOOK_BACK):
             choice = read_choice(record)
-            if choice and choice.question == question_id and self.position(record, now=now).question:
+            if choice and choice.question == question_id and self.compute_position(record, now=now).question:
                 return choice, record
-        choice = QuizChoice.of_question(question_id, seed=seed)
+        choice = QuizChoice.from_question_id(question_id, seed=seed)
         return choice, self.start(profile_id, choice, now=now)
 
-    def unfinished(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, Position] | None:
-        """Return the last quiz that the profile chose, if it was begun and not ended."""
-        last = self._last_chosen(profile_id)
+    def find_unfinished(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, Position] | None:
+        """Find the last quiz that the profile chose, if it was begun and not ended."""
+        last = self._find_last_chosen(profile_id)
         if last is None:
             return None
         choice, record = last
-        where = self.position(record, now=now)
+        where = self.compute_position(record, now=now)
         return (choice, where) if where.question and (where.begun or ends_at(record)) else None
 
-    def timed_out(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, QuizRecord, datetime] | None:
-        """Return the last quiz that the profile chose, with when its time ran out, if it was begun."""
-        last = self._last_chosen(profile_id)
+    def find_timed_out(
+        self, profile_id: str, *, now: datetime
+    ) -> tuple[QuizChoice, QuizRecord, datetime] | None:
+        """Find the last quiz that the profile chose, with when its time ran out, if it was begun."""
+        last = self._find_last_chosen(profile_id)
         limit = ends_at(last[1]) if last else None
         if last is None or limit is None or now < limit:
             return None
-        where = self.position(last[1], now=now)
+        where = self.compute_position(last[1], now=now)
         return (*last, limit) if 0 < len(where.answered) < where.total else None
 
     def is_last_an_exam(self, profile_id: str) -> bool:
         """Return whether the last quiz that the profile chose is an exam, ended or not."""
-        last = self._last_chosen(profile_id)
+        last = self._find_last_chosen(profile_id)
         return last is not None and last[0].mode == "exam"
 
-    def _last_chosen(self, profile_id: str) -> tuple[QuizChoice, QuizRecord] | None:
-        """Return the last quiz that isn't one of a five-minute review, which has its own way back.
+    def _find_last_chosen(self, profile_id: str) -> tuple[QuizChoice, QuizRecord] | None:
+        """Find the last quiz that isn't one of a five-minute review, which has its own way back.
 
         A quiz of one question that a search found doesn't count either: looking it up must not hide the quiz
         that is open.
@@ -134,14 +136,14 @@ class QuizOperations:
         chosen = ((read_choice(record), record) for record in records)
         return next(((choice, record) for choice, record in chosen if choice and not choice.question), None)
 
-    def record(self, profile_id: str, session_id: str) -> QuizRecord:
+    def read_record(self, profile_id: str, session_id: str) -> QuizRecord:
         """Read a quiz of this profile. Raises LearnerError when the profile doesn't have it."""
         record = self.store.quizzes.session(profile_id, session_id)
         if record is None:
             raise LearnerError("That quiz is not in this profile.", do_next="Start a new one.")
         return record
 
-    def position(self, record: QuizRecord, *, now: datetime) -> Position:
+    def compute_position(self, record: QuizRecord, *, now: datetime) -> Position:
         """Compute the learner's position in a quiz from its answers."""
         limit = ends_at(record)
         return find_position(
@@ -163,7 +165,7 @@ class QuizOperations:
         confidence: Confidence | None = None,
         attempt: int = 1,
     ) -> QuizAnswer:
-        question = self._asked(record, question_id, attempt=attempt, now=now)
+        question = self._require_open(record, question_id, attempt=attempt, now=now)
         grade = question.task.grade(response)
         answer = QuizAnswer(
             question_id=question_id,
@@ -206,47 +208,47 @@ class QuizOperations:
 
     def list_returning(self, profile_id: str) -> list[Returning]:
         """List this learner's confident errors, and when each is asked again (spaced retrieval)."""
-        found = list_returning(self.store.quizzes.history(profile_id), days=self._days(profile_id))
+        found = list_returning(self.store.quizzes.history(profile_id), days=self._read_days(profile_id))
         return [each for each in found if each.question_id in self.bank.by_id]
 
-    def due(self, profile_id: str, *, now: datetime) -> list[Question]:
+    def list_due(self, profile_id: str, *, now: datetime) -> list[Question]:
         """List the confident errors whose day has come."""
-        come = list_due(self.list_returning(profile_id), now=now, days=self._days(profile_id))
+        come = list_due(self.list_returning(profile_id), now=now, days=self._read_days(profile_id))
         return [self.bank.by_id[each.question_id] for each in come]
 
     def list_due_again(self, profile_id: str, *, now: datetime) -> list[Question]:
         """List what to ask again: confident errors whose day has come, then what else was last missed."""
-        return [*self.due(profile_id, now=now), *self.list_missed(profile_id)]
+        return [*self.list_due(profile_id, now=now), *self.list_missed(profile_id)]
 
     def list_weak_concepts(self, profile_id: str) -> list[str]:
         """List the concepts that need the most work, by the rule of mastery."""
-        return [concept for concept, _ in find_weakest(self._mastery(profile_id))]
+        return [concept for concept, _ in find_weakest(self._compute_mastery(profile_id))]
 
-    def known_concepts(self, profile_id: str) -> set[str] | None:
-        """Return the concepts that a newcomer met in an exercise, opened in Learn, or meets first.
+    def list_known_concepts(self, profile_id: str) -> set[str] | None:
+        """List the concepts that a newcomer met in an exercise, opened in Learn, or meets first.
 
         None for a learner who has met `FEW_CONCEPTS` or more.
         """
         marks = self.store.lessons.marks(profile_id)
-        met = self._mastery(profile_id).keys() | {mark.concept_id for mark in marks}
+        met = self._compute_mastery(profile_id).keys() | {mark.concept_id for mark in marks}
         return met | set(read_path_ids()[:INTRODUCED]) if len(met) < FEW_CONCEPTS else None
 
-    def _mastery(self, profile_id: str) -> dict[str, Mastery]:
+    def _compute_mastery(self, profile_id: str) -> dict[str, Mastery]:
         return compute_mastery(
             self.store, profile_id, replace(self.subjects, of_question=self.bank.concepts_of)
         )
 
-    def _easy_first_while_new(self, profile_id: str, drawn: tuple[Question, ...]) -> tuple[Question, ...]:
+    def _sort_for_newcomer(self, profile_id: str, drawn: tuple[Question, ...]) -> tuple[Question, ...]:
         """Sort easy questions first for a learner who has met less than half of the quiz's concepts.
 
         The set of questions stays that of the URL, so a class has the same ones.
         """
         about = {concept for question in drawn for concept in question.concepts}
-        if 2 * len(about & self._mastery(profile_id).keys()) >= len(about):
+        if 2 * len(about & self._compute_mastery(profile_id).keys()) >= len(about):
             return drawn
         return tuple(sorted(drawn, key=lambda question: LEVELS.index(question.level)))
 
-    def badges(self, profile_id: str, *, now: datetime) -> int:
+    def count_badges(self, profile_id: str, *, now: datetime) -> int:
         """Count the timed challenges that had all answers right."""
         challenges = self.store.quizzes.in_mode(profile_id, "challenge")
         return sum(self.has_badge(record, now=now) for record in challenges)
@@ -256,13 +258,13 @@ class QuizOperations:
         choice = read_choice(record)
         if choice is None or choice.mode != "challenge":
             return False
-        where = self.position(record, now=now)
+        where = self.compute_position(record, now=now)
         return 0 < where.total == where.right
 
-    def _days(self, profile_id: str) -> StudyDays:
+    def _read_days(self, profile_id: str) -> StudyDays:
         return self.store.preferences.read(profile_id).days
 
-    def _asked(self, record: QuizRecord, question_id: str, *, attempt: int, now: datetime) -> Question:
+    def _require_open(self, record: QuizRecord, question_id: str, *, attempt: int, now: datetime) -> Question:
         """Return the question, if it is open for this attempt. Raises LearnerError or StaleError if not."""
         question = self.bank.by_id.get(question_id)
         if question is None or question_id not in record.question_ids:
@@ -277,7 +279,9 @@ class QuizOperations:
             raise build_answered_elsewhere_error()
         return question
 
-    def _nothing_fits(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> LearnerError:
+    def _build_nothing_fits_error(
+        self, profile_id: str, choice: QuizChoice, *, now: datetime
+    ) -> LearnerError:
         match choice.mode:
             case "again":
                 return LearnerError(

@@ -16,7 +16,7 @@ from quizzes.session.quiz_options import build_address, find_pace, find_rules
 from quizzes.session.session import Position, draw_questions, offer_choices
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.figures.figure import FigureAbout, no_figure
+from study.figures.figure import FigureAbout, render_no_figure
 from study.learner.progress import compute_typical_seconds
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
@@ -55,7 +55,7 @@ class QuizExercise:
     operations: QuizOperations
     concepts: ConceptMap
     ask_for_cards: AskForCards
-    figure_about: FigureAbout = no_figure
+    figure_about: FigureAbout = render_no_figure
     label: str = "questions"
 
     @property
@@ -64,7 +64,7 @@ class QuizExercise:
 
     def open_quiz(self, visit: Visit) -> OpenQuiz | None:
         """Return the quiz that the learner chose last, if it was begun and not ended."""
-        found = self.operations.unfinished(visit.profile.id, now=visit.now)
+        found = self.operations.find_unfinished(visit.profile.id, now=visit.now)
         if found is None:
             return None
         choice, position = found
@@ -78,11 +78,11 @@ class QuizExercise:
 
     def find_timed_out(self, visit: Visit) -> TimedOutQuiz | None:
         """Return the quiz that the learner chose last, if it was begun and its time ran out."""
-        found = self.operations.timed_out(visit.profile.id, now=visit.now)
+        found = self.operations.find_timed_out(visit.profile.id, now=visit.now)
         if found is None:
             return None
         choice, record, ended_at = found
-        position = self.operations.position(record, now=visit.now)
+        position = self.operations.compute_position(record, now=visit.now)
         days = self.operations.store.preferences.read(visit.profile.id).days
         return TimedOutQuiz(
             name="exam" if choice.mode == "exam" else "challenge",
@@ -92,7 +92,7 @@ class QuizExercise:
             total=position.total,
         )
 
-    def question(self, visit: Visit, record: QuizRecord, position: Position) -> Fragment:
+    def render_question(self, visit: Visit, record: QuizRecord, position: Position) -> Fragment:
         """Render the open question; its HTML doesn't reveal what is right."""
         question = position.question
         if question is None:
@@ -114,11 +114,11 @@ class QuizExercise:
             second_attempt_rule=SECOND_ATTEMPT_RULE,
         )
         where = f"Question {position.number} of {position.total}: {to_plain(question.stem)}"
-        return Fragment(html=html, say=where, focus=_first_field(question))
+        return Fragment(html=html, say=where, focus=_name_first_field(question))
 
     def answer(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment:
         """Record an answer, make cards due after a miss, and render the feedback."""
-        record, question = self._asked(visit, event)
+        record, question = self._require_asked(visit, event)
         response = question.task.read(form_event.read_form(event), offer_choices(question, seed=record.seed))
         given = self.operations.answer(
             record,
@@ -129,11 +129,11 @@ class QuizExercise:
             confidence=_read_confidence(event),
             attempt=form_event.read_whole(event, "attempt"),
         )
-        return self._after(visit, record, question, given, alone=alone)
+        return self._render_after(visit, record, question, given, alone=alone)
 
     def give_up(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment:
         """Render the answer to someone who doesn't know it, at the first attempt or instead of a second."""
-        record, question = self._asked(visit, event)
+        record, question = self._require_asked(visit, event)
         given = self.operations.give_up(
             record,
             question.id,
@@ -142,19 +142,19 @@ class QuizExercise:
             attempt=form_event.read_whole(event, "attempt"),
         )
         if given.attempt == 1:
-            return self._after(visit, record, question, given, alone=alone)
+            return self._render_after(visit, record, question, given, alone=alone)
         made = self.operations.store.quizzes.answers(record.id)
         first = next(answer for answer in made if answer.question_id == question.id)
-        position = self.operations.position(record, now=visit.now)
-        return self._feedback(record, question, first, position, alone=alone)
+        position = self.operations.compute_position(record, now=visit.now)
+        return self._render_feedback(record, question, first, position, alone=alone)
 
     def hint(self, visit: Visit, event: Mapping[str, Any]) -> Markup:
         """Render the place of the hint, with the hint in it."""
-        record, question = self._asked(visit, event)
+        record, question = self._require_asked(visit, event)
         self.operations.hint(record, question.id, now=visit.now)
         return self._hint(record, question, shown=True)
 
-    def explained(self, record: QuizRecord, question: Question, given: QuizAnswer | None) -> Markup:
+    def render_explained(self, record: QuizRecord, question: Question, given: QuizAnswer | None) -> Markup:
         """Render an answer with the reasons for each part of it; None is a question left without one."""
         grade = question.task.grade(given.given if given else {})
         return render(
@@ -164,24 +164,24 @@ class QuizExercise:
             verdict=format_verdict(given, grade),
         )
 
-    def _asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
-        record = self.operations.record(visit.profile.id, form_event.read_text(event, "session"))
+    def _require_asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
+        record = self.operations.read_record(visit.profile.id, form_event.read_text(event, "session"))
         question = self.operations.bank.by_id.get(form_event.read_text(event, "question"))
         if question is None:
             raise LearnerError("That question is no longer in the bank.", do_next="Reload the page to go on.")
         return record, question
 
-    def _after(
+    def _render_after(
         self, visit: Visit, record: QuizRecord, question: Question, given: QuizAnswer, *, alone: bool
     ) -> Fragment:
         missed = not given.correct and given.attempt == 1
         asked_for = self.ask_for_cards(visit, question.concepts, because=question.id) if missed else 0
-        position = self.operations.position(record, now=visit.now)
+        position = self.operations.compute_position(record, now=visit.now)
         if position.tried is not None and position.tried.question_id == question.id:
-            return self._not_yet(record, question, given, position, asked_for=asked_for)
-        return self._feedback(record, question, given, position, alone=alone, asked_for=asked_for)
+            return self._render_retry(record, question, given, position, asked_for=asked_for)
+        return self._render_feedback(record, question, given, position, alone=alone, asked_for=asked_for)
 
-    def _not_yet(
+    def _render_retry(
         self, record: QuizRecord, question: Question, given: QuizAnswer, position: Position, *, asked_for: int
     ) -> Fragment:
         """Render what was wrong with a first attempt, without the answer."""
@@ -205,7 +205,7 @@ class QuizExercise:
         # Not on a button, which would take Space for itself: Enter tries again, Space shows the answer.
         return Fragment(html=html, say=f"{format_verdict(given, grade)} {said}".strip(), focus="#verdict")
 
-    def _feedback(
+    def _render_feedback(
         self,
         record: QuizRecord,
         question: Question,
@@ -221,7 +221,7 @@ class QuizExercise:
             "quizzes/quiz/feedback.html",
             question=question,
             topic=self.operations.bank.topics[question.topic],
-            explained=self.explained(record, question, given),
+            explained=self.render_explained(record, question, given),
             number=position.number - (1 if position.question else 0),
             total=position.total,
             last=position.question is None,
@@ -237,13 +237,13 @@ class QuizExercise:
 
     # ---- activity of the five-minute review ----
 
-    def seconds_each(self, visit: Visit) -> float:
+    def estimate_seconds_each(self, visit: Visit) -> float:
         history = self.operations.store.quizzes.history(visit.profile.id)
         return compute_typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
 
     def count_returning(self, visit: Visit) -> int:
         """Count the confident errors that come back today."""
-        return len(self.operations.due(visit.profile.id, now=visit.now))
+        return len(self.operations.list_due(visit.profile.id, now=visit.now))
 
     def draw_question_ids(
         self, visit: Visit, *, length: int, seed: int, concept: str = ""
@@ -255,18 +255,18 @@ class QuizExercise:
         """
         history = self.operations.store.quizzes.history(visit.profile.id)
         seen = {answer.question_id for answer in history}
-        due = self.operations.due(visit.profile.id, now=visit.now)
+        due = self.operations.list_due(visit.profile.id, now=visit.now)
         missed = self.operations.list_missed(visit.profile.id)
         returning = {each.question_id for each in self.operations.list_returning(visit.profile.id)}
         asked_again = returning | {question.id for question in missed}
-        pool = self.operations.bank.pool(seed=seed, concept=concept)
+        pool = self.operations.bank.build_pool(seed=seed, concept=concept)
         new = [question for question in pool if question.id not in seen]
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]
-        known = self.operations.known_concepts(visit.profile.id)
+        known = self.operations.list_known_concepts(visit.profile.id)
         by_known: dict[bool, list[Question]] = {True: [], False: []}
         for question in new:
             by_known[known is None or known.issuperset(question.concepts)].append(question)
-        groups = (due, missed, *_easy_first(by_known[True]), *_easy_first(by_known[False]), rest)
+        groups = (due, missed, *_sort_easy_first(by_known[True]), *_sort_easy_first(by_known[False]), rest)
         ordered = [
             question
             for group in groups
@@ -275,13 +275,13 @@ class QuizExercise:
         ]
         return tuple(question.id for question in ordered[:length])
 
-    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
-        position = self._position(visit, review)
+    def count_steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
+        position = self._compute_position(visit, review)
         return Steps(done=len(position.answered), total=position.total)
 
     def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
-        record = self.operations.record(visit.profile.id, review.quiz_session_id)
-        return self.question(visit, record, self.operations.position(record, now=visit.now))
+        record = self.operations.read_record(visit.profile.id, review.quiz_session_id)
+        return self.render_question(visit, record, self.operations.compute_position(record, now=visit.now))
 
     def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
         """Handle an answer, or go on to the next question."""
@@ -293,7 +293,7 @@ class QuizExercise:
         return None
 
     def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
-        position = self._position(visit, review)
+        position = self._compute_position(visit, review)
         return Ending(
             summary=f"{position.right} of {len(position.answered)} questions right.",
             missed=self.list_missed(visit, position),
@@ -318,9 +318,9 @@ class QuizExercise:
             for question in wrong
         )
 
-    def _position(self, visit: Visit, review: FiveMinuteReview) -> Position:
-        record = self.operations.record(visit.profile.id, review.quiz_session_id)
-        return self.operations.position(record, now=visit.now)
+    def _compute_position(self, visit: Visit, review: FiveMinuteReview) -> Position:
+        record = self.operations.read_record(visit.profile.id, review.quiz_session_id)
+        return self.operations.compute_position(record, now=visit.now)
 
 
 def build_quiz_exercise(
@@ -329,7 +329,7 @@ def build_quiz_exercise(
     ask_for_cards: AskForCards,
     elsewhere: Subjects | None = None,
     bank: LiveBank | None = None,
-    figure_about: FigureAbout = no_figure,
+    figure_about: FigureAbout = render_no_figure,
 ) -> QuizExercise:
     """Build the questions of an app on its store; the bank is read here unless it is given."""
     operations = QuizOperations(
@@ -345,7 +345,7 @@ def build_quiz_exercise(
     )
 
 
-def _easy_first(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+def _sort_easy_first(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
     easy = [question for question in questions if question.level == "beginner"]
     return easy, [question for question in questions if question.level != "beginner"]
 
@@ -355,6 +355,6 @@ def _read_confidence(event: Mapping[str, Any]) -> Confidence | None:
     return next((each for each in CONFIDENCES if each == said), None)
 
 
-def _first_field(question: Question) -> str:
+def _name_first_field(question: Question) -> str:
     asked = getattr(question.task, "asked", question.task)
     return TYPED.get(asked.kind, "#stem")

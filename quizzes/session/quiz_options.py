@@ -48,7 +48,7 @@ class QuizChoice:
         return self.rules.length or self.length
 
     @classmethod
-    def of_question(cls, question_id: str, *, seed: int) -> "QuizChoice":
+    def from_question_id(cls, question_id: str, *, seed: int) -> "QuizChoice":
         """Return the choice of a quiz that asks one question alone."""
         return cls(question=question_id, length=1, seed=seed)
 

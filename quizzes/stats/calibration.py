@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from statistics import fmean
 
-from study.base.confidence_intervals import Share, format_percent, share_of
+from study.base.confidence_intervals import Share, compute_share, format_percent
 from study.base.days import StudyDays, format_short_date
 from study.learner.progress import CHARTS_FROM, WEEKS, group_by_week
 from study.plots.plot import Plot
@@ -32,7 +32,7 @@ class RatedAnswer:
 
 def share_by_confidence(said: Sequence[RatedAnswer]) -> dict[Confidence, Share]:
     """Return the share that was right, for each confidence that was ever tapped."""
-    shares = {name: share_of([s.correct for s in said if s.confidence == name]) for name in CONFIDENCES}
+    shares = {name: compute_share([s.correct for s in said if s.confidence == name]) for name in CONFIDENCES}
     return {name: share for name, share in shares.items() if share is not None}
 
 
@@ -48,7 +48,7 @@ def plot_calibration(said: Sequence[RatedAnswer], *, now: datetime, days: StudyD
     yield _chart_calibration(said)
     weeks = group_by_week(said, now=now, day_of=days.day)
     if len(weeks) > 1:
-        yield _brier_over_time(weeks, days.day(now))
+        yield _chart_brier_over_time(weeks, days.day(now))
 
 
 def _chart_calibration(said: Sequence[RatedAnswer]) -> Plot:
@@ -79,7 +79,7 @@ def _chart_calibration(said: Sequence[RatedAnswer]) -> Plot:
     )
 
 
-def _brier_over_time(weeks: Mapping[date, Sequence[RatedAnswer]], today: date) -> Plot:
+def _chart_brier_over_time(weeks: Mapping[date, Sequence[RatedAnswer]], today: date) -> Plot:
     said = [each for found in weeks.values() for each in found]
     scores = {day: compute_brier(found) for day, found in weeks.items()}
     overall = compute_brier(said)

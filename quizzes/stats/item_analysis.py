@@ -49,7 +49,7 @@ def compute_item_statistics(
     answers: dict[str, list[tuple[QuizAnswer, float | None]]] = {}
     for session in sessions:
         for answer in session:
-            answers.setdefault(answer.question_id, []).append((answer, _rest_score(answer, session)))
+            answers.setdefault(answer.question_id, []).append((answer, _compute_rest_score(answer, session)))
     found = [
         _compute_statistics(question, given, options.get(question, ()))
         for question, given in answers.items()
@@ -72,7 +72,7 @@ def _compute_statistics(
     )
 
 
-def _rest_score(answer: QuizAnswer, session: Sequence[QuizAnswer]) -> float | None:
-    """Return the share right of the other questions of the same quiz."""
+def _compute_rest_score(answer: QuizAnswer, session: Sequence[QuizAnswer]) -> float | None:
+    """Compute the share right of the other questions of the same quiz."""
     others = [other.correct for other in session if other.question_id != answer.question_id]
     return sum(others) / len(others) if others else None

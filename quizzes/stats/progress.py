@@ -11,7 +11,7 @@ from quizzes.families import match_family
 from quizzes.kinds.choices import Single
 from quizzes.stats.calibration import RatedAnswer, plot_calibration
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, compute_item_statistics
-from study.base.confidence_intervals import share_of
+from study.base.confidence_intervals import compute_share
 from study.base.html import NO_HTML
 from study.learner.progress import CHARTS_FROM
 from study.plots.plot import Plot
@@ -33,10 +33,10 @@ class QuizSection:
     name: str = "questions"
     leading: Sequence[str] = ("calibration",)
 
-    def html(self, visit: Visit) -> Markup:
+    def render_html(self, visit: Visit) -> Markup:
         """Render the section; empty before the first answer and without recurring misses."""
         answers = self.store.quizzes.history(visit.profile.id)
-        share = share_of([answer.correct for answer in answers])
+        share = compute_share([answer.correct for answer in answers])
         recurring = self.recurring(visit)
         if share is None and not recurring:
             return NO_HTML
@@ -44,21 +44,21 @@ class QuizSection:
         return render(
             "quizzes/stats/progress.html",
             share=share,
-            said=len(self._said(visit)),
+            said=len(self._list_rated(visit)),
             charts_from=CHARTS_FROM,
             recurring=recurring,
             items=[(item, _find_title(item.question_id, self.bank)) for item in items],
             needed=ANSWERS_NEEDED,
         )
 
-    def figures(self, visit: Visit) -> Iterator[Plot]:
-        """Yield calibration and Brier score, once confidence was tapped often enough."""
-        yield from plot_calibration(self._said(visit), now=visit.now, days=visit.days)
+    def build_charts(self, visit: Visit) -> Iterator[Plot]:
+        """Build calibration and Brier score, once confidence was tapped often enough."""
+        yield from plot_calibration(self._list_rated(visit), now=visit.now, days=visit.days)
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
         return None
 
-    def _said(self, visit: Visit) -> list[RatedAnswer]:
+    def _list_rated(self, visit: Visit) -> list[RatedAnswer]:
         answers = self.store.quizzes.history(visit.profile.id)
         return [
             RatedAnswer(confidence=answer.confidence, correct=answer.correct, at=answer.answered_at)
@@ -75,12 +75,13 @@ def compute_statistics(store: Store, bank: Bank) -> list[ItemStatistics]:
         if isinstance(question.task, Single)
     }
     sessions = [
-        [_by_family(answer, bank) for answer in given] for _, given in store.quizzes.read_answered_sessions()
+        [_map_to_family(answer, bank) for answer in given]
+        for _, given in store.quizzes.read_answered_sessions()
     ]
     return [item for item in compute_item_statistics(sessions, wrong) if _find_title(item.question_id, bank)]
 
 
-def _by_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:
+def _map_to_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:
     """Return an answer to a generated question as one to its family, because each seed has other numbers."""
     family = match_family(answer.question_id, bank.families)
     return replace(answer, question_id=family.id) if family else answer

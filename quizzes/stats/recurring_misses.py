@@ -94,7 +94,7 @@ def find_recurring(misses: Iterable[Miss]) -> Misses:
 def list_question_misses(answers: Iterable[QuizAnswer], bank: Bank) -> Iterator[Miss]:
     """Yield the wrong answers whose mistake is known; `answers` are first attempts."""
     for answer in answers:
-        ids = frozenset() if answer.correct else frozenset(each.id for each in _behind(answer, bank))
+        ids = frozenset() if answer.correct else frozenset(each.id for each in _list_behind(answer, bank))
         if ids:
             yield Miss(at=answer.answered_at, kind="question", ids=ids)
 
@@ -122,7 +122,7 @@ def list_explanation_misses(attempts: Iterable[ExplainAttempt]) -> Iterator[Miss
             yield Miss(at=attempt.submitted_at, kind="explanation", ids=ids)
 
 
-def _behind(answer: QuizAnswer, bank: Bank) -> Iterator[Misconception]:
+def _list_behind(answer: QuizAnswer, bank: Bank) -> Iterator[Misconception]:
     question = bank.by_id.get(answer.question_id)
     if question is None:
         return

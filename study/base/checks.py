@@ -99,8 +99,8 @@ def prints_number(text: str, check: Check) -> bool:
     return any(_is_printed_as(check, digits, unit) for digits, unit in _NUMBER.findall(text))
 
 
-def scale_of(unit: str) -> float | None:
-    """Return the value of one unit: 10^9 for GB; None for an unknown unit."""
+def find_scale(unit: str) -> float | None:
+    """Find the value of one unit: 10^9 for GB; None for an unknown unit."""
     return _SCALES.get(unit)
 
 

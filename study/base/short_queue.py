@@ -26,10 +26,10 @@ class ShortQueue:
     def turn(self, refusal: type[LearnerError] = LearnerError) -> Iterator[None]:
         """Wait for a turn. Raises `refusal` when all places are taken, or after `wait_seconds`."""
         if not self._places.acquire(blocking=False):
-            raise self._busy(refusal)
+            raise self._build_busy_error(refusal)
         try:
             if not self._lock.acquire(timeout=self._wait_seconds):
-                raise self._busy(refusal)
+                raise self._build_busy_error(refusal)
             try:
                 yield
             finally:
@@ -37,5 +37,5 @@ class ShortQueue:
         finally:
             self._places.release()
 
-    def _busy(self, refusal: type[LearnerError]) -> LearnerError:
+    def _build_busy_error(self, refusal: type[LearnerError]) -> LearnerError:
         return refusal(f"{self._what} are being read at the moment.", do_next="Try again in a moment.")

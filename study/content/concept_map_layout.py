@@ -47,7 +47,7 @@ class Graph:
 
 def lay_out_graph(concepts: ConceptMap) -> Graph:
     """Lay out the map of these concepts."""
-    areas = concepts.areas()
+    areas = concepts.group_by_area()
     rows = max((len(found) for _, found in areas), default=0)
     placed: dict[str, ConceptNode] = {}
     for column, (_, found) in enumerate(areas):
@@ -65,7 +65,7 @@ def lay_out_graph(concepts: ConceptMap) -> Graph:
     )
 
 
-def builds_on(concepts: ConceptMap, concept_id: str) -> list[Concept]:
+def list_dependents(concepts: ConceptMap, concept_id: str) -> list[Concept]:
     return [concept for concept in concepts.by_id.values() if concept_id in concept.prerequisites]
 
 

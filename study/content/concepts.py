@@ -54,7 +54,7 @@ class ConceptMap:
         concept = self.by_id.get(concept_id)
         return concept.name if concept else concept_id
 
-    def areas(self) -> list[tuple[str, list[Concept]]]:
+    def group_by_area(self) -> list[tuple[str, list[Concept]]]:
         grouped = [(AREA_NAMES[area], [c for c in self.by_id.values() if c.area == area]) for area in AREAS]
         return [(name, concepts) for name, concepts in grouped if concepts]
 

@@ -67,7 +67,7 @@ def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[S
     If two words or more say something, the `BEST_COUNT` best of any kind come first. The others follow by
     kind in the order of `entries`, at most `FOUND_PER_KIND` of a kind and `FOUND_IN_ALL` in all.
     """
-    wanted = _parts_asked_for(words)
+    wanted = _parse_parts(words)
     hits = _find(list(entries), wanted)
     best = sorted(hits, key=by_score, reverse=True)[: BEST_COUNT if len(wanted) > 1 else 0]
     found = [(BEST, [hit.entry for hit in best])] if best else []
@@ -82,11 +82,11 @@ def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[S
 
 def count_whole_words(words: str, text: str) -> int:
     """Count the words asked for that stand in a text as whole words, whatever their endings."""
-    return sum(f" {stem} " in _stems(text) for stem in _stems(words).split())
+    return sum(f" {stem} " in _stem_text(text) for stem in _stem_text(words).split())
 
 
 def _find(entries: list[SearchEntry], wanted: list[str]) -> list[_Hit]:
-    texts = [_stems(f"{entry.title} {entry.about} {entry.text}") for entry in entries]
+    texts = [_stem_text(f"{entry.title} {entry.about} {entry.text}") for entry in entries]
     weights = {}
     for part in wanted:
         # what is not a whole word may begin one or, if it is long, stand inside one: "llama" in "tinyllama"
@@ -95,13 +95,13 @@ def _find(entries: list[SearchEntry], wanted: list[str]) -> list[_Hit]:
             if count := sum(tried in text for text in texts):
                 weights[tried] = math.log(1 + len(entries) / count)
                 break
-    hits = [_hit(entry, text, weights) for entry, text in zip(entries, texts, strict=True)]
+    hits = [_match_entry(entry, text, weights) for entry, text in zip(entries, texts, strict=True)]
     least = LEAST_SHARE * max((hit.weight for hit in hits), default=0)
     return [hit for hit in hits if hit.weight and hit.weight >= least]
 
 
-def _hit(entry: SearchEntry, text: str, weights: dict[str, float]) -> _Hit:
-    title = _stems(entry.title)
+def _match_entry(entry: SearchEntry, text: str, weights: dict[str, float]) -> _Hit:
+    title = _stem_text(entry.title)
     weight = sum(each for part, each in weights.items() if part in text)
     in_title = sum(each for part, each in weights.items() if part in title)
     begins = sum(each for part, each in weights.items() if title.startswith(part))
@@ -110,8 +110,8 @@ def _hit(entry: SearchEntry, text: str, weights: dict[str, float]) -> _Hit:
     return _Hit(entry=entry, weight=weight, score=score)
 
 
-def _parts_asked_for(words: str) -> list[str]:
-    """Return what has to stand in a text of stems: " rank " a whole word, " quant" the start of one."""
+def _parse_parts(words: str) -> list[str]:
+    """Parse what has to stand in a text of stems: " rank " a whole word, " quant" the start of one."""
     typed = WORD.findall(words)
     telling = [word for word in typed if word.casefold() not in STOP_WORDS] or typed
     stems = [_stem(word.casefold()) for word in telling]
@@ -123,7 +123,7 @@ def _parts_asked_for(words: str) -> list[str]:
 
 
 @lru_cache(maxsize=8192)  # the entries are the same from search to search
-def _stems(text: str) -> str:
+def _stem_text(text: str) -> str:
     return f" {' '.join(_stem(word) for word in WORD.findall(text.casefold()))} "
 
 

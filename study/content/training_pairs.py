@@ -16,20 +16,20 @@ TrainingPair = tuple[str, str]
 """A prompt and its answer."""
 
 
-def read_own_pairs() -> list[TrainingPair]:
+def read_training_pairs() -> list[TrainingPair]:
     """Read front and back of all cards except computed ones; stem, right option and idea of single choices.
 
     Raises ContentError with every problem in the files.
     """
     problems: list[Problem] = []
-    pairs = [pair for folder in DECKS for pair in _card_pairs(folder, problems)]
-    pairs += [pair for folder in QUESTIONS for pair in _question_pairs(folder, problems)]
+    pairs = [pair for folder in DECKS for pair in _read_card_pairs(folder, problems)]
+    pairs += [pair for folder in QUESTIONS for pair in _read_question_pairs(folder, problems)]
     if problems:
         raise ContentError(problems)
     return pairs
 
 
-def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]:
+def _read_card_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]:
     for card in _read_items(folder, "cards", kind="card", problems=problems):
         kind = card.text("kind", default="basic")
         if kind == "cloze":
@@ -39,7 +39,7 @@ def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]
             yield card.text("front"), card.text("back")
 
 
-def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]:
+def _read_question_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]:
     for question in _read_items(folder, "questions", kind="question", problems=problems):
         if question.raw("kind") not in (None, "single"):
             continue  # arranging, or picking from a figure, gives no text to train on

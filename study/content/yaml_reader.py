@@ -169,13 +169,13 @@ class Fields:
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             self.note(f"`{name}` must be a list of mappings, got {value!r}"[:200])
             return []
-        return [self._inner(entry, kind) for entry in value]
+        return [self._build_child(entry, kind) for entry in value]
 
     def child(self, name: str, *, kind: str) -> "Fields | None":
         """Read one mapping; None when absent."""
         value = self._take(name)
         if isinstance(value, dict):
-            return self._inner(value, kind)
+            return self._build_child(value, kind)
         if value is not None:
             self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
         return None
@@ -187,7 +187,7 @@ class Fields:
             self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
         placed = value if isinstance(value, LocatedMapping) else LocatedMapping()
         placed.line = placed.line or self.line
-        return self._inner(placed, kind)
+        return self._build_child(placed, kind)
 
     def has(self, name: str) -> bool:
         return name in self._placed
@@ -197,7 +197,7 @@ class Fields:
         names = [name for name in self._placed if name not in besides]
         return {name: self._take(name) for name in names}
 
-    def _inner(self, placed: Mapping[str, Any], kind: str) -> "Fields":
+    def _build_child(self, placed: Mapping[str, Any], kind: str) -> "Fields":
         return Fields(
             placed,
             file=self._file,
@@ -246,7 +246,7 @@ def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
             return json.loads(text)
         if len(content) > YAML_LIMIT_BYTES:
             raise ValueError(f"YAML files may have {YAML_LIMIT_BYTES:,} bytes")
-        alias = _first_alias(text)
+        alias = _find_first_alias(text)
         if alias is None:
             return yaml.load(text, Loader=_LocatingLoader)
         problems.append(Problem(file=name, line=alias, item="YAML", text="aliases are not read"))
@@ -260,8 +260,8 @@ def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
     return None
 
 
-def _first_alias(text: str) -> int | None:
-    """Return the line of the first alias: a few aliases can expand to gigabytes, and no deck needs them."""
+def _find_first_alias(text: str) -> int | None:
+    """Find the line of the first alias: a few aliases can expand to gigabytes, and no deck needs them."""
     for event in yaml.parse(text, Loader=SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             return event.start_mark.line + 1 if event.start_mark else 1

@@ -52,7 +52,7 @@ class SliderControl:
             return f"Pick one of {', '.join(map(str, self.stops))}."
         return f"Pick {self.low:,} to {self.high:,}."
 
-    def shown(self, value: int) -> str:
+    def format_value(self, value: int) -> str:
         """Format the value with its unit."""
         return f"{value:,} {self.unit}".rstrip()
 

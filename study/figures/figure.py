@@ -31,10 +31,13 @@ class Origin:
 
     kind: Literal["computed", "measured", "published"]
     text: str
-    """Device, versions and steps; or the source."""
+    """What it is about and on which device; or the source."""
 
     formula: str = ""
     """Shown on one click."""
+
+    conditions: str = ""
+    """Settings and versions of a measurement, shown on the same click."""
 
 
 def build_computed_origin(text: str, formula: str = "") -> Origin:
@@ -77,7 +80,7 @@ class Figure(Generic[S]):
     further: tuple[str, str] | None = None
     """A link to continue alone: words and address."""
 
-    def fragment(self, query: Mapping[str, str], *, beside: Iterable[str] | None = None) -> Markup:
+    def render_fragment(self, query: Mapping[str, str], *, beside: Iterable[str] | None = None) -> Markup:
         """Render controls, picture and numbers; name a setting outside its limits and show the default.
 
         `beside` holds the settings that a text beside it speaks of: they stay unfolded, below the picture.
@@ -86,7 +89,7 @@ class Figure(Generic[S]):
             settings, problem = parse_settings(self.settings, query), ""
         except LearnerError as error:
             settings, problem = self.settings(), str(error)
-        controls = [(name, control, getattr(settings, name)) for name, control in self._controls()]
+        controls = [(name, control, getattr(settings, name)) for name, control in self._list_controls()]
         used = [name for name, *_ in controls] if beside is None else self._choose_used(set(beside))
         return render(
             "study/figures/figure.html",
@@ -105,13 +108,13 @@ class Figure(Generic[S]):
 
     def _choose_used(self, named: set[str]) -> list[str]:
         """Return the named settings without long lists, else all of them, else the figure's first slider."""
-        controls = self._controls()
+        controls = self._list_controls()
         used = [name for name, _ in controls if name in named]
         short = [name for name, control in controls if name in named and not _is_long_list(control)]
         sliders = [name for name, control in controls if control.kind == "slider"]
         return short or used or (sliders or [name for name, _ in controls])[:1]
 
-    def _controls(self) -> list[tuple[str, Control]]:
+    def _list_controls(self) -> list[tuple[str, Control]]:
         return list(list_controls(self.settings))
 
 
@@ -129,7 +132,7 @@ FigureAbout = Callable[[Iterable[str]], Markup]
 def build_figure_lookup(figures: Figures) -> FigureAbout:
     """Return a function that renders a line which loads the first matching concept's figure when unfolded."""
 
-    def unfolding(concepts: Iterable[str]) -> Markup:
+    def render_unfolding(concepts: Iterable[str]) -> Markup:
         for concept in concepts:
             showing = [figure for figure in figures.values() if concept in figure.concepts]
             if showing:  # a figure names its main concept first
@@ -137,9 +140,9 @@ def build_figure_lookup(figures: Figures) -> FigureAbout:
                 return render("study/figures/figure_unfolds.html", figure=nearest)
         return NO_HTML
 
-    return unfolding
+    return render_unfolding
 
 
-def no_figure(concepts: Iterable[str]) -> Markup:
+def render_no_figure(concepts: Iterable[str]) -> Markup:
     """Render nothing: the default without figures."""
     return NO_HTML

@@ -55,7 +55,7 @@ class Imports:
         """Return what a plan would do now (a dry run)."""
         counts: VerdictCounts = Counter()
         with self.store.database.read() as connection:
-            for _ in _counted(compare_rows(connection, profile_id, plan.tables), counts):
+            for _ in _count_rows(compare_rows(connection, profile_id, plan.tables), counts):
                 pass
         return _build_report(plan, counts)
 
@@ -72,7 +72,7 @@ class Imports:
                 _refuse_stale(self.home, plan)
                 counts: VerdictCounts = Counter()
                 found = compare_rows(connection, profile_id, plan.tables)
-                changes = add_rows(connection, profile_id, _counted(found, counts))
+                changes = add_rows(connection, profile_id, _count_rows(found, counts))
                 report = _build_report(plan, counts)
                 files = list_changes(self.home, plan.files)
                 note_changes(self.home, profile_id, files, imported_at=now)
@@ -105,7 +105,7 @@ class Imports:
             gone = {
                 item
                 for name, kept in files.items()
-                for item in _ids(read_own_file(self.home, name)) - _ids(kept["before"])
+                for item in _read_ids(read_own_file(self.home, name)) - _read_ids(kept["before"])
             }
             stays = take_back(connection, profile_id, record.changes)
             record_undo(connection, record.id, at=now)
@@ -114,10 +114,10 @@ class Imports:
             for name, text in former.items():
                 write_own_file(self.home, name, text)
         forget_changes(self.home, profile_id)
-        answered = self._answered(profile_id, gone, since=record.imported_at)
+        answered = self._count_answered(profile_id, gone, since=record.imported_at)
         return UndoneImport(record=record, stays=stays, answered=answered)
 
-    def _answered(self, profile_id: str, items: set[str], *, since: datetime) -> int:
+    def _count_answered(self, profile_id: str, items: set[str], *, since: datetime) -> int:
         rated = [review.card_id for review in self.store.cards.history(profile_id, since=since)]
         answers = self.store.quizzes.history(profile_id)
         asked = [answer.question_id for answer in answers if answer.answered_at >= since]
@@ -142,8 +142,8 @@ def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
             )
 
 
-def _ids(text: str | None) -> set[str]:
-    """Return the ids of the cards or questions of a file; none if it is not in our own form."""
+def _read_ids(text: str | None) -> set[str]:
+    """Read the ids of the cards or questions of a file; none if it is not in our own form."""
     try:
         found = load_yaml(text or "")  # reads JSON as well
     except yaml.YAMLError:
@@ -152,8 +152,8 @@ def _ids(text: str | None) -> set[str]:
     return {str(item["id"]) for item in listed if isinstance(item, dict) and "id" in item}
 
 
-def _counted(found: Iterable[MergedRow], counts: VerdictCounts) -> Iterator[MergedRow]:
-    """Yield the rows and count their verdicts as they pass, so that they needn't be held in memory."""
+def _count_rows(found: Iterable[MergedRow], counts: VerdictCounts) -> Iterator[MergedRow]:
+    """Count the rows' verdicts as they pass, so that they needn't be held in memory."""
     for row in found:
         counts[row.table.name, row.verdict, row.why] += 1
         yield row

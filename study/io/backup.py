@@ -67,9 +67,9 @@ class BackupExchange:
     def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the restore; existing data is never lost."""
         found = _read_backup(file)
-        entries = [self._entry(name, text) for name, text in found["files"].items()]
+        entries = [self._judge_file(name, text) for name, text in found["files"].items()]
         wanted = {entry.item for entry in entries if entry.verdict in ("new", "changed")}
-        tables, refused = self._tables(found["tables"])
+        tables, refused = self._read_tables(found["tables"])
         return ImportPlan(
             groups=(*gather_group(FILES_GROUP, entries), *gather_group("Not readable", refused)),
             notes=(f"A backup of {found['profile']}, made on {_format_made(found['made_at'])}.",),
@@ -78,7 +78,7 @@ class BackupExchange:
             tables=tables,
         )
 
-    def _entry(self, name: str, text: object) -> ImportEntry:
+    def _judge_file(self, name: str, text: object) -> ImportEntry:
         if not is_safe(name) or not isinstance(text, str):
             return ImportEntry(
                 verdict="rejected", item=name, why="not a name for a deck or question file of your own"
@@ -88,14 +88,14 @@ class BackupExchange:
             verdict="same" if here == text else "new" if here is None else "changed", item=name
         )
 
-    def _problem(self, name: str, row: Any) -> str:
+    def _find_problem(self, name: str, row: Any) -> str:
         if not isinstance(row, dict):
             return "it isn't a row of a table"
         if name == "preferences":  # every page reads them, so an invalid one would break all pages
             return check_preference(row.get("name"), row.get("value"))
         return self.row_problem(name, row)
 
-    def _tables(self, given: Mapping[str, Any]) -> tuple[dict[str, RowTexts], list[ImportEntry]]:
+    def _read_tables(self, given: Mapping[str, Any]) -> tuple[dict[str, RowTexts], list[ImportEntry]]:
         tables: dict[str, RowTexts] = {}
         refused: list[ImportEntry] = []
         known = {table.name for table in list_owned_tables()}
@@ -105,7 +105,7 @@ class BackupExchange:
                     ImportEntry(verdict="rejected", item=str(name), why="this app keeps no such list")
                 )
                 continue
-            problems = [self._problem(name, row) for row in rows]
+            problems = [self._find_problem(name, row) for row in rows]
             usable = [text for text, problem in zip(rows.texts, problems, strict=True) if not problem]
             tables[name] = RowTexts(usable)
             refused += [

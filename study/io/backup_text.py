@@ -27,8 +27,8 @@ def write_document(document: Mapping[str, Any]) -> bytes:
 def read_document(text: str) -> dict[str, Any]:
     """Return a backup whose `tables` hold RowTexts. Raises ValueError or RecursionError for other JSON."""
     source, document = _Source(text), {}
-    for key in source.members():
-        document[key] = _read_tables(source) if key == "tables" else source.value()
+    for key in source.take_members():
+        document[key] = _read_tables(source) if key == "tables" else source.take_value()
     source.end()
     return document
 
@@ -40,7 +40,7 @@ def split_document(document: Mapping[str, Any], *, most_bytes: int) -> Iterator[
     """
     used = len(json.dumps({**document, "tables": {}}))
     tables: dict[str, list[Row]] = {}
-    for family in _families(document["tables"]):
+    for family in _group_families(document["tables"]):
         size = sum(len(_write_row(row)) + 2 for _, row in family)
         if tables and used + size > most_bytes:
             yield {**document, "tables": tables}
@@ -51,7 +51,7 @@ def split_document(document: Mapping[str, Any], *, most_bytes: int) -> Iterator[
     yield {**document, "tables": tables}
 
 
-def _families(tables: Mapping[str, list[Row]]) -> list[list[tuple[str, Row]]]:
+def _group_families(tables: Mapping[str, list[Row]]) -> list[list[tuple[str, Row]]]:
     found: dict[Any, list[tuple[str, Row]]] = {}
     of_row: dict[tuple[str, Any], Any] = {}  # by table and number: the key of a row's family
     for table in list_owned_tables():
@@ -75,11 +75,13 @@ def _write_row(row: Row) -> str:
 
 def _read_tables(source: "_Source") -> Any:
     if source.peek() != "{":
-        return source.value()
+        return source.take_value()
     tables: dict[str, Any] = {}
-    for name in source.members():
+    for name in source.take_members():
         is_list = source.peek() == "["
-        tables[name] = RowTexts([source.raw() for _ in source.items()]) if is_list else source.value()
+        tables[name] = (
+            RowTexts([source.take_raw() for _ in source.take_items()]) if is_list else source.take_value()
+        )
     return tables
 
 
@@ -95,38 +97,38 @@ class _Source:
         self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches nothing too
         return self._text[self._at : self._at + 1]
 
-    def value(self) -> Any:
+    def take_value(self) -> Any:
         """Take the next value."""
         self.peek()
         found, self._at = _DECODER.raw_decode(self._text, self._at)
         return found
 
-    def raw(self) -> str:
+    def take_raw(self) -> str:
         """Take the next value as it is written."""
         self.peek()
         begin = self._at
-        self.value()
+        self.take_value()
         return self._text[begin : self._at]
 
-    def members(self) -> Iterator[str]:
+    def take_members(self) -> Iterator[str]:
         """Take an object: yield each key, after which its value has to be taken."""
-        for _ in self._between("{", "}"):
-            key = self.value()
+        for _ in self._take_between("{", "}"):
+            key = self.take_value()
             if not isinstance(key, str):
                 raise ValueError(f"a name was expected, not {key!r}")
             self._take(":")
             yield key
 
-    def items(self) -> Iterator[None]:
+    def take_items(self) -> Iterator[None]:
         """Take a list: yield before each item, which has to be taken."""
-        return self._between("[", "]")
+        return self._take_between("[", "]")
 
     def end(self) -> None:
         """Take nothing more. Raises ValueError when there is more."""
         if self.peek():
             raise ValueError(f"there is more after its end, at character {self._at:,}")
 
-    def _between(self, opening: str, closing: str) -> Iterator[None]:
+    def _take_between(self, opening: str, closing: str) -> Iterator[None]:
         self._take(opening)
         if self.peek() == closing:
             self._take(closing)

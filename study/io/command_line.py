@@ -13,7 +13,7 @@ from study.store import Store, open_store
 from study.store.profiles import Profile
 
 
-def exit_status(command: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
+def run_command(command: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
     """Run a command; return 0 on success, or 1 after printing what is wrong."""
     try:
         command(options)
@@ -39,7 +39,7 @@ def open_or_welcome(options: argparse.Namespace, *, now: datetime) -> tuple[Stor
     """Open the learner that the options name; create one when no profile exists."""
     store = open_data_folder(options)
     if not store.profiles.all():
-        made = store.profiles.of_browser(f"command line {uuid.uuid4().hex}", now=now)
+        made = store.profiles.open_for_browser(f"command line {uuid.uuid4().hex}", now=now)
         if options.profile:
             store.profiles.rename(made.id, options.profile)
     store.close()

@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import PurePosixPath
-from typing import Protocol
+from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
 
 from study.base.errors import LearnerError
+from study.base.import_limits import check_size
 from study.content.user_files import OwnFilesCheck
 from study.store.row_verdicts import RowVerdict
 from study.store.rows import Tables
@@ -75,7 +76,7 @@ class ImportGroup:
                 found[entry.why] += entry.count
         return found.most_common()
 
-    def left_out(self, why: str) -> "ImportGroup":
+    def leave_out(self, why: str) -> "ImportGroup":
         """Return the same group when nothing of it is imported."""
         entries = (
             replace(entry, verdict="rejected", why=why) if entry.verdict in ("new", "changed") else entry
@@ -108,7 +109,7 @@ class ImportPlan:
         """Return the plan for someone who may not change the files, where it makes sense without them."""
         if not self.files_group:
             return self
-        groups = (group.left_out(why) if group.title == self.files_group else group for group in self.groups)
+        groups = (group.leave_out(why) if group.title == self.files_group else group for group in self.groups)
         return replace(self, files={}, groups=tuple(groups))
 
 
@@ -188,3 +189,26 @@ def gather_group(title: str, entries: Iterable[ImportEntry]) -> tuple[ImportGrou
     """Return one group, or none when it has no entries."""
     listed = tuple(entries)
     return (ImportGroup(title=title, entries=listed),) if listed else ()
+
+
+class Reading(Protocol):
+    """The contents of a file, and what of it can't be used."""
+
+    @property
+    def rejected(self) -> Sequence[ImportEntry]:
+        """The entries that can't be used."""
+
+
+R = TypeVar("R", bound=Reading)
+
+
+def read_user_file(path: Path, read: Callable[[File], R], nothing: R, problems: list[str]) -> R:
+    """Read one of the learner's own files; `nothing` if that fails. Adds what is wrong to `problems`."""
+    try:
+        check_size(path.name, path.stat().st_size)
+        reading = read(File(name=path.name, content=path.read_bytes()))
+    except (LearnerError, OSError) as error:
+        problems.append(str(error))
+        return nothing
+    problems.extend(entry.why for entry in reading.rejected)
+    return reading

@@ -97,12 +97,12 @@ def import_file(open_exchanges: OpenExchanges, options: argparse.Namespace) -> N
         if snapshots is not None and report.counts["changed"]:
             snapshots.make("import", now=now)
         report = imports.apply(profile.id, planned.plan, file_name=file.name, now=now)
-    for line in lines_of(report):
+    for line in format_report(report):
         print(line)  # noqa: T201 - a command line prints
     store.close()
 
 
-def lines_of(report: ImportReport) -> Iterator[str]:
+def format_report(report: ImportReport) -> Iterator[str]:
     """Format a report as lines: totals first, then what was skipped and why."""
     for group in report.groups:
         totals = ", ".join(f"{group.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)

@@ -28,14 +28,14 @@ class ImportJob:
     running: bool = False
     stopped: bool = False
 
-    def result(self, seconds: float) -> PlannedImport | None:
-        """Return the plan if it is there within so many seconds. Raises LearnerError when there is none."""
+    def wait_for_plan(self, seconds: float) -> PlannedImport | None:
+        """Wait for the plan; None if it takes longer. Raises LearnerError when there is none."""
         try:
             return self.future.result(seconds)
         except NotYetError:
             return None
 
-    def progress(self, done: int, of: int) -> None:
+    def note_progress(self, done: int, of: int) -> None:
         """Note how far the reading is."""
         self.done, self.of = done, of
 
@@ -67,11 +67,11 @@ class ImportJobs:
         self._thread.submit(self._run, job, now)
         return job
 
-    def of(self, profile_id: str) -> ImportJob | None:
-        """Return the learner's file that is being read, or whose plan has not been fetched yet."""
+    def find(self, profile_id: str) -> ImportJob | None:
+        """Find the learner's file that is being read, or whose plan has not been fetched yet."""
         return self._jobs.get(profile_id)
 
-    def fetched(self, job: ImportJob) -> bool:
+    def forget(self, job: ImportJob) -> bool:
         """Forget a job that has ended; return whether no later one of its learner has taken its place."""
         with self._lock:
             current = self._jobs.get(job.upload.profile_id) is job
@@ -100,14 +100,14 @@ class ImportJobs:
                 return
             job.running = True
         try:
-            job.future.set_result(self._planner.plan(job.upload, now=now, progress=job.progress))
+            job.future.set_result(self._planner.plan(job.upload, now=now, progress=job.note_progress))
         except BaseException as error:  # it is raised again where the plan is fetched
             if not job.stopped:
-                note("import", f"A file of {_size_of(job.upload)} was not read: {type(error).__name__}.")
+                note("import", f"A file of {_format_size(job.upload)} was not read: {type(error).__name__}.")
             job.future.set_exception(error)
 
 
-def _size_of(upload: Upload) -> str:
+def _format_size(upload: Upload) -> str:
     try:
         return as_bytes(upload.path.stat().st_size)
     except OSError:

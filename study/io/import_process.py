@@ -15,7 +15,7 @@ from study.base.json_lines import JsonLinesProcess
 from study.base.settings import Settings
 from study.io.backup import RowProblem
 from study.io.planning import PlannedImport, Progress, Upload
-from study.io.reading_process import build_stopped_error, name_of, raise_error
+from study.io.reading_process import build_stopped_error, name_function, raise_error
 from study.store.rows import RowTexts
 
 IDLE_SECONDS = 600
@@ -40,8 +40,8 @@ class ProcessPlanner:
             "database_url": settings.database_url,
             "models_dir": str(settings.models_dir),
             "modules": list(modules),
-            "openers": [name_of(opener) for opener in openers],
-            "row_problem": name_of(row_problem),
+            "openers": [name_function(opener) for opener in openers],
+            "row_problem": name_function(row_problem),
         }
         self._lock = threading.Lock()
         self._working = threading.Lock()
@@ -56,13 +56,13 @@ class ProcessPlanner:
     def warm_up(self) -> None:
         """Start the process, so that it is ready when a file comes."""
         with self._working, contextlib.suppress(LearnerError):
-            self._ready()
-            self._sleep_soon()
+            self._ensure_process()
+            self._schedule_sleep()
 
     def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> PlannedImport:
         order = {**vars(upload), "path": str(upload.path), "now": now.isoformat()}
         with self._working:
-            process = self._ready()
+            process = self._ensure_process()
             self._why = ""
             watch = threading.Timer(IMPORT_SECONDS, self._end, (process, "time"))
             watch.daemon = True
@@ -71,7 +71,7 @@ class ProcessPlanner:
                 return self._ask(process, order, upload.name, progress)
             finally:
                 watch.cancel()
-                self._sleep_soon()
+                self._schedule_sleep()
 
     def stop(self) -> None:
         with self._lock:
@@ -100,10 +100,10 @@ class ProcessPlanner:
             if found.get("ends"):
                 self._end(process, "ends")
             raise_error(found)
-            return _planned(found)
-        raise self._ended(process, name)
+            return _parse_plan(found)
+        raise self._build_end_error(process, name)
 
-    def _ended(self, process: JsonLinesProcess, name: str) -> LearnerError:
+    def _build_end_error(self, process: JsonLinesProcess, name: str) -> LearnerError:
         status = process.wait()
         if self._why == "stopped":
             return build_stopped_error(name)
@@ -115,7 +115,7 @@ class ProcessPlanner:
             f"{name} could not be read: the process reading it crashed or was stopped.", do_next=SPLIT
         )
 
-    def _ready(self) -> JsonLinesProcess:
+    def _ensure_process(self) -> JsonLinesProcess:
         with self._lock:
             if self._closed:
                 raise LearnerError(
@@ -130,7 +130,7 @@ class ProcessPlanner:
                 self._process.send(self._setup)
             return self._process
 
-    def _sleep_soon(self) -> None:
+    def _schedule_sleep(self) -> None:
         with self._lock:
             if self._process is None or self._closed:
                 return
@@ -154,7 +154,7 @@ class ProcessPlanner:
         process.kill()
 
 
-def _planned(found: Mapping[str, Any]) -> PlannedImport:
+def _parse_plan(found: Mapping[str, Any]) -> PlannedImport:
     planned = _PLANNED.validate_python({"plan": found["plan"], "report": found["report"]})
     tables = {name: RowTexts(text.split("\n")[:-1]) for name, text in found["tables"].items()}
     return replace(planned, plan=replace(planned.plan, tables=tables))

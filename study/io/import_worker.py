@@ -83,7 +83,7 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
             found = encode_error(LearnerError(f"{name} is no longer there.", do_next="Choose it again."))
         except MemoryError:
             found = {**encode_error(build_memory_error(name, SPLIT)), "ends": True}
-        costs = {"cpu_seconds": time.process_time() - begun, "peak_bytes": _peak_bytes()}
+        costs = {"cpu_seconds": time.process_time() - begun, "peak_bytes": _measure_peak_bytes()}
         if costs["peak_bytes"] > READING_BYTES / 2:
             found["ends"] = True
         if "plan" in found:
@@ -107,7 +107,7 @@ def _write_with_rows(answers: IO[bytes], content: Mapping[str, Any], tables: Tab
     answers.flush()
 
 
-def _peak_bytes() -> int:
+def _measure_peak_bytes() -> int:
     if sys.platform == "win32":
         return 0
     status = Path("/proc/self/status")

@@ -54,8 +54,8 @@ class PendingUploads:
         finally:
             part.unlink(missing_ok=True)
 
-    def of(self, profile_id: str) -> PendingUpload | None:
-        """Return the pending file; None without one."""
+    def find(self, profile_id: str) -> PendingUpload | None:
+        """Find the pending file; None without one."""
         if not self.locate_pending(profile_id).exists():
             return None
         try:
@@ -83,16 +83,16 @@ class PendingUploads:
             )
 
     def _has_room(self, profile_id: str) -> bool:
-        sizes = [size for path, _, size in self._stored() if path.stem != profile_id]
+        sizes = [size for path, _, size in self._list_stored() if path.stem != profile_id]
         return len(sizes) < FILES_AT_MOST and sum(sizes) + PACKAGE_BYTES <= FOLDER_BYTES
 
     def _drop_older(self, seconds: float) -> None:
-        for path, changed_at, _ in self._stored():
+        for path, changed_at, _ in self._list_stored():
             if time.time() - changed_at > seconds:
                 path.unlink(missing_ok=True)
 
-    def _stored(self) -> Iterator[tuple[Path, float, int]]:
-        """Yield every file with its time and size; one that goes meanwhile is left out."""
+    def _list_stored(self) -> Iterator[tuple[Path, float, int]]:
+        """List every file with its time and size; one that goes meanwhile is left out."""
         for kind in KINDS:
             for path in self.folder.glob(f"*.{kind}"):
                 try:

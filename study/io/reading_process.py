@@ -7,13 +7,13 @@ from typing import Any
 from study.base.errors import LearnerError
 
 
-def name_of(function: Callable[..., Any]) -> str:
-    """Return the name, `module:function`, under which another process finds a function of a module."""
+def name_function(function: Callable[..., Any]) -> str:
+    """Name a function, `module:function`, under which another process finds a function of a module."""
     return f"{function.__module__}:{function.__qualname__}"
 
 
 def find_named(name: str) -> Any:
-    """Return the function of a name that `name_of` gave."""
+    """Return the function of a name that `name_function` gave."""
     module, _, function = name.partition(":")
     return getattr(import_module(module), function)
 

@@ -31,7 +31,7 @@ from study.io.reading_process import (
     build_stopped_error,
     encode_error,
     find_named,
-    name_of,
+    name_function,
     raise_error,
 )
 
@@ -64,7 +64,7 @@ def read_apart(reader: Reader, name: str, content: bytes, *, profile_id: str) ->
     """
     reading = FileReading(profile_id=profile_id)
     try:
-        process = _begin(reading, name_of(reader))
+        process = _begin(reading, name_function(reader))
         return _read(process, name, content)
     except LearnerError as error:
         if reading.stopped:

@@ -48,13 +48,15 @@ def suggest_steps(
     """
     following = choose_next_concept(concepts, done)
     learn = [_suggest_concept(concepts, following)] if following else []
-    tests = [step for concept, found in known.items() if (step := _test(concept, found, subjects))][:1]
+    tests = [step for concept, found in known.items() if (step := _propose_test(concept, found, subjects))][
+        :1
+    ]
     repairs = find_weakest(known, limit=STEPS - len(tests) - len(learn))
     return [*(_suggest_repair(concept, found, subjects) for concept, found in repairs), *tests, *learn]
 
 
 def _suggest_repair(concept: str, known: Mastery, subjects: Subjects) -> NextStep:
-    cards, questions = subjects.counts(concept)
+    cards, questions = subjects.count_items(concept)
     if cards:
         do, href = _format_count(cards, "card"), _build_url("/cards", concept)
     elif questions:
@@ -64,12 +66,12 @@ def _suggest_repair(concept: str, known: Mastery, subjects: Subjects) -> NextSte
     return NextStep(concept=concept, do=do, why=known.misses_in_words, href=href)
 
 
-def _test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
-    """Return what lifts a concept without a miss to its next level; None where nothing does today."""
+def _propose_test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
+    """Propose what lifts a concept without a miss to its next level; None where nothing does today."""
     if known.level == "Proficient":
         why = "all of your last answers were right; one more in a mixed quiz makes it Mastered"
         return NextStep(concept=concept, do="Mixed quiz", why=why, href="/quiz")
-    _, questions = subjects.counts(concept)
+    _, questions = subjects.count_items(concept)
     if known.share != 1 or known.kinds_right >= SPACED_KINDS or not questions:
         return None
     why = "all right so far; right answers in two kinds of exercise, on two days, make it Proficient"

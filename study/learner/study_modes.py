@@ -99,8 +99,8 @@ def find_last_mode(marks: Iterable[ModeMark]) -> StudyMode | None:
     return parse_mode(opened[-1].mode) if opened else None
 
 
-def next_mode(row: Iterable[ModeState], mode: StudyMode) -> ModeState | None:
-    """Return the mode after this one in the row."""
+def find_next_mode(row: Iterable[ModeState], mode: StudyMode) -> ModeState | None:
+    """Find the mode after this one in the row."""
     order = list(row)
     places = [place for place, state in enumerate(order) if state.mode == mode]
     return order[places[0] + 1] if places and places[0] + 1 < len(order) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from study.content.declared import read_declared
 from study.content.evidence import Evidence, read_evidence
 from study.content.yaml_reader import Fields, read_items
-from study.text.computed_text import fill_numbers, problems_of
+from study.text.computed_text import fill_numbers, find_problems
 
 FILE = Path(__file__).parents[1] / "content" / "introduction.yaml"
 OUTCOMES = ("falls", "stays", "rises")
@@ -56,7 +56,7 @@ class IntroductionStep:
 @cache
 def read_introduction() -> tuple[IntroductionStep, ...]:
     """Read all steps. Raises ContentError with every problem in the file."""
-    return read_items(FILE, kind="step", read=_step)
+    return read_items(FILE, kind="step", read=_read_step)
 
 
 def order_cards(missed: str) -> tuple[str, ...]:
@@ -65,10 +65,10 @@ def order_cards(missed: str) -> tuple[str, ...]:
     return tuple(card for _, card in sorted(numbered, key=lambda each: each[0] not in missed))
 
 
-def _step(entry: Fields) -> IntroductionStep:
+def _read_step(entry: Fields) -> IntroductionStep:
     runs = entry.flag("run")
     ask = entry.read_child("ask", kind="question")
-    choices = tuple(_choice(each, runs=runs) for each in ask.children("choices", kind="choice"))
+    choices = tuple(_read_choice(each, runs=runs) for each in ask.children("choices", kind="choice"))
     right = 0 if runs else ask.raw("right")
     if not isinstance(right, int) or (not runs and not 1 <= right <= len(choices)):
         ask.note(f"`right` must be the number of a choice, got {right!r}")
@@ -78,7 +78,7 @@ def _step(entry: Fields) -> IntroductionStep:
     if runs and len(choices) != len(OUTCOMES):
         ask.note(f"a run has {len(OUTCOMES)} outcomes, got {len(choices)} choices")
     question, text = ask.text("say"), " ".join(entry.text("text").split())
-    for problem in problems_of(text):
+    for problem in find_problems(text):
         entry.note(problem)
     settings = entry.raw("set") or {}
     printed = [fill_numbers(text), question, *(f"{each.say} {each.because}" for each in choices)]
@@ -95,6 +95,6 @@ def _step(entry: Fields) -> IntroductionStep:
     )
 
 
-def _choice(entry: Fields, *, runs: bool) -> IntroductionChoice:
+def _read_choice(entry: Fields, *, runs: bool) -> IntroductionChoice:
     because = entry.text("because", default="" if runs else None)
     return read_declared(entry, IntroductionChoice, because=because)

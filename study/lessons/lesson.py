@@ -10,7 +10,7 @@ from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.declared import read_declared
 from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
-from study.text.computed_text import problems_of
+from study.text.computed_text import find_problems
 
 LESSONS_DIR = Path(__file__).parent
 
@@ -62,7 +62,7 @@ def read_sources(fields: Fields) -> tuple[str, ...]:
 
 
 def _note_numbers(fields: Fields, name: str, text: str) -> None:
-    for problem in problems_of(text):
+    for problem in find_problems(text):
         fields.note(f"`{name}`: {problem}")
 
 

@@ -40,11 +40,11 @@ class Terms:
 
     pattern: re.Pattern[str]
     by_name: dict[str, Term]
-    """By `_key`: ZeRO and QLoRA keep their capitals, all others are in small letters."""
+    """By `_build_key`: ZeRO and QLoRA keep their capitals, all others are in small letters."""
 
     def find(self, written: str) -> Term:
         """Return the term that a match of the pattern stands for."""
-        return self.by_name.get(_key(written)) or self.by_name[written.lower()]
+        return self.by_name.get(_build_key(written)) or self.by_name[written.lower()]
 
 
 def collect_terms(concepts: ConceptMap) -> Terms:
@@ -52,22 +52,22 @@ def collect_terms(concepts: ConceptMap) -> Terms:
     by_name: dict[str, Term] = {}
     for concept in concepts.by_id.values():
         term = Term(id=concept.id, means=to_plain(concept.summary), address=build_concept_address(concept.id))
-        by_name |= {_key(name): term for name in (concept.name, *concept.terms)}
+        by_name |= {_build_key(name): term for name in (concept.name, *concept.terms)}
     for entry in read_glossary():
         address = build_concept_address(entry.concept) if entry.concept else ""
         word = Term(id=entry.term, means=entry.means, address=address)
-        by_name |= {_key(name): word for name in (entry.term, *entry.also)}
-    words = "|".join(_pattern_of(key) for key in sorted(by_name, key=len, reverse=True))
+        by_name |= {_build_key(name): word for name in (entry.term, *entry.also)}
+    words = "|".join(_build_pattern(key) for key in sorted(by_name, key=len, reverse=True))
     return Terms(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])"), by_name)
 
 
-def _key(name: str) -> str:
+def _build_key(name: str) -> str:
     """Keep capitals among small letters, so that ZeRO is not zero; NF4 and the first letter may be small."""
     mixed = name != name.upper() and name[1:] != name[1:].lower()
     return name[:1].lower() + name[1:] if mixed else name.lower()
 
 
-def _pattern_of(key: str) -> str:
+def _build_pattern(key: str) -> str:
     free = len(key) if key == key.lower() else 1  # letters that may be capital or small
     return f"(?i:{re.escape(key[:free])}){re.escape(key[free:])}"
 
@@ -83,15 +83,15 @@ class LessonText:
 
     _marked: set[str] = field(default_factory=set)
 
-    def rich(self, text: str) -> Markup:
+    def render_prose(self, text: str) -> Markup:
         """Render prose."""
-        return join_html(_bind_signs(self._pieces(text)))
+        return join_html(_bind_signs(self._render_pieces(text)))
 
-    def code(self, line: str) -> Markup:
+    def render_code(self, line: str) -> Markup:
         """Render a line of code or numbers: only computed numbers in it are markup."""
         return join_html(_with_numbers(line, lambda text: [escape(text)]))
 
-    def _pieces(self, text: str) -> Iterator[Markup]:
+    def _render_pieces(self, text: str) -> Iterator[Markup]:
         for piece in split_matches(MARK, text):
             if isinstance(piece, str):
                 yield from _with_numbers(piece, self._with_links)
@@ -148,7 +148,9 @@ def _with_numbers(text: str, words: Callable[[str], Iterable[Markup]]) -> Iterat
         if isinstance(piece, str):
             yield from words(piece)
         else:
-            yield _figure_button(setting) if (setting := parse_figure_setting(piece)) else _number(piece)
+            yield (
+                _render_figure_button(setting) if (setting := parse_figure_setting(piece)) else _number(piece)
+            )
 
 
 def _number(match: re.Match[str]) -> Markup:
@@ -156,7 +158,7 @@ def _number(match: re.Match[str]) -> Markup:
     return render("study/shared/computed.html", shown=found.shown, quantity=found.quantity)
 
 
-def _figure_button(setting: FigureSetting) -> Markup:
+def _render_figure_button(setting: FigureSetting) -> Markup:
     return format_html(
         '<button type="button" class="link set" data-set="{}">{}</button>', setting.settings, setting.phrase
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 from study.content.declared import read_declared, read_declared_list
 from study.content.evidence import read_evidence
 from study.content.yaml_reader import Fields
-from study.text.computed_text import fill_numbers, problems_of
+from study.text.computed_text import fill_numbers, find_problems
 
 FILE = Path(__file__).parents[1] / "content" / "reference.yaml"
 
@@ -24,7 +24,7 @@ class ReferenceLine:
 
 def _read_line(fields: Fields) -> ReferenceLine:
     text = fields.text("text")
-    for problem in problems_of(text):
+    for problem in find_problems(text):
         fields.note(problem)
     evidence = read_evidence(fields, printed=fill_numbers(text))
     return read_declared(fields, ReferenceLine, text=text, source=evidence.source)

@@ -8,7 +8,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from study.base.errors import LearnerError
-from study.content.concept_map_layout import builds_on
+from study.content.concept_map_layout import list_dependents
 from study.content.concepts import CONCEPT_PAGE, Concept, build_concept_address
 from study.learner.mastery import compute_mastery
 from study.learner.path import choose_next_concept, list_understood, say_place
@@ -19,9 +19,9 @@ from study.learner.study_modes import (
     ModeState,
     StudyMode,
     find_last_mode,
+    find_next_mode,
     list_minutes,
     list_states,
-    next_mode,
     parse_mode,
 )
 from study.lessons.lesson import Lesson, Lessons
@@ -48,7 +48,7 @@ class Materials:
     drawn: tuple[str, ...]
     """The questions with drawn numbers that were answered; nobody can count all that could be drawn."""
 
-    def reviewed(self, met: set[str]) -> bool:
+    def is_reviewed(self, met: set[str]) -> bool:
         """Return whether every card was seen, and one question and one prompt, if any, was answered."""
         some = (part for part in ((*self.questions, *self.drawn), self.prompts) if part)
         return met.issuperset(self.cards) and all(met.intersection(part) for part in some)
@@ -68,16 +68,16 @@ class ConceptPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the mode in the URL, else the last opened one, else the explanation."""
-        visit = frame.visit_of(self.context, request)
-        concept = self._concept(visit.query.get("id", ""))
-        return self._opened(visit, concept, parse_mode(visit.query.get("mode", "")))[0]
+        visit = frame.open_visit(self.context, request)
+        concept = self._require_concept(visit.query.get("id", ""))
+        return self._open(visit, concept, parse_mode(visit.query.get("mode", "")))[0]
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Open a mode, start its review, mark one as done, or store the reading place."""
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         if event.get("act") == "here":
             return self._back(visit)
-        concept = self._concept(form_event.read_text(event, "concept"))
+        concept = self._require_concept(form_event.read_text(event, "concept"))
         mode = parse_mode(form_event.read_text(event, "mode"))
         if mode is None:
             raise LearnerError("There is no such study mode.", do_next="Choose one from the row of modes.")
@@ -86,10 +86,10 @@ class ConceptPage:
             case "review":
                 return {"goto": self.review.start(visit, concept.id)}
             case "mode":
-                return self._went(visit, concept, mode)
+                return self._go(visit, concept, mode)
             case "done":
                 store.mark(profile_id, concept.id, mode, "done", at=visit.now)
-                return self._went(visit, concept, self._after(visit, concept, mode))
+                return self._go(visit, concept, self._choose_following_mode(visit, concept, mode))
             case "place":
                 place = form_event.read_number(
                     form_event.read_text(event, "place"), default=1, low=1, high=PLACES
@@ -100,32 +100,34 @@ class ConceptPage:
 
     def _back(self, visit: Visit) -> Reply:
         """Handle Back or Forward of the browser: the URL says what to show."""
-        concept = self._concept(visit.query.get("id", ""))
-        html, shown = self._opened(visit, concept, parse_mode(visit.query.get("mode", "")))
+        concept = self._require_concept(visit.query.get("id", ""))
+        html, shown = self._open(visit, concept, parse_mode(visit.query.get("mode", "")))
         return {"html": html, "say": _announce(shown), "focus": "#mode"}
 
-    def _went(self, visit: Visit, concept: Concept, mode: StudyMode) -> Reply:
-        html, shown = self._opened(visit, concept, mode)
+    def _go(self, visit: Visit, concept: Concept, mode: StudyMode) -> Reply:
+        html, shown = self._open(visit, concept, mode)
         step = build_concept_address(concept.id, mode)
         return {"html": html, "step": step, "say": _announce(shown), "focus": "#mode"}
 
-    def _after(self, visit: Visit, concept: Concept, mode: StudyMode) -> StudyMode:
-        lesson, marks = self.lessons.find(concept.id), self._marks(visit, concept)
-        row = self._row(visit, concept, lesson, marks, review_minutes=0)  # what is next depends on no minutes
-        following = next_mode(row, mode)
+    def _choose_following_mode(self, visit: Visit, concept: Concept, mode: StudyMode) -> StudyMode:
+        lesson, marks = self.lessons.find(concept.id), self._read_marks(visit, concept)
+        row = self._build_row(
+            visit, concept, lesson, marks, review_minutes=0
+        )  # what is next depends on no minutes
+        following = find_next_mode(row, mode)
         return following.mode if following else mode
 
-    def _opened(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[Markup, ModeState]:
+    def _open(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[Markup, ModeState]:
         lesson = self.lessons.find(concept.id)
-        marks = self._marks(visit, concept)
+        marks = self._read_marks(visit, concept)
         mode = asked or find_last_mode(marks) or STUDY_MODES[0]
         if lesson is None and mode in TOLD | {"try", "project"}:
             mode = "review"
         if find_last_mode(marks) != mode:
             self.context.store.lessons.mark(visit.profile.id, concept.id, mode, "opened", at=visit.now)
-            marks = self._marks(visit, concept)
+            marks = self._read_marks(visit, concept)
         plan = self.review.plan(visit, concept.id)
-        row = self._row(visit, concept, lesson, marks, review_minutes=plan.minutes)
+        row = self._build_row(visit, concept, lesson, marks, review_minutes=plan.minutes)
         shown = next(state for state in row if state.mode == mode)
         known = compute_mastery(self.context.store, visit.profile.id, self.ports.subjects)
         done = list_understood(self.context.store.lessons.marks(visit.profile.id), known)
@@ -134,7 +136,7 @@ class ConceptPage:
             "study/concept/concept.html",
             concept=concept,
             concepts=self.context.concepts,
-            after=builds_on(self.context.concepts, concept.id),
+            after=list_dependents(self.context.concepts, concept.id),
             known=known.get(concept.id),
             mastery=known,
             row=row,
@@ -142,34 +144,34 @@ class ConceptPage:
             next_concept=following,
             next_place=say_place(self.context.concepts, following) if following else "",
             shown=shown,
-            following=next_mode(row, mode),
+            following=find_next_mode(row, mode),
             lesson=lesson,
             told=mode in TOLD,
             address=build_concept_address,
             unaddressed=asked is None,
             text=LessonText(self.terms, concept.id),
             place=self.context.store.lessons.place(visit.profile.id, concept.id, mode),
-            **self._inside(visit, concept, lesson, mode, plan),
+            **self._build_values(visit, concept, lesson, mode, plan),
         )
         return html, shown
 
-    def _inside(
+    def _build_values(
         self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode, plan: ReviewPlan
     ) -> dict[str, Any]:
-        """Return the template values of a mode in addition to the lesson's texts."""
+        """Build the template values of a mode in addition to the lesson's texts."""
         inside: dict[str, Any] = {"figure": None, "link": None, "materials": None, "tasks": ()}
         if mode == "challenge":
             inside["link"] = self.ports.challenge_link(visit, concept.id)
         elif mode == "review":
-            inside["met"] = self._met(visit)
-            inside["materials"] = self._materials(concept.id, inside["met"])
+            inside["met"] = self._read_met(visit)
+            inside["materials"] = self._collect_materials(concept.id, inside["met"])
             inside["words"] = self.ports.subjects.asked
             inside["plan"] = plan
         elif lesson is not None and mode in ("learn", "visualize"):
             figure = self.ports.figures.get(lesson.visualize.figure)
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
             used = list_settings_named_in(lesson.learn.paragraphs) if mode == "learn" else None
-            inside["figure"] = figure.fragment(settings, beside=used) if figure else None
+            inside["figure"] = figure.render_fragment(settings, beside=used) if figure else None
         elif lesson is not None and mode == "try":
             inside["link"] = self.ports.lab_link(lesson.try_it.preset)
             inside["tasks"] = self.ports.tasks_about(visit, concept.id)
@@ -177,7 +179,7 @@ class ConceptPage:
             inside["link"] = self.ports.project_link(visit, lesson.project.project)
         return inside
 
-    def _row(
+    def _build_row(
         self,
         visit: Visit,
         concept: Concept,
@@ -186,19 +188,19 @@ class ConceptPage:
         *,
         review_minutes: int,
     ) -> list[ModeState]:
-        met = self._met(visit)
-        materials = self._materials(concept.id, met)
+        met = self._read_met(visit)
+        materials = self._collect_materials(concept.id, met)
         minutes = list_minutes(lesson, review=review_minutes)
         done: list[StudyMode] = []
         if self.ports.challenge_link(visit, concept.id).done:
             done.append("challenge")
-        if materials.reviewed(met):
+        if materials.is_reviewed(met):
             done.append("review")
         if lesson is not None and self.ports.project_link(visit, lesson.project.project).done:
             done.append("project")
         return list_states(marks, minutes=minutes, shown_done=done)
 
-    def _materials(self, concept_id: str, met: set[str]) -> Materials:
+    def _collect_materials(self, concept_id: str, met: set[str]) -> Materials:
         questions = self.ports.subjects.of_question
         return Materials(
             cards=_list_about(self.ports.subjects.of_card, concept_id),
@@ -209,7 +211,7 @@ class ConceptPage:
             ),
         )
 
-    def _met(self, visit: Visit) -> set[str]:
+    def _read_met(self, visit: Visit) -> set[str]:
         """Read the ids of every card, question and prompt that this learner has answered."""
         store, profile_id = self.context.store, visit.profile.id
         return (
@@ -218,10 +220,10 @@ class ConceptPage:
             | {attempt.prompt_id for attempt in store.explains.attempts(profile_id)}
         )
 
-    def _marks(self, visit: Visit, concept: Concept) -> list[ModeMark]:
+    def _read_marks(self, visit: Visit, concept: Concept) -> list[ModeMark]:
         return self.context.store.lessons.marks(visit.profile.id, concept.id)
 
-    def _concept(self, concept_id: str) -> Concept:
+    def _require_concept(self, concept_id: str) -> Concept:
         concept = self.context.concepts.by_id.get(concept_id)
         if concept is None:
             raise LearnerError(

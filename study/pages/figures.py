@@ -22,7 +22,7 @@ class FiguresPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render all figures; `?figure=lora-to-scale&rank=16` renders only that one, at that setting."""
-        query = frame.visit_of(self.context, request).query
+        query = frame.open_visit(self.context, request).query
         chosen = query.get("figure", "")
         if chosen and chosen not in self.figures:
             raise LearnerError(f"There is no figure named {chosen}.", do_next="Open Figures for all of them.")

@@ -27,7 +27,7 @@ from study.store.snapshots import Snapshots
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
-from study.web.security.access import owners_only
+from study.web.security.access import build_owners_only_error
 
 PATH = "/io"
 ANSWERS_AT_ONCE_SECONDS = 0.3
@@ -68,10 +68,10 @@ class InOutPage:
     def load(self, request: gr.Request) -> Markup:
         """Render the page, with the pending file if one exists."""
         self.jobs.warm_up()
-        return self._page(frame.visit_of(self.context, request))
+        return self._render_page(frame.open_visit(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         match event.get("act"):
             case "uploaded":
                 return self._read(visit, {})
@@ -80,19 +80,23 @@ class InOutPage:
                     visit, {name: form_event.read_text(event, name) for name in ("digest", "report")}
                 )
             case "poll":
-                return self._polled(visit)
+                return self._poll(visit)
             case "cancel":
                 self.jobs.stop(visit.profile.id)
                 self._drop(visit.profile.id)
-                return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
+                return {
+                    "html": self._render_page(visit),
+                    "say": "Cancelled. Nothing was changed.",
+                    "focus": "#file",
+                }
             case "undo":
                 self._refuse_shared(visit, event)
                 undone = self._imports.undo(
                     visit.profile.id, form_event.read_whole(event, "import"), now=visit.now
                 )
-                said = _said_of(undone)
+                said = _describe_undone(undone)
                 reply = self._look_again(visit)
-                return {**reply, "html": self._page(visit, said=said), "say": said, "focus": "#said"}
+                return {**reply, "html": self._render_page(visit, said=said), "say": said, "focus": "#said"}
             case "restore":
                 return self._restore(visit, event)
             case "set-aside":
@@ -105,10 +109,10 @@ class InOutPage:
 
     def _read(self, visit: Visit, shown: dict[str, str]) -> Reply:
         """Read the pending file: to show what it would do, or to import what was `shown` of it."""
-        waiting = self._waiting(visit)
+        waiting = self._require_waiting(visit)
         job = self._start(visit, waiting, shown)
-        return self._fetched(visit, job, ANSWERS_AT_ONCE_SECONDS) or {
-            "html": self._page(visit),
+        return self._fetch(visit, job, ANSWERS_AT_ONCE_SECONDS) or {
+            "html": self._render_page(visit),
             "say": f"Reading {waiting.name}.",
             "focus": "#reading",
         }
@@ -116,7 +120,7 @@ class InOutPage:
     def _look_again(self, visit: Visit) -> Reply:
         """Plan the pending file again, because an undo changes what it would do; return what went wrong."""
         self._previews.pop(visit.profile.id, None)
-        waiting = self.pending.of(visit.profile.id)
+        waiting = self.pending.find(visit.profile.id)
         if waiting is None:
             return {}
         try:
@@ -139,23 +143,23 @@ class InOutPage:
         )
         return self.jobs.start(upload, shown, now=visit.now)
 
-    def _polled(self, visit: Visit) -> Reply:
+    def _poll(self, visit: Visit) -> Reply:
         """Show how far the reading is, or what it has found."""
-        job = self.jobs.of(visit.profile.id)
+        job = self.jobs.find(visit.profile.id)
         if job is None:
-            return {"html": self._page(visit)}
+            return {"html": self._render_page(visit)}
         try:
-            found = self._fetched(visit, job, 0)
+            found = self._fetch(visit, job, 0)
         except LearnerError as error:
-            return {"html": self._page(visit), "error": str(error), "beside": "#file"}
+            return {"html": self._render_page(visit), "error": str(error), "beside": "#file"}
         return found or {"parts": {"reading": render("study/inout/reading.html", job=job)}}
 
-    def _fetched(self, visit: Visit, job: ImportJob, seconds: float) -> Reply | None:
+    def _fetch(self, visit: Visit, job: ImportJob, seconds: float) -> Reply | None:
         """Return what to show of a job if it ends within so many seconds. Raises LearnerError."""
         planned = self._take_result(job, seconds)
         if planned is None:
-            is_read_on = self.jobs.of(visit.profile.id) is job
-            return None if is_read_on else {"html": self._page(visit)}
+            is_read_on = self.jobs.find(visit.profile.id) is job
+            return None if is_read_on else {"html": self._render_page(visit)}
         return self._apply(visit, planned, job) if job.purpose else self._preview(visit, planned, job)
 
     def _take_result(self, job: ImportJob, seconds: float) -> PlannedImport | None:
@@ -165,7 +169,7 @@ class InOutPage:
         """
         end_reading()
         try:
-            planned = job.result(seconds)
+            planned = job.wait_for_plan(seconds)
         except LearnerError:
             if not self._is_current(job):
                 return None
@@ -175,15 +179,15 @@ class InOutPage:
 
     def _is_current(self, job: ImportJob) -> bool:
         """Forget a job that has ended; return whether the learner has sent no other file meanwhile."""
-        waiting = self.pending.of(job.upload.profile_id)
-        return self.jobs.fetched(job) and waiting is not None and waiting.digest == job.upload.digest
+        waiting = self.pending.find(job.upload.profile_id)
+        return self.jobs.forget(job) and waiting is not None and waiting.digest == job.upload.digest
 
     def _preview(self, visit: Visit, planned: PlannedImport, job: ImportJob) -> Reply:
         shown = self._remember(job, planned.report)
         report = planned.report
         counts = ", ".join(f"{report.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)
         said = f"{job.upload.name}: {counts}. Nothing has been changed yet."
-        return {"html": self._page(visit, preview=shown), "say": said, "focus": "#preview"}
+        return {"html": self._render_page(visit, preview=shown), "say": said, "focus": "#preview"}
 
     def _apply(self, visit: Visit, planned: PlannedImport, job: ImportJob) -> Reply:
         if planned.plan.files and not visit.is_owner:
@@ -192,7 +196,7 @@ class InOutPage:
         if shown != (job.upload.digest, _compute_digest(planned.report)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._remember(job, planned.report)
-            return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
+            return {"html": self._render_page(visit, preview=preview), "error": error, "focus": "#preview"}
         if self.snapshots is not None and planned.report.counts["changed"]:
             if visit.is_owner:
                 self.snapshots.make("import", now=visit.now)
@@ -202,7 +206,7 @@ class InOutPage:
         self._drop(visit.profile.id)
         counts = report.counts
         said = f"{job.upload.name} is imported: {counts['new']} new, {counts['changed']} changed."
-        html = self._page(visit, said=said, done_id=report.import_id)
+        html = self._render_page(visit, said=said, done_id=report.import_id)
         return {"html": html, "say": said, "focus": "#said"}
 
     def _refuse_shared(self, visit: Visit, event: Mapping[str, Any]) -> None:
@@ -210,7 +214,7 @@ class InOutPage:
         wanted = form_event.read_whole(event, "import")
         record = self.context.store.imports.find_undoable(visit.profile.id, wanted)
         if record and record.changes.get("files") and not visit.is_owner:
-            raise owners_only()
+            raise build_owners_only_error()
 
     def _restore(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         if self.snapshots is None or not visit.is_here:
@@ -223,18 +227,18 @@ class InOutPage:
 
     def _set_aside(self, visit: Visit) -> Reply:
         if not visit.is_owner:
-            raise owners_only()
+            raise build_owners_only_error()
         damaged = [path for check in self._check_own_files() for path in check.damaged]
         set_aside(damaged, self.context.settings.home)
         folders = dict.fromkeys(f"set-aside/{path.parent.name}" for path in damaged)
         said = f"Moved to {' and '.join(folders)} in the data folder." if folders else ""  # pressed twice
-        return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
+        return {"html": self._render_page(visit, said=said), "say": said, "focus": "#said"}
 
     def _check_own_files(self) -> list[OwnFilesCheck]:
         return [exchange.check_own_files() for exchange in self.exchanges.values()]
 
-    def _waiting(self, visit: Visit) -> PendingUpload:
-        waiting = self.pending.of(visit.profile.id)
+    def _require_waiting(self, visit: Visit) -> PendingUpload:
+        waiting = self.pending.find(visit.profile.id)
         if waiting is None:
             raise LearnerError("No file is waiting to be imported.", do_next="Choose one first.")
         return waiting
@@ -243,7 +247,7 @@ class InOutPage:
         self.pending.drop(profile_id)
         self._previews.pop(profile_id, None)
 
-    def _page(
+    def _render_page(
         self,
         visit: Visit,
         *,
@@ -252,10 +256,10 @@ class InOutPage:
         done_id: int = 0,
     ) -> Markup:
         profile_id = visit.profile.id
-        preview = preview or self._still_waiting(visit)
+        preview = preview or self._preview_waiting(visit)
         undoable = self._imports.store.imports.list_undoable(profile_id)
         done = next((record for record in undoable if record.id == done_id), None)
-        kept = self.snapshots.listed() if self.snapshots else []
+        kept = self.snapshots.list_snapshots() if self.snapshots else []
         checks = self._check_own_files()
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(profile_id, since=begins))
@@ -263,9 +267,9 @@ class InOutPage:
             "study/inout/inout.html",
             said=said,
             done=done,
-            links={record.id: study_links(record, new_today=new_today) for record in undoable},
+            links={record.id: list_study_links(record, new_today=new_today) for record in undoable},
             preview=preview,
-            job=self.jobs.of(profile_id),
+            job=self.jobs.find(profile_id),
             exchanges=self.exchanges,
             imports=[one for one in undoable if one is not done],
             limits=import_limits,
@@ -277,18 +281,18 @@ class InOutPage:
             verdicts=VERDICTS,
             snapshots=kept if visit.is_here else [],
             newest=kept[0] if kept and visit.is_owner else None,
-            newest_age=visit.days_ago(kept[0].made_at) if kept else "",
+            newest_age=visit.format_days_ago(kept[0].made_at) if kept else "",
             backup_problem=self.snapshots.problem if self.snapshots and visit.is_owner else "",
         )
 
-    def _still_waiting(self, visit: Visit) -> dict[str, Any] | None:
-        waiting = self.pending.of(visit.profile.id)
+    def _preview_waiting(self, visit: Visit) -> dict[str, Any] | None:
+        waiting = self.pending.find(visit.profile.id)
         if waiting is None:
             return None
         known = self._previews.get(visit.profile.id)
         if known is not None and known["digest"] == waiting.digest:
             return known
-        if self.jobs.of(visit.profile.id) is None:  # the app was started again since
+        if self.jobs.find(visit.profile.id) is None:  # the app was started again since
             self._start(visit, waiting, {})
         return None
 
@@ -307,8 +311,8 @@ class InOutPage:
         return preview
 
 
-def study_links(record: ImportRecord, *, new_today: int) -> list[tuple[str, str]]:
-    """Return the links under which an import is studied, the first one first: label and URL.
+def list_study_links(record: ImportRecord, *, new_today: int) -> list[tuple[str, str]]:
+    """List the links under which an import is studied, the first one first: label and URL.
 
     `new_today` counts the new cards of today: a URL raises the day's limit to fit in the imported ones.
     """
@@ -327,7 +331,7 @@ def study_links(record: ImportRecord, *, new_today: int) -> list[tuple[str, str]
     return links or [("Study these", "/cards")]
 
 
-def _said_of(undone: UndoneImport) -> str:
+def _describe_undone(undone: UndoneImport) -> str:
     """Say that an import is undone, and what stays and why."""
     sentences = [f"The import of {undone.record.file_name} is undone."]
     stays = count_rows(undone.stays)

@@ -42,7 +42,7 @@ class LearnPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the map with this learner's mastery."""
-        visit = frame.visit_of(self.context, request)
+        visit = frame.open_visit(self.context, request)
         graph, known = self.graph, compute_mastery(self.context.store, visit.profile.id, self.subjects)
         wanted, marks = visit.query.get("q", ""), self.context.store.lessons.marks(visit.profile.id)
         return render(
@@ -55,26 +55,26 @@ class LearnPage:
             on_path=read_path_ids(),
             told=count_done(marks),
             modes=len(STUDY_MODES),
-            last=self._last(visit),
+            last=self._find_last(visit),
             wanted=wanted,
-            found=self.found(wanted),
+            found=self.find(wanted),
             rule=progress.MASTERY_RULE,
             level_rule=progress.LEVEL_RULE,
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        frame.visit_of(self.context, request, event)
+        frame.open_visit(self.context, request, event)
         if event.get("act") != "search":
             raise form_event.build_unknown_act_error(event)
         wanted = form_event.read_field(event, "q").strip()
-        found = self.found(wanted)
+        found = self.find(wanted)
         said = f"{len(found)} {'concept' if len(found) == 1 else 'concepts'} found." if wanted else ""
         return {
             "parts": {"found": render("study/learn/learn_found.html", wanted=wanted, found=found)},
             "say": said,
         }
 
-    def found(self, wanted: str) -> list[Concept]:
+    def find(self, wanted: str) -> list[Concept]:
         """Find concepts whose name, summary or terms contain every typed word; names come first."""
         asked = wanted.lower().split()
         if not asked:
@@ -83,8 +83,8 @@ class LearnPage:
         hits = [concept for concept in concepts if all(word in _join_searched(concept) for word in asked)]
         return sorted(hits, key=lambda concept: not all(word in concept.name.lower() for word in asked))
 
-    def _last(self, visit: Visit) -> tuple[Concept, str, str] | None:
-        """Return the concept and mode that the learner opened last."""
+    def _find_last(self, visit: Visit) -> tuple[Concept, str, str] | None:
+        """Find the concept and mode that the learner opened last."""
         marks = self.context.store.lessons.marks(visit.profile.id)
         for mark in reversed(marks):
             concept, mode = self.context.concepts.by_id.get(mark.concept_id), parse_mode(mark.mode)

@@ -23,11 +23,11 @@ class PractisePage:
     ports: Ports
 
     def load(self, request: gr.Request) -> Markup:
-        visit = frame.visit_of(self.context, request)
+        visit = frame.open_visit(self.context, request)
         return render(
             "study/practise/practise.html",
             plan=self.review.plan(visit),
-            unfinished=self.review.unfinished(visit),
+            unfinished=self.review.find_unfinished(visit),
             due=self.ports.cards_due(visit),
             tasks=self.ports.tasks_done(visit),
             open_quiz=self.ports.open_quiz(visit),
@@ -35,7 +35,7 @@ class PractisePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         if event.get("act") != "start":
             raise form_event.build_unknown_act_error(event)
         return {"goto": self.review.start(visit)}

@@ -31,30 +31,30 @@ class ProgressPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render everything except the charts."""
-        return self._page(frame.visit_of(self.context, request))
+        return self._render_page(frame.open_visit(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Draw the charts, or pass an event to the section it belongs to."""
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         if event.get("act") == "draw":
-            return {"parts": self._drawn(visit, narrow=form_event.read_field(event, "narrow") == "yes")}
+            return {"parts": self._draw(visit, narrow=form_event.read_field(event, "narrow") == "yes")}
         for section in self.sections:
             reply = section.act(event, visit)
             if reply is not None:
                 return cast(Reply, reply)
         raise form_event.build_unknown_act_error(event)
 
-    def _page(self, visit: Visit) -> Markup:
+    def _render_page(self, visit: Visit) -> Markup:
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
         marks = self.context.store.lessons.marks(visit.profile.id)
         concepts = self.context.concepts
-        parts = {section.name: section.html(visit) for section in self.sections}
+        parts = {section.name: section.render_html(visit) for section in self.sections}
         return render(
             "study/progress/progress.html",
             mastery=known,
             met=[
                 (name, [concept for concept in found if concept.id in known])
-                for name, found in concepts.areas()
+                for name, found in concepts.group_by_area()
                 if any(concept.id in known for concept in found)
             ],
             concepts=concepts,
@@ -66,7 +66,7 @@ class ProgressPage:
             level_rule=LEVEL_RULE,
         )
 
-    def _drawn(self, visit: Visit, *, narrow: bool) -> dict[str, Markup]:
+    def _draw(self, visit: Visit, *, narrow: bool) -> dict[str, Markup]:
         return {
             f"figures-{section.name}": _render_figures(section, visit, narrow) for section in self.sections
         }
@@ -75,7 +75,7 @@ class ProgressPage:
 def _render_figures(section: Section, visit: Visit, narrow: bool) -> Markup:
     width = NARROW_INCHES if narrow else WIDE_INCHES
     query = urlencode({"scope": visit.query["scope"]}) if visit.query.get("scope") else ""
-    plots = [(plot, render_on_page(plot, width_inches=width)) for plot in section.figures(visit)]
+    plots = [(plot, render_on_page(plot, width_inches=width)) for plot in section.build_charts(visit)]
     leading = sorted(
         (drawn for drawn in plots if drawn[0].name in section.leading),
         key=lambda drawn: section.leading.index(drawn[0].name),

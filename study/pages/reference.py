@@ -23,7 +23,7 @@ class ReferencePage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render all lines and all words; they are the same for every learner."""
-        frame.visit_of(self.context, request)
+        frame.open_visit(self.context, request)
         return render(
             "study/reference/reference.html",
             sections=read_reference(),

@@ -63,36 +63,38 @@ class ReviewPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the next exercise of the review in the URL; without one, an offer to start."""
-        visit = frame.visit_of(self.context, request)
+        visit = frame.open_visit(self.context, request)
         review = self._find_review(visit)
         self.explain.prepare()  # it loads while the cards are reviewed
         if review is None:
             return render(
-                "study/review/review_start.html", plan=self.plan(visit), unfinished=self.unfinished(visit)
+                "study/review/review_start.html",
+                plan=self.plan(visit),
+                unfinished=self.find_unfinished(visit),
             )
-        return self._next(visit, review).get("html", NO_HTML)
+        return self._show_next(visit, review).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one event: most belong to the activity whose exercise is shown."""
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         if event.get("act") == "start":
             return {"goto": self.start(visit)}
         review = self._find_review(visit)
         if review is None:
             raise LearnerError("This review is not in this profile.", do_next="Start one from Today.")
         if event.get("act") == "next":
-            return self._next(visit, review)
+            return self._show_next(visit, review)
         try:
             return self._handle_event(visit, review, event)
         except StaleError as stale:
-            return {**self._next(visit, review), "error": str(stale)}
+            return {**self._show_next(visit, review), "error": str(stale)}
 
     def _handle_event(self, visit: Visit, review: FiveMinuteReview, event: dict[str, Any]) -> Reply:
-        activity = self._owner(event)
+        activity = self._choose_activity(event)
         piece = activity.act(event, visit, review)
         if piece is None and event.get("act") == "draft":
             return {}
-        return self._next(visit, review) if piece is None else self._wrap(visit, review, activity, piece)
+        return self._show_next(visit, review) if piece is None else self._wrap(visit, review, activity, piece)
 
     def plan(self, visit: Visit, concept: str = "") -> ReviewPlan:
         """Plan what fits into five minutes for this learner, of everything or of one concept."""
@@ -101,8 +103,10 @@ class ReviewPage:
         if concept:  # which may have fewer
             questions = len(self.quiz.draw_question_ids(visit, length=QUESTIONS, seed=0, concept=concept))
             explanations = int(bool(self.explain.choose_prompt(visit, concept)))
-        seconds = cards * self.cards.seconds_each(visit) + questions * self.quiz.seconds_each(visit)
-        seconds += explanations * self.explain.seconds_each(visit)
+        seconds = cards * self.cards.estimate_seconds_each(
+            visit
+        ) + questions * self.quiz.estimate_seconds_each(visit)
+        seconds += explanations * self.explain.estimate_seconds_each(visit)
         return ReviewPlan(
             cards=cards,
             questions=questions,
@@ -125,11 +129,11 @@ class ReviewPage:
         )
         return _address(review)
 
-    def unfinished(self, visit: Visit) -> UnfinishedReview | None:
-        """Return the review that was begun last today, unless it is finished."""
+    def find_unfinished(self, visit: Visit) -> UnfinishedReview | None:
+        """Find the review that was begun last today, unless it is finished."""
         today = visit.days.start(visit.now)
         for review in self.context.store.five_minute_reviews.list_since(visit.profile.id, today):
-            steps = [(activity.label, activity.steps(visit, review)) for activity in self.activities]
+            steps = [(activity.label, activity.count_steps(visit, review)) for activity in self.activities]
             if any(step.done for _, step in steps):
                 finished = all(step.finished for _, step in steps)
                 return None if finished else UnfinishedReview(address=_address(review), steps=steps)
@@ -139,7 +143,7 @@ class ReviewPage:
         review_id = visit.query.get("run", "")
         return self.context.store.five_minute_reviews.find(visit.profile.id, review_id) if review_id else None
 
-    def _owner(self, event: dict[str, Any]) -> ReviewActivity:
+    def _choose_activity(self, event: dict[str, Any]) -> ReviewActivity:
         owners: dict[Any, ReviewActivity] = {
             **dict.fromkeys(("flip", "rate", "undo"), self.cards),
             **dict.fromkeys(("answer", "give-up"), self.quiz),
@@ -150,13 +154,13 @@ class ReviewPage:
             raise form_event.build_unknown_act_error(event)
         return owner
 
-    def _next(self, visit: Visit, review: FiveMinuteReview) -> Reply:
+    def _show_next(self, visit: Visit, review: FiveMinuteReview) -> Reply:
         for activity in self.activities:
-            if not activity.steps(visit, review).finished:
+            if not activity.count_steps(visit, review).finished:
                 return self._wrap(visit, review, activity, activity.show(visit, review))
-        return self._done(visit, review)
+        return self._show_ending(visit, review)
 
-    def _done(self, visit: Visit, review: FiveMinuteReview) -> Reply:
+    def _show_ending(self, visit: Visit, review: FiveMinuteReview) -> Reply:
         endings = [activity.describe_ending(visit, review) for activity in self.activities]
         missed = [each for ending in endings for each in ending.missed]
         html = render(
@@ -176,7 +180,7 @@ class ReviewPage:
         self, visit: Visit, review: FiveMinuteReview, activity: ReviewActivity, piece: Fragment
     ) -> Reply:
         steps: list[tuple[ReviewActivity, Steps]] = [
-            (each, each.steps(visit, review)) for each in self.activities
+            (each, each.count_steps(visit, review)) for each in self.activities
         ]
         html = render(
             "study/review/review.html",

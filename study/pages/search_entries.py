@@ -61,12 +61,12 @@ def list_entries(context: Context, figures: Figures) -> Iterator[SearchEntry]:
             about=word.means,
             text=" ".join(word.also),
         )
-    yield from _pages(context)
+    yield from _list_pages(context)
     for title, address, text in (*SETTINGS, *([OTHER_DEVICES] if context.shared else [])):
         yield SearchEntry(kind="Settings", title=title, address=address, text=text)
 
 
-def _pages(context: Context) -> Iterator[SearchEntry]:
+def _list_pages(context: Context) -> Iterator[SearchEntry]:
     listed = {
         path: title for place in context.places for title, path in ((place.title, place.path), *place.pages)
     }

@@ -43,10 +43,10 @@ class SettingsPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the settings of this profile; the other profiles are shown at this machine only."""
-        return self._page(frame.visit_of(self.context, request))
+        return self._render_page(frame.open_visit(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         profiles, shared = self.context.store.profiles, self.context.shared
         match event.get("act"):
             case "rename":
@@ -57,17 +57,17 @@ class SettingsPage:
             case "switch" if visit.is_here:
                 profiles.switch(visit.browser_id, form_event.read_text(event, "profile"), now=visit.now)
             case "prefer":
-                self._prefer(visit, event)
+                self._keep_preferences(visit, event)
             case "ask-delete":
-                return {"html": self._page(visit, deleting=True), "focus": "#delete"}
+                return {"html": self._render_page(visit, deleting=True), "focus": "#delete"}
             case "keep":
-                return {"html": self._page(visit), "focus": "#ask-delete"}
+                return {"html": self._render_page(visit), "focus": "#ask-delete"}
             case "delete":
                 profiles.erase(visit.profile.id)
                 PendingUploads(folder=self.context.settings.imports_dir).drop(visit.profile.id)
                 return {"goto": "/"}
             case "add-device" if self.devices:
-                link = self.devices.link(visit.profile.id, *_host_of(request), now=visit.now)
+                link = self.devices.link(visit.profile.id, *_read_host(request), now=visit.now)
                 shown = render(
                     "study/settings/device_link.html", link=link, qr=draw_qr_code(link), minutes=LINK_MINUTES
                 )
@@ -82,7 +82,7 @@ class SettingsPage:
                 raise form_event.build_unknown_act_error(event)
         return {"goto": SAVED}
 
-    def _prefer(self, visit: Visit, event: Mapping[str, Any]) -> None:
+    def _keep_preferences(self, visit: Visit, event: Mapping[str, Any]) -> None:
         chosen: dict[str, Any] = {
             name: form_event.read_whole_field(event, name)
             for name in NUMBERS
@@ -96,7 +96,7 @@ class SettingsPage:
         shortcuts = bool(form_event.read_field(event, "shortcuts"))  # an empty box is not sent
         self.context.store.preferences.change(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
-    def _page(self, visit: Visit, *, deleting: bool = False) -> Markup:
+    def _render_page(self, visit: Visit, *, deleting: bool = False) -> Markup:
         store, home = self.context.store, self.context.settings.home
         others = [each for each in store.profiles.all() if each.id != visit.profile.id]
         return render(
@@ -104,8 +104,8 @@ class SettingsPage:
             profile=visit.profile,
             others=others if visit.is_here else [],
             is_here=visit.is_here,
-            devices=self.devices.listed(visit.profile.id, visit.browser_id) if self.devices else None,
-            phrase=self.devices.keys.phrase(visit.profile.id) if self.devices else "",
+            devices=self.devices.list_devices(visit.profile.id, visit.browser_id) if self.devices else None,
+            phrase=self.devices.keys.build_phrase(visit.profile.id) if self.devices else "",
             preferences=visit.preferences,
             orders=ORDER_NAMES,
             zones=_list_zones(),
@@ -122,8 +122,8 @@ class SettingsPage:
         )
 
 
-def _host_of(request: gr.Request) -> tuple[str, bool]:
-    """Return the host by which other devices reach the app, and whether by HTTPS."""
+def _read_host(request: gr.Request) -> tuple[str, bool]:
+    """Read the host by which other devices reach the app, and whether by HTTPS."""
     host = request.headers.get("host", "")
     name = urlsplit(f"//{host}").hostname or ""
     if is_loopback(name) and (here := list_reachable_addresses()):

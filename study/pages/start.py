@@ -62,39 +62,39 @@ class StartPage:
     first_run: FirstRuns
 
     def load(self, request: gr.Request) -> Markup:
-        visit = frame.visit_of(self.context, request)
-        return self._page(visit, self._place(visit))
+        visit = frame.open_visit(self.context, request)
+        return self._render_page(visit, self._read_place(visit))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Go to a step, take an answer, start the run, or show how far it is."""
-        visit = frame.visit_of(self.context, request, event)
-        place = self._place(visit)
+        visit = frame.open_visit(self.context, request, event)
+        place = self._read_place(visit)
         match event.get("act"):
             case "here":
-                return {"html": self._page(visit, place), "focus": "#step-title"}
+                return {"html": self._render_page(visit, place), "focus": "#step-title"}
             case "go":
                 step = form_event.read_number(
                     form_event.read_text(event, "step"), default=1, low=1, high=len(read_introduction())
                 )
                 there = IntroductionPlace(step=step, missed=place.missed)
-                return self._went(visit, self._resumed(visit, there), focus="#step-title")
+                return self._go(visit, self._resume(visit, there), focus="#step-title")
             case "answer":
-                return self._answered(visit, place, event)
+                return self._answer(visit, place, event)
             case "poll":
-                return self._polled(visit, place)
+                return self._poll(visit, place)
             case "stop":
                 self.first_run.stop(place.run)
-                return self._polled(visit, place) | {"say": "Stopping the run."}
+                return self._poll(visit, place) | {"say": "Stopping the run."}
             case "anew":
                 self.context.store.preferences.change(visit.profile.id, first_run="")
                 fresh = IntroductionPlace(step=place.step, missed=place.missed)
-                return self._went(visit, fresh, focus="#step-title")
+                return self._go(visit, fresh, focus="#step-title")
             case "end":
                 self.context.store.preferences.change(visit.profile.id, tour_seen=True)
                 return {"goto": "/"}
         raise form_event.build_unknown_act_error(event)
 
-    def _answered(self, visit: Visit, place: IntroductionPlace, event: Mapping[str, Any]) -> Reply:
+    def _answer(self, visit: Visit, place: IntroductionPlace, event: Mapping[str, Any]) -> Reply:
         step = read_introduction()[place.step - 1]
         choice = form_event.read_field(event, "choice")
         answer = form_event.read_number(choice, default=0, low=0, high=len(step.choices))
@@ -108,24 +108,24 @@ class StartPage:
         missed = place.missed
         if not step.runs and answer != step.right and str(place.step) not in missed:
             missed += str(place.step)
-        return self._went(visit, replace(place, answer=answer, run=run, missed=missed), focus="#verdict")
+        return self._go(visit, replace(place, answer=answer, run=run, missed=missed), focus="#verdict")
 
-    def _went(self, visit: Visit, place: IntroductionPlace, *, focus: str) -> Reply:
+    def _go(self, visit: Visit, place: IntroductionPlace, *, focus: str) -> Reply:
         step = read_introduction()[place.step - 1]
         said = f"Step {place.step} of {len(read_introduction())}: {step.title}." if not place.answer else ""
-        return {"html": self._page(visit, place), "step": place.address, "focus": focus, "say": said}
+        return {"html": self._render_page(visit, place), "step": place.address, "focus": focus, "say": said}
 
-    def _polled(self, visit: Visit, place: IntroductionPlace) -> Reply:
+    def _poll(self, visit: Visit, place: IntroductionPlace) -> Reply:
         if not place.run:
             return {}
         view = self.first_run.show(visit, place.run)
         if view.ended:
-            return {"html": self._page(visit, place), "say": "The run has ended."}
+            return {"html": self._render_page(visit, place), "say": "The run has ended."}
         outcome = render("study/start/start_outcome.html", view=view, said=view.guessed)
         coming = render("study/start/start_next.html", view=view, cards=order_cards(place.missed))
         return {"parts": {"run": view.html, "outcome": outcome, "next": coming}}
 
-    def _page(self, visit: Visit, place: IntroductionPlace) -> Markup:
+    def _render_page(self, visit: Visit, place: IntroductionPlace) -> Markup:
         steps = read_introduction()
         step = steps[place.step - 1]
         view = self.first_run.show(visit, place.run) if place.run else None
@@ -135,22 +135,22 @@ class StartPage:
             steps=steps,
             step=step,
             place=place,
-            text=LessonText(self.terms, "", linked=False).rich(step.text),
-            figure=self._figure(step, place.settings),
+            text=LessonText(self.terms, "", linked=False).render_prose(step.text),
+            figure=self._render_figure(step, place.settings),
             view=view,
             cards=order_cards(place.missed),
             guess=step.choices[said - 1].say if said else "",
             said=OUTCOMES[said - 1] if step.runs and said else "",
             right=step.runs or place.answer == step.right,
             keeps_to=self.first_run.keeps_to,
-            duration=self.first_run.duration() if step.runs and not place.run else "",
+            duration=self.first_run.describe_duration() if step.runs and not place.run else "",
         )
 
-    def _figure(self, step: IntroductionStep, moved: Mapping[str, str]) -> Markup:
+    def _render_figure(self, step: IntroductionStep, moved: Mapping[str, str]) -> Markup:
         figure = self.figures.get(step.figure)
-        return figure.fragment({**step.settings, **moved}) if figure else NO_HTML
+        return figure.render_fragment({**step.settings, **moved}) if figure else NO_HTML
 
-    def _place(self, visit: Visit) -> IntroductionPlace:
+    def _read_place(self, visit: Visit) -> IntroductionPlace:
         query = visit.query
         step = form_event.read_number(query.get("step", ""), default=1, low=1, high=len(read_introduction()))
         figure = self.figures.get(read_introduction()[step - 1].figure)
@@ -162,9 +162,9 @@ class StartPage:
             missed=query.get("missed", "")[: len(read_introduction())],
             settings={name: query[name] for name in names if name in query},
         )
-        return self._resumed(visit, place)
+        return self._resume(visit, place)
 
-    def _resumed(self, visit: Visit, place: IntroductionPlace) -> IntroductionPlace:
+    def _resume(self, visit: Visit, place: IntroductionPlace) -> IntroductionPlace:
         """Return to the run that was started here before, unless it was deleted."""
         run = visit.preferences.first_run
         if place.run or not run or not read_introduction()[place.step - 1].runs:

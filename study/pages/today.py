@@ -33,11 +33,11 @@ class TodayPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render a newcomer's page, or a learner's."""
-        return self._page(frame.visit_of(self.context, request))
+        return self._render_page(frame.open_visit(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Start the review, leave the newcomer's page, or take what a fresh browser says of its learner."""
-        visit = frame.visit_of(self.context, request, event)
+        visit = frame.open_visit(self.context, request, event)
         match event.get("act"):
             case "start":
                 return {"goto": self.review.start(visit)}
@@ -50,11 +50,11 @@ class TodayPage:
                 return {}
             case "know":
                 self.context.store.preferences.change(visit.profile.id, tour_seen=True)
-                visit = frame.visit_of(self.context, request, event)
-                return {"html": self._page(visit), "focus": "#main"}
+                visit = frame.open_visit(self.context, request, event)
+                return {"html": self._render_page(visit), "focus": "#main"}
         raise form_event.build_unknown_act_error(event)
 
-    def _page(self, visit: Visit) -> Markup:
+    def _render_page(self, visit: Visit) -> Markup:
         store, profile_id = self.context.store, visit.profile.id
         reviews = store.cards.history(profile_id)
         moments = store.list_answer_times(profile_id)
@@ -66,24 +66,29 @@ class TodayPage:
             name=visit.profile.name if visit.profile.named else "",
             due=self.ports.cards_due(visit),
             plan=self.review.plan(visit),
-            unfinished=self.review.unfinished(visit),
+            unfinished=self.review.find_unfinished(visit),
             open_quiz=self.ports.open_quiz(visit),
             streak=_format_streak(visit, moments),
             recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
             last_run=self.ports.last_run(visit),
             weekdays=_list_weekdays(visit),
             lasts_until=_find_late_end(visit),
-            **self._concepts(visit),
+            **self._list_concepts(visit),
         )
 
-    def _concepts(self, visit: Visit) -> dict[str, Any]:
+    def _list_concepts(self, visit: Visit) -> dict[str, Any]:
         concepts = self.context.concepts
         known = compute_mastery(self.context.store, visit.profile.id, self.ports.subjects)
         marks = self.context.store.lessons.marks(visit.profile.id)
         following = choose_next_concept(concepts, list_understood(marks, known))
         return {
             "missed": [
-                (concept, found, visit.days_ago(found.last_seen), self.ports.subjects.counts(concept)[0])
+                (
+                    concept,
+                    found,
+                    visit.format_days_ago(found.last_seen),
+                    self.ports.subjects.count_items(concept)[0],
+                )
                 for concept, found in progress.find_weakest(known)
             ],
             "next_concept": following,
@@ -96,7 +101,7 @@ class TodayPage:
 def render_newcomer_page(ports: Ports) -> Markup:
     """Render what someone sees who has answered nothing yet: what LoRA is, and the introduction's button."""
     figure = ports.figures.get(GLANCE)
-    return render("study/today/newcomer.html", figure=figure.fragment({}) if figure else "")
+    return render("study/today/newcomer.html", figure=figure.render_fragment({}) if figure else "")
 
 
 def _format_greeting(visit: Visit) -> str:

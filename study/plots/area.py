@@ -27,13 +27,13 @@ class Area:
         low, high = self.upwards
         return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
 
-    def levels(self, labels: dict[float, str]) -> None:
+    def draw_levels(self, labels: dict[float, str]) -> None:
         """Draw a grid line with its label for each value, and the base line."""
         for value, label in labels.items():
             y = self.y(value)
-            self.sheet.text(self.left - 6, y + 4, label, align="right", soft=True)
-            self.sheet.line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
-        self.sheet.line([self.left, self.right], [self.bottom, self.bottom], color=INK, lw=1.0)
+            self.sheet.draw_text(self.left - 6, y + 4, label, align="right", soft=True)
+            self.sheet.draw_line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
+        self.sheet.draw_line([self.left, self.right], [self.bottom, self.bottom], color=INK, lw=1.0)
 
     def draw_labels_below(self, labels: Sequence[tuple[float, str]], *, first: Sequence[int]) -> None:
         """Draw labels below the base line, as many as fit side by side, none beyond the sheet's edge."""
@@ -44,17 +44,19 @@ class Area:
         ]
         for index in choose_fitting(places, widths, first=first):
             y = self.bottom + TEXT_LEADING
-            self.sheet.text(places[index], y, labels[index][1], align="center", soft=True)
+            self.sheet.draw_text(places[index], y, labels[index][1], align="center", soft=True)
 
-    def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
-        self.sheet.line([self.x(x) for x in xs], [self.y(y) for y in ys], **style)
+    def draw_line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
+        self.sheet.draw_line([self.x(x) for x in xs], [self.y(y) for y in ys], **style)
 
-    def dot(self, x: float, y: float, *, colour: str, size: float, **style: Any) -> None:
+    def draw_dot(self, x: float, y: float, *, colour: str, size: float, **style: Any) -> None:
         """Draw a filled mark, because it was measured, with a halo that separates it from what is below."""
         look = {"marker": "o", "ms": size, "mfc": colour, "mec": PAPER, "mew": 1.2, "zorder": 6} | style
-        self.sheet.line([self.x(x)], [self.y(y)], **look)
+        self.sheet.draw_line([self.x(x)], [self.y(y)], **look)
 
-    def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], **look: Any) -> None:
+    def draw_band(
+        self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], **look: Any
+    ) -> None:
         """Draw the area between two lines."""
         edge = [*zip(xs, lows, strict=True), *reversed(list(zip(xs, highs, strict=True)))]
-        self.sheet.shape([(self.x(x), self.y(y)) for x, y in edge], **look)
+        self.sheet.draw_shape([(self.x(x), self.y(y)) for x, y in edge], **look)

@@ -30,16 +30,16 @@ class Calendar:
 
     def draw(self, sheet: Sheet, top: float) -> None:
         pitch, left = self._pitch(sheet.width), self._left()
-        steps, counts = self._steps(), dict(self.counts)
+        steps, counts = self._compute_steps(), dict(self.counts)
         for row, name in enumerate(DAYS):
-            sheet.text(EDGE, top + MONTHS + pitch * (row + 0.5) + 4, name, soft=True)
-        for week, day in self._days(sheet.width):
+            sheet.draw_text(EDGE, top + MONTHS + pitch * (row + 0.5) + 4, name, soft=True)
+        for week, day in self._list_days(sheet.width):
             x, y = left + week * pitch, top + MONTHS + day.weekday() * pitch
             step = sum(counts.get(day, 0) >= least for least in steps)
-            self._square(sheet, (x, y), pitch - GAP, step, day == self.last)
+            self._draw_square(sheet, (x, y), pitch - GAP, step, day == self.last)
             if day.day == 1 or (week == 0 and day.weekday() == 0 and day.day < 20):
-                sheet.text(x, top + TEXT_LEADING - 4, day.strftime("%b"), soft=True)
-        self._key(sheet, left, top + MONTHS + 7 * pitch + 8, steps)
+                sheet.draw_text(x, top + TEXT_LEADING - 4, day.strftime("%b"), soft=True)
+        self._draw_key(sheet, left, top + MONTHS + 7 * pitch + 8, steps)
 
     def _left(self) -> float:
         return EDGE + measure_text_width("Wed") + 8
@@ -50,38 +50,38 @@ class Calendar:
     def _pitch(self, width: float) -> float:
         return min(LARGEST, (width - EDGE - self._left()) / self._weeks(width))
 
-    def _days(self, width: float) -> Iterator[tuple[int, date]]:
+    def _list_days(self, width: float) -> Iterator[tuple[int, date]]:
         weeks = self._weeks(width)
         monday = self.last - timedelta(days=self.last.weekday() + 7 * (weeks - 1))
         for ahead in range((self.last - monday).days + 1):
             yield ahead // 7, monday + timedelta(days=ahead)
 
-    def _steps(self) -> list[int]:
-        """Return the smallest count of each shade: quarters of the busiest day."""
+    def _compute_steps(self) -> list[int]:
+        """Compute the smallest count of each shade: quarters of the busiest day."""
         busiest = max((count for _, count in self.counts), default=1)
         return sorted({max(1, round(busiest * part / 4)) for part in range(4)})
 
-    def _square(
+    def _draw_square(
         self, sheet: Sheet, corner: tuple[float, float], side: float, step: int, marked: bool
     ) -> None:
         x, y = corner
         corners = [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
         colour, alpha = (BLUE, SHADES[step - 1]) if step else (INK, FAINT)
-        sheet.shape(corners, fc=colour, alpha=alpha, lw=0)
+        sheet.draw_shape(corners, fc=colour, alpha=alpha, lw=0)
         if marked:
-            sheet.shape(corners, fc="none", ec=INK, lw=1.6)
+            sheet.draw_shape(corners, fc="none", ec=INK, lw=1.6)
 
-    def _key(self, sheet: Sheet, x: float, y: float, steps: list[int]) -> None:
+    def _draw_key(self, sheet: Sheet, x: float, y: float, steps: list[int]) -> None:
         side, start = 11.0, x
         for step in range(len(steps) + 1):
             words = "0" if step == 0 else _format_range(steps, step)
-            self._square(sheet, (x, y), side, step, False)
-            sheet.text(x + side + 4, y + side - 1, words, soft=True)
+            self._draw_square(sheet, (x, y), side, step, False)
+            sheet.draw_text(x + side + 4, y + side - 1, words, soft=True)
             x += side + measure_text_width(words) + 16
         words = f"{self.unit} a day"
         if x + measure_text_width(words) > sheet.width - EDGE:
             x, y = start, y + TEXT_LEADING + 2
-        sheet.text(x, y + side - 1, words, soft=True)
+        sheet.draw_text(x, y + side - 1, words, soft=True)
 
 
 def _format_range(steps: list[int], step: int) -> str:

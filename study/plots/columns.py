@@ -35,27 +35,27 @@ class Columns:
         left = EDGE + max(measure_text_width(label) for label in ticks.values()) + 8
         box = (left, top + ABOVE, sheet.width - EDGE, top + ABOVE + BODY)
         area = Area(sheet, box, across=(0.0, float(len(self.values))), upwards=(0.0, highest))
-        sheet.text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)
-        area.levels(ticks)
+        sheet.draw_text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)
+        area.draw_levels(ticks)
         for place, value in enumerate(self.values):
-            self._column(area, place, value)
-        self._words(area)
-        sheet.text((left + area.right) / 2, area.bottom + BELOW, self.x_label, align="center", soft=True)
+            self._draw_column(area, place, value)
+        self._draw_words(area)
+        sheet.draw_text((left + area.right) / 2, area.bottom + BELOW, self.x_label, align="center", soft=True)
         if self.footnote:
-            sheet.paragraph(area.bottom + BELOW + 20, self.footnote)
+            sheet.draw_paragraph(area.bottom + BELOW + 20, self.footnote)
 
     def _foot_height(self, width: float) -> float:
         lines = len(wrap_text(self.footnote, width - 2 * EDGE)) if self.footnote else 0
         return lines * TEXT_LEADING + (8 if lines else 0)
 
-    def _column(self, area: Area, place: int, value: float) -> None:
+    def _draw_column(self, area: Area, place: int, value: float) -> None:
         if value:
             start, end = area.x(place + (1 - FILLED) / 2), area.x(place + (1 + FILLED) / 2)
             height, ground = area.y(value), area.bottom
             corners = [(start, ground), (start, height), (end, height), (end, ground)]
-            area.sheet.shape(corners, fc=BLUE, lw=0)
+            area.sheet.draw_shape(corners, fc=BLUE, lw=0)
 
-    def _words(self, area: Area) -> None:
+    def _draw_words(self, area: Area) -> None:
         """Draw labels below; above, every number if each fits over its column, else only the largest."""
         middles = [place + 0.5 for place in range(len(self.values))]
         area.draw_labels_below(list(zip(middles, self.labels, strict=True)), first=(0, len(middles) - 1))
@@ -65,4 +65,4 @@ class Columns:
         for place in range(len(self.values)) if all_fit else (tallest,):
             x, y = area.x(middles[place]), area.y(self.values[place]) - 4
             if self.numbers[place]:
-                area.sheet.text(x, y, self.numbers[place], align="center")
+                area.sheet.draw_text(x, y, self.numbers[place], align="center")

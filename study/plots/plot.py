@@ -68,8 +68,8 @@ class Plot:
         with apply_drawing_style():
             sheet = Sheet(figure)
             if titled:
-                below = sheet.paragraph(EDGE + TITLE_SIZE, self.title, title=True)
-                sheet.paragraph(below, self.subtitle)
+                below = sheet.draw_paragraph(EDGE + TITLE_SIZE, self.title, title=True)
+                sheet.draw_paragraph(below, self.subtitle)
             self.drawing.draw(sheet, self._header_height(sheet.width) if titled else EDGE)
 
     def _header_height(self, width: float) -> float:

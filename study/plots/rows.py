@@ -51,41 +51,41 @@ class Rows:
         numbers = max(measure_text_width(row.number) for row in self.rows)
         bottom = top + ABOVE + ROW * len(self.rows)
         box = (EDGE + names + 10, top + ABOVE, sheet.width - EDGE - numbers - 10, bottom)
-        area = Area(sheet, box, across=self._across(), upwards=(0.0, 1.0))
-        self._scale(area)
+        area = Area(sheet, box, across=self._choose_horizontal_span(), upwards=(0.0, 1.0))
+        self._draw_scale(area)
         for place, row in enumerate(self.rows):
             y = area.top + ROW * (place + 0.5)
-            sheet.text(EDGE, y + 4, shorten_text(row.name, names))
-            sheet.text(sheet.width - EDGE, y + 4, row.number, align="right", soft=True)
+            sheet.draw_text(EDGE, y + 4, shorten_text(row.name, names))
+            sheet.draw_text(sheet.width - EDGE, y + 4, row.number, align="right", soft=True)
             _draw_mark(area, row, y)
-        sheet.paragraph(bottom + BELOW + FOOT_GAP + 2, self.footnote)
+        sheet.draw_paragraph(bottom + BELOW + FOOT_GAP + 2, self.footnote)
 
-    def _across(self) -> tuple[float, float]:
+    def _choose_horizontal_span(self) -> tuple[float, float]:
         if all(row.interval is None for row in self.rows):
             return choose_span(0.0, max(row.value for row in self.rows), about=4)
         ends = [end for row in self.rows for end in row.interval or (row.value,)]
         ends += [self.target] if self.target is not None else []
         return max(0.0, min(ends) - 0.03), min(1.0, max(ends) + 0.03)
 
-    def _scale(self, area: Area) -> None:
+    def _draw_scale(self, area: Area) -> None:
         shares = any(row.interval for row in self.rows)
         for tick in choose_ticks(*area.across, about=3 if area.sheet.narrow else 5):
             x = area.x(tick)
-            area.sheet.line([x, x], [area.top, area.bottom], color=INK, alpha=FAINT, lw=0.8)
+            area.sheet.draw_line([x, x], [area.top, area.bottom], color=INK, alpha=FAINT, lw=0.8)
             label = f"{100 * tick:g} %" if shares else f"{tick:g}"
-            area.sheet.text(x, area.bottom + TEXT_LEADING, label, align="center", soft=True)
+            area.sheet.draw_text(x, area.bottom + TEXT_LEADING, label, align="center", soft=True)
         if self.target is not None:
             x = area.x(self.target)
-            area.sheet.line([x, x], [area.top, area.bottom], color=ORANGE, lw=2.0, ls=DASHES)
+            area.sheet.draw_line([x, x], [area.top, area.bottom], color=ORANGE, lw=2.0, ls=DASHES)
         middle = (area.left + area.right) / 2
-        area.sheet.text(middle, area.bottom + BELOW, self.x_label, align="center", soft=True)
+        area.sheet.draw_text(middle, area.bottom + BELOW, self.x_label, align="center", soft=True)
 
 
 def _draw_mark(area: Area, row: PlotRow, y: float) -> None:
     if row.interval is None:
         start, end = area.x(0.0), area.x(row.value)
-        area.sheet.shape([(start, y - 7), (end, y - 7), (end, y + 7), (start, y + 7)], fc=BLUE, lw=0)
+        area.sheet.draw_shape([(start, y - 7), (end, y - 7), (end, y + 7), (start, y + 7)], fc=BLUE, lw=0)
         return
     low, high = (area.x(end) for end in row.interval)
-    area.sheet.line([low, high], [y, y], color=BLUE, lw=1.4)
-    area.sheet.line([area.x(row.value)], [y], color=BLUE, marker="o", ms=7)
+    area.sheet.draw_line([low, high], [y, y], color=BLUE, lw=1.4)
+    area.sheet.draw_line([area.x(row.value)], [y], color=BLUE, marker="o", ms=7)

@@ -72,7 +72,7 @@ class Sheet:
         """Whether the space next to the plot is too narrow for labels."""
         return self.width < NARROW_BELOW_POINTS
 
-    def text(
+    def draw_text(
         self,
         x: float,
         y: float,
@@ -98,22 +98,22 @@ class Sheet:
             parse_math=False,
         )
 
-    def paragraph(self, y: float, words: str, *, title: bool = False) -> float:
+    def draw_paragraph(self, y: float, words: str, *, title: bool = False) -> float:
         """Draw wrapped lines from `y` down over the whole width; return the baseline of the next line."""
         size, leading = (TITLE_SIZE, TITLE_LEADING) if title else (TEXT_SIZE, TEXT_LEADING)
         for line in wrap_text(words, self.width - 2 * EDGE, size=size, bold=title):
-            self.text(EDGE, y, line, size=size, bold=title, soft=not title)
+            self.draw_text(EDGE, y, line, size=size, bold=title, soft=not title)
             y += leading
         return y
 
-    def line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
+    def draw_line(self, xs: Sequence[float], ys: Sequence[float], **style: Any) -> None:
         """Draw a line, or with `marker=` a mark, anywhere on the sheet."""
         from matplotlib.lines import Line2D
 
         across, down = [x / self.width for x in xs], [1 - y / self.height for y in ys]
         self.figure.add_artist(Line2D(across, down, transform=self.figure.transFigure, **style))
 
-    def shape(self, *outlines: Sequence[tuple[float, float]], **look: Any) -> None:
+    def draw_shape(self, *outlines: Sequence[tuple[float, float]], **look: Any) -> None:
         """Draw closed shapes anywhere on the sheet, as one path because that takes a tenth of the time."""
         from matplotlib.patches import PathPatch
         from matplotlib.path import Path
@@ -129,11 +129,11 @@ class Sheet:
 
 def measure_text_width(words: str, *, size: float = TEXT_SIZE, bold: bool = False) -> float:
     """Return a line's width in points in the downloaded picture; a browser's font is a little narrower."""
-    return _width_of_one_point(words, bold) * size
+    return _measure_one_point(words, bold) * size
 
 
 @lru_cache(maxsize=4096)
-def _width_of_one_point(words: str, bold: bool) -> float:
+def _measure_one_point(words: str, bold: bool) -> float:
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     with _ONE_AT_A_TIME:

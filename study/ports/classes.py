@@ -125,7 +125,7 @@ class ClassKinds(Protocol):
     def read(self, task: Mapping[str, Any], form: Mapping[str, Sequence[str]]) -> ClassResponse:
         """Read and grade the fields of a form. Raises LearnerError when too little is filled in."""
 
-    def example(self, task: Mapping[str, Any], *, right: bool, rng: Random) -> dict[str, list[str]]:
+    def fill_in_example(self, task: Mapping[str, Any], *, right: bool, rng: Random) -> dict[str, list[str]]:
         """Fill in the form as a student might, for a rehearsal."""
 
 
@@ -160,7 +160,7 @@ class ClassRunState:
 class ClassRuns(Protocol):
     """Real training runs on the teacher's machine; the lab provides them."""
 
-    def problem(self, setting: Mapping[str, Any], quantity: str) -> str:
+    def describe_problem(self, setting: Mapping[str, Any], quantity: str) -> str:
         """Say why a run can't answer a guess; empty when it can."""
 
     def describe(self, setting: Mapping[str, Any]) -> str:
@@ -264,7 +264,7 @@ class ClassGrids(Protocol):
     def plan(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> ClassGridPlan:
         """Return the cells. Raises LearnerError when the lab can't train such a grid."""
 
-    def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
+    def estimate_seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
         """Estimate how long it takes on this machine; None when no similar run has finished here."""
 
     def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:

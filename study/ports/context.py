@@ -62,8 +62,8 @@ class Visit:
         """This learner's day boundaries."""
         return self.preferences.days
 
-    def days_ago(self, moment: datetime) -> str:
-        """Return `today`, `yesterday` or `3 days ago`, by this learner's study days."""
+    def format_days_ago(self, moment: datetime) -> str:
+        """Format `today`, `yesterday` or `3 days ago`, by this learner's study days."""
         days = self.days.count_between(moment, self.now)
         return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
 
@@ -71,7 +71,7 @@ class Visit:
 def find_visit(context: Context, *, browser_id: str, query: Mapping[str, str]) -> Visit:
     """Find the learner of a browser's id; a first request creates a guest profile."""
     now = context.clock()
-    profile = context.store.profiles.of_browser(browser_id, now=now)
+    profile = context.store.profiles.open_for_browser(browser_id, now=now)
     return Visit(
         browser_id=browser_id,
         profile=profile,

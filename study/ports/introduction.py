@@ -35,6 +35,9 @@ class FirstRunView:
     """The measured peak memory, once both losses were measured or the run has ended."""
 
     guessed_peak: str
+    missed_peak: str
+    """The computed peak of the heaviest batch, where the run ended before that batch came; else empty."""
+
     again: str
     """The URL of the same run at rank 1, filled in but not started."""
 
@@ -58,5 +61,5 @@ class FirstRuns(Protocol):
     def keeps_to(self) -> int:
         """The seconds within which a run ends, by fewer steps where it must; 0 for none."""
 
-    def duration(self) -> str:
+    def describe_duration(self) -> str:
         """Estimate how long the steps take here; empty when nothing is known."""

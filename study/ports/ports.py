@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from study.figures.figure import FigureAbout, Figures, no_figure
+from study.figures.figure import FigureAbout, Figures, render_no_figure
 from study.ports.classes import (
     ClassGrader,
     ClassGrids,
@@ -32,7 +32,7 @@ from study.ports.today import CardsDue, LastRun, OpenQuiz
 from study.store.logs.tasks import TaskAttempt
 
 
-def no_row_problem(table: str, row: Mapping[str, Any]) -> str:
+def accept_row(table: str, row: Mapping[str, Any]) -> str:
     """Accept every row of a backup: the default when no part checks rows."""
     return ""
 
@@ -43,8 +43,8 @@ class Ports:
 
     subjects: Subjects = field(default_factory=Subjects)
     figures: Figures = field(default_factory=dict)
-    figure_about: FigureAbout = no_figure
-    row_problem: Callable[[str, Mapping[str, Any]], str] = no_row_problem
+    figure_about: FigureAbout = render_no_figure
+    row_problem: Callable[[str, Mapping[str, Any]], str] = accept_row
 
     ask_for_cards: AskForCards = field(init=False)
     cards_due: Callable[[Visit], CardsDue] = field(init=False)

@@ -16,14 +16,14 @@ class Section(Protocol):
     def name(self) -> str:
         """Its name, safe in a URL and in an `id`."""
 
-    def html(self, visit: Visit) -> Markup:
+    def render_html(self, visit: Visit) -> Markup:
         """Render the part that is shown at once; empty for nothing."""
 
     @property
     def leading(self) -> Sequence[str]:
         """The names of the charts to show first; the others are folded."""
 
-    def figures(self, visit: Visit) -> Iterable[Plot]:
+    def build_charts(self, visit: Visit) -> Iterable[Plot]:
         """Build its charts, which are drawn after the page has loaded; none before they mean something."""
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:

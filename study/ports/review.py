@@ -68,11 +68,11 @@ class ReviewActivity(Protocol):
     def label(self) -> str:
         """The name of the exercises."""
 
-    def seconds_each(self, visit: Visit) -> float:
+    def estimate_seconds_each(self, visit: Visit) -> float:
         """Estimate this learner's seconds per exercise."""
 
-    def steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
-        """Read the learner's progress from the log."""
+    def count_steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
+        """Count the learner's steps from the log."""
 
     def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         """Render the next exercise."""

@@ -20,7 +20,7 @@ class Subjects:
     of_prediction: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By the guessed quantity."""
 
-    def counts(self, concept_id: str) -> tuple[int, int]:
+    def count_items(self, concept_id: str) -> tuple[int, int]:
         cards = sum(concept_id in concepts for concepts in self.of_card.values())
         questions = sum(concept_id in concepts for concepts in self.of_question.values())
         return cards, questions

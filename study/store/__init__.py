@@ -100,7 +100,7 @@ def open_store(database_url: str, *, home: Path | None = None) -> Store:
     except (ArgumentError, DatabaseError, ModuleNotFoundError) as error:
         shown = _without_password(database_url)
         if isinstance(error, DBAPIError) and (kind := classify_storage_error(error)):
-            raise _cannot_open(kind, shown) from error
+            raise _build_open_error(kind, shown) from error
         reason = first_line(getattr(error, "orig", None) or error).rstrip(".")
         raise LearnerError(
             f"The study data in {shown} can't be opened: {reason}.",
@@ -115,7 +115,7 @@ def _back_up(database_url: str, home: Path | None) -> None:
         snapshots.make("upgrade", now=datetime.now(UTC))
 
 
-def _cannot_open(kind: StorageKind, shown: str) -> StorageError:
+def _build_open_error(kind: StorageKind, shown: str) -> StorageError:
     reasons: dict[StorageKind, tuple[str, str]] = {
         "full": ("the disk is full", "Free some space on it, then try again."),
         "read-only": (

@@ -73,8 +73,8 @@ class ClassTransaction:
         self._revisions.clear()
         self._taken.clear()
 
-    def _revision(self, room_id: str) -> int:
-        """The revision of what this transaction changes in a room."""
+    def _raise_revision(self, room_id: str) -> int:
+        """Raise the revision of a room, once per transaction, and return it."""
         if room_id not in self._revisions:
             rooms = t.class_rooms
             counted = (
@@ -102,7 +102,7 @@ class ClassTransaction:
 
     def set_options(self, room_id: str, options: Mapping[str, Any]) -> None:
         rooms = t.class_rooms
-        self._revision(room_id)
+        self._raise_revision(room_id)
         self._connection.execute(update(rooms).where(rooms.c.id == room_id).values(options=dict(options)))
 
     def check_last(self, room_id: str, after: int | None) -> int:
@@ -131,7 +131,7 @@ class ClassTransaction:
         """
         last = self.check_last(room_id, after)
         self._steps.pop(room_id, None)
-        self._revision(room_id)
+        self._raise_revision(room_id)
         event = ClassEvent(number=last + 1, kind=kind, value=dict(value), at=at)
         self._connection.execute(insert(t.class_events).values(room_id=room_id, **vars(event)))
         return event
@@ -164,7 +164,7 @@ class ClassTransaction:
                     id=uuid.uuid4().hex, device=job.device, number=last, name=name, joined_at=job.at
                 )
                 known[job.device] = student
-                rows.append({**vars(student), "room_id": room_id, "revision": self._revision(room_id)})
+                rows.append({**vars(student), "room_id": room_id, "revision": self._raise_revision(room_id)})
             if rows:
                 self._connection.execute(insert(t.class_students), rows)
             results += [known[job.device] for job in joining]
@@ -178,7 +178,7 @@ class ClassTransaction:
         )
         if name.lower() in {other.lower() for other in self._connection.scalars(others)}:
             raise LearnerError("Someone in this class has that name.", do_next="Choose another one.")
-        changed = {"name": name, "revision": self._revision(room_id)}
+        changed = {"name": name, "revision": self._raise_revision(room_id)}
         self._connection.execute(update(students).where(students.c.id == student_id).values(**changed))
 
     def add_activity(self, room_id: str, spec: Mapping[str, Any]) -> int:
@@ -188,7 +188,7 @@ class ClassTransaction:
             select(func.max(activities.position)).where(activities.room_id == room_id)
         )
         position = 0 if last is None else last + 1
-        self._revision(room_id)
+        self._raise_revision(room_id)
         row = {"room_id": room_id, "position": position, "spec": dict(spec)}
         self._connection.execute(insert(t.class_activities).values(**row))
         return position
@@ -214,16 +214,16 @@ class ClassTransaction:
         )
         stored = [read_row(ClassAnswer, row) for row in self._connection.execute(wanted)]
         by_id = {answer.id: answer for answer in stored}
-        by_round = {_round_of(answer): answer for answer in stored}
+        by_round = {_identify_round(answer): answer for answer in stored}
         results: list[RecordedAnswer | LearnerError] = []
         fresh: dict[str, dict[str, Any]] = {}
         for job in jobs:
             made = self._judge(job, by_id, by_round)
             if isinstance(made, RecordedAnswer) and made.outcome == "stored" and made.answer is not None:
-                answer = replace(made.answer, revision=self._revision(job.room_id))
+                answer = replace(made.answer, revision=self._raise_revision(job.room_id))
                 made = RecordedAnswer(outcome="stored", answer=answer)
-                earlier = by_round.get(_round_of(answer))
-                by_id[answer.id] = by_round[_round_of(answer)] = answer
+                earlier = by_round.get(_identify_round(answer))
+                by_id[answer.id] = by_round[_identify_round(answer)] = answer
                 row: dict[str, Any] = {name: getattr(answer, name) for name in _ANSWER_COLUMNS}
                 row |= {"room_id": job.room_id, "value": dict(answer.value)}
                 if earlier is not None:
@@ -251,13 +251,13 @@ class ClassTransaction:
             if same_id.student_id != answer.student_id:
                 return LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
             return RecordedAnswer(outcome="repeated", answer=same_id)
-        earlier = by_round.get(_round_of(answer))
+        earlier = by_round.get(_identify_round(answer))
         if earlier is not None and earlier.id != job.replaces:
             return RecordedAnswer(outcome="answered", answer=earlier)
-        if job.open_at(self._step(job.room_id)) != (answer.position, answer.round):
+        if job.open_at(self._read_step(job.room_id)) != (answer.position, answer.round):
             return RecordedAnswer(outcome="late", answer=earlier)
         if job.claims:
-            taken = self._claims(job.room_id, answer.position)
+            taken = self._read_claims(job.room_id, answer.position)
             own = earlier.claim if earlier is not None else None
             free = (each for each in job.claims if each not in taken)
             claim = own if own in job.claims else next(free, None)
@@ -268,8 +268,8 @@ class ClassTransaction:
             answer = replace(answer, claim=claim)
         return RecordedAnswer(outcome="stored", answer=answer)
 
-    def _claims(self, room_id: str, position: int) -> set[str]:
-        """What is taken in an activity, with what this transaction gives away; read once."""
+    def _read_claims(self, room_id: str, position: int) -> set[str]:
+        """Read what is taken in an activity, with what this transaction gives away; read once."""
         key = (room_id, position)
         if key not in self._taken:
             answers = t.class_answers.c
@@ -279,20 +279,20 @@ class ClassTransaction:
 
     def grade(self, room_id: str, answer_id: str, graded: Mapping[str, Any]) -> None:
         answers = t.class_answers
-        changed = {"graded": dict(graded), "revision": self._revision(room_id)}
+        changed = {"graded": dict(graded), "revision": self._raise_revision(room_id)}
         self._connection.execute(update(answers).where(answers.c.id == answer_id).values(**changed))
 
     def keep_progress(self, room_id: str, position: int, value: Mapping[str, Any]) -> None:
         """Keep how far the training of an activity is, for other processes."""
         progress = t.class_progress
         row = {"room_id": room_id, "position": position}
-        changed = {"value": dict(value), "revision": self._revision(room_id)}
+        changed = {"value": dict(value), "revision": self._raise_revision(room_id)}
         where = (progress.c.room_id == room_id) & (progress.c.position == position)
         if not self._connection.execute(update(progress).where(where).values(**changed)).rowcount:
             self._connection.execute(insert(progress).values(**row, **changed))
 
-    def _step(self, room_id: str) -> Any:
-        """The value of a room's last step, or of its end; read once for all answers of this transaction."""
+    def _read_step(self, room_id: str) -> Any:
+        """Read the value of a room's last step, or of its end, once for all answers of this transaction."""
         if room_id not in self._steps:
             events = t.class_events.c
             self._steps[room_id] = self._connection.scalar(
@@ -329,11 +329,11 @@ class ClassTransaction:
         forgotten = 0
         for each in sorted(self._connection.scalars(select(students.room_id).where(named).distinct())):
             changed = update(t.class_students).where(students.room_id == each, students.name.is_not(None))
-            found = self._connection.execute(changed.values(name=None, revision=self._revision(each)))
+            found = self._connection.execute(changed.values(name=None, revision=self._raise_revision(each)))
             forgotten += found.rowcount
         return forgotten
 
 
-def _round_of(answer: ClassAnswer) -> tuple[str, int, int]:
-    """What only one answer is stored for."""
+def _identify_round(answer: ClassAnswer) -> tuple[str, int, int]:
+    """Identify what only one answer is stored for."""
     return answer.student_id, answer.position, answer.round

@@ -44,7 +44,7 @@ class ClassLog(StoreLog):
 
     def rooms(self) -> list[ClassRoom]:
         wanted = select(t.class_rooms).order_by(t.class_rooms.c.opened_at.desc(), t.class_rooms.c.id)
-        return [read_row(ClassRoom, row) for row in self._rows(wanted)]
+        return [read_row(ClassRoom, row) for row in self._read_rows(wanted)]
 
     def list_ended_rooms(self) -> set[str]:
         """The ids of the classes that have ended and were not led on since."""
@@ -56,16 +56,18 @@ class ClassLog(StoreLog):
             .join(last, (events.room_id == last.c.room_id) & (events.number == last.c.number))
             .where(events.kind == "end")
         )
-        return {row.room_id for row in self._rows(wanted)}
+        return {row.room_id for row in self._read_rows(wanted)}
 
-    def record(self, code: str) -> ClassRecord | None:
+    def read_record(self, code: str) -> ClassRecord | None:
         rooms = t.class_rooms
         with self._database.read() as connection:
             row = connection.execute(select(rooms).where(rooms.c.code == code)).first()
             return None if row is None else _read_record(connection, read_row(ClassRoom, row))
 
-    def changes(self, room_id: str, *, revision: int, events: int, activities: int) -> ClassRecord | None:
-        """What is newer than a revision, and behind so many events and activities; None: it is deleted."""
+    def read_changes(
+        self, room_id: str, *, revision: int, events: int, activities: int
+    ) -> ClassRecord | None:
+        """Read what is newer than a revision and so many events and activities; None: it is deleted."""
         rooms = t.class_rooms
         with self._database.read() as connection:
             row = connection.execute(select(rooms).where(rooms.c.id == room_id)).first()
@@ -79,7 +81,7 @@ class ClassLog(StoreLog):
     def live_keys(self) -> set[str]:
         """The hashes of the keys that are not revoked."""
         keys = t.class_keys.c
-        return {row.hash for row in self._rows(select(keys.hash).where(keys.revoked_at.is_(None)))}
+        return {row.hash for row in self._read_rows(select(keys.hash).where(keys.revoked_at.is_(None)))}
 
 
 def _do_or_undo(
@@ -98,7 +100,7 @@ def _read_record(
 ) -> ClassRecord:
     """What is newer than the given numbers."""
 
-    def of(table: Any, newer: Any, *order: Any) -> Any:
+    def select_newer(table: Any, newer: Any, *order: Any) -> Any:
         wanted = select(table).where(table.c.room_id == room.id, newer).order_by(*order)
         return connection.execute(wanted)
 
@@ -106,19 +108,23 @@ def _read_record(
     progress = t.class_progress
     return ClassRecord(
         room=room,
-        activities=tuple(row.spec for row in of(plan, plan.c.position >= activities, plan.c.position)),
-        events=tuple(read_row(ClassEvent, row) for row in of(log, log.c.number > events, log.c.number)),
+        activities=tuple(
+            row.spec for row in select_newer(plan, plan.c.position >= activities, plan.c.position)
+        ),
+        events=tuple(
+            read_row(ClassEvent, row) for row in select_newer(log, log.c.number > events, log.c.number)
+        ),
         students=tuple(
             read_row(ClassStudent, row, name=row.name or "")  # none once names are deleted
-            for row in of(students, students.c.revision > revision, students.c.number)
+            for row in select_newer(students, students.c.revision > revision, students.c.number)
         ),
         answers=tuple(
             read_row(ClassAnswer, row)
-            for row in of(answers, answers.c.revision > revision, answers.c.at, answers.c.id)
+            for row in select_newer(answers, answers.c.revision > revision, answers.c.at, answers.c.id)
         ),
         progress={
             row.position: row.value
-            for row in of(progress, progress.c.revision > revision, progress.c.position)
+            for row in select_newer(progress, progress.c.revision > revision, progress.c.position)
         },
         first_activity=activities,
     )

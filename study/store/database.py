@@ -260,8 +260,8 @@ class StoreLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def _rows(self, wanted: Select[Any]) -> Iterator[Row[Any]]:
-        """Yield what a statement selects, read to the end in one transaction."""
+    def _read_rows(self, wanted: Select[Any]) -> Iterator[Row[Any]]:
+        """Read what a statement selects, to the end in one transaction."""
         with self._database.read() as connection:
             yield from connection.execute(wanted)
 
@@ -291,7 +291,7 @@ def cache_reads(read: Callable[Concatenate[L, str, P], R]) -> Callable[Concatena
     """
 
     @functools.wraps(read)
-    def remembering(log: L, profile_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
+    def remember(log: L, profile_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
         view = _VIEW.get()
         position = view.positions.get(profile_id) if view else None
         if view is None or position is None:
@@ -300,15 +300,29 @@ def cache_reads(read: Callable[Concatenate[L, str, P], R]) -> Callable[Concatena
         cache = log._database.cache
         found = cache.find(profile_id, position, key)
         if found is MISSING:
-            with log._database.read() as connection:
-                tables: set[str] = connection.info.setdefault("read", set())
-                tables.clear()
+            with log._database.read() as connection, _noting_tables(connection) as tables:
                 found = read(log, profile_id, *args, **kwargs)
                 if view.is_at(connection, profile_id, position):
                     cache.keep(profile_id, position, key, tables, found)
         return cast(R, found.copy() if isinstance(found, list | dict | set) else found)
 
-    return cast(Callable[Concatenate[L, str, P], R], remembering)
+    return cast(Callable[Concatenate[L, str, P], R], remember)
+
+
+@contextmanager
+def _noting_tables(connection: Connection) -> Iterator[set[str]]:
+    """Collect the tables that are read inside, also for the read that this one is a part of."""
+    outer: set[str] | None = connection.info.get("read")
+    tables: set[str] = set()
+    connection.info["read"] = tables
+    try:
+        yield tables
+    finally:
+        if outer is None:  # what is read outside is not remembered: nobody looks for its tables
+            del connection.info["read"]
+        else:
+            outer |= tables
+            connection.info["read"] = outer
 
 
 def open_database(url: str) -> Database:

@@ -42,7 +42,9 @@ def add_rows(connection: Connection, profile_id: str, found: Iterable[MergedRow]
                 if is_named(row.table):
                     given[name].append(encode_row(row.table, pad_row(row.table, row.values)))
                 if row.before is not None:
-                    connection.execute(delete(row.table).where(*_key_is(row.table, profile_id, row.before)))
+                    connection.execute(
+                        delete(row.table).where(*_match_key(row.table, profile_id, row.before))
+                    )
                     replaced[name].append(encode_row(row.table, row.before))
             if wanted:
                 ready = [_resolve_parents(row, keys) for row in wanted]
@@ -59,15 +61,15 @@ def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any
     a draft or preference stays if it was changed after the import. Returns how many rows stay, by table.
     """
     added = {name: {tuple(key) for key in keys} for name, keys in changes.get("added", {}).items()}
-    links = _links(connection, added)
+    links = _list_links(connection, added)
     doomed = _Rows(set)
     for name, keys in added.items():
         doomed[name] |= keys
     for child, _ in links:
         doomed[child[0]].add(child[1])
     since = {child for child, _ in links if child[1] not in added.get(child[0], ())}
-    stays = _linked({row for row in since if row[0] not in UNDO_TABLES}, links)
-    stays |= _changed_since(connection, profile_id, changes)
+    stays = _collect_linked({row for row in since if row[0] not in UNDO_TABLES}, links)
+    stays |= _find_changed(connection, profile_id, changes)
     for name, key in stays:
         doomed[name].discard(key)
     tables = list_owned_tables()
@@ -78,7 +80,7 @@ def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any
         rows = [
             row
             for row in changes.get("replaced", {}).get(table.name, [])
-            if (table.name, _whole_key(table, profile_id, row)) not in stays
+            if (table.name, _build_key(table, profile_id, row)) not in stays
         ]
         if rows:
             _insert_rows(connection, table, profile_id, [decode_row(table, row) for row in rows])
@@ -91,8 +93,8 @@ _Row = tuple[str, tuple[Any, ...]]
 _Rows = defaultdict[str, set[tuple[Any, ...]]]
 
 
-def _links(connection: Connection, added: Mapping[str, set[tuple[Any, ...]]]) -> list[tuple[_Row, _Row]]:
-    """Return each row that points to an added row, directly or through others, with the row it points to."""
+def _list_links(connection: Connection, added: Mapping[str, set[tuple[Any, ...]]]) -> list[tuple[_Row, _Row]]:
+    """List each row that points to an added row, directly or through others, with the row it points to."""
     links: list[tuple[_Row, _Row]] = []
     reached = _Rows(set)
     for name, keys in added.items():
@@ -108,8 +110,8 @@ def _links(connection: Connection, added: Mapping[str, set[tuple[Any, ...]]]) ->
     return links
 
 
-def _linked(seeds: set[_Row], links: list[tuple[_Row, _Row]]) -> set[_Row]:
-    """Return the seeds with everything that is linked to them, in either direction."""
+def _collect_linked(seeds: set[_Row], links: list[tuple[_Row, _Row]]) -> set[_Row]:
+    """Collect the seeds with everything that is linked to them, in either direction."""
     neighbours: dict[_Row, set[_Row]] = defaultdict(set)
     for child, parent in links:
         neighbours[child].add(parent)
@@ -122,23 +124,27 @@ def _linked(seeds: set[_Row], links: list[tuple[_Row, _Row]]) -> set[_Row]:
     return found
 
 
-def _changed_since(connection: Connection, profile_id: str, changes: Mapping[str, Any]) -> set[_Row]:
-    """Return the overwritable rows of an import that are no longer as it left them."""
+def _find_changed(connection: Connection, profile_id: str, changes: Mapping[str, Any]) -> set[_Row]:
+    """Find the overwritable rows of an import that are no longer as it left them."""
     changed: set[_Row] = set()
     for table in list_owned_tables():
         for row in changes.get("given", {}).get(table.name, []):
-            now = connection.execute(select(table).where(*_key_is(table, profile_id, row))).mappings().first()
+            now = (
+                connection.execute(select(table).where(*_match_key(table, profile_id, row)))
+                .mappings()
+                .first()
+            )
             if now is not None and encode_row(table, now) != row:
-                changed.add((table.name, _whole_key(table, profile_id, row)))
+                changed.add((table.name, _build_key(table, profile_id, row)))
     return changed
 
 
-def _whole_key(table: Table, profile_id: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _build_key(table: Table, profile_id: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
     names = [column.name for column in table.primary_key.columns]
     return tuple(profile_id if name == "profile_id" else row.get(name) for name in names)
 
 
-def _key_is(table: Table, profile_id: str, values: Mapping[str, Any]) -> Iterator[Any]:
+def _match_key(table: Table, profile_id: str, values: Mapping[str, Any]) -> Iterator[Any]:
     for column in table.primary_key.columns:
         yield column == (profile_id if column.name == "profile_id" else values[column.name])
 

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,7 +28,7 @@ from study.base.errors import LearnerError
 from study.store import schema as t
 from study.store.class_schema import CLASS_TABLES
 from study.store.database import StoreLog, note_position, put_row, read_row
-from study.store.rows import of_profile
+from study.store.rows import match_profile
 
 GUEST_NAME = "Guest learner"
 NAME_LIMIT = 40
@@ -72,53 +73,63 @@ _ANSWER_TIMES = union_all(  # of cards, questions and explanations, as `Store.li
 _WORK = (  # what is done by hand and takes some thought: no opened page, no setting, no draft
     t.card_reviews, t.answers, t.explain_attempts, t.predictions, t.task_attempts, t.project_entries
 )  # fmt: skip
+_HAS_WORKED = select(  # built once: each page asks it of a guest
+    or_(*(exists().where(match_profile(table, bindparam("profile_id"))) for table in _WORK))
+)
+
+
+def _select_seen() -> Select[Any]:
+    times = _ANSWER_TIMES.subquery()
+    count, last = func.count(times.c.at), func.max(times.c.at)
+    return (
+        select(t.profiles, count.label("answers"), last.label("answered_at"))
+        .join(times, times.c.profile_id == t.profiles.c.id, isouter=True)
+        .group_by(t.profiles.c.id)
+        .having(t.profiles.c.named | (count > 0))
+        .order_by(last.desc().nulls_last(), t.profiles.c.name)
+    )
+
+
+_SEEN = _select_seen()  # once as well
 
 
 class Profiles(StoreLog):
     """Profiles and the browsers that use them."""
 
-    def of_browser(self, browser_id: str, *, now: datetime) -> Profile:
-        """The profile this browser last chose; a silently made guest on the first visit."""
+    def open_for_browser(self, browser_id: str, *, now: datetime) -> Profile:
+        """Open the profile this browser last chose; a silently made guest on the first visit."""
         with self._database.read() as connection:
-            found = _chosen_by(connection, browser_id)
+            found = _find_chosen(connection, browser_id)
         if found is not None:
             return found
         try:
             with self._database.write() as connection:
-                return _chosen_by(connection, browser_id) or _welcome_guest(connection, browser_id, now)
+                return _find_chosen(connection, browser_id) or _welcome_guest(connection, browser_id, now)
         except IntegrityError:  # two first requests of one browser on a database that locks rows, not files
             with self._database.read() as connection:
-                won = _chosen_by(connection, browser_id)
+                won = _find_chosen(connection, browser_id)
             if won is None:
                 raise
             return won
 
     def all(self) -> list[Profile]:
-        rows = self._rows(select(t.profiles).order_by(func.lower(t.profiles.c.name), t.profiles.c.created_at))
+        rows = self._read_rows(
+            select(t.profiles).order_by(func.lower(t.profiles.c.name), t.profiles.c.created_at)
+        )
         return [read_row(Profile, row) for row in rows]
 
     def list_seen(self) -> list[SeenProfile]:
         """List the profiles that have a name of their own or answers, the one that answered last first."""
-        times = _ANSWER_TIMES.subquery()
-        count, last = func.count(times.c.at), func.max(times.c.at)
-        wanted = (
-            select(t.profiles, count.label("answers"), last.label("answered_at"))
-            .join(times, times.c.profile_id == t.profiles.c.id, isouter=True)
-            .group_by(t.profiles.c.id)
-            .having(t.profiles.c.named | (count > 0))
-            .order_by(last.desc().nulls_last(), t.profiles.c.name)
-        )
-        return [read_row(SeenProfile, row) for row in self._rows(wanted)]
+        return [read_row(SeenProfile, row) for row in self._read_rows(_SEEN)]
 
     def has_worked(self, profile_id: str) -> bool:
         """Return whether a profile has answered, guessed, solved or written anything."""
-        work = (exists().where(of_profile(table, profile_id)) for table in _WORK)
         with self._database.read() as connection:
-            return bool(connection.scalar(select(or_(*work))))
+            return bool(connection.scalar(_HAS_WORKED, {"profile_id": profile_id}))
 
     def find(self, profile_id: str) -> Profile | None:
         with self._database.read() as connection:
-            return _by_id(connection, profile_id)
+            return _find_by_id(connection, profile_id)
 
     def add(self, browser_id: str, name: str, *, now: datetime, shared: bool = False) -> Profile:
         """Make a profile and use it in this browser from now on; `shared` as in `rename`."""
@@ -143,15 +154,15 @@ class Profiles(StoreLog):
     def switch(self, browser_id: str, profile_id: str, *, now: datetime) -> None:
         """Use another profile in this browser. A guest who never did anything is not kept."""
         with self._database.write() as connection:
-            if _by_id(connection, profile_id) is None:
+            if _find_by_id(connection, profile_id) is None:
                 raise LearnerError("That profile no longer exists.", do_next="Choose another one.")
-            left = _chosen_by(connection, browser_id)
+            left = _find_chosen(connection, browser_id)
             _choose_profile(connection, browser_id, profile_id, now)
             if (
                 left is not None
                 and left.id != profile_id
                 and not left.named
-                and not any(connection.scalar(select(activity)) for activity in _activities(left.id))
+                and not any(connection.scalar(select(activity)) for activity in _list_activities(left.id))
             ):
                 _erase_profile(connection, left.id)
 
@@ -182,7 +193,7 @@ class Profiles(StoreLog):
         """Read the ids of the browsers that use a profile, and since when; the newest first."""
         columns = t.browsers.c
         wanted = select(columns.id, columns.chosen_at).where(columns.profile_id == profile_id)
-        rows = self._rows(wanted.order_by(columns.chosen_at.desc()))
+        rows = self._read_rows(wanted.order_by(columns.chosen_at.desc()))
         return [(row.id, row.chosen_at) for row in rows]
 
     def forget_browser(self, browser_id: str) -> None:
@@ -209,12 +220,12 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
-def _by_id(connection: Connection, profile_id: str) -> Profile | None:
+def _find_by_id(connection: Connection, profile_id: str) -> Profile | None:
     row = connection.execute(select(t.profiles).where(t.profiles.c.id == profile_id)).first()
     return read_row(Profile, row) if row else None
 
 
-def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
+def _find_chosen(connection: Connection, browser_id: str) -> Profile | None:
     row = connection.execute(_CHOSEN, {"browser_id": browser_id}).first()
     if row is None:
         return None
@@ -256,15 +267,15 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
     return cleaned
 
 
-def _by_hand(table: Table) -> list[ColumnElement[bool]]:
+def _select_by_hand(table: Table) -> list[ColumnElement[bool]]:
     """Leave out what the app itself keeps of a browser."""
     return [t.preferences.c.name != "time_zone"] if table is t.preferences else []
 
 
-def _activities(profile_id: ColumnElement[str] | str) -> list[ColumnElement[bool]]:
-    """Return the conditions that a profile has a row of each kind."""
+def _list_activities(profile_id: ColumnElement[str] | str) -> list[ColumnElement[bool]]:
+    """List the conditions that a profile has a row of each kind."""
     return [
-        exists().where(table.c.profile_id == profile_id, *_by_hand(table))
+        exists().where(table.c.profile_id == profile_id, *_select_by_hand(table))
         for table in t.metadata.sorted_tables
         if "profile_id" in table.c and table is not t.browsers
     ]
@@ -278,12 +289,12 @@ def _select_idle(before: datetime) -> Select[tuple[str]]:
         not_(columns.named),
         columns.created_at < before,
         columns.id.not_in(lately),
-        *(~activity for activity in _activities(columns.id)),
+        *(~activity for activity in _list_activities(columns.id)),
     )
 
 
 def _erase_profile(connection: Connection, profile_id: str) -> None:
     for table in reversed(t.metadata.sorted_tables):  # what points to a row goes before it
         if table is not t.profiles and table not in CLASS_TABLES:
-            connection.execute(delete(table).where(of_profile(table, profile_id)))
+            connection.execute(delete(table).where(match_profile(table, profile_id)))
     connection.execute(delete(t.profiles).where(t.profiles.c.id == profile_id))

@@ -15,7 +15,7 @@ from sqlalchemy import Column, Connection, Table, UniqueConstraint, func, select
 
 from study.store import schema as t
 from study.store.database import select_live
-from study.store.rows import Tables, decode_row, encode_row, list_owned_tables, list_parents, of_profile
+from study.store.rows import Tables, decode_row, encode_row, list_owned_tables, list_parents, match_profile
 
 RowVerdict = Literal["new", "changed", "same", "rejected"]
 
@@ -48,10 +48,10 @@ class _Here:
 def compare_rows(connection: Connection, profile_id: str, tables: Tables) -> Iterator[MergedRow]:
     """Each row with what would become of it, one table after the other; nothing is written."""
     keys: dict[tuple[str, Any], Any] = {}
-    newest = _newest_ratings(connection, profile_id)
+    newest = _read_newest_ratings(connection, profile_id)
     for table in list_owned_tables():
         rows = tables.get(table.name, ())
-        here = _rows_here(connection, table, profile_id) if rows else _Here()
+        here = _read_rows_here(connection, table, profile_id) if rows else _Here()
         for row in rows:
             yield _judge_row(table, dict(row), here, keys, newest)
 
@@ -86,7 +86,7 @@ def _judge_row(
         found.verdict = "same"
         keys[table.name, own_key] = same.pop(0)
         return found
-    elif not here.unique.isdisjoint(_unique_values(table, values)):
+    elif not here.unique.isdisjoint(_list_unique_values(table, values)):
         found.verdict, found.why = "rejected", "another one is in its place"
     elif (
         table is t.card_reviews
@@ -94,7 +94,7 @@ def _judge_row(
     ):
         found.verdict, found.why = "rejected", "you have rated this card here since"
     else:
-        here.unique.update(_unique_values(table, values))
+        here.unique.update(_list_unique_values(table, values))
     keys[table.name, own_key] = _GONE if found.verdict == "rejected" else _NEW
     return found
 
@@ -135,16 +135,16 @@ def _judge_named(found: MergedRow, here: _Here) -> None:
     here.given.add(name)
 
 
-def _rows_here(connection: Connection, table: Table, profile_id: str) -> _Here:
+def _read_rows_here(connection: Connection, table: Table, profile_id: str) -> _Here:
     here = _Here()
     key = find_row_number(table)
-    for row in connection.execute(select(table).where(of_profile(table, profile_id))).mappings():
+    for row in connection.execute(select(table).where(match_profile(table, profile_id))).mappings():
         values = dict(row)
         if is_named(table):
             here.by_name[_name_row(table, values)] = values
         else:
             here.same[_select_content(table, values)].append(values[key] if key else None)
-            here.unique.update(_unique_values(table, values))
+            here.unique.update(_list_unique_values(table, values))
     return here
 
 
@@ -181,7 +181,7 @@ def _name_row(table: Table, values: Mapping[str, Any]) -> str:
     )
 
 
-def _unique_values(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+def _list_unique_values(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     sets = [tuple(c.columns) for c in table.constraints if isinstance(c, UniqueConstraint)]
     sets += [(column,) for column in table.c if column.unique]
     sets += [] if find_row_number(table) else [tuple(table.primary_key.columns)]
@@ -195,7 +195,7 @@ def _must_be_given(table: Table, column: Column[Any]) -> bool:
     return not free and column.name not in ("profile_id", find_row_number(table))
 
 
-def _newest_ratings(connection: Connection, profile_id: str) -> dict[str, datetime]:
+def _read_newest_ratings(connection: Connection, profile_id: str) -> dict[str, datetime]:
     log = t.card_reviews.c
     newest = select_live(t.review_undos.c.review_id, profile_id, log.card_id, func.max(log.reviewed_at))
     rows = connection.execute(newest.group_by(log.card_id))

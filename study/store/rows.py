@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import JSON, Column, ColumnElement, Connection, ForeignKey, Table, select
+from sqlalchemy import JSON, BindParameter, Column, ColumnElement, Connection, ForeignKey, Table, select
 
 from study.store import schema as t
 from study.store.class_schema import CLASS_TABLES
@@ -56,12 +56,12 @@ def list_owned_tables() -> list[Table]:
     return owned[1:]
 
 
-def of_profile(table: Table, profile_id: str) -> ColumnElement[bool]:
-    """The condition that a row belongs to a profile."""
+def match_profile(table: Table, profile_id: str | BindParameter[Any]) -> ColumnElement[bool]:
+    """Match a profile: the condition that a row belongs to a profile."""
     if "profile_id" in table.c:
         return table.c.profile_id == profile_id
     key = list_parents(table)[0]
-    return key.parent.in_(select(key.column).where(of_profile(key.column.table, profile_id)))
+    return key.parent.in_(select(key.column).where(match_profile(key.column.table, profile_id)))
 
 
 def list_parents(table: Table) -> list[ForeignKey]:
@@ -74,7 +74,7 @@ def read_rows(connection: Connection, profile_id: str) -> dict[str, list[dict[st
     """All rows of a profile, in the order they were written."""
     rows = {}
     for table in list_owned_tables():
-        wanted = select(table).where(of_profile(table, profile_id)).order_by(*table.primary_key.columns)
+        wanted = select(table).where(match_profile(table, profile_id)).order_by(*table.primary_key.columns)
         rows[table.name] = [encode_row(table, row) for row in connection.execute(wanted).mappings()]
     return rows
 

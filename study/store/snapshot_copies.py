@@ -37,7 +37,7 @@ def _limit_waiting() -> Callable[[int, int, int], None]:
 def leave_out_classes(copy: Path) -> None:
     """Delete every class from a copy, also from the free pages of its file."""
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-        for name in OF_CLASSES & set(_tables(connection, "main")):
+        for name in OF_CLASSES & set(_list_tables(connection, "main")):
             connection.execute(f"DELETE FROM {name}")
         connection.execute("VACUUM")
 
@@ -64,7 +64,7 @@ def replace_all_but_classes(copy: Path, database: Path, *, first: Callable[[], o
         connection.execute("ATTACH DATABASE ? AS copy", (str(copy),))
         connection.execute("BEGIN IMMEDIATE")
         first()
-        for name in sorted(set(_tables(connection, "copy")) - OF_CLASSES):
+        for name in sorted(set(_list_tables(connection, "copy")) - OF_CLASSES):
             # The order of columns depends on the version that made a table.
             columns = ", ".join(
                 f'"{row[1]}"' for row in connection.execute(f"PRAGMA copy.table_info({name})")
@@ -74,6 +74,6 @@ def replace_all_but_classes(copy: Path, database: Path, *, first: Callable[[], o
         connection.execute("COMMIT")
 
 
-def _tables(connection: sqlite3.Connection, schema: str) -> list[str]:
+def _list_tables(connection: sqlite3.Connection, schema: str) -> list[str]:
     listed = f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     return [name for (name,) in connection.execute(listed)]

@@ -73,7 +73,7 @@ class Snapshots:
         self.problem = ""
         """Why the last automatic backup was not made, for the owner; empty when it was."""
 
-    def listed(self) -> list[Snapshot]:
+    def list_snapshots(self) -> list[Snapshot]:
         found = []
         for path in sorted(self.folder.glob("*.zip"), reverse=True):
             stamp, _, reason = path.stem.partition("_")
@@ -99,8 +99,8 @@ class Snapshots:
                     path = self.folder / f"{now.astimezone(UTC):%Y%m%d-%H%M%S-%f}_{reason}.zip"
                     packed.replace(path)
             except (OSError, sqlite3.Error) as error:
-                raise _told(error) from error
-            alike = [made for made in self.listed() if made.reason == reason]
+                raise _build_error(error) from error
+            alike = [made for made in self.list_snapshots() if made.reason == reason]
             for old in alike[KEPT:]:
                 try:
                     old.path.unlink(missing_ok=True)
@@ -115,7 +115,9 @@ class Snapshots:
         """
         earliest = now - EVERY[reason]
         with self._lock:
-            if any(made.reason == reason and earliest < made.made_at <= now for made in self.listed()):
+            if any(
+                made.reason == reason and earliest < made.made_at <= now for made in self.list_snapshots()
+            ):
                 return None
             return self.make(reason, now=now)
 
@@ -142,12 +144,12 @@ class Snapshots:
                         copy_database(copy, self._database)
                     self._replace_own_files(Path(folder))
             except (OSError, sqlite3.Error, DBAPIError) as error:
-                raise _told(error) from error
+                raise _build_error(error) from error
         return snapshot
 
     def leave_classes_out_of_older(self) -> None:
         """Take live classes out of the backups that an earlier version of the app has made."""
-        for snapshot in self.listed():
+        for snapshot in self.list_snapshots():
             # One that is damaged stays as it is: a restore says so.
             with self._lock, suppress(OSError, sqlite3.Error, *DAMAGED):
                 self._leave_classes_out_of(snapshot.path)
@@ -183,7 +185,7 @@ class Snapshots:
             path.replace(self._database.with_name(path.name))
 
     def _find(self, name: str) -> Snapshot:
-        found = next((snapshot for snapshot in self.listed() if snapshot.name == name), None)
+        found = next((snapshot for snapshot in self.list_snapshots() if snapshot.name == name), None)
         if found is None:
             raise LearnerError("That backup is no longer there.", do_next="Reload the page.")
         return found
@@ -258,7 +260,7 @@ def _upgrade(snapshot: Snapshot, copy: Path) -> None:
         raise LearnerError(said, do_next="Choose another one.") from error
 
 
-def _told(error: Exception) -> LearnerError:
+def _build_error(error: Exception) -> LearnerError:
     kind = classify_storage_error(error) or ("damaged" if isinstance(error, sqlite3.Error) else None)
     if kind is None:
         return LearnerError(f"The backup can't be written: {error}.", do_next="Check the data folder.")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from study.base.checks import Quantity, evaluate, scale_of
+from study.base.checks import Quantity, evaluate, find_scale
 from study.base.errors import LearnerError
 from study.base.units import as_percent, as_three_digits
 
@@ -80,8 +80,8 @@ def _as_plain(match: re.Match[str]) -> str:
     return setting.phrase if setting else parse_computed(match).shown
 
 
-def problems_of(text: str) -> Iterator[str]:
-    """What is wrong with the placeholders of a text: unreadable, unknown, or not computable."""
+def find_problems(text: str) -> Iterator[str]:
+    """Find what is wrong with the placeholders of a text: unreadable, unknown, or not computable."""
     for match in PLACEHOLDER.finditer(text):
         try:
             _as_plain(match)
@@ -119,7 +119,7 @@ def _print_value(value: float, unit: str) -> str:
     elif unit == "percent":
         text = as_percent(value)
     elif unit:
-        text = f"{as_three_digits(value / (scale_of(unit) or 1.0))} {unit}"
+        text = f"{as_three_digits(value / (find_scale(unit) or 1.0))} {unit}"
     else:
         text = f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
     return text.replace("-", "−")

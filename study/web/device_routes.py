@@ -102,24 +102,24 @@ class Devices:
             )
         profiles.switch(browser_id, found, now=now)
 
-    def listed(self, profile_id: str, browser_id: str) -> list[tuple[str, datetime, bool]]:
+    def list_devices(self, profile_id: str, browser_id: str) -> list[tuple[str, datetime, bool]]:
         """List the browsers of a profile, newest first: a name, since when, and whether it is this one."""
         return [
-            (name_of(one), at, one == browser_id)
+            (name_browser(one), at, one == browser_id)
             for one, at in self.context.store.profiles.read_browsers(profile_id)
         ]
 
     def remove(self, profile_id: str, name: str) -> None:
         """Shut a browser out of a profile."""
         for browser_id, _ in self.context.store.profiles.read_browsers(profile_id):
-            if name_of(browser_id) == name:
+            if name_browser(browser_id) == name:
                 self.context.store.profiles.forget_browser(browser_id)
                 return
         raise LearnerError("That device has already been removed.", do_next="Reload the page.")
 
 
-def name_of(browser_id: str) -> str:
-    """What is shown of a browser's id, which is a secret."""
+def name_browser(browser_id: str) -> str:
+    """Name what is shown of a browser's id, which is a secret."""
     return hashlib.sha256(browser_id.encode()).hexdigest()[:8]
 
 
@@ -139,25 +139,25 @@ class DeviceRoutes:
         try:
             profile = self._devices.find_profile(token, now=self._devices.context.clock())
         except LearnerError as error:
-            return _page({"error": error}, HTTPStatus.GONE)
-        return _page({"profile": profile, "token": token, "path": PATH})
+            return _render_page({"error": error}, HTTPStatus.GONE)
+        return _render_page({"profile": profile, "token": token, "path": PATH})
 
     async def join(self, request: Request) -> Response:
         body = b""
         async for piece in request.stream():
             body += piece
             if len(body) > LONGEST_FORM_BYTES:
-                return _page({"error": link_expired()}, HTTPStatus.GONE)
+                return _render_page({"error": link_expired()}, HTTPStatus.GONE)
         token = dict(parse_qsl(body.decode("utf-8", "replace"))).get("token", "")
         try:
             browser = find_browser(request.cookies)
             now = self._devices.context.clock()
             await run_in_threadpool(self._devices.join, token, browser, now=now)  # it may wait for a write
         except LearnerError as error:
-            return _page({"error": error}, HTTPStatus.GONE)
+            return _render_page({"error": error}, HTTPStatus.GONE)
         return RedirectResponse("/", HTTPStatus.SEE_OTHER)
 
 
-def _page(values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> Response:
+def _render_page(values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> Response:
     shown = {"error": None, "profile": None, "token": "", "path": PATH, **values}
     return HTMLResponse(render("study/settings/join.html", app_name=APP_NAME, **shown), status)

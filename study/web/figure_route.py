@@ -30,7 +30,7 @@ def _answer(figure: Figure[Any] | None, figure_id: str, request: Request, *, who
         return answer_not_found(f"There is no figure named {figure_id}.")
     query = dict(request.query_params)
     try:
-        html = figure.fragment(query) if whole else figure.answer(query)
+        html = figure.render_fragment(query) if whole else figure.answer(query)
     except LearnerError as error:
         return PlainTextResponse(str(error), status_code=422)
     return HTMLResponse(html, headers={"Cache-Control": "no-store"})

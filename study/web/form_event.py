@@ -41,16 +41,18 @@ def read_text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
 def read_whole(event: Mapping[str, Any], name: str) -> int:
     """A whole number that must be there."""
     written = read_text(event, name, limit=LONGEST_WHOLE)
-    return _whole(written, f"{name!r} must be a whole number, got {written!r}.", do_next=_STALE)
+    return _parse_whole(written, f"{name!r} must be a whole number, got {written!r}.", do_next=_STALE)
 
 
 def read_whole_field(event: Mapping[str, Any], name: str) -> int:
     """A whole number that was typed into a form."""
     typed = read_field(event, name, limit=LONGEST_WHOLE)
-    return _whole(typed, f"{typed!r} isn't a number.", do_next="Type digits only, or leave what was there.")
+    return _parse_whole(
+        typed, f"{typed!r} isn't a number.", do_next="Type digits only, or leave what was there."
+    )
 
 
-def _whole(written: str, problem: str, *, do_next: str) -> int:
+def _parse_whole(written: str, problem: str, *, do_next: str) -> int:
     if not written.removeprefix("-").isdecimal():
         raise LearnerError(problem, do_next=do_next)
     return int(written)

@@ -27,7 +27,7 @@ from study.web import form_event, page_files
 from study.web.fresh_browser import list_known
 from study.web.island_route import GuardedAct
 from study.web.security import middleware
-from study.web.security.access import find_role, may_use_lab, owners_only
+from study.web.security.access import build_owners_only_error, find_role, may_use_lab
 
 
 class Reply(TypedDict, total=False):
@@ -109,7 +109,7 @@ def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
             apply_default_css=False,
         )
         app.load(
-            _loader_of(context, page),
+            _build_loader(context, page),
             None,
             [who, asks, html],  # in one event: "Who are you?" would move what stands on the page already
             queue=False,
@@ -130,19 +130,21 @@ def guard_act(page: IslandPage) -> GuardedAct:
             may = place.learners_may is None or event.get("act") in place.learners_may
             if not may and not may_use_lab(request):
                 note("refused", f"A learner pressed what is the owner's on {place.elem_id}.")
-                raise owners_only()
+                raise build_owners_only_error()
             if page.act is None:
                 raise form_event.build_unknown_act_error(event)
             with translate_storage_errors(), share_view():
-                return _encodable(page.act(event, request))
+                return _make_encodable(page.act(event, request))
         except LearnerError as error:
-            return _encodable({"error": str(error)})
+            return _make_encodable({"error": str(error)})
 
     return act
 
 
-def _loader_of(context: Context, page: IslandPage) -> Callable[[gr.Request], tuple[Markup, Markup, Markup]]:
-    """Return what answers the opening of a page."""
+def _build_loader(
+    context: Context, page: IslandPage
+) -> Callable[[gr.Request], tuple[Markup, Markup, Markup]]:
+    """Build what answers the opening of a page."""
 
     def load_page(request: gr.Request) -> tuple[Markup, Markup, Markup]:
         """Return the profile's name for the menu, "Who are you?" and the island's content."""
@@ -169,7 +171,7 @@ def load_header(context: Context, request: gr.Request) -> tuple[Markup, Markup]:
     """Return the profile name at the right end of the menu, with its shortcuts, and "Who are you?" below."""
     try:
         with translate_storage_errors():
-            visitor = visit_of(context, request)
+            visitor = open_visit(context, request)
             known = list_known(context, visitor) if visitor.is_here else []
     except LearnerError:  # a browser without cookies: the page itself says so
         return NO_HTML, NO_HTML
@@ -193,7 +195,7 @@ def collect_acts(pages: gr.Blocks) -> dict[str, GuardedAct]:
     return acts
 
 
-def _encodable(reply: Reply) -> Reply:
+def _make_encodable(reply: Reply) -> Reply:
     """Replace what can't be sent as UTF-8: half a character, from a file that was just refused for it."""
     if "html" in reply:
         reply["html"] = replace_unencodable(reply["html"])
@@ -205,10 +207,10 @@ def _encodable(reply: Reply) -> Reply:
     return reply
 
 
-def visit_of(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:
-    """The requester, and what the address says of the page or file that is opened or that sent an event."""
+def open_visit(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:
+    """Open a visit: the requester, and what the address says of the page, the file or the event."""
     browser_id = middleware.find_browser(dict(request.cookies))
-    query = _read_query(str(request.query_params)) if event is None else query_of(event)
+    query = _read_query(str(request.query_params)) if event is None else read_event_query(event)
     found = find_visit(context, browser_id=browser_id, query=query)
     found = replace(
         found,
@@ -237,8 +239,8 @@ def _with_browsers_zone(context: Context, visit: Visit, zone: object) -> Visit:
     return replace(visit, preferences=preferences)
 
 
-def query_of(event: Mapping[str, Any]) -> dict[str, str]:
-    """What the address said when an event was sent."""
+def read_event_query(event: Mapping[str, Any]) -> dict[str, str]:
+    """Read what the address said when an event was sent."""
     return _read_query(str(event.get("query", "")).removeprefix("?"))
 
 

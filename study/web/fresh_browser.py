@@ -36,4 +36,4 @@ def stop_asking(context: Context, visit: Visit) -> None:
 
 def _describe(visit: Visit, seen: SeenProfile) -> str:
     answers = f"{seen.answers:,} {'answer' if seen.answers == 1 else 'answers'}"
-    return f"{visit.days_ago(seen.answered_at)} · {answers}" if seen.answered_at else answers
+    return f"{visit.format_days_ago(seen.answered_at)} · {answers}" if seen.answered_at else answers

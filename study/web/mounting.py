@@ -66,7 +66,7 @@ def share_session_config() -> None:
         return
     templates: dict[int, Any] = {}
 
-    def light_session(blocks: gr.Blocks) -> Any:
+    def copy_session(blocks: gr.Blocks) -> Any:
         if id(blocks) not in templates:
             templates.clear()  # one app a process; tests build several
             templates[id(blocks)] = made(blocks)
@@ -75,7 +75,7 @@ def share_session_config() -> None:
         session.state_data, session._state_ttl = {}, {}
         return session
 
-    gradio.state_holder.SessionState = light_session
+    gradio.state_holder.SessionState = copy_session
 
 
 def mount(site: FastAPI, pages: gr.Blocks, *, head: str) -> FastAPI:
@@ -110,7 +110,7 @@ def mount(site: FastAPI, pages: gr.Blocks, *, head: str) -> FastAPI:
                 "openapi_url": None,
                 "docs_url": None,
                 "redoc_url": None,
-                "exception_handlers": {HTTPStatus.NOT_FOUND: _missing},
+                "exception_handlers": {HTTPStatus.NOT_FOUND: _answer_missing},
                 "middleware": [Middleware(GradioPages, head=head)],
             },
         )
@@ -118,8 +118,8 @@ def mount(site: FastAPI, pages: gr.Blocks, *, head: str) -> FastAPI:
     return site
 
 
-async def _missing(request: Request, error: Exception) -> Response:
-    """A mistyped address: a page for a person, and for a program the JSON that it expects."""
+async def _answer_missing(request: Request, error: Exception) -> Response:
+    """Answer a mistyped address: a page for a person, and for a program the JSON that it expects."""
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": getattr(error, "detail", "Not Found")}, HTTPStatus.NOT_FOUND)
     lost = LearnerError("There is no page at this address.", do_next="Check it, or go on from Today.")

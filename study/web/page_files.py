@@ -52,7 +52,7 @@ def build_head(styles: Sequence[Path], *, projector: bool = False) -> str:
     script = _keep("site.js", view + "\n".join(map(read, HEAD_SCRIPTS)))
     return (
         f'<link rel="stylesheet" href="{sheet}"><script src="{script}"></script>'
-        f'<link rel="modulepreload" href="{_module("island.js")}">'
+        f'<link rel="modulepreload" href="{_build_module("island.js")}">'
     )
 
 
@@ -63,7 +63,7 @@ def build_site_script_address() -> str:
 
 def build_on_load(name: str) -> str:
     """Return the `js_on_load` of an HTML component that runs one of our scripts."""
-    return f"import('{_module(name)}').then((script) => script.default({SCRIPT_ARGUMENTS}));"
+    return f"import('{_build_module(name)}').then((script) => script.default({SCRIPT_ARGUMENTS}));"
 
 
 def read(name: str) -> str:
@@ -122,7 +122,7 @@ def answer_kept(request: Request, name: str, plain: Callable[[], bytes]) -> Resp
 
 
 @cache
-def _module(name: str) -> str:
+def _build_module(name: str) -> str:
     return _keep(name, f"export default function ({SCRIPT_ARGUMENTS}) {{\n{read(name)}\n}}\n")
 
 

@@ -15,10 +15,10 @@ from study.web.downloads import answer_not_found, plot_response
 def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
     def answer(name: str, ending: str, request: Request) -> Response:
         try:
-            visitor = frame.visit_of(context, request)
+            visitor = frame.open_visit(context, request)
         except LearnerError as error:
             return answer_not_found(str(error))
-        found = (plot for part in sections for plot in part.figures(visitor) if plot.name == name)
+        found = (plot for part in sections for plot in part.build_charts(visitor) if plot.name == name)
         plot = next(found, None)
         if plot is None:
             return answer_not_found(f"There is no chart named {name} yet.")

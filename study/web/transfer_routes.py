@@ -55,7 +55,7 @@ class Transfer:
         if found is None or name not in [offered.name for offered in found.formats]:
             return answer_not_found("There is no such download.")
         try:
-            visit = frame.visit_of(self._context, request)
+            visit = frame.open_visit(self._context, request)
             files = found.export(visit.profile.id, name, now=visit.now)
         except LearnerError as error:
             return PlainTextResponse(str(error), HTTPStatus.FORBIDDEN)
@@ -70,7 +70,7 @@ class Transfer:
         name = PurePosixPath(given.replace("\\", "/")).name or "file"
         try:
             # In a thread: a new browser is written down, which may have to wait for another write.
-            profile = (await run_in_threadpool(frame.visit_of, self._context, request)).profile
+            profile = (await run_in_threadpool(frame.open_visit, self._context, request)).profile
             await self._pending.receive(profile.id, name, request.stream())
         except LearnerError as error:
             return JSONResponse({"error": str(error)}, HTTPStatus.OK)

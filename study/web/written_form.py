@@ -22,8 +22,8 @@ class FormDraft:
     name: str
     fields: Sequence[str]
 
-    def values(self, visit: Visit) -> dict[str, Any]:
-        """Return what the macros of `written_form.html` read of a form."""
+    def collect_values(self, visit: Visit) -> dict[str, Any]:
+        """Collect what the macros of `written_form.html` read of a form."""
         return {
             "id": f"write-{int(visit.now.timestamp())}",
             "may_write": visit.is_owner,

@@ -139,7 +139,7 @@ def test_on_a_laptop_no_column_of_the_models_is_cut_and_a_verdict_has_no_room_be
 ) -> None:
     page = look().open("/models")
     cut = "region => region.scrollWidth - region.clientWidth"
-    assert page.get_by_role("region", name="Catalogue").evaluate(cut) <= 0
+    assert page.get_by_role("region", name="1B to 73B parameters").evaluate(cut) <= 0
     page.goto(page.url.replace("/models", "/papers"))
     pill = page.locator("details.verdict").first
     expect(pill).to_be_visible()

@@ -84,7 +84,7 @@ def test_every_kind_is_answered_on_a_phone(classroom: Classroom, school: School)
         form = phone.locator(f'form.answer[data-form="{position}/1"]')
         expect(form).to_be_visible()
         if asked.task:
-            fill_in(form, GRADED.example(asked.task, right=True, rng=Random(1)))
+            fill_in(form, GRADED.fill_in_example(asked.task, right=True, rng=Random(1)))
         else:
             form.locator(f'[value="{asked.right}"]').check()
         phone.reload()  # what is filled in and not sent stays

@@ -49,7 +49,7 @@ def test_the_teachers_page_may_be_projected_and_its_buttons_look_as_they_are(cla
     teacher = classroom.start("rank-25")
     entrance = teacher.locator("details", has_text="How students get in")
     expect(entrance.locator("svg")).to_be_visible()  # nobody has joined
-    expect(teacher.get_by_role("link", name="Open the projector screen")).to_be_visible()
+    expect(teacher.get_by_role("link", name="Open the projector screen")).to_be_in_viewport()
     back = teacher.locator("[data-do=back]")
     expect(back).to_be_disabled()
     expect(back).to_have_css("cursor", "default")

@@ -239,6 +239,12 @@ def test_a_figure_follows_the_teacher_until_it_is_set_free(classroom: Classroom)
     expect(ana.locator("[data-finding]")).to_contain_text("At rank 192")
 
     activity.get_by_role("button", name="Move the slider").click()
+    # The figure to move stands above the plan; a phone shows only the control that the question asks about.
+    figure, plan = (teacher.locator(each).bounding_box() for each in ("#figure", "[data-keep=steps]"))
+    assert figure
+    assert plan
+    assert figure["y"] < plan["y"]
+    expect(ana.locator("form.answer").get_by_label("Matrix")).to_be_hidden()
     slider = ana.locator("form.answer").get_by_label("Rank r")
     slider.press("End")
     for _ in range(3):

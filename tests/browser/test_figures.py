@@ -165,6 +165,13 @@ COVERED = """() => {
 }"""
 
 
+SMALLEST_LETTERS = """() => Math.min(...[...document.querySelectorAll('.fig-picture text')].map((text) => {
+  const drawn = text.getScreenCTM();
+  return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(drawn.b, drawn.d);
+}))"""
+"""The size on the screen, in px, of the smallest letters in a page's drawings."""
+
+
 def concepts_by_figure() -> dict[str, str]:
     """A concept whose page shows the figure beside its text, for each such figure."""
     lessons = (load_yaml(path.read_text("utf-8")) for path in sorted(LESSONS_DIR.glob("*.yaml")))
@@ -209,6 +216,7 @@ def test_every_figure_beside_a_text_answers_the_keyboard_on_a_phone_and_leaves_r
             seen = page.locator(".fig-seen").bounding_box()
             assert seen is not None
             assert seen["height"] <= 0.4 * PHONE["height"] + 1, figure
+            assert page.evaluate(SMALLEST_LETTERS) >= 11, figure
         if not page.locator(".fig").get_by_text(driven[1], exact=True).is_visible():
             page.locator(".fig-rest > summary").press("Enter")
         drive(page, *driven)

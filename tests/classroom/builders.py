@@ -192,7 +192,7 @@ class Runs:
         self.value: float | None = None
         self.so_far: float | None = None
 
-    def problem(self, setting: Mapping[str, Any], quantity: str) -> str:
+    def describe_problem(self, setting: Mapping[str, Any], quantity: str) -> str:
         return ""
 
     def describe(self, setting: Mapping[str, Any]) -> str:
@@ -233,7 +233,7 @@ class Grids:
             raise LearnerError("A grid has ranks.", do_next="Write `ranks`.")
         return GRID_PLAN
 
-    def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
+    def estimate_seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
         self.estimated += 1
         return self.takes_seconds
 

@@ -234,7 +234,7 @@ def played(play: Callable[[], Awaitable[T]]) -> T:
 
 def record_of(context: Context, code: str) -> ClassRecord:
     """What is stored of a class."""
-    record = context.store.classes.record(code)
+    record = context.store.classes.read_record(code)
     assert record is not None
     return record
 

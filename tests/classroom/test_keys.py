@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import count
 from typing import Any
 
-from classroom.access.keys import Keys, hash_of
+from classroom.access.keys import Keys, hash_key
 
 
 def test_a_reading_of_the_keys_that_began_before_a_revocation_is_not_kept_after_it() -> None:
     has_read, may_arrive = threading.Event(), threading.Event()
-    stored = {hash_of("a")}
+    stored = {hash_key("a")}
 
     class SlowLog:
         """Its second reading arrives late."""

@@ -26,6 +26,7 @@ from tests.browser.chromium import PAGE_IS_THERE, BrowserMissingError, launch_ch
 WIDTH, HEIGHT = 1280, 900
 WAIT_SECONDS = 90
 START_SECONDS = 120
+STAYS_SECONDS = 0.3
 ANSWER_SECONDS = 240  # a browser on a machine that many share
 KEY_CODES = {"Enter": "\ue007", "Escape": "\ue00c", "Tab": "\ue004", "Space": " "}
 MINI_BROWSERS = "/usr/lib/*/webkit2gtk-4.1/MiniBrowser"
@@ -99,11 +100,16 @@ class Engine(ABC):
         self.wait_until(f"{inner}?.includes({json.dumps(words)})", seconds=seconds)
 
     def click(self, css: str, words: str = "") -> None:
-        """Press the first visible element that matches and contains these words."""
+        """Press the first visible element that matches and contains these words, once it stays in its place:
+        an answer on its way would move it from under the pointer.
+        """
         find = f"{FIND}({json.dumps(css)}, {json.dumps(words)})"
         self.wait_until(find)
-        x, y = self.evaluate(find)
-        self.tap(x, y)
+        place = None
+        while place is None or place != self.evaluate(find):
+            place = self.evaluate(find)
+            time.sleep(STAYS_SECONDS)
+        self.tap(*place)
 
     def choose(self, css: str, value: str) -> None:
         """Choose an option of a list; the list itself is drawn by the system, where no driver reaches it."""

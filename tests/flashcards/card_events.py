@@ -8,12 +8,12 @@ from study.store.logs.card_operations import CardOperation
 
 
 def shown(reviews: Reviews, profile: str, card_id: str, *, now: datetime) -> ShownCard:
-    _, review_id = reviews.snapshot(profile, now=now).memory(card_id)
+    _, review_id = reviews.read_snapshot(profile, now=now).find_memory(card_id)
     return ShownCard(card_id=card_id, expected_review_id=review_id, shown_at=now, flipped_at=now)
 
 
 def rate_next(reviews: Reviews, profile: str, rating: int, *, now: datetime) -> RatingOutcome:
-    found = reviews.snapshot(profile, now=now).session().card
+    found = reviews.read_snapshot(profile, now=now).compute_session().card
     assert found is not None
     return reviews.rate(profile, shown(reviews, profile, found.id, now=now), rating=rating, now=now)
 

@@ -25,8 +25,10 @@ def study(reviews: Reviews, profile: str, *, first_day: datetime, days: int = 14
     rng = Random(1)
     for day in range(days):
         now = first_day + timedelta(days=day)
-        while (card := (snapshot := reviews.snapshot(profile, now=now)).session().card) is not None:
-            memory, review_id = snapshot.memory(card.id)
+        while (
+            card := (snapshot := reviews.read_snapshot(profile, now=now)).compute_session().card
+        ) is not None:
+            memory, review_id = snapshot.find_memory(card.id)
             flipped, now = now, now + timedelta(seconds=SECONDS_A_CARD)
             seen = ShownCard(
                 card_id=card.id, expected_review_id=review_id, shown_at=flipped, flipped_at=flipped

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flashcards.interchange.backup_rows import row_problem
+from flashcards.interchange.backup_rows import check_row
 from flashcards.interchange.exchange import build_card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from lora_lab.data.datasets import Dataset
@@ -83,11 +83,11 @@ class ImportTarget:
         """Read one file. Anything but a LearnerError is a failure."""
         if format_name == "run":
             spec, dataset = read_run_file("run.json", content, self.uploads)
-            LabHome(self.home).shape(spec.model)  # an unknown model is refused before there is a run
+            LabHome(self.home).find_shape(spec.model)  # an unknown model is refused before there is a run
             self.lab.append((spec, dataset))
         elif format_name.startswith("data-"):
             dataset = self.uploads.add(FORMATS[format_name].name, content)
-            self.lab.append((RunSpec(data=self.uploads.name_of(dataset)), dataset))
+            self.lab.append((RunSpec(data=self.uploads.name_dataset(dataset)), dataset))
         else:
             file = file_of(format_name, content)
             plan = choose_exchange(file, self.exchanges).plan(self.profile, file, now=NOW)
@@ -151,7 +151,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImportTarget]:
     decks = LiveDecks(concepts, home / "decks")
     questions = build_question_exchange(home, concepts)
     exchanges: list[Exchange] = [
-        BackupExchange(store=store, home=home, row_problem=row_problem),
+        BackupExchange(store=store, home=home, row_problem=check_row),
         questions,
         build_card_exchange(store, home, concepts, decks),
     ]

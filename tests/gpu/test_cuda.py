@@ -16,7 +16,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from benchmarks.gpu_checks import LIMIT_PERCENT, held_bytes
+from benchmarks.gpu_checks import LIMIT_PERCENT, measure_held_bytes
 from lora_lab.data.embedded_model import find_model_folder
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import find_heaviest_row, predict_ledger
@@ -110,7 +110,7 @@ def test_two_equal_runs_report_equal_peaks(models_dir: Path) -> None:
     spec = RunSpec(model=TINY_MODEL, bits="nf4-dq", steps=4)
     told = []
     for _ in range(2):
-        before = held_bytes(find_machine())
+        before = measure_held_bytes(find_machine())
         lab = lab_on_cuda(spec, models_dir)
         told.append([result.peak_bytes - before for result in lab.train()])
         del lab
@@ -122,11 +122,11 @@ def test_gradients_are_the_same_before_and_after_an_evaluation(bits: Bits, model
     """CPU: the test of the same name in test_quantization."""
     lab = lab_on_cuda(RunSpec(model=TINY_MODEL, bits=bits, steps=2), models_dir)
     lab.train()
-    batch, autocast = lab.examples[:4], lab.session.machine.autocast
+    batch, autocast = lab.examples[:4], lab.loaded.machine.autocast
     before = gradient(lab.model.train(), partial(lab.loss, batch))
     with lab.model.disable_adapter():
         held_out_loss(lab.model, batch, autocast)
-        generate_answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
+        generate_answers(lab.model, lab.loaded.tokenizer, ["What is 2 + 2?"], autocast())
     after = gradient(lab.model.train(), partial(lab.loss, batch))
     assert cosine(before, after) > 0.9999  # FlashAttention sums in any order; the trap gives 0.12 to 0.39
     layers = [module for module in lab.model.modules() if isinstance(module, bnb.nn.Linear4bit)]
@@ -161,7 +161,7 @@ def test_the_embedded_models_gradients_pass_the_gate(embedded_dir: Path) -> None
 @pytest.mark.parametrize("bits", ["nf4-dq", "int8", "bf16"])
 def test_the_peak_is_predicted_within_2_percent(bits: Bits, rank: int, embedded_dir: Path) -> None:
     """CPU: test_the_embedded_models_peak_is_predicted_to_the_byte. cuBLAS' workspace is not the run's."""
-    held_before_bytes = held_bytes(find_machine())
+    held_before_bytes = measure_held_bytes(find_machine())
     spec = replace(EMBEDDED, bits=bits, rank=rank, steps=2)
     lab = with_a_heavy_last_row(lab_on_cuda(spec, embedded_dir))
     shape = find_shape(EMBEDDED_MODEL)

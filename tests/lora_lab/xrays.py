@@ -8,7 +8,7 @@ from lora_lab.engine.inspections import Inspection
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
-from lora_lab.xray.result import KIND, SIDES, list_stops, order_of
+from lora_lab.xray.result import KIND, SIDES, build_xray_order, list_stops
 from study.ports.context import Visit
 
 KINDS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
@@ -19,7 +19,7 @@ VALUES = (4.0, 2.0, 1.0, 0.5)
 class BusyEngine(LocalEngine):
     """Always training, so that what is put in line stays there and starts no process."""
 
-    def current(self) -> str | None:
+    def find_current(self) -> str | None:
         return "a run"
 
 
@@ -79,7 +79,7 @@ def pair_found(first: int = 4, second: int = 8, *, phi: float | None = 0.5) -> d
 
 def looked_at(lab: Lab, run: RunFolder, beside: RunFolder | None = None, **became: Any) -> Inspection:
     """Put an inspection into the queue: done with the usual findings, unless told otherwise."""
-    order = order_of(run, beside)
+    order = build_xray_order(run, beside)
     look = Inspection(id=lab.inspections.derive_id(KIND, order), kind=KIND, order=order, status="done")
     usual = pair_found() if beside else found()
     done = replace(look, **({"found": usual} | became))

@@ -18,7 +18,7 @@ from tests.quizzes.answering import wrong_response
 def test_list_narrows_as_the_page_does(capsys: pytest.CaptureFixture[str], concepts: ConceptMap) -> None:
     assert main(["list", "--topic", "qlora"]) == 0
     listed = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
-    assert listed == [question.id for question in load_bank(concepts).matching(topic="qlora")]
+    assert listed == [question.id for question in load_bank(concepts).list_matching(topic="qlora")]
 
 
 def test_validate_computes_every_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from quizzes.grader.grading import Limits, Scores
-from quizzes.grader.prompts import Prompt, own_prompt
+from quizzes.grader.prompts import Prompt, parse_own_prompt
 
 LIMITS = Limits(relevant=0.2, covered=0.6, doubt=0.2, contradicted=0.6, missing=0.6, partial=0.6)
 KEYS = ("apple", "brick", "cloud", "daisy")
-TOY: Prompt = own_prompt(
+TOY: Prompt = parse_own_prompt(
     {
         "text": "Explain in your own words what the four things of this toy are good for.",
         "hint": "Think of fruit, of houses, of weather and of flowers.",

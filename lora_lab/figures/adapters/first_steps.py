@@ -60,10 +60,11 @@ def show(settings: FirstStepsSettings) -> FigureView:
         origins=(
             describe_recording(
                 "first-steps",
-                f"{kept['matrix']} of layer {kept['layer']} of SmolLM2-135M-Instruct in {kept['bits']}, rank "
-                f"{rank}, alpha {alpha:g}, all linear layers, batch {kept['batch']}, learning rate "
-                f"{kept['learning_rate']:g}, seed {kept['seed']}, trained on the app's own cards. A cell is "
-                f"the root mean square of 24 numbers, drawn darker the larger it is. {ROUNDED_BEFORE}",
+                f"{kept['matrix']} of layer {kept['layer']} of SmolLM2-135M-Instruct, trained on the app's "
+                "own cards. A cell is the root mean square of 24 numbers, drawn darker the larger it is.",
+                settings=f"{kept['bits']}, rank {rank}, alpha {alpha:g}, all linear layers, batch "
+                f"{kept['batch']}, learning rate {kept['learning_rate']:g}, seed {kept['seed']}. "
+                f"{ROUNDED_BEFORE}",
             ),
             build_computed_origin(
                 "sizes are Frobenius norms", formula="||alpha / r · B·A|| / ||W|| and ||A - A₀|| / ||A₀||"

@@ -135,25 +135,25 @@ def _draw_picture(settings: ForwardTypesSettings, found: tuple[ForwardTensor, ..
     weight = by_name.get("W, codes") or by_name["W"]
     decoded, wide = by_name.get("W, decoded"), 8 * COMPUTE_BYTES[cast(Compute, settings.compute)]
     return render_drawing(
-        376,
-        _draw_typed(130, 18, f"x: {wide}-bit, {as_bytes(by_name['x, the input'].bytes)}", wide),
-        draw_line([(200, 26), (96, 48)], "line ink"),
-        draw_line([(200, 26), (310, 48)], "line ink"),
+        288,
+        _draw_typed(130, 15, f"x: {wide}-bit, {as_bytes(by_name['x, the input'].bytes)}", wide),
+        draw_line([(200, 21), (96, 36)], "line ink"),
+        draw_line([(200, 21), (310, 36)], "line ink"),
         *_draw_frozen(weight, by_name.get("W, constants"), decoded, wide),
-        _draw_typed(236, 70, "A: 32-bit", 32),
-        draw_box(236, 80, 156, 14, "a"),
-        draw_words(392, 112, as_bytes(by_name["A"].bytes), anchor="end", soft=True),
-        _draw_typed(236, 148, f"A x: {wide}-bit", wide),
-        draw_words(392, 148, as_bytes(by_name["A x"].bytes), anchor="end", soft=True),
-        draw_box(236, 164, 14, 78, "b"),
-        _draw_typed(262, 198, "B: 32-bit", 32),
-        draw_words(392, 218, as_bytes(by_name["B"].bytes), anchor="end", soft=True),
-        draw_line([(96, 262), (200, 294)], "line ink"),
-        draw_line([(243, 246), (200, 294)], "line ink"),
-        draw_words(200, 312, "+", anchor="middle", bold=True),
-        _draw_typed(130, 334, f"h: {wide}-bit, {as_bytes(by_name['h, the output'].bytes)}", wide),
+        _draw_typed(236, 54, "A: 32-bit", 32),
+        draw_box(236, 62, 156, 14, "a"),
+        draw_words(392, 94, as_bytes(by_name["A"].bytes), anchor="end", soft=True),
+        _draw_typed(236, 118, f"A x: {wide}-bit", wide),
+        draw_words(392, 118, as_bytes(by_name["A x"].bytes), anchor="end", soft=True),
+        draw_box(236, 128, 14, 56, "b"),
+        _draw_typed(262, 150, "B: 32-bit", 32),
+        draw_words(392, 170, as_bytes(by_name["B"].bytes), anchor="end", soft=True),
+        draw_line([(96, 194), (200, 215)], "line ink"),
+        draw_line([(243, 190), (200, 215)], "line ink"),
+        draw_words(200, 231, "+", anchor="middle", bold=True),
+        _draw_typed(130, 251, f"h: {wide}-bit, {as_bytes(by_name['h, the output'].bytes)}", wide),
         *(
-            _draw_typed(8 + 98 * at, 366, f"{bits}-bit", bits, soft=True)
+            _draw_typed(8 + 98 * at, 278, f"{bits}-bit", bits, soft=True)
             for at, bits in enumerate((4, 8, 16, 32))
         ),
     )
@@ -168,21 +168,21 @@ def _draw_frozen(
     weight: ForwardTensor, constants: ForwardTensor | None, decoded: ForwardTensor | None, wide: int
 ) -> Iterator[Markup]:
     """Render W as it is stored, and below the dashed line as it is multiplied."""
-    yield _draw_typed(16, 70, f"W: {weight.kind}", int(weight.kind.removesuffix("-bit")))
-    yield draw_words(190, 70, as_bytes(weight.bytes), anchor="end", soft=True)
-    yield draw_hatched(16, 80, 174, 40)
+    yield _draw_typed(16, 54, f"W: {weight.kind}", int(weight.kind.removesuffix("-bit")))
+    yield draw_words(190, 54, as_bytes(weight.bytes), anchor="end", soft=True)
+    yield draw_hatched(16, 62, 174, 26)
     if constants:
-        yield draw_words(16, 140, "+ constants", soft=True)
-        yield draw_words(190, 140, as_bytes(constants.bytes), anchor="end", soft=True)
+        yield draw_words(16, 105, "+ constants", soft=True)
+        yield draw_words(190, 105, as_bytes(constants.bytes), anchor="end", soft=True)
     if not decoded:
-        yield draw_words(16, 196, "multiplied as it is stored", soft=True)
-        yield draw_line([(96, 206), (96, 262)], "line ink")
+        yield draw_words(16, 140, "multiplied as it is stored", soft=True)
+        yield draw_line([(96, 150), (96, 194)], "line ink")
         return
-    yield draw_line([(8, 156), (204, 156)], "line ink dashed")
-    yield draw_words(16, 175, f"{weight.kind} ends, {wide}-bit begins", soft=True)
-    yield _draw_typed(16, 206, "W decoded", wide)
-    yield draw_words(190, 206, as_bytes(decoded.bytes), anchor="end", soft=True)
-    yield draw_box(16, 216, 174, 40, "w pale")
+    yield draw_line([(8, 116), (204, 116)], "line ink dashed")
+    yield draw_words(16, 133, f"{weight.kind} ends, {wide}-bit begins", soft=True)
+    yield _draw_typed(16, 155, "W decoded", wide)
+    yield draw_words(190, 155, as_bytes(decoded.bytes), anchor="end", soft=True)
+    yield draw_box(16, 163, 174, 26, "w pale")
 
 
 assert set(get_args(Compute)) == set(COMPUTE_NAMES)

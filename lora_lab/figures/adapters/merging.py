@@ -137,7 +137,7 @@ def _draw_picture(settings: MergingSettings, found: tuple[Way, ...]) -> Markup:
         y, value = 12 + GAP * at, _read_value(way, settings)
         bars.append(draw_words(8, y + 18, WAYS[way.id]))
         bars.append(draw_words(392, y + 18, as_two_digits(value), anchor="end", bold=True))
-        bars.append(draw_box(8, y + 26, ACROSS.clipped(value) - 8, 20, LOOKS[way.id]))
+        bars.append(draw_box(8, y + 26, ACROSS.clip(value) - 8, 20, LOOKS[way.id]))
     label = f"{MEASURES[settings.measure]}; each line is 100 times the one before"
     return render_drawing(
         bottom + 44, grid, *bars, draw_words(200, bottom + 38, label, anchor="middle", soft=True)

@@ -76,12 +76,12 @@ def _draw_picture(found: ScalingNumbers, curve: list[ScalingNumbers]) -> Markup:
         x_label="rank r", y_label="what the product B·A is multiplied by", height=HEIGHT, right=104,
         x_ticks=[(rank, str(rank)) for rank in (1, 4, 16, 64, 256)],
     )  # fmt: skip
-    lora = frame.at((one.rank, one.lora) for one in curve)
-    rslora = frame.at((one.rank, one.rslora) for one in curve)
+    lora = frame.map_points((one.rank, one.lora) for one in curve)
+    rslora = frame.map_points((one.rank, one.rslora) for one in curve)
     at = frame.x(found.rank)
     return render_drawing(
         HEIGHT,
-        frame.axes(),
+        frame.render_axes(),
         draw_line([(at, frame.y.start), (at, frame.y.end)], "rule"),
         draw_line(lora, "line w dashed"),
         draw_line(rslora, "line good dashed"),

@@ -92,11 +92,11 @@ def _draw_picture(found: TruncationNumbers) -> Markup:
         x_label="number of the singular value", y_label="singular value", height=HEIGHT,
         x_ticks=[(tick, str(tick)) for tick in (1, 4, 16, 64, 256) if tick < len(values)],
     )  # fmt: skip
-    points = [(frame.x(number), frame.y.clipped(value)) for number, value in enumerate(values, start=1)]
+    points = [(frame.x(number), frame.y.clip(value)) for number, value in enumerate(values, start=1)]
     cut = frame.x(found.rank)
     return render_drawing(
         HEIGHT,
-        frame.axes(),
+        frame.render_axes(),
         draw_line(points[found.rank - 1 :], "line w"),
         draw_line(points[: found.rank], "line good thick"),
         draw_line([(cut, frame.y.end), (cut, frame.y.start)], "line ink dashed"),

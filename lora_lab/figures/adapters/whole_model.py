@@ -177,7 +177,7 @@ def _draw_copies(each: int) -> Markup:
         y = 4.0 + 48 * at
         parts.append(draw_words(8, y + 12, name))
         parts.append(draw_words(392, y + 12, as_bytes(each), anchor="end", bold=True))
-        parts.append(_bar(look, across, y + 18, each))
+        parts.append(_draw_bar(look, across, y + 18, each))
     return render_drawing(4.0 + 48 * len(PARTS), *parts)
 
 
@@ -190,16 +190,16 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
         332,
         draw_words(8, 14, "All numbers of the model", bold=True),
         draw_words(8, 34, f"frozen: {frozen:,}", soft=True),
-        _bar("w", numbers, 40, frozen),
+        _draw_bar("w", numbers, 40, frozen),
         draw_words(8, 82, f"trained: {found.trainable:,}", soft=True),
-        _bar("m-adapters", numbers, 88, found.trainable),
+        _draw_bar("m-adapters", numbers, 88, found.trainable),
         draw_words(8, 136, "What training keeps between two steps", bold=True),
         draw_words(8, 156, f"if all were trained: {as_bytes(full)}", soft=True),
         draw_box(memory(0), 162, memory(full) - memory(0), BAR, "outline dashed"),
         draw_words(
             8, 204, f"frozen base in 4 bits: {as_bytes(base)}, adapter: {as_bytes(kept - base)}", soft=True
         ),
-        _bar("w", memory, 210, base),
+        _draw_bar("w", memory, 210, base),
         draw_box(memory(base), 210, max(1.0, memory(kept) - memory(base)), BAR, "m-adapters"),
         draw_words(8, 258, "What a step needs at its peak, with activations", bold=True),
         draw_words(
@@ -208,12 +208,12 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
             f"adapter: {as_bytes(step.total_bytes)}; if all were trained: over {as_bytes(full)}",
             soft=True,
         ),
-        _bar("w", memory, 284, base),
+        _draw_bar("w", memory, 284, base),
         draw_box(memory(base), 284, max(1.0, memory(kept) - memory(base)), BAR, "m-adapters"),
         draw_box(memory(kept), 284, memory(step.total_bytes) - memory(kept), BAR, "m-activations"),
     )
 
 
-def _bar(look: str, across: Scale, y: float, value: float) -> Markup:
+def _draw_bar(look: str, across: Scale, y: float, value: float) -> Markup:
     start, width = across(0), max(1.0, across(value) - across(0))
     return draw_hatched(start, y, width, BAR) if look == "w" else draw_box(start, y, width, BAR, look)

@@ -94,11 +94,11 @@ def _draw_picture(every: list[BlockSizeNumbers], found: BlockSizeNumbers) -> Mar
         x_span=(4, max(bits) * 1.01), y_span=(min(errors), max(errors)),
         x_label="stored bits per weight", y_label="relative error, %", height=HEIGHT, right=24,
     )  # fmt: skip
-    points = frame.at((one.bits, one.error_percent) for one in every)
-    x, y = frame.at([(found.bits, found.error_percent)])[0]
+    points = frame.map_points((one.bits, one.error_percent) for one in every)
+    x, y = frame.map_points([(found.bits, found.error_percent)])[0]
     return render_drawing(
         HEIGHT,
-        frame.axes(),
+        frame.render_axes(),
         draw_line(points, "line w"),
         draw_dots(points, "w"),
         draw_dots([(x, y)], "good", radius=7),

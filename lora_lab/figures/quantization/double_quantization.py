@@ -20,7 +20,7 @@ from study.base.units import as_bytes, as_percent
 from study.figures.controls import define_choice, define_slider
 from study.figures.figure import FigureView, Origin, build_computed_origin
 
-LEADING = 24.0
+LEADING = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def _draw_picture(
     across = Scale(low=0, high=found.single, start=8, end=392)
     lines = join_html(
         draw_words(8, 20 + 2 * LEADING * at, left, soft=True)
-        + draw_words(8, 38 + 2 * LEADING * at, f"= {right}", bold=True)
+        + draw_words(8, 37 + 2 * LEADING * at, f"= {right}", bold=True)
         for at, (left, right) in enumerate(arithmetic)
     )
     y = 20 + 2 * LEADING * len(arithmetic)
@@ -139,13 +139,13 @@ def _draw_picture(
     if len(arithmetic) >= 2:
         edge = across(found.first)
         bars += draw_words(
-            8, y + 48, "constants, double: codes in green, their constants at its end", soft=True
+            8, y + 44, "constants, double: codes in green, their constants at its end", soft=True
         )
-        bars += draw_box(8, y + 54, edge - 8, 20, "good")
+        bars += draw_box(8, y + 50, edge - 8, 20, "good")
     if len(arithmetic) >= 3:
-        bars += draw_box(edge, y + 54, max(1.5, across(found.double) - edge), 20, "ink")
+        bars += draw_box(edge, y + 50, max(1.5, across(found.double) - edge), 20, "ink")
     if len(arithmetic) >= 5:
         end = across(found.double) + 4
-        bars += draw_line([(end, y + 64), (392, y + 64)], "line ink dashed")
-        bars += draw_words(392, y + 92, f"saved {found.saved:.4g}", anchor="end", bold=True)
-    return render_drawing(y + 100, lines, bars)
+        bars += draw_line([(end, y + 60), (392, y + 60)], "line ink dashed")
+        bars += draw_words(392, y + 86, f"saved {found.saved:.4g}", anchor="end", bold=True)
+    return render_drawing(y + 92, lines, bars)

@@ -18,7 +18,7 @@ from study.figures.figure import FigureTable, FigureView, build_computed_origin
 NAMES = {"nf4": "NF4", "fp4": "FP4", "int4": "int4", "int8": "int8"}
 X = Scale(low=-1, high=1, start=44, end=392)
 TOP, BOTTOM = 14.0, 150.0
-FIRST_LINE, LINE_GAP, TICK = 176.0, 30.0, 9.0
+FIRST_LINE, LINE_GAP, TICK = 174.0, 27.0, 9.0
 
 
 @dataclass(frozen=True, kw_only=True)

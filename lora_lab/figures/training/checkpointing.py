@@ -131,7 +131,7 @@ def _draw_picture(without: Run, with_: Run) -> Markup:
     low = frame.y(min(with_.live_bytes) / MB)
     return render_drawing(
         HEIGHT,
-        frame.axes(),
+        frame.render_axes(),
         draw_line(_place_points(without, frame), "line w"),
         draw_line(_place_points(with_, frame), "line good"),
         draw_words(tip[0] + 8, tip[1] + 4, f"without: {as_bytes(without.peak_bytes)}", bold=True),
@@ -147,4 +147,4 @@ def _draw_picture(without: Run, with_: Run) -> Markup:
 
 def _place_points(run: Run, frame: ChartFrame) -> list[tuple[float, float]]:
     last = len(run.live_bytes) - 1
-    return frame.at((100 * at / last, size / MB) for at, size in enumerate(run.live_bytes))
+    return frame.map_points((100 * at / last, size / MB) for at, size in enumerate(run.live_bytes))

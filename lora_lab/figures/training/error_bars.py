@@ -105,7 +105,7 @@ def _draw_picture(settings: ErrorBarSettings) -> Markup:
     above = frame.y(min(94, settings.right + reach + 4))
     return render_drawing(
         HEIGHT,
-        frame.axes(),
+        frame.render_axes(),
         draw_line([(frame.x.start, level), (frame.x.end, level)], "rule"),
         *bars,
         draw_beside(x, above, f"± {reach:.1f}", gap=8, left=x > 250, bold=True),

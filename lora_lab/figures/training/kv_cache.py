@@ -81,9 +81,9 @@ def show(settings: CacheSettings) -> FigureView:
         picture=_draw_picture(shape, settings, found),
         alt=(
             f"The cache of {shape.name} rises in a straight line with the tokens, to "
-            f"{as_bytes(_cache_at(shape, settings, LENGTHS[-1]))} at {LENGTHS[-1]:,}. At {settings.tokens:,} "
-            f"it is {as_bytes(found.cache)}. Level lines: 4-bit weights {as_bytes(found.weights_4)}, 16-bit "
-            f"weights {as_bytes(found.weights_16)}."
+            f"{as_bytes(_compute_cache(shape, settings, LENGTHS[-1]))} at {LENGTHS[-1]:,}. "
+            f"At {settings.tokens:,} it is {as_bytes(found.cache)}. Level lines: 4-bit weights "
+            f"{as_bytes(found.weights_4)}, 16-bit weights {as_bytes(found.weights_16)}."
         ),
         origins=(
             build_computed_origin(
@@ -96,17 +96,17 @@ def show(settings: CacheSettings) -> FigureView:
         ),
         table=FigureTable(
             columns=("tokens per text", "cache"),
-            rows=tuple((f"{one:,}", as_bytes(_cache_at(shape, settings, one))) for one in LENGTHS),
+            rows=tuple((f"{one:,}", as_bytes(_compute_cache(shape, settings, one))) for one in LENGTHS),
         ),
     )
 
 
-def _cache_at(shape: ModelShape, settings: CacheSettings, tokens: int) -> int:
+def _compute_cache(shape: ModelShape, settings: CacheSettings, tokens: int) -> int:
     return kv_cache_bytes(shape, tokens=tokens, batch=settings.batch)
 
 
 def _draw_picture(shape: ModelShape, settings: CacheSettings, found: CacheNumbers) -> Markup:
-    curve = [(tokens, _cache_at(shape, settings, tokens) / GB) for tokens in LENGTHS]
+    curve = [(tokens, _compute_cache(shape, settings, tokens) / GB) for tokens in LENGTHS]
     low = min(curve[0][1], found.weights_4 / GB) * 0.7
     high = max(curve[-1][1], found.weights_16 / GB) * 1.6
     frame = build_chart(
@@ -119,12 +119,12 @@ def _draw_picture(shape: ModelShape, settings: CacheSettings, found: CacheNumber
         at = frame.y(size / GB)
         levels.append(draw_line([(frame.x.start, at), (frame.x.end, at)], "line w dashed"))
         levels.append(draw_words(frame.x.start + 4, at - 5, name, soft=True))
-    x, y = frame.at([(settings.tokens, found.cache / GB)])[0]
+    x, y = frame.map_points([(settings.tokens, found.cache / GB)])[0]
     return render_drawing(
         HEIGHT,
-        frame.axes(),
+        frame.render_axes(),
         *levels,
-        draw_line(frame.at(curve), "line good"),
+        draw_line(frame.map_points(curve), "line good"),
         draw_dots([(x, y)], "ring good", radius=6),
         draw_beside(x, y + 18, as_bytes(found.cache), gap=10, left=x > 250, bold=True),
     )

@@ -167,7 +167,7 @@ def _draw_picture(settings: PagingSettings, found: tuple[PagingStep, ...], highe
             parts.append(draw_words(x + width / 2, top - 4, "✕", anchor="middle", bold=True))
     return render_drawing(
         HEIGHT,
-        frame.axes(),
+        frame.render_axes(),
         *parts,
         draw_line([(frame.x.start, limit), (frame.x.end, limit)], "line ink dashed"),
         draw_words(frame.x.start + 4, limit - 6, f"{settings.limit:,} MB", bold=True),

@@ -89,12 +89,14 @@ def _draw_picture(settings: RateSettings, found: RateNumbers) -> Markup:
         height=HEIGHT,
         right=20,
     )
-    curve = frame.at((step, compute_percent_of_peak(settings, step)) for step in range(0, STEPS + 1, 5))
+    curve = frame.map_points(
+        (step, compute_percent_of_peak(settings, step)) for step in range(0, STEPS + 1, 5)
+    )
     level = frame.y(found.mean)
-    x, y = frame.at([(settings.step, found.now)])[0]
+    x, y = frame.map_points([(settings.step, found.now)])[0]
     return render_drawing(
         HEIGHT,
-        frame.axes(),
+        frame.render_axes(),
         draw_line([(frame.x.start, level), (frame.x.end, level)], "line w dashed"),
         draw_words(frame.x.start + 6, level + 15, "mean", soft=True),
         draw_line(curve, "line good"),

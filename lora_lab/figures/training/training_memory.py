@@ -130,6 +130,6 @@ def _draw_picture(settings: MemorySettings, found: tuple[Ledger, ...]) -> Markup
         parts.append(draw_stacked(ledger, across, y + 18, BAR))
         stated = find_published(settings.model, method)
         if stated is not None:
-            parts.append(draw_diamond(across.clipped(stated), y + 18 + BAR / 2))
+            parts.append(draw_diamond(across.clip(stated), y + 18 + BAR / 2))
     names, bottom = draw_legend(found, 8 + GAP * len(METHODS) + 22)
     return render_drawing(bottom, *parts, names)

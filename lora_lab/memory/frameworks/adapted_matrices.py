@@ -16,7 +16,7 @@ from lora_lab.parameters.adapter_config import (
     UnsupportedCase,
 )
 from lora_lab.parameters.counts import build_adaptation
-from lora_lab.parameters.json_fields import setting_of as read_setting
+from lora_lab.parameters.json_fields import parse_adapter_setting as read_setting
 from lora_lab.parameters.legacy_module_names import find_current_names
 from lora_lab.parameters.name_selection import find_own_ranks, select_names
 from lora_lab.parameters.shapes import SETS, Linear, ModelShape, Role
@@ -66,7 +66,7 @@ def find_adapters(
     elif targets is None and not shape.default_targets:
         targets = USUAL_ROLES
     parsed = _as_today(shape, parse_targets(targets))
-    names = adapted_names(shape, parsed)
+    names = spell_targets(shape, parsed)
     head = _find_head(shape, parsed, narrowing, rank)
     if not names and head is None and not parameters:
         raise NothingMatched(
@@ -137,8 +137,8 @@ def _as_today(shape: ModelShape, parsed: Targets) -> Targets:
     return find_current_names(shape, parsed) or parsed
 
 
-def adapted_names(shape: ModelShape, parsed: Targets) -> str | tuple[str, ...]:
-    """Return parsed targets as PEFT takes them: `all-linear`, a regular expression, or names of modules.
+def spell_targets(shape: ModelShape, parsed: Targets) -> str | tuple[str, ...]:
+    """Spell parsed targets as PEFT takes them: `all-linear`, a regular expression, or names of modules.
 
     A role becomes the name of its matrix, or of the matrix it is fused into, and `mlp` the MLP's. The head is
     left out: it is none of a shape's linear layers.
@@ -146,7 +146,7 @@ def adapted_names(shape: ModelShape, parsed: Targets) -> str | tuple[str, ...]:
     if parsed is None:
         parsed = shape.default_targets
     if isinstance(parsed, str):
-        return tuple(shape.target_modules(parsed)) if parsed in SETS else parsed
+        return tuple(shape.list_target_modules(parsed)) if parsed in SETS else parsed
     return tuple(dict.fromkeys(name for each in parsed for name in _spell_name(shape, each)))
 
 
@@ -157,7 +157,7 @@ def _spell_name(shape: ModelShape, name: str) -> Sequence[str]:
         return _spell_mlp(shape)
     whole = FUSED.get(name, name)
     name = whole if shape.has(whole) and not shape.has(name) else name
-    return shape.target_modules([name]) if shape.are_roles([name]) else (name,)
+    return shape.list_target_modules([name]) if shape.are_roles([name]) else (name,)
 
 
 def _spell_mlp(shape: ModelShape) -> Sequence[str]:
@@ -165,7 +165,7 @@ def _spell_mlp(shape: ModelShape) -> Sequence[str]:
     experts = find_experts(shape, tuple(shape.modules.renamed))
     if not experts and not roles:
         raise UnsupportedCase(f"PEFT adapts no matrix of the MLP of {shape.model_type} by its name")
-    return experts or shape.target_modules(roles)
+    return experts or shape.list_target_modules(roles)
 
 
 def find_experts(shape: ModelShape, names: str | tuple[str, ...]) -> list[str]:
@@ -176,7 +176,7 @@ def find_experts(shape: ModelShape, names: str | tuple[str, ...]) -> list[str]:
 
 def names_head(shape: ModelShape, parsed: Targets) -> bool:
     """Return whether the output head is among the parsed targets."""
-    head = _head_of(shape)
+    head = _find_output_head(shape)
     if head is None or parsed is None:
         return False
     if isinstance(parsed, str):
@@ -184,8 +184,8 @@ def names_head(shape: ModelShape, parsed: Targets) -> bool:
     return any(name in HEAD for name in parsed) or bool(select_names(tuple(parsed), (head.name,)))
 
 
-def _head_of(shape: ModelShape) -> Linear | None:
-    """Return the layer that makes the logits; None where the model ends before it."""
+def _find_output_head(shape: ModelShape) -> Linear | None:
+    """Find the layer that makes the logits; None where the model ends before it."""
     if shape.tree is None:  # only sizes are known
         return Linear(name="lm_head", role="other", d_in=shape.hidden, d_out=shape.vocab, count=1)
     for group in shape.tree.groups:
@@ -198,7 +198,7 @@ def _find_head(
     shape: ModelShape, parsed: Targets, narrowing: Mapping[str, Any], rank: int
 ) -> LayerAdapter | None:
     """Find the head's adapter: `layers_to_transform` doesn't leave it out, the other fields may."""
-    head = _head_of(shape)
+    head = _find_output_head(shape)
     if head is None or not names_head(shape, parsed):
         return None
     setting = read_setting({"targets": (head.name,), **narrowing}, targets="targets")

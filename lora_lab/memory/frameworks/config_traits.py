@@ -38,8 +38,8 @@ DISTANCES = 512
 """DeBERTa's default max_position_embeddings, the farthest distance where none is stated."""
 
 
-def config_in(record: Record, shape: ModelShape) -> Mapping[str, Any]:
-    """Return a record's configuration, or the catalogue's for its model, over the library's defaults."""
+def complete_config(record: Record, shape: ModelShape) -> Mapping[str, Any]:
+    """Complete a record's configuration, or the catalogue's for its model, by the library's defaults."""
     given = record.get("config")
     if not isinstance(given, Mapping):
         name = str(record.get("model") or "")
@@ -53,8 +53,8 @@ def config_in(record: Record, shape: ModelShape) -> Mapping[str, Any]:
     return {**shape.settings, **given, **inner}
 
 
-def kind_of(record: Record, shape: ModelShape) -> str:
-    """Return the kind of a record's model; a type without a language model's head is a classifier."""
+def find_kind(record: Record, shape: ModelShape) -> str:
+    """Find the kind of a record's model; a type without a language model's head is a classifier."""
     kind = record.get("kind")
     if kind:
         return str(kind)
@@ -66,8 +66,8 @@ def kind_of(record: Record, shape: ModelShape) -> str:
     return "causal" if decodes else "seqcls"
 
 
-def saved_names(record: Record, kind: str) -> tuple[str, ...]:
-    """Return the names of the modules that PEFT copies and trains whole."""
+def list_saved_names(record: Record, kind: str) -> tuple[str, ...]:
+    """List the names of the modules that PEFT copies and trains whole."""
     adapter = record.get("lora")
     named = [parse_names(each, "modules_to_save") for each in (record, adapter) if isinstance(each, Mapping)]
     task = record.get("task_type") or TASK_TYPES.get(kind, "")

@@ -12,14 +12,14 @@ from lora_lab.memory.frameworks.adapted_matrices import (
 )
 from lora_lab.memory.frameworks.config_traits import (
     TASK_OF_KIND,
-    config_in,
+    complete_config,
     count_saved,
-    kind_of,
+    find_kind,
+    list_saved_names,
     read_traits,
-    saved_names,
 )
 from lora_lab.memory.frameworks.experts import with_single_experts
-from lora_lab.memory.frameworks.forecast import optimizer_named
+from lora_lab.memory.frameworks.forecast import find_optimizer
 from lora_lab.memory.frameworks.setting import (
     Attention,
     Framework,
@@ -33,7 +33,7 @@ from lora_lab.memory.frameworks.stored_matrices import as_stored, has_single_exp
 from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.parameters.adapter_config import DEFAULT_RANKS, LORA_RANK, UnsupportedCase
 from lora_lab.parameters.json_fields import (
-    adapter_of,
+    find_adapter_fields,
     list_narrowing_fields,
     parse_choice,
     read_rank,
@@ -66,8 +66,8 @@ DEFAULT_TOKENS = 512
 DEFAULT_LABELS = 2
 
 
-def bits_fields(bits: str) -> dict[str, Any]:
-    """Return the fields of a record that a bit width stands for."""
+def expand_bits(bits: str) -> dict[str, Any]:
+    """Expand a bit width to the fields of a record."""
     plain = bits in ("fp32", "bf16")
     return {
         "base_dtype": bits if plain else "bf16",
@@ -76,7 +76,7 @@ def bits_fields(bits: str) -> dict[str, Any]:
     }
 
 
-def setting_of(record: Record, shape: ModelShape) -> StepSetting:
+def parse_setting(record: Record, shape: ModelShape) -> StepSetting:
     """Parse a record into a step setting.
 
     Raises UnsupportedCase with the reason, and LearnerError on an invalid value.
@@ -87,12 +87,12 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         )
     framework = find_framework(record.get("framework")) or "loop"  # a plain loop with peft
     method = parse_choice(record, "method", METHODS, default="lora")
-    adapter = adapter_of(record)
+    adapter = find_adapter_fields(record)
     narrowing = list_narrowing_fields(adapter)
     native = framework in NATIVE
-    phase = phase_of(record)
-    config = config_in(record, shape)
-    kind = kind_of(record, shape)
+    phase = parse_phase(record)
+    config = complete_config(record, shape)
+    kind = find_kind(record, shape)
     traits = read_traits(config)
     towers = has_towers(shape, traits)
     if towers:
@@ -107,7 +107,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     full = method == "full" or (phase != "train" and not record.get("lora"))
     base_type: NumberType = parse_choice(record, "base_dtype", NUMBER_TYPES, default="bf16")
     optimizer = str(record.get("optimizer") or "adamw")
-    optimizer_named(optimizer)
+    find_optimizer(optimizer)
     bits = _read_bits(record, base_type, method, framework)
     in_base_type = native or (bits != base_type and _names(record, NEWER_TRL))
     rank = read_rank({**adapter, "variant": variant}, DEFAULT_RANKS.get(variant, LORA_RANK))
@@ -141,7 +141,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         target_len=read_whole(record, "target_len", None),
         task=TASK_OF_KIND.get(str(kind), "words"),
         labels=read_whole(config, "num_labels", DEFAULT_LABELS),
-        saved_head=0 if full else count_saved(shape, saved_names(record, kind)),
+        saved_head=0 if full else count_saved(shape, list_saved_names(record, kind)),
         traits=traits,
         batch=read_whole(record, "micro_batch", 1),
         checkpointing=bool(record.get("gradient_checkpointing")),
@@ -156,7 +156,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     )
 
 
-def phase_of(record: Record) -> Phase:
+def parse_phase(record: Record) -> Phase:
     """Parse the phase; `lora-load` and the measures "at load" are about a model before its first step."""
     phase: Phase = parse_choice(record, "phase", PHASES, default="train")
     texts = (str(record.get("method") or ""), str(record.get("measure") or ""))

@@ -41,8 +41,8 @@ class FusedAdapter:
     b: int
 
 
-def experts_in(shape: ModelShape) -> Experts | None:
-    """Return the experts of a layer, None where the model has none.
+def read_experts(shape: ModelShape) -> Experts | None:
+    """Read the experts of a layer, None where the model has none.
 
     Raises UnsupportedCase where they are built in another way than transformers' own.
     """
@@ -51,7 +51,7 @@ def experts_in(shape: ModelShape) -> Experts | None:
         return Experts(count=single.count // shape.layers, width=single.d_out, fused=False)
     if not shape.fused_experts:
         return None
-    group = _fused_group(shape)
+    group = _find_fused_group(shape)
     tensors = dict(group.tensors)
     down = tensors.get(DOWN, ())
     if group.count != shape.layers or GATE_UP not in tensors or len(down) != 3:
@@ -63,12 +63,12 @@ def experts_in(shape: ModelShape) -> Experts | None:
     return Experts(count=down[0], width=width)
 
 
-def expert_tensors(shape: ModelShape) -> tuple[tuple[int, ...], ...]:
-    """Return the sizes of the tensors that hold a layer's experts."""
-    return tuple(sizes for _, sizes in _fused_group(shape).tensors) if shape.fused_experts else ()
+def list_expert_tensors(shape: ModelShape) -> tuple[tuple[int, ...], ...]:
+    """List the sizes of the tensors that hold a layer's experts."""
+    return tuple(sizes for _, sizes in _find_fused_group(shape).tensors) if shape.fused_experts else ()
 
 
-def _fused_group(shape: ModelShape) -> ModuleGroup:
+def _find_fused_group(shape: ModelShape) -> ModuleGroup:
     return max(shape.modules.groups, key=lambda group: any(len(sizes) == 3 for _, sizes in group.tensors))
 
 
@@ -111,11 +111,13 @@ def find_fused_adapters(adaptation: Adaptation, rank: int) -> tuple[FusedAdapter
 
 def with_single_experts(shape: ModelShape) -> ModelShape:
     """Return the model with three linear layers an expert, as before transformers 5 and in litgpt."""
-    experts = experts_in(shape)
+    experts = read_experts(shape)
     if experts is None:
         return shape
     count = experts.count * shape.layers
-    matrices = tuple(_single(role, shape.hidden, experts.width, count) for role in ("gate", "up", "down"))
+    matrices = tuple(
+        _build_single(role, shape.hidden, experts.width, count) for role in ("gate", "up", "down")
+    )
     moved = sum(linear.parameters for linear in matrices)
     return replace(
         shape,
@@ -125,7 +127,7 @@ def with_single_experts(shape: ModelShape) -> ModelShape:
     )
 
 
-def _single(role: Role, hidden: int, width: int, count: int) -> Linear:
+def _build_single(role: Role, hidden: int, width: int, count: int) -> Linear:
     d_in, d_out = (width, hidden) if role == "down" else (hidden, width)
     name = f"model.layers.*.mlp.experts.*.{role}_proj"
     return Linear(name=name, role=role, d_in=d_in, d_out=d_out, count=count)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from lora_lab.memory.frameworks.experts import expert_tensors
+from lora_lab.memory.frameworks.experts import list_expert_tensors
 from lora_lab.memory.frameworks.families import find_family
 from lora_lab.memory.frameworks.litgpt import LitgptStep
 from lora_lab.memory.frameworks.setting import WIDTHS, StepSetting
@@ -87,19 +87,21 @@ def forecast_step(setting: StepSetting) -> Ledger:
 def _forecast_tensors(setting: StepSetting) -> Ledger:
     match setting.phase:
         case "load":
-            return _at_rest(setting)
+            return _compute_resident(setting)
         case "generate":
             return _forecast_generating(setting)
     return _forecast_training(setting)
 
 
-def largest_batch(setting: StepSetting, limit_bytes: int) -> int:
+def compute_largest_batch(setting: StepSetting, limit_bytes: int) -> int:
     """Find the most sequences per step whose peak is below the limit; 0 if even one is too large.
 
     Every moment of a step is linear in the batch, so two simulations determine all moments; not so where
     experts share the tokens, or where a second sequence brings further moments (DeBERTa).
     """
-    lines = None if setting.shape.fused_experts else _moments_by_batch(replace(setting, measure="allocated"))
+    lines = (
+        None if setting.shape.fused_experts else _list_moments_by_batch(replace(setting, measure="allocated"))
+    )
     if lines is None:
         return find_largest_within(
             lambda batch: forecast_step(replace(setting, batch=batch)).total_bytes,
@@ -118,35 +120,37 @@ def largest_batch(setting: StepSetting, limit_bytes: int) -> int:
     return max(0, best)
 
 
-def _moments_by_batch(setting: StepSetting) -> list[tuple[int, int]] | None:
-    """Return (bytes at batch 0, bytes per sequence) of every moment that may be the peak; None where two
+def _list_moments_by_batch(setting: StepSetting) -> list[tuple[int, int]] | None:
+    """List (bytes at batch 0, bytes per sequence) of every moment that may be the peak; None where two
     batches differ in their moments.
     """
-    resident = _at_rest(setting)
+    resident = _compute_resident(setting)
     base = resident.weights + resident.constants + resident.adapters + resident.optimizer + resident.gradients
     # How constants are stored changes no tensor of the step.
     plain = replace(setting, batch=1, bits="nf4") if setting.bits == "nf4-dq" else replace(setting, batch=1)
-    played = _played_lines(plain)
+    played = _simulate_lines(plain)
     if played is None:
         return None
     lines = [(base + start, slope) for start, slope in played]
-    one, two = (_optimizer_moment(replace(setting, batch=batch), resident).total_bytes for batch in (1, 2))
+    one, two = (
+        _compute_optimizer_moment(replace(setting, batch=batch), resident).total_bytes for batch in (1, 2)
+    )
     # A line through (1, one) and (2, two) has slope two - one and intercept 2 one - two.
     return [*lines, (2 * one - two, two - one)]
 
 
 @lru_cache(maxsize=4096)
-def _played_lines(setting: StepSetting) -> tuple[tuple[int, int], ...] | None:
+def _simulate_lines(setting: StepSetting) -> tuple[tuple[int, int], ...] | None:
     one, two = (
         simulate_step(replace(setting, batch=batch), keep_history=True).history or [] for batch in (1, 2)
     )
     if len(one) != len(two):
         return None
     lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}
-    return tuple(_upper_envelope(sorted(lines, key=lambda line: (line[1], line[0]))))
+    return tuple(_compute_upper_envelope(sorted(lines, key=lambda line: (line[1], line[0]))))
 
 
-def _upper_envelope(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _compute_upper_envelope(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Drop every line that is never above a line that starts higher and rises at least as fast."""
     kept: list[tuple[int, int]] = []
     for start, slope in reversed(lines):
@@ -158,9 +162,9 @@ def _upper_envelope(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 # ---- between two steps
 
 
-def _at_rest(setting: StepSetting) -> Ledger:
-    """Return the bytes that stay between steps: weights, constants, adapters and moments, as stored."""
-    trained = _trained_tensors(setting)
+def _compute_resident(setting: StepSetting) -> Ledger:
+    """Compute the bytes that stay between steps: weights, constants, adapters and moments, as stored."""
+    trained = _list_trained_tensors(setting)
     numbers = sum(count * size for count, size in trained)
     full = setting.trains_everything
     width = setting.width if full else WIDTHS[setting.adapter_type]
@@ -189,7 +193,7 @@ def _kept_gradients(setting: StepSetting) -> int:
 def _weight_bytes(setting: StepSetting) -> int:
     shape, wide = setting.shape, 4 if setting.prepared else setting.width
     bits = CODE_BITS[setting.bits] if setting.quantized else 8 * setting.width
-    packed = _packed(setting)
+    packed = _drop_whole_matrices(setting)
     codes = sum(linear.count * math.ceil(linear.d_in * linear.d_out * bits / 8) for linear in packed.linears)
     codes += (shape.linear_parameters - packed.linear_parameters) * wide
     outer = (shape.embedding_parameters + shape.head_parameters) * setting.outer_width
@@ -199,8 +203,8 @@ def _weight_bytes(setting: StepSetting) -> int:
     return codes + outer + shape.other_parameters * wide
 
 
-def _packed(setting: StepSetting) -> ModelShape:
-    """Return the shape without the matrices that stay whole in a quantized model."""
+def _drop_whole_matrices(setting: StepSetting) -> ModelShape:
+    """Drop from the shape the matrices that stay whole in a quantized model."""
     shape = setting.shape
     if not setting.quantized:
         return shape
@@ -212,20 +216,20 @@ def _constant_bytes(setting: StepSetting) -> int:
     if not setting.quantized:
         return 0
     bits = {"fp4-dq": "nf4-dq"}.get(setting.bits, setting.bits)
-    constants = compute_constant_bytes(_packed(setting), bits)  # type: ignore[arg-type]
+    constants = compute_constant_bytes(_drop_whole_matrices(setting), bits)  # type: ignore[arg-type]
     if setting.framework == "litgpt":
         share = setting.shape.hidden * setting.shape.vocab / max(1, setting.shape.linear_parameters)
         constants += round(constants * share)
     return constants
 
 
-def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
-    """Return (count, numbers per tensor) for every kind of trained tensor."""
+def _list_trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
+    """List (count, numbers per tensor) for every kind of trained tensor."""
     shape = setting.shape
     if setting.trains_everything:
         kinds = [(linear.count, linear.d_in * linear.d_out) for linear in shape.linears]
         outer = [(1, shape.embedding_parameters), (1, shape.head_parameters)]
-        stored = [math.prod(sizes) for sizes in expert_tensors(shape)]
+        stored = [math.prod(sizes) for sizes in list_expert_tensors(shape)]
         outer += [(shape.layers, size) for size in stored]
         rest = shape.other_parameters - shape.layers * sum(stored)
         small = [(rest // shape.hidden, shape.hidden)]  # norms, one tensor each
@@ -234,7 +238,7 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     kinds += [(shape.layers, size) for one in setting.fused for size in (one.a, one.b)]
     if setting.variant == "norms":
         return [*kinds, *_norm_tensors(shape)]
-    adapted = _adapted_linears(setting)
+    adapted = _list_adapted_linears(setting)
     if setting.variant == "ia3":
         return [*kinds, *((one.count, one.d_in if one.role == "down" else one.d_out) for one, _ in adapted)]
     if setting.variant == "vera":
@@ -249,8 +253,8 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     return kinds
 
 
-def _adapted_linears(setting: StepSetting) -> list[tuple[Linear, int]]:
-    """Return every adapted matrix and its rank, the output head last."""
+def _list_adapted_linears(setting: StepSetting) -> list[tuple[Linear, int]]:
+    """List every adapted matrix and its rank, the output head last."""
     layers = [(replace(one.linear, count=len(one.layers)), one.rank) for one in setting.by_layer]
     head = setting.head_adapter
     return [
@@ -261,7 +265,7 @@ def _adapted_linears(setting: StepSetting) -> list[tuple[Linear, int]]:
 
 def _frozen_adapter_numbers(setting: StepSetting) -> int:
     """Return the numbers of an adapter that are not trained: A in LoRA-FA, one shared A and B in VeRA."""
-    adapted = _adapted_linears(setting)
+    adapted = _list_adapted_linears(setting)
     if setting.variant == "lora-fa":
         return sum(one.count * rank * one.d_in for one, rank in adapted)
     if setting.variant == "vera" and adapted:
@@ -280,7 +284,7 @@ def _norm_tensors(shape: ModelShape) -> list[tuple[int, int]]:
     return [(group.count * part, group.own // part) for group, part in zip(norms, parts, strict=True)]
 
 
-def optimizer_named(name: str) -> Moments:
+def find_optimizer(name: str) -> Moments:
     """Find the moments of an optimizer. Raises LearnerError on an optimizer whose states are not known."""
     plain = name.lower().replace("torch", "").replace("bnb", "").replace("-", "_")
     bare = plain.replace("_", "").removesuffix("32bit")
@@ -300,7 +304,7 @@ def optimizer_named(name: str) -> Moments:
 
 
 def _moment_bytes(setting: StepSetting, trained: list[tuple[int, int]], width: int) -> int:
-    moments = optimizer_named(setting.optimizer)
+    moments = find_optimizer(setting.optimizer)
     if moments.eight_bit:
         tensors = [Tensors(numbers, count) for count, numbers in trained]
         return compute_moments_8bit_bytes(tensors, moments=moments.copies)
@@ -313,9 +317,9 @@ def _moment_bytes(setting: StepSetting, trained: list[tuple[int, int]], width: i
 
 
 def _forecast_training(setting: StepSetting) -> Ledger:
-    resident = _at_rest(setting)
+    resident = _compute_resident(setting)
     tape = simulate_step(setting)
-    step = _optimizer_moment(setting, resident)
+    step = _compute_optimizer_moment(setting, resident)
     peak = replace(
         resident,
         gradients=max(resident.gradients, tape.peak["gradients"]),
@@ -331,9 +335,9 @@ def simulate_step(setting: StepSetting, *, keep_history: bool = False) -> Tape:
     return STEPS.get(setting.framework, usual)(setting, keep_history=keep_history).simulate_step()
 
 
-def _optimizer_moment(setting: StepSetting, resident: Ledger) -> Ledger:
-    """Return the optimizer's step: all gradients, the update's temporaries, and a plain loop's outputs."""
-    trained = _trained_tensors(setting)
+def _compute_optimizer_moment(setting: StepSetting, resident: Ledger) -> Ledger:
+    """Compute the optimizer's step: all gradients, the update's temporaries, and a plain loop's outputs."""
+    trained = _list_trained_tensors(setting)
     width = setting.width if setting.trains_everything else WIDTHS[setting.adapter_type]
     gradients = width * sum(count * size for count, size in trained)
     kept = setting.tokens * setting.shape.vocab * setting.outer_width if setting.framework == "loop" else 0
@@ -347,7 +351,7 @@ def _optimizer_moment(setting: StepSetting, resident: Ledger) -> Ledger:
 
 def _update_bytes(setting: StepSetting, all_bytes: int, largest_bytes: int) -> int:
     """Return temporary bytes: on a CPU three of the largest tensor; fused, and so none, in torchtune."""
-    copies = optimizer_named(setting.optimizer).temporary_copies
+    copies = find_optimizer(setting.optimizer).temporary_copies
     if not setting.on_gpu:
         return 3 * largest_bytes * min(1, copies)
     return 0 if setting.framework == "torchtune" else copies * all_bytes
@@ -364,4 +368,4 @@ def _forecast_generating(setting: StepSetting) -> Ledger:
     logits = setting.batch * shape.vocab * (setting.width + 4)
     if setting.task != "words":  # one forward pass, which keeps nothing
         cache = logits = 0
-    return replace(_at_rest(setting), activations=cache, logits=logits, scratch=decoded)
+    return replace(_compute_resident(setting), activations=cache, logits=logits, scratch=decoded)

@@ -36,7 +36,7 @@ class LinearLayers:
 
         self.parameters: list[Tensor] = []
 
-    def parameter(self, numbers: int, width: int, *, trained: bool) -> Tensor:
+    def add_parameter(self, numbers: int, width: int, *, trained: bool) -> Tensor:
         """Add a weight, resident and counted elsewhere; if trained, its gradient stays until the update."""
         leaf = Leaf() if trained else None
         tensor = Tensor(numbers, width, Storage(self.tape, 0, "fixed"), leaf=leaf)
@@ -48,30 +48,30 @@ class LinearLayers:
         """Apply a frozen matrix with its adapter, if it has one."""
         linear = self.roles.get(role)
         if self.setting.variant == "ia3" and linear is not None:
-            return self.rescaled(role, x, d_in, d_out)
+            return self.rescale(role, x, d_in, d_out)
         result = self.base(x, d_in, d_out)
         rank = self.ranks.get(role, self.setting.rank)
-        return self.adapted(x, result, d_in, d_out, rank=rank) if linear is not None else result
+        return self.adapt(x, result, d_in, d_out, rank=rank) if linear is not None else result
 
-    def rescaled(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
-        """Apply IA3 (arXiv:2205.05638): a trained factor per output, per input in the feed-forward's last."""
+    def rescale(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
+        """Rescale by IA3 (arXiv:2205.05638): a factor per output, per input in the feed-forward's last."""
         ops, width = self.ops, self.adapter_width
         if role == "down":
-            entered, factors = x.width, self.factors(d_in)
+            entered, factors = x.width, self.add_ia3_factors(d_in)
             return self.base(ops.cast(ops.multiply(ops.cast(x, width), factors), entered), d_in, d_out)
-        factors = self.factors(d_out)
+        factors = self.add_ia3_factors(d_out)
         result = self.base(x, d_in, d_out)
         return ops.cast(ops.multiply(result, factors), result.width)
 
-    def factors(self, numbers: int) -> Tensor:
-        """Return IA3's trained factors; peft multiplies those of all adapters first, from 1."""
-        return self.ops.scale(self.parameter(self.copies * numbers, self.adapter_width, trained=True))
+    def add_ia3_factors(self, numbers: int) -> Tensor:
+        """Add IA3's trained factors; peft multiplies those of all adapters first, from 1."""
+        return self.ops.scale(self.add_parameter(self.copies * numbers, self.adapter_width, trained=True))
 
     def base(self, x: Tensor, d_in: int, d_out: int, *, part: Part = "scratch") -> Tensor:
         """Apply the base matrix: plain, or decoded to the compute type for this product."""
         if not self.setting.quantized:
             trained = self.setting.trains_everything
-            weight = self.parameter(self.copies * d_in * d_out, self.width, trained=trained)
+            weight = self.add_parameter(self.copies * d_in * d_out, self.width, trained=trained)
             return self.product(x, weight, d_in, d_out, part=part)
         entered, came = x.width, x
         x = self.ops.cast(x, self.width if self.setting.bits != "int8" else x.width)
@@ -105,8 +105,8 @@ class LinearLayers:
             return self.ops.cast(weight, HALF)
         return self.casts.setdefault(id(weight), self.ops.cast(weight, HALF))
 
-    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int, *, rank: int) -> Tensor:
-        """Return result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
+    def adapt(self, x: Tensor, result: Tensor, d_in: int, d_out: int, *, rank: int) -> Tensor:
+        """Adapt a result: result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
         ops, width = self.ops, self.adapter_width
         expected = result.width
         four_bit = self.setting.quantized and self.setting.bits != "int8"
@@ -117,15 +117,15 @@ class LinearLayers:
         # LoRA-FA's A is frozen too, but the one published peak (peft's method comparison) shows that its
         # inputs are kept as LoRA's are: without them 2 GB would be missing.
         frozen = self.setting.variant == "vera"
-        down = self.parameter(self.copies * rank * d_in, width, trained=not frozen)
-        up = self.parameter(self.copies * rank * d_out, width, trained=not frozen)
+        down = self.add_parameter(self.copies * rank * d_in, width, trained=not frozen)
+        up = self.add_parameter(self.copies * rank * d_out, width, trained=not frozen)
         if self.setting.dropout:
             x = ops.dropout(x)
         if frozen:
-            update = self.vectors_of_shared(x, down, up, d_in, d_out, rank=rank)
+            update = self.apply_vera(x, down, up, d_in, d_out, rank=rank)
             return ops.cast(ops.add(result, update), expected)
         if self.setting.variant == "dora":
-            result = ops.add(result, self.magnitude(x, result, down, up, d_in, d_out, rank=rank))
+            result = ops.add(result, self.apply_dora(x, result, down, up, d_in, d_out, rank=rank))
             return ops.cast(result, expected)
         update = ops.scale(self.product(self.product(x, down, d_in, rank), up, rank, d_out))
         if self.setting.quantized:
@@ -133,34 +133,32 @@ class LinearLayers:
         result = ops.add(result, update)
         return ops.cast(result, expected)
 
-    def adapted_logits(self, x: Tensor, logits: Tensor, d_in: int, vocab: int) -> Tensor:
-        """Return the logits with the adapter of the head, if it has one."""
+    def adapt_logits(self, x: Tensor, logits: Tensor, d_in: int, vocab: int) -> Tensor:
+        """Adapt the logits by the adapter of the head, if it has one."""
         adapter = self.setting.head_adapter
         if adapter is None:
             return logits
         if self.setting.variant == "ia3":
-            return self.ops.cast(self.ops.multiply(logits, self.factors(vocab)), logits.width)
-        return self.adapted(x, logits, d_in, vocab, rank=adapter.rank)
+            return self.ops.cast(self.ops.multiply(logits, self.add_ia3_factors(vocab)), logits.width)
+        return self.adapt(x, logits, d_in, vocab, rank=adapter.rank)
 
-    def vectors_of_shared(
-        self, x: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int, *, rank: int
-    ) -> Tensor:
-        """Return VeRA's b · B(d · A(x)): only the vectors d (rank) and b (d_out) are trained."""
+    def apply_vera(self, x: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int, *, rank: int) -> Tensor:
+        """Apply VeRA's b · B(d · A(x)): only the vectors d (rank) and b (d_out) are trained."""
         ops = self.ops
-        inner = self.parameter(self.copies * rank, self.adapter_width, trained=True)
-        outer = self.parameter(self.copies * d_out, self.adapter_width, trained=True)
+        inner = self.add_parameter(self.copies * rank, self.adapter_width, trained=True)
+        outer = self.add_parameter(self.copies * d_out, self.adapter_width, trained=True)
         reduced = ops.multiply(inner, self.product(x, down, d_in, rank))
         return ops.multiply(outer, self.product(reduced, up, rank, d_out))
 
-    def magnitude(
+    def apply_dora(
         self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int, *, rank: int
     ) -> Tensor:
-        """Return DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm copies the matrix."""
+        """Apply DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm copies the matrix."""
         ops = self.ops
         matrix = d_in * d_out * x.width
         spent = self.tape.new(4 * matrix + d_in * d_in * x.width, 1)
         del spent
-        scale = self.parameter(self.copies * d_out, self.adapter_width, trained=True)
+        scale = self.add_parameter(self.copies * d_out, self.adapter_width, trained=True)
         result = self.product(self.product(x, down, d_in, rank), up, rank, d_out)
         own = ops.multiply(scale, base)
         update = ops.scale(ops.multiply(scale, result))

@@ -24,10 +24,10 @@ class LitgptStep(NativeStep):
         """Simulate the step with the previous micro-batch's `logits` and `loss`, until they are replaced."""
         before = 0 if self.setting.seq_len % ROUND_LENGTH else self.rows
         self.old_logits = self.tape.new(before * self.shape.vocab, FP32, "logits")
-        self.old_graph = self.tape.new(before * self._kept_by_graph(), self.width, "activations")
+        self.old_graph = self.tape.new(before * self._count_kept_by_graph(), self.width, "activations")
         return super().simulate_step()
 
-    def _kept_by_graph(self) -> int:
+    def _count_kept_by_graph(self) -> int:
         """Count numbers per token that a graph holds after its backward pass: the input of each quantized
         product, which MatMul4Bit of bitsandbytes 0.42 keeps as an attribute instead of a saved tensor.
         """
@@ -43,7 +43,7 @@ class LitgptStep(NativeStep):
         if not self.setting.quantized:
             return x
         x = self.ops.cast(x, FP32)
-        x.leaf = self.parameter(0, self.width, trained=True).leaf
+        x.leaf = self.add_parameter(0, self.width, trained=True).leaf
         x = self.ops.layer_norm(x, x, x, rows=self.rows)
         return self.ops.cast(x, self.width)
 
@@ -56,18 +56,18 @@ class LitgptStep(NativeStep):
         widths = {"q": a, "k": kv, "v": kv}
         chosen = {role: width for role, width in widths.items() if role in self.roles or "qkv" in self.roles}
         if chosen:
-            joint = self.ops.add(joint, self.joint_update(x, list(chosen.values())))
+            joint = self.ops.add(joint, self.compute_joint_update(x, list(chosen.values())))
         del x
         q, k, v = self.ops.split(joint, [rows * a, rows * kv, rows * kv])
         return q, k, v
 
-    def joint_update(self, x: Tensor, widths: list[int]) -> Tensor:
-        """Return the update of the chosen parts: one A, a grouped convolution as B, zeros for other parts."""
+    def compute_joint_update(self, x: Tensor, widths: list[int]) -> Tensor:
+        """Compute the update of the chosen parts: one A, a grouped convolution as B, zeros elsewhere."""
         ops, rank, rows = self.ops, self.setting.rank, self.rows
         if self.setting.dropout:
             x = ops.dropout(x)
-        down = self.parameter(rank * len(widths) * self.shape.hidden, self.adapter_width, trained=True)
-        up = self.parameter(rank * sum(widths), self.adapter_width, trained=True)
+        down = self.add_parameter(rank * len(widths) * self.shape.hidden, self.adapter_width, trained=True)
+        up = self.add_parameter(rank * sum(widths), self.adapter_width, trained=True)
         reduced = ops.matmul(x, down, rows=rows, d_out=rank * len(widths))
         update = ops.matmul(reduced, up, rows=rows, d_out=sum(widths))
         if len(widths) < 3:  # index_copy keeps its source for the shape of its gradient
@@ -113,7 +113,7 @@ class LitgptStep(NativeStep):
             del self.old_logits
             shifted = self.ops.apply(logits.numbers, FP32, logits, part="logits")
             return self.ops.cross_entropy(shifted, rows=self.rows)
-        pieces = self.head_in_chunks(x, -(-self.setting.seq_len // CHUNK_TOKENS))
+        pieces = self.run_head_in_chunks(x, -(-self.setting.seq_len // CHUNK_TOKENS))
         del x
         chunks = [self.ops.cast(piece, FP32, "logits") for piece in pieces]
         del pieces
@@ -131,4 +131,4 @@ class LitgptStep(NativeStep):
             logits = self.base(x, d, vocab, part="logits")
         else:
             logits = self.product(x, self.head_weight, d, vocab, part="logits")
-        return self.adapted_logits(x, logits, d, vocab)
+        return self.adapt_logits(x, logits, d, vocab)

@@ -3,7 +3,7 @@
 Symbols: rows = tokens of the micro-batch, d = hidden, f = intermediate width.
 """
 
-from lora_lab.memory.frameworks.experts import DOWN, GATE_UP, Experts, experts_in
+from lora_lab.memory.frameworks.experts import DOWN, GATE_UP, Experts, read_experts
 from lora_lab.memory.frameworks.families import ModelFamily, find_family, with_traits
 from lora_lab.memory.frameworks.linear_layers import LinearLayers
 from lora_lab.memory.frameworks.operators import FP32
@@ -18,7 +18,7 @@ class MlpLayers(LinearLayers):
         super().__init__(setting, keep_history=keep_history)
         self.shape = setting.shape
         self.family: ModelFamily = with_traits(find_family(self.shape) or ModelFamily(), setting.traits)
-        self.experts = experts_in(self.shape)
+        self.experts = read_experts(self.shape)
         self.rows = setting.tokens
         self.wide = FP32 if setting.prepared else setting.width
         """Bytes per number of the residual stream, norms and embeddings."""
@@ -73,8 +73,8 @@ class MlpLayers(LinearLayers):
     def route(self, x: Tensor, experts: Experts, k: int) -> Tensor:
         """Compute the router's probabilities in fp32 and keep the k largest of each token."""
         ops, d = self.ops, self.shape.hidden
-        table = self.parameter(d * experts.count, self.wide, trained=self.setting.trains_everything)
-        logits = self.product(x, self.merged("weight", table), d, experts.count)
+        table = self.add_parameter(d * experts.count, self.wide, trained=self.setting.trains_everything)
+        logits = self.product(x, self.merge("weight", table), d, experts.count)
         scores = ops.apply(logits.numbers, FP32, logits, save_result=True)
         index = self.tape.new(self.rows * k, 8)
         return ops.cast(ops.apply(self.rows * k, FP32, scores, saved=(index,)), x.width)
@@ -83,7 +83,7 @@ class MlpLayers(LinearLayers):
         """Run all chosen rows through the two tensors of a layer's experts."""
         ops, d, f = self.ops, self.shape.hidden, experts.width
         rows = x.numbers // d
-        both = self.grouped(GATE_UP, x, d, 2 * f, experts)
+        both = self.multiply_grouped(GATE_UP, x, d, 2 * f, experts)
         gate, up = ops.split(both, [rows * f] * 2)
         del both, x
         if self.family.clamps_gate:  # (up clamped + 1) · gate clamped · sigmoid(gate · 1.702)
@@ -93,22 +93,24 @@ class MlpLayers(LinearLayers):
         else:
             inner = ops.multiply(self.activate(gate), up)
         del gate, up
-        return self.grouped(DOWN, inner, f, d, experts)
+        return self.multiply_grouped(DOWN, inner, f, d, experts)
 
-    def grouped(self, name: str, x: Tensor, d_in: int, d_out: int, experts: Experts) -> Tensor:
+    def multiply_grouped(self, name: str, x: Tensor, d_in: int, d_out: int, experts: Experts) -> Tensor:
         """Multiply rows sorted by expert with their expert's matrix."""
         trained = self.setting.trains_everything
-        weight = self.merged(name, self.parameter(experts.count * d_in * d_out, self.wide, trained=trained))
+        weight = self.merge(
+            name, self.add_parameter(experts.count * d_in * d_out, self.wide, trained=trained)
+        )
         entered = x.width
         out = self.ops.matmul(self.ops.cast(x, weight.width), weight, rows=x.numbers // d_in, d_out=d_out)
         return out if self.autocast else self.ops.cast(out, entered)
 
-    def merged(self, name: str, weight: Tensor) -> Tensor:
-        """Return a fused tensor as peft multiplies with it: W + B·A for all experts, where it's adapted."""
+    def merge(self, name: str, weight: Tensor) -> Tensor:
+        """Merge a fused tensor as peft multiplies with it: W + B·A for all experts, where it's adapted."""
         adapter = next((one for one in self.setting.fused if one.name == name), None)
         if adapter is None:
             return weight
-        a, b = (self.parameter(size, self.adapter_width, trained=True) for size in (adapter.a, adapter.b))
+        a, b = (self.add_parameter(size, self.adapter_width, trained=True) for size in (adapter.a, adapter.b))
         a, b = self.ops.cast(a, weight.width), self.ops.cast(b, weight.width)
         return self.ops.apply(weight.numbers, weight.width, a, b, weight, saved=(a, b))
 

@@ -14,20 +14,20 @@ class NativeStep(TransformersStep):
             k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
         return super().attend(q, k, v)
 
-    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int, *, rank: int) -> Tensor:
-        """Return result + scale · B(A(dropout(x))), all in the base's type."""
+    def adapt(self, x: Tensor, result: Tensor, d_in: int, d_out: int, *, rank: int) -> Tensor:
+        """Adapt a result: result + scale · B(A(dropout(x))), all in the base's type."""
         ops = self.ops
         rows = x.numbers // d_in
-        down = self.parameter(self.copies * rank * d_in, self.adapter_width, trained=True)
-        up = self.parameter(self.copies * rank * d_out, self.adapter_width, trained=True)
+        down = self.add_parameter(self.copies * rank * d_in, self.adapter_width, trained=True)
+        up = self.add_parameter(self.copies * rank * d_out, self.adapter_width, trained=True)
         if self.setting.dropout:
             x = ops.dropout(x)
         if self.setting.variant == "dora":
-            return ops.add(result, self.magnitude(x, result, down, up, d_in, d_out, rank=rank))
+            return ops.add(result, self.apply_dora(x, result, down, up, d_in, d_out, rank=rank))
         reduced = ops.matmul(x, down, rows=rows, d_out=rank)
         return ops.add(result, ops.scale(ops.matmul(reduced, up, rows=rows, d_out=d_out)))
 
-    def head_in_chunks(self, x: Tensor, count: int) -> list[Tensor]:
+    def run_head_in_chunks(self, x: Tensor, count: int) -> list[Tensor]:
         """Compute logits in chunks of equally many rows; the last chunk has the remainder too."""
         sizes = [self.rows // count * self.shape.hidden] * (count - 1)
         sizes.append(x.numbers - sum(sizes))

@@ -20,7 +20,7 @@ class Operators:
 
     # ---- the plumbing
 
-    def fresh_gradients(
+    def allocate_gradients(
         self, inputs: Sequence[Tensor], *, temporary_bytes: int = 0, passes: bool = False
     ) -> Backward:
         """Return a backward that allocates a gradient per input, or with `passes` reuses the incoming one."""
@@ -63,7 +63,7 @@ class Operators:
         out = self.tape.new(numbers, width, part)
         del temporary
         kept = [*saved, out] if save_result else saved
-        backward = self.fresh_gradients(inputs, temporary_bytes=backward_bytes, passes=passes)
+        backward = self.allocate_gradients(inputs, temporary_bytes=backward_bytes, passes=passes)
         return self.tape.record(out, inputs, saved=kept, backward=backward)
 
     # ---- shape and type
@@ -72,7 +72,7 @@ class Operators:
         """Return the same storage in another shape, or a part of it ; its gradient is padded to the whole."""
         out = Tensor(numbers or x.numbers, x.width, x.storage)
         passes = out.numbers == x.numbers
-        return self.tape.record(out, [x], saved=(), backward=self.fresh_gradients([x], passes=passes))
+        return self.tape.record(out, [x], saved=(), backward=self.allocate_gradients([x], passes=passes))
 
     def split(self, x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
         """Return views of parts of the last axis; their gradients are joined in one new tensor."""
@@ -103,7 +103,7 @@ class Operators:
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:
         """Multiply; a factor is saved if the other needs a gradient; a broadcast one sums a full gradient."""
         numbers, width = max(a.numbers, b.numbers), max(a.width, b.width)
-        saved = _saved_factors(a, b)
+        saved = _list_saved_factors(a, b)
         broadcast = any(x.needs_gradient and x.numbers < numbers for x in (a, b))
         return self.apply(
             numbers, width, a, b, saved=saved, backward_bytes=numbers * width if broadcast else 0
@@ -153,7 +153,7 @@ class Operators:
 
     def matmul(self, x: Tensor, weight: Tensor, *, rows: int, d_out: int, part: Part = "scratch") -> Tensor:
         """Compute x Wᵀ: saves x if W is trained, and W if x needs a gradient (free, unless W is a copy)."""
-        return self.apply(rows * d_out, x.width, x, weight, saved=_saved_factors(x, weight), part=part)
+        return self.apply(rows * d_out, x.width, x, weight, saved=_list_saved_factors(x, weight), part=part)
 
     # ---- attention
 
@@ -183,7 +183,7 @@ class Operators:
         self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, softcap: bool = False
     ) -> Tensor:
         """Compute softmax(q kᵀ) v, storing every pair of every head, like `eager`; softmax in fp32."""
-        scores = self.apply(pairs, q.width, q, k, saved=_saved_factors(q, k))
+        scores = self.apply(pairs, q.width, q, k, saved=_list_saved_factors(q, k))
         scores = self.scale(scores)
         if softcap:
             scores = self.scale(self.unary(self.scale(scores), saves_result=True))
@@ -193,19 +193,19 @@ class Operators:
             pairs, FP32, scores, save_result=True, temporary_bytes=upcast, backward_bytes=upcast
         )
         scores = self.cast(scores, v.width)
-        out = self.apply(q.numbers, v.width, scores, v, saved=_saved_factors(scores, v))
+        out = self.apply(q.numbers, v.width, scores, v, saved=_list_saved_factors(scores, v))
         del scores
         return self.copy(out)
 
     def sink_attention(self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int) -> Tensor:
         """Compute gpt-oss' attention: a number per head joins the scores, and leaves after softmax."""
-        scores = self.scale(self.apply(pairs, q.width, q, k, saved=_saved_factors(q, k)))
+        scores = self.scale(self.apply(pairs, q.width, q, k, saved=_list_saved_factors(q, k)))
         scores = self.apply(pairs, q.width, scores, passes=True)  # the mask is added
         scores = self.apply(pairs, q.width, scores)  # joined with the sinks
         scores = self.apply(pairs, q.width, scores, passes=True)  # less the largest
         scores = self.apply(pairs, q.width, scores, save_result=True)
         scores = self.view(scores, pairs - 1)
-        out = self.apply(q.numbers, q.width, scores, v, saved=_saved_factors(scores, v))
+        out = self.apply(q.numbers, q.width, scores, v, saved=_list_saved_factors(scores, v))
         del scores
         return self.copy(out)
 
@@ -213,13 +213,13 @@ class Operators:
         self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, dropout: bool, biased: Tensor | None = None
     ) -> Tensor:
         """Compute softmax(q kᵀ) v like BERT's, T5's or BART's `eager`: softmax in the type of the scores."""
-        scores = self.scale(self.apply(pairs, q.width, q, k, saved=_saved_factors(q, k)))
+        scores = self.scale(self.apply(pairs, q.width, q, k, saved=_list_saved_factors(q, k)))
         if biased is not None:
             scores = self.add(scores, biased)
         scores = self.apply(pairs, q.width, scores, save_result=True, backward_bytes=0)
         if dropout:
             scores = self.dropout(scores)
-        out = self.apply(q.numbers, q.width, scores, v, saved=_saved_factors(scores, v))
+        out = self.apply(q.numbers, q.width, scores, v, saved=_list_saved_factors(scores, v))
         del scores
         return self.copy(out)
 
@@ -235,14 +235,14 @@ class Operators:
         q, k, v = (self.cast(one, FP32) for one in (q, k, v))
         q, k = self.scale(q), self.scale(k)
         v = self.copy(v)  # the batched product reads heads side by side, and saves what it reads
-        scores = self.apply(pairs, FP32, q, k, saved=_saved_factors(q, k))
+        scores = self.apply(pairs, FP32, q, k, saved=_list_saved_factors(q, k))
         del q, k
         if biased:
             scores = self.apply(pairs, FP32, scores, passes=True)
         scores = self.apply(pairs, FP32, scores, save_result=True)
         if dropout:
             scores = self.dropout(scores)
-        out = self.apply(numbers, FP32, scores, v, saved=_saved_factors(scores, v))
+        out = self.apply(numbers, FP32, scores, v, saved=_list_saved_factors(scores, v))
         del scores
         return self.cast(self.copy(out), width)
 
@@ -254,6 +254,6 @@ class Operators:
         return self.apply(rows, logits.width, logp, saved=(logp,))
 
 
-def _saved_factors(a: Tensor, b: Tensor) -> list[Tensor]:
-    """Return what a product saves: each factor, if the other one needs a gradient."""
+def _list_saved_factors(a: Tensor, b: Tensor) -> list[Tensor]:
+    """List what a product saves: each factor, if the other one needs a gradient."""
     return [one for one, other in ((a, b), (b, a)) if other.needs_gradient]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lora_lab.memory.frameworks.experts import EARLIER, experts_in, with_single_experts
+from lora_lab.memory.frameworks.experts import EARLIER, read_experts, with_single_experts
 from lora_lab.memory.frameworks.families import find_family, find_unknown_part
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
@@ -29,10 +29,10 @@ def as_stored(shape: ModelShape, *, separate: bool, single_experts: bool = False
             f"what the layers of {shape.model_type or 'this layout'} save can't be derived from its "
             f"matrices{has}"
         )
-    shape = replace(shape, kv_heads=_key_heads(shape))
+    shape = replace(shape, kv_heads=_count_key_heads(shape))
     if single_experts or separate:
         shape = with_single_experts(shape)
-    experts_in(shape)  # raises where they are built in another way
+    read_experts(shape)  # raises where they are built in another way
     if not separate:
         return shape
     apart = [part for linear in shape.linears for part in _separate_fused(linear, shape)]
@@ -47,7 +47,7 @@ def without_unquantized(shape: ModelShape) -> ModelShape:
     return replace(shape, linears=kept, other_parameters=shape.other_parameters + moved)
 
 
-def _key_heads(shape: ModelShape) -> int:
+def _count_key_heads(shape: ModelShape) -> int:
     for linear in shape.linears:
         if linear.role == "k":
             return max(1, linear.d_out // shape.head_dim)

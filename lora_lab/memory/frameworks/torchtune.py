@@ -20,7 +20,7 @@ class TorchtuneStep(NativeStep):
         if not self.setting.compiled:
             return super().norm(x, size=size)
         length = size or self.shape.hidden
-        weight = self.parameter(length, self.wide, trained=self.setting.trains_everything)
+        weight = self.add_parameter(length, self.wide, trained=self.setting.trains_everything)
         scales = self.tape.new(x.numbers // length, FP32)
         return self.ops.apply(x.numbers, x.width, x, weight, saved=(x, scales))
 
@@ -43,11 +43,11 @@ class TorchtuneStep(NativeStep):
     def loss(self, x: Tensor) -> Tensor:
         """Compute the loss; the recipe drops the logits before the backward pass."""
         x = self.norm(x)
-        pieces = self.head_in_chunks(x, LOSS_CHUNKS if self.setting.loss == "chunked" else 1)
+        pieces = self.run_head_in_chunks(x, LOSS_CHUNKS if self.setting.loss == "chunked" else 1)
         del x
-        return self.ops.apply(self.rows, FP32, *[self.loss_of(piece) for piece in pieces])
+        return self.ops.apply(self.rows, FP32, *[self.compute_loss(piece) for piece in pieces])
 
-    def loss_of(self, logits: Tensor) -> Tensor:
+    def compute_loss(self, logits: Tensor) -> Tensor:
         """Compute cross-entropy in fp32; chunked, it is compiled and keeps its 16-bit logits."""
         rows = logits.numbers // self.shape.vocab
         if self.setting.loss == "chunked":

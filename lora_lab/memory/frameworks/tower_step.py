@@ -22,7 +22,7 @@ from lora_lab.memory.frameworks.families import TOWER_FAMILIES, ModelFamily, wit
 from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.tape import Leaf, Tape, Tensor
-from lora_lab.memory.frameworks.towers import Tower, count_patches, runs_vision, stays_whole, towers_of
+from lora_lab.memory.frameworks.towers import Tower, count_patches, list_towers, runs_vision, stays_whole
 from lora_lab.memory.frameworks.transformers import SIMULATED_LAYERS, TransformersStep
 
 
@@ -42,7 +42,7 @@ class TowerStep(TransformersStep):
         super().__init__(setting, keep_history=keep_history)
         self.whole = setting.shape
         self.whole_family = TOWER_FAMILIES.get(self.whole.model_type, ModelFamily())
-        self.towers = towers_of(setting)
+        self.towers = list_towers(setting)
         self.adapted_names = {linear.name for linear in setting.adapted}
         self.biases: dict[str, Tensor | None] = {}
         """T5's numbers per head and pair of positions: made once for a tower, used by all its layers."""
@@ -90,19 +90,19 @@ class TowerStep(TransformersStep):
             self.memory = before
         x = self.enter_text(before) if tower.kind == "text" and before else self.embed()
         del before
-        self.biases[tower.kind] = self.position_bias()
+        self.biases[tower.kind] = self.make_position_bias()
         if tower.kind == "decoder" and self.biases[tower.kind]:  # cross-attention has one too, of zeros
-            self.biases["cross"] = self.position_bias()
+            self.biases["cross"] = self.make_position_bias()
         if tower.kind == "text":
-            self.position_tables()
+            self.allocate_position_tables()
         layers = tower.shape.layers
         simulated = min(layers, SIMULATED_LAYERS)
         for number in range(simulated):
             live, trained = self.tape.live_bytes, len(self.parameters)
-            x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
+            x = self.checkpoint(x) if self.setting.checkpointing else self.layer(x)
             if number == 1 and layers > simulated:
                 gradients = sum(one.size_bytes for one in self.parameters[trained:])
-                x = self.repeated(x, layers - simulated, self.tape.live_bytes - live, gradients)
+                x = self.repeat(x, layers - simulated, self.tape.live_bytes - live, gradients)
         if tower.kind == "vision" and not last and self.whole_family.reads_last_but_one:
             # LLaVA reads the result before the last layer's (vision_feature_layer -2), and keeps both.
             self.unread = x
@@ -111,11 +111,11 @@ class TowerStep(TransformersStep):
             return x
         return self.drop(self.norm(x)) if self.family.final_norm else x
 
-    def checkpointed(self, x: Tensor) -> Tensor:
+    def checkpoint(self, x: Tensor) -> Tensor:
         """Run a layer that keeps only its input and the encoder's result, and runs again going backward."""
         tower, memory = self.tower, self.memory
         if memory is None:
-            return self._checkpointed_in(tower, x)
+            return self._checkpoint_in(tower, x)
         with self.tape.without_graph():
             out = self.layer(x)
 
@@ -123,15 +123,15 @@ class TowerStep(TransformersStep):
             leaf = Leaf() if memory.needs_gradient else None
             self.enter(tower)
             self.memory = Tensor(memory.numbers, memory.width, memory.storage, leaf=leaf)
-            came = self.tape.run_backward(self.layer(self.entering(x)).node, gradient)
+            came = self.tape.run_backward(self.layer(self.cut_input(x)).node, gradient)
             self.memory = None
             arrived = leaf.gradient if leaf else None
             return [came, Tensor(memory.numbers, memory.width, arrived) if arrived else None]
 
         return self.tape.record(out, [x, memory], saved=[x, memory], backward=backward)
 
-    def _checkpointed_in(self, tower: Tower, x: Tensor) -> Tensor:
-        out = super().checkpointed(x)
+    def _checkpoint_in(self, tower: Tower, x: Tensor) -> Tensor:
+        out = super().checkpoint(x)
         if out.node is not None:
             recompute = out.node.backward
 
@@ -159,7 +159,7 @@ class TowerStep(TransformersStep):
         """Cut an image into patches; joined with a class token and added to the positions."""
         trained = self.setting.trains_everything
         numbers = self.rows * self.shape.hidden
-        weight = self.parameter(1, self.width, trained=trained)
+        weight = self.add_parameter(1, self.width, trained=trained)
         x = self.ops.apply(numbers, self.wide, weight)
         if self.setting.checkpointing and not x.needs_gradient:
             x.leaf = Leaf()
@@ -169,7 +169,7 @@ class TowerStep(TransformersStep):
         """Convolve a spectrogram twice, the second time to half its length, each with gelu; add positions."""
         trained = self.setting.trains_everything
         numbers = self.rows * self.shape.hidden
-        weight = self.parameter(1, self.width, trained=trained)
+        weight = self.add_parameter(1, self.width, trained=trained)
         x = self.ops.apply(2 * numbers, self.wide, weight)
         if self.setting.checkpointing and not x.needs_gradient:
             x.leaf = Leaf()
@@ -193,7 +193,7 @@ class TowerStep(TransformersStep):
             result = self.base(x, linear.d_in, linear.d_out)
             adapted = linear.name in self.adapted_names
             if adapted:
-                result = self.adapted(x, result, linear.d_in, linear.d_out, rank=self.setting.rank)
+                result = self.adapt(x, result, linear.d_in, linear.d_out, rank=self.setting.rank)
             x = result
         words = self.ops.apply(numbers, self.outer, self.table)
         mask = self.tape.new(numbers, 1)
@@ -202,16 +202,18 @@ class TowerStep(TransformersStep):
     def pool(self, x: Tensor, rows: int, width: int) -> Tensor:
         """Average squares of patches, norm and project them (Gemma 3); the pooling saves its input."""
         x = self.ops.apply(rows * width, x.width, x, saved=(x,))
-        norm = self.parameter(width, self.wide, trained=self.setting.trains_norms)
+        norm = self.add_parameter(width, self.wide, trained=self.setting.trains_norms)
         x = self.ops.rms_norm(x, norm, rows=rows, in_fp32=True)
-        matrix = self.parameter(width * self.shape.hidden, self.wide, trained=self.setting.trains_everything)
+        matrix = self.add_parameter(
+            width * self.shape.hidden, self.wide, trained=self.setting.trains_everything
+        )
         return self.ops.matmul(x, matrix, rows=rows, d_out=self.shape.hidden)
 
-    def position_bias(self) -> Tensor | None:
+    def make_position_bias(self) -> Tensor | None:
         """Make T5's bias of self-attention: heads x n x n, looked up in a small table."""
         if self.family.relative != "bias":
             return None
-        table = self.parameter(32 * self.shape.heads, self.wide, trained=self.setting.trains_everything)
+        table = self.add_parameter(32 * self.shape.heads, self.wide, trained=self.setting.trains_everything)
         return self.ops.apply(self.shape.heads * self.seq_len**2, self.width, table)
 
     # ---- layers
@@ -221,11 +223,11 @@ class TowerStep(TransformersStep):
         if not (self.setting.quantized and stays_whole(self.whole.model_type, role)):
             return super().linear(role, x, d_in, d_out)
         entered = x.width
-        weight = self.parameter(d_in * d_out, self.wide, trained=False)
+        weight = self.add_parameter(d_in * d_out, self.wide, trained=False)
         x = self.ops.cast(x, self.wide)
         result = self.product(x, weight, d_in, d_out)
         if role in self.roles:
-            result = self.adapted(x, result, d_in, d_out, rank=self.setting.rank)
+            result = self.adapt(x, result, d_in, d_out, rank=self.setting.rank)
         return result if self.wide == entered else self.ops.cast(result, entered)
 
     def layer(self, x: Tensor) -> Tensor:
@@ -319,7 +321,7 @@ class TowerStep(TransformersStep):
     def relative_positions(self, rows: int, d: int) -> Tensor:
         """Return the normed table of relative positions, one for all layers."""
         if self.relative is None:
-            table = self.parameter(rows * d, self.outer, trained=self.setting.trains_everything)
+            table = self.add_parameter(rows * d, self.outer, trained=self.setting.trains_everything)
             self.relative = self.norm(table)
         return self.drop(self.relative)
 
@@ -351,8 +353,8 @@ class TowerStep(TransformersStep):
             return self.ops.apply(1, x.width, x)
         if setting.task == "labels":
             x = self.ops.apply(setting.batch * d, x.width, x)
-            head = self.parameter(max(1, setting.saved_head), self.wide, trained=True)
+            head = self.add_parameter(max(1, setting.saved_head), self.wide, trained=True)
             x = self.ops.apply(setting.batch * d, x.width, x, head, saved=(x,), save_result=True)
             return self.ops.apply(1, x.width, x)
-        head = self.parameter(d * setting.labels, self.wide, trained=True)
+        head = self.add_parameter(d * setting.labels, self.wide, trained=True)
         return self.ops.cross_entropy(self.product(x, head, d, setting.labels), rows=self.rows)

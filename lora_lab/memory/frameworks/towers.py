@@ -51,7 +51,7 @@ def _sees(shape: ModelShape, traits: ConfigTraits) -> bool:
     return has_vision and ALIASES.get(traits.text_type, traits.text_type) in FAMILIES
 
 
-def towers_of(setting: StepSetting) -> tuple[Tower, ...]:
+def list_towers(setting: StepSetting) -> tuple[Tower, ...]:
     """List a model's stacks in the order in which they run.
 
     Raises UnsupportedCase when its matrices are not those of its family's layers, or those of a language
@@ -135,7 +135,7 @@ def _head_dim(kind: TowerKind, shape: ModelShape, traits: ConfigTraits, width: i
 
 
 def _count_positions(kind: TowerKind, prefix: str, setting: StepSetting) -> int:
-    tables = tuple(_position_tables(setting.shape))
+    tables = tuple(_list_position_tables(setting.shape))
     root = prefix.split(".encoder")[0].split(".layers")[0]
     within = [rows for path, rows in tables if path.startswith((root, prefix.rsplit(".", 1)[0]))]
     match kind:
@@ -170,13 +170,13 @@ def count_image_tokens(setting: StepSetting) -> int:
 
 def count_patches(setting: StepSetting) -> int:
     """Return the patches of one image, without a class token."""
-    rows = [count for path, count in _position_tables(setting.shape) if any(w in path for w in VISION)]
+    rows = [count for path, count in _list_position_tables(setting.shape) if any(w in path for w in VISION)]
     side = int(max(rows, default=0) ** 0.5)
     return side * side
 
 
-def _position_tables(shape: ModelShape) -> Iterator[tuple[str, int]]:
-    """Yield the path and the rows of each table of learned positions."""
+def _list_position_tables(shape: ModelShape) -> Iterator[tuple[str, int]]:
+    """List the path and the rows of each table of learned positions."""
     for group in shape.modules.groups:
         if group.kind == "embedding" and "position" in group.suffix:
             yield group.path, group.d_in

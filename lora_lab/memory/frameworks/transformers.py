@@ -26,27 +26,27 @@ class TransformersStep(MlpLayers):
 
         self._ghosts: list[Storage] = []
         trained = setting.trains_everything
-        self.table = self.parameter(self.shape.embedding_parameters, self.outer, trained=trained)
+        self.table = self.add_parameter(self.shape.embedding_parameters, self.outer, trained=trained)
         self.head_weight = self.table
         if self.shape.head_parameters:
-            self.head_weight = self.parameter(self.shape.head_parameters, self.outer, trained=trained)
+            self.head_weight = self.add_parameter(self.shape.head_parameters, self.outer, trained=trained)
 
     # ---- simulation
 
     def simulate_step(self) -> Tape:
         """Simulate one step from the first to the last operator; what is resident is counted elsewhere."""
         x = self.embed()
-        self.position_tables()
+        self.allocate_position_tables()
         layers, differ = self.shape.layers, bool(self.setting.by_layer)
         simulated = layers if differ else min(layers, SIMULATED_LAYERS)
         for number in range(simulated):
             self.enter_layer(number)
             before, trained = self.tape.live_bytes, len(self.parameters)
-            x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
+            x = self.checkpoint(x) if self.setting.checkpointing else self.layer(x)
             if number == 1 and layers > simulated:
                 saved = self.tape.live_bytes - before
                 gradients = sum(one.size_bytes for one in self.parameters[trained:])
-                x = self.repeated(x, layers - simulated, saved, gradients)
+                x = self.repeat(x, layers - simulated, saved, gradients)
         loss = self.loss(x)
         del x
         self.casts.clear()
@@ -61,7 +61,7 @@ class TransformersStep(MlpLayers):
             self.roles = {one.linear.role: one.linear for one in here}
             self.ranks = {one.linear.role: one.rank for one in here}
 
-    def repeated(self, x: Tensor, times: int, saved_bytes: int, gradient_bytes: int) -> Tensor:
+    def repeat(self, x: Tensor, times: int, saved_bytes: int, gradient_bytes: int) -> Tensor:
         """Stand in for more layers like the last: what they save and, once they are done, their gradients."""
         ghosts = [self.tape.new(times * saved_bytes, 1)]
         ghosts[0].storage.move("activations")
@@ -84,13 +84,13 @@ class TransformersStep(MlpLayers):
             x.leaf = Leaf()
         return x
 
-    def position_tables(self) -> None:
+    def allocate_position_tables(self) -> None:
         """Allocate cosines and sines, alive for the whole forward pass and saved by every rotation."""
         if self.family.rotary:
             numbers = self.seq_len * self.shape.head_dim
             self.tables = [self.tape.new(numbers, self.wide, "activations") for _ in range(2)]
 
-    def checkpointed(self, x: Tensor) -> Tensor:
+    def checkpoint(self, x: Tensor) -> Tensor:
         """Run a layer that keeps only its input and is run again with its graph in the backward pass."""
         with self.tape.without_graph():
             out = self.layer(Tensor(x.numbers, x.width, x.storage))
@@ -99,13 +99,13 @@ class TransformersStep(MlpLayers):
             # Recomputing stops before the layer's result, which isn't needed again.
             self.enter_layer(layer)
             came_back = kept or self.tape.new(numbers, width)
-            return [self.tape.run_backward(self.layer(self.entering(came_back)).node, gradient)]
+            return [self.tape.run_backward(self.layer(self.cut_input(came_back)).node, gradient)]
 
         numbers, width, layer = x.numbers, x.width, self.number
         kept = None if self.offloads else Tensor(numbers, width, x.storage)
         return self.tape.record(out, [x], saved=[kept] if kept else [], backward=backward)
 
-    def entering(self, x: Tensor) -> Tensor:
+    def cut_input(self, x: Tensor) -> Tensor:
         """Return a layer's input at which the layer's own backward pass ends."""
         return Tensor(x.numbers, x.width, x.storage, leaf=STOP)
 
@@ -136,10 +136,10 @@ class TransformersStep(MlpLayers):
         tuned = self.setting.variant == "norms" and size is None
         trained, width = self.setting.trains_everything or tuned, self.adapter_width if tuned else self.wide
         length = size or self.shape.hidden
-        weight = self.parameter(length, width, trained=trained)
+        weight = self.add_parameter(length, width, trained=trained)
         rows = x.numbers // length
         if self.family.norm == "layer":
-            bias = self.parameter(length, width, trained=trained)
+            bias = self.add_parameter(length, width, trained=trained)
             return self.ops.layer_norm(x, weight, bias, rows=rows)
         return self.ops.rms_norm(
             x,
@@ -243,7 +243,7 @@ class TransformersStep(MlpLayers):
     def short_loss(self, x: Tensor) -> Tensor:
         """Compute the loss of a few labels per position, as a decoder with a classification head does."""
         d, labels = self.shape.hidden, self.setting.labels
-        head = self.parameter(d * labels, self.width, trained=True)
+        head = self.add_parameter(d * labels, self.width, trained=True)
         logits = self.product(x, head, d, labels, part="logits")
         return self.ops.cross_entropy(logits, rows=self.rows)
 
@@ -251,7 +251,7 @@ class TransformersStep(MlpLayers):
         """Compute the logits; the head is never quantized here."""
         d, vocab = self.shape.hidden, self.shape.vocab
         logits = self.product(x, self.head_weight, d, vocab, part="logits")
-        return self.adapted_logits(x, logits, d, vocab)
+        return self.adapt_logits(x, logits, d, vocab)
 
     def upcast_loss(self, logits: Tensor) -> Tensor:
         """Compute the loss from an fp32 copy of the logits; the published Trainers also shift a copy."""

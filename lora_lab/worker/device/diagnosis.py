@@ -95,8 +95,8 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
             ),
             do_next=_install(build_for(setup)),
         )
-    needed = DRIVER_FOR_CUDA.get(_major(setup.built_for), 0)
-    if setup.driver and _major(setup.driver) < needed:
+    needed = DRIVER_FOR_CUDA.get(_parse_major(setup.built_for), 0)
+    if setup.driver and _parse_major(setup.driver) < needed:
         return Notice(
             what=(
                 f"The driver of the {setup.gpu} is version {setup.driver}, and the installed PyTorch "
@@ -137,12 +137,12 @@ def build_for(setup: Setup) -> str:
         return LAST_BUILD_OF[major]
     if _needs_cuda_13(setup):
         return "cu130"
-    return "cu130" if not setup.driver or _major(setup.driver) >= DRIVER_FOR_CUDA[13] else "cu126"
+    return "cu130" if not setup.driver or _parse_major(setup.driver) >= DRIVER_FOR_CUDA[13] else "cu126"
 
 
 def read_setup() -> Setup:
     """Read the setup of this machine. Asks `nvidia-smi`, and without it looks for an NVIDIA display card."""
-    name, driver, capability = _asked() or (_find_pci_gpu(), "", None)
+    name, driver, capability = _ask_driver() or (_find_pci_gpu(), "", None)
     usable = torch.cuda.is_available()
     return Setup(
         gpu=name,
@@ -163,7 +163,7 @@ def parse_smi(line: str) -> tuple[str, str, tuple[int, int] | None] | None:
     return parts[0], parts[1], (int(digits[1]), int(digits[2])) if digits else None
 
 
-def _asked() -> tuple[str, str, tuple[int, int] | None] | None:
+def _ask_driver() -> tuple[str, str, tuple[int, int] | None] | None:
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
@@ -212,5 +212,5 @@ def _install(build: str) -> str:
     return f"`{python} -m pip install --force-reinstall torch --index-url {INDEX}{build}`, then start again."
 
 
-def _major(version: str) -> int:
+def _parse_major(version: str) -> int:
     return int(version.split(".")[0])

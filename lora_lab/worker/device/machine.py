@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
-from lora_lab.data.machine import NumberType, name_of
+from lora_lab.data.machine import NumberType, name_device
 from lora_lab.spec import Compute, ComputeType
 from lora_lab.worker.device.diagnosis import UNUSED, Notice, diagnose, diagnose_other, read_setup
 from lora_lab.worker.device.gpu import (
@@ -21,7 +21,7 @@ from lora_lab.worker.device.gpu import (
     measure_workspace_bytes,
     on_gpu,
 )
-from lora_lab.worker.device.number_type import DTYPES, number_type_of
+from lora_lab.worker.device.number_type import DTYPES, choose_number_type
 from study.base.errors import LearnerError, first_line
 
 CORES = torch.get_num_threads()  # PyTorch's own default: physical cores
@@ -107,9 +107,9 @@ def find_machine(wanted: ComputeType = "auto", home: LabHome | None = None) -> M
         return replace(found, compute_dtype=DTYPES[wanted])
     described = found.description
     kept = home.number_type() if home else None
-    compute, why = number_type_of(device)
-    chosen = kept.chosen if kept and kept.device == name_of(described) else None
-    kept = NumberType(device=name_of(described), decided=compute, why=why, chosen=chosen)
+    compute, why = choose_number_type(device)
+    chosen = kept.chosen if kept and kept.device == name_device(described) else None
+    kept = NumberType(device=name_device(described), decided=compute, why=why, chosen=chosen)
     if home:
         home.save_number_type(kept)
     return replace(found, compute_dtype=DTYPES[kept.compute], why=kept.because)
@@ -125,7 +125,7 @@ def find_device() -> tuple[torch.device, Notice | None]:
     """
     named, chosen = os.environ.get(DEVICE_VARIABLE, ""), os.environ.get(CHOSEN_VARIABLE, "")
     if named:
-        return _named_device(named), None
+        return _open_named_device(named), None
     if not chosen:
         return _find_first_device()
     try:
@@ -146,7 +146,7 @@ def _find_first_device() -> tuple[torch.device, Notice | None]:
     return CPU, diagnose(setup, problem) or diagnose_other()
 
 
-def _named_device(named: str) -> torch.device:
+def _open_named_device(named: str) -> torch.device:
     try:
         return _try_device(named)
     except RuntimeError as error:

@@ -16,8 +16,8 @@ BF16_KERNELS = frozenset({"AVX512", "AVX512_BF16", "AMX"})
 """What ATen calls the kernels that it chose for this processor; the others emulate bf16."""
 
 
-def number_type_of(device: torch.device) -> tuple[Compute, str]:
-    """Return the number type for a device, and why, as the end of "computing in bf16, because ..."."""
+def choose_number_type(device: torch.device) -> tuple[Compute, str]:
+    """Choose the number type for a device, and why, as the end of "computing in bf16, because ..."."""
     if on_gpu(device):
         return choose_type_of_gpu(get_gpu_api(device).get_device_capability(device))
     return choose_type_of_processor(torch.cpu.get_capabilities(), torch.backends.cpu.get_cpu_capability())

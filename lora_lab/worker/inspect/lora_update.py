@@ -49,7 +49,7 @@ class Update:
         """The largest rank that the update can have."""
         return self.right.shape[0]
 
-    def narrowed(self, d_out: int, d_in: int) -> "Update":
+    def narrow(self, d_out: int, d_in: int) -> "Update":
         """Narrow the update to a weight's shape. Raises LearnerError when it belongs to another shape."""
         right = self.right[:, :d_in] if self.shared else self.right
         if (len(self.left), right.shape[1]) != (d_out, d_in):
@@ -85,13 +85,13 @@ def read_adapter(folder: Path) -> Adapter:
         )
     if method not in ("LORA", "ADALORA", "VERA"):
         raise LearnerError(f"An adapter of type {method} can't be X-rayed.", do_next="Choose a run of LoRA.")
-    parts, beside = _sorted_out(tensors)
+    parts, beside = _sort_out(tensors)
     try:
         updates = [_build_update(name, found, method, config, tensors) for name, found in parts.items()]
     except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise _damaged(f"its parts do not fit together: {error}") from error
+        raise _build_damaged_error(f"its parts do not fit together: {error}") from error
     if not updates:
-        raise _damaged("there is no update in it")
+        raise _build_damaged_error("there is no update in it")
     _refuse_unless_finite(updates)
     return Adapter(method=method, updates=tuple(updates), beside=tuple(beside))
 
@@ -101,21 +101,21 @@ def _find_files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
         tensors = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
-        raise _damaged(str(error)) from error
+        raise _build_damaged_error(str(error)) from error
     if not isinstance(config, dict):
-        raise _damaged("its settings aren't an object")
+        raise _build_damaged_error("its settings aren't an object")
     return config, tensors
 
 
-def _damaged(why: str) -> LearnerError:
+def _build_damaged_error(why: str) -> LearnerError:
     return LearnerError(f"The run's adapter can't be read ({why}).", do_next=DAMAGED)
 
 
-def _sorted_out(tensors: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+def _sort_out(tensors: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Sort tensors by module in the order of layers, and list those that are not part of an update."""
     parts: dict[str, dict[str, str]] = {}
     beside = []
-    for key in sorted(tensors, key=_in_order):
+    for key in sorted(tensors, key=_build_sort_key):
         name = key.removeprefix(WRAPPED)
         found = PART.fullmatch(name)
         if found:
@@ -125,8 +125,8 @@ def _sorted_out(tensors: Iterable[str]) -> tuple[dict[str, dict[str, str]], list
     return parts, beside
 
 
-def _in_order(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that puts layer 2 before layer 10."""
+def _build_sort_key(name: str) -> list[tuple[int, str]]:
+    """Build a sort key that puts layer 2 before layer 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
 
 

@@ -22,9 +22,9 @@ from lora_lab.worker.inspect.json_lines import ProgressCallback
 from lora_lab.worker.inspect.microscope_losses import Losses
 from lora_lab.worker.inspect.rounding import Rounded, quantize_twice, round_weight
 from lora_lab.worker.model.quantization import copy_weight, list_linears
+from lora_lab.worker.training.loaded_model import LoadedModel, open_model
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
-from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.work import describe_setup
 from study.base.errors import LearnerError
 
@@ -40,13 +40,13 @@ def inspect_matrix(
     order: Mapping[str, Any], models_dir: Path, home: LabHome, report: ProgressCallback
 ) -> dict[str, Any]:
     """Inspect one matrix as described above. Raises LearnerError on an unknown model, layer or matrix."""
-    session = _open_session(order["model"], models_dir, report)
-    name, layer = _layer_of(session, int(order["layer"]), order["matrix"])
+    loaded = _open_model(order["model"], models_dir, report)
+    name, layer = _find_layer(loaded, int(order["layer"]), order["matrix"])
     weight = copy_weight(layer)
     schemes = {side: order[side] for side in SIDES}
     report(
         "Rounding the matrix",
-        found={"where": describe_setup(session.machine), "matrix": _describe_matrix(name, weight)},
+        found={"where": describe_setup(loaded.machine), "matrix": _describe_matrix(name, weight)},
     )
     sides = {side: round_weight(weight, each["bits"], each["block"]) for side, each in schemes.items()}
     report(
@@ -55,14 +55,14 @@ def inspect_matrix(
     )
     found = {
         "outliers": _find_outliers(weight, sides),
-        "double": _measure_double(weight, _nf4_block(schemes)),
+        "double": _measure_double(weight, _choose_nf4_block(schemes)),
     }
     errors = dict(_measure_errors(weight, [bits for bits in SCHEMES if bits not in HQQ_BITS]))
     report("Running the layer", found=found | {"sweep": {"errors": errors, "rows": {}}})
-    examples = _held_out(session)
+    examples = _encode_held_out(loaded)
     report(
         "Searching HQQ's zero points",
-        found={"output": _measure_output(session, layer, weight, sides, examples)},
+        found={"output": _measure_output(loaded, layer, weight, sides, examples)},
     )
     sampled = _take_sample(weight)
     errors |= dict(_measure_errors(sampled, list(HQQ_BITS)))
@@ -70,24 +70,24 @@ def inspect_matrix(
     report("Measuring the held-out loss", found={"sweep": {"errors": errors, "rows": rows}})
     decoded = {side: one.decoded for side, one in sides.items()}
     try:
-        Losses(session, examples, report, models_dir).measure(layer, weight, decoded, schemes)
+        Losses(loaded, examples, report, models_dir).measure(layer, weight, decoded, schemes)
     except BaseException:
         _kept.clear()  # some weights may still be rounded
         raise
     return {}
 
 
-_kept: dict[tuple[str, Path], ModelSession] = {}
+_kept: dict[tuple[str, Path], LoadedModel] = {}
 """A cache of the last model: its original weights are always restored."""
 
 
-def _open_session(model: str, models_dir: Path, report: ProgressCallback) -> ModelSession:
+def _open_model(model: str, models_dir: Path, report: ProgressCallback) -> LoadedModel:
     """Load the model in fp32."""
     if (model, models_dir) not in _kept:
         _kept.clear()  # freed before the next one is loaded
 
         report("Loading the model")
-        _kept[model, models_dir] = open_session(
+        _kept[model, models_dir] = open_model(
             model,
             "fp32",
             find_machine("fp32"),
@@ -97,13 +97,13 @@ def _open_session(model: str, models_dir: Path, report: ProgressCallback) -> Mod
     return _kept[model, models_dir]
 
 
-def _layer_of(session: ModelSession, number: int, matrix: str) -> tuple[str, nn.Module]:
+def _find_layer(loaded: LoadedModel, number: int, matrix: str) -> tuple[str, nn.Module]:
     """Find the linear layer named `matrix` in layer `number`, with its whole name."""
-    linears = dict(list_linears(session.base))
+    linears = dict(list_linears(loaded.base))
     inside = {name.partition(f".{number}.")[2]: name for name in linears if f".{number}." in name}
     if matrix not in inside:
         has = f"Layer {number} has {', '.join(inside)}." if inside else "Choose a lower layer."
-        raise LearnerError(f"{session.model_name} has no {matrix} in layer {number}.", do_next=has)
+        raise LearnerError(f"{loaded.model_name} has no {matrix} in layer {number}.", do_next=has)
     return inside[matrix], linears[inside[matrix]]
 
 
@@ -171,10 +171,10 @@ def _find_outliers(weight: Tensor, sides: Mapping[Side, Rounded]) -> dict[str, A
             if count
         ],
         "with_any": int((far.sum(0) > 0).sum()),
-    } | {side: _in_blocks_with(far, weight - one.decoded, one.block) for side, one in sides.items()}
+    } | {side: _count_blocks_with(far, weight - one.decoded, one.block) for side, one in sides.items()}
 
 
-def _in_blocks_with(far: Tensor, missed: Tensor, block: int) -> dict[str, Any]:
+def _count_blocks_with(far: Tensor, missed: Tensor, block: int) -> dict[str, Any]:
     """Count the blocks that hold an outlier, and compute their share of the squared error."""
     numbers = torch.arange(far.numel()) // block
     blocks = int(numbers[-1]) + 1
@@ -188,8 +188,8 @@ def _in_blocks_with(far: Tensor, missed: Tensor, block: int) -> dict[str, Any]:
     }
 
 
-def _nf4_block(schemes: Mapping[Side, Mapping[str, Any]]) -> int:
-    """Return the block size at which double quantization is shown: a chosen one, or the default."""
+def _choose_nf4_block(schemes: Mapping[Side, Mapping[str, Any]]) -> int:
+    """Choose the block size at which double quantization is shown: a chosen one, or the default."""
     chosen = [each["block"] for each in schemes.values() if each["bits"].startswith(("nf4", "fp4"))]
     return int(chosen[0]) if chosen else BLOCK_SIZE
 
@@ -234,13 +234,13 @@ def _take_sample(weight: Tensor) -> Tensor:
     return weight[: (whole or [most])[0]]
 
 
-def _held_out(session: ModelSession) -> list[Encoded]:
-    examples = [encode_example(session.tokenizer, example) for example in build_own_dataset().held_out]
+def _encode_held_out(loaded: LoadedModel) -> list[Encoded]:
+    examples = [encode_example(loaded.tokenizer, example) for example in build_own_dataset().held_out]
     return cut_to(examples, SEQ_LEN_LIMITS[1])
 
 
 def _measure_output(
-    session: ModelSession,
+    loaded: LoadedModel,
     layer: nn.Module,
     weight: Tensor,
     sides: Mapping[Side, Rounded],
@@ -248,14 +248,14 @@ def _measure_output(
 ) -> dict[str, Any]:
     """Measure how far x·Wᵀ moves on real inputs: hidden states of the first held-out examples."""
     some = examples[:EVALUATION_BATCH]
-    x = _record_inputs(session, layer, some)  # (tokens, d_in)
+    x = _record_inputs(loaded, layer, some)  # (tokens, d_in)
     expected = x @ weight.t()  # (tokens, d_out)
     return {"tokens": len(x), "examples": len(some)} | {
         side: compute_relative_error(expected, x @ one.decoded.t()) for side, one in sides.items()
     }
 
 
-def _record_inputs(session: ModelSession, layer: nn.Module, examples: Sequence[Encoded]) -> Tensor:
+def _record_inputs(loaded: LoadedModel, layer: nn.Module, examples: Sequence[Encoded]) -> Tensor:
     seen: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -263,8 +263,8 @@ def _record_inputs(session: ModelSession, layer: nn.Module, examples: Sequence[E
 
     hook = layer.register_forward_pre_hook(keep)
     try:
-        session.base.eval()
-        answer_loss(session.base, pack_examples(examples, session.machine.device), nullcontext())
+        loaded.base.eval()
+        answer_loss(loaded.base, pack_examples(examples, loaded.machine.device), nullcontext())
     finally:
         hook.remove()
     return torch.cat(seen)

@@ -26,7 +26,7 @@ from lora_lab.worker.inspect.subspaces import (
     sample_directions,
 )
 from lora_lab.worker.model.load import load_model
-from lora_lab.worker.model.quantization import dense_weight
+from lora_lab.worker.model.quantization import decode_dense_weight
 from lora_lab.xray.result import SIDES, count_directions, list_stops, stable_rank
 from study.base.errors import LearnerError
 
@@ -53,7 +53,7 @@ def inspect_runs(
 
 def _inspect_one(run: RunFolder, models_dir: Path, home: LabHome, report: ProgressCallback) -> dict[str, Any]:
     report("Reading the adapter")
-    adapter = _adapter_of(run)
+    adapter = _read_adapter(run)
     spec = run.spec
     machine = find_machine(spec.compute_dtype, home)
     base = load_model(
@@ -76,14 +76,14 @@ def _inspect_one(run: RunFolder, models_dir: Path, home: LabHome, report: Progre
                 f"The base model has no {update.name}, which the adapter changes.",
                 do_next="Start the run again.",
             ) from error
-        modules.append(_inspect_module(update, dense_weight(layer, torch.float32).cpu(), rng))
+        modules.append(_inspect_module(update, decode_dense_weight(layer, torch.float32).cpu(), rng))
     return {"method": adapter.method, "beside": list(adapter.beside), "modules": modules}
 
 
 def _inspect_module(update: Update, weight: Tensor, rng: torch.Generator) -> dict[str, Any]:
     """Inspect one update and its weight (d_out, d_in)."""
     d_out, d_in = weight.shape
-    narrow = update.narrowed(d_out, d_in)
+    narrow = update.narrow(d_out, d_in)
     found = decompose_update(narrow)
     count = count_nonzero(found.values, max(d_out, d_in))
     seen = None
@@ -126,7 +126,7 @@ def _inspect_pair(run: RunFolder, beside: RunFolder, report: ProgressCallback) -
             do_next="Choose a second run of the same model.",
         )
     report("Reading the adapters")
-    first, second = (_lora_of(each) for each in (run, beside))
+    first, second = (_read_lora(each) for each in (run, beside))
     ones, others = ({update.name: update for update in each.updates} for each in (first, second))
     shared = [name for name in ones if name in others]
     if not shared:
@@ -147,26 +147,28 @@ def _inspect_pair(run: RunFolder, beside: RunFolder, report: ProgressCallback) -
         "firsts": firsts,
         "seconds": seconds,
         "modules": modules,
-        "random": {str(size): _random_overlap(size, firsts, seconds) for size in sizes},
+        "random": {str(size): _compute_random_overlap(size, firsts, seconds) for size in sizes},
         "only_one": sorted(set(ones) ^ set(others)),
     }
 
 
-def _random_overlap(size: int, firsts: Sequence[int], seconds: Sequence[int]) -> list[list[float | None]]:
+def _compute_random_overlap(
+    size: int, firsts: Sequence[int], seconds: Sequence[int]
+) -> list[list[float | None]]:
     """Compute the overlap of two independent random subspaces of `size` dimensions."""
     rng = torch.Generator().manual_seed(SEED)
     one, other = (sample_directions(size, most, rng) for most in (firsts[-1], seconds[-1]))
     return _round_rows(compute_overlap(one, other, firsts, seconds))
 
 
-def _adapter_of(run: RunFolder) -> Adapter:
+def _read_adapter(run: RunFolder) -> Adapter:
     if not run.has_adapter:
         raise LearnerError("This run has saved no adapter.", do_next="Choose a run that has trained.")
     return read_adapter(run.adapter_path)
 
 
-def _lora_of(run: RunFolder) -> Adapter:
-    adapter = _adapter_of(run)
+def _read_lora(run: RunFolder) -> Adapter:
+    adapter = _read_adapter(run)
     if adapter.method == "VERA":
         raise LearnerError(
             "VeRA's A and B are drawn once and never trained: their overlap is set by a seed, not learnt.",

@@ -39,7 +39,7 @@ def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -
         shape, bias = layer.weight.shape, layer.bias
         coded = quantize_linear(layer, bits, torch.device("cpu"))
         stored = {"W_q": coded.W_q.data, "scale": coded.meta["scale"], "zero": coded.meta["zero"]}
-        model.set_submodule(name, _linear_from(stored, shape, bias, bits, device))
+        model.set_submodule(name, _build_linear(stored, shape, bias, bits, device))
 
 
 def quantize_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
@@ -89,10 +89,10 @@ def load_linears(model: PreTrainedModel, bits: Bits, folder: Path, device: torch
     tensors = load_file(folder / FILE)
     for name, linear in list(_list_linears(model)):
         stored = {key: tensors[f"{name}.{key}"] for key in ("W_q", "scale", "zero")}
-        model.set_submodule(name, _linear_from(stored, linear.weight.shape, linear.bias, bits, device))
+        model.set_submodule(name, _build_linear(stored, linear.weight.shape, linear.bias, bits, device))
 
 
-def _linear_from(
+def _build_linear(
     stored: dict[str, Tensor], shape: torch.Size, bias: Tensor | None, bits: Bits, device: torch.device
 ) -> HQQLinear:
     """Build a layer of `shape` (d_out, d_in) on `device` from its codes, scales and zero points."""

@@ -29,7 +29,7 @@ from lora_lab.data import embedded_model
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, Bits
 from lora_lab.worker.model import hqq_layers
-from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
+from lora_lab.worker.model.quantization import build_quantization_config, keep_trainable_layout
 from study.base.errors import LearnerError, first_line
 from study.base.model_files import (
     Progress,
@@ -68,7 +68,7 @@ def load_tokenizer(model: str, models_dir: Path, report: Report = ignore_progres
         return build_tiny_tokenizer()
     source = resolve_model(model, models_dir, report)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **_gguf_option(source))
+        tokenizer = AutoTokenizer.from_pretrained(source, **_build_gguf_option(source))
     except (OSError, ValueError) as error:
         raise _explain_unusable(model, error) from error
     if tokenizer.pad_token_id is None:
@@ -99,15 +99,15 @@ def load_model(
         "attn_implementation": "sdpa",
         "device_map": {"": CPU if bits in HQQ_BITS else device},
     }
-    config = quantization_config(bits, compute_dtype)
+    config = build_quantization_config(bits, compute_dtype)
     if config is not None:
         options["quantization_config"] = config
     if model == EMBEDDED_MODEL and config is not None:
-        loaded = _quantized_once(bits, options, models_dir, report)
+        loaded = _load_quantized_once(bits, options, models_dir, report)
     else:
         loaded = _from_files(model, options, models_dir, report)
     if bits in HQQ_BITS:
-        _into_hqq(loaded, bits, device, models_dir if model == EMBEDDED_MODEL else None, report)
+        _quantize_to_hqq(loaded, bits, device, models_dir if model == EMBEDDED_MODEL else None, report)
     keep_trainable_layout(loaded)
     loaded.requires_grad_(False)
     loaded.config.use_cache = False
@@ -116,7 +116,9 @@ def load_model(
     return loaded
 
 
-def _quantized_once(bits: Bits, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:
+def _load_quantized_once(
+    bits: Bits, options: dict[str, Any], models_dir: Path, report: Report
+) -> PreTrainedModel:
     """Load the embedded model in `bits`, cached as the library saves it, because quantizing takes seconds.
 
     The folder's name includes what its bytes depend on, so a new library version quantizes again.
@@ -135,7 +137,7 @@ def _quantized_once(bits: Bits, options: dict[str, Any], models_dir: Path, repor
     return loaded
 
 
-def _into_hqq(
+def _quantize_to_hqq(
     model: PreTrainedModel, bits: Bits, device: torch.device, models_dir: Path | None, report: Report
 ) -> None:
     """Quantize in place; with `models_dir` the result is cached, because the search takes a while."""
@@ -156,9 +158,9 @@ def _into_hqq(
 def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:
     source = write_tiny_model(models_dir) if model == TINY_MODEL else resolve_model(model, models_dir, report)
     report(Progress(step="Loading the model"))
-    gguf = _gguf_in(source)
+    gguf = _find_gguf(source)
     if gguf is not None:
-        source = str(convert_gguf(gguf, _converted_folder(gguf, models_dir), report))
+        source = str(convert_gguf(gguf, _locate_converted(gguf, models_dir), report))
     try:
         return AutoModelForCausalLM.from_pretrained(
             source, use_safetensors=True, trust_remote_code=False, **options
@@ -167,8 +169,8 @@ def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: R
         raise _explain_unusable(model, error) from error
 
 
-def _converted_folder(gguf: Path, models_dir: Path) -> Path:
-    """Return the cache folder of this very file: another of the same name, or a replaced one, has its own."""
+def _locate_converted(gguf: Path, models_dir: Path) -> Path:
+    """Locate the cache folder of this very file: another of the same name, or a replaced one, has its own."""
     stat = gguf.stat()
     identity = f"{gguf.resolve()} {stat.st_size} {stat.st_mtime_ns}"
     return models_dir / "converted" / f"{gguf.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
@@ -226,16 +228,16 @@ def convert_gguf(gguf: Path, folder: Path, report: Report) -> Path:
     return folder
 
 
-def _gguf_in(source: str) -> Path | None:
+def _find_gguf(source: str) -> Path | None:
     folder = Path(source)
     if not folder.is_dir() or any(folder.glob("*.safetensors")):
         return None
     return next(iter(sorted(folder.glob("*.gguf"))), None)
 
 
-def _gguf_option(source: str) -> dict[str, str]:
-    """Return what tells transformers to read a folder's GGUF file, if it needs to."""
-    gguf = _gguf_in(source)
+def _build_gguf_option(source: str) -> dict[str, str]:
+    """Build what tells transformers to read a folder's GGUF file, if it needs to."""
+    gguf = _find_gguf(source)
     return {"gguf_file": gguf.name} if gguf else {}
 
 
@@ -252,7 +254,7 @@ def load_config(model: str) -> dict[str, Any]:
     source = str(folder) if folder.is_dir() else model
     try:
         config: dict[str, Any] = AutoConfig.from_pretrained(
-            source, trust_remote_code=False, **_gguf_option(source)
+            source, trust_remote_code=False, **_build_gguf_option(source)
         ).to_dict()
     except (OSError, ValueError) as error:
         raise _explain_unusable(model, error) from error

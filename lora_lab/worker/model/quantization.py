@@ -31,7 +31,7 @@ def list_linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
-def quantization_config(bits: Bits, compute_dtype: torch.dtype) -> BitsAndBytesConfig | None:
+def build_quantization_config(bits: Bits, compute_dtype: torch.dtype) -> BitsAndBytesConfig | None:
     """Build bitsandbytes' settings for a scheme; None for 16 and 32 bits, and for HQQ (hqq_layers.py).
 
     All three 4-bit settings are explicit: the defaults are FP4, float32 and no double quantization
@@ -68,10 +68,10 @@ def keep_row_scales(model: nn.Module) -> None:
     """
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear8bitLt):
-            module.register_forward_pre_hook(_putting_back(module.weight.SCB))
+            module.register_forward_pre_hook(_build_put_back(module.weight.SCB))
 
 
-def _putting_back(scales: Tensor | None) -> Callable[[nn.Module, Any], None]:
+def _build_put_back(scales: Tensor | None) -> Callable[[nn.Module, Any], None]:
     def put_back(module: nn.Module, inputs: Any) -> None:
         weight = module.weight
         if isinstance(weight, bnb.nn.Int8Params) and weight.CB is not None and weight.SCB is None:
@@ -95,7 +95,7 @@ def put_beside_base(model: nn.Module, adapter: str) -> None:
                     part[adapter].to(stored.device)
 
 
-def dense_weight(layer: nn.Module, dtype: torch.dtype, constants: Tensor | None = None) -> Tensor:
+def decode_dense_weight(layer: nn.Module, dtype: torch.dtype, constants: Tensor | None = None) -> Tensor:
     """Decode a frozen layer's weight (d_out, d_in) to `dtype`; of a double-quantized one with its block
     constants where they are decoded already.
     """
@@ -112,7 +112,7 @@ def dense_weight(layer: nn.Module, dtype: torch.dtype, constants: Tensor | None 
         decoded: Tensor = bnb.functional.dequantize_4bit(weight.data, state)
         return decoded.to(dtype)
     if isinstance(weight, bnb.nn.Int8Params):
-        return _dense_int8(layer, weight, dtype)
+        return _decode_int8(layer, weight, dtype)
     dense = weight.detach().to(dtype)
     return dense.t() if isinstance(layer, Conv1D) else dense
 
@@ -147,7 +147,7 @@ class NestedConstants:
 
 def copy_weight(layer: nn.Module) -> Tensor:
     """Copy a frozen layer's weight (d_out, d_in) in fp32 to the CPU."""
-    return dense_weight(layer, torch.float32).cpu().contiguous().clone()
+    return decode_dense_weight(layer, torch.float32).cpu().contiguous().clone()
 
 
 def put_weight(layer: nn.Module, weight: Tensor) -> None:
@@ -157,7 +157,7 @@ def put_weight(layer: nn.Module, weight: Tensor) -> None:
     own.copy_(weight if isinstance(layer, nn.Linear) else weight.t())
 
 
-def _dense_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype) -> Tensor:
+def _decode_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype) -> Tensor:
     # After the first forward bitsandbytes moves codes and row scales from the parameter to the layer's state.
     state = getattr(layer, "state", None)
     codes = weight.CB if weight.CB is not None else getattr(state, "CB", None)
@@ -190,8 +190,8 @@ def list_constants(layer: nn.Module) -> Iterator[Tensor]:
         yield scales
 
 
-def resident_tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Yield every tensor that a loaded model keeps alive: parameters, buffers, quantization constants."""
+def list_resident_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """List every tensor that a loaded model keeps alive: parameters, buffers, quantization constants."""
     for module in model.modules():
         for tensor in (*module._parameters.values(), *module._buffers.values()):
             if tensor is not None:

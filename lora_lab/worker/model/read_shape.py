@@ -77,12 +77,12 @@ def build_model(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
     """
     values = {name: value for name, value in config.items() if name not in RUNTIME_FIELDS}
     parsed = AutoConfig.for_model(values.pop("model_type"), **values)
-    kind = kind or _usual_kind(parsed)
+    kind = kind or _find_usual_kind(parsed)
     with torch.device("meta"):
         return find_builder(kind, parsed).from_config(parsed)
 
 
-def _usual_kind(config: PretrainedConfig) -> str:
+def _find_usual_kind(config: PretrainedConfig) -> str:
     """Find the kind that a type's name stands for: the first of the text models, otherwise without a head."""
     if config.model_type in ENCODERS:
         return "encoder"

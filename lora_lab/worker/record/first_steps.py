@@ -11,9 +11,9 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.quantization import copy_weight
+from lora_lab.worker.training.loaded_model import attach_adapter, build_meter, open_model
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.session import attach_adapter, build_meter, open_session
 
 SPEC = RunSpec(steps=LAST_STEP)
 LAYER = 15
@@ -23,10 +23,10 @@ DIGITS = 3
 
 def record_first_steps(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Train as the introduction's run does, and measure one matrix's B and A around every step."""
-    session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir)
-    given = [encode_example(session.tokenizer, one) for one in build_own_dataset().train]
+    loaded = open_model(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir)
+    given = [encode_example(loaded.tokenizer, one) for one in build_own_dataset().train]
     examples = cut_to(given, SPEC.seq_len_tokens)
-    model = attach_adapter(session, SPEC, find_shape(SPEC.model)).model
+    model = attach_adapter(loaded, SPEC, find_shape(SPEC.model)).model
     layer = next(layer for name, layer in model.named_modules() if name.endswith(MATRIX))
     measured = MeasuredAdapter(layer)
     snapshots = [measured.measure(0)]
@@ -57,11 +57,11 @@ class MeasuredAdapter:
 
     @property
     def _a(self) -> Tensor:
-        return _weight_of(self._layer.lora_A)  # (rank, d_in)
+        return _read_weight(self._layer.lora_A)  # (rank, d_in)
 
     @property
     def _b(self) -> Tensor:
-        return _weight_of(self._layer.lora_B)  # (d_out, rank)
+        return _read_weight(self._layer.lora_B)  # (d_out, rank)
 
     def measure(self, step: int) -> dict[str, Any]:
         """Return the sizes of A, B and their product after `step` steps.
@@ -72,28 +72,28 @@ class MeasuredAdapter:
         moved = (self._a - self._first_a).norm() / self._first_a.norm()
         return {
             "step": step,
-            "update_over_base": _rounded((update.norm() / self._weight_norm).item()),
-            "a_moved": _rounded(moved.item()),
-            "b_norm": _rounded(self._b.norm().item()),
-            "b": _list_rows(_part_sizes(self._b.T).T),
-            "a": _list_rows(_part_sizes(self._a)),
+            "update_over_base": _round_digits((update.norm() / self._weight_norm).item()),
+            "a_moved": _round_digits(moved.item()),
+            "b_norm": _round_digits(self._b.norm().item()),
+            "b": _list_rows(_measure_parts(self._b.T).T),
+            "a": _list_rows(_measure_parts(self._a)),
         }
 
 
-def _weight_of(adapters: Any) -> Tensor:
+def _read_weight(adapters: Any) -> Tensor:
     weight: nn.Parameter = adapters["default"].weight
     return weight.detach().double()
 
 
-def _part_sizes(matrix: Tensor) -> Tensor:
-    """Return the root mean square of each of PARTS equal parts of a row: (rank, d) -> (rank, PARTS)."""
+def _measure_parts(matrix: Tensor) -> Tensor:
+    """Measure the root mean square of each of PARTS equal parts of a row: (rank, d) -> (rank, PARTS)."""
     parts = matrix.reshape(matrix.shape[0], PARTS, -1)
     return parts.pow(2).mean(dim=2).sqrt()
 
 
 def _list_rows(sizes: Tensor) -> list[list[float]]:
-    return [[_rounded(size.item()) for size in row] for row in sizes]
+    return [[_round_digits(size.item()) for size in row] for row in sizes]
 
 
-def _rounded(number: float) -> float:
+def _round_digits(number: float) -> float:
     return float(f"{number:.{DIGITS}g}")

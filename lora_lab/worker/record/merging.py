@@ -21,9 +21,9 @@ from lora_lab.worker.inspect.lora_update import WRAPPED
 from lora_lab.worker.inspect.rounding import round_to
 from lora_lab.worker.merge import load_dequantized
 from lora_lab.worker.model.quantization import copy_weight, list_linears, put_weight
+from lora_lab.worker.training.loaded_model import attach_adapter, build_meter, open_model
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
-from lora_lab.worker.training.session import attach_adapter, build_meter, open_session
 
 SPEC = RunSpec(bits="nf4", rank=8, batch=2, steps=max(STEPS), seed=0)
 HELD_OUT = 12  # examples
@@ -44,19 +44,19 @@ def record_merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
         "bits": SPEC.bits, "rank": SPEC.rank, "targets": SPEC.targets, "batch": SPEC.batch,
         "alpha": SPEC.alpha, "learning_rate": SPEC.learning_rate, "seed": SPEC.seed, "steps": SPEC.steps,
         "block_size": BLOCK_SIZE, "held_out_examples": len(held_out), "base_loss": base_loss,
-        "snapshots": [{"steps": steps} | trial.of(update) for steps, update in updates.items()],
+        "snapshots": [{"steps": steps} | trial.measure(update) for steps, update in updates.items()],
     }  # fmt: skip
 
 
 def _train_updates(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], Sequence[Encoded]]:
     """Return B·A times its scale after each number of steps, and the held-out examples."""
-    session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir)
+    loaded = open_model(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir)
     dataset = build_own_dataset()
     examples, kept = (
-        cut_to([encode_example(session.tokenizer, one) for one in part], SPEC.seq_len_tokens)
+        cut_to([encode_example(loaded.tokenizer, one) for one in part], SPEC.seq_len_tokens)
         for part in (dataset.train, dataset.held_out)
     )
-    model = attach_adapter(session, SPEC, find_shape(SPEC.model)).model
+    model = attach_adapter(loaded, SPEC, find_shape(SPEC.model)).model
     updates: dict[int, Matrices] = {}
 
     def on_step(result: StepResult) -> None:
@@ -90,18 +90,18 @@ class MergeMeasurement:
     ) -> None:
         self._plain, self._layers, self._base, self._held_out = plain, layers, base, held_out
 
-    def of(self, update: Matrices) -> dict[str, Any]:
+    def measure(self, update: Matrices) -> dict[str, Any]:
         """Measure the size of the update, its loss while unmerged, and each way's errors."""
-        unmerged_loss, wanted = self._unmerged(update)
+        unmerged_loss, wanted = self._measure_unmerged(update)
         norm = _compute_norm(update.values())
         return {
             "update_over_base": norm / _compute_norm(self._base[name] for name in update),
             "unmerged_loss": unmerged_loss,
-            "ways": {way: self._way(way, update, norm, wanted) for way in WAYS},
+            "ways": {way: self._measure_way(way, update, norm, wanted) for way in WAYS},
         }
 
     @torch.no_grad()
-    def _unmerged(self, update: Matrices) -> tuple[float, Tensor]:
+    def _measure_unmerged(self, update: Matrices) -> tuple[float, Tensor]:
         """Measure the adapter in addition to the base: W x + (B·A) x."""
         hooks = []
         for name, layer in self._layers.items():
@@ -113,7 +113,7 @@ class MergeMeasurement:
         return asked
 
     @torch.no_grad()
-    def _way(self, way: Bits, update: Matrices, norm: float, wanted: Tensor) -> dict[str, float]:
+    def _measure_way(self, way: Bits, update: Matrices, norm: float, wanted: Tensor) -> dict[str, float]:
         errors = []
         for name, layer in self._layers.items():
             exact = self._base[name] + update[name]

@@ -18,12 +18,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from lora_lab.data.datasets import own_dataset
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.grids.reference_paces import FILE
 from lora_lab.runs.events import Event
 from lora_lab.runs.folder import RunFolder, create_run
-from lora_lab.settings.grid_form import grid_presets
+from lora_lab.settings.grid_form import read_grid_presets
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.model.load import silence_libraries
@@ -49,7 +49,7 @@ class TimedRun(RunFolder):
 
 def list_kinds() -> list[RunSpec]:
     """List one spec of each model, format and variant that the ready-made grids have."""
-    specs = [spec for preset in grid_presets() for spec in preset.grid.specs()]
+    specs = [spec for preset in read_grid_presets() for spec in preset.grid.list_specs()]
     kinds = {(spec.model, spec.bits, spec.variant == "dora"): spec for spec in reversed(specs)}
     return [replace(spec, steps=STEPS) for spec in kinds.values()]
 
@@ -58,7 +58,7 @@ def measure_pace(spec: RunSpec, models_dir: Path) -> dict[str, Any]:
     """Do a run, and return the processor seconds of a step and of all that isn't a step."""
     with tempfile.TemporaryDirectory() as folder:
         home = LabHome(Path(folder))
-        created = create_run(Path(folder) / "runs", spec, own_dataset(), now=datetime.now(UTC))
+        created = create_run(Path(folder) / "runs", spec, build_own_dataset(), now=datetime.now(UTC))
         begun = time.process_time()
         if not execute_run(TimedRun(created.path), home, models_dir, cache=ModelCache(models_dir, home=home)):
             raise SystemExit(f"A run failed: {created.state().failure_text}")
@@ -83,7 +83,7 @@ def main() -> int:
     for spec in list_kinds():
         runs.append(measure_pace(spec, models_dir))
     provenance = describe_recording("lora_lab.worker.record.paces", machine)
-    written = {"provenance": provenance | {"load": round(os.getloadavg()[1], 1)}, "runs": runs}
+    written = {"provenance": provenance | {"load": round(os.getloadavg()[0], 1)}, "runs": runs}
     FILE.write_text(json.dumps(written, indent=1) + "\n", "utf-8")
     return 0
 

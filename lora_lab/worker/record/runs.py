@@ -26,6 +26,7 @@ from lora_lab.tasks.recordings import FOLDER
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.record.provenance import describe_recording
+from lora_lab.worker.training.loaded_model import LoadedModel, attach_adapter, open_model
 from lora_lab.worker.training.loop import (
     CLIP_NORM,
     answer_loss,
@@ -39,7 +40,6 @@ from lora_lab.worker.training.packing import (
     cut_to,
     pack_examples,
 )
-from lora_lab.worker.training.session import ModelSession, attach_adapter, open_session
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 
@@ -96,13 +96,13 @@ def _encode_plain(tokenizer: Any, example: Example) -> Encoded:
     return Encoded(ids=tuple(prompt + answer), answer_tokens=len(answer))
 
 
-def _shifted(train: list[Example], held_out: list[Example]) -> Data:
+def _shift_answers(train: list[Example], held_out: list[Example]) -> Data:
     """Give every prompt the answer of the row before."""
     answers = [example.answer for example in train]
     return [replace(each, answer=answers[at - 1]) for at, each in enumerate(train)], held_out
 
 
-def _codes(train: list[Example], held_out: list[Example]) -> Data:
+def _make_codes(train: list[Example], held_out: list[Example]) -> Data:
     """Give as many made-up names a random code of four digits each: all of it has to be memorized."""
     rng = random.Random(7)
     names: set[str] = set()
@@ -148,7 +148,7 @@ RECIPES: dict[str, FaultyRunRecipe] = {
     "leak": FaultyRunRecipe(spec=LONG, data=lambda train, held_out: ([*train[:4], *held_out], held_out)),
     "unmasked": FaultyRunRecipe(encode=_encode_all_trained),
     "template": FaultyRunRecipe(encode=_encode_plain),
-    "shifted": FaultyRunRecipe(data=_shifted),
+    "shifted": FaultyRunRecipe(data=_shift_answers),
     "targets": FaultyRunRecipe(spec=replace(USUAL, targets=FIRST_LAYER)),
     "warmup-long": FaultyRunRecipe(rate=_endless_warmup),
     "rate-ended": FaultyRunRecipe(rate=_ended_rate),
@@ -157,18 +157,18 @@ RECIPES: dict[str, FaultyRunRecipe] = {
     "continued": FaultyRunRecipe(continued=True),
     "batch-one": FaultyRunRecipe(spec=replace(USUAL, batch=1)),
     "saved-head": FaultyRunRecipe(saves_head=True),
-    "rank-low": FaultyRunRecipe(spec=replace(CODES, rank=1, alpha=2), data=_codes, held_out_every=48),
-    "rank-enough": FaultyRunRecipe(spec=CODES, data=_codes, held_out_every=48),
+    "rank-low": FaultyRunRecipe(spec=replace(CODES, rank=1, alpha=2), data=_make_codes, held_out_every=48),
+    "rank-enough": FaultyRunRecipe(spec=CODES, data=_make_codes, held_out_every=48),
 }
 
 
 def pick_examples() -> Data:
     """Pick the shortest examples of either side, in the order of the data set."""
     dataset = build_own_dataset()
-    return _shortest(dataset.train, TRAIN), _shortest(dataset.held_out, HELD_OUT)
+    return _select_shortest(dataset.train, TRAIN), _select_shortest(dataset.held_out, HELD_OUT)
 
 
-def _shortest(examples: Sequence[Example], count: int) -> list[Example]:
+def _select_shortest(examples: Sequence[Example], count: int) -> list[Example]:
     chosen = sorted(examples, key=lambda each: (len(each.prompt) + len(each.answer), each.prompt))[:count]
     return [each for each in examples if each in chosen]
 
@@ -176,36 +176,36 @@ def _shortest(examples: Sequence[Example], count: int) -> list[Example]:
 class Recorder:
     """One recipe on one loaded model."""
 
-    def __init__(self, session: ModelSession, recipe: FaultyRunRecipe) -> None:
-        self._session, self._recipe = session, recipe
+    def __init__(self, loaded: LoadedModel, recipe: FaultyRunRecipe) -> None:
+        self._loaded, self._recipe = loaded, recipe
         self._train, self._held_out = recipe.data(*pick_examples())
-        encoded = [recipe.encode(session.tokenizer, each) for each in self._train]
+        encoded = [recipe.encode(loaded.tokenizer, each) for each in self._train]
         self._cut = sum(len(item.ids) > recipe.spec.seq_len_tokens for item in encoded)
         self._examples = cut_to(encoded, recipe.spec.seq_len_tokens)
-        self._kept = [_encode_chat(session.tokenizer, each) for each in self._held_out]
+        self._kept = [_encode_chat(loaded.tokenizer, each) for each in self._held_out]
 
     def record(self) -> dict[str, Any]:
         """Train and return everything that was seen."""
-        recipe, session = self._recipe, self._session
+        recipe, loaded = self._recipe, self._loaded
         model = self._attach()
         parameters = [p for p in model.parameters() if p.requires_grad]
         spec = recipe.spec
         if recipe.continued:
-            for _ in self._steps(model, parameters, spec, stored_in_bf16=False, rate=_usual_rate):
+            for _ in self._run_steps(model, parameters, spec, stored_in_bf16=False, rate=_usual_rate):
                 pass
             spec = replace(spec, learning_rate=CONTINUED_RATE)
             if recipe.stored_in_bf16:
                 _round_to_bf16(parameters)
         held_out = [{"step": 0, "loss": self._held_out_loss(model)}]
         steps = []
-        for step in self._steps(
+        for step in self._run_steps(
             model, parameters, spec, stored_in_bf16=recipe.stored_in_bf16, rate=recipe.rate
         ):
             steps.append(step)
             if step["step"] % recipe.held_out_every == 0:
                 held_out.append({"step": step["step"], "loss": self._held_out_loss(model)})
         trainable, total = model.get_nb_trainable_parameters()
-        session.base = model.unload()
+        loaded.base = model.unload()
         return {
             "spec": asdict(spec),
             "data": {
@@ -215,7 +215,7 @@ class Recorder:
                 "cut_rows": self._cut,
                 "tokens": sum(len(item.ids) for item in self._examples),
                 "trained_tokens": sum(item.answer_tokens for item in self._examples),
-                "first_row": session.tokenizer.decode(self._examples[0].ids),
+                "first_row": loaded.tokenizer.decode(self._examples[0].ids),
             },
             "trainable": trainable,
             "total": total,
@@ -225,11 +225,11 @@ class Recorder:
         }  # fmt: skip
 
     def _attach(self) -> Any:
-        shape = find_shape(self._session.model_name)
+        shape = find_shape(self._loaded.model_name)
         saved = [SAVED_HEAD] if self._recipe.saves_head else None
-        return attach_adapter(self._session, self._recipe.spec, shape, modules_to_save=saved).model
+        return attach_adapter(self._loaded, self._recipe.spec, shape, modules_to_save=saved).model
 
-    def _steps(
+    def _run_steps(
         self,
         model: nn.Module,
         parameters: list[nn.Parameter],
@@ -238,8 +238,8 @@ class Recorder:
         stored_in_bf16: bool,
         rate: Rate,
     ) -> Iterator[dict[str, float]]:
-        """Yield what each optimizer step measured; the steps are those of `train_adapter`."""
-        machine = self._session.machine
+        """Run the steps; yield what each optimizer step measured; the steps are those of `train_adapter`."""
+        machine = self._loaded.machine
         optimizer = build_optimizer(parameters, spec)
         plan = step_plan(len(self._examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
         model.train()
@@ -261,12 +261,12 @@ class Recorder:
                 "loss": round(loss.item(), 4),
                 "learning_rate": float(f"{learning_rate:.4g}"),
                 "grad_norm": float(f"{norm.item():.4g}"),
-                "changed_percent": round(100 * _changed_share(before, parameters), 1),
+                "changed_percent": round(100 * _compute_changed_share(before, parameters), 1),
                 "trained_tokens": row.targets.numel(),
             }
 
     def _held_out_loss(self, model: nn.Module) -> float:
-        found = held_out_loss(model, self._kept, self._session.machine.autocast)
+        found = held_out_loss(model, self._kept, self._loaded.machine.autocast)
         model.train()
         return round(found, 4)
 
@@ -277,7 +277,7 @@ def _round_to_bf16(parameters: Sequence[nn.Parameter]) -> None:
         parameter.copy_(parameter.bfloat16())
 
 
-def _changed_share(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
+def _compute_changed_share(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
     changed = sum(int((old != new).sum()) for old, new in zip(before, after, strict=True))
     return changed / sum(old.numel() for old in before)
 
@@ -292,17 +292,17 @@ def main() -> int:
     silence_libraries()
     machine, models_dir = find_machine("fp32"), load_settings().models_dir
     FOLDER.mkdir(exist_ok=True)
-    session: ModelSession | None = None
+    loaded: LoadedModel | None = None
     for name in names:
         recipe = RECIPES[name]
-        if session is None or session.bits != recipe.spec.bits:
-            session = open_session(EMBEDDED_MODEL, recipe.spec.bits, machine, models_dir=models_dir)
+        if loaded is None or loaded.bits != recipe.spec.bits:
+            loaded = open_model(EMBEDDED_MODEL, recipe.spec.bits, machine, models_dir=models_dir)
         provenance = describe_recording(f"lora_lab.worker.record.runs {name}", machine)
-        found = {"id": name, "provenance": provenance} | Recorder(session, recipe).record()
+        found = {"id": name, "provenance": provenance} | Recorder(loaded, recipe).record()
         (FOLDER / f"{name}.json").write_text(json.dumps(found, ensure_ascii=False) + "\n", "utf-8")
         sys.stderr.write(f"{name}: {found['steps'][0]['loss']} -> {found['steps'][-1]['loss']}\n")
         if recipe.saves_head:
-            session = None  # the saved head leaves a module around the model's own
+            loaded = None  # the saved head leaves a module around the model's own
     return 0
 
 

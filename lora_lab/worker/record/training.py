@@ -14,11 +14,11 @@ from lora_lab.figures.training.checkpointing import LENGTHS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine
-from lora_lab.worker.model.quantization import resident_tensors
+from lora_lab.worker.model.quantization import list_resident_tensors
+from lora_lab.worker.training.loaded_model import LoadedModel, attach_adapter, open_model
 from lora_lab.worker.training.loop import answer_loss, build_optimizer
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, PackedRow, encode_example, pack_examples
-from lora_lab.worker.training.session import ModelSession, attach_adapter, open_session
 
 BATCH = 2
 MEASURED_STEP = 2  # the first step runs before gradients and moments exist
@@ -46,10 +46,10 @@ class Timeline(LiveStorages):
 
 def record_training(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Measure memory inside a step and over steps, on the embedded model."""
-    session = open_session(EMBEDDED_MODEL, "nf4-dq", machine, models_dir=models_dir)
-    tokens = _list_tokens(session)
+    loaded = open_model(EMBEDDED_MODEL, "nf4-dq", machine, models_dir=models_dir)
+    tokens = _list_tokens(loaded)
     steps = [
-        _one_setting(session, tokens, length, checkpointing)
+        _measure_setting(loaded, tokens, length, checkpointing)
         for length in LENGTHS
         for checkpointing in (False, True)
     ]
@@ -63,15 +63,15 @@ def record_training(models_dir: Path, machine: Machine) -> dict[str, Any]:
             "seed": 0,
             "runs": steps,
         },
-        "spike": _measure_spike(session, tokens),
+        "spike": _measure_spike(loaded, tokens),
     }
 
 
-def _list_tokens(session: ModelSession) -> list[int]:
+def _list_tokens(loaded: LoadedModel) -> list[int]:
     """Return tokens of the app's own cards, one after another."""
     found: list[int] = []
     for example in build_own_dataset().train:
-        found += encode_example(session.tokenizer, example).ids
+        found += encode_example(loaded.tokenizer, example).ids
         if len(found) > 2 * LONG_TOKENS:
             break
     return found
@@ -86,9 +86,9 @@ def _build_row(tokens: Sequence[int], *, examples: int, length: int, machine: Ma
 class StepRecorder:
     """A model with a fresh adapter and its optimizer, stepped like the loop in worker/training/loop.py."""
 
-    def __init__(self, session: ModelSession, spec: RunSpec) -> None:
-        self.machine = session.machine
-        self.model = attach_adapter(session, spec, find_shape(spec.model)).model
+    def __init__(self, loaded: LoadedModel, spec: RunSpec) -> None:
+        self.machine = loaded.machine
+        self.model = attach_adapter(loaded, spec, find_shape(spec.model)).model
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = build_optimizer(self.parameters, spec)
         self.model.train()
@@ -107,25 +107,25 @@ class StepRecorder:
 
     def watch_step(self, row: PackedRow) -> tuple[Timeline, int]:
         """Do one step with a timeline; return it and the index at which the backward pass starts."""
-        state = [p.grad for p in self.parameters if p.grad is not None] + self.moments()
-        self.watch = Timeline([*resident_tensors(self.model), *state])
+        state = [p.grad for p in self.parameters if p.grad is not None] + self.list_moments()
+        self.watch = Timeline([*list_resident_tensors(self.model), *state])
         with self.watch:
             turn = self.step(row)
         watch, self.watch = self.watch, None
         assert turn is not None
         return watch, turn
 
-    def moments(self) -> list[Tensor]:
+    def list_moments(self) -> list[Tensor]:
         states = (self.optimizer.state[p] for p in self.parameters)
         return [item for state in states for item in state.values() if isinstance(item, Tensor)]
 
 
-def _one_setting(
-    session: ModelSession, tokens: Sequence[int], length: int, checkpointing: bool
+def _measure_setting(
+    loaded: LoadedModel, tokens: Sequence[int], length: int, checkpointing: bool
 ) -> dict[str, Any]:
     spec = RunSpec(bits="nf4-dq", rank=8, checkpointing=checkpointing, batch=BATCH, seed=0)
-    stepper = StepRecorder(session, spec)
-    row = _build_row(tokens, examples=BATCH, length=length, machine=session.machine)
+    stepper = StepRecorder(loaded, spec)
+    row = _build_row(tokens, examples=BATCH, length=length, machine=loaded.machine)
     for _ in range(MEASURED_STEP - 1):
         stepper.step(row)
     watch, turn = stepper.watch_step(row)
@@ -134,7 +134,7 @@ def _one_setting(
         started = time.process_time()
         stepper.step(row)
         seconds.append(time.process_time() - started)
-    session.base = stepper.model.unload()
+    loaded.base = stepper.model.unload()
     return {
         "seq_len": length,
         "checkpointing": checkpointing,
@@ -153,18 +153,18 @@ def _thin_samples(samples: Sequence[int]) -> list[int]:
     return [max(samples[low:high]) for low, high in pairwise(edges)]
 
 
-def _measure_spike(session: ModelSession, tokens: Sequence[int]) -> dict[str, Any]:
+def _measure_spike(loaded: LoadedModel, tokens: Sequence[int]) -> dict[str, Any]:
     spec = RunSpec(bits="nf4-dq", rank=SPIKE_RANK, batch=1, steps=STEPS, seed=0)
-    stepper = StepRecorder(session, spec)
+    stepper = StepRecorder(loaded, spec)
     steps = []
     for number in range(1, STEPS + 1):
         length = LONG_TOKENS if number == LONG_STEP else SHORT_TOKENS
-        watch, _ = stepper.watch_step(_build_row(tokens, examples=1, length=length, machine=session.machine))
+        watch, _ = stepper.watch_step(_build_row(tokens, examples=1, length=length, machine=loaded.machine))
         steps.append(
             {"step": number, "tokens": length, "peak_bytes": watch.peak_bytes, "live_bytes": watch.live_bytes}
         )
-    moments = sum(moment.untyped_storage().nbytes() for moment in stepper.moments())
-    session.base = stepper.model.unload()
+    moments = sum(moment.untyped_storage().nbytes() for moment in stepper.list_moments())
+    loaded.base = stepper.model.unload()
     return {
         "bits": "nf4-dq", "rank": SPIKE_RANK, "targets": "all-linear", "batch": 1, "seed": 0,
         "optimizer": "adamw", "optimizer_bytes": moments, "steps": steps,

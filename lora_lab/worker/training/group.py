@@ -38,12 +38,12 @@ from lora_lab.worker.training.adapter_stack import (
     read_numbers,
 )
 from lora_lab.worker.training.generate import generate_answers
-from lora_lab.worker.training.group_attention import build_positions, written_out
+from lora_lab.worker.training.group_attention import build_positions, is_unfused
 from lora_lab.worker.training.group_layer import Activations, GroupedLayer, Norm, RowStart, answer_losses
+from lora_lab.worker.training.loaded_model import Adapted, LoadedModel, attach_adapter, build_adapter_config
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.lora_matmul import ADAPTER, Decoder, install_forwards, unflatten_rows
 from lora_lab.worker.training.packing import Encoded, PackedRow, find_shared_beginning, pack_examples
-from lora_lab.worker.training.session import Adapted, ModelSession, adapter_config, attach_adapter
 
 TRIAL_EXAMPLES = 8
 TRIAL_TOLERANCE = 0.02
@@ -58,37 +58,37 @@ def count_shared_tokens(examples: Sequence[Encoded], device: torch.device) -> in
     0 where the fused kernel attends, which doesn't support it: for a long example, and on GPUs.
     """
     longest = max(len(item.ids) for item in examples)
-    return find_shared_beginning(examples) if written_out(device, longest) else 0
+    return find_shared_beginning(examples) if is_unfused(device, longest) else 0
 
 
 class AdapterGroup:
     """A loaded model with one fresh adapter per cell."""
 
-    def __init__(self, session: ModelSession, specs: Sequence[RunSpec], shape: ModelShape) -> None:
-        self._session = session
-        self._dtype = session.machine.compute_dtype
+    def __init__(self, loaded: LoadedModel, specs: Sequence[RunSpec], shape: ModelShape) -> None:
+        self._loaded = loaded
+        self._dtype = loaded.machine.compute_dtype
         self._decoder = Decoder(self._dtype)
         self._asked: dict[Any, tuple[Tensor, Tensor]] = {}
         self.memory_on_gpu: GpuMemory | None = None
         """The figures of a GPU's memory at the peak of training; None on a CPU."""
 
-        session.base.config._name_or_path = shape.hub_id or session.model_name
+        loaded.base.config._name_or_path = shape.hub_id or loaded.model_name
         names = [ADAPTER] if len(specs) == 1 else [f"cell{number}" for number in range(len(specs))]
-        self.model = _with_adapters(session, specs, names, shape)
-        install_forwards(self.model, self._decoder, adapted=self._routed)
-        self._body, self._head = session.base.get_decoder(), session.base.get_output_embeddings()
+        self.model = _with_adapters(loaded, specs, names, shape)
+        install_forwards(self.model, self._decoder, adapted=self._route)
+        self._body, self._head = loaded.base.get_decoder(), loaded.base.get_output_embeddings()
         self._norm = Norm(self._body.norm.weight, self._body.norm.variance_epsilon, self._dtype)
         layers = list(self._body.layers)
         self._score_scale = float(layers[0].self_attn.scaling)
-        self._layers = [GroupedLayer(layer, self._decoder.weight, self._dtype) for layer in layers]
+        self._layers = [GroupedLayer(layer, self._decoder.decode_weight, self._dtype) for layer in layers]
         self._nested = (
             {layer: NestedConstants(layer.matrices) for layer in self._layers}
-            if on_gpu(session.machine.device)
+            if on_gpu(loaded.machine.device)
             else {}
         )
         self.cells = [CellAdapter(spec, name, layers) for spec, name in zip(specs, names, strict=True)]
         ranks, width = [spec.rank for spec in specs], self._body.config.hidden_size
-        stacked = on_gpu(session.machine.device) and adapts_all_layers_alike(layers)
+        stacked = on_gpu(loaded.machine.device) and adapts_all_layers_alike(layers)
         self._stacks = [
             AdapterStack(self.cells[part], layers, self._dtype)
             for part in split_stacks(ranks, hidden=width, stacked=stacked)
@@ -110,17 +110,17 @@ class AdapterGroup:
         window = getattr(self._body.config, "sliding_window", None)
         if window is not None and max(len(item.ids) for item in examples) > window:
             return False
-        if self._session.written_out is None:
+        if self._loaded.written_out is None:
             tried = examples[:TRIAL_EXAMPLES]
-            row = pack_examples(tried, self._session.machine.device)
+            row = pack_examples(tried, self._loaded.machine.device)
             with torch.no_grad():
-                theirs = float(answer_loss(self.model, row, self._session.machine.autocast()))
-            ours = self.base_loss(tried)
-            self._session.written_out = abs(theirs - ours) < TRIAL_TOLERANCE
-        return self._session.written_out
+                theirs = float(answer_loss(self.model, row, self._loaded.machine.autocast()))
+            ours = self.compute_base_loss(tried)
+            self._loaded.written_out = abs(theirs - ours) < TRIAL_TOLERANCE
+        return self._loaded.written_out
 
     @torch.no_grad()
-    def gradients(
+    def compute_gradients(
         self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]
     ) -> tuple[list[float], list[float]]:
         """Compute each cell's loss on its own row and leave its clipped gradient in `cell.grad`; return the
@@ -128,7 +128,7 @@ class AdapterGroup:
         gradient has no meaning.
         """
         losses, norms = self._compute_once(cells, rows)
-        if all(map(math.isfinite, norms)) or len(self._by_stack(cells)) == len(cells):
+        if all(map(math.isfinite, norms)) or len(self._group_by_stack(cells)) == len(cells):
             return losses, norms
         # Zero times infinity: one cell's overflow has reached the gradients of those it is stacked with.
         alone = [self._compute_once([cell], [row]) for cell, row in zip(cells, rows, strict=True)]
@@ -138,7 +138,7 @@ class AdapterGroup:
         self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]
     ) -> tuple[list[float], list[float]]:
         """Compute losses and gradients, where an overflow in one cell spoils its whole stack."""
-        together = self._by_stack(cells)
+        together = self._group_by_stack(cells)
         for stack, members in together:
             stack.narrow(members)
         left = iter(rows)
@@ -170,7 +170,7 @@ class AdapterGroup:
 
         `on_batch` is told how many examples are done.
         """
-        together = self._by_stack(cells)
+        together = self._group_by_stack(cells)
         for stack, members in together:
             stack.narrow(members)
         widest = max(len(members) for _, members in together)
@@ -187,7 +187,9 @@ class AdapterGroup:
         return [loss for cell in cells for loss in self.compute_held_out_losses([cell], examples, on_batch)]
 
     @torch.no_grad()
-    def base_loss(self, examples: Sequence[Encoded], on_batch: Callable[[int], None] | None = None) -> float:
+    def compute_base_loss(
+        self, examples: Sequence[Encoded], on_batch: Callable[[int], None] | None = None
+    ) -> float:
         """Compute the same for the model without any adapter."""
         (loss,) = self._mean_losses(lambda row: [self._join_rows(None, [], [row])], examples, on_batch)
         return loss
@@ -201,10 +203,10 @@ class AdapterGroup:
         batch: int = EVALUATION_BATCH,
     ) -> list[float]:
         totals: list[float] = []
-        count, shared = 0, count_shared_tokens(examples, self._session.machine.device)
+        count, shared = 0, count_shared_tokens(examples, self._loaded.machine.device)
         for start in range(0, len(examples), batch):
             together = examples[start : start + batch]
-            row = pack_examples(together, self._session.machine.device, shared=shared)
+            row = pack_examples(together, self._loaded.machine.device, shared=shared)
             activations = Activations(build_rows(row))
             self._forward(activations, keep=False)
             found = [
@@ -222,7 +224,7 @@ class AdapterGroup:
         normed, _ = self._norm.forward(x)
         return float(answer_losses(normed @ self._head_weight.t(), targets).sum())
 
-    def answers(self, cells: Sequence[CellAdapter], prompts: Sequence[str]) -> list[list[str]]:
+    def generate_answers(self, cells: Sequence[CellAdapter], prompts: Sequence[str]) -> list[list[str]]:
         """Generate each cell's greedy answers in one batch; the base model's when `cells` is empty."""
         for layer in self.model.modules() if cells else ():
             if isinstance(layer, LoraLayer):
@@ -230,7 +232,7 @@ class AdapterGroup:
         asked = list(prompts) * max(1, len(cells))
         with self._decoder.cache_if_it_fits(self.model):
             found = generate_answers(
-                self.model, self._session.tokenizer, asked, self._session.machine.autocast()
+                self.model, self._loaded.tokenizer, asked, self._loaded.machine.autocast()
             )
         self._asked.clear()
         return [found[start : start + len(prompts)] for start in range(0, len(asked), len(prompts))]
@@ -247,7 +249,7 @@ class AdapterGroup:
         (inside / cell.name).rename(folder)
         shutil.rmtree(inside)
 
-    def _by_stack(self, cells: Sequence[CellAdapter]) -> list[tuple[AdapterStack, list[CellAdapter]]]:
+    def _group_by_stack(self, cells: Sequence[CellAdapter]) -> list[tuple[AdapterStack, list[CellAdapter]]]:
         """Group cells, which are in the group's order, by the stack that they are in."""
         return [(stack, list(members)) for stack, members in groupby(cells, self._stack_of.__getitem__)]
 
@@ -296,14 +298,14 @@ class AdapterGroup:
         losses: list[Tensor] = []
         for number, answers in enumerate(activations.answers):
             state = activations.states[number]
-            found = [self._loss_and_gradient(state[keep], targets) for keep, targets in answers]
+            found = [self._compute_loss_and_gradient(state[keep], targets) for keep, targets in answers]
             del state
             activations.start_backward(number, [grad for _, grad in found])
             losses += [loss for loss, _ in found]
             del found
         return losses
 
-    def _loss_and_gradient(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _compute_loss_and_gradient(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Compute x (answers, hidden) and targets (answers,) -> mean loss and its gradient, like x."""
         normed, scale = self._norm.forward(x)
         logits = normed @ self._head_weight.t()  # (answers, vocab)
@@ -315,13 +317,13 @@ class AdapterGroup:
     def _head_weight(self) -> Tensor:
         return self._head.weight.detach().to(self._dtype)  # type: ignore[no-any-return]
 
-    def _routed(self, layer: Any, decoder: Decoder) -> Callable[[Tensor], Tensor]:
+    def _route(self, layer: Any, decoder: Decoder) -> Callable[[Tensor], Tensor]:
         """Make a gradient-free forward that applies each asked cell's adapter to its share of the batch."""
         base = layer.get_base_layer()
 
         def forward(x: Tensor) -> Tensor:
             rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
-            weight = decoder.weight(base).t()
+            weight = decoder.decode_weight(base).t()
             if layer not in self._asked:
                 return unflatten_rows(rows @ weight, x, base)
             a, b = self._asked[layer]
@@ -348,26 +350,26 @@ def _stack_adapters(layer: Any, cells: Sequence[CellAdapter], dtype: torch.dtype
 
 
 def _with_adapters(
-    session: ModelSession, specs: Sequence[RunSpec], names: Sequence[str], shape: ModelShape
+    loaded: LoadedModel, specs: Sequence[RunSpec], names: Sequence[str], shape: ModelShape
 ) -> PeftModel:
     """Add the adapters, each initialized from its own seed, as in a run that is alone."""
     torch.manual_seed(specs[0].seed)
-    model = get_peft_model(session.base, adapter_config(specs[0], shape), adapter_name=names[0])
+    model = get_peft_model(loaded.base, build_adapter_config(specs[0], shape), adapter_name=names[0])
     for spec, name in zip(specs[1:], names[1:], strict=True):
         torch.manual_seed(spec.seed)
-        model.add_adapter(name, adapter_config(spec, shape))
+        model.add_adapter(name, build_adapter_config(spec, shape))
         put_beside_base(model, name)
     return model
 
 
 def attach_alone(
-    session: ModelSession, spec: RunSpec, shape: ModelShape, examples: Sequence[Encoded]
+    loaded: LoadedModel, spec: RunSpec, shape: ModelShape, examples: Sequence[Encoded]
 ) -> AdapterGroup | Adapted:
     """Attach a fresh adapter: a group of one where the model's layer is written out, else with a graph."""
-    compute = session.machine.compute_name
+    compute = loaded.machine.compute_name
     if is_written_out(shape.model_type, compute, variant=spec.variant, optimizer=spec.optimizer):
-        group = AdapterGroup(session, [spec], shape)
+        group = AdapterGroup(loaded, [spec], shape)
         if group.agrees_with_library(examples):
             return group
-        session.base = group.model.unload()
-    return attach_adapter(session, spec, shape)
+        loaded.base = group.model.unload()
+    return attach_adapter(loaded, spec, shape)

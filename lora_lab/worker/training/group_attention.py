@@ -43,8 +43,8 @@ class Positions:
         ends = [sum(self.lengths[: number + 1]) for number in range(len(self.lengths))]
         return [(length, slice(end - length, end)) for length, end in zip(self.lengths, ends, strict=True)]
 
-    def seen(self, x: Tensor, part: slice, dim: int) -> Tensor:
-        """Return what the tokens of a part can see of x, which has all tokens in `dim`."""
+    def select_seen(self, x: Tensor, part: slice, dim: int) -> Tensor:
+        """Select what the tokens of a part can see of x, which has all tokens in `dim`."""
         own = x.narrow(dim, part.start, part.stop - part.start)
         return torch.cat([x.narrow(dim, 0, self.shared), own], dim) if self.shared and part.start else own
 
@@ -58,7 +58,7 @@ class Positions:
             total[: self.shared] += by_token[:-own]
 
 
-def written_out(device: torch.device, longest: int) -> bool:
+def is_unfused(device: torch.device, longest: int) -> bool:
     """Return whether attention is unfused for examples of up to `longest` tokens."""
     return not on_gpu(device) and longest <= SHORT_EXAMPLE_TOKENS
 
@@ -80,7 +80,7 @@ def build_positions(
     counts = ((heads, scale), (kv_heads, 1.0))
     before = [0, *(shared for _ in lengths[1:])]
     parts = tuple(zip(lengths, before, strict=True))
-    written = written_out(cos.device, max(n + m for n, m in parts))
+    written = is_unfused(cos.device, max(n + m for n, m in parts))
     assert written or not shared
     sizes = parts if written else ()
     masks = {(n, m): cos.new_full((n, m + n), float("-inf")).triu_(1 + m) for n, m in set(sizes)}
@@ -137,14 +137,14 @@ def compute_attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> 
     keys = k.float().transpose(1, 2)
     softmaxes = []
     for (_, part), mask in zip(positions.parts, positions.masks, strict=True):
-        p = _softmax_of(q[:, part], positions.seen(keys, part, 2), mask)
-        found = torch.bmm(p, positions.seen(v, part, 1))
+        p = _compute_softmax(q[:, part], positions.select_seen(keys, part, 2), mask)
+        found = torch.bmm(p, positions.select_seen(v, part, 1))
         output[part] = found.view(len(q), -1, positions.head).transpose(0, 1)
         softmaxes.append(p)
     return output.flatten(1), Attended(q, k, v, tuple(softmaxes))
 
 
-def _softmax_of(q: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+def _compute_softmax(q: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
     """Compute q (heads, seq, head), fp32 keys (kv_heads, head, keys) -> p (kv_heads, group · seq, keys)."""
     queries = q.reshape(len(keys), -1, q.shape[-1])  # (kv_heads, group · seq, head)
     scores = torch.bmm(queries.float(), keys)
@@ -179,15 +179,17 @@ def _short_backward(
     grad_q, grad_k, grad_v = (part.new_empty(tokens, len(part), head) for part in (q, k, v))
     for (seq, part), p in zip(positions.parts, saved.softmaxes, strict=True):
         given = incoming[:, part].reshape(len(k), -1, head)
-        grad_s = _scores_gradient(p, given, positions.seen(values, part, 2), means[:, part])
-        grad_q[part] = torch.bmm(grad_s, positions.seen(k, part, 1)).view(heads, seq, head).transpose(0, 1)
+        grad_s = _compute_scores_gradient(p, given, positions.select_seen(values, part, 2), means[:, part])
+        grad_q[part] = (
+            torch.bmm(grad_s, positions.select_seen(k, part, 1)).view(heads, seq, head).transpose(0, 1)
+        )
         positions.add_to_seen(grad_k, part, torch.bmm(grad_s.mT, q[:, part].reshape_as(given)))
         positions.add_to_seen(grad_v, part, torch.bmm(p.mT, given))
         del given, grad_s  # frees their memory for the next example
     return grad_q, grad_k, grad_v
 
 
-def _scores_gradient(p: Tensor, given: Tensor, values: Tensor, means: Tensor) -> Tensor:
+def _compute_scores_gradient(p: Tensor, given: Tensor, values: Tensor, means: Tensor) -> Tensor:
     """Compute the scores' gradient from p and given (kv_heads, group · seq, ...) and means (heads, seq)."""
     grad_p = torch.bmm(given.float(), values)
     grad_p.view(*means.shape, -1).sub_(means[..., None])

@@ -191,7 +191,7 @@ class GroupedLayer:
         self.matrices = tuple(matrix for products in self._products for matrix in products.frozen)
         self._dtype = dtype
         like = layer.input_layernorm.weight
-        self.unadapted = tuple(products.unadapted(like, dtype) for products in self._products)
+        self.unadapted = tuple(products.build_unadapted(like, dtype) for products in self._products)
 
     def forward(
         self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: Sequence[Row]

@@ -58,7 +58,7 @@ def train_group(
     memory = PeakWatch(lambda state: meter((*state, *group.kept)), optimizer)
     width, device = len(going), going[0].flat.device
     alone = width == 1
-    measured = set(range(1, spec.steps + 1)) if alone else _measured_steps(examples, plans)
+    measured = set(range(1, spec.steps + 1)) if alone else _select_measured_steps(examples, plans)
     shared = count_shared_tokens(examples, device)
 
     for step in range(1, spec.steps + 1):
@@ -77,7 +77,7 @@ def train_group(
             lengths=tuple(len(item.ids) for batch in batches for item in batch),
             answer_tokens=sum(row.targets.numel() for row in rows),
         )
-        with memory.of_step(step, size) if step in measured else nullcontext():
+        with memory.watch_step(step, size) if step in measured else nullcontext():
             losses, norms, width = compute_gradients(group, going, rows, width)
             for cell, norm in zip(going, norms, strict=True):
                 cell.flat.grad = cell.grad if math.isfinite(norm) else None
@@ -108,7 +108,7 @@ def train_group(
     return going
 
 
-def _measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequence[int]]]) -> set[int]:
+def _select_measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequence[int]]]) -> set[int]:
     """Select a group's steps to measure. Counting every operator doubles the time of a shared step, so only
     three are measured at most: the first, for a learner who is watching, and of the others the one with the
     most tokens and the one with the most answer tokens in a row. One of the two has the peak, as in
@@ -137,7 +137,7 @@ def compute_gradients(
     while len(losses) < len(cells):
         part = slice(len(losses), len(losses) + width)
         try:
-            found = group.gradients(cells[part], rows[part])
+            found = group.compute_gradients(cells[part], rows[part])
         except (MemoryError, RuntimeError) as error:
             if width == 1 or not is_out_of_memory(error):
                 raise

@@ -107,7 +107,7 @@ class Products:
             grad_x.addmm_(grad, self.decode(matrix))
         return grad_x
 
-    def unadapted(self, like: Tensor, dtype: torch.dtype) -> Factors:
+    def build_unadapted(self, like: Tensor, dtype: torch.dtype) -> Factors:
         """Build empty factors for the base model itself."""
         none = torch.empty(0, self.frozen[0].in_features, dtype=dtype, device=like.device)
         return Factors(a=none, parts=(None,) * len(self.frozen))

@@ -20,10 +20,10 @@ from lora_lab.worker.device.gpu import free_bytes, measure_workspace_bytes
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
+from lora_lab.worker.training.loaded_model import BaseResults, LoadedModel, build_meter
 from lora_lab.worker.training.loop import EVALUATION_BATCH, NonFiniteLoss
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
-from lora_lab.worker.training.session import BaseResults, ModelSession, build_meter
 from lora_lab.worker.training.time_limit import TimeLimit
 from lora_lab.worker.training.tokenize import keep_read
 from lora_lab.worker.training.work import (
@@ -40,7 +40,7 @@ from lora_lab.worker.training.work import (
     describe_failure,
     execute_with_graph,
     find_or_read_shape,
-    rows_of,
+    list_row_sizes,
     say_measured,
     say_waiting,
     select_asked,
@@ -60,7 +60,7 @@ class GroupedRuns:
     def execute(self, cache: ModelCache) -> bool:
         """Do the runs. An error in one run ends that run; in a chunk, those of it that still train."""
         try:
-            self._do([work for work in self._works if not work.leaves_early()], cache)
+            self._do([work for work in self._works if not work.end_early()], cache)
         except Exception as error:  # before the first chunk: none of them can be trained
             self._fail_together(self._works, error)
             cache.clear()
@@ -72,15 +72,15 @@ class GroupedRuns:
         spec = works[0].spec
         self._tell(works, PREPARING)
         dataset = datasets.load_saved(works[0].run.path)
-        session = cache.session_for(spec, partial(self._report, works))
-        material = Material(session, dataset, self._home, spec)
-        chunks = material.chunks(works)
+        loaded = cache.lend(spec, partial(self._report, works))
+        material = Material(loaded, dataset, self._home, spec)
+        chunks = material.split_chunks(works)
         for later in chunks[1:]:
             for work in later:
                 say_waiting(work.run)
         for chunk in chunks:
             try:
-                self._do_chunk([work for work in chunk if not work.leaves_early()], material, cache)
+                self._do_chunk([work for work in chunk if not work.end_early()], material, cache)
             except Exception as error:  # most likely memory: a smaller chunk may still fit
                 self._fail_together(chunk, error)
                 cache.clear()
@@ -89,25 +89,25 @@ class GroupedRuns:
         if not chunk:
             return
         self._tell(chunk, PREPARING)
-        session = cache.session_for(chunk[0].spec, partial(self._report, chunk))
-        if not self._side_by_side(session, cache, chunk, material):
+        loaded = cache.lend(chunk[0].spec, partial(self._report, chunk))
+        if not self._train_side_by_side(loaded, cache, chunk, material):
             for work in chunk[1:]:
                 say_waiting(work.run)
             for work in chunk:
-                self._alone(work, cache)
+                self._train_alone(work, cache)
 
-    def _side_by_side(
-        self, session: ModelSession, cache: ModelCache, chunk: Sequence[Work], material: "Material"
+    def _train_side_by_side(
+        self, loaded: LoadedModel, cache: ModelCache, chunk: Sequence[Work], material: "Material"
     ) -> bool:
         """Train a chunk side by side; return whether this model's layer is the one written out here."""
-        group = AdapterGroup(session, [work.spec for work in chunk], material.shape)
+        group = AdapterGroup(loaded, [work.spec for work in chunk], material.shape)
         agrees = group.agrees_with_library(material.examples)
         if agrees:
             self._train(group, chunk, material)
         cache.take_back(group.model)
         return agrees
 
-    def _alone(self, work: Work, cache: ModelCache) -> None:
+    def _train_alone(self, work: Work, cache: ModelCache) -> None:
         work.ended = True  # `execute_with_graph` writes the terminal event
         self._well &= execute_with_graph(work.run, self._home, cache, app_is_gone=self._app_is_gone)
 
@@ -119,7 +119,9 @@ class GroupedRuns:
             together = {"shared_by": len(chunk), "group_predicted_bytes": material.predicted_bytes(chunk)}
         for cell, work in work_of.items():
             work.writer = partial(group.save, cell)
-            work.run.emit("started", trainable=cell.flat.numel(), **together, **material.announcement(work))
+            work.run.emit(
+                "started", trainable=cell.flat.numel(), **together, **material.build_announcement(work)
+            )
         finished = train_group(
             group,
             material.examples,
@@ -149,7 +151,7 @@ class GroupedRuns:
         work.save(work.step)
         if self._app_is_gone():
             work.end_cut_off()
-        elif not work.leaves_early():
+        elif not work.end_early():
             self._finish(group, {cell: work}, material)
 
     def _finish(self, group: AdapterGroup, works: dict[CellAdapter, Work], material: "Material") -> None:
@@ -176,15 +178,15 @@ class GroupedRuns:
                 raise MeasuringStopped
             self._tell(works.values(), text)
 
-        def measured(whose: str) -> Callable[[int], None]:
+        def note_measured(whose: str) -> Callable[[int], None]:
             return lambda done: go_on(say_measured(whose, done, of))
 
         limit = next(iter(works.values())).limit if len(works) == 1 else None
         done = of
         if limit is None:
-            measured(WITHOUT_ADAPTER)(0)
-            before = material.base_loss(group, measured(WITHOUT_ADAPTER))
-            losses = group.compute_held_out_losses(cells, material.held_out, measured(WITH_ADAPTER))
+            note_measured(WITHOUT_ADAPTER)(0)
+            before = material.compute_base_loss(group, note_measured(WITHOUT_ADAPTER))
+            losses = group.compute_held_out_losses(cells, material.held_out, note_measured(WITH_ADAPTER))
         else:
             before, after, done = _measure_within(limit, group, cells[0], material, go_on)
             losses = [after]
@@ -197,7 +199,7 @@ class GroupedRuns:
         go_on(ASKING_BASE)
         base = material.generate_base_answers(group)
         go_on(ASKING_TUNED)
-        for work, tuned in zip(works.values(), group.answers(cells, material.prompts), strict=True):
+        for work, tuned in zip(works.values(), group.generate_answers(cells, material.prompts), strict=True):
             write_samples(work.run, material.asked, base, tuned)
             work.end_measured(done, of, answered=True)
 
@@ -244,58 +246,58 @@ def _measure_within(
 class Material:
     """What all cells share: the data, and the base model's loss and answers."""
 
-    def __init__(self, session: ModelSession, dataset: Dataset, home: LabHome, spec: RunSpec) -> None:
-        self.machine = session.machine
+    def __init__(self, loaded: LoadedModel, dataset: Dataset, home: LabHome, spec: RunSpec) -> None:
+        self.machine = loaded.machine
         self.shape = find_or_read_shape(spec.model, home)
-        self._everything = [encode_example(session.tokenizer, example) for example in dataset.train]
-        keep_read(home, spec.model, dataset, session.tokenizer, self._everything)
+        self._everything = [encode_example(loaded.tokenizer, example) for example in dataset.train]
+        keep_read(home, spec.model, dataset, loaded.tokenizer, self._everything)
         self.examples = cut_to(self._everything, spec.seq_len_tokens)
-        held_out = [encode_example(session.tokenizer, example) for example in dataset.held_out]
+        held_out = [encode_example(loaded.tokenizer, example) for example in dataset.held_out]
         self.held_out = cut_to(held_out, spec.seq_len_tokens, part=HELD_OUT)
-        self.asked = select_asked(dataset.held_out, held_out, positions=session.positions)
+        self.asked = select_asked(dataset.held_out, held_out, positions=loaded.positions)
         self.prompts = [example.prompt for example in self.asked]
         asked = BaseResults(held_out=tuple(self.held_out), prompts=tuple(self.prompts))
-        known = session.base_results
+        known = loaded.base_results
         if (known.held_out, known.prompts) != (asked.held_out, asked.prompts):
-            session.base_results = known = asked
+            loaded.base_results = known = asked
         self._base = known
 
-    def base_loss(self, group: AdapterGroup, on_batch: Callable[[int], None]) -> float:
+    def compute_base_loss(self, group: AdapterGroup, on_batch: Callable[[int], None]) -> float:
         """Compute the held-out loss of the base model, once per loaded model and data."""
         if self._base.loss is None:
-            self._base.loss = group.base_loss(self.held_out, on_batch)
+            self._base.loss = group.compute_base_loss(self.held_out, on_batch)
         return self._base.loss
 
     def compute_base_loss_of_part(self, group: AdapterGroup, start: int, part: Sequence[Encoded]) -> float:
         """Compute the same for some of the held-out examples, from the one at `start` on."""
         if start not in self._base.losses:
-            self._base.losses[start] = group.base_loss(part)
+            self._base.losses[start] = group.compute_base_loss(part)
         return self._base.losses[start]
 
     def generate_base_answers(self, group: AdapterGroup) -> list[str]:
         """Generate the base model's answers, once per loaded model and data."""
         if self._base.answers is None:
-            (self._base.answers,) = group.answers([], self.prompts)
+            (self._base.answers,) = group.generate_answers([], self.prompts)
         return self._base.answers
 
-    def announcement(self, work: Work) -> dict[str, Any]:
+    def build_announcement(self, work: Work) -> dict[str, Any]:
         """Build a run's `started` event as if it were alone."""
         return build_announcement(work.spec, self.shape, self._everything, self.examples, self.machine)
 
     def predicted_bytes(self, works: Sequence[Work]) -> int:
         """Estimate the peak of these runs side by side."""
-        cells = [(work.spec, rows_of(work.spec, self._everything, self.machine)) for work in works]
+        cells = [(work.spec, list_row_sizes(work.spec, self._everything, self.machine)) for work in works]
         return peak_bytes(self.shape, cells, self.machine.compute_name)
 
-    def chunks(self, works: Sequence[Work]) -> list[list[Work]]:
+    def split_chunks(self, works: Sequence[Work]) -> list[list[Work]]:
         """Split the runs into chunks that fit into the free memory side by side."""
         found = grouping.split_chunks(
-            [self._bytes(work) for work in works], free_bytes=free_bytes(self.machine.device)
+            [self._compute_bytes(work) for work in works], free_bytes=free_bytes(self.machine.device)
         )
         return [[works[place] for place in places] for places in found]
 
-    def _bytes(self, work: Work) -> CellBytes:
-        compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
+    def _compute_bytes(self, work: Work) -> CellBytes:
+        compute, rows = self.machine.compute_name, list_row_sizes(work.spec, self._everything, self.machine)
         row = ledger.find_heaviest_row(self.shape, work.spec, rows, compute)
         # Not counted where cells are stacked: their x Aᵀ, as wide as all ranks together, and its mask, up to
         # 13 % of a stack. A fifth of the memory is kept free for them.

@@ -114,13 +114,13 @@ def train_adapter(
             group["lr"] = learning_rate
 
         row = pack_examples([examples[i] for i in picked], device)
-        with memory.of_step(step, row.size):
+        with memory.watch_step(step, row.size):
             while True:
                 loss_of_row = answer_loss(model, row, autocast())
                 scale.backward(loss_of_row, parameters) if scale else loss_of_row.backward()
                 norm_before = torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
                 loss, grad_norm = loss_of_row.item(), norm_before.item()
-                if scale is None or not scale.overflowed(loss, grad_norm):
+                if scale is None or not scale.check_overflow(loss, grad_norm):
                     break
                 optimizer.zero_grad(set_to_none=False)  # the same row again, with half the scale
             if not (math.isfinite(loss) and math.isfinite(grad_norm)):
@@ -162,8 +162,8 @@ class LossScale:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         torch._foreach_mul_(gradients, 1 / self.factor)
 
-    def overflowed(self, loss: float, grad_norm: float) -> bool:
-        """Return whether the factor was too large, and halve it if so; after many good steps double it."""
+    def check_overflow(self, loss: float, grad_norm: float) -> bool:
+        """Check whether the factor was too large, and halve it if so; after many good steps double it."""
         if math.isfinite(loss) and not math.isfinite(grad_norm) and self.factor > 1:
             self.factor /= 2
             self._good_steps = 0
@@ -209,13 +209,13 @@ class PeakWatch:
         self.on_gpu: GpuMemory | None = None
         """The figures of a GPU at that peak; None on a CPU."""
 
-    def of_step(self, step: int, row: RowSize) -> "PeakWatch":
+    def watch_step(self, step: int, row: RowSize) -> "PeakWatch":
         """Prepare the context manager for one step's work."""
         size = (row.tokens, row.answer_tokens)
         longer = size[0] > self._longest[0] or size[1] > self._longest[1]
         if step > 1:
             self._longest = (max(size[0], self._longest[0]), max(size[1], self._longest[1]))
-        self._current = self._meter(_training_state(self._optimizer)) if longer or step <= 2 else None
+        self._current = self._meter(_list_training_state(self._optimizer)) if longer or step <= 2 else None
         return self
 
     def __enter__(self) -> None:
@@ -231,8 +231,8 @@ class PeakWatch:
             self._current = None
 
 
-def _training_state(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
-    """Yield gradients and optimizer moments, which outlive a step."""
+def _list_training_state(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    """List gradients and optimizer moments, which outlive a step."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:

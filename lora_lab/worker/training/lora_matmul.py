@@ -29,7 +29,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from lora_lab.worker.device.gpu import free_bytes
-from lora_lab.worker.model.quantization import FROZEN_LINEARS, NestedConstants, dense_weight
+from lora_lab.worker.model.quantization import FROZEN_LINEARS, NestedConstants, decode_dense_weight
 
 ADAPTER = "default"
 KEPT_SHARE = 0.25
@@ -56,7 +56,7 @@ class LoRAMatmul(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
         """From grad (tokens, d_out), compute gradients of x (tokens, d_in), A (rank, d_in) and B."""
         x, h, a, b = ctx.saved_tensors
-        return (*_product_gradients(ctx, grads[0], x, h, a, b), None, None)
+        return (*_compute_product_gradients(ctx, grads[0], x, h, a, b), None, None)
 
 
 class DoRAMatmul(torch.autograd.Function):
@@ -102,10 +102,10 @@ class DoRAMatmul(torch.autograd.Function):
         x, h, a, b, product, magnitude, norm = ctx.saved_tensors
         grad_magnitude = (grad.float() * product).sum(0).div_(norm)
         inner = (grad * (magnitude / norm)).to(x.dtype)
-        return (*_product_gradients(ctx, inner, x, h, a, b), grad_magnitude, None, None, None)
+        return (*_compute_product_gradients(ctx, inner, x, h, a, b), grad_magnitude, None, None, None)
 
 
-def _product_gradients(
+def _compute_product_gradients(
     ctx: Any, grad: Tensor, x: Tensor, h: Tensor, a: Tensor, b: Tensor
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Compute gradients of x, A and B from that of x Wᵀ + h bᵀ, where b = s B and h = x Aᵀ."""
@@ -141,12 +141,12 @@ class Decoder:
         self._kept: dict[nn.Module, Tensor] | None = None
         self._constants: dict[nn.Module, Tensor] = {}
 
-    def weight(self, layer: nn.Module) -> Tensor:
+    def decode_weight(self, layer: nn.Module) -> Tensor:
         """Decode the weight (d_out, d_in) of a frozen layer."""
         if self._kept is None:
-            return dense_weight(layer, self.compute_dtype, self._constants.get(layer))
+            return decode_dense_weight(layer, self.compute_dtype, self._constants.get(layer))
         if layer not in self._kept:
-            self._kept[layer] = dense_weight(layer, self.compute_dtype)
+            self._kept[layer] = decode_dense_weight(layer, self.compute_dtype)
         return self._kept[layer]
 
     @contextmanager
@@ -212,7 +212,7 @@ def _is_adapter(module: nn.Module) -> bool:
 
 
 def _install_frozen(layer: nn.Module, decoder: Decoder) -> Callable[..., Tensor]:
-    decode = partial(decoder.weight, layer)
+    decode = partial(decoder.decode_weight, layer)
 
     def forward(x: Tensor) -> Tensor:
         rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
@@ -226,7 +226,7 @@ def _install_adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
     base = layer.get_base_layer()
     lora_a, lora_b = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
     scaling = layer.scaling[ADAPTER]
-    decode = partial(decoder.weight, base)
+    decode = partial(decoder.decode_weight, base)
 
     def lora(rows: Tensor) -> Any:
         return LoRAMatmul.apply(rows, lora_a, lora_b, decode, scaling)  # type: ignore[no-untyped-call]
@@ -234,7 +234,7 @@ def _install_adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
     product = lora
     if ADAPTER in layer.lora_magnitude_vector:
         magnitude = layer.lora_magnitude_vector[ADAPTER].weight
-        frozen_norm = decoder.weight(base).float().norm(dim=1)
+        frozen_norm = decoder.decode_weight(base).float().norm(dim=1)
         layer.register_buffer("frozen_norm", frozen_norm, persistent=False)
 
         def dora(rows: Tensor) -> Any:

@@ -9,7 +9,7 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import empty_cache
 from lora_lab.worker.device.machine import Machine, find_machine
-from lora_lab.worker.training.session import ModelSession, open_session
+from lora_lab.worker.training.loaded_model import LoadedModel, open_model
 from study.base.model_files import Report
 
 
@@ -20,29 +20,29 @@ class ModelCache:
     """
 
     def __init__(
-        self, models_dir: Path, ready: ModelSession | None = None, *, home: LabHome | None = None
+        self, models_dir: Path, ready: LoadedModel | None = None, *, home: LabHome | None = None
     ) -> None:
         self.models_dir = models_dir
-        self._session = ready
+        self._loaded = ready
         self._home = home
 
-    def session_for(self, spec: RunSpec, report: Report) -> ModelSession:
+    def lend(self, spec: RunSpec, report: Report) -> LoadedModel:
         """Return the loaded base if it fits `spec`; otherwise load the one that `spec` needs.
 
         Raises LearnerError when it cannot be loaded.
         """
         machine = self.choose_machine(spec)
-        if self._session is None or not self._session.fits(spec, machine):
+        if self._loaded is None or not self._loaded.fits(spec, machine):
             self.clear()
-            self._session = open_session(
+            self._loaded = open_model(
                 spec.model, spec.bits, machine, models_dir=self.models_dir, report=report
             )
-        return self._session
+        return self._loaded
 
     @property
     def machine(self) -> Machine | None:
         """The machine of the loaded base; None when nothing is loaded."""
-        return self._session.machine if self._session else None
+        return self._loaded.machine if self._loaded else None
 
     def choose_machine(self, spec: RunSpec) -> Machine:
         """Find the machine with the number type that `spec` asks for."""
@@ -50,13 +50,13 @@ class ModelCache:
 
     def take_back(self, model: PeftModel) -> None:
         """Remove the adapter again, only after a job that ended normally; after anything else, `clear`."""
-        if self._session is not None:
-            self._session.base = model.unload()
+        if self._loaded is not None:
+            self._loaded.base = model.unload()
         gc.collect()  # modules and their forwards refer to each other
 
     def clear(self) -> None:
         """Free the base, whatever its state."""
-        ended, self._session = self._session, None
+        ended, self._loaded = self._loaded, None
         if ended is not None:
             device = ended.machine.device
             del ended

@@ -34,7 +34,7 @@ def keep_read(
     Lengths of an older version, which doesn't know a shared prefix, are replaced.
     """
     lengths = list_lengths(encoded)
-    if home.lengths(model, dataset.digest) == lengths and home.read_examples(model, dataset.digest):
+    if home.read_lengths(model, dataset.digest) == lengths and home.read_examples(model, dataset.digest):
         return
     shown = [
         ReadExample(

@@ -32,11 +32,11 @@ from lora_lab.worker.model.load import load_config
 from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.generate import NEW_TOKENS, generate_answers
 from lora_lab.worker.training.group_loop import SharedStep
+from lora_lab.worker.training.loaded_model import Adapted, LoadedModel, attach_adapter, build_meter
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train_adapter
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, list_lengths
-from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, build_meter
 from lora_lab.worker.training.time_limit import read_limit
 from lora_lab.worker.training.tokenize import keep_read
 from study.base.errors import LearnerError
@@ -118,23 +118,23 @@ class Work:
 
     def do(self, cache: ModelCache) -> None:
         """Load, attach, train, compare, finish."""
-        if self.leaves_early():
+        if self.end_early():
             return
         self.report(Progress(step=PREPARING))
-        session = cache.session_for(self.spec, self.report)
+        loaded = cache.lend(self.spec, self.report)
         dataset = datasets.load_saved(self.run.path)
-        everything = [encode_example(session.tokenizer, example) for example in dataset.train]
+        everything = [encode_example(loaded.tokenizer, example) for example in dataset.train]
         shape = find_or_read_shape(self.spec.model, self.home)
-        keep_read(self.home, self.spec.model, dataset, session.tokenizer, everything)
+        keep_read(self.home, self.spec.model, dataset, loaded.tokenizer, everything)
         examples = cut_to(everything, self.spec.seq_len_tokens)
         # Both before training: raises at once if nothing of the data is left at this length.
-        encoded = [encode_example(session.tokenizer, example) for example in dataset.held_out]
+        encoded = [encode_example(loaded.tokenizer, example) for example in dataset.held_out]
         kept = cut_to(encoded, self.spec.seq_len_tokens, part=HELD_OUT)
-        session.check_positions([*examples, *kept])
-        asked = select_asked(dataset.held_out, encoded, positions=session.positions)
-        self._adapted = adapted = attach_adapter(session, self.spec, shape)
+        loaded.check_positions([*examples, *kept])
+        asked = select_asked(dataset.held_out, encoded, positions=loaded.positions)
+        self._adapted = adapted = attach_adapter(loaded, self.spec, shape)
         self.writer = adapted.model.save_pretrained
-        started = build_announcement(self.spec, shape, everything, examples, session.machine, graph=True)
+        started = build_announcement(self.spec, shape, everything, examples, loaded.machine, graph=True)
         self.run.emit("started", trainable=adapted.count_trainable_parameters(), **started)
 
         model = adapted.model
@@ -142,18 +142,18 @@ class Work:
             model,
             examples,
             self.spec,
-            autocast=session.machine.autocast,
-            meter=build_meter(model, session.machine),
+            autocast=loaded.machine.autocast,
+            meter=build_meter(model, loaded.machine),
             on_step=self.on_step,
             should_stop=self.should_stop,
-            scaled=session.machine.compute_name == "fp16",
+            scaled=loaded.machine.compute_name == "fp16",
         )
         if on_gpu is not None:
             self.run.emit(
-                "gpu_memory", **asdict(on_gpu), workspaces=measure_workspace_bytes(session.machine.device)
+                "gpu_memory", **asdict(on_gpu), workspaces=measure_workspace_bytes(loaded.machine.device)
             )
         self.save(self.step)
-        if self.leaves_early():
+        if self.end_early():
             return
         if self._app_is_gone():
             self.end_cut_off()
@@ -161,12 +161,12 @@ class Work:
 
         try:
             with model.disable_adapter():
-                before = self._measure(model, kept, session, WITHOUT_ADAPTER)
-            after = self._measure(model, kept, session, WITH_ADAPTER)
+                before = self._measure(model, kept, loaded, WITHOUT_ADAPTER)
+            after = self._measure(model, kept, loaded, WITH_ADAPTER)
             self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
             answers = self.limit is None or not self.limit.is_over
             if answers:
-                self._write_samples(session, asked)
+                self._write_samples(loaded, asked)
         except MeasuringStopped:
             self.end("stopped", what=UNMEASURED)
         else:
@@ -180,7 +180,7 @@ class Work:
         """End a run whose app is gone; another may replace it, unless the learner had just stopped it."""
         self.end("stopped", cut_off=not self.run.stop_path.exists())
 
-    def leaves_early(self) -> bool:
+    def end_early(self) -> bool:
         """End a run that was stopped before its first step, which has nothing to measure; return whether it
         has ended.
         """
@@ -264,14 +264,14 @@ class Work:
         if time.monotonic() - self._saved_at > interval and result.step < self.spec.steps:
             self.save(result.step)
 
-    def _measure(self, model: PeftModel, kept: Sequence[Encoded], session: ModelSession, whose: str) -> float:
+    def _measure(self, model: PeftModel, kept: Sequence[Encoded], loaded: LoadedModel, whose: str) -> float:
         """Measure the held-out loss; each batch says that the process is at work."""
 
-        def measured(done: int) -> None:
+        def note_measured(done: int) -> None:
             self._go_on_measuring(say_measured(whose, done, len(kept)))
 
-        measured(0)
-        return held_out_loss(model, kept, session.machine.autocast, measured)
+        note_measured(0)
+        return held_out_loss(model, kept, loaded.machine.autocast, note_measured)
 
     def _go_on_measuring(self, text: str) -> None:
         """Say what is measured next. Raises MeasuringStopped if the learner has asked to stop."""
@@ -279,7 +279,7 @@ class Work:
             raise MeasuringStopped
         self.report(Progress(step=text))
 
-    def _write_samples(self, session: ModelSession, held_out: list[Example]) -> None:
+    def _write_samples(self, loaded: LoadedModel, held_out: list[Example]) -> None:
         adapted = self._adapted
         if not held_out:
             return
@@ -288,11 +288,9 @@ class Work:
         self._go_on_measuring(ASKING_BASE)
         with adapted.decoder.cache_if_it_fits(adapted.model):
             with adapted.model.disable_adapter():
-                before = generate_answers(
-                    adapted.model, session.tokenizer, prompts, session.machine.autocast()
-                )
+                before = generate_answers(adapted.model, loaded.tokenizer, prompts, loaded.machine.autocast())
             self._go_on_measuring(ASKING_TUNED)
-            after = generate_answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
+            after = generate_answers(adapted.model, loaded.tokenizer, prompts, loaded.machine.autocast())
         write_samples(self.run, held_out, before, after)
 
 
@@ -308,7 +306,7 @@ def build_announcement(
     """Build the fields of the `started` event, which are known before the first step; `graph` says that the
     run takes PyTorch's graph whatever its layer is.
     """
-    rows = rows_of(spec, everything, machine)
+    rows = list_row_sizes(spec, everything, machine)
     row = memory.find_heaviest_row(shape, spec, rows, machine.compute_name, graph=graph)
     ledger = memory.predict_ledger(shape, spec, row, machine.compute_name, graph=graph)
     return {
@@ -323,7 +321,7 @@ def build_announcement(
     }
 
 
-def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
+def list_row_sizes(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
     return compute_row_sizes(list_lengths(everything), spec, on_gpu=machine.on_gpu)
 
 
@@ -360,7 +358,7 @@ def write_samples(
 def find_or_read_shape(model: str, home: LabHome) -> ModelShape:
     """Find the model's shape in catalogue or data folder; read it from its configuration the first time."""
     try:
-        return home.shape(model)
+        return home.find_shape(model)
     except LearnerError:
         shape = read_config_shape(load_config(model), name=model, hub_id=model)
         home.save_shape(shape)

@@ -42,7 +42,7 @@ def main() -> int:
     except LearnerError as error:
         _send(out, {"what": error.what, "do_next": error.do_next})
         return 1
-    reader.score(["a", "b", "c", "d"], ["warm up"])
+    reader.warm_up()
     _send(out, {"ready": True})
     _serve(reader, out)
     return 0

@@ -40,7 +40,7 @@ class AdaptedEncoder(nn.Module):
         """Return the encoder's word embeddings."""
         return cast(nn.Module, cast(Any, self._encoder[0]).get_input_embeddings())
 
-    def forward(self, inputs_embeds: Tensor, **kwargs: Tensor) -> Any:
+    def forward(self, inputs_embeds: Tensor, **kwargs: Tensor) -> Tensor:
         """Run the encoder with the adapted weights."""
         weights = dict(self._frozen)
         for name, tensor in self.name_tensors().items():
@@ -52,7 +52,7 @@ class AdaptedEncoder(nn.Module):
             elif not name.endswith("lora_B.weight"):
                 weights[name] = tensor.bfloat16()
         inputs = {"inputs_embeds": inputs_embeds.bfloat16(), **kwargs}
-        return functional_call(self._encoder[0], weights, kwargs=inputs)
+        return cast(Tensor, functional_call(self._encoder[0], weights, kwargs=inputs))
 
     def name_tensors(self) -> Mapping[str, Tensor]:
         """Return the trained tensors by their stored names."""

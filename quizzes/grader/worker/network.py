@@ -20,10 +20,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModel, AutoTokenizer
 
 from quizzes.grader.prompts import CONCEPTS
 from quizzes.grader.worker.adapters import AdaptedEncoder
+from quizzes.grader.worker.encoder import WordPieces, load_encoder
 from quizzes.grader.worker.similarity import Similarity
 
 VERDICTS = 4
@@ -85,7 +85,7 @@ class AnswerReader(nn.Module):
         words = self.embeddings(batch.ids) + self.own(batch.own)
         read = self.encoder(
             inputs_embeds=words, attention_mask=batch.mask, token_type_ids=batch.types
-        ).last_hidden_state.float()  # (rows, seq, hidden)
+        ).float()  # (rows, seq, hidden)
         slots = functional.one_hot(batch.slots, CONCEPTS + 1)[..., 1:].float()  # (rows, seq, concepts)
         # axes: r rows, s seq, c concepts, h hidden, v verdicts
         concepts = torch.einsum("rsc,rsh->rch", slots, read) / slots.sum(1).clamp(min=1).unsqueeze(-1)
@@ -103,32 +103,23 @@ class AnswerReader(nn.Module):
 
 def build_network(
     base: Path, *, known_concepts: int, figures: int = 0, training: bool = False
-) -> tuple[AnswerReader, Any]:
+) -> tuple[AnswerReader, WordPieces]:
     """Build an untrained network on MiniLM, and its tokenizer.
 
-    Training uses eager attention because the backward pass of PyTorch's fused CPU attention costs half of a
-    step (torch 2.13, heads 32 wide: 1.2 s against 0.7 s for 64 rows of 64 tokens).
+    Training multiplies attention out because the backward pass of PyTorch's fused CPU attention costs half of
+    a step (torch 2.13, heads 32 wide: 1.2 s against 0.7 s for 64 rows of 64 tokens).
     """
-    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-    encoder = AutoModel.from_pretrained(
-        base,
-        local_files_only=True,
-        dtype=torch.float32,
-        add_pooling_layer=False,
-        attn_implementation="eager" if training else "sdpa",
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    hidden = encoder.config.hidden_size
-    return AnswerReader(encoder, hidden, known_concepts=known_concepts, figures=figures), tokenizer
+    encoder = load_encoder(base, fused=not training)
+    network = AnswerReader(encoder, encoder.hidden, known_concepts=known_concepts, figures=figures)
+    return network, WordPieces(base)
 
 
-def collate(tokenizer: Any, rows: Sequence[NetworkRow], similarity: Similarity | None = None) -> Batch:
+def collate(tokenizer: WordPieces, rows: Sequence[NetworkRow], similarity: Similarity | None = None) -> Batch:
     """Tokenize rows into padded tensors; `similarity` measures texts against concepts."""
     built = [_tokenize_row(tokenizer, row) for row in rows]
     longest = max(len(ids) for ids, _, _, _ in built)
     shape = (len(rows), longest)
-    ids = torch.full(shape, tokenizer.pad_token_id)
+    ids = torch.full(shape, tokenizer.padding)
     mask, types, slots, own = (torch.zeros(shape, dtype=torch.long) for _ in range(4))
     for at, (tokens, slot, number, begin) in enumerate(built):
         count = len(tokens)
@@ -144,17 +135,17 @@ def collate(tokenizer: Any, rows: Sequence[NetworkRow], similarity: Similarity |
     return Batch(ids=ids, mask=mask, types=types, slots=slots, own=own, numbers=numbers, figures=figures)
 
 
-def _tokenize_row(tokenizer: Any, row: NetworkRow) -> tuple[list[int], list[int], list[int], int]:
+def _tokenize_row(tokenizer: WordPieces, row: NetworkRow) -> tuple[list[int], list[int], list[int], int]:
     """Return token ids, slots, concept numbers, and the index of the text's first token."""
-    ids, slots, own = [tokenizer.cls_token_id], [0], [0]
+    ids, slots, own = [tokenizer.begin], [0], [0]
     for slot, (concept, number) in enumerate(zip(row.concepts, row.numbers, strict=True), start=1):
-        words = tokenizer.encode(concept, add_special_tokens=False)[:LONGEST_CONCEPT_TOKENS]
-        ids += [*words, tokenizer.sep_token_id]
+        words = tokenizer.encode(concept)[:LONGEST_CONCEPT_TOKENS]
+        ids += [*words, tokenizer.end]
         slots += [*[slot] * len(words), 0]
         own += [*[number] * len(words), 0]
     begin = len(ids)
-    text = tokenizer.encode(row.text, add_special_tokens=False)[:LONGEST_TEXT_TOKENS]
-    ids += [*text, tokenizer.sep_token_id]
+    text = tokenizer.encode(row.text)[:LONGEST_TEXT_TOKENS]
+    ids += [*text, tokenizer.end]
     rest = [0] * (len(text) + 1)
     return ids, slots + rest, own + rest, begin
 

@@ -68,7 +68,7 @@ class OwnRowBuilder:
             return self._rng.choice(self._right[key]), verdict
         if self._rng.random() < FOREIGN_CONCEPTS:
             other = self._rng.choice(self._ids)
-            if _subject(other) != _subject(answer.prompt_id):
+            if _name_subject(other) != _name_subject(answer.prompt_id):
                 foreign = self._rng.choice(self._prompts[other].concepts)
                 return phrase_concept(foreign, self._rng), "missing"
         return phrase_concept(self._prompts[answer.prompt_id].concepts[at], self._rng), verdict
@@ -114,7 +114,7 @@ def list_statements(answers: Sequence[LabelledAnswer], verdict: ConceptVerdict) 
     """List, by concept, short answers with this verdict on it that say nothing of the other concepts."""
     found: dict[Key, list[str]] = {}
     for answer in answers:
-        at = _only_subject(answer)
+        at = _find_only_subject(answer)
         if at is not None and answer.verdicts[at] == verdict:
             found.setdefault((answer.prompt_id, at), []).append(answer.text)
     return found
@@ -123,21 +123,21 @@ def list_statements(answers: Sequence[LabelledAnswer], verdict: ConceptVerdict) 
 def _list_twins(answers: Sequence[LabelledAnswer]) -> dict[tuple[str, int], list[LabelledAnswer]]:
     found: dict[tuple[str, int], list[LabelledAnswer]] = {}
     for answer in answers:
-        at = _only_subject(answer)
+        at = _find_only_subject(answer)
         if answer.pair and at is not None and answer.verdicts[at] != "partial":
             found.setdefault((answer.group, at), []).append(answer)
     return found
 
 
-def _only_subject(answer: LabelledAnswer) -> int | None:
-    """Return the number of the one concept that a short, plain answer is about."""
+def _find_only_subject(answer: LabelledAnswer) -> int | None:
+    """Find the number of the one concept that a short, plain answer is about."""
     about = [at for at, verdict in enumerate(answer.verdicts) if verdict != "missing"]
     plain = answer.kind not in NO_STATEMENTS and len(answer.text.split()) <= STATEMENT_WORDS
     return about[0] if plain and len(about) == 1 else None
 
 
-def _subject(prompt_id: str) -> str:
-    """Return what a prompt is about: all prompts on LoRA are of one subject, each other one stands alone."""
+def _name_subject(prompt_id: str) -> str:
+    """Name what a prompt is about: all prompts on LoRA are of one subject, each other one stands alone."""
     return "lora" if prompt_id.startswith(ABOUT_LORA) else prompt_id
 
 

@@ -1,15 +1,14 @@
 """Inference with the trained networks: concepts and texts in, likelihoods out."""
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers.utils import logging
 
+from quizzes.grader.prompts import CONCEPTS
 from quizzes.grader.weights import OWN_TENSORS, Weights, list_adapters, read_weights
+from quizzes.grader.worker.encoder import WordPieces, load_encoder
 from quizzes.grader.worker.network import AnswerReader, NetworkRow, build_network, collate, load_tensors
 from quizzes.grader.worker.similarity import FIGURES, Similarity
 
@@ -26,7 +25,7 @@ class Reader:
     def __init__(
         self,
         networks: Sequence[AnswerReader],
-        tokenizer: Any,
+        tokenizer: WordPieces,
         weights: Weights,
         *,
         load_own: Callable[[], tuple[AnswerReader, Similarity]],
@@ -42,6 +41,10 @@ class Reader:
     def _own(self) -> tuple[AnswerReader, Similarity]:
         """The network for own prompts, loaded with the first own prompt: most sessions have none."""
         return self._load_own()
+
+    def warm_up(self) -> None:
+        """Score a text against known concepts: PyTorch's first pass is slow. Own prompts load a network."""
+        self.score(list(self.known)[:CONCEPTS], ["warm up"])
 
     @torch.inference_mode()
     def score(self, concepts: Sequence[str], texts: Sequence[str]) -> list[list[list[float]]]:
@@ -66,19 +69,16 @@ class Reader:
 
 def load_reader(base: Path, folder: Path) -> Reader:
     """Load MiniLM from `base` once per adapter in `folder`, with the adapter merged into its weights."""
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     weights = read_weights(folder)
-    networks, tokenizer = [], None
+    networks = []
     for path in list_adapters(folder):
-        network, tokenizer = build_network(base, known_concepts=len(weights.concepts))
+        network, _ = build_network(base, known_concepts=len(weights.concepts))
         load_tensors(network, path, alpha_over_rank=weights.alpha_over_rank)
         networks.append(network)
 
     def load_own() -> tuple[AnswerReader, Similarity]:
         network, tokenizer = build_network(base, known_concepts=0, figures=FIGURES)
-        frozen = deepcopy(network.encoder).eval()
         load_tensors(network, folder / OWN_TENSORS, alpha_over_rank=weights.alpha_over_rank)
-        return network.eval(), Similarity(frozen, tokenizer)
+        return network.eval(), Similarity(load_encoder(base), tokenizer)
 
-    return Reader(networks, tokenizer, weights, load_own=load_own)
+    return Reader(networks, WordPieces(base), weights, load_own=load_own)

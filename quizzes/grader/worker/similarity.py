@@ -6,13 +6,13 @@ it what resembles what on the others. All are cosines of frozen states, except t
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from quizzes.grader.prompts import CONCEPTS
+from quizzes.grader.worker.encoder import Encoder, WordPieces
 
 WINDOWS = (8, 16)
 """Widths in tokens of the runs that are compared with a concept: a long text says it in one place."""
@@ -34,7 +34,7 @@ _NEGATION = re.compile(
 class Similarity:
     """Measures texts against concepts with a frozen encoder; what it has encoded it keeps."""
 
-    def __init__(self, frozen: Any, tokenizer: Any) -> None:
+    def __init__(self, frozen: Encoder, tokenizer: WordPieces) -> None:
         self._frozen = frozen
         self._tokenizer = tokenizer
         self._kept: dict[str, tuple[Tensor, Tensor]] = {}
@@ -80,10 +80,9 @@ class Similarity:
             self._encode(new[begin : begin + BATCH_TEXTS])
 
     def _encode(self, texts: Sequence[str]) -> None:
-        tokens = self._tokenizer(
-            list(texts), truncation=True, max_length=LONGEST_TOKENS, padding=True, return_tensors="pt"
-        )
-        read = self._frozen(**tokens).last_hidden_state.float()
-        for text, states, mask in zip(texts, read, tokens["attention_mask"], strict=True):
+        ids, masks = self._tokenizer.encode_all(texts, longest=LONGEST_TOKENS)
+        words = self._frozen.get_input_embeddings()(ids)
+        read = self._frozen(words, masks, torch.zeros_like(ids)).float()
+        for text, states, mask in zip(texts, read, masks, strict=True):
             words = states[: int(mask.sum())]  # with [CLS] and [SEP], as MiniLM's own mean
             self._kept[text] = (words.mean(0), words[1:-1] if len(words) > 2 else words)

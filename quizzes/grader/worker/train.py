@@ -15,7 +15,6 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +24,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.utils import logging
 
 from quizzes.grader.grading import format_concept
 from quizzes.grader.labelled_answers import (
@@ -46,6 +44,7 @@ from quizzes.grader.weights import (
     write_weights,
 )
 from quizzes.grader.worker.adapters import ALPHA_OVER_RANK, AdaptedEncoder
+from quizzes.grader.worker.encoder import load_encoder
 from quizzes.grader.worker.examples import (
     STRENGTH,
     Row,
@@ -131,7 +130,6 @@ def main() -> int:
     """Train, calibrate and write the weights; return exit status 0."""
     options = _read_options()
     torch.set_num_threads(options.threads)
-    logging.set_verbosity_error()
     recipe = Recipe(
         seed=options.seed,
         epochs=options.epochs,
@@ -190,7 +188,7 @@ def _read_or_build(folder: Path, prompts: Mapping[str, Prompt], *, own: bool) ->
 
 def list_versions() -> dict[str, str]:
     """Return the versions of the libraries that compute the weights."""
-    return {name: version(name) for name in ("torch", "transformers")}
+    return {name: version(name) for name in ("torch", "tokenizers")}
 
 
 class Builder(Protocol):
@@ -212,7 +210,7 @@ def train_network(
         figures=FIGURES if own else 0,
         training=True,
     )
-    similarity = Similarity(deepcopy(network.encoder).bfloat16().eval(), tokenizer) if own else None
+    similarity = Similarity(load_encoder(base, fused=False).bfloat16().eval(), tokenizer) if own else None
     network.encoder = AdaptedEncoder(network.encoder, rank=recipe.rank)
     if resume is not None:
         resume_tensors(network, resume)

@@ -85,14 +85,16 @@ class CardOperationLog(StoreLog):
         self, profile_id: str, names: Iterable[Name], *, since: datetime | None = None
     ) -> list[CardOperation]:
         """The operations of these names that were not undone, oldest first."""
-        return self._live(profile_id, tuple(names), since)
+        return self._read_live(profile_id, tuple(names), since)
 
     @cache_reads
-    def _live(self, profile_id: str, names: tuple[Name, ...], since: datetime | None) -> list[CardOperation]:
+    def _read_live(
+        self, profile_id: str, names: tuple[Name, ...], since: datetime | None
+    ) -> list[CardOperation]:
         wanted = _select_live(profile_id, *t.card_verbs.c).where(t.card_verbs.c.verb.in_(names))
         if since is not None:
             wanted = wanted.where(t.card_verbs.c.at >= since)
-        return [_read_operation(row) for row in self._rows(wanted.order_by(*_IN_TIME))]
+        return [_read_operation(row) for row in self._read_rows(wanted.order_by(*_IN_TIME))]
 
     @cache_reads
     def just_undone(self, profile_id: str) -> CardOperation | None:

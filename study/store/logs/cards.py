@@ -90,7 +90,7 @@ class CardLog(StoreLog):
         made = _Rating(**row)
         amend = made.amend()
         with self._database.write(profile_id, amend=amend) as connection:
-            if _last_live_id(connection, profile_id, card_id) != expected_review_id:
+            if _find_last_live_id(connection, profile_id, card_id) != expected_review_id:
                 raise build_rated_elsewhere_error()
             if _was_rated_after(connection, profile_id, reviewed_at):  # the clock was put back
                 amend.clear()
@@ -114,7 +114,7 @@ class CardLog(StoreLog):
         wanted = select(log.id, log.card_id, log.reviewed_at, log.after, newest.c.reviews).join(
             newest, newest.c.id == log.id
         )
-        return {row.card_id: read_row(LatestReview, row) for row in self._rows(wanted)}
+        return {row.card_id: read_row(LatestReview, row) for row in self._read_rows(wanted)}
 
     @cache_reads
     def lapses(self, profile_id: str) -> dict[str, list[int]]:
@@ -129,7 +129,7 @@ class CardLog(StoreLog):
             .where(log.rating == FORGOTTEN, log.before["phase"].as_string() == REPEATED)
         )
         found: dict[str, list[int]] = {}
-        for row in self._rows(wanted.order_by(log.reviewed_at, log.id)):
+        for row in self._read_rows(wanted.order_by(log.reviewed_at, log.id)):
             found.setdefault(row.card_id, []).append(row.verb_id)
         return found
 
@@ -148,7 +148,7 @@ class CardLog(StoreLog):
         )
         if since is not None:
             wanted = wanted.where(log.reviewed_at >= since)
-        rows = self._rows(wanted.order_by(log.reviewed_at, log.id))
+        rows = self._read_rows(wanted.order_by(log.reviewed_at, log.id))
         return [read_row(CardReview, row, repeat=row.phase == REPEATED) for row in rows]
 
     @cache_reads
@@ -163,7 +163,7 @@ class CardLog(StoreLog):
         log = t.card_reviews.c
         newest_first = (log.reviewed_at.desc(), log.id.desc())
         wanted = _select_live(profile_id, log.duration_ms).order_by(*newest_first).limit(limit)
-        return [row.duration_ms for row in self._rows(wanted)]
+        return [row.duration_ms for row in self._read_rows(wanted)]
 
     def request(self, profile_id: str, card_ids: Iterable[str], *, because: str, at: datetime) -> None:
         """Make cards due because a question about the same concepts was missed."""
@@ -178,7 +178,7 @@ class CardLog(StoreLog):
     @cache_reads
     def requests(self, profile_id: str) -> dict[str, CardRequest]:
         """The newest request of each card that has one."""
-        rows = self._rows(
+        rows = self._read_rows(
             select(t.card_requests)
             .where(t.card_requests.c.profile_id == profile_id)
             .order_by(t.card_requests.c.requested_at, t.card_requests.c.id)
@@ -202,24 +202,24 @@ class _Rating:
     def amend(self) -> dict[str, Amend]:
         """By reading method; they are called when the rating is committed and has its ids."""
         return {
-            CardLog.latest.__qualname__: lambda _, found: found | {self.card_id: self._latest(found)},
-            CardLog.history.__qualname__: self._history,
+            CardLog.latest.__qualname__: lambda _, found: found | {self.card_id: self._amend_latest(found)},
+            CardLog.history.__qualname__: self._amend_history,
             CardLog.count.__qualname__: lambda _, found: found + 1,
-            CardLog.read_last_durations_ms.__qualname__: self._durations,
-            CardLog.lapses.__qualname__: self._lapses,
-            CardOperationLog.last.__qualname__: self._last_operation,
-            CardOperationLog.just_undone.__qualname__: self._just_undone,
-            CardOperationLog._live.__qualname__: self._live_operations,
+            CardLog.read_last_durations_ms.__qualname__: self._amend_durations,
+            CardLog.lapses.__qualname__: self._amend_lapses,
+            CardOperationLog.last.__qualname__: self._amend_last_operation,
+            CardOperationLog.just_undone.__qualname__: self._amend_just_undone,
+            CardOperationLog._read_live.__qualname__: self._amend_live_operations,
         }
 
-    def _latest(self, found: dict[str, LatestReview]) -> LatestReview:
+    def _amend_latest(self, found: dict[str, LatestReview]) -> LatestReview:
         earlier = found.get(self.card_id)
         reviews = earlier.reviews + 1 if earlier else 1
         return LatestReview(
             id=self.review_id, reviewed_at=self.reviewed_at, after=self.after, reviews=reviews
         )
 
-    def _history(self, asked: tuple[Any, ...], found: list[CardReview]) -> list[CardReview]:
+    def _amend_history(self, asked: tuple[Any, ...], found: list[CardReview]) -> list[CardReview]:
         since = asked[0] if asked else None
         if since is not None and self.reviewed_at < since:
             return found
@@ -234,27 +234,29 @@ class _Rating:
         )
         return [*found, review]
 
-    def _durations(self, asked: tuple[Any, ...], found: list[int]) -> list[int]:
+    def _amend_durations(self, asked: tuple[Any, ...], found: list[int]) -> list[int]:
         limit = asked[0] if asked else DURATIONS
         return [self.duration_ms, *found][:limit]
 
-    def _lapses(self, _: tuple[Any, ...], found: dict[str, list[int]]) -> dict[str, list[int]]:
+    def _amend_lapses(self, _: tuple[Any, ...], found: dict[str, list[int]]) -> dict[str, list[int]]:
         if self.rating != FORGOTTEN or not self._is_repeat:
             return found
         return found | {self.card_id: [*found.get(self.card_id, []), self.verb_id]}
 
-    def _live_operations(self, asked: tuple[Any, ...], found: list[CardOperation]) -> list[CardOperation]:
+    def _amend_live_operations(
+        self, asked: tuple[Any, ...], found: list[CardOperation]
+    ) -> list[CardOperation]:
         names, since = asked
         counts = "rate" in names and (since is None or self.reviewed_at >= since)
-        return sorted([*found, self._operation()], key=order_by_time) if counts else found
+        return sorted([*found, self._build_operation()], key=order_by_time) if counts else found
 
-    def _last_operation(self, _: tuple[Any, ...], found: CardOperation | None) -> CardOperation | None:
-        return max(found or self._operation(), self._operation(), key=order_by_time)
+    def _amend_last_operation(self, _: tuple[Any, ...], found: CardOperation | None) -> CardOperation | None:
+        return max(found or self._build_operation(), self._build_operation(), key=order_by_time)
 
-    def _just_undone(self, _: tuple[Any, ...], found: CardOperation | None) -> CardOperation | None:
-        return found if found and order_by_time(found) > order_by_time(self._operation()) else None
+    def _amend_just_undone(self, _: tuple[Any, ...], found: CardOperation | None) -> CardOperation | None:
+        return found if found and order_by_time(found) > order_by_time(self._build_operation()) else None
 
-    def _operation(self) -> CardOperation:
+    def _build_operation(self) -> CardOperation:
         return CardOperation(
             id=self.verb_id,
             name="rate",
@@ -275,7 +277,7 @@ def _was_rated_after(connection: Connection, profile_id: str, moment: datetime) 
     return bool(connection.scalar(select(later)))
 
 
-def _last_live_id(connection: Connection, profile_id: str, card_id: str) -> int:
+def _find_last_live_id(connection: Connection, profile_id: str, card_id: str) -> int:
     newest = _select_live(profile_id, func.max(t.card_reviews.c.id)).where(
         t.card_reviews.c.card_id == card_id
     )

@@ -40,17 +40,17 @@ class FitLog(StoreLog):
         self, profile_id: str, *, kept: bool = False, until: datetime | None = None
     ) -> ParameterFit | None:
         """The last fit, or the last one that was kept; `until` leaves out what came later."""
-        found = self._all(profile_id)
+        found = self._read_all(profile_id)
         return next(
             (fit for fit in found if (fit.kept or not kept) and (until is None or fit.fitted_at <= until)),
             None,
         )
 
     @cache_reads
-    def _all(self, profile_id: str) -> list[ParameterFit]:
-        """Every fit, newest first."""
+    def _read_all(self, profile_id: str) -> list[ParameterFit]:
+        """Read every fit, newest first."""
         columns = t.parameter_fits.c
         newest_first = (columns.fitted_at.desc(), columns.id.desc())
         wanted = select(t.parameter_fits).where(columns.profile_id == profile_id).order_by(*newest_first)
-        rows = self._rows(wanted)
+        rows = self._read_rows(wanted)
         return [read_row(ParameterFit, row, parameters=tuple(row.parameters)) for row in rows]

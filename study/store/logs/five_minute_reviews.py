@@ -72,7 +72,7 @@ class FiveMinuteReviews(StoreLog):
         """List the reviews of a profile from a moment on, newest first."""
         reviews = t.review_runs
         wanted = REVIEWS.where(reviews.c.profile_id == profile_id, reviews.c.started_at >= since)
-        return [_read_review(row) for row in self._rows(wanted.order_by(reviews.c.started_at.desc()))]
+        return [_read_review(row) for row in self._read_rows(wanted.order_by(reviews.c.started_at.desc()))]
 
 
 def _read_review(row: Row[Any]) -> FiveMinuteReview:

@@ -37,7 +37,7 @@ class ImportLog(StoreLog):
     def _read(self, *wanted: ColumnElement[bool]) -> list[ImportRecord]:
         undone = exists().where(t.import_undos.c.import_id == t.imports.c.id)
         query = select(t.imports).where(*wanted, ~undone).order_by(t.imports.c.id.desc())
-        return [read_row(ImportRecord, row) for row in self._rows(query)]
+        return [read_row(ImportRecord, row) for row in self._read_rows(query)]
 
 
 def record_import(

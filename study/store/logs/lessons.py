@@ -35,7 +35,7 @@ class LessonLog(StoreLog):
         wanted = select(t.mode_marks).where(t.mode_marks.c.profile_id == profile_id)
         if concept_id is not None:
             wanted = wanted.where(t.mode_marks.c.concept_id == concept_id)
-        rows = self._rows(wanted.order_by(t.mode_marks.c.at, t.mode_marks.c.id))
+        rows = self._read_rows(wanted.order_by(t.mode_marks.c.at, t.mode_marks.c.id))
         return [read_row(ModeMark, row) for row in rows]
 
     def stop_at(self, profile_id: str, concept_id: str, mode: str, place: int, *, at: datetime) -> None:

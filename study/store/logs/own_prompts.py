@@ -44,7 +44,7 @@ class OwnPromptLog(StoreLog):
         """The prompts of a profile, oldest first."""
         wanted = select(t.own_prompts).where(t.own_prompts.c.profile_id == profile_id)
         newest: dict[str, OwnPrompt | None] = {}
-        for row in self._rows(wanted.order_by(t.own_prompts.c.saved_at, t.own_prompts.c.id)):
+        for row in self._read_rows(wanted.order_by(t.own_prompts.c.saved_at, t.own_prompts.c.id)):
             prompt = read_row(OwnPrompt, row, id=row.prompt_id, concepts=tuple(row.concepts))
             newest[row.prompt_id] = None if row.withdrawn else prompt
         return [prompt for prompt in newest.values() if prompt]

@@ -66,25 +66,25 @@ class PredictionLog(StoreLog):
         return True
 
     def find(self, profile_id: str, prediction_id: str) -> Prediction | None:
-        return next(iter(self._where(profile_id, t.predictions.c.id == prediction_id)), None)
+        return next(iter(self._read_where(profile_id, t.predictions.c.id == prediction_id)), None)
 
-    def of_run(self, profile_id: str, run_id: str) -> Prediction | None:
-        return next(iter(self._where(profile_id, t.prediction_runs.c.run_id == run_id)), None)
+    def find_by_run(self, profile_id: str, run_id: str) -> Prediction | None:
+        return next(iter(self._read_where(profile_id, t.prediction_runs.c.run_id == run_id)), None)
 
     def run_ids(self, profile_id: str) -> set[str]:
         """The ids of all runs that this profile has guessed about."""
-        return {each.run_id for each in self._where(profile_id, t.prediction_runs.c.run_id.is_not(None))}
+        return {each.run_id for each in self._read_where(profile_id, t.prediction_runs.c.run_id.is_not(None))}
 
     def unjudged(self, profile_id: str) -> list[Prediction]:
         """Guesses about runs that were started, without a verdict yet, oldest first."""
         judged = exists().where(t.prediction_verdicts.c.prediction_id == t.predictions.c.id)
-        return self._where(profile_id, t.prediction_runs.c.run_id.is_not(None), ~judged)
+        return self._read_where(profile_id, t.prediction_runs.c.run_id.is_not(None), ~judged)
 
     def verdicts(self, prediction_id: str) -> dict[str, bool]:
         """Which of its quantities were right; empty until it is judged."""
         verdicts = t.prediction_verdicts.c
         wanted = select(verdicts.quantity, verdicts.correct).where(verdicts.prediction_id == prediction_id)
-        return {row.quantity: row.correct for row in self._rows(wanted)}
+        return {row.quantity: row.correct for row in self._read_rows(wanted)}
 
     def judged(self, profile_id: str) -> list[JudgedQuantity]:
         """Every judged quantity of a profile, oldest first."""
@@ -95,13 +95,13 @@ class PredictionLog(StoreLog):
             .where(t.predictions.c.profile_id == profile_id)
             .order_by(verdicts.id)
         )
-        return [read_row(JudgedQuantity, row, at=row.judged_at) for row in self._rows(wanted)]
+        return [read_row(JudgedQuantity, row, at=row.judged_at) for row in self._read_rows(wanted)]
 
-    def _where(self, profile_id: str, *conditions: Any) -> list[Prediction]:
+    def _read_where(self, profile_id: str, *conditions: Any) -> list[Prediction]:
         wanted = (
             select(t.predictions, t.prediction_runs.c.run_id)
             .outerjoin(t.prediction_runs, t.prediction_runs.c.prediction_id == t.predictions.c.id)
             .where(t.predictions.c.profile_id == profile_id, *conditions)
             .order_by(t.predictions.c.made_at)
         )
-        return [read_row(Prediction, row, run_id=row.run_id or "") for row in self._rows(wanted)]
+        return [read_row(Prediction, row, run_id=row.run_id or "") for row in self._read_rows(wanted)]

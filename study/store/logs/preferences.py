@@ -99,7 +99,7 @@ class PreferenceLog(StoreLog):
         """What the learner chose, with the defaults for the rest."""
         wanted = select(t.preferences).where(t.preferences.c.profile_id == profile_id)
         known = {field.name for field in fields(Preferences)}
-        rows = self._rows(wanted)
+        rows = self._read_rows(wanted)
         # A value that an older version accepted must not break every page.
         usable = [row for row in rows if row.name in known and not check_preference(row.name, row.value)]
         return Preferences(**{row.name: row.value for row in usable})

@@ -44,6 +44,6 @@ class ProjectLog(StoreLog):
         own = select(t.project_entries).where(columns.profile_id == profile_id)
         wanted = own.order_by(columns.at, columns.id)
         found: dict[str, list[ProjectEntry]] = {}
-        for row in self._rows(wanted):
+        for row in self._read_rows(wanted):
             found.setdefault(row.project_id, []).append(read_row(ProjectEntry, row))
         return found

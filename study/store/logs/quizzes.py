@@ -113,7 +113,7 @@ class QuizLog(StoreLog):
             .order_by(t.quiz_sessions.c.started_at.desc())
             .limit(limit)
         )
-        return [_read_record(row) for row in self._rows(wanted)]
+        return [_read_record(row) for row in self._read_rows(wanted)]
 
     @cache_reads
     def in_mode(self, profile_id: str, mode: str) -> list[QuizRecord]:
@@ -124,7 +124,7 @@ class QuizLog(StoreLog):
             .where(t.quiz_sessions.c.choice["mode"].as_string() == mode)
             .order_by(t.quiz_sessions.c.started_at)
         )
-        return [_read_record(row) for row in self._rows(wanted)]
+        return [_read_record(row) for row in self._read_rows(wanted)]
 
     def append(self, session_id: str, answer: QuizAnswer) -> None:
         """Append an attempt; each attempt at a question is made once in a session."""
@@ -157,7 +157,7 @@ class QuizLog(StoreLog):
             .where(t.quiz_sessions.c.profile_id == profile_id)
             .order_by(t.answers.c.answered_at, t.answers.c.id)
         )
-        return [_read_answer(row) for row in self._rows(wanted)]
+        return [_read_answer(row) for row in self._read_rows(wanted)]
 
     def read_answered_sessions(
         self, profile_id: str | None = None
@@ -189,7 +189,7 @@ class QuizLog(StoreLog):
     def hinted(self, session_id: str) -> set[str]:
         """The questions of a session whose hint was shown."""
         wanted = select(t.hints_shown.c.question_id).where(t.hints_shown.c.session_id == session_id)
-        return {row.question_id for row in self._rows(wanted)}
+        return {row.question_id for row in self._read_rows(wanted)}
 
 
 def insert_session(connection: Connection, profile_id: str, record: QuizRecord) -> None:

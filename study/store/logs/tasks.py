@@ -34,4 +34,4 @@ class TaskLog(StoreLog):
         columns = t.task_attempts.c
         own = select(t.task_attempts).where(columns.profile_id == profile_id)
         wanted = own.order_by(columns.at, columns.id)
-        return [read_row(TaskAttempt, row) for row in self._rows(wanted)]
+        return [read_row(TaskAttempt, row) for row in self._read_rows(wanted)]

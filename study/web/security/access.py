@@ -22,7 +22,7 @@ from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.store.storage_errors import translate_storage_errors
 from study.web.security.middleware import COOKIE as LEARNER_COOKIE
-from study.web.security.middleware import is_browser_id, scope_of
+from study.web.security.middleware import is_browser_id, read_scope
 from study.web.security.rates import Rates, Turns
 
 Role = Literal["owner", "learner"]
@@ -49,8 +49,8 @@ _UNUSED_OF_GRADIO = re.compile(r"/gradio_api/(?!(run/predict|component_server)/?
 """What no page here uses: uploads, files, streams, deep links that are written to the disk, an editor."""
 
 
-def owners_only() -> LearnerError:
-    """Return the error of what learners may not do; a new one, because each raise adds to its traceback."""
+def build_owners_only_error() -> LearnerError:
+    """Build the error of what learners may not do; a new one, because each raise adds to its traceback."""
     return LearnerError(
         "This belongs to the owner of this server.",
         do_next="Ask them to do it, or install the app on your own machine, where everything is yours.",
@@ -71,15 +71,15 @@ class ServerKeys:
     def is_owner(self, key: str) -> bool:
         return hmac.compare_digest(key.encode(), self.owner.encode())
 
-    def phrase(self, profile_id: str) -> str:
-        """Return the phrase that gives a profile back: `k7fq-2m9x-...`."""
+    def build_phrase(self, profile_id: str) -> str:
+        """Build the phrase that gives a profile back: `k7fq-2m9x-...`."""
         letters = self._derive(f"profile {profile_id}")[: 4 * PHRASE_GROUPS]
         return "-".join(letters[start : start + 4] for start in range(0, len(letters), 4))
 
     def find_profile(self, phrase: str, profile_ids: Iterable[str]) -> str | None:
         """Return the profile whose phrase was typed, in whatever case and spacing."""
         typed = "".join(phrase.lower().replace("-", " ").split()).encode()
-        bare = ((one, self.phrase(one).replace("-", "").encode()) for one in profile_ids)
+        bare = ((one, self.build_phrase(one).replace("-", "").encode()) for one in profile_ids)
         matches = [one for one, right in bare if hmac.compare_digest(right, typed)]
         return matches[0] if matches else None
 
@@ -90,13 +90,13 @@ class ServerKeys:
 
 def find_role(request: Any) -> Role:
     """Return the role of a Starlette or Gradio request; on one's own machine everyone is the owner."""
-    role: Role = scope_of(request).get("role", "owner")
+    role: Role = read_scope(request).get("role", "owner")
     return role
 
 
 def may_use_lab(request: Any) -> bool:
     """Return whether a request may start, stop and delete in the Lab."""
-    return find_role(request) == "owner" or bool(scope_of(request).get("open_lab"))
+    return find_role(request) == "owner" or bool(read_scope(request).get("open_lab"))
 
 
 class RoleGate:
@@ -122,11 +122,11 @@ class RoleGate:
             return
         answer = self._answer(scope)
         if answer is None and scope["role"] == "learner" and _COMPUTED.match(scope["path"]):
-            answer = self._in_turn
+            answer = self._serve_in_turn
         await (answer or self._app)(scope, receive, send)
 
-    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
-        browser = _browser_in(scope)
+    async def _serve_in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        browser = _identify_browser(scope)
         if self._turns.are_taken(browser):
             note("limit", "A browser asked for too much at once.")
             await PlainTextResponse(TOO_MUCH_AT_ONCE, 429, headers={"Retry-After": "2"})(scope, receive, send)
@@ -141,22 +141,24 @@ class RoleGate:
 
     def _answer(self, scope: Scope) -> ASGIApp | None:
         connection = HTTPConnection(scope)
-        address = _address_in(scope)
+        address = _read_address(scope)
         owner = scope.get("here", False) or self._keys.is_owner(connection.cookies.get(COOKIE, ""))
         scope["role"] = "owner" if owner else "learner"
         scope["open_lab"] = self._open_lab
-        allowed = owner or (self._by_address.allows(address) and self._by_browser.allows(_browser_in(scope)))
+        allowed = owner or (
+            self._by_address.allows(address) and self._by_browser.allows(_identify_browser(scope))
+        )
         if not allowed:
             note("limit", "A browser or an address asked too often and was told to wait.")
             return PlainTextResponse(TOO_MANY, 429, headers={"Retry-After": "2"})
         if scope["path"] == OWNER_PATH:
-            return self._owners_link(connection, owner=owner)
+            return self._answer_owners_link(connection, owner=owner)
         if not owner and _UNUSED_OF_GRADIO.match(scope["path"]):
             note("refused", "A learner asked for a route of the owner.")
-            return PlainTextResponse(str(owners_only()), 403)
+            return PlainTextResponse(str(build_owners_only_error()), 403)
         return None
 
-    def _owners_link(self, connection: HTTPConnection, *, owner: bool) -> ASGIApp:
+    def _answer_owners_link(self, connection: HTTPConnection, *, owner: bool) -> ASGIApp:
         key = connection.query_params.get("key", "")
         if not owner and not self._keys.is_owner(key):
             note("refused", "The owner's address was opened with a wrong key.")
@@ -170,13 +172,13 @@ class RoleGate:
         return answer
 
 
-def _browser_in(scope: Scope) -> str:
-    """Return what a request's browser is known by: what is kept of a stranger stays short."""
+def _identify_browser(scope: Scope) -> str:
+    """Identify a request's browser by what it is known by: what is kept of a stranger stays short."""
     cookie = HTTPConnection(scope).cookies.get(LEARNER_COOKIE, "")
-    return cookie if is_browser_id(cookie) else _address_in(scope)
+    return cookie if is_browser_id(cookie) else _read_address(scope)
 
 
-def _address_in(scope: Scope) -> str:
+def _read_address(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 

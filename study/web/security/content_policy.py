@@ -21,8 +21,8 @@ GRADIO_PAGE = b"window.gradio_config"
 _SCRIPT = re.compile(rb"<script(?=[\s>])")
 
 
-def content_policy(*script_sources: str, may_compile: bool = False) -> str:
-    """Return the policy's text. `may_compile` allows `new Function`, which Gradio's pages need."""
+def build_content_policy(*script_sources: str, may_compile: bool = False) -> str:
+    """Build the policy's text. `may_compile` allows `new Function`, which Gradio's pages need."""
     compiling = ("'unsafe-eval'",) if may_compile else ()
     scripts = " ".join(("'self'", *script_sources, *compiling))
     return "; ".join(
@@ -40,8 +40,8 @@ def content_policy(*script_sources: str, may_compile: bool = False) -> str:
     )
 
 
-def hash_of(script: str) -> str:
-    """Return the source expression that allows exactly this inline script."""
+def hash_script(script: str) -> str:
+    """Hash a script: the source expression that allows exactly this inline script."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"'sha256-{digest}'"
 
@@ -88,7 +88,7 @@ class GradioPages:
             body = body.replace(b"</head>", self._head + b"</head>", 1)
             body = _SCRIPT.sub(b'<script nonce="%s"' % nonce.encode(), body)
             headers = MutableHeaders(scope=start)
-            headers[HEADER] = content_policy(f"'nonce-{nonce}'", may_compile=True)
+            headers[HEADER] = build_content_policy(f"'nonce-{nonce}'", may_compile=True)
             headers["content-length"] = str(len(body))
             headers["cache-control"] = "no-store"
         await send(start)

@@ -17,13 +17,13 @@ from study.base.addresses import is_loopback
 from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.text.templates import LOOK_SCRIPT
-from study.web.security.content_policy import HEADER, content_policy, hash_of
+from study.web.security.content_policy import HEADER, build_content_policy, hash_script
 
 COOKIE = "learner"
 COOKIE_SECONDS = 5 * 365 * 24 * 3600
 BODY_LIMIT_BYTES = 4_000_000  # a data set of prompt and answer pairs fits, a video does not
 
-CONTENT_POLICY = content_policy(hash_of(LOOK_SCRIPT.read_text("utf-8")))
+CONTENT_POLICY = build_content_policy(hash_script(LOOK_SCRIPT.read_text("utf-8")))
 """Of every answer that has none of its own: the one script that applies the chosen look, and no other."""
 
 PROXY_HEADERS = ("cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-client-ip", "x-real-ip")
@@ -49,8 +49,8 @@ def is_browser_id(cookie: str) -> bool:
     return 0 < len(cookie) <= 64
 
 
-def scope_of(request: Any) -> Mapping[str, Any]:
-    """Return the ASGI scope of a Starlette or Gradio request; empty where a test has none."""
+def read_scope(request: Any) -> Mapping[str, Any]:
+    """Read the ASGI scope of a Starlette or Gradio request; empty where a test has none."""
     inner = getattr(request, "request", request)  # Gradio wraps Starlette's
     return getattr(inner, "scope", None) or {}
 
@@ -60,7 +60,7 @@ def is_here(request: Any) -> bool:
 
     `RequestGuard` has found that out; without it nobody is here.
     """
-    return bool(scope_of(request).get("here"))
+    return bool(read_scope(request).get("here"))
 
 
 class RequestGuard:
@@ -99,8 +99,8 @@ class RequestGuard:
             return
         headers = Headers(scope=scope)
         limit_bytes = self._larger.get(scope["path"], BODY_LIMIT_BYTES)
-        name = _host_name(headers)
-        refusal = self._refusal(scope, headers, name, limit_bytes)
+        name = _read_host_name(headers)
+        refusal = self._find_refusal(scope, headers, name, limit_bytes)
         if refusal is not None:
             note("refused", f"{bytes(refusal.body).decode()} ({refusal.status_code})")
             await refusal(scope, receive, _with_headers(send, None))
@@ -110,10 +110,10 @@ class RequestGuard:
         scope["by_proxy"] = says_so or name in self._public_names
         is_local = name in self._own_names or is_loopback(name)
         scope["here"] = is_local and is_loopback(client) and not scope["by_proxy"]
-        cookie = _new_cookie(scope, headers)
+        cookie = _make_cookie(scope, headers)
         await self._app(scope, _limit_body(receive, limit_bytes), _with_headers(send, cookie))
 
-    def _refusal(
+    def _find_refusal(
         self, scope: Scope, headers: Headers, name: str, limit_bytes: int
     ) -> PlainTextResponse | None:
         if "\0" in scope["path"]:  # no file has such a name, and the operating system raises ValueError
@@ -122,7 +122,7 @@ class RequestGuard:
         if name not in self._hosts and not _is_address(name):
             return PlainTextResponse("This app does not answer to that host name.", status_code=400)
         origin = headers.get("origin")
-        if method not in ("GET", "HEAD", "OPTIONS") and origin and _netloc(origin) != host:
+        if method not in ("GET", "HEAD", "OPTIONS") and origin and _parse_netloc(origin) != host:
             return PlainTextResponse("This request comes from another site.", status_code=403)
         if "content-length" in headers and "transfer-encoding" in headers:
             # A proxy may have believed the other one.
@@ -142,15 +142,15 @@ def list_own_names() -> set[str]:
     return {name, f"{name}.local"}
 
 
-def _netloc(origin: str) -> str:
+def _parse_netloc(origin: str) -> str:
     try:
         return urlsplit(origin).netloc
     except ValueError:
         return ""
 
 
-def _host_name(headers: Headers) -> str:
-    """Return the name that the browser asked for, without its port."""
+def _read_host_name(headers: Headers) -> str:
+    """Read the name that the browser asked for, without its port."""
     try:
         return (urlsplit(f"//{headers.get('host', '')}").hostname or "").lower()
     except ValueError:  # such as an address in brackets that never close
@@ -165,8 +165,8 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _new_cookie(scope: Scope, headers: Headers) -> str | None:
-    """A cookie for a browser without one; given with a page, as its parts are all fetched at once."""
+def _make_cookie(scope: Scope, headers: Headers) -> str | None:
+    """Make a cookie for a browser without one; given with a page, as its parts are all fetched at once."""
     is_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
     if not is_page or cookie_parser(headers.get("cookie", "")).get(COOKIE):
         return None

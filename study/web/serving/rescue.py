@@ -40,7 +40,7 @@ class Rescue:
         self._lock = threading.Lock()
         self._has_left = False
 
-    def site(self, hosts: tuple[str, ...]) -> Starlette:
+    def build_site(self, hosts: tuple[str, ...]) -> Starlette:
         return Starlette(
             routes=[
                 Route("/rescue", self._choose, methods=["POST"]),
@@ -70,28 +70,30 @@ class Rescue:
     async def _choose(self, request: Request) -> Response:
         if not is_here(request):
             said = "Only the person at the machine that runs the app can do this."
-            return self._page(can_choose=False, said=said, status=403)
+            return self._render_page(can_choose=False, said=said, status=403)
         given = parse_qs((await request.body())[:CHOICE_BYTES].decode("utf-8", "replace"))
         choice, name = given.get("choice", [""])[0], given.get("name", [""])[0]
         try:
             await run_in_threadpool(self.choose, choice, name, now=datetime.now(UTC))
         except LearnerError as error:
-            return self._page(can_choose=True, said=str(error), status=409)
+            return self._render_page(can_choose=True, said=str(error), status=409)
         self._leave()
         return _lead_to_app()
 
     async def _show(self, request: Request) -> Response:
         if self._has_left:  # a connection that a browser has opened ahead
             return _lead_to_app()
-        return self._page(can_choose=is_here(request))
+        return self._render_page(can_choose=is_here(request))
 
-    def _page(self, *, can_choose: bool, said: str = "", status: int = 503) -> Response:
+    def _render_page(self, *, can_choose: bool, said: str = "", status: int = 503) -> Response:
         html = render(
             "study/frame/rescue.html",
             trouble=self._trouble,
             said=said,
             can_choose=can_choose,
-            snapshots=self._snapshots.listed() if self._snapshots and self._trouble.kind == "damaged" else [],
+            snapshots=self._snapshots.list_snapshots()
+            if self._snapshots and self._trouble.kind == "damaged"
+            else [],
             can_set_aside=self._snapshots is not None and self._trouble.kind == "damaged",
         )
         return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})

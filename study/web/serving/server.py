@@ -45,7 +45,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     """Read the command line, build the app, serve it until interrupted. Returns the exit status."""
     options = read_options(arguments)
     if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
-        start_guard(_respected_signals(), KILL_SECONDS)
+        start_guard(_list_respected_signals(), KILL_SECONDS)
     try:
         listening = take_port(options.host, options.port)
         settings = load_settings(home=options.data_folder, public_names=options.public_name)
@@ -55,7 +55,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
         app = None
         while app is None:
             try:
-                app = _built(build_app, listening, settings, options)
+                app = _build(build_app, listening, settings, options)
             except StorageError as trouble:
                 print_line(str(trouble), sys.stderr)
                 if not _offer_ways_out(listening.dup(), settings, trouble, options.host, address):
@@ -86,7 +86,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     return 0
 
 
-def _built(
+def _build(
     build_app: Callable[..., Any], listening: socket.socket, settings: Settings, options: argparse.Namespace
 ) -> Any:
     with StartupPage(listening) as page, _without_garbage_collection(), _interrupted_by_any_signal():
@@ -118,7 +118,7 @@ def _offer_ways_out(
             server.stop_accepting()  # what comes from now on waits for the app
             server.should_exit = True
 
-    site = Rescue(settings, trouble, leave).site(hosts=(host,))
+    site = Rescue(settings, trouble, leave).build_site(hosts=(host,))
     server = _AnnouncingServer(build_config(site), address, "What can be done is shown at")
     server.run(sockets=[listening])
     return chosen.is_set()
@@ -197,8 +197,8 @@ def print_line(line: str, stream: TextIO | None = None) -> None:
             os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def _respected_signals() -> list[signal.Signals]:
-    """Return the signals that stop the app, without those that its starter ignores, such as `nohup`."""
+def _list_respected_signals() -> list[signal.Signals]:
+    """List the signals that stop the app, without those that its starter ignores, such as `nohup`."""
     return [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
@@ -208,7 +208,9 @@ def _interrupted_by_any_signal() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _respected_signals()}
+    before = {
+        number: signal.signal(number, signal.default_int_handler) for number in _list_respected_signals()
+    }
     try:
         yield
     finally:
@@ -293,7 +295,7 @@ class _AnnouncingServer(uvicorn.Server):
         closed.
         """
         if threading.current_thread() is threading.main_thread():
-            for number in _respected_signals():
+            for number in _list_respected_signals():
                 signal.signal(number, self.handle_exit)
         yield
 

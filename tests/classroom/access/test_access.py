@@ -325,6 +325,21 @@ def test_the_self_test_has_its_address_here_and_tests_on_a_phone(context: Contex
     played(play)
 
 
+def test_the_teachers_list_of_addresses_shows_the_one_that_the_link_has(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        async with school.teacher() as laptop:
+            for chosen in ("127.0.0.1", list_lan_addresses()[0].address):
+                await laptop.post(f"/class/{live.room.code}/address", data={"address": chosen})
+                shown = (await laptop.get(f"/class/{live.room.code}/teach")).text
+                assert f'<option value="{chosen}" selected>' in shown
+                assert f"<strong>{chosen}" in shown
+
+    played(play)
+
+
 def test_no_address_of_a_student_is_stored(context: Context) -> None:
     school = School(context)
 

@@ -13,7 +13,7 @@ from classroom.activities.comparison import UNDECIDED, UNDECIDED_TEXT, list_opti
 from classroom.activities.crowd_grid import RunGrid
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan, Plans
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.views.screens import build_student_state, build_teacher_state, screen_state
 from flashcards.interchange.anki_file import read_anki
 from lora_lab.lab import Lab
@@ -140,7 +140,7 @@ def test_a_class_votes_and_the_runs_decide(context: Context) -> None:
             assert f'<th scope="row">{name}</th>{cells}' in page
 
     played(play)
-    found = report(record_of(context, codes[0]))
+    found = build_report(record_of(context, codes[0]))
     assert [(row.guesses, row.guesses_close) for row in found.students] == [(1, 1), (1, 0)]
     assert found.items[0].summary == f"r=1: 1; r=64: 1; {UNDECIDED_TEXT}: 0; measured: r=64"
 

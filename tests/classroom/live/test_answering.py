@@ -115,7 +115,7 @@ def test_a_class_goes_on_after_a_restart_in_any_activity(school: School, context
             for step in range(12):
                 await school.lead(live, "next")
                 if live.state.round and live.plan[live.state.position].asked:
-                    asked = live.plan[live.state.position].asked_in(live.state.round)
+                    asked = live.plan[live.state.position].find_question(live.state.round)
                     assert asked is not None
                     await ana.answer(live.state.position, live.state.round, option=asked.options[0].id)
                 again = School(context, runs=school.runs)

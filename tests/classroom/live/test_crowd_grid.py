@@ -12,7 +12,7 @@ import pytest
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.views.crowd import draw_curve
 from classroom.views.screens import build_student_state, build_teacher_state, screen_state
 from lora_lab.lab import Lab
@@ -152,7 +152,7 @@ def test_a_finding_appears_when_all_cells_have_ended_and_survives_a_restart(cont
         again = await school.new_hub(context).find(live.room.code)
         assert "0.2 ± 0.1" in screen_state(again, link="x")["html"]
         record = record_of(context, live.room.code)
-        found = report(record)
+        found = build_report(record)
         assert (found.students[0].guesses, found.students[0].guesses_close) == (1, 1)
         assert found.items[0].close == 1.0
         async with school.teacher() as teacher:
@@ -266,10 +266,10 @@ def test_cells_of_the_lab_are_ordinary_runs_and_the_claimed_one_begins(context: 
     assert found.vocab == 258  # bytes and two marks
     alone = parse_spec_address(dict(parse_qsl(urlsplit(found.first_cell).query)))
     assert (alone.model, alone.steps, alone.bits, alone.rank) == ("tiny-random", 4, "fp32", 1)
-    assert grids.seconds(SETTING, AXES) is None  # nothing has been trained here
+    assert grids.estimate_seconds(SETTING, AXES) is None  # nothing has been trained here
     lab.engine.pause()
     grid_id = grids.start(SETTING, AXES, [(1, 1, 1)])
-    first = lab.run(lab.engine.waiting()[0]).spec
+    first = lab.run(lab.engine.list_waiting()[0]).spec
     assert (first.bits, first.rank, first.seed) == ("nf4", 4, 1)
     assert len(lab.runs()) == 8
     state = grids.state(grid_id)
@@ -294,10 +294,10 @@ def test_a_real_grid_of_the_tiny_model_fills_the_map(context: Context, lab: Lab)
         )
         live = await hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
         student = await hub.join(live, "ana")
-        await hub.command(live, {"do": "next"})
+        await hub.carry_out(live, {"do": "next"})
         given = {"id": "claim-of-ana", "position": 0, "round": 1, "cell": "1/1", "number": "5"}
         assert (await hub.answer(live, student, given)).outcome == "stored"
-        await hub.command(live, {"do": "next"})
+        await hub.carry_out(live, {"do": "next"})
         while not live.state.grids:
             await asyncio.sleep(0.2)
         result = live.state.grids[0]
@@ -307,7 +307,7 @@ def test_a_real_grid_of_the_tiny_model_fills_the_map(context: Context, lab: Lab)
         assert f"{result.losses['1/1/0']:.3f}" in build_student_state(live, student)["html"]
 
     asyncio.run(asyncio.wait_for(play(), 240))
-    assert grids.seconds(SETTING, axes) is not None  # now such runs have finished here
+    assert grids.estimate_seconds(SETTING, axes) is not None  # now such runs have finished here
 
 
 BITS = ["nf4", "fp32"]

@@ -7,7 +7,7 @@ from classroom.activities.room import LOBBY
 from classroom.live.live_room import LiveRoom
 from classroom.live.process_sync import ProcessSync
 from classroom.reports.answer_tables import answer_table, grade_table
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.views.screens import build_teacher_state
 from study.ports.context import Context
 from tests.classroom.builders import PLAN
@@ -143,7 +143,7 @@ def test_the_report_counts_activities_as_the_plan_does(context: Context) -> None
             asked = stored["items"][1]
             assert (asked["position"], asked["activity"]) == (2, FIRST + 1)
             assert stored["activities"][FIRST]["title"] == asked["title"]
-        found = report(record_of(context, code))
+        found = build_report(record_of(context, code))
         assert [row[2] for row in answer_table(found)[1:]] == [1, 2]
         assert grade_table(found)[0] == ("name", f"1. {titles[0]}", "Class total")
 

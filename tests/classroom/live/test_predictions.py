@@ -14,7 +14,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plans
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.views.screens import build_student_state, screen_state
 from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
@@ -22,7 +22,7 @@ from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from quizzes.bank.bank import load_bank
 from quizzes.session.class_answers import QuizClassKinds
-from quizzes.session.class_questions import class_question
+from quizzes.session.class_questions import find_class_question
 from study.base.errors import LearnerError
 from study.ports.classes import ClassGridState, ClassRunState
 from study.ports.context import Context
@@ -44,19 +44,19 @@ def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Co
         "grader": Grader(),
         "figures": build_figures(lab.settings.models_dir),
     }
-    plan = Plans(find_question=partial(class_question, bank), runs=runs, **others).find("rank-25")
+    plan = Plans(find_question=partial(find_class_question, bank), runs=runs, **others).find("rank-25")
     [position] = [n for n, activity in enumerate(plan.activities) if activity.kind == "predict"]
 
     async def play() -> LiveRoom:
         hub = Hub(context=context, runs=runs, kinds=QuizClassKinds(), **others)
         live = await hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
         student = await hub.join(live, "ana")
-        await hub.command(live, {"do": "go", "position": position, "phase": "vote"})
+        await hub.carry_out(live, {"do": "go", "position": position, "phase": "vote"})
         given = {"id": "guess-of-ana", "position": position, "round": 1, "number": "5"}
         assert (await hub.answer(live, student, given)).outcome == "stored"
-        await hub.command(live, {"do": "next"})
+        await hub.carry_out(live, {"do": "next"})
         assert lab.runs() == []  # nothing runs before the guesses are in and shown
-        await hub.command(live, {"do": "next"})
+        await hub.carry_out(live, {"do": "next"})
         for _ in range(RUN_SECONDS * 2):
             if live.run is not None and live.run.ended:
                 break
@@ -98,9 +98,9 @@ def test_each_quantity_is_read_from_the_run(lab: Lab) -> None:
 
 def test_a_setting_that_is_no_run_is_a_problem_of_the_plan(lab: Lab) -> None:
     runs = LabClassRuns(lab=lab)
-    assert runs.problem({"rank": 8}, "final-loss") == ""
-    assert "rank" in runs.problem({"rank": 0}, "final-loss").lower()
-    assert "speed" in runs.problem({"rank": 8}, "speed")
+    assert runs.describe_problem({"rank": 8}, "final-loss") == ""
+    assert "rank" in runs.describe_problem({"rank": 0}, "final-loss").lower()
+    assert "speed" in runs.describe_problem({"rank": 8}, "speed")
     assert "8" in runs.describe({"rank": 8})
 
 
@@ -221,7 +221,7 @@ def test_a_run_that_ends_after_the_class_has_gone_on_is_measured(context: Contex
             school.runs.value = 2.1
             await until(lambda: live.state.measured)
         record = record_of(context, live.room.code)
-        assert report(record).items[3].value == 2.1
+        assert build_report(record).items[3].value == 2.1
 
     played(play)
 

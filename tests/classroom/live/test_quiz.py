@@ -8,7 +8,7 @@ from classroom.activities.activity import Activity, parse_activity_spec
 from classroom.plans.plan import Plan, Plans
 from classroom.reports.answer_tables import grade_table
 from classroom.reports.points import count_points
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.simulation.student import answer_to
 from study.content.yaml_reader import Problem
 from study.ports.context import Context
@@ -76,7 +76,7 @@ def test_an_answer_is_corrected_while_the_quiz_is_open(school: School, context: 
             changed = await one.answer(0, 1, replaces="a" * 32, **answers_to(QUESTIONS[0], right=True))
             assert changed.json() == {"outcome": "stored"}
         record = record_of(context, live.room.code)
-        assert report(record).items[0].first_right == 1.0
+        assert build_report(record).items[0].first_right == 1.0
 
     played(play)
 
@@ -91,7 +91,7 @@ def test_the_report_counts_each_question(school: School, context: Context) -> No
                     given = answers_to(QUESTIONS[number - 1], right=right)
                     assert (await each.answer(0, number, confidence="sure", **given)).status_code == 200
         record = record_of(context, live.room.code)
-        found = report(record)
+        found = build_report(record)
         rows = [
             (row.position, row.title, row.first_votes, row.first_right, row.confident_wrong)
             for row in found.items

@@ -116,8 +116,8 @@ class _Slow:
     def __init__(self, log: ClassLog) -> None:
         self._log, self.has_read, self.may_arrive = log, Event(), Event()
 
-    def changes(self, room_id: str, **known: int) -> ClassRecord | None:
-        found = self._log.changes(room_id, **known)
+    def read_changes(self, room_id: str, **known: int) -> ClassRecord | None:
+        found = self._log.read_changes(room_id, **known)
         self.has_read.set()
         assert self.may_arrive.wait(30)
         return found
@@ -171,7 +171,7 @@ def test_a_reading_that_arrives_late_brings_no_deleted_class_back(school: School
         live = await school.start()
         await school.lead(live, "next")
         elsewhere = school.new_hub(school.hub.context)
-        await elsewhere.command(await elsewhere.find(live.room.code), {"do": "next"})
+        await elsewhere.carry_out(await elsewhere.find(live.room.code), {"do": "next"})
         rooms = {live.room.code: live}
         slow: Any = _Slow(school.hub.context.store.classes)
         sync = ProcessSync(log=slow, notices=slow, rooms=rooms, deleted=print)
@@ -244,7 +244,7 @@ class _Faulty:
     def __init__(self) -> None:
         self.looks = self.told = 0
 
-    def changes(self, *_: object, **__: object) -> None:
+    def read_changes(self, *_: object, **__: object) -> None:
         self.looks += 1
         raise ZeroDivisionError
 
@@ -293,7 +293,7 @@ def test_an_error_that_nobody_foresaw_ends_no_loop_between_processes(
             await stream.next()
             sync.start()
             while faulty.looks < 2 or faulty.told < 2:
-                sync.changed(live, urgent=True)
+                sync.announce_change(live, urgent=True)
                 await asyncio.sleep(0.01)
 
     played(play)

@@ -103,7 +103,7 @@ def test_an_activity_that_is_read_after_it_was_taken_in_stands_once_in_the_plan(
         live = await school.start()
         known = {"events": len(live.events), "activities": len(live.plan)}
         await school.hub.ask_now(live, read_activity(QUESTION))
-        found = context.store.classes.changes(live.room.id, revision=-1, **known)
+        found = context.store.classes.read_changes(live.room.id, revision=-1, **known)
         assert found is not None
         assert len(found.activities) == 1  # read from the numbers of before
         live.take_in(found)

@@ -78,7 +78,7 @@ def test_what_is_saved_is_read_again_in_the_same_order(plans: Plans, tmp_path: P
     assert number.guessed is not None
     assert (number.guessed.value, number.guessed.unit) == (4.0, "bits")
     assert talk.title == "Yes: no"
-    assert [plan.id for plan in plans.all()] == [saved.id, "short"]
+    assert [plan.id for plan in plans.list_all()] == [saved.id, "short"]
 
 
 def test_all_problems_are_told_at_once_and_nothing_is_written(plans: Plans, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_another_plan_is_replaced_only_when_that_is_said(plans: Plans) -> None:
     now = plans.find(first.id).version
     changed = save_plan(plans, draft(TYPED, SHORT, title="Renamed", plan_id=first.id, version=now))
     assert changed.id == first.id
-    assert [plan.title for plan in plans.own([])] == ["Renamed"]
+    assert [plan.title for plan in plans.list_own([])] == ["Renamed"]
     for wrong in ("own-../../etc/passwd", "own-", "own-UPPER", "short"):
         with pytest.raises(LearnerError):
             delete_plan(plans, wrong)
@@ -157,7 +157,7 @@ def test_another_plan_is_replaced_only_when_that_is_said(plans: Plans) -> None:
         with pytest.raises(LearnerError):
             save_plan(plans, draft(SHORT, plan_id=wrong))
     delete_plan(plans, first.id)
-    assert plans.own([]) == []
+    assert plans.list_own([]) == []
     assert plans.find("short").id == "short"
 
 
@@ -184,10 +184,10 @@ def test_a_broken_file_of_ones_own_is_told_and_hides_no_other_plan(plans: Plans,
     (own / "large.yaml").write_bytes(b"#" * (LARGEST_OWN_BYTES + 1))
     (own / "bytes.yaml").write_bytes(b"\xff\xfe")
     problems: list[Problem] = []
-    assert [plan.title for plan in plans.own(problems)] == ["Good"]
+    assert [plan.title for plan in plans.list_own(problems)] == ["Good"]
     names = {"aliases.yaml", "list.yaml", "empty.yaml", "Bad Name.yaml", "large.yaml", "bytes.yaml"}
     assert {problem.file for problem in problems} == names
-    assert [plan.id for plan in plans.all()] == ["own-good", "short"]
+    assert [plan.id for plan in plans.list_all()] == ["own-good", "short"]
 
 
 def test_the_teacher_makes_starts_changes_and_deletes_a_plan_at_class(context: Context) -> None:

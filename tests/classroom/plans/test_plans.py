@@ -15,7 +15,7 @@ from lora_lab.views.class_runs import LabClassRuns
 from quizzes.bank.bank import load_bank
 from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.grader.prompts import load_prompts
-from quizzes.session.class_questions import class_question
+from quizzes.session.class_questions import find_class_question
 from study.base.checks import Check, check_holds
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -29,7 +29,7 @@ def shipped(settings: Settings, concepts: ConceptMap) -> Plans:
     lab = Lab(settings, LocalEngine(settings, warm=False))
     bank = load_bank(concepts)
     return Plans(
-        find_question=partial(class_question, bank),
+        find_question=partial(find_class_question, bank),
         runs=LabClassRuns(lab=lab),
         grids=LabClassGrids(lab=lab),
         grader=QuizClassGrader(prompts=load_prompts(concepts), client=None),
@@ -38,7 +38,7 @@ def shipped(settings: Settings, concepts: ConceptMap) -> Plans:
 
 
 def test_five_plans_are_shipped_and_valid(shipped: Plans) -> None:
-    plans = shipped.all()
+    plans = shipped.list_all()
     assert [plan.id for plan in plans] == [
         "opener", "self-paced", "qlora-memory-25", "rank-25", "revision", "lab-45",
     ]  # fmt: skip
@@ -71,7 +71,9 @@ def test_the_true_values_of_guesses_are_those_that_the_lab_computes() -> None:
 
 
 def test_every_shipped_prediction_says_why_it_is_so(shipped: Plans) -> None:
-    guessed = [each.guessed for plan in shipped.all() for each in plan.activities if each.kind == "predict"]
+    guessed = [
+        each.guessed for plan in shipped.list_all() for each in plan.activities if each.kind == "predict"
+    ]
     assert len(guessed) == 4
     assert all(each and each.why and each.concept_name != each.concept for each in guessed)
 
@@ -100,7 +102,7 @@ def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
             grader=Grader(),
             figures=FIGURES,
             folder=tmp_path,
-        ).all()
+        ).list_all()
     for part in (
         "minutes",
         "unknown-1",

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from classroom.plans.plan import Plan
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.views.screens import screen_state
 from study.ports.context import Context
 from study.store import open_store
@@ -55,7 +55,7 @@ async def play_class(school: School) -> Any:
 
 def test_results_by_item_and_by_student(school: School, context: Context) -> None:
     live = played(lambda: play_class(school))
-    found = report(record_of(context, live.room.code))
+    found = build_report(record_of(context, live.room.code))
     question, poll, number, prediction = found.items
     assert (question.first_votes, question.first_right, question.second_right) == (2, 0.5, 1.0)
     assert (question.gain, question.twin_votes, question.twin_right) == (1.0, 2, 0.5)
@@ -94,7 +94,7 @@ def test_one_of_each_is_told_as_one_and_a_value_that_nobody_guessed_is_told(
             assert "1 student ·" in (await teacher.get(f"/class/{live.room.code}/report")).text
         return live.room.code
 
-    items = report(record_of(context, played(play))).items
+    items = build_report(record_of(context, played(play))).items
     assert [item.value for item in items] == [40.0, None, 40.0]
 
 
@@ -110,7 +110,7 @@ def test_the_report_has_what_was_measured_and_the_sentences_that_the_class_saw(
             while not live.state.measured:
                 await asyncio.sleep(0.02)
             assert (
-                report(record_of(context, live.room.code)).items[0].summary
+                build_report(record_of(context, live.room.code)).items[0].summary
                 == "nobody guessed; measured: 15.25 %"
             )
             await school.lead(live, "go", position=0, phase="vote")
@@ -149,7 +149,7 @@ def test_discrimination_needs_ten_students_and_finds_agreement(school: School, c
         return live
 
     live = played(play)
-    items = report(record_of(context, live.room.code)).items
+    items = build_report(record_of(context, live.room.code)).items
     assert [item.discrimination for item in items] == [pytest.approx(1.0), pytest.approx(1.0)]
 
 
@@ -180,7 +180,7 @@ def test_every_activity_says_what_was_asked_and_answered(school: School, context
                 await asyncio.sleep(0.02)
             typed = {"kind": "poll", "ask": "Too $r$?", "options": "Yes\nNo", "when": "now"}
             await teacher.post(f"/class/{code}/ask", json=typed)
-            items = report(record_of(context, code)).items
+            items = build_report(record_of(context, code)).items
             assert items[0].confident_wrong == 2
             assert [item.summary for item in items] == [
                 "",

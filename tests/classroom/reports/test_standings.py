@@ -4,7 +4,7 @@ import pytest
 
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
-from classroom.reports.points import lead, score_teams, team_of
+from classroom.reports.points import assign_team, lead, score_teams
 from classroom.views.screens import screen_state
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -71,8 +71,8 @@ def test_points_come_with_the_answer_and_the_last_vote_counts(context: Context) 
 
 
 def test_teams_fill_in_turn_and_the_size_of_a_team_gains_nothing() -> None:
-    assert [team_of(number, 3) for number in (1, 2, 3, 4)] == [1, 2, 3, 1]
-    assert team_of(5, 0) == 0
+    assert [assign_team(number, 3) for number in (1, 2, 3, 4)] == [1, 2, 3, 1]
+    assert assign_team(5, 0) == 0
     scores = score_teams({"a": 2, "b": 0, "c": 1}, {"a": 1, "b": 1, "c": 2}, 2)
     assert [each.points for each in scores] == [1.0, 1.0]
     assert lead({f"s{number}": number for number in range(9)}) == [

@@ -13,7 +13,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - registers what a chart is drawn of
 from classroom.activities.activity import Activity, parse_activity_spec
 from classroom.reports.answer_tables import answer_table, grade_table
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.simulation.student import answer_to
 from classroom.views.results import OPEN_KINDS
 from classroom.views.screens import build_teacher_state, screen_state
@@ -49,13 +49,13 @@ def activity_of(asked: ClassQuestion, twin: ClassQuestion | None = None) -> Acti
 def answers_to(asked: ClassQuestion, *, right: bool) -> dict[str, Any]:
     """What a phone sends."""
     if asked.task:
-        return {"fields": GRADED.example(asked.task, right=right, rng=Random(1))}
+        return {"fields": GRADED.fill_in_example(asked.task, right=right, rng=Random(1))}
     return {"option": next(option.id for option in asked.options if option.correct is right)}
 
 
 def all_questions() -> Iterator[Question]:
     yield from bank().questions
-    yield from bank().pool(seed=1, topic="families")
+    yield from bank().build_pool(seed=1, topic="families")
 
 
 def test_each_question_of_the_bank_can_be_asked_and_is_graded_as_in_the_quiz() -> None:
@@ -108,13 +108,13 @@ def test_a_kind_goes_through_both_rounds_to_report_and_cards(
         again = await school.new_hub(context).find(live.room.code)
         assert again.plan == live.plan
         record = record_of(context, live.room.code)
-        [item] = report(record).items
+        [item] = build_report(record).items
         assert (item.first_right, item.second_right, item.gain) == (0.5, 1.0, 1.0)
         assert item.confident_wrong == 1
-        rows = answer_table(report(record))
+        rows = answer_table(build_report(record))
         assert sorted(row[6] for row in rows[1:]) == [0, 1, 1, 1]
         assert all(row[5] for row in rows[1:])
-        assert [row[1] for row in grade_table(report(record))[1:]] == [100, 100]
+        assert [row[1] for row in grade_table(build_report(record))[1:]] == [100, 100]
 
     played(play)
 
@@ -143,7 +143,7 @@ def test_partly_right_is_no_right_answer_and_counts_in_part_in_the_gradebook(
     school: School, context: Context
 ) -> None:
     asked = of_kind("cloze")
-    form = GRADED.example(asked.task, right=True, rng=Random(1))
+    form = GRADED.fill_in_example(asked.task, right=True, rng=Random(1))
     form["blank-1"] = ["something else"]
 
     async def play() -> None:
@@ -154,8 +154,8 @@ def test_partly_right_is_no_right_answer_and_counts_in_part_in_the_gradebook(
             await school.lead(live, "go", position=0, phase="reveal")
             assert "partly right" in (await one.state())["html"]
         record = record_of(context, live.room.code)
-        assert report(record).items[0].first_right == 0
-        assert grade_table(report(record))[1][1] in range(1, 100)
+        assert build_report(record).items[0].first_right == 0
+        assert grade_table(build_report(record))[1][1] in range(1, 100)
 
     played(play)
 

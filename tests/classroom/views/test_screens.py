@@ -5,7 +5,7 @@ import json
 import re
 
 from classroom.reports.take_home import take_home
-from classroom.views.screens import build_student_state, build_teacher_state, screen_state
+from classroom.views.screens import build_student_state, build_teacher_state, name_phase, screen_state
 from tests.classroom.rooms import School, phone, played
 
 
@@ -187,3 +187,11 @@ def test_the_teacher_reads_who_was_close_and_the_projector_names_nobody(school: 
             assert "<p>Student 3, Student 1</p>" in build_teacher_state(live)["html"]
 
     played(play)
+
+
+def test_a_number_is_guessed_and_an_option_is_voted_for() -> None:
+    assert [name_phase(kind, "vote") for kind in ("predict", "number", "question")] == [
+        "Guess",
+        "Guess",
+        "Vote",
+    ]

@@ -81,14 +81,14 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
         await until(lambda: len(live.online()) == STUDENTS)
         busy = [worker for worker in parent.children() if connected(worker)]
         assert share_socket or len(busy) == WORKERS
-        await school.hub.command(live, {"do": "next"})
+        await school.hub.carry_out(live, {"do": "next"})
         await until(lambda: len(live.answers(1)) >= STUDENTS // 4)
         busy[0].send_signal(signal.SIGKILL)
         await until(lambda: len(live.answers(1)) == STUDENTS)
-        await school.hub.command(live, {"do": "go", "position": 0, "phase": "revote"})
+        await school.hub.carry_out(live, {"do": "go", "position": 0, "phase": "revote"})
         await until(lambda: len(live.answers(2)) == STUDENTS)
         await until(lambda: len([each for each in parent.children() if each.pid != busy[0].pid]) == WORKERS)
-        await school.hub.command(live, {"do": "end"})
+        await school.hub.carry_out(live, {"do": "end"})
         await asyncio.wait_for(asyncio.gather(*playing), SECONDS)
         return live
 

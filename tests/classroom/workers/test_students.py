@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from classroom.live import process_sync
 from classroom.plans.plan import Plan
-from classroom.reports.report import report
+from classroom.reports.report import build_report
 from classroom.workers.site import build_students_site
 from flashcards.interchange.class_cards import write_class_cards
 from quizzes.kinds import KINDS
@@ -127,7 +127,7 @@ def test_a_worker_reads_every_kind_and_each_question_of_a_quiz(
             for position, activity in enumerate(activities):
                 await school.lead(live, "go", position=position, phase="vote")
                 for number in activity.rounds if activity.questions else (1,):
-                    asked = activity.asked_in(number)
+                    asked = activity.find_question(number)
                     assert asked is not None
                     each = phones[(position + number) % 2]
                     sent = await each.answer(position, number, **answers_to(asked, right=True))
@@ -135,7 +135,7 @@ def test_a_worker_reads_every_kind_and_each_question_of_a_quiz(
             await until(lambda: len(live.answers(3)) == 1)
             assert (await phones[0].state())["answered"] is True
         record = record_of(school.context, live.room.code)
-        right = [row.first_right for row in report(record).items]
+        right = [row.first_right for row in build_report(record).items]
         assert right == [1.0] * (len(KINDS) + len(QUIZ.questions))
 
     played(play)
@@ -234,7 +234,7 @@ def test_names_an_activity_on_the_spot_and_the_end_reach_every_worker(
             position = len(live.plan) - 1
             assert (await ben.answer(position, 1, option="right")).json()["outcome"] == "stored"
             await until(lambda: len(live.answers(1)) == 1)
-            await school.hub.command(live, {"do": "kick", "student": next(iter(live.students))})
+            await school.hub.carry_out(live, {"do": "kick", "student": next(iter(live.students))})
             assert (await ana.state())["status"] == "kicked"
             await school.hub.forget_names(live)
             assert (await ben.state())["name"] == "Student 2"

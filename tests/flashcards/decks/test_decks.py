@@ -54,5 +54,5 @@ def test_a_check_must_be_about_a_number_that_the_card_prints(tmp_path: Path, con
 def test_cards_are_found_by_the_concepts_they_share(tmp_path: Path, concepts: ConceptMap) -> None:
     write(tmp_path, "one", GOOD.format(id="a"))
     decks = load_decks(concepts, folder=tmp_path)
-    assert [card.id for card in decks.about(["matrix-rank", "nf4"])] == ["a"]
-    assert decks.about(["nf4"]) == []
+    assert [card.id for card in decks.list_about(["matrix-rank", "nf4"])] == ["a"]
+    assert decks.list_about(["nf4"]) == []

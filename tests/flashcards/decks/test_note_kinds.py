@@ -95,11 +95,11 @@ def test_a_note_that_makes_no_card_is_reported(
 
 def test_an_edit_changes_the_text_of_all_siblings_and_no_id(tmp_path: Path, concepts: ConceptMap) -> None:
     decks = load(tmp_path, concepts, "id: term\n    kind: reversed\n    front: Rank\n    back: Its rows")
-    edited = decks.edited({"term": {"front": "Rank of a matrix"}})
+    edited = decks.apply_edits({"term": {"front": "Rank of a matrix"}})
     assert [card.id for card in edited.cards] == [card.id for card in decks.cards]
     assert edited.by_id["term--reversed"].back == "Rank of a matrix"
     assert edited.by_id["term"].own
-    assert decks.edited({}) is decks
+    assert decks.apply_edits({}) is decks
 
 
 @pytest.mark.parametrize(

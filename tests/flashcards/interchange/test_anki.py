@@ -9,7 +9,7 @@ from anki.collection import Collection
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.interchange.anki_read import read_apkg
-from flashcards.interchange.anki_schedule import History, rows_of
+from flashcards.interchange.anki_schedule import History, list_missing_ratings
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.entry import CardReading
 from flashcards.interchange.exchange import build_card_exchange
@@ -107,7 +107,7 @@ def test_a_studied_card_comes_with_its_ratings_and_ankis_schedule(
     assert (entry.deck, entry.front, entry.back) == ("Own::Deck", "What is rank?\nSay it.", "$r$")
     assert entry.id == f"anki-{note.guid.encode().hex()}"
     history = reading.histories[entry.id]
-    [row] = rows_of(entry.id, history, memory=None, newest=None, now=datetime.now(UTC))
+    [row] = list_missing_ratings(entry.id, history, memory=None, newest=None, now=datetime.now(UTC))
     assert (row["rating"], row["before"]) == (4, None)
     assert row["after"]["phase"] == "review"
     assert datetime.fromisoformat(row["after"]["due"]).date() == due.date()
@@ -130,7 +130,9 @@ def test_a_schedule_without_a_log_is_entered_as_one_good_and_says_so(tmp_path: P
         reading = read(give_package(anki, tmp_path / "back.apkg", legacy=False))
     [entry] = reading.entries
     assert (entry.kind, entry.front, entry.back) == ("reversed", "A", "B")
-    [row] = rows_of(entry.id, reading.histories[entry.id], memory=None, newest=None, now=datetime.now(UTC))
+    [row] = list_missing_ratings(
+        entry.id, reading.histories[entry.id], memory=None, newest=None, now=datetime.now(UTC)
+    )
     reviewed = datetime.fromisoformat(row["reviewed_at"])
     assert row["rating"] == 3
     assert datetime.fromisoformat(row["after"]["due"]) - reviewed == timedelta(days=5)
@@ -186,7 +188,7 @@ def test_a_studied_deck_is_imported_whole_and_taken_back(
     reviews = Reviews(store=store, decks=exchange.decks)
     rated = {review.card_id for review in store.cards.history(ana)}
     assert rated <= exchange.decks.by_id.keys()
-    assert len(reviews.snapshot(ana, now=now).status.suspended) == 1
+    assert len(reviews.read_snapshot(ana, now=now).status.suspended) == 1
     again = exchange.plan(ana, File(name="own.apkg", content=content), now=now)
     assert not imports.report(ana, again).does_something
     [record] = imports.store.imports.list_undoable(ana)
@@ -223,10 +225,12 @@ def test_a_note_whose_type_has_no_template_is_rejected_with_the_reason(tmp_path:
 def test_ratings_that_are_here_already_are_not_taken_twice(tmp_path: Path) -> None:
     history = history_of_one(tmp_path)
     newest = history.ratings[-1].at
-    assert rows_of("card", history, memory=None, newest=newest, now=datetime.now(UTC)) == []
+    assert list_missing_ratings("card", history, memory=None, newest=newest, now=datetime.now(UTC)) == []
     assert (
         len(
-            rows_of("card", history, memory=None, newest=newest - timedelta(seconds=1), now=datetime.now(UTC))
+            list_missing_ratings(
+                "card", history, memory=None, newest=newest - timedelta(seconds=1), now=datetime.now(UTC)
+            )
         )
         == 1
     )

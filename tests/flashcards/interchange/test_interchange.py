@@ -71,7 +71,12 @@ def test_any_card_survives_a_table_and_no_cell_is_a_formula(front: str, back: st
     card = CardEntry(deck="=deck", id="one", front=front, back=back, level="beginner", concepts=("rank",))
     content = write_csv([card])
     [read] = read_csv(File(name="t.csv", content=content), known={}, concepts=("rank",)).entries
-    assert (read.deck, read.id, read.says(), read.concepts) == ("=deck", "one", card.says(), ("rank",))
+    assert (read.deck, read.id, read.collect_content(), read.concepts) == (
+        "=deck",
+        "one",
+        card.collect_content(),
+        ("rank",),
+    )
     rows = content.decode().split("\n", 7)[7]
     assert not rows.startswith(("=", "+", "-", "@"))
     assert not [cell for cell in rows.split(',"') if cell.startswith(("=", "+", "@"))]
@@ -208,7 +213,7 @@ def test_a_changed_back_keeps_the_learners_own_front(
     file = File(name="t.csv", content=write_csv(changed))
     assert import_cards(store, ana, tmp_path, concepts, file)["changed"] == 1
     [verb] = store.card_operations.live(ana, ["edit"])[-1:]
-    card = decks.edited({note.id: verb.value}).by_id[note.id]
+    card = decks.apply_edits({note.id: verb.value}).by_id[note.id]
     assert (card.front, card.back, card.why) == ("MY OWN FRONT", "A BACK FROM THE TABLE", note.texts["why"])
 
 
@@ -230,7 +235,9 @@ def test_other_accepted_answers_of_a_card_of_the_app_do_not_touch_the_learners_w
     decks = load_decks(concepts)
     note = next(note for note in decks.notes.values() if note.kind == "typed")
     edit(store, ana, note.id, **{**note.texts, "front": "MY OWN FRONT"})
-    [known] = [e for e in to_entries(decks.edited({note.id: {"front": "MY OWN FRONT"}})) if e.id == note.id]
+    [known] = [
+        e for e in to_entries(decks.apply_edits({note.id: {"front": "MY OWN FRONT"}})) if e.id == note.id
+    ]
     package = write_apkg([replace(known, accept=("another spelling",))], now=_never())
     file = File(name="t.apkg", content=package)
     assert import_cards(store, ana, tmp_path, concepts, file)["same"] == 1

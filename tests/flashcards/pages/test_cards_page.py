@@ -182,6 +182,11 @@ def test_choosing_a_deck_changes_the_address(page: CardsPage) -> None:
     assert page.act(chosen, opened("b1")) == {"goto": "/cards?deck=qlora"}
 
 
+def test_the_filter_says_how_many_cards_were_chosen_elsewhere(page: CardsPage) -> None:
+    shown = words(page.load(opened("b1", "ids=init-values,rank-doubles")))
+    assert "2 chosen cards" in shown
+
+
 def test_a_computed_number_is_shown_where_a_card_was_checked(page: CardsPage) -> None:
     checked = next(card for card in page.exercise.reviews.decks.cards if card.evidence.checks)
     visit_page = page.load(opened("b1", f"concept={checked.concepts[0]}&new=99"))

@@ -80,7 +80,7 @@ def test_a_written_card_is_shown_studied_as_new_and_kept_in_a_deck_of_ones_own(p
 def test_a_written_card_travels_in_exports_and_in_a_backup(page: BrowsePage) -> None:
     save(page)
     context, now = page.context, page.context.clock()
-    profile = context.store.profiles.of_browser("b1", now=now).id
+    profile = context.store.profiles.open_for_browser("b1", now=now).id
     for name in ("apkg", "csv", "md"):
         assert page.writing.writer.exchange.export(profile, name, now=now)
     [table] = page.writing.writer.exchange.export(profile, "csv", now=now)
@@ -185,7 +185,7 @@ def test_on_a_server_only_the_owner_writes_and_deletes_as_with_imports(page: Bro
         save(page, learner("lea"))
     with pytest.raises(LearnerError, match="only its owner can write them"):
         page.act({"act": "draft", "field": "front", "value": "half a", "query": f"?{FORM}"}, learner("lea"))
-    lea = page.context.store.profiles.of_browser("lea", now=page.context.clock())
+    lea = page.context.store.profiles.open_for_browser("lea", now=page.context.clock())
     assert page.context.store.drafts.read(lea.id, "card:front") == ""
     done = save(page)["html"]
     for act, query in (("delete", ""), ("take-back", ""), ("put-back", "")):
@@ -199,7 +199,7 @@ def test_on_a_server_only_the_owner_writes_and_deletes_as_with_imports(page: Bro
 def test_ratings_of_a_deleted_card_do_not_come_to_a_new_one(page: BrowsePage) -> None:
     shown = save(page)["html"]
     now = page.context.clock()
-    profile = page.context.store.profiles.of_browser("b1", now=now).id
+    profile = page.context.store.profiles.open_for_browser("b1", now=now).id
     reviews, card = page.exercise.reviews, "your-own-cards-what-is-b-a"
     reviews.rate(profile, shown_card(reviews, profile, card, now=now), rating=4, now=now)
     press(page, shown, "delete")

@@ -26,13 +26,13 @@ def reviews(store: Store, concepts: ConceptMap) -> Reviews:
 
 
 def next_of(reviews: Reviews, profile: str, now: datetime) -> str:
-    card = reviews.snapshot(profile, now=now).session().card
+    card = reviews.read_snapshot(profile, now=now).compute_session().card
     assert card is not None
     return card.id
 
 
 def status(reviews: Reviews, profile: str, now: datetime) -> CardStatus:
-    return reviews.snapshot(profile, now=now).status
+    return reviews.read_snapshot(profile, now=now).status
 
 
 def rate(reviews: Reviews, profile: str, card_id: str, rating: int, *, now: datetime) -> None:
@@ -79,29 +79,29 @@ def test_an_edit_keeps_the_schedule_and_goes_with_undo_or_revert(
 ) -> None:
     first = next_of(reviews, ana, now)
     rate(reviews, ana, first, 3, now=now)
-    before = reviews.snapshot(ana, now=now).memory(first)
+    before = reviews.read_snapshot(ana, now=now).find_memory(first)
     deck_text = reviews.decks.by_id[first]
     note = reviews.decks.notes[deck_text.note_id]
     texts = {**note.texts, "front": "My own question"}
     reviews.edit(ana, note.id, texts, expected_id=0, now=now)
-    assert reviews.snapshot(ana, now=now).decks.by_id[first].front == "My own question"
-    assert reviews.snapshot(ana, now=now).memory(first) == before
+    assert reviews.read_snapshot(ana, now=now).decks.by_id[first].front == "My own question"
+    assert reviews.read_snapshot(ana, now=now).find_memory(first) == before
     with pytest.raises(StaleError, match="Copy what you wrote"):
         reviews.edit(ana, note.id, texts, expected_id=0, now=now)
     edit = status(reviews, ana, now).edits[note.id]
     reviews.revert(ana, note.id, expected_id=edit.id, now=now)
-    assert reviews.snapshot(ana, now=now).decks.by_id[first] == deck_text
+    assert reviews.read_snapshot(ana, now=now).decks.by_id[first] == deck_text
     undo(reviews, ana, now=now)
-    assert reviews.snapshot(ana, now=now).decks.by_id[first].own
+    assert reviews.read_snapshot(ana, now=now).decks.by_id[first].own
     undo(reviews, ana, now=now)
-    assert reviews.snapshot(ana, now=now).decks.by_id[first] == deck_text
+    assert reviews.read_snapshot(ana, now=now).decks.by_id[first] == deck_text
 
 
 def test_one_learners_text_is_not_anothers(reviews: Reviews, ana: str, now: datetime) -> None:
     ben = reviews.store.profiles.add("b2", "Ben", now=now).id
     note = next(iter(reviews.decks.notes.values()))
     reviews.edit(ana, note.id, {**note.texts, "why": "mine"}, expected_id=0, now=now)
-    assert reviews.snapshot(ben, now=now).decks is reviews.decks
+    assert reviews.read_snapshot(ben, now=now).decks is reviews.decks
 
 
 def forget(reviews: Reviews, profile: str, card: Card, times: int, *, now: datetime) -> datetime:
@@ -121,7 +121,7 @@ def test_a_card_forgotten_eight_times_is_set_aside_and_warned_about_every_four(
     now = forget(reviews, ana, card, LEECH_LAPSES - 1, now=now)
     assert card.id not in status(reviews, ana, now).leeches
     now = forget(reviews, ana, card, 1, now=now)
-    assert reviews.lapses(ana, card.id) == LEECH_LAPSES
+    assert reviews.count_lapses(ana, card.id) == LEECH_LAPSES
     assert card.id in status(reviews, ana, now).suspended
     reviews.resume(ana, card.id, now=now)
     now = forget(reviews, ana, card, 3, now=now)
@@ -156,28 +156,32 @@ def test_a_backlog_is_spread_over_days_and_comes_back_whole(
     for _ in range(6):
         rate_next(reviews, ana, 4, now=now)
     late = now + 60 * DAY
-    waiting = reviews.snapshot(ana, now=late).session().waiting
+    waiting = reviews.read_snapshot(ana, now=late).compute_session().waiting
     assert waiting == 6
     assert reviews.spread(ana, over_days=3, now=late, wanted=ALL) == waiting
-    assert [reviews.snapshot(ana, now=late + n * DAY).session().waiting for n in (0, 1, 2)] == [2, 4, 6]
-    assert reviews.due(ana, now=late).coming == (2, 2, 2, 0, 0, 0, 0)
+    assert [reviews.read_snapshot(ana, now=late + n * DAY).compute_session().waiting for n in (0, 1, 2)] == [
+        2,
+        4,
+        6,
+    ]
+    assert reviews.count_due(ana, now=late).coming == (2, 2, 2, 0, 0, 0, 0)
     undo(reviews, ana, now=late)
-    assert reviews.snapshot(ana, now=late).session().waiting == 6
+    assert reviews.read_snapshot(ana, now=late).compute_session().waiting == 6
 
 
 def test_a_cram_leaves_every_schedule_alone(reviews: Reviews, ana: str, now: datetime) -> None:
     wanted, run = CardFilter(tag="data-types"), "2026-03-04T09:59:00Z"
-    before = reviews.snapshot(ana, now=now).log
+    before = reviews.read_snapshot(ana, now=now).log
     while (found := reviews.cram(ana, run, now=now, wanted=wanted)).card:
         reviews.answer_cram(ana, run, found.card.id, known=True, shown_at=now, now=now)
     assert found.known == found.total == found.tries > 0
-    assert reviews.snapshot(ana, now=now).log == before
+    assert reviews.read_snapshot(ana, now=now).log == before
     assert reviews.store.cards.history(ana) == []
     taken_back = undo(reviews, ana, now=now).subject
     again = reviews.cram(ana, run, now=now, wanted=wanted)
     assert again.card is not None
     assert (again.card.id, again.known) == (taken_back, found.total - 1)
-    assert reviews.snapshot(ana, now=now).session().queue == "new"
+    assert reviews.read_snapshot(ana, now=now).compute_session().queue == "new"
 
 
 def test_cards_are_found_by_words_choice_and_state(reviews: Reviews, ana: str, now: datetime) -> None:
@@ -188,7 +192,7 @@ def test_cards_are_found_by_words_choice_and_state(reviews: Reviews, ana: str, n
     reviews.bury(ana, "code-scaling", now=now)
 
     def found(words: str = "", state: CardState | str = "", wanted: CardFilter = ALL) -> set[str]:
-        snapshot = reviews.snapshot(ana, now=now)
+        snapshot = reviews.read_snapshot(ana, now=now)
         search = Search(words=words, state=state, wanted=wanted)
         ends = snapshot.preferences.days.end(now)
         rows = find_cards(

@@ -12,7 +12,7 @@ import pytest
 
 from flashcards.decks.deck import Decks
 from flashcards.review import fit_scheduler
-from flashcards.review.fit_scheduler import NEEDED, Fitting, fit_of
+from flashcards.review.fit_scheduler import NEEDED, Fitting, parse_fit
 from flashcards.review.operations import Reviews
 from flashcards.scheduling.fit_worker import fit_parameters
 from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, Scheduling
@@ -67,9 +67,9 @@ def test_a_learner_who_forgets_fast_gets_parameters_that_reach_the_aim(
     assert state.next_at == round(1.25 * fit.reviews)
     assert not fitting_of(reviews, now).consider(ana)
 
-    fitted = reviews.scheduling(ana)
+    fitted = reviews.read_scheduling(ana)
     assert fitted.parameters == fit.parameters
-    assert reviews.scheduling(ana, at=now - timedelta(minutes=1)).parameters == DEFAULT_PARAMETERS
+    assert reviews.read_scheduling(ana, at=now - timedelta(minutes=1)).parameters == DEFAULT_PARAMETERS
     for aim in (0.8, 0.9):
         before = simulate_workload(
             YEAR, Scheduling(desired_retention=aim), learner=fast_forgetter()
@@ -197,4 +197,4 @@ def test_only_a_better_prediction_is_kept(now: datetime, after: float, kept: boo
         "before": measured,
         "after": {**measured, "log_loss": after},
     }
-    assert fit_of(answer, now).kept is kept
+    assert parse_fit(answer, now).kept is kept

@@ -30,7 +30,7 @@ def test_the_stored_outcome_is_the_one_on_the_button(reviews: Reviews, ana: str,
     pressed = now + timedelta(seconds=50)
     seen = ShownCard(card_id="a", expected_review_id=0, shown_at=now, flipped_at=flipped)
     reviews.rate(ana, seen, rating=3, now=pressed)
-    memory, _ = reviews.snapshot(ana, now=now).memory("a")
+    memory, _ = reviews.read_snapshot(ana, now=now).find_memory("a")
     assert memory == preview_outcomes(None, now=flipped, fuzz_seed="a 0")[2].after
     [review] = reviews.store.cards.history(ana)
     assert review.reviewed_at == pressed
@@ -49,7 +49,7 @@ def test_undo_restores_the_card_and_the_session_exactly(
     ).id
     before: list[object] = []
     for action in actions:
-        found = reviews.snapshot(profile, now=now).session()
+        found = reviews.read_snapshot(profile, now=now).compute_session()
         if action == "undo":
             history = reviews.store.cards.history(profile)
             if history:
@@ -66,7 +66,7 @@ def unused(reviews: Reviews) -> str:
 
 def state(reviews: Reviews, profile: str, now: datetime) -> object:
     """All that decides what comes next, apart from which card was just undone."""
-    log = reviews.snapshot(profile, now=now).log
+    log = reviews.read_snapshot(profile, now=now).log
     return (dict(log.memories), log.requested, log.rated_today, log.new_today)
 
 
@@ -75,7 +75,7 @@ def test_the_undone_card_is_shown_next(reviews: Reviews, ana: str, now: datetime
         rate_next(reviews, ana, 4, now=now)
     for name in ("c", "b", "a"):
         assert undo(reviews, ana, now=now).subject == name
-        found = reviews.snapshot(ana, now=now).session()
+        found = reviews.read_snapshot(ana, now=now).compute_session()
         assert found.card is not None
         assert found.card.id == name
 
@@ -83,9 +83,9 @@ def test_the_undone_card_is_shown_next(reviews: Reviews, ana: str, now: datetime
 def test_undo_works_after_the_last_card(reviews: Reviews, ana: str, now: datetime) -> None:
     for _ in CARDS:
         rate_next(reviews, ana, 4, now=now)
-    assert reviews.snapshot(ana, now=now).session().card is None
+    assert reviews.read_snapshot(ana, now=now).compute_session().card is None
     undo(reviews, ana, now=now)
-    found = reviews.snapshot(ana, now=now).session()
+    found = reviews.read_snapshot(ana, now=now).compute_session()
     assert found.card == CARDS[-1]
 
 
@@ -94,8 +94,11 @@ def test_a_session_goes_on_where_it_was_when_the_app_is_opened_again(
 ) -> None:
     rate_next(reviews, ana, 3, now=now)
     again = Reviews(store=reviews.store, decks=reviews.decks)
-    assert again.snapshot(ana, now=now).session() == reviews.snapshot(ana, now=now).session()
-    assert again.snapshot(ana, now=now).session().counts.learning == 1
+    assert (
+        again.read_snapshot(ana, now=now).compute_session()
+        == reviews.read_snapshot(ana, now=now).compute_session()
+    )
+    assert again.read_snapshot(ana, now=now).compute_session().counts.learning == 1
 
 
 def test_a_card_rated_elsewhere_is_refused_kindly(reviews: Reviews, ana: str, now: datetime) -> None:
@@ -128,7 +131,7 @@ def test_a_missed_question_makes_the_closest_cards_due(reviews: Reviews, ana: st
     asked = reviews.request_about(ana, ("rank", "e"), because="q1", now=now)
     assert asked[0].id == "e"
     assert len(asked) == REQUESTED_AT_MOST
-    found = reviews.snapshot(ana, now=now).session()
+    found = reviews.read_snapshot(ana, now=now).compute_session()
     assert found.queue == "requested"
     assert found.counts.review == REQUESTED_AT_MOST
 
@@ -151,15 +154,17 @@ def test_a_request_is_met_by_rating_and_comes_back_with_undo(
     reviews.request_about(ana, ("e",), because="q1", now=now)
     later = now + timedelta(minutes=1)
     reviews.rate(ana, shown(reviews, ana, "e", now=later), rating=4, now=later)
-    assert reviews.snapshot(ana, now=later).log.requested == frozenset()
+    assert reviews.read_snapshot(ana, now=later).log.requested == frozenset()
     undo(reviews, ana, now=later)
-    assert reviews.snapshot(ana, now=later).log.requested == {"e"}
+    assert reviews.read_snapshot(ana, now=later).log.requested == {"e"}
 
 
 def test_the_daily_limit_is_the_learners_own(reviews: Reviews, ana: str, now: datetime) -> None:
     reviews.store.preferences.change(ana, new_cards_a_day=2)
-    assert reviews.due(ana, now=now).new == 2
-    assert reviews.snapshot(ana, now=now).session(extra=RuleOverrides(new_cards=5)).counts.new == 5
+    assert reviews.count_due(ana, now=now).new == 2
+    assert (
+        reviews.read_snapshot(ana, now=now).compute_session(extra=RuleOverrides(new_cards=5)).counts.new == 5
+    )
 
 
 def test_the_forecast_counts_cards_by_study_day(reviews: Reviews, ana: str, now: datetime) -> None:
@@ -168,20 +173,20 @@ def test_the_forecast_counts_cards_by_study_day(reviews: Reviews, ana: str, now:
     expected = [0] * 7
     for interval in (first, second):
         expected[interval - 5] += 1
-    assert reviews.due(ana, now=later).coming == tuple(expected)
-    assert reviews.due(ana, now=now + timedelta(days=30)).coming == (2, 0, 0, 0, 0, 0, 0)
+    assert reviews.count_due(ana, now=later).coming == tuple(expected)
+    assert reviews.count_due(ana, now=now + timedelta(days=30)).coming == (2, 0, 0, 0, 0, 0, 0)
 
 
 def test_a_card_that_a_miss_asked_for_is_forecast_for_today(
     reviews: Reviews, ana: str, now: datetime
 ) -> None:
     reviews.request_about(ana, ("e",), because="q1", now=now)
-    due = reviews.due(ana, now=now)
+    due = reviews.count_due(ana, now=now)
     assert due.due == due.coming[0] > 0
 
 
 def test_a_card_that_left_the_decks_is_not_counted(reviews: Reviews, ana: str, now: datetime) -> None:
     rate_next(reviews, ana, 1, now=now)
     fewer = Reviews(store=reviews.store, decks=Decks(CARDS[1:], {"one": "One"}))
-    assert fewer.due(ana, now=now).due == 0
-    assert sum(fewer.due(ana, now=now).coming) == 0
+    assert fewer.count_due(ana, now=now).due == 0
+    assert sum(fewer.count_due(ana, now=now).coming) == 0

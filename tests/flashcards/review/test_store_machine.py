@@ -36,7 +36,7 @@ NOTES = tuple(
     for name in "abcd"
 )
 DECKS = Decks(
-    tuple(card for note in NOTES for card in note.cards()), {"one": "One"}, {n.id: n for n in NOTES}
+    tuple(card for note in NOTES for card in note.build_cards()), {"one": "One"}, {n.id: n for n in NOTES}
 )
 CARDS = st.sampled_from([card.id for card in DECKS.cards])
 WAITS = st.sampled_from([timedelta(seconds=5), timedelta(minutes=12), timedelta(days=1), timedelta(days=9)])
@@ -67,7 +67,7 @@ class Learner(RuleBasedStateMachine):
 
     def stored(self) -> Any:
         """All that the app would read from the log, apart from what was just undone and from the hour."""
-        snapshot = self.reviews.snapshot(self.ana, now=START)
+        snapshot = self.reviews.read_snapshot(self.ana, now=START)
         crams = self.reviews.store.card_operations.live(self.ana, ["cram"])
         return (
             dict(snapshot.latest),
@@ -86,17 +86,17 @@ class Learner(RuleBasedStateMachine):
 
     def _rate(self, ratings: list[int]) -> None:
         for rating in ratings:
-            card = self.reviews.snapshot(self.ana, now=self.now).session().card
+            card = self.reviews.read_snapshot(self.ana, now=self.now).compute_session().card
             if card is None:
                 return
             self.past.append(self.stored())
-            _, review_id = self.reviews.snapshot(self.ana, now=self.now).memory(card.id)
+            _, review_id = self.reviews.read_snapshot(self.ana, now=self.now).find_memory(card.id)
             seen = ShownCard(
                 card_id=card.id, expected_review_id=review_id, shown_at=self.now, flipped_at=self.now
             )
             self.now += timedelta(seconds=5)
             outcome = self.reviews.rate(self.ana, seen, rating=rating, now=self.now)
-            assert self.reviews.snapshot(self.ana, now=self.now).memory(card.id)[0] == outcome.after
+            assert self.reviews.read_snapshot(self.ana, now=self.now).find_memory(card.id)[0] == outcome.after
 
     @rule(card=CARDS, act=st.sampled_from(["bury", "suspend", "resume", "unbury", "flag", "cram"]))
     def do_something_to_a_card(self, card: str, act: str) -> None:
@@ -114,7 +114,7 @@ class Learner(RuleBasedStateMachine):
     @rule(note=st.sampled_from(NOTES), text=st.text("xyz", min_size=1, max_size=3))
     def edit_a_note(self, note: Note, text: str) -> None:
         before, schedule = self.stored(), self.reviews.store.cards.latest(self.ana)
-        last = self.reviews.snapshot(self.ana, now=self.now).status.edits.get(note.id)
+        last = self.reviews.read_snapshot(self.ana, now=self.now).status.edits.get(note.id)
         self.past.append(before)
         texts = {**note.texts, "front": text}
         self.reviews.edit(self.ana, note.id, texts, expected_id=last.id if last else 0, now=self.now)
@@ -127,7 +127,7 @@ class Learner(RuleBasedStateMachine):
 
     @rule(days=st.integers(2, 5))
     def spread_the_backlog(self, days: int) -> None:
-        if self.reviews.snapshot(self.ana, now=self.now).session().waiting:
+        if self.reviews.read_snapshot(self.ana, now=self.now).compute_session().waiting:
             self.past.append(self.stored())
             self.reviews.spread(self.ana, over_days=days, now=self.now, wanted=CardFilter())
 
@@ -175,15 +175,15 @@ class Learner(RuleBasedStateMachine):
             outcomes = preview_outcomes(memories.get(review.card_id), now=shown_at(review), fuzz_seed=seed)
             memories[review.card_id] = outcomes[review.rating - 1].after
             counts[review.card_id] = counts.get(review.card_id, 0) + 1
-        assert memories == self.reviews.snapshot(self.ana, now=self.now).log.memories
+        assert memories == self.reviews.read_snapshot(self.ana, now=self.now).log.memories
 
     @invariant()
     def every_card_is_somewhere(self) -> None:
-        snapshot = self.reviews.snapshot(self.ana, now=self.now)
+        snapshot = self.reviews.read_snapshot(self.ana, now=self.now)
         hidden = snapshot.log.hidden
         assert snapshot.status.suspended | snapshot.status.buried <= hidden
         assert {card.id for card in snapshot.decks.cards} == {card.id for card in DECKS.cards}
-        session = snapshot.session()
+        session = snapshot.compute_session()
         assert session.card is None or session.card.id not in hidden
 
 

@@ -70,7 +70,7 @@ def test_through_the_real_store_and_queue_the_aim_is_within_what_chance_explains
         reviews=tuple(store.cards.history(ana)),
         memories={},
         due_dates={},
-        scheduling=reviews.scheduling(ana),
+        scheduling=reviews.read_scheduling(ana),
         now=start + timedelta(days=40),
         day_of=MACHINE_DAYS.day,
     )
@@ -92,11 +92,11 @@ class Forgetful:
     def study_all_that_waits(self, now: datetime) -> None:
         """One session: until no card is left, or the next one is for another day."""
         while True:
-            snapshot = self._reviews.snapshot(self._profile, now=now)
-            found = snapshot.session().card
+            snapshot = self._reviews.read_snapshot(self._profile, now=now)
+            found = snapshot.compute_session().card
             if found is None:
                 return
-            _, review_id = snapshot.memory(found.id)
+            _, review_id = snapshot.find_memory(found.id)
             seen = ShownCard(card_id=found.id, expected_review_id=review_id, shown_at=now, flipped_at=now)
             rating = self._press(found.id, now)
             self._reviews.rate(self._profile, seen, rating=rating, now=now)

@@ -137,7 +137,7 @@ def test_the_calendar_says_how_many_ratings_a_day_had() -> None:
 
 
 def test_a_part_has_only_its_cards() -> None:
-    part = SMALL.of(["a"])
+    part = SMALL.select(["a"])
     assert {each.card_id for each in part.reviews} == {"a"}
     assert len(recall_now(part)) == 1
     assert 0 < recall_now(part)[0] <= 1

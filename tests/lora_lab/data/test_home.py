@@ -27,11 +27,11 @@ def every_file(home: LabHome) -> list[Path]:
 
 
 def test_the_workers_last_word_is_kept(home: LabHome) -> None:
-    assert home.worker_state()["state"] == ""
+    assert home.read_worker_state()["state"] == ""
     home.write_worker_state(state="ready", device={"name": "CPU"})
     home.write_worker_state(state="preparing", text="Downloading")
-    assert home.worker_state()["text"] == "Downloading"
-    assert home.worker_state()["device"] == {"name": "CPU"}
+    assert home.read_worker_state()["text"] == "Downloading"
+    assert home.read_worker_state()["device"] == {"name": "CPU"}
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '"ready"', "\x00\x01"])
@@ -41,10 +41,10 @@ def test_a_damaged_file_counts_as_none(home: LabHome, damage: str) -> None:
     home.save_shape(replace(find_shape("gpt2"), name="mine"))
     for path in every_file(home):
         path.write_text(damage)
-    assert home.worker_state()["state"] == ""
-    assert home.lengths("gpt2", DIGEST) == []
+    assert home.read_worker_state()["state"] == ""
+    assert home.read_lengths("gpt2", DIGEST) == []
     with pytest.raises(LearnerError, match="mine"):
-        home.shape("mine")
+        home.find_shape("mine")
 
 
 def test_a_reader_in_the_middle_of_a_file_reads_on_in_the_same_one(home: LabHome) -> None:
@@ -62,22 +62,22 @@ def test_a_reader_in_the_middle_of_a_file_reads_on_in_the_same_one(home: LabHome
 
 def test_token_lengths_are_kept_for_one_model_and_one_data_set(home: LabHome) -> None:
     home.save_lengths("owner/name", DIGEST, LENGTHS)
-    assert home.lengths("owner/name", DIGEST) == LENGTHS
-    assert home.lengths("owner/name", "ba9876543210") == []
-    assert home.lengths("owner/other", DIGEST) == []
+    assert home.read_lengths("owner/name", DIGEST) == LENGTHS
+    assert home.read_lengths("owner/name", "ba9876543210") == []
+    assert home.read_lengths("owner/other", DIGEST) == []
 
 
 def test_a_shape_read_earlier_is_found_again_and_the_catalogue_comes_first(home: LabHome) -> None:
     mine = replace(find_shape("gpt2"), name="owner/mine")
     home.save_shape(mine)
     home.save_shape(replace(mine, name="gpt2", layers=99))
-    assert home.shape("owner/mine") == mine
-    assert home.shape("gpt2") == find_shape("gpt2")
+    assert home.find_shape("owner/mine") == mine
+    assert home.find_shape("gpt2") == find_shape("gpt2")
 
 
 def test_an_unknown_model_lists_the_known_ones(home: LabHome) -> None:
     with pytest.raises(LearnerError, match="Known models: tiny-random"):
-        home.shape("owner/unknown")
+        home.find_shape("owner/unknown")
 
 
 NAMES = st.text(min_size=1, max_size=200) | st.sampled_from(
@@ -93,7 +93,7 @@ def test_no_two_models_share_a_file_and_none_leaves_the_folder(
     for number, name in enumerate(names):
         home.save_lengths(name, DIGEST, [Length(tokens=number, answer_tokens=0)])
     for number, name in enumerate(names):
-        assert home.lengths(name, DIGEST) == [Length(tokens=number, answer_tokens=0)]
+        assert home.read_lengths(name, DIGEST) == [Length(tokens=number, answer_tokens=0)]
     folder = home.folder / "lab" / "lengths"
     assert {path.parent for path in every_file(home)} == {folder}
 

@@ -25,7 +25,7 @@ class Engine(LocalEngine):
 
     training = False
 
-    def current(self) -> str | None:
+    def find_current(self) -> str | None:
         return "a run" if self.training else None
 
 

@@ -133,10 +133,10 @@ def test_a_fork_takes_a_device_that_was_chosen_since(
 ) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "cuda:0")
     assert end(fork(settings, fork_server)) == 0
-    assert "cuda:0" in LabHome(settings.home).worker_state()["text"]
+    assert "cuda:0" in LabHome(settings.home).read_worker_state()["text"]
     monkeypatch.delenv(DEVICE_VARIABLE)
     assert end(fork(settings, fork_server)) == 0
-    assert LabHome(settings.home).worker_state()["state"] == "ready"
+    assert LabHome(settings.home).read_worker_state()["state"] == "ready"
 
 
 def test_other_variables_of_the_libraries_are_not_for_a_fork(
@@ -178,7 +178,7 @@ from study.base.settings import Settings
 settings = Settings(home=Path(sys.argv[1]), database_url="", models_dir=Path(sys.argv[2]))
 fork_server = ForkServer()
 first = start_worker(settings, ["--cold"], answers=True, fork_server=fork_server)
-while LabHome(settings.home).worker_state()["state"] != "ready":
+while LabHome(settings.home).read_worker_state()["state"] != "ready":
     time.sleep(0.02)
 kill_worker(first)
 second = start_worker(settings, ["--cold"], answers=True, fork_server=fork_server)

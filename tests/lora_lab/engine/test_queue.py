@@ -66,20 +66,20 @@ def table(sweep: Sweep) -> list[str]:
 
 
 def test_a_sweep_waits_in_the_grids_order_and_has_a_table(engine: LocalEngine, sweep: Sweep) -> None:
-    assert engine.waiting() == list(sweep.run_ids)
+    assert engine.list_waiting() == list(sweep.run_ids)
     assert table(sweep) == ["queued"] * 4
 
 
 def test_a_waiting_cell_can_be_moved(engine: LocalEngine, sweep: Sweep) -> None:
     a, b, c, d = sweep.run_ids
     engine.move(d, 0)
-    assert engine.waiting() == [d, a, b, c]
+    assert engine.list_waiting() == [d, a, b, c]
     engine.move(a, 2)
-    assert engine.waiting() == [d, b, a, c]
+    assert engine.list_waiting() == [d, b, a, c]
     engine.move(d, 99)
-    assert engine.waiting() == [b, a, c, d]
+    assert engine.list_waiting() == [b, a, c, d]
     engine.move(c, -5)
-    assert engine.waiting() == [c, b, a, d]
+    assert engine.list_waiting() == [c, b, a, d]
 
 
 def test_a_run_that_does_not_wait_cannot_be_moved(engine: LocalEngine, sweep: Sweep) -> None:
@@ -95,7 +95,7 @@ def test_order_and_pause_outlive_the_app(
     engine.pause()
     later = LocalEngine(settings, warm=False)
     assert later.is_paused
-    assert next_app().waiting() == [a, d, b, c]
+    assert next_app().list_waiting() == [a, d, b, c]
     later.resume()
     assert not LocalEngine(settings, warm=False).is_paused
 
@@ -104,23 +104,23 @@ def test_runs_in_no_known_order_come_after_those_that_are(
     engine: LocalEngine, sweep: Sweep, settings: Settings, next_app: Callable[[], LocalEngine]
 ) -> None:
     other = run_builders.queued(settings.runs_dir)
-    assert next_app().waiting() == [*sweep.run_ids, other.run_id]
+    assert next_app().list_waiting() == [*sweep.run_ids, other.run_id]
 
 
 def test_a_cell_that_is_stopped_leaves_the_queue_for_good(
     engine: LocalEngine, sweep: Sweep, settings: Settings, next_app: Callable[[], LocalEngine]
 ) -> None:
     engine.stop(sweep.run_ids[1])
-    assert sweep.run_ids[1] not in engine.waiting()
+    assert sweep.run_ids[1] not in engine.list_waiting()
     assert fold_events(run_of(settings, sweep.run_ids[1]).events()).status == "stopped"
     assert table(sweep) == ["queued", "stopped", "queued", "queued"]
-    assert next_app().waiting() == [sweep.run_ids[0], *sweep.run_ids[2:]]
+    assert next_app().list_waiting() == [sweep.run_ids[0], *sweep.run_ids[2:]]
 
 
 def test_a_whole_sweep_can_be_stopped_and_other_runs_stay(engine: LocalEngine, sweep: Sweep) -> None:
     other = engine.submit(GRID.base, build_own_dataset(), now=LATER)
     engine.stop_sweep(sweep.sweep_id)
-    assert engine.waiting() == [other.run_id]
+    assert engine.list_waiting() == [other.run_id]
     assert table(sweep) == ["stopped"] * 4
 
 
@@ -134,7 +134,7 @@ def test_trying_a_failed_cell_again_puts_another_run_in_its_place(
     assert found.attempts[2] == (failed.run_id, fresh.run_id)
     assert fresh.spec == failed.spec
     assert (fresh.path / "data-train.jsonl").read_bytes() == (failed.path / "data-train.jsonl").read_bytes()
-    assert engine.waiting()[-1] == fresh.run_id
+    assert engine.list_waiting()[-1] == fresh.run_id
     assert fold_events(fresh.events()).sweep == sweep.sweep_id
     assert table(found) == ["queued"] * 4
     with pytest.raises(LearnerError, match="Another run has already taken that one's place"):
@@ -150,7 +150,7 @@ def test_a_run_outside_of_sweeps_can_be_tried_again(engine: LocalEngine, setting
     failed = run_builders.failed(settings.runs_dir)
     fresh = engine.retry(failed.run_id, now=LATER)
     assert fresh.spec == failed.spec
-    assert engine.waiting() == [fresh.run_id]
+    assert engine.list_waiting() == [fresh.run_id]
 
 
 def test_a_run_whose_data_is_damaged_is_not_tried_again(engine: LocalEngine, settings: Settings) -> None:
@@ -194,7 +194,7 @@ def test_runs_that_are_made_in_the_place_of_others_at_once_all_belong_to_the_swe
     fresh = {engine.retry(run_id, now=LATER).run_id for run_id in sweep.run_ids[1::2]}
     going_on.join()
     found = open_sweep(settings.sweeps_dir, sweep.sweep_id)
-    assert fresh | set(engine.waiting()) == set(found.run_ids)
+    assert fresh | set(engine.list_waiting()) == set(found.run_ids)
 
 
 # ---- time left
@@ -203,16 +203,16 @@ def test_runs_that_are_made_in_the_place_of_others_at_once_all_belong_to_the_swe
 def test_time_left_is_not_known_before_a_run_of_that_kind_has_finished(
     engine: LocalEngine, sweep: Sweep, settings: Settings
 ) -> None:
-    assert engine.seconds_left(now=NOW) is None
+    assert engine.estimate_seconds_left(now=NOW) is None
     run_builders.finished(settings.runs_dir, RunSpec(model="tiny-random", bits="bf16", steps=3))
-    assert engine.seconds_left(now=NOW) is None
-    run_builders.finished(settings.runs_dir, GRID.specs()[0])
-    assert engine.seconds_left(now=NOW) == pytest.approx(4 * 3 * 0.5)
+    assert engine.estimate_seconds_left(now=NOW) is None
+    run_builders.finished(settings.runs_dir, GRID.list_specs()[0])
+    assert engine.estimate_seconds_left(now=NOW) == pytest.approx(4 * 3 * 0.5)
 
 
 def test_only_runs_that_are_at_work_share_the_time_that_has_passed(settings: Settings) -> None:
     """Of a job, one may have ended and another wait for its turn."""
-    spec = GRID.specs()[0]
+    spec = GRID.list_specs()[0]
     done, at_work, behind = (run_builders.queued(settings.runs_dir, spec) for _ in range(3))
     done.emit("finished", step=3)
     at_work.emit("status", text="Preparing the run")
@@ -223,7 +223,7 @@ def test_only_runs_that_are_at_work_share_the_time_that_has_passed(settings: Set
 
 
 def test_an_empty_queue_takes_no_time(engine: LocalEngine) -> None:
-    assert engine.seconds_left(now=NOW) == 0
+    assert engine.estimate_seconds_left(now=NOW) == 0
 
 
 # ---- who works on what
@@ -236,7 +236,7 @@ def test_an_app_leaves_runs_alone_that_a_command_line_holds(
     held = command.submit_sweep(GRID, build_own_dataset(), now=NOW)
     begun = run_of(settings, held.run_ids[0])
     begun.emit("status", text="Training", worker_pid=os.getpid())
-    assert next_app().waiting() == []
+    assert next_app().list_waiting() == []
     assert fold_events(begun.events()).status == "starting", "somebody settled a run that goes on"
 
 
@@ -246,7 +246,7 @@ def test_a_held_cell_that_is_stopped_elsewhere_is_not_begun(settings: Settings, 
     engine.stop_sweep(held.sweep_id)
     command.start()
     pause = threading.Event()
-    while command.waiting():
+    while command.list_waiting():
         pause.wait(0.01)
     command.close()
     assert table(held) == ["stopped"] * 4
@@ -263,7 +263,7 @@ def test_a_waiting_cell_whose_command_is_gone_can_be_stopped_and_tried_again(
     engine.stop(second)
     assert run_of(settings, first).state().status == "stopped"
     assert run_of(settings, second).state().status == "queued", "its command is there, and reads the file"
-    assert engine.retry(first, now=LATER).spec == GRID.specs()[0]
+    assert engine.retry(first, now=LATER).spec == GRID.list_specs()[0]
 
 
 def test_a_stopped_sweep_is_tabulated_once(
@@ -298,11 +298,11 @@ def test_going_on_takes_over_what_waits_and_begins_anew_what_was_cut_off(
     cells[2].emit("status", text="Training", worker_pid=0)
     found = engine.resume_sweep(sweep.sweep_id, now=LATER)
     assert [len(attempts) for attempts in found.attempts] == [1, 2, 2, 1]
-    assert engine.waiting() == list(found.run_ids[1:])
+    assert engine.list_waiting() == list(found.run_ids[1:])
     assert fold_events(cells[2].events()).cut_off
     assert not fold_events(cells[3].events()).held_by
     assert engine.resume_sweep(sweep.sweep_id, now=LATER) == found, "twice is once"
-    assert engine.waiting() == list(found.run_ids[1:])
+    assert engine.list_waiting() == list(found.run_ids[1:])
 
 
 def test_cells_that_begin_while_workers_are_awaited_are_not_queued_again(
@@ -318,7 +318,7 @@ def test_cells_that_begin_while_workers_are_awaited_are_not_queued_again(
     monkeypatch.setattr(local, "await_workers", begin_meanwhile)
     engine.resume_sweep(sweep.sweep_id, now=LATER)
     begun = [run.run_id for run in engine._current]
-    assert begun + engine.waiting() == list(sweep.run_ids)
+    assert begun + engine.list_waiting() == list(sweep.run_ids)
 
 
 def test_a_cell_that_was_cut_off_twice_is_not_begun_by_itself_again(
@@ -327,10 +327,10 @@ def test_a_cell_that_was_cut_off_twice_is_not_begun_by_itself_again(
     """It may be what ends the app."""
     first = run_of(settings, sweep.run_ids[0])
     first.emit("stopped", step=1, cut_off=True)
-    second_id = next_app().waiting()[0]
+    second_id = next_app().list_waiting()[0]
     assert open_sweep(settings.sweeps_dir, sweep.sweep_id).attempts[0] == (first.run_id, second_id)
     run_of(settings, second_id).emit("stopped", step=1, cut_off=True)
-    assert next_app().waiting() == list(sweep.run_ids[1:])
+    assert next_app().list_waiting() == list(sweep.run_ids[1:])
 
 
 def test_a_cut_off_cell_without_its_data_stays_as_it_ended_and_the_queue_goes_on(
@@ -339,7 +339,7 @@ def test_a_cut_off_cell_without_its_data_stays_as_it_ended_and_the_queue_goes_on
     first = run_of(settings, sweep.run_ids[0])
     first.emit("stopped", step=1, cut_off=True)
     (first.path / "data.json").unlink()
-    assert next_app().waiting() == list(sweep.run_ids[1:])
+    assert next_app().list_waiting() == list(sweep.run_ids[1:])
     assert open_sweep(settings.sweeps_dir, sweep.sweep_id).run_ids == sweep.run_ids
 
 
@@ -349,7 +349,7 @@ def test_a_table_that_cannot_be_written_stops_nothing(
     sweep.table_path.unlink()
     sweep.table_path.mkdir()
     engine.stop(sweep.run_ids[0])
-    assert engine.waiting() == list(sweep.run_ids[1:])
+    assert engine.list_waiting() == list(sweep.run_ids[1:])
 
 
 def test_two_threads_replace_a_table_at_once(

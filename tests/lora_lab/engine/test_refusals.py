@@ -82,8 +82,8 @@ def test_a_waiting_run_whose_folder_was_removed_does_not_keep_the_others_waiting
     shutil.rmtree(gone.path)
     engine.resume()
     assert ended(after).status == "finished"
-    wait_until(lambda: engine.current() is None)
-    assert engine.waiting() == []
+    wait_until(lambda: engine.find_current() is None)
+    assert engine.list_waiting() == []
 
 
 def test_a_cell_whose_folder_was_removed_does_not_keep_its_neighbours_waiting(engine: LocalEngine) -> None:
@@ -119,8 +119,8 @@ def test_where_no_event_can_be_written_the_queue_is_paused_and_goes_on_when_it_i
 
     engine.before_run.append(refuse)
     engine.resume()
-    wait_until(lambda: engine.is_paused and engine.current() is None)
-    assert engine.waiting() == [after.run_id]
+    wait_until(lambda: engine.is_paused and engine.find_current() is None)
+    assert engine.list_waiting() == [after.run_id]
     engine.resume()
     assert ended(after).status == "finished"
 
@@ -131,13 +131,13 @@ def test_a_warm_worker_that_ended_before_it_was_ready_is_said_and_can_be_started
     """A full disk may refuse its last words as well."""
     engine = LocalEngine(settings, warm=True)
     engine.warm_up()
-    assert engine.worker_state()["state"] == "preparing"
+    assert engine.read_worker_state()["state"] == "preparing"
     for child in psutil.Process().children():
         child.kill()
-    wait_until(lambda: engine.worker_state()["state"] == "no-model")
-    assert "worker.log" in engine.worker_state()["do_next"]
+    wait_until(lambda: engine.read_worker_state()["state"] == "no-model")
+    assert "worker.log" in engine.read_worker_state()["do_next"]
     engine.retry_model()
-    assert engine.worker_state()["state"] == "preparing"
+    assert engine.read_worker_state()["state"] == "preparing"
     engine.close(grace_seconds=0)
 
 

@@ -33,7 +33,7 @@ def test_the_rest_of_a_sweep_is_tried_again_together_with_its_marks(
     assert engine.retry_sweep(sweep.sweep_id, now=LATER) == 3
     found = open_sweep(settings.sweeps_dir, sweep.sweep_id)
     fresh = [open_run(settings.runs_dir, run_id) for run_id in found.run_ids]
-    assert engine.waiting() == [run.run_id for run in (fresh[0], fresh[1], fresh[3])]
+    assert engine.list_waiting() == [run.run_id for run in (fresh[0], fresh[1], fresh[3])]
     assert [run.state().alone for run in fresh] == [True, False, False, False]
     assert [line.split(",")[1] for line in found.table_path.read_text().splitlines()[1:]] == [
         "queued",
@@ -59,7 +59,7 @@ def test_what_a_full_disk_left_of_a_second_try_is_queued(
     monkeypatch.setattr(retries, "create_run", create_two)
     with pytest.raises(OSError, match="No space left"):
         engine.retry_sweep(sweep.sweep_id, now=LATER)
-    assert engine.waiting() == [run.run_id for run in made]
+    assert engine.list_waiting() == [run.run_id for run in made]
 
 
 def test_a_disk_that_takes_no_sweep_leaves_no_new_runs_behind(
@@ -77,7 +77,7 @@ def test_a_disk_that_takes_no_sweep_leaves_no_new_runs_behind(
     with pytest.raises(OSError, match="No space left"):
         engine.retry(sweep.run_ids[0], now=LATER)
     assert {run.run_id for run in list_runs(settings.runs_dir)} == set(sweep.run_ids)
-    assert engine.waiting() == []
+    assert engine.list_waiting() == []
 
 
 def test_all_cells_of_a_second_try_are_saved_together(

@@ -59,7 +59,7 @@ def second_life(
     begun = wait_until(left_waiting, lambda state: state.worker_pid > 0)
     environment = psutil.Process(begun.worker_pid).environ()
     submitted = engine.submit(SHORT, sums(), now=NOW + timedelta(seconds=2))
-    waiting = engine.waiting()
+    waiting = engine.list_waiting()
     for run in (left_waiting, submitted):
         wait_until(run, ended)
     yield SecondLife(cut_off, left_waiting, submitted, waiting, environment)
@@ -135,4 +135,4 @@ def test_a_finished_run_leaves_adapter_and_answers(second_life: SecondLife) -> N
 
 def test_the_device_is_known_after_a_run_although_no_worker_was_kept_warm(second_life: SecondLife) -> None:
     home = LabHome(second_life.submitted.path.parents[1])
-    assert home.worker_state()["device"]["compute_dtype"] in ("fp32", "bf16")
+    assert home.read_worker_state()["device"]["compute_dtype"] in ("fp32", "bf16")

@@ -46,7 +46,7 @@ def story(
     wait_until(runs[1], ended)
     again = engine.retry(runs[1].run_id, now=NOW)
     wait_until(runs[2], ended)
-    waiting = engine.waiting()
+    waiting = engine.list_waiting()
     engine.resume()
     for run in (*runs, again):
         wait_until(run, ended)

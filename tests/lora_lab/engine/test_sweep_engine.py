@@ -85,7 +85,7 @@ def on_command_line(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) 
 def test_sweep_prints_one_summary_a_cell_in_the_grids_order(on_command_line: OnCommandLine) -> None:
     summaries = on_command_line.summaries
     assert [summary["spec"] for summary in summaries] == [
-        asdict(spec) for spec in on_command_line.sweep.grid.specs()
+        asdict(spec) for spec in on_command_line.sweep.grid.list_specs()
     ]
     assert all(set(summary) - {"error", "shared_by"} == SUMMARY for summary in summaries)
     for summary in summaries:
@@ -196,7 +196,7 @@ def on_ray(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> OnRay:
 
 def test_ray_gets_the_numbers_of_the_local_engine(on_ray: OnRay, on_command_line: OnCommandLine) -> None:
     assert [summary["spec"] for summary in on_ray.summaries] == [
-        asdict(spec) for spec in on_ray.sweep.grid.specs()
+        asdict(spec) for spec in on_ray.sweep.grid.list_specs()
     ], on_ray.said
     local = {run.spec: run for run in on_command_line.runs}
     for run in on_ray.runs:

@@ -136,7 +136,7 @@ def test_the_app_leaves_the_waiting_cells_of_a_command_line_alone(interrupted: I
     engine = LocalEngine(interrupted.settings, warm=False)
     engine.pause()
     engine.start()
-    assert engine.waiting() == []
+    assert engine.list_waiting() == []
     engine.close()
 
 

@@ -127,4 +127,4 @@ def test_a_grid_of_the_owner_waits_behind_the_first_run_of_each_learner(engine: 
     grid = parse_grid(LIGHT, {"ranks": "1,2,4"})
     sweep = engine.submit_sweep(grid, build_own_dataset(), now=NOW + timedelta(minutes=1))
     second = submit(engine, "ben")
-    assert engine.waiting() == [first.run_id, sweep.run_ids[0], second.run_id, *sweep.run_ids[1:]]
+    assert engine.list_waiting() == [first.run_id, sweep.run_ids[0], second.run_id, *sweep.run_ids[1:]]

@@ -113,7 +113,7 @@ def test_a_warm_worker_takes_the_first_run_and_another_one_is_warmed_up_after_it
 
 def worker_state(settings: Settings, wanted: str) -> dict[str, Any]:
     state = wait_for(
-        LabHome(settings.home).worker_state,
+        LabHome(settings.home).read_worker_state,
         lambda state: state["state"] in (wanted, "no-model"),
         seconds=DEADLINE_SECONDS,
     )
@@ -123,6 +123,6 @@ def worker_state(settings: Settings, wanted: str) -> dict[str, Any]:
 
 def another_worker(settings: Settings, *, than: int) -> int:
     """The process that waits for the next run."""
-    read = LabHome(settings.home).worker_state
+    read = LabHome(settings.home).read_worker_state
     state = wait_for(read, lambda state: state.get("pid", than) != than, seconds=DEADLINE_SECONDS)
     return int(state["pid"])

@@ -188,7 +188,7 @@ def test_what_is_trained_on_is_named_only_as_far_as_it_is_left(tmp_path: Path) -
 
 def test_without_the_tokenizer_own_words_are_answered_with_what_to_do(tmp_path: Path) -> None:
     figure = trained_tokens.build_tokens_figure(tmp_path)
-    assert "19 are trained on" in figure.fragment({})
+    assert "19 are trained on" in figure.render_fragment({})
     with pytest.raises(LearnerError, match="Open the Lab, wait"):
         figure.answer({"prompt": "Mine", "answer": "Yours"})
 

@@ -34,7 +34,7 @@ LENGTHS = [Length(tokens=20 + 7 * n % 90, answer_tokens=5 + n % 11) for n in ran
 
 def test_every_cell_is_predicted_as_its_run_is() -> None:
     found = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16")
-    assert [cell.spec for cell in found.cells] == GRID.specs()
+    assert [cell.spec for cell in found.cells] == GRID.list_specs()
     for cell in found.cells:
         rows = compute_row_sizes(LENGTHS, RunSpec(batch=4, steps=20, seed=cell.spec.seed, seq_len_tokens=128))
         row = ledger.find_heaviest_row(SHAPE, cell.spec, rows, "bf16")
@@ -52,7 +52,7 @@ def test_without_lengths_the_estimate_is_what_the_settings_allow() -> None:
     assert not bound.exact
     assert estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16").exact
     row = ledger.find_upper_bound(BASE)
-    assert bound.cells[0].ledger == ledger.predict_ledger(SHAPE, GRID.specs()[0], row, "bf16")
+    assert bound.cells[0].ledger == ledger.predict_ledger(SHAPE, GRID.list_specs()[0], row, "bf16")
     assert describe_estimate(GRID, bound).startswith("18 cells. Largest predicted peak: at most ")
 
 
@@ -119,12 +119,12 @@ def test_only_finished_runs_have_a_pace(settings: Settings) -> None:
     run_builders.failed(settings.runs_dir)
     going_on = run_builders.training(settings.runs_dir)
     paces = Paces(settings.runs_dir)
-    assert [found.spec for found in paces.newest_first()] == [done.spec]
-    assert paces.newest_first()[0].seconds_per_step == 0.5
+    assert [found.spec for found in paces.list_newest_first()] == [done.spec]
+    assert paces.list_newest_first()[0].seconds_per_step == 0.5
     going_on.emit("finished", step=3)
-    assert len(paces.newest_first()) == 2
+    assert len(paces.list_newest_first()) == 2
     delete_run(done)
-    assert len(paces.newest_first()) == 1
+    assert len(paces.list_newest_first()) == 1
     assert compute_pace(going_on.spec, fold_events([])) is None
 
 
@@ -136,32 +136,32 @@ GPU = {"type": "cuda", "memory_bytes": 80 * 10**9}
 
 
 def test_without_gpus_a_run_takes_all_of_the_smallest_machine_and_the_memory_it_is_predicted_to() -> None:
-    capacity = Capacity.of(CPU_NODES, {}, cpus_per_run=None)
-    assert capacity.demand(10**9) == {"CPU": 4, "memory": 10**9 + PROCESS_BYTES}
-    assert Capacity.of(CPU_NODES, {}, cpus_per_run=2).demand(10**9) == {
+    capacity = Capacity.from_nodes(CPU_NODES, {}, cpus_per_run=None)
+    assert capacity.compute_demand(10**9) == {"CPU": 4, "memory": 10**9 + PROCESS_BYTES}
+    assert Capacity.from_nodes(CPU_NODES, {}, cpus_per_run=2).compute_demand(10**9) == {
         "CPU": 2,
         "memory": 10**9 + PROCESS_BYTES,
     }
 
 
 def test_a_run_that_fits_on_no_machine_is_refused() -> None:
-    capacity = Capacity.of(CPU_NODES, {}, cpus_per_run=None)
+    capacity = Capacity.from_nodes(CPU_NODES, {}, cpus_per_run=None)
     assert capacity.largest_bytes == 16 * 10**9 - PROCESS_BYTES
-    assert capacity.demand(capacity.largest_bytes) is not None
-    assert capacity.demand(capacity.largest_bytes + 1) is None
+    assert capacity.compute_demand(capacity.largest_bytes) is not None
+    assert capacity.compute_demand(capacity.largest_bytes + 1) is None
 
 
 def test_as_many_runs_share_a_gpu_as_it_has_room_for() -> None:
-    capacity = Capacity.of(GPU_NODES, GPU, cpus_per_run=None)
-    assert capacity.demand(19 * 10**9) == {"CPU": 1, "GPU": 0.25}
-    assert capacity.demand(20 * 10**9) == {"CPU": 1, "GPU": 0.3}
-    assert capacity.demand(80 * 10**9 - GPU_EXTRA_BYTES) == {"CPU": 1, "GPU": 1.0}
-    assert capacity.demand(80 * 10**9) is None
+    capacity = Capacity.from_nodes(GPU_NODES, GPU, cpus_per_run=None)
+    assert capacity.compute_demand(19 * 10**9) == {"CPU": 1, "GPU": 0.25}
+    assert capacity.compute_demand(20 * 10**9) == {"CPU": 1, "GPU": 0.3}
+    assert capacity.compute_demand(80 * 10**9 - GPU_EXTRA_BYTES) == {"CPU": 1, "GPU": 1.0}
+    assert capacity.compute_demand(80 * 10**9) is None
 
 
 def test_a_gpu_is_not_shared_while_its_memory_or_the_peak_is_not_known() -> None:
-    assert Capacity.of(GPU_NODES, {}, cpus_per_run=None).demand(10**9) == {"CPU": 1, "GPU": 1}
-    assert Capacity.of(GPU_NODES, GPU, cpus_per_run=None).demand(0) == {"CPU": 1, "GPU": 1}
+    assert Capacity.from_nodes(GPU_NODES, {}, cpus_per_run=None).compute_demand(10**9) == {"CPU": 1, "GPU": 1}
+    assert Capacity.from_nodes(GPU_NODES, GPU, cpus_per_run=None).compute_demand(0) == {"CPU": 1, "GPU": 1}
 
 
 def test_while_the_number_type_is_not_known_a_cell_is_given_the_higher_peak(settings: Settings) -> None:
@@ -182,4 +182,4 @@ def test_runs_side_by_side_count_their_share_of_the_time(tmp_path: Path) -> None
     assert found is not None
     assert found.seconds_per_step == pytest.approx(0.2)
     assert found.other_seconds == pytest.approx((7.2 - 1.2) / 3)
-    assert state.seconds_left(12) == pytest.approx(10 * 0.6)
+    assert state.estimate_seconds_left(12) == pytest.approx(10 * 0.6)

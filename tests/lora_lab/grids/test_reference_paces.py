@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 
 from lora_lab.grids.reference_paces import FILE, estimate_core_seconds, read_reference
-from lora_lab.settings.grid_form import grid_presets
+from lora_lab.settings.grid_form import read_grid_presets
 from lora_lab.spec import RunSpec
 
 USUAL = RunSpec()
 
 
-@pytest.mark.parametrize("preset", grid_presets(), ids=[preset.id for preset in grid_presets()])
+@pytest.mark.parametrize("preset", read_grid_presets(), ids=[preset.id for preset in read_grid_presets()])
 def test_every_ready_made_grid_has_a_time(preset: object) -> None:
-    seconds = estimate_core_seconds(preset.grid.specs())  # type: ignore[attr-defined]
+    seconds = estimate_core_seconds(preset.grid.list_specs())  # type: ignore[attr-defined]
     assert seconds is not None
     assert seconds > 1
 

@@ -33,7 +33,7 @@ from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import Linear, find_shape, load_catalogue
 from lora_lab.spec import BITS, HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Compute, RunSpec
 from lora_lab.worker.model.hqq_layers import quantize_linear
-from lora_lab.worker.model.quantization import dense_weight, list_constants
+from lora_lab.worker.model.quantization import decode_dense_weight, list_constants
 from lora_lab.worker.model.read_shape import read_config_shape
 from study.base.units import GB
 from tests.golden.memory import (
@@ -93,7 +93,7 @@ def test_an_hqq_matrix_takes_exactly_the_bytes_that_the_library_stores(
 @pytest.mark.parametrize("bits", HQQ_BITS)
 def test_hqq_is_off_by_the_published_share_and_decodes_as_the_library_does(bits: Bits) -> None:
     layer = hqq_layer(bits, 256, 512)
-    decoded = dense_weight(layer, torch.float32)
+    decoded = decode_dense_weight(layer, torch.float32)
     torch.testing.assert_close(decoded, layer.dequantize())
     weight = WEIGHT_SPREAD * random_weight(256, 512)
     error = float((decoded - weight).norm() / weight.norm())

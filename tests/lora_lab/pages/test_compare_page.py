@@ -52,6 +52,12 @@ def test_a_newcomer_is_sent_to_the_lab(ana: Visitor) -> None:
     assert 'href="/lab"' in html
 
 
+def test_one_run_alone_asks_for_a_second_one(ana: Visitor, lab: Lab) -> None:
+    one, other = some(lab, {"rank": 2}, {"rank": 16})
+    assert "Tick a second one" in words(ana.opens(address([one])))
+    assert "Tick a second one" not in words(ana.opens(address([one, other])))
+
+
 def test_runs_in_the_address_are_overlaid_in_four_charts_with_what_they_show(ana: Visitor, lab: Lab) -> None:
     found = some(lab, {"rank": 2}, {"rank": 16})
     html = ana.opens(address(found))

@@ -4,6 +4,7 @@ import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from lora_lab.pages.grid import GridPage
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs import separate_files
 from lora_lab.settings.grid import parse_grid
-from lora_lab.settings.grid_form import grid_presets, parse_grid_form
+from lora_lab.settings.grid_form import parse_grid_form, read_grid_presets
 from lora_lab.views.sweep_view import describe_exact_counts
 from study.base.errors import LearnerError
 from study.io import separate_reading
@@ -38,9 +39,20 @@ def ana(context: Context, lab: Lab) -> Visitor:
 # ---- setting up
 
 
-@pytest.mark.parametrize("preset", grid_presets(), ids=[preset.id for preset in grid_presets()])
+@pytest.mark.parametrize("preset", read_grid_presets(), ids=[preset.id for preset in read_grid_presets()])
 def test_what_the_form_shows_is_what_the_address_says(ana: Visitor, preset: Any) -> None:
     assert parse_grid_form(TickForm(ana.opens(f"/grid?preset={preset.id}")).values) == preset.grid
+
+
+def test_a_grid_of_one_seed_offers_itself_with_three(ana: Visitor, context: Context) -> None:
+    one = finished_sweep(context.settings, tiny_grid(ranks=[2, 8], seeds=[4]))
+    html = ana.opens(f"/grid?sweep={one.sweep_id}")
+    offered = re.search(r'id="three-seeds" href="([^"]+)"', html)
+    assert offered
+    fresh = TickForm(ana.opens(unescape(offered[1]))).values
+    assert parse_grid_form(fresh).list_specs() == replace(one.grid, seeds=(4, 5, 6)).list_specs()
+    several = finished_sweep(context.settings, tiny_grid(ranks=[2, 8], seeds=[0, 1]))
+    assert "three-seeds" not in ana.opens(f"/grid?sweep={several.sweep_id}")
 
 
 def test_the_whole_grid_is_counted_and_its_memory_computed_before_it_starts(ana: Visitor) -> None:
@@ -58,14 +70,14 @@ def test_every_preset_says_its_time_or_what_will_tell_it(ana: Visitor, context: 
     tells = "While the grid runs, the first cell in each format gives this machine's own time."
     html = ana.opens("/grid")
     said = dict(chips.findall(html))
-    assert said.keys() == {preset.id for preset in grid_presets()}
+    assert said.keys() == {preset.id for preset in read_grid_presets()}
     assert all(re.fullmatch(r"about \d+ (s|min|h) on one core", time) for time in said.values()), said
     reference = read_reference()
     measured = f"the processor time that such runs took on {reference.device}"
     assert measured in words(html)
     assert reference.date in words(html)
     assert tells in words(html)
-    finished_sweep(context.settings, parse_grid(grid_presets()[0].grid.base, {"ranks": "8"}))
+    finished_sweep(context.settings, parse_grid(read_grid_presets()[0].grid.base, {"ranks": "8"}))
     html = ana.opens("/grid?preset=what-do-bits-cost")
     said = dict(chips.findall(html))
     assert re.fullmatch(r"about \d+ (s|min)", said["first"])
@@ -246,7 +258,7 @@ def test_a_grid_that_is_too_large_for_the_machine_asks_before_it_starts(ana: Vis
         ana.sends("start")
     assert lab.sweeps() == []
     ana.sends(**build_event(cost, "start"))
-    assert len(lab.engine.waiting()) == 8
+    assert len(lab.engine.list_waiting()) == 8
 
 
 def test_a_learners_file_becomes_the_data_of_the_grid(ana: Visitor, lab: Lab) -> None:
@@ -260,7 +272,7 @@ def test_a_learners_file_becomes_the_data_of_the_grid(ana: Visitor, lab: Lab) ->
 
 
 def test_one_cell_of_each_width_runs_alone_so_that_its_peak_is_measured(ana: Visitor, lab: Lab) -> None:
-    ana.sends("start", replace(grid_presets()[0].grid, bits=("bf16", "nf4-dq")))
+    ana.sends("start", replace(read_grid_presets()[0].grid, bits=("bf16", "nf4-dq")))
     [sweep] = lab.sweeps()
     runs = [lab.run(run_id) for run_id in sweep.run_ids]
     assert [run.spec.bits for run in runs if run.state().alone] == ["bf16", "nf4-dq"]
@@ -269,8 +281,8 @@ def test_one_cell_of_each_width_runs_alone_so_that_its_peak_is_measured(ana: Vis
 
 def test_the_first_seed_of_every_setting_is_trained_before_the_others(ana: Visitor, lab: Lab) -> None:
     """So that settings can be compared after two jobs, however many seeds there are."""
-    ana.sends("start", grid_presets()[0].grid)
-    jobs, left = [], [lab.run(run_id) for run_id in lab.engine.waiting()]
+    ana.sends("start", read_grid_presets()[0].grid)
+    jobs, left = [], [lab.run(run_id) for run_id in lab.engine.list_waiting()]
     while left:
         jobs.append(take_cells(left))
         left = [run for run in left if run not in jobs[-1]]
@@ -282,20 +294,20 @@ def test_the_first_seed_of_every_setting_is_trained_before_the_others(ana: Visit
 
 
 def test_what_is_exact_is_said_before_the_first_cell_has_ended(ana: Visitor) -> None:
-    reply = ana.sends("start", grid_presets()[0].grid)
+    reply = ana.sends("start", read_grid_presets()[0].grid)
     said = words(reply["parts"]["sweep-findings"])
     assert "r=32 trains 16 times as many parameters as r=2, 9,768,960 against 610,560" in said
 
 
 def test_what_is_exact_is_said_of_the_variant_that_is_trained() -> None:
-    grid, shape = grid_presets()[0].grid, find_shape("smollm2-135m")
+    grid, shape = read_grid_presets()[0].grid, find_shape("smollm2-135m")
     dora = replace(grid, variants=("dora",))
     assert "r=32 trains 13 times as many parameters as r=2, 9,924,480" in describe_exact_counts(dora, shape)
     assert describe_exact_counts(replace(grid, variants=("lora", "dora")), shape) == ""
 
 
 def test_the_time_is_said_first(ana: Visitor) -> None:
-    cost = words(ana.sends("change", grid_presets()[0].grid)["parts"]["cost"])
+    cost = words(ana.sends("change", read_grid_presets()[0].grid)["parts"]["cost"])
     assert cost.startswith("Time")
     assert "The first cell runs alone and gives the estimate" in cost
     assert "First comes r=2 in nf4-dq: its peak memory is measured from its first step on" in cost

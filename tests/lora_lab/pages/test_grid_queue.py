@@ -5,7 +5,7 @@ import pytest
 from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
-from lora_lab.settings.grid_form import grid_presets, normalize_grid, parse_grid_form
+from lora_lab.settings.grid_form import normalize_grid, parse_grid_form, read_grid_presets
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.lora_lab.pages.grid_visits import TickForm, Visitor, ids
@@ -24,7 +24,7 @@ def test_starting_queues_every_cell_in_the_order_of_the_grid(ana: Visitor, lab: 
     ana.opens("/grid")
     reply = ana.sends("start")
     sweep = lab.sweep(ana.asked["sweep"])
-    assert lab.engine.waiting() == list(sweep.run_ids)
+    assert lab.engine.list_waiting() == list(sweep.run_ids)
     assert "0 of 8 cells done" in part(reply, "sweep-head")
     assert reply["say"] == "8 cells queued."
     assert reply["focus"] == "#sweep"
@@ -66,22 +66,22 @@ def test_a_sweep_opens_by_its_address_with_its_own_grid_in_the_form(ana: Visitor
 def test_changing_the_form_keeps_the_sweep_that_is_shown(ana: Visitor, context: Context) -> None:
     first = finished_sweep(context.settings)
     ana.opens(f"/grid?sweep={first.sweep_id}")
-    ana.sends("change", grid_presets()[0].grid)
+    ana.sends("change", read_grid_presets()[0].grid)
     assert ana.asked["sweep"] == first.sweep_id
-    assert parse_grid_form(TickForm(ana.opens(f"/grid{ana.query}")).values) == grid_presets()[0].grid
+    assert parse_grid_form(TickForm(ana.opens(f"/grid{ana.query}")).values) == read_grid_presets()[0].grid
 
 
 def test_cells_move_up_and_down_the_queue(ana: Visitor, lab: Lab) -> None:
     ana.sends("start")
-    first, second, *_, last = lab.engine.waiting()
+    first, second, *_, last = lab.engine.list_waiting()
     reply = ana.sends("move", run=second, by="up")
-    assert lab.engine.waiting()[:2] == [second, first]
+    assert lab.engine.list_waiting()[:2] == [second, first]
     assert reply["say"] == "Now number 1 in the queue."
     assert ids(reply["parts"]["sweep-table"], "move")[0] == second
     ana.sends("move", run=second, by="up")
     ana.sends("move", run=last, by="down")
-    assert lab.engine.waiting()[0] == second
-    assert lab.engine.waiting()[-1] == last
+    assert lab.engine.list_waiting()[0] == second
+    assert lab.engine.list_waiting()[-1] == last
 
 
 def test_moving_a_cell_that_has_begun_says_so(ana: Visitor) -> None:
@@ -101,20 +101,20 @@ def test_the_queue_pauses_and_goes_on(ana: Visitor, lab: Lab) -> None:
 
 def test_a_cancelled_cell_leaves_the_queue_and_can_be_tried_again(ana: Visitor, lab: Lab) -> None:
     ana.sends("start")
-    first = lab.engine.waiting()[0]
+    first = lab.engine.list_waiting()[0]
     table = ana.sends("stop", run=first)["parts"]["sweep-table"]
-    assert first not in lab.engine.waiting()
+    assert first not in lab.engine.list_waiting()
     assert "cancelled" in words(table)
     assert ids(table, "retry") == [first]
     ana.sends("retry", run=first)
-    assert len(lab.engine.waiting()) == 8
-    assert lab.engine.waiting()[-1] in lab.sweep(ana.asked["sweep"]).run_ids
+    assert len(lab.engine.list_waiting()) == 8
+    assert lab.engine.list_waiting()[-1] in lab.sweep(ana.asked["sweep"]).run_ids
 
 
 def test_stopping_the_sweep_cancels_all_that_waits(ana: Visitor, lab: Lab) -> None:
     ana.sends("start")
     reply = ana.sends("stop-sweep", sweep=ana.asked["sweep"])
-    assert lab.engine.waiting() == []
+    assert lab.engine.list_waiting() == []
     assert "8 cancelled" in part(reply, "sweep-head")
 
 
@@ -152,7 +152,7 @@ def test_a_stopped_grid_goes_on_with_the_rest_at_one_press(ana: Visitor, lab: La
     assert 'aria-label="Retry cell 3">Retry<' in shown
     reply = ana.sends("retry-sweep", sweep=sweep.sweep_id)
     assert (reply["say"], reply["focus"]) == ("7 cells queued again.", "#sweep")
-    assert lab.engine.waiting() == list(lab.sweep(sweep.sweep_id).run_ids[1:])
+    assert lab.engine.list_waiting() == list(lab.sweep(sweep.sweep_id).run_ids[1:])
     assert "1 of 8 cells done" in part(reply, "sweep-head")
     assert "Go on with the rest" not in part(reply, "sweep-head")
     assert ana.sends("retry-sweep", sweep=sweep.sweep_id)["say"] == "0 cells queued again."

@@ -23,7 +23,7 @@ from lora_lab.papers.published_memory import read_published_memory
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TINY_MODEL
 from lora_lab.views import search_entries
-from lora_lab.views.memory_form import CHOICES, DEFAULTS, group_models, list_models, record_of
+from lora_lab.views.memory_form import CHOICES, DEFAULTS, build_contract_record, group_models, list_models
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 from tests.lora_lab import run_builders
@@ -64,7 +64,7 @@ def test_a_share_below_a_tenth_of_a_percent_has_no_digits(lab: Lab) -> None:
 
 def test_what_is_shown_is_what_the_command_line_answers(lab: Lab) -> None:
     fields = complete({"model": "llama-2-7b", "bits": "nf4", "seq_len": "777", "framework": "litgpt"})
-    answer = answer_memory(record_of(fields), ShapeReader())
+    answer = answer_memory(build_contract_record(fields), ShapeReader())
     part = changed(lab, **fields)["parts"]["ledger"]
     assert as_bytes(answer["bytes"]) in words(part)
     assert all(as_bytes(size) in words(part) for size in answer["components"].values() if size)
@@ -249,7 +249,7 @@ def test_published_rows_download_as_csv(lab: Lab) -> None:
 
 def test_runs_of_this_machine_are_listed_and_download_as_csv(lab: Lab) -> None:
     made = run_builders.finished(lab.settings.runs_dir)
-    (measured,) = lab.measured()
+    (measured,) = lab.list_measured_peaks()
     assert as_bytes(measured.peak_bytes) in words(shown(lab))
     (row,) = downloaded(lab, "/lab/memory/measured.csv")
     assert row["run"] == made.run_id

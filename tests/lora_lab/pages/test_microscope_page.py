@@ -120,7 +120,7 @@ def test_a_guess_is_kept_judged_by_what_is_found_and_asks_for_cards(
     assert "✓ Right. Rise of the loss. Your guess: +0.1. Result: +0.100" in shown
     assert reply["focus"] == "#found"
     assert asked.concepts == [("nf4", "quantization-levels")]
-    profile = context.store.profiles.of_browser("browser-of-ana", now=context.clock()).id
+    profile = context.store.profiles.open_for_browser("browser-of-ana", now=context.clock()).id
     judged = {one.quantity: one.correct for one in context.store.predictions.judged(profile)}
     assert judged == {"error-nf4": False, "loss-rise": True}
 

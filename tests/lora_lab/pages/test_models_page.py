@@ -35,7 +35,7 @@ def test_an_added_model_is_deleted_after_a_question(ana: Visitor[ModelsPage], la
     button = build_event(ana.opens("/models"), "delete")
     assert button["confirm"] == f"Delete {NAME}? Its config.json brings it back."
     reply = ana.sends("delete", name=button["name"])
-    assert lab.home.shapes() == []
+    assert lab.home.read_shapes() == []
     assert 'data-act="delete"' not in reply["html"]
 
 
@@ -43,7 +43,15 @@ def test_a_model_that_a_run_needs_stays_and_says_so(ana: Visitor[ModelsPage], la
     run = run_builders.finished(lab.settings.runs_dir, replace(run_builders.TINY, model=NAME))
     with pytest.raises(LearnerError, match=r"A run of ana/a & b needs its numbers\. Delete that run"):
         ana.sends("delete", name=NAME)
-    assert [shape.name for shape in lab.home.shapes()] == [NAME]
+    assert [shape.name for shape in lab.home.read_shapes()] == [NAME]
     delete_run(run)
     ana.sends("delete", name=NAME)
-    assert lab.home.shapes() == []
+    assert lab.home.read_shapes() == []
+
+
+def test_each_model_whose_memory_is_computed_leads_to_whether_it_fits(ana: Visitor[ModelsPage]) -> None:
+    html = ana.opens("/models")
+    assert html.index("1B to 73B parameters") < html.index("under 1B parameters") < html.index("Counted only")
+    assert '<a href="/memory?model=llama-3.1-8b">llama-3.1-8b</a>' in html
+    assert '<a href="/memory?model=ana%2Fa+%26+b">' in html
+    assert ">whisper-tiny</th>" in html

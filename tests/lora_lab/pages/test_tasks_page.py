@@ -1,5 +1,7 @@
 """The page of tasks: the list, a task whose numbers follow its controls, and how attempts are kept."""
 
+import re
+
 import pytest
 
 from lora_lab.pages.tasks import TasksPage
@@ -29,6 +31,17 @@ def test_the_list_names_every_task_and_what_is_solved(ana: Reader) -> None:
     for task in map_tasks_by_id().values():
         assert task.name in said
     assert f"0 of {len(map_tasks_by_id())} settings solved" in said
+
+
+def test_each_family_of_tasks_begins_with_the_easier_ones_and_a_gpu_is_called_one(ana: Reader) -> None:
+    listed = words(ana.opens("/tasks"))
+    fitting = listed[listed.index("Make it fit") : listed.index("The cheapest change")]
+    levels = re.findall(r"\b(beginner|intermediate|advanced)\b", fitting)
+    assert levels == sorted(levels, key=("beginner", "intermediate", "advanced").index)
+    assert len(set(levels)) == 3
+    shown = words(ana.opens("/tasks?id=fit-smallest-card"))
+    assert " Card " not in shown
+    assert " GPU " in shown
 
 
 def test_moving_a_control_updates_the_numbers_and_keeps_nothing(ana: Reader, context: Context) -> None:
@@ -192,7 +205,7 @@ def test_an_unknown_task_is_said(ana: Reader) -> None:
 
 def test_a_concept_lists_the_tasks_about_it(context: Context) -> None:
     visit = find_visit(context, browser_id="browser-of-ana", query={})
-    links = TaskService(store=context.store).links(visit, "lora-alpha")
+    links = TaskService(store=context.store).list_links(visit, "lora-alpha")
     assert links[0].address == "/tasks?id=scale-higher-rank"
     assert links[0].status == "not begun"
 
@@ -251,5 +264,5 @@ def test_misses_name_the_misconceptions_behind_them(ana: Reader, context: Contex
     ana.opens("/tasks?id=build-rslora")
     ana.sends("code", fields={"code": ["LoraConfig(r=64, use_rslora=True, lora_alpha=128)"]})
     visit = find_visit(context, browser_id="browser-of-ana", query={})
-    found = TaskService(store=context.store).misses(visit)
+    found = TaskService(store=context.store).list_misses(visit)
     assert [each for _, each in found] == ["overfitting", "scale-ignores-rank", "mixes-up-rslora"]

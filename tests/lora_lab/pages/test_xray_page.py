@@ -16,7 +16,7 @@ from lora_lab.lab import Lab
 from lora_lab.pages.downloads import register
 from lora_lab.pages.xray import PARTS, XrayPage
 from lora_lab.runs.folder import RunFolder, delete_run
-from lora_lab.xray.result import KIND, order_of
+from lora_lab.xray.result import KIND, build_xray_order
 from lora_lab.xray.service import XrayService
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -110,7 +110,7 @@ def other(lab: Lab) -> RunFolder:
 
 
 def looking(lab: Lab, run: RunFolder, beside: RunFolder | None = None) -> Inspection:
-    found = lab.inspections.find(lab.inspections.derive_id(KIND, order_of(run, beside)))
+    found = lab.inspections.find(lab.inspections.derive_id(KIND, build_xray_order(run, beside)))
     assert found is not None
     return found
 
@@ -283,7 +283,7 @@ def test_an_address_with_two_runs_waits_for_a_press(
     xrays.looked_at(lab, run)
     ana.opens(f"/xray?run={run.run_id}&with={other.run_id}")
     assert "Compare the directions of both runs" in words(ana.html)
-    assert lab.inspections.find(lab.inspections.derive_id(KIND, order_of(run, other))) is None
+    assert lab.inspections.find(lab.inspections.derive_id(KIND, build_xray_order(run, other))) is None
     ana.sends("start")
     assert looking(lab, run, other).status == "waiting"
 
@@ -353,7 +353,7 @@ def test_a_slip_in_the_guess_starts_nothing(ana: Visitor, lab: Lab, run: RunFold
     ana.opens()
     with pytest.raises(LearnerError, match="number of directions"):
         ana.sends("start", guess="lots")
-    assert lab.inspections.find(lab.inspections.derive_id(KIND, order_of(run))) is None
+    assert lab.inspections.find(lab.inspections.derive_id(KIND, build_xray_order(run))) is None
 
 
 def test_a_guess_does_not_follow_to_another_run(

@@ -6,7 +6,7 @@ from typing import Any
 from peft import LoraConfig, get_peft_model
 
 from lora_lab.parameters.counts import Count, count_adapter
-from lora_lab.parameters.json_fields import setting_of
+from lora_lab.parameters.json_fields import parse_adapter_setting
 from lora_lab.worker.model.read_shape import build_model, read_config_shape
 from tests.lora_lab.families import KINDS, config_of
 
@@ -18,7 +18,7 @@ def counted(family: str, fields: dict[str, Any], *, kind: str | None = None, **c
     shape = read_config_shape(
         config_of(family) | config, name=family, kind=kind or KINDS.get(family, "causal")
     )
-    return count_adapter(shape, setting_of(fields, targets="target_modules"), rank=RANK)
+    return count_adapter(shape, parse_adapter_setting(fields, targets="target_modules"), rank=RANK)
 
 
 def peft_counts(family: str, fields: dict[str, Any], *, kind: str | None = None, **config: Any) -> Count:

@@ -105,7 +105,7 @@ def test_the_embedded_model_trains_2442240_of_136957248() -> None:
 def test_counts_are_what_peft_trains(family: str, targets: TargetSet) -> None:
     shape = shape_of(family)
     for rank in RANKS:
-        named = "all-linear" if targets == "all-linear" else shape.target_modules(targets)
+        named = "all-linear" if targets == "all-linear" else shape.list_target_modules(targets)
         trained = peft_counts(family, lora(family, rank, named))
         assert trained == count_parameters(shape, rank=rank, targets=targets), f"rank {rank}"
         by_name = named if isinstance(named, str) else tuple(named)
@@ -116,7 +116,7 @@ def test_counts_are_what_peft_trains(family: str, targets: TargetSet) -> None:
 def test_a_pattern_that_also_means_other_modules_trains_the_counted_layers(targets: str) -> None:
     """PEFT would refuse the attention's own module, and adapt the head and the embeddings."""
     shape = shape_of("llama")
-    trained = peft_counts("llama", lora("llama", 4, shape.target_modules(targets)))
+    trained = peft_counts("llama", lora("llama", 4, shape.list_target_modules(targets)))
     assert trained == count_parameters(shape, rank=4, targets=targets)
 
 

@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 
 from lora_lab.parameters.adapter_config import AdapterSetting, UnsupportedCase
 from lora_lab.parameters.counts import Count, count_adapter
-from lora_lab.parameters.json_fields import setting_of
+from lora_lab.parameters.json_fields import parse_adapter_setting
 from lora_lab.parameters.name_patterns import MatchingRefused
 from lora_lab.parameters.shapes import find_shape
 from study.base.errors import LearnerError
@@ -49,7 +49,9 @@ def test_left_out_modules_single_layers_and_ranks_of_their_own_are_counted(
     with torch.device("meta"):
         adapted = get_peft_model(model_of(family), LoraConfig(r=4, use_dora=dora, **config))
     trainable, total = adapted.get_nb_trainable_parameters()
-    setting = setting_of({**config, "variant": "dora" if dora else "lora"}, targets="target_modules")
+    setting = parse_adapter_setting(
+        {**config, "variant": "dora" if dora else "lora"}, targets="target_modules"
+    )
     assert count_adapter(shape_of(family), setting, rank=4) == Count(trainable=trainable, total=total)
 
 
@@ -69,13 +71,13 @@ def test_a_pattern_of_layers_that_peft_refuses_is_refused(config: dict[str, Any]
     with pytest.raises((ValueError, re.error)), torch.device("meta"):
         get_peft_model(model_of("llama"), LoraConfig(r=4, **config))
     with pytest.raises(LearnerError, match=said):
-        count_adapter(shape_of("llama"), setting_of(config, targets="target_modules"), rank=4)
+        count_adapter(shape_of("llama"), parse_adapter_setting(config, targets="target_modules"), rank=4)
 
 
 def test_a_pattern_of_layers_that_takes_too_long_is_refused_in_words() -> None:
     config = {"layers_to_transform": [1], "layers_pattern": "(.*)*x"}
     with pytest.raises(MatchingRefused, match="takes too long"):
-        count_adapter(shape_of("llama"), setting_of(config, targets="target_modules"), rank=4)
+        count_adapter(shape_of("llama"), parse_adapter_setting(config, targets="target_modules"), rank=4)
 
 
 PEFT_FIELDS: list[dict[str, Any]] = [
@@ -92,7 +94,7 @@ def test_a_setting_may_be_written_in_the_fields_of_peft(config: dict[str, Any]) 
     with torch.device("meta"):
         adapted = get_peft_model(model_of("llama"), LoraConfig(r=4, **config))
     trainable, total = adapted.get_nb_trainable_parameters()
-    setting = setting_of(config, targets="target_modules")
+    setting = parse_adapter_setting(config, targets="target_modules")
     assert count_adapter(shape_of("llama"), setting, rank=4) == Count(trainable=trainable, total=total)
 
 
@@ -103,7 +105,7 @@ def test_a_setting_may_be_written_in_the_fields_of_peft(config: dict[str, Any]) 
 )
 def test_an_adapter_that_comes_to_the_tied_head_as_well_is_not_guessed(config: dict[str, Any]) -> None:
     tied = find_shape("qwen3-0.6b")
-    tying = setting_of(
+    tying = parse_adapter_setting(
         {"target_modules": ["q_proj"], **config, "ensure_weight_tying": True}, targets="targets"
     )
     with pytest.raises(UnsupportedCase, match="tied"):

@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.counts import Count, build_adaptation, count_adapter
-from lora_lab.parameters.json_fields import setting_of
+from lora_lab.parameters.json_fields import parse_adapter_setting
 from lora_lab.parameters.legacy_module_names import build_older_tree
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.parameters.target_matching import find_adaptation
@@ -41,7 +41,7 @@ def test_experts_train_rank_times_experts_times_in_and_out(family: str, targets:
 
 def test_the_count_of_experts_is_written_out() -> None:
     fields = {"target_modules": [], "target_parameters": [GATE_UP]}
-    shape, setting = shape_of("gpt_oss"), setting_of(fields, targets="target_modules")
+    shape, setting = shape_of("gpt_oss"), parse_adapter_setting(fields, targets="target_modules")
     [line] = work_count(build_adaptation(shape, setting), setting, rank=4)
     assert line == "mlp.experts.gate_up_proj: 2 × 4 × 4 experts × (32 + 48) = 2,560"
 
@@ -158,7 +158,7 @@ def test_a_refusal_names_modules_only_where_some_are_targets(targets: list[str],
 
 def test_a_name_that_means_no_parameter_is_told_in_the_worked_count() -> None:
     fields = {"target_modules": ["q_proj"], "target_parameters": ["experts.w1"]}
-    shape, setting = shape_of("llama"), setting_of(fields, targets="target_modules")
+    shape, setting = shape_of("llama"), parse_adapter_setting(fields, targets="target_modules")
     assert work_count(build_adaptation(shape, setting), setting, rank=4)[-1] == (
         "experts.w1: no parameter has this name, and PEFT passes over it"
     )
@@ -169,7 +169,7 @@ def test_thousands_of_names_on_a_large_model_are_looked_up_at_once() -> None:
     shape = find_shape("qwen3-30b-a3b")
     begun = time.process_time()
     fields = {"target_modules": ["q_proj"], "target_parameters": [*names, GATE_UP]}
-    setting = setting_of(fields, targets="target_modules")
+    setting = parse_adapter_setting(fields, targets="target_modules")
     for tree in (shape.modules, build_older_tree(shape) or shape.modules):
         assert len(find_adaptation(tree, setting).unmatched) >= 5000
     assert time.process_time() - begun < 5, "it takes half a second"
@@ -185,7 +185,7 @@ COOKBOOK = {
 def test_the_recipe_of_gpt_oss_is_counted_at_its_real_size() -> None:
     shape = find_shape("gpt-oss-20b")
     by_hand = 24 * 8 * (6976 + 2 * 3392 + 6976) + 3 * 8 * 32 * ((2880 + 5760) + (2880 + 2880))
-    found = count_adapter(shape, setting_of(COOKBOOK, targets="target_modules"), rank=8)
+    found = count_adapter(shape, parse_adapter_setting(COOKBOOK, targets="target_modules"), rank=8)
     assert found == Count(trainable=by_hand, total=20_929_797_696)
     config = {"model_type": "gpt_oss", "num_hidden_layers": 24, "num_local_experts": 32}
     with torch.device("meta"):

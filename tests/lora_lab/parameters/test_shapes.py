@@ -159,12 +159,12 @@ def test_the_names_given_to_peft_choose_the_counted_matrices_and_no_others(
     family: str, targets: TargetSet
 ) -> None:
     shape = shape_of(family)
-    assert shape.select(shape.target_modules(targets)) == shape.select(targets)
+    assert shape.select(shape.list_target_modules(targets)) == shape.select(targets)
 
 
 def test_names_given_to_peft_are_short_where_they_are_unmistakable() -> None:
-    assert find_shape("llama-7b").target_modules("q+v") == ["q_proj", "v_proj"]
-    assert find_shape("gpt2").target_modules("attention") == ["attn.c_proj", "c_attn"]
+    assert find_shape("llama-7b").list_target_modules("q+v") == ["q_proj", "v_proj"]
+    assert find_shape("gpt2").list_target_modules("attention") == ["attn.c_proj", "c_attn"]
 
 
 TYPED = [
@@ -184,7 +184,7 @@ def test_typed_targets_are_names_or_a_pattern_for_whole_names(targets: str, coun
 @pytest.mark.parametrize("targets", [targets for targets, _ in TYPED])
 def test_typed_targets_reach_peft_with_the_same_meaning(targets: str) -> None:
     shape = find_shape("llama-7b")
-    setting = AdapterSetting(targets=tuple(shape.target_modules(targets)))
+    setting = AdapterSetting(targets=tuple(shape.list_target_modules(targets)))
     assert count_adapter(shape, setting, rank=4) == count_parameters(shape, rank=4, targets=targets)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.counts import build_adaptation
-from lora_lab.parameters.json_fields import setting_of
+from lora_lab.parameters.json_fields import parse_adapter_setting
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.parameters.token_rows import find_input_embedding
 from lora_lab.parameters.worked_count import work_count
@@ -140,7 +140,7 @@ def test_rows_whose_count_is_not_known_are_not_guessed(
 
 
 def test_the_count_of_rows_is_written_out() -> None:
-    shape, setting = shape_of(UNTIED), setting_of(rows([1, 2, 3]), targets="target_modules")
+    shape, setting = shape_of(UNTIED), parse_adapter_setting(rows([1, 2, 3]), targets="target_modules")
     assert work_count(build_adaptation(shape, setting), setting, rank=4)[1:] == (
         "model.embed_tokens, rows of tokens: 3 × 32 = 96",
         "trainable: 512 + 96 = 608",

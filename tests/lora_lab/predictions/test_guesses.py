@@ -60,7 +60,8 @@ def test_the_peak_is_judged_by_the_measured_one_and_explained_by_its_largest_par
     assert (verdict.guess, verdict.result) == ("2.00 MB", "990 kB")
     assert (
         verdict.reason
-        == "The largest part is activations (400 kB, 40 %), and the second is weights (300 kB)."
+        == "Of the 1.00 MB computed, the largest part is activations (400 kB, 40 %), and the second is "
+        "weights (300 kB)."
     )
     assert verdict.concepts == ("activation-memory",)
 
@@ -74,7 +75,7 @@ def test_a_wrong_peak_points_to_what_takes_the_most(
         RunGuess(peak_bytes=1), replace(ended, state=replace(ended.state, started=started)), None
     )
     assert all(concept in concepts.by_id for concept in verdict.concepts)
-    assert "The largest part is" in verdict.reason
+    assert "the largest part is" in verdict.reason
 
 
 def losses(ended: EndedRun, loss_after: float, **changed: Any) -> EndedRun:

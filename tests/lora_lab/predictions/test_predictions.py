@@ -46,7 +46,11 @@ def guessing(learner: Visitor, **guessed: str) -> Reply:
 
 
 def kept_id(reply: Reply) -> str:
-    return Form(reply["parts"]["notes"]).values["prediction"][0]
+    return kept_id_in(reply["parts"]["notes"])
+
+
+def kept_id_in(notes: str) -> str:
+    return Form(notes).values["prediction"][0]
 
 
 def predicted_run(learner: Visitor, lab: Lab, **guessed: str) -> RunFolder:
@@ -109,6 +113,23 @@ def test_a_guess_is_about_its_setting_only(learner: Visitor) -> None:
     assert "Your guess is kept" not in other
 
 
+def test_a_guess_about_another_setting_says_so_and_counts_again_when_that_is_set_again(
+    learner: Visitor, lab: Lab
+) -> None:
+    kept = kept_id(guessing(learner, guess_percent="2"))
+    elsewhere = replace(LIGHT, steps=LIGHT.steps + 1, rank=LIGHT.rank + 1)
+    moved = learner.sends("change", fields=fields_of(elsewhere, prediction=kept))["parts"]["notes"]
+    assert f"Your guess (2.00 % trainable) was for rank {LIGHT.rank}, " in words(moved)
+    assert f"steps {LIGHT.steps}. Set them again, or predict anew" in words(moved)
+    assert "Predict first" in words(moved)
+    back = learner.sends("change", fields=fields_of(LIGHT, prediction=kept_id_in(moved)))["parts"]["notes"]
+    assert "Your guess is kept" in words(back)
+    learner.sends("start", fields=fields_of(elsewhere, prediction=kept))
+    assert "Your prediction" not in words(learner.opens(f"/lab?run={lab.runs()[0].run_id}"))
+    after = learner.sends("start", fields=fields_of(LIGHT, prediction=kept))
+    assert "Your guess" not in words(after["parts"]["notes"])
+
+
 def test_earlier_runs_of_the_model_on_the_same_data_can_be_guessed_against(
     learner: Visitor, lab: Lab
 ) -> None:
@@ -164,8 +185,8 @@ def test_the_verdict_is_on_disk_before_it_is_shown(context: Context, learner: Vi
     learner.opens(f"/lab?run={other.run_id}")
     end(run)
     learner.sends("poll", fields=fields_of(LIGHT, drawn=other.run_id))
-    ana = context.store.profiles.of_browser("browser-of-ana", now=context.clock())
-    prediction = context.store.predictions.of_run(ana.id, run.run_id)
+    ana = context.store.profiles.open_for_browser("browser-of-ana", now=context.clock())
+    prediction = context.store.predictions.find_by_run(ana.id, run.run_id)
     assert prediction is not None
     assert context.store.predictions.verdicts(prediction.id) == {"percent": False}
 
@@ -175,8 +196,8 @@ def test_the_cards_of_a_wrong_guess_are_due(context: Context, lab: Lab) -> None:
     learner = Visitor(LabPage(context, lab, ask_for_cards=cards.ask_for))
     run = predicted_run(learner, lab, guess_percent="50")
     end(run)
-    ana = context.store.profiles.of_browser("browser-of-ana", now=context.clock())
-    assert cards.reviews.due(ana.id, now=context.clock()).due == 0
+    ana = context.store.profiles.open_for_browser("browser-of-ana", now=context.clock())
+    assert cards.reviews.count_due(ana.id, now=context.clock()).due == 0
     learner.opens(f"/lab?run={run.run_id}")
     requested = context.store.cards.requests(ana.id)
     assert requested

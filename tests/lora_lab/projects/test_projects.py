@@ -22,10 +22,10 @@ from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, read_pr
 from lora_lab.projects.service import ProjectService
 from lora_lab.runs.extra_measurements import ExtraMeasurements, read_general_pairs
 from lora_lab.settings.grid import Grid, parse_grid
-from lora_lab.settings.grid_form import build_grid_address, grid_presets, parse_grid_address
+from lora_lab.settings.grid_form import build_grid_address, parse_grid_address, read_grid_presets
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.content.training_pairs import read_own_pairs
+from study.content.training_pairs import read_training_pairs
 from study.content.yaml_reader import ContentError
 from study.lessons.lesson import ProjectId
 from study.ports.context import Context, find_visit
@@ -69,11 +69,11 @@ def test_every_grid_opens_filled_in_and_answers_its_project() -> None:
 def test_ranks_are_compared_at_one_scale() -> None:
     for project in read_projects().values():
         for grid in (each.grid for each in project.grids if "ranks" in each.grid.varied):
-            assert len({spec.scaling for spec in grid.specs()}) == 1, project.id
+            assert len({spec.scaling for spec in grid.list_specs()}) == 1, project.id
 
 
 def test_no_project_has_the_name_of_a_preset_grid() -> None:
-    presets = {preset.name.rstrip("?") for preset in grid_presets()}
+    presets = {preset.name.rstrip("?") for preset in read_grid_presets()}
     named = [project.name for project in read_projects().values()]
     assert not [name for name in named for preset in presets if name.startswith(preset)]
 
@@ -93,7 +93,7 @@ def test_a_faulty_project_is_refused_with_all_that_is_wrong(tmp_path: Path) -> N
 
 
 def test_the_general_questions_are_none_of_the_apps_own() -> None:
-    own = {prompt for prompt, _ in read_own_pairs()}
+    own = {prompt for prompt, _ in read_training_pairs()}
     assert len(read_general_pairs()) == 12
     assert not {pair.prompt for pair in read_general_pairs()} & own
 
@@ -257,7 +257,7 @@ def test_what_runs_and_its_time_are_said_beside_the_hypothesis(ana_works: Ana, c
 def test_a_grid_none_of_whose_runs_finished_is_no_ground_for_a_conclusion(
     ana_works: Ana, context: Context
 ) -> None:
-    profile = context.store.profiles.of_browser("browser-of-ana", now=NOW).id
+    profile = context.store.profiles.open_for_browser("browser-of-ana", now=NOW).id
     context.store.projects.write(profile, "does-rank-matter", "hypothesis", "8.", at=NOW - timedelta(hours=1))
     for run in runs_of(context.settings, sweep_of(context.settings, later_grid())):
         fail(run)
@@ -269,7 +269,7 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
 ) -> None:
     before = sweep_of(context.settings, later_grid())  # ran before anything was predicted
     early = NOW - timedelta(days=1)
-    profile = context.store.profiles.of_browser("browser-of-ana", now=early).id
+    profile = context.store.profiles.open_for_browser("browser-of-ana", now=early).id
     assert before.sweep_id not in ana_works.opens()
     context.store.projects.write(profile, "does-rank-matter", "hypothesis", "Rank 8 wins.", at=early)
     sweep = sweep_of(context.settings, later_grid(), after_seconds=60)
@@ -316,7 +316,7 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
 def test_ranks_that_have_finished_lead_to_an_xray_of_the_lowest_and_the_highest(
     ana_works: Ana, context: Context
 ) -> None:
-    profile = context.store.profiles.of_browser("browser-of-ana", now=NOW).id
+    profile = context.store.profiles.open_for_browser("browser-of-ana", now=NOW).id
     early = NOW - timedelta(hours=1)
     context.store.projects.write(profile, "does-rank-matter", "hypothesis", "First.", at=early)
     sweep = finished_sweep(context.settings, later_grid())
@@ -330,7 +330,7 @@ def test_ranks_that_have_finished_lead_to_an_xray_of_the_lowest_and_the_highest(
 def test_a_hypothesis_written_while_it_runs_is_said_to_be_no_prediction(
     ana_works: Ana, context: Context
 ) -> None:
-    profile = context.store.profiles.of_browser("browser-of-ana", now=NOW).id
+    profile = context.store.profiles.open_for_browser("browser-of-ana", now=NOW).id
     log = context.store.projects
     log.write(profile, "does-rank-matter", "hypothesis", "First.", at=NOW - timedelta(hours=1))
     finished_sweep(context.settings, later_grid())
@@ -341,7 +341,7 @@ def test_a_hypothesis_written_while_it_runs_is_said_to_be_no_prediction(
 
 
 def test_a_grid_that_varies_something_else_is_no_answer(ana_works: Ana, context: Context) -> None:
-    profile = context.store.profiles.of_browser("browser-of-ana", now=NOW).id
+    profile = context.store.profiles.open_for_browser("browser-of-ana", now=NOW).id
     early = NOW - timedelta(hours=1)
     context.store.projects.write(profile, "does-rank-matter", "hypothesis", "First.", at=early)
     finished_sweep(context.settings, later_grid(ranks=[2, 8]))
@@ -351,7 +351,7 @@ def test_a_grid_that_varies_something_else_is_no_answer(ana_works: Ana, context:
 def test_runs_that_must_be_measured_once_more_offer_it_and_show_what_came_of_it(
     ana_works: Ana, context: Context
 ) -> None:
-    profile = context.store.profiles.of_browser("browser-of-ana", now=NOW).id
+    profile = context.store.profiles.open_for_browser("browser-of-ana", now=NOW).id
     context.store.projects.write(profile, "merge-it", "hypothesis", "fp32.", at=NOW - timedelta(hours=1))
     sweep = finished_sweep(context.settings, later_grid(bits=["nf4", "fp4"]))
     runs = runs_of(context.settings, sweep)
@@ -379,7 +379,7 @@ def test_a_broken_run_shows_its_loss_over_the_steps(
     service: ProjectService, context: Context, ana_works: Ana
 ) -> None:
     early = NOW - timedelta(days=1)
-    profile = context.store.profiles.of_browser("browser-of-ana", now=early).id
+    profile = context.store.profiles.open_for_browser("browser-of-ana", now=early).id
     context.store.projects.write(profile, "break-and-mend", "hypothesis", "0.2 breaks it.", at=early)
     sweep = sweep_of(context.settings, later_grid(learning_rates=[0.002, 0.2]), after_seconds=60)
     assert "<svg" not in ana_works.opens("id=break-and-mend")

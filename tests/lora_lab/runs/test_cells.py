@@ -50,10 +50,10 @@ def test_some_of_the_settings_measured_now_are_predicted_within_1_percent(models
 
 
 def test_a_cell_survives_its_file() -> None:
-    from benchmarks.memory_cells import cells_json
+    from benchmarks.memory_cells import format_cells_json
 
     found = read_measured_cells()
-    text = cells_json(found.cells, versions=found.versions, machine=found.machine)
+    text = format_cells_json(found.cells, versions=found.versions, machine=found.machine)
     assert parse_cells(json.loads(text)) == found
 
 

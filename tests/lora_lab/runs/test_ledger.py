@@ -11,7 +11,7 @@ from lora_lab.data.datasets import Dataset, Example, split_examples
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak, list_devices, read_measured, select_comparable
 from lora_lab.spec import RunSpec
-from tests.lora_lab.run_builders import PREDICTED
+from tests.lora_lab.run_builders import PREDICTED, emit_started
 
 ROW = build_even_row(tokens=40, answer_tokens=12, examples=4)
 SPEC = RunSpec(model="tiny-random", rank=8, steps=3)
@@ -92,6 +92,19 @@ def test_a_run_that_ended_before_its_heaviest_row_is_left_out(run: RunFolder) ->
     step(run, 1, tokens=39, peak_bytes=700)
     run.emit("stopped", step=1)
 
+    assert read_measured(run) is None
+
+
+def test_a_step_counts_each_token_of_a_beginning_that_its_row_holds_once(
+    tmp_path: Path, now: datetime
+) -> None:
+    sharing = replace(ROW, shared=5)
+    run = create_run(tmp_path, SPEC, DATA, now=now)
+    emit_started(run, row=asdict(sharing))
+    step(run, 1, tokens=39, peak_bytes=700)
+    run.emit("stopped", step=1)
+
+    assert sharing.tokens < 39
     assert read_measured(run) is None
 
 

@@ -150,10 +150,10 @@ def test_speed_leaves_out_the_first_step_which_warms_up() -> None:
 
 
 def test_time_left_comes_from_the_median_step_once_there_are_two() -> None:
-    assert fold_events([step(1)]).seconds_left(10) is None
+    assert fold_events([step(1)]).estimate_seconds_left(10) is None
     steps = [step(1, seconds=9.0), step(2), step(3), step(4, seconds=60.0)]
-    assert fold_events(steps).seconds_left(10) == pytest.approx(2.0 * 6)
-    assert fold_events([step(n) for n in range(1, 11)]).seconds_left(10) == 0
+    assert fold_events(steps).estimate_seconds_left(10) == pytest.approx(2.0 * 6)
+    assert fold_events([step(n) for n in range(1, 11)]).estimate_seconds_left(10) == 0
 
 
 def test_the_pace_is_the_median_step_without_the_first_one() -> None:

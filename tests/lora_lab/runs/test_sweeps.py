@@ -32,8 +32,8 @@ def sweep(settings: Settings) -> Sweep:
 def test_a_sweep_is_found_again_with_its_cells_in_order(settings: Settings, sweep: Sweep) -> None:
     assert open_sweep(settings.sweeps_dir, sweep.sweep_id) == sweep
     cells = list(sweep.cells(settings.runs_dir))
-    assert [spec for spec, _ in cells] == GRID.specs()
-    assert [run.spec for _, run in cells if run] == GRID.specs()
+    assert [spec for spec, _ in cells] == GRID.list_specs()
+    assert [run.spec for _, run in cells if run] == GRID.list_specs()
     assert [run.run_id for _, run in cells if run] == list(sweep.run_ids)
     assert (sweep.data_digest, sweep.data_label) == (build_own_dataset().digest, build_own_dataset().label)
 
@@ -72,7 +72,7 @@ def test_a_link_is_no_sweep(settings: Settings, sweep: Sweep, tmp_path: Path) ->
 def test_another_attempt_takes_a_cells_place_and_the_first_is_remembered(
     settings: Settings, sweep: Sweep
 ) -> None:
-    fresh = create_run(settings.runs_dir, GRID.specs()[2], build_own_dataset(), now=NOW)
+    fresh = create_run(settings.runs_dir, GRID.list_specs()[2], build_own_dataset(), now=NOW)
     sweep.with_attempts({sweep.run_ids[2]: fresh.run_id}).save()
     found = open_sweep(settings.sweeps_dir, sweep.sweep_id)
     assert found.run_ids == (*sweep.run_ids[:2], fresh.run_id, sweep.run_ids[3])
@@ -112,9 +112,9 @@ def test_a_disk_that_fills_while_a_sweep_is_made_leaves_no_half_made_folder(
 
 
 def test_the_table_shows_every_cell_as_far_as_it_is(settings: Settings, sweep: Sweep) -> None:
-    finished = run_builders.finished(settings.runs_dir, GRID.specs()[0])
-    failed = run_builders.failed(settings.runs_dir, GRID.specs()[1])
-    going_on = run_builders.training(settings.runs_dir, GRID.specs()[2])
+    finished = run_builders.finished(settings.runs_dir, GRID.list_specs()[0])
+    failed = run_builders.failed(settings.runs_dir, GRID.list_specs()[1])
+    going_on = run_builders.training(settings.runs_dir, GRID.list_specs()[2])
     for cell, run in enumerate((finished, failed, going_on)):
         sweep = sweep.with_attempts({sweep.run_ids[cell]: run.run_id})
     delete_run(RunFolder(settings.runs_dir / sweep.run_ids[3]))
@@ -144,7 +144,7 @@ def test_a_name_that_a_spreadsheet_would_evaluate_is_a_text_in_the_table(setting
 
 def test_a_table_written_later_shows_what_changed_since(settings: Settings, sweep: Sweep) -> None:
     table = ResultsTable(settings.runs_dir, settings.sweeps_dir)
-    run = run_builders.training(settings.runs_dir, GRID.specs()[0])
+    run = run_builders.training(settings.runs_dir, GRID.list_specs()[0])
     sweep = sweep.with_attempts({sweep.run_ids[0]: run.run_id})
     table.write(sweep)
     run.emit("finished", step=3)

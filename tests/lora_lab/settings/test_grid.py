@@ -39,7 +39,7 @@ def test_a_grid_survives_being_written_and_read(grid: Grid) -> None:
 
 @given(grids)
 def test_every_combination_is_one_cell_and_no_other_setting_changes(grid: Grid) -> None:
-    specs = grid.specs()
+    specs = grid.list_specs()
     assert len(set(specs)) == len(specs) == grid.count
     varied = {field: getattr(BASE, field) for field in AXES.values()}
     for spec in specs:
@@ -49,33 +49,33 @@ def test_every_combination_is_one_cell_and_no_other_setting_changes(grid: Grid) 
 
 @given(grids)
 def test_cells_that_share_a_base_model_stand_next_to_each_other(grid: Grid) -> None:
-    changes = sum(a.bits != b.bits for a, b in pairwise(grid.specs()))
+    changes = sum(a.bits != b.bits for a, b in pairwise(grid.list_specs()))
     assert changes == len(grid.bits) - 1
 
 
 def test_with_several_seeds_the_whole_grid_is_there_once_before_the_next_seed() -> None:
     grid = parse_grid(BASE, {"ranks": "1,4", "learning_rates": "1e-3,2e-3", "seeds": "0,1"})
-    assert [spec.seed for spec in grid.specs()] == [0] * 4 + [1] * 4
-    assert [spec.rank for spec in grid.specs()] == [1, 4] * 4
+    assert [spec.seed for spec in grid.list_specs()] == [0] * 4 + [1] * 4
+    assert [spec.rank for spec in grid.list_specs()] == [1, 4] * 4
     assert grid.varied == ("seeds", "learning_rates", "ranks")
 
 
 def test_alpha_stays_the_bases_unless_it_is_to_grow_with_the_rank() -> None:
     constant = parse_grid(BASE, {"ranks": [1, 8, 64]})
-    assert [(spec.alpha, spec.scaling) for spec in constant.specs()] == [(16, 16), (16, 2), (16, 0.25)]
+    assert [(spec.alpha, spec.scaling) for spec in constant.list_specs()] == [(16, 16), (16, 2), (16, 0.25)]
     growing = parse_grid(BASE, {"ranks": [1, 8, 64], "alpha_per_rank": "2"})
-    assert [(spec.alpha, spec.scaling) for spec in growing.specs()] == [(2, 2), (16, 2), (128, 2)]
+    assert [(spec.alpha, spec.scaling) for spec in growing.list_specs()] == [(2, 2), (16, 2), (128, 2)]
     assert json.loads(growing.to_json())["alpha_per_rank"] == 2
 
 
 def test_an_axis_that_is_left_out_has_the_bases_value() -> None:
-    assert parse_grid(BASE, {}).specs() == [BASE]
+    assert parse_grid(BASE, {}).list_specs() == [BASE]
 
 
 def test_a_cell_is_named_by_rank_bits_and_what_the_grid_varies() -> None:
     grid = parse_grid(BASE, {"ranks": "1,4", "seeds": "0,7", "learning_rates": "1e-3,2e-3"})
-    assert grid.label(grid.specs()[-1]) == "r=4 nf4-dq lr 0.002 seed 7"
-    assert parse_grid(BASE, {"ranks": "1,4"}).label(grid.specs()[0]) == "r=1 nf4-dq"
+    assert grid.label(grid.list_specs()[-1]) == "r=4 nf4-dq lr 0.002 seed 7"
+    assert parse_grid(BASE, {"ranks": "1,4"}).label(grid.list_specs()[0]) == "r=1 nf4-dq"
 
 
 @pytest.mark.parametrize(

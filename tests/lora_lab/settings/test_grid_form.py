@@ -15,10 +15,10 @@ from lora_lab.settings.grid_form import (
     BASE_NAMES,
     build_grid_address,
     format_grid_command,
-    grid_presets,
     normalize_grid,
     parse_grid_address,
     parse_grid_form,
+    read_grid_presets,
     with_rate_sweep,
 )
 from lora_lab.spec import BITS, TARGET_SETS, TINY_MODEL, VARIANTS, RunSpec
@@ -68,7 +68,7 @@ def test_a_form_sends_the_grid_that_it_shows(grid: Grid) -> None:
 
 
 def form(**changed: str) -> dict[str, list[str]]:
-    grid = grid_presets()[0].grid
+    grid = read_grid_presets()[0].grid
     values = {name: [str(getattr(grid.base, name))] for name in BASE_NAMES if name != "checkpointing"}
     values |= {axis: [str(value) for value in getattr(grid, axis)] for axis in AXES}
     return values | {name: [text] for name, text in changed.items()}
@@ -98,14 +98,14 @@ def test_a_value_typed_twice_is_said_to_be() -> None:
 
 def test_an_address_that_asks_for_the_impossible_opens_what_can_be_read_of_it() -> None:
     grid = parse_grid_address({"ranks": "0,9999", "bits": "1bit", "seeds": "5", "steps": "7", "model": ""})
-    usual = grid_presets()[0].grid
+    usual = read_grid_presets()[0].grid
     assert (grid.ranks, grid.bits, grid.seeds, grid.base.steps) == (usual.ranks, usual.bits, (5,), 7)
 
 
 def test_presets_have_their_own_ids_and_more_than_one_cell() -> None:
-    ids = [preset.id for preset in grid_presets()]
+    ids = [preset.id for preset in read_grid_presets()]
     assert len(set(ids)) == len(ids)
-    for preset in grid_presets():
+    for preset in read_grid_presets():
         assert preset.grid.count > 1
         assert parse_grid_address({"preset": preset.id}) == preset.grid
 
@@ -127,15 +127,17 @@ def test_the_command_line_reads_the_command_back_to_the_same_grid(grid: Grid) ->
 
 
 def test_presets_of_trained_models_have_three_seeds_and_one_scale_over_ranks() -> None:
-    for preset in grid_presets():
+    for preset in read_grid_presets():
         if preset.grid.base.model == TINY_MODEL:  # its losses mean nothing, so seeds would add nothing
             continue
         assert len(preset.grid.seeds) == 3, preset.id
-        assert len({spec.scaling for spec in preset.grid.specs() if spec.variant != "rslora"}) == 1, preset.id
+        assert len({spec.scaling for spec in preset.grid.list_specs() if spec.variant != "rslora"}) == 1, (
+            preset.id
+        )
 
 
 def test_one_alpha_for_all_cells_outlives_an_address() -> None:
-    grid = normalize_grid(replace(grid_presets()[0].grid, alpha_per_rank=None))
+    grid = normalize_grid(replace(read_grid_presets()[0].grid, alpha_per_rank=None))
     query = dict(parse_qsl(urlsplit(build_grid_address(grid)).query))
     assert parse_grid_address(query) == grid
 
@@ -148,7 +150,7 @@ def test_only_the_chosen_one_of_alpha_and_its_ratio_counts(
     scale: str, alphas: set[float], flags: list[str]
 ) -> None:
     grid = parse_grid_form(form(scale=scale, alpha="64", alpha_per_rank="2"))
-    assert {spec.alpha for spec in grid.specs()} == alphas
+    assert {spec.alpha for spec in grid.list_specs()} == alphas
     words = format_grid_command(grid).split()
     assert [word for word in words if word.startswith("--alpha")] == flags[:1]
     assert words[words.index(flags[0]) + 1] == flags[1]

@@ -28,7 +28,7 @@ def solve(drawn: judge.Drawn) -> Setting | None:
     for condition, _ in pairs:
         if condition.kind == "best":
             others = [pair for pair in pairs if pair[0] is not condition]
-            tried = judge._candidates(task, drawn.given, condition, others)
+            tried = judge._list_candidates(task, drawn.given, condition, others)
             break
     return next((each for each in tried if judge._meets(task, drawn.given, each, pairs)), None)
 
@@ -72,7 +72,7 @@ def test_another_one_comes_to_every_case_before_the_first_returns() -> None:
         seen, seed = [], 0
         for _ in range(len(task.cases)):
             seen.append(seed)
-            seed = judge.next_seed(task, seed)
+            seed = judge.choose_next_seed(task, seed)
         assert sorted(seen) == list(range(len(task.cases)))
         assert seed == 0
 

@@ -20,7 +20,7 @@ from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.folder import RunFolder
 from lora_lab.settings.run_form import read_presets
 from lora_lab.views.first_run import RUN_SECONDS, FirstRun, predict_step
-from lora_lab.views.run_panel import last_run
+from lora_lab.views.run_panel import render_last_run
 from study.base.errors import LearnerError
 from study.base.units import as_duration
 from study.ports.context import Context, Visit, find_visit
@@ -73,7 +73,7 @@ def test_the_guess_is_kept_with_the_run_and_judged_when_it_has_ended(
     view = first_run.show(visit, begun)
     assert (view.outcome, view.guessed) == ("falls", "falls")
     assert view.peak
-    judged = context.store.predictions.of_run(visit.profile.id, begun)
+    judged = context.store.predictions.find_by_run(visit.profile.id, begun)
     assert judged
     assert context.store.predictions.verdicts(judged.id)["course"] is True
 
@@ -129,6 +129,22 @@ def test_a_run_that_ended_for_its_time_says_what_it_did(first_run: FirstRun, vis
     assert "Ended after 6 steps. To end within about 20 seconds, it measured 24 of 56 unseen pairs." in said
     assert "answers before and after" not in said
     assert (view.steps, view.pairs, view.outcome) == (6, 24, "falls")
+    assert view.missed_peak == ""
+
+
+def test_a_run_that_ended_before_its_longest_pairs_says_what_they_were_computed_to_need(
+    first_run: FirstRun, visit: Visit
+) -> None:
+    run = first_run.lab.run(first_run.start(visit, anew=True, guess=GUESS))
+    run_builders.emit_started(
+        run, row={"lengths": [30] * 4, "answer_tokens": 12}, predicted_bytes=369_000_000
+    )
+    run_builders.emit_step(run, 1, tokens=100, live_bytes=700_000, peak_bytes=338_000_000)
+    run.emit("evaluated", loss_before=4.4, loss_after=3.5, examples=24)
+    assert first_run.show(visit, run.run_id).missed_peak == ""
+    run.emit("stopped", step=1, what="")
+    view = first_run.show(visit, run.run_id)
+    assert (view.peak, view.missed_peak) == ("338 MB", "369 MB")
 
 
 def test_learners_who_share_a_server_cannot_stop_each_others_first_run(
@@ -146,12 +162,12 @@ def test_today_prefers_the_learners_own_run_and_says_the_guess_and_the_next_step
     first_run: FirstRun, visit: Visit
 ) -> None:
     lab, guesses = first_run.lab, first_run.predictions
-    assert last_run(lab, guesses, visit) is None
+    assert render_last_run(lab, guesses, visit) is None
     begun = first_run.start(visit, anew=True, guess=GUESS)
     end(first_run.lab.run(begun), after=3.5)
     other = replace(run_builders.TINY, rank=2)
     run_builders.finished(lab.settings.runs_dir, other, after_seconds=YEARS)
-    own = last_run(lab, guesses, visit)
+    own = render_last_run(lab, guesses, visit)
     assert own is not None
     assert own.is_own
     line = words(own.html)
@@ -160,7 +176,7 @@ def test_today_prefers_the_learners_own_run_and_says_the_guess_and_the_next_step
     assert "a peak of 500 MB. " in line
     assert "what do you expect?" in line
     stranger = find_visit(guesses.context, browser_id="b2", query={})
-    others = last_run(lab, guesses, stranger)
+    others = render_last_run(lab, guesses, stranger)
     assert others is not None
     assert not others.is_own
     assert "r=2" in others.html
@@ -195,12 +211,12 @@ def test_the_estimated_time_is_that_of_the_tokens_of_all_steps_as_on_the_lab_pag
     first_run: FirstRun,
 ) -> None:
     lab, spec = first_run.lab, read_presets()[0].spec
-    assert first_run.duration() == ""
+    assert first_run.describe_duration() == ""
     run_builders.finished(lab.settings.runs_dir, spec)  # 3 steps of 40 tokens, half a second each
     lengths = [Length(tokens=20 + number, answer_tokens=10) for number in range(100)]
     lab.home.save_lengths(spec.model, build_own_dataset().digest, lengths)
     trained_tokens = sum(row.tokens for row in compute_row_sizes(lengths, spec))
     expected = as_duration(trained_tokens / 80)
-    assert first_run.duration() == expected
-    parts = SettingParts(lab, first_run.predictions).cost(spec, browser_id="")
+    assert first_run.describe_duration() == expected
+    parts = SettingParts(lab, first_run.predictions).render_cost_sheet(spec, browser_id="")
     assert f"About {expected} of training, from the last runs on this machine" in words(parts["notes"])

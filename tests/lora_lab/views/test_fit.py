@@ -2,13 +2,13 @@
 
 import pytest
 
-from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.contract import parse_setting
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.views import fit
-from lora_lab.views.memory_form import DEFAULTS, record_of
+from lora_lab.views.memory_form import DEFAULTS, build_contract_record
 from study.base.units import GB
 from tests.lora_lab.memory_fields import complete
 
@@ -141,13 +141,15 @@ def test_a_card_has_what_pytorch_reports_for_it() -> None:
 
 def test_newer_trl_leaves_in_16_bits_what_older_trl_widened() -> None:
     older, newer = (
-        forecast_step(setting_of(record_of({**LLAMA, "framework": each}), find_shape("llama-3.1-8b")))
+        forecast_step(
+            parse_setting(build_contract_record({**LLAMA, "framework": each}), find_shape("llama-3.1-8b"))
+        )
         for each in ("trl SFTTrainer", "trl>=0.26")
     )
     assert newer.adapters * 2 == older.adapters
     assert newer.total_bytes < older.total_bytes
     plain = {**LLAMA, "bits": "bf16", "framework": "trl>=0.26"}
-    on_16_bits = forecast_step(setting_of(record_of(plain), find_shape("llama-3.1-8b")))
+    on_16_bits = forecast_step(parse_setting(build_contract_record(plain), find_shape("llama-3.1-8b")))
     assert on_16_bits.adapters == older.adapters
 
 

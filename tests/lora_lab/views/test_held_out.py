@@ -88,12 +88,12 @@ def test_every_step_is_on_the_same_rows_when_the_batch_holds_all_of_them_equally
 def test_the_panel_says_which_rows_a_step_is_on_and_of_which_file(context: Context, lab: Lab) -> None:
     panel = RunPanel(lab, Predictions(context=context, lab=lab, ask_for_cards=lambda *_, **__: 0))
     visit = find_visit(context, browser_id="b1", query={})
-    few = panel.parts(own_run(lab.settings.runs_dir, (4.02, 3.95)), visit, narrow=False)
+    few = panel.render_parts(own_run(lab.settings.runs_dir, (4.02, 3.95)), visit, narrow=False)
     assert "Each step trains on the same 4 examples" in words(few["run-curves"])
     assert "jumps because" not in words(few["run-curves"])
     assert "4.02 → 3.95 on 1 example that was not trained on." in words(few["run-outcome"])
     assert "facts.csv: 4 examples to train on, 1 held out" in words(few["run-results"])
-    cards = panel.parts(run_builders.finished(lab.settings.runs_dir), visit, narrow=False)
+    cards = panel.render_parts(run_builders.finished(lab.settings.runs_dir), visit, narrow=False)
     assert "jumps because each step trains on different examples" in words(cards["run-curves"])
     assert "on 20 examples that were not trained on." in words(cards["run-outcome"])
 
@@ -125,7 +125,7 @@ def test_a_run_that_did_harm_is_not_praised(context: Context, lab: Lab) -> None:
     run = run_builders.training(lab.settings.runs_dir, RunSpec(steps=5, learning_rate=50), steps=5)
     run.emit("evaluated", loss_before=4.55, loss_after=10.8, examples=20)
     run.emit("finished", step=5)
-    parts = panel.parts(run, visit, narrow=False)
+    parts = panel.render_parts(run, visit, narrow=False)
     assert "status-finished" not in parts["run-head"]
     assert "Finished: training did harm" in words(parts["run-head"])
     assert "jumps" not in words(parts["run-curves"])

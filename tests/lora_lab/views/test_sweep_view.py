@@ -20,8 +20,8 @@ from lora_lab.views.sweep_view import (
     format_title,
     list_choices,
     list_lists,
+    list_sweep_rows,
     render_live_map,
-    rows_of,
 )
 from tests.lora_lab.grid_builders import cell
 
@@ -39,24 +39,31 @@ WAITING = ["another", CELLS[5].run_id, CELLS[4].run_id]
 
 
 def numbers(choice: TableChoice) -> list[int]:
-    return [row.number for row in rows_of(CELLS, WAITING, choice)]
+    return [row.number for row in list_sweep_rows(CELLS, WAITING, choice)]
 
 
 def test_the_table_follows_the_queue_then_the_grid() -> None:
     assert numbers(TableChoice()) == [4, 6, 5, 1, 2, 3]
-    assert [row.place for row in rows_of(CELLS, WAITING, TableChoice())] == [None, 1, 2, None, None, None]
+    assert [row.place for row in list_sweep_rows(CELLS, WAITING, TableChoice())] == [
+        None,
+        1,
+        2,
+        None,
+        None,
+        None,
+    ]
 
 
 def test_filters_of_one_kind_add_up_and_of_several_kinds_narrow() -> None:
-    choice = TableChoice().toggled("bits", "nf4").toggled("bits", "bf16")
+    choice = TableChoice().toggle("bits", "nf4").toggle("bits", "bf16")
     assert sorted(numbers(choice)) == [1, 2, 3, 4]
-    assert numbers(choice.toggled("rank", "8")) == [4, 2]
-    assert numbers(choice.toggled("rank", "8").toggled("status", "finished")) == [2]
+    assert numbers(choice.toggle("rank", "8")) == [4, 2]
+    assert numbers(choice.toggle("rank", "8").toggle("status", "finished")) == [2]
 
 
 def test_pressing_a_filter_twice_takes_it_back() -> None:
-    assert TableChoice().toggled("bits", "nf4").toggled("bits", "nf4") == TableChoice()
-    assert TableChoice().toggled("colour", "blue") == TableChoice()
+    assert TableChoice().toggle("bits", "nf4").toggle("bits", "nf4") == TableChoice()
+    assert TableChoice().toggle("colour", "blue") == TableChoice()
 
 
 def test_sorting_twice_turns_the_order_and_cells_without_a_value_stay_last() -> None:
@@ -79,11 +86,11 @@ def test_sorting_twice_turns_the_order_and_cells_without_a_value_stay_last() -> 
     )
 )
 def test_an_address_keeps_filters_and_order(choice: TableChoice) -> None:
-    assert TableChoice.of(dict(parse_qsl(urlencode(choice.query())))) == choice
+    assert TableChoice.parse(dict(parse_qsl(urlencode(choice.query())))) == choice
 
 
 def test_an_address_with_nonsense_shows_everything() -> None:
-    assert TableChoice.of({"sort": "colour", "show_bits": ",,"}) == TableChoice()
+    assert TableChoice.parse({"sort": "colour", "show_bits": ",,"}) == TableChoice()
 
 
 def test_only_filters_that_could_leave_something_out_are_offered() -> None:

@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from lora_lab.spec import RunSpec
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
+from lora_lab.worker.training.loaded_model import Adapted, LoadedModel
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, never_stop, train_adapter
 from lora_lab.worker.training.memory_meter import Meter
 from lora_lab.worker.training.packing import Encoded
-from lora_lab.worker.training.session import Adapted, ModelSession
 
 
 def train_alone(
     adapted: AdapterGroup | Adapted,
-    session: ModelSession,
+    loaded: LoadedModel,
     examples: Sequence[Encoded],
     spec: RunSpec,
     *,
@@ -27,11 +27,11 @@ def train_alone(
             adapted.model,
             examples,
             spec,
-            autocast=session.machine.autocast,
+            autocast=loaded.machine.autocast,
             meter=meter,
             on_step=on_step,
             should_stop=should_stop,
-            scaled=session.machine.compute_name == "fp16",
+            scaled=loaded.machine.compute_name == "fp16",
         )
         return
     errors: list[NonFiniteLoss | None] = []
@@ -49,13 +49,13 @@ def train_alone(
 
 
 def measure_alone(
-    adapted: AdapterGroup | Adapted, session: ModelSession, held_out: Sequence[Encoded]
+    adapted: AdapterGroup | Adapted, loaded: LoadedModel, held_out: Sequence[Encoded]
 ) -> tuple[float, float]:
     """Compute the held-out loss of the base model and with the adapter."""
     if isinstance(adapted, AdapterGroup):
-        before = adapted.base_loss(held_out)
+        before = adapted.compute_base_loss(held_out)
         (after,) = adapted.compute_held_out_losses(adapted.cells, held_out)
         return before, after
     with adapted.model.disable_adapter():
-        before = held_out_loss(adapted.model, held_out, session.machine.autocast)
-    return before, held_out_loss(adapted.model, held_out, session.machine.autocast)
+        before = held_out_loss(adapted.model, held_out, loaded.machine.autocast)
+    return before, held_out_loss(adapted.model, held_out, loaded.machine.autocast)

@@ -22,6 +22,13 @@ from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, silence_libraries
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, attach_alone, count_shared_tokens
+from lora_lab.worker.training.loaded_model import (
+    Adapted,
+    LoadedModel,
+    attach_adapter,
+    build_meter,
+    open_model,
+)
 from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import (
     IGNORED,
@@ -31,7 +38,6 @@ from lora_lab.worker.training.packing import (
     list_lengths,
     pack_examples,
 )
-from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, build_meter, open_session
 from tests.lora_lab.worker.alone import train_alone
 
 CPU = torch.device("cpu")
@@ -79,7 +85,7 @@ def small_dataset() -> Dataset:
 class Lab:
     """A session with an adapter on it, and the examples of its spec."""
 
-    session: ModelSession
+    loaded: LoadedModel
     adapted: Adapted | AdapterGroup
     examples: list[Encoded]
     spec: RunSpec
@@ -93,10 +99,10 @@ class Lab:
         results: list[StepResult] = []
         train_alone(
             self.adapted,
-            self.session,
+            self.loaded,
             self.examples,
             spec or self.spec,
-            meter=build_meter(self.model, self.session.machine),
+            meter=build_meter(self.model, self.loaded.machine),
             on_step=results.append,
             should_stop=never_stop,
         )
@@ -104,24 +110,24 @@ class Lab:
 
     def loss(self, batch: Sequence[Encoded]) -> Tensor:
         """Of one packed row, as in training."""
-        device = self.session.machine.device
-        return answer_loss(self.model, pack_examples(batch, device), self.session.machine.autocast())
+        device = self.loaded.machine.device
+        return answer_loss(self.model, pack_examples(batch, device), self.loaded.machine.autocast())
 
     def look(self, batch: Sequence[Encoded]) -> tuple[Tensor, float]:
         """The gradient as one float64 vector, and the loss, on the path that the adapter trains on."""
         if isinstance(self.adapted, Adapted):
             return gradient_and_loss(self.model.train(), lambda: self.loss(batch))
         (cell,) = self.adapted.cells
-        device = self.session.machine.device
+        device = self.loaded.machine.device
         row = pack_examples(batch, device, shared=count_shared_tokens(batch, device))
-        (loss,), _ = self.adapted.gradients([cell], [row])
+        (loss,), _ = self.adapted.compute_gradients([cell], [row])
         return cell_gradient(self.adapted, cell), loss
 
     def reattach(self, spec: RunSpec, *, graph: bool | None = None) -> "Lab":
         """The same base with another fresh adapter, as for the next run of a warm worker."""
-        self.session.base = self.model.unload()
+        self.loaded.base = self.model.unload()
         same = isinstance(self.adapted, Adapted)
-        return with_adapter(self.session, spec, graph=same if graph is None else graph)
+        return with_adapter(self.loaded, spec, graph=same if graph is None else graph)
 
 
 def open_lab(
@@ -137,30 +143,28 @@ def open_lab(
     """As a worker opens it; with `graph`, always with PyTorch's graph, whose layers a test can call; with
     `tried`, without the trial of the written-out layer, which takes seconds on the embedded model.
     """
-    session = open_session(
-        spec.model, spec.bits, machine(compute, device), models_dir=models_dir, report=silent
-    )
+    loaded = open_model(spec.model, spec.bits, machine(compute, device), models_dir=models_dir, report=silent)
     if tried:
-        session.written_out = True
-    return with_adapter(session, spec, dataset, graph=graph)
+        loaded.written_out = True
+    return with_adapter(loaded, spec, dataset, graph=graph)
 
 
 def with_adapter(
-    session: ModelSession, spec: RunSpec, dataset: Dataset | None = None, *, graph: bool = True
+    loaded: LoadedModel, spec: RunSpec, dataset: Dataset | None = None, *, graph: bool = True
 ) -> Lab:
-    examples = cut_to(encode_examples(session, dataset or build_own_dataset()), spec.seq_len_tokens)
+    examples = cut_to(encode_examples(loaded, dataset or build_own_dataset()), spec.seq_len_tokens)
     shape = find_shape(spec.model)
-    adapted = attach_adapter(session, spec, shape) if graph else attach_alone(session, spec, shape, examples)
-    return Lab(session, adapted, examples, spec)
+    adapted = attach_adapter(loaded, spec, shape) if graph else attach_alone(loaded, spec, shape, examples)
+    return Lab(loaded, adapted, examples, spec)
 
 
-def encode_examples(session: ModelSession, dataset: Dataset) -> list[Encoded]:
+def encode_examples(loaded: LoadedModel, dataset: Dataset) -> list[Encoded]:
     """The training examples in the session's tokens; once for each model, because hundreds of tests need them
     and the app's own take as long as opening the tiny model.
     """
-    key = session.model_name, dataset.digest
+    key = loaded.model_name, dataset.digest
     if key not in _ENCODED:
-        _ENCODED[key] = tuple(encode_example(session.tokenizer, example) for example in dataset.train)
+        _ENCODED[key] = tuple(encode_example(loaded.tokenizer, example) for example in dataset.train)
     return list(_ENCODED[key])
 
 
@@ -203,7 +207,7 @@ def _targets(spec: RunSpec) -> str | list[str]:
     """PEFT's "all-linear" looks for nn.Linear and passes HQQ's layers over."""
     if spec.targets == "all-linear" and spec.bits not in HQQ_BITS:
         return "all-linear"
-    return find_shape(spec.model).target_modules(spec.targets)
+    return find_shape(spec.model).list_target_modules(spec.targets)
 
 
 def padded_loss(model: nn.Module, batch: Sequence[Encoded]) -> Tensor:
@@ -267,7 +271,7 @@ def cosine(a: Tensor, b: Tensor) -> float:
 
 def rows_of(lab: Lab) -> list[RowSize]:
     """Planned from lengths alone, as the page does it before there is a worker."""
-    return compute_row_sizes(list_lengths(lab.examples), lab.spec, on_gpu=lab.session.machine.on_gpu)
+    return compute_row_sizes(list_lengths(lab.examples), lab.spec, on_gpu=lab.loaded.machine.on_gpu)
 
 
 def with_a_heavy_last_row(lab: Lab) -> Lab:
@@ -275,7 +279,7 @@ def with_a_heavy_last_row(lab: Lab) -> Lab:
     for seed in range(50):
         seeded = replace(lab, spec=replace(lab.spec, seed=seed))
         rows, shape = rows_of(seeded), find_shape(lab.spec.model)
-        heaviest = find_heaviest_row(shape, seeded.spec, rows, lab.session.machine.compute_name)
+        heaviest = find_heaviest_row(shape, seeded.spec, rows, lab.loaded.machine.compute_name)
         if heaviest.lengths == rows[-1].lengths:
             return seeded
     raise AssertionError("no seed has its heaviest row last")

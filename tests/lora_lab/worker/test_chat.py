@@ -17,7 +17,7 @@ from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import Bits, RunSpec, Variant
 from lora_lab.worker import chat
 from lora_lab.worker.chat import ChatModel
-from lora_lab.worker.model.quantization import dense_weight
+from lora_lab.worker.model.quantization import decode_dense_weight
 from lora_lab.worker.training.run import execute_run
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import TINY, linears, never_stop, plain_peft, small_dataset
@@ -54,7 +54,7 @@ def answer(models_dir: Path, runs: list[RunFolder], prompt: str, **how: Any) -> 
     """The last round of an answer."""
     model = ChatModel(models_dir)
     names = model.load_models(runs, said)
-    *_, last = model.answers(names, prompt, **({"seed": 0, "temperature": 0.0} | how))
+    *_, last = model.generate_answers(names, prompt, **({"seed": 0, "temperature": 0.0} | how))
     assert list(last) == [BASE, *(run.run_id for run in runs)]
     return last
 
@@ -88,7 +88,9 @@ def test_hqq_bases_and_dora_adapters_answer_as_after_the_run_in_much_and_in_litt
     run = trained(tmp_path, models_dir, replace(SPEC, bits=bits, variant=variant))
     sample = run.samples()[0]
     model = ChatModel(models_dir)
-    *_, last = model.answers(model.load_models([run], said), sample["prompt"], seed=0, temperature=0.0)
+    *_, last = model.generate_answers(
+        model.load_models([run], said), sample["prompt"], seed=0, temperature=0.0
+    )
     assert last[BASE].startswith(sample["base"])
     assert last[run.run_id].startswith(sample["tuned"])
     assert last[BASE] != last[run.run_id]
@@ -98,7 +100,7 @@ def test_hqq_bases_and_dora_adapters_answer_as_after_the_run_in_much_and_in_litt
 def test_decoded_once_a_model_has_plain_layers_with_the_same_numbers(models_dir: Path, bits: Bits) -> None:
     spec = replace(TINY, bits=bits)
     base = plain_peft(spec, models_dir).unload()
-    expected = [dense_weight(layer, torch.float32).clone() for layer in linears(base)]
+    expected = [decode_dense_weight(layer, torch.float32).clone() for layer in linears(base)]
     chat.decode_once(base, torch.float32)
     decoded = linears(base)
     assert {type(layer) for layer in decoded} == {nn.Linear}
@@ -108,7 +110,9 @@ def test_decoded_once_a_model_has_plain_layers_with_the_same_numbers(models_dir:
 
 def test_every_round_adds_to_each_answer_that_has_not_ended(models_dir: Path, runs: list[RunFolder]) -> None:
     model = ChatModel(models_dir)
-    rounds = list(model.answers(model.load_models(runs[:1], said), "What is 1 + 1?", seed=0, temperature=0.0))
+    rounds = list(
+        model.generate_answers(model.load_models(runs[:1], said), "What is 1 + 1?", seed=0, temperature=0.0)
+    )
     assert 1 < len(rounds) <= NEW_TOKENS
     assert all(len(after[BASE]) >= len(before[BASE]) for before, after in pairwise(rounds))
 
@@ -142,7 +146,7 @@ def test_the_next_base_gets_its_cache_by_the_name_that_it_knows(models_dir: Path
 
     model: Any = ChatModel(models_dir)
     for forward, name in ((newer, "cache"), (older, "past_key_values")):
-        model._session = SimpleNamespace(base=SimpleNamespace(forward=forward))
+        model._loaded = SimpleNamespace(base=SimpleNamespace(forward=forward))
         assert model._cache_name == name
 
 

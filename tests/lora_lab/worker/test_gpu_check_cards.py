@@ -11,7 +11,7 @@ import torch
 from benchmarks import gpu_checks
 from benchmarks.gpu_check import main
 from benchmarks.gpu_checks import LARGE, CheckMachine, beside_trainer
-from benchmarks.trainer import precision_of
+from benchmarks.trainer import choose_precision
 from lora_lab.data.machine import COMPUTE_TYPES
 from lora_lab.spec import TINY_MODEL, Compute, RunSpec
 from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_device
@@ -32,8 +32,8 @@ def test_trainer_is_asked_for_the_number_type_of_the_card(
     def run(place: CheckMachine, spec: RunSpec) -> Any:
         return SimpleNamespace(state=SimpleNamespace(stepping_seconds=1.0))
 
-    monkeypatch.setattr(gpu_checks, "_output", note)
-    monkeypatch.setattr(gpu_checks, "one_run", run)
+    monkeypatch.setattr(gpu_checks, "_run_command", note)
+    monkeypatch.setattr(gpu_checks, "run_once", run)
     place = CheckMachine(
         machine=Machine(device=torch.device("cpu"), compute_dtype=DTYPES[compute]),
         models_dir=tmp_path,
@@ -47,9 +47,9 @@ def test_trainer_is_asked_for_the_number_type_of_the_card(
 
 
 def test_trainer_computes_in_the_type_that_it_is_asked_for() -> None:
-    assert precision_of("bf16") == {"bf16": True, "fp16": False}
-    assert precision_of("fp16") == {"bf16": False, "fp16": True}
-    assert precision_of("fp32") == {"bf16": False, "fp16": False}
+    assert choose_precision("bf16") == {"bf16": True, "fp16": False}
+    assert choose_precision("fp16") == {"bf16": False, "fp16": True}
+    assert choose_precision("fp32") == {"bf16": False, "fp16": False}
 
 
 def test_a_named_device_that_fails_ends_the_check_in_words(

@@ -30,10 +30,10 @@ from lora_lab.worker.merge import load_base, load_dequantized, merge_run
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import (
-    dense_weight,
+    build_quantization_config,
+    decode_dense_weight,
     keep_trainable_layout,
     list_linears,
-    quantization_config,
 )
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab import run_builders
@@ -53,7 +53,7 @@ def trained(tmp_path: Path, models_dir: Path, bits: Bits, variant: Variant = "lo
 
 def plain_base(bits: Bits, models_dir: Path) -> PreTrainedModel:
     """As the libraries load and compute it."""
-    config = quantization_config(bits, torch.float32)
+    config = build_quantization_config(bits, torch.float32)
     options = {} if config is None else {"quantization_config": config}
     base = AutoModelForCausalLM.from_pretrained(models_dir / TINY_MODEL, dtype=torch.float32, **options)
     if bits in HQQ_BITS:
@@ -97,7 +97,9 @@ def test_transposed_layers_are_merged_with_the_numbers_that_the_bits_keep(bits: 
     for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
         mine, kept = (model.get_submodule(f"transformer.h.0.{name}") for model in (plain, stored))
         assert isinstance(mine, Conv1D)
-        torch.testing.assert_close(dense_weight(mine, torch.float32), dense_weight(kept, torch.float32))
+        torch.testing.assert_close(
+            decode_dense_weight(mine, torch.float32), decode_dense_weight(kept, torch.float32)
+        )
 
 
 def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, models_dir: Path) -> None:
@@ -105,7 +107,7 @@ def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, mo
     assert merge_run(run, models_dir)
     merged = Merged(run)
     assert merged.state == {"state": "done", "text": ""}
-    archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.zipped("# Card"))))
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.stream_zip("# Card"))))
     assert archive.testzip() is None
     assert {"merged/model.safetensors", "merged/config.json", "merged/tokenizer.json"} <= set(
         archive.namelist()
@@ -158,7 +160,7 @@ def test_a_file_of_the_zip_may_be_larger_than_2_gb(tmp_path: Path, monkeypatch: 
     merged = Merged(create_run(tmp_path / "runs", TINY, small_dataset(), now=NOW))
     merged.folder.mkdir()
     (merged.folder / "model.safetensors").write_bytes(bytes(2000))
-    archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.zipped("# Card"))))
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.stream_zip("# Card"))))
     assert archive.read("merged/model.safetensors") == bytes(2000)
 
 
@@ -175,8 +177,8 @@ def test_the_merged_base_is_the_one_that_the_run_trained_on(bits: Bits, tmp_path
     )
     merged = load_base(run, tmp_path)
     for name, layer in list_linears(merged):
-        kept = dense_weight(stored.get_submodule(name), torch.float32)
-        assert torch.equal(dense_weight(layer, torch.float32), kept)
+        kept = decode_dense_weight(stored.get_submodule(name), torch.float32)
+        assert torch.equal(decode_dense_weight(layer, torch.float32), kept)
     for ours, theirs in zip(outer_parts(merged), outer_parts(stored), strict=True):
         assert torch.equal(ours, theirs.float())
 

@@ -30,7 +30,7 @@ from lora_lab.runs.state import fold_events
 from lora_lab.spec import TINY_MODEL, Bits, RunSpec
 from lora_lab.worker import standalone
 from lora_lab.worker.model.load import load_model
-from lora_lab.worker.model.quantization import dense_weight
+from lora_lab.worker.model.quantization import decode_dense_weight
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.families import FAMILIES
 from tests.lora_lab.worker.builders import CPU, TINY, linears, never_stop, silent, small_dataset
@@ -176,7 +176,7 @@ def test_the_script_multiplies_decoded_int8_weights_as_the_app_does(models_dir: 
     )
     layer = model.get_submodule("model.layers.0.mlp.up_proj")
     x = torch.randn(3, 64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    expected = x @ dense_weight(layer, torch.float32).t()
+    expected = x @ decode_dense_weight(layer, torch.float32).t()
     (wanted,) = torch.autograd.grad(expected.sum(), x)
 
     standalone.multiply_decoded(model)

@@ -23,7 +23,7 @@ from lora_lab.xray.charts import (
     draw_norm_map,
     draw_overlap_maps,
     draw_used_map,
-    place_of,
+    name_place,
     plot_spectrum,
     shorten_kind,
 )
@@ -103,7 +103,7 @@ def test_layers_and_matrices_are_read_from_names() -> None:
     assert found.layers == ("2", "10", "-")
     assert found.kinds == ("self_attn.q_proj", "experts.3.w1", "lm_head")
     assert [shorten_kind(kind) for kind in found.kinds] == ["q", "w1", "lm_head"]
-    assert [place_of(each) for each in found.modules] == ["q_proj in layer 2", "w1 in layer 10", "lm_head"]
+    assert [name_place(each) for each in found.modules] == ["q_proj in layer 2", "w1 in layer 10", "lm_head"]
 
 
 def test_an_address_that_names_no_matrix_gets_the_nearest_there_is() -> None:
@@ -216,7 +216,7 @@ def test_what_was_trained_besides_is_named() -> None:
 
 
 def test_overlap_is_told_in_times_of_chance() -> None:
-    overlap = read_pair(xrays.pair_found()).of("model.layers.0.self_attn.q_proj", "A")
+    overlap = read_pair(xrays.pair_found()).find("model.layers.0.self_attn.q_proj", "A")
     assert overlap is not None
     assert overlap.ends == (4, 8)
     assert describe_overlap(overlap) == (
@@ -232,7 +232,7 @@ def test_the_side_decides_the_space_that_chance_is_about() -> None:
 
 
 def test_a_zero_update_has_no_overlap() -> None:
-    overlap = read_pair(xrays.pair_found(phi=None)).of("model.layers.0.self_attn.q_proj", "B")
+    overlap = read_pair(xrays.pair_found(phi=None)).find("model.layers.0.self_attn.q_proj", "B")
     assert overlap is not None
     assert overlap.ends is None
     assert "no directions yet" in describe_overlap(overlap)
@@ -277,7 +277,7 @@ def assert_drawn(plot: Plot) -> None:
 
 def test_charts_say_a_finding_with_numbers_and_hold_what_they_draw() -> None:
     found = xray_of()
-    overlap = read_pair(xrays.pair_found()).of(first(found).name, "A")
+    overlap = read_pair(xrays.pair_found()).find(first(found).name, "A")
     assert overlap is not None
     plots = [
         plot_spectrum(first(found), "r=4"),
@@ -305,7 +305,7 @@ def test_charts_say_a_finding_with_numbers_and_hold_what_they_draw() -> None:
 
 def test_a_rank_too_wide_for_its_numbers_still_draws() -> None:
     found = xray_of(xrays.module(values=[2.0 / number for number in range(1, 257)]))
-    overlap = read_pair(xrays.pair_found(256, 256)).of("model.layers.0.self_attn.q_proj", "A")
+    overlap = read_pair(xrays.pair_found(256, 256)).find("model.layers.0.self_attn.q_proj", "A")
     assert overlap is not None
     assert_drawn(plot_spectrum(first(found), ""))
     assert_drawn(draw_overlap_maps(first(found), overlap, "")[0])
@@ -318,7 +318,7 @@ def test_a_rank_above_a_side_of_the_matrix_compares_with_as_many_directions_as_t
     pair_found["random"]["64"] = known
     for module in pair_found["modules"]:
         module["outputs"] = known
-    overlap = read_pair(pair_found).of("model.layers.0.self_attn.q_proj", "outputs")
+    overlap = read_pair(pair_found).find("model.layers.0.self_attn.q_proj", "outputs")
     assert overlap is not None
     ours, drawn = draw_overlap_maps(first(xray_of()), overlap, "")
     assert "64 directions of each by 90 %" in ours.title

@@ -88,7 +88,7 @@ def test_a_misconception_is_said_in_words_that_blame_nobody(written: str, said: 
 
 
 def test_every_misconception_begins_with_a_verb_that_has_a_sentence() -> None:
-    for question in load_bank(load_concepts()).matching():
+    for question in load_bank(load_concepts()).list_matching():
         task = getattr(question.task, "asked", question.task)
         for option in getattr(task, "options", ()):
             if option.misconception:

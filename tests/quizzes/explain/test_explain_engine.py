@@ -140,7 +140,7 @@ def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
     queue = GradingQueue(BrokenGrader())
     queue.read(ATTEMPT, TOY, keep, learner="ana")
     queue.finish()
-    assert queue.trouble(1) == BROKEN
+    assert queue.find_trouble(1) == BROKEN
     assert "KeyError" in caplog.text
     queue.close()
 
@@ -149,7 +149,7 @@ def test_a_queue_without_a_grader_reads_nothing_and_says_so() -> None:
     queue = GradingQueue(None)
     queue.read(ATTEMPT, TOY, keep, learner="ana")
     assert not queue.open
-    assert queue.trouble(1) == NO_GRADER
+    assert queue.find_trouble(1) == NO_GRADER
     queue.close()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from quizzes.explain.concept_status import list_statuses, mark_evidence
 from quizzes.explain.presenter import ANSWER_LIMIT
-from quizzes.grader.limits import MeasuredAccuracy, describe_limits, trust_sentence
+from quizzes.grader.limits import MeasuredAccuracy, describe_limits, describe_trust
 from quizzes.grader.prompts import load_prompts
 from quizzes.pages.explain import ExplainPage
 from study.content.concepts import load_concepts
@@ -139,8 +139,8 @@ def test_one_line_says_how_far_to_trust_the_grader_and_the_rest_is_folded(page: 
     html = explained(page)
     folded = html[html.index('<details class="trust">') :]
     line = html[: html.index('<details class="trust">')].rpartition('<p class="soft small">')[2]
-    assert words(line) == words(trust_sentence(page.exercise.measured))
-    assert len(trust_sentence(page.exercise.measured).split(" ")) <= 25
+    assert words(line) == words(describe_trust(page.exercise.measured))
+    assert len(describe_trust(page.exercise.measured).split(" ")) <= 25
     limits = words(describe_limits(page.exercise.measured))
     assert limits in words(folded)
     assert limits not in words(line)
@@ -218,7 +218,7 @@ def test_the_page_says_what_a_verdict_is_worth_and_that_nothing_leaves(page: Exp
     measured = MeasuredAccuracy(answers=518, precision=0.8, recall=0.7, false_accepted=0.1, unsure=0.12)
     page = replace(page, exercise=replace(page.exercise, measured=measured))
     html = words(explained(page))
-    assert words(trust_sentence(measured)) in html
+    assert words(describe_trust(measured)) in html
     assert "It is never the only mark" in html
     assert "did not leave it" in html
     assert words(describe_limits(measured)) in html
@@ -228,7 +228,7 @@ def test_the_page_says_what_a_verdict_is_worth_and_that_nothing_leaves(page: Exp
 def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     page: ExplainPage, context: Context
 ) -> None:
-    visit = frame.visit_of(context, opened("b1"))
+    visit = frame.open_visit(context, opened("b1"))
     run = context.store.five_minute_reviews.start(
         visit.profile.id, cards=0, seed=1, question_ids=(), prompt_id="explain-lora", started_at=visit.now
     )
@@ -241,7 +241,7 @@ def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     assert piece is not None
     assert "Go on Enter" in words(piece.html)
     assert "Contradicted" in idea(piece.html, 2)
-    assert exercise.steps(visit, run).finished
+    assert exercise.count_steps(visit, run).finished
     ending = exercise.describe_ending(visit, run)
     assert ending.summary == "1 of 4 concepts explained."
     wrong = ending.missed[0]

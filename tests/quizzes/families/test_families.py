@@ -31,7 +31,7 @@ def test_the_right_number_is_the_labs_and_the_last_step_shows_it(family: str) ->
 def test_an_id_draws_the_same_question_every_time(concepts: ConceptMap) -> None:
     bank = load_bank(concepts)
     for family in FAMILIES.values():
-        question = bank.by_id[families.question_id(family.id, 1234)]
+        question = bank.by_id[families.format_question_id(family.id, 1234)]
         assert question == bank.by_id[question.id]
         assert bank.concepts_of[question.id] == family.concepts
     assert families.build_question(FAMILIES["lora-matrix-count"], 1234).task.answer == {"option": "right"}
@@ -47,9 +47,9 @@ def test_what_is_no_family_with_a_seed_is_not_found(concepts: ConceptMap, writte
 
 def test_families_are_in_every_pool_once_and_are_not_listed_as_written(concepts: ConceptMap) -> None:
     bank = load_bank(concepts)
-    pool = bank.pool(seed=7)
+    pool = bank.build_pool(seed=7)
     assert len(pool) == len(bank.questions) + len(FAMILIES)
-    assert pool == bank.pool(seed=7)
+    assert pool == bank.build_pool(seed=7)
     assert {question.id for question in pool} - set(bank.by_id) == {q.id for q in pool if "@" in q.id}
 
 

@@ -59,7 +59,9 @@ print(hashlib.sha256(repr(drawn).encode()).hexdigest())
 
 @cache
 def drawn(family: str) -> tuple[DrawnQuestion, ...]:
-    return tuple(FAMILIES[family].draw(Random(families.question_id(family, seed))) for seed in range(SEEDS))
+    return tuple(
+        FAMILIES[family].draw(Random(families.format_question_id(family, seed))) for seed in range(SEEDS)
+    )
 
 
 def texts(question: DrawnQuestion) -> Iterator[str]:
@@ -119,7 +121,7 @@ def test_no_mistake_that_a_family_knows_counts_as_right(family: str) -> None:
     if FAMILIES[family].kind == "single":
         return
     for seed in range(SEEDS):
-        numbers = FAMILIES[family].draw_numbers(Random(families.question_id(family, seed)))
+        numbers = FAMILIES[family].draw_numbers(Random(families.format_question_id(family, seed)))
         wrong = [
             value for value in numbers.slips.values() if not is_within(value, numbers.right, tolerance=0)
         ]

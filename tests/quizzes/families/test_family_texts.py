@@ -9,7 +9,7 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - families compute their numbers
 from quizzes.bank.bank import load_bank
-from quizzes.families import SUBJECTS, TEXTS_DIR, build_variants, name_of, question_id
+from quizzes.families import SUBJECTS, TEXTS_DIR, build_variants, format_question_id, name_texts
 from quizzes.families.drawn import DrawnNumbers
 from quizzes.families.family import QuestionFamily
 from quizzes.families.family_reader import read_file
@@ -24,7 +24,7 @@ DIGESTS = Path(__file__).with_name("drawn_numbers.json")
 
 def digest(family: QuestionFamily) -> str:
     """The right number and the kept slips of 40 draws, to nine digits."""
-    drawn = [family.draw(Random(question_id(family.id, seed))) for seed in range(40)]
+    drawn = [family.draw(Random(format_question_id(family.id, seed))) for seed in range(40)]
     numbers = [
         (f"{question.right.value:.9g}", [(slip.id, f"{slip.value:.9g}") for slip in question.wrong])
         for question in drawn
@@ -68,9 +68,9 @@ def test_a_template_takes_plain_names_and_known_formats_only(text: str) -> None:
 
 @EACH
 def test_every_drawn_value_is_named_and_every_text_is_shown(family: QuestionFamily) -> None:
-    rng = [Random(question_id(family.id, seed)) for seed in range(400)]
+    rng = [Random(format_question_id(family.id, seed)) for seed in range(400)]
     assert {slip.id for each in rng for slip in family.draw(each).wrong} == set(family.slips)
-    drawn = [family.draw_numbers(Random(question_id(family.id, seed))) for seed in range(400)]
+    drawn = [family.draw_numbers(Random(format_question_id(family.id, seed))) for seed in range(400)]
     assert {name for numbers in drawn for name in numbers.values} == family.names
     for name, texts in family.phrases.items():
         assert {str(numbers.values[name]) for numbers in drawn} == set(texts)
@@ -83,7 +83,7 @@ def test_a_logged_id_draws_the_numbers_that_it_drew(family: QuestionFamily) -> N
 
 
 def test_every_file_has_a_module_and_every_module_a_file() -> None:
-    assert {path.stem for path in TEXTS_DIR.glob("*.yaml")} == {name_of(subject) for subject in SUBJECTS}
+    assert {path.stem for path in TEXTS_DIR.glob("*.yaml")} == {name_texts(subject) for subject in SUBJECTS}
 
 
 # ---- files with problems

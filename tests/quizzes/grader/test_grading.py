@@ -10,7 +10,7 @@ from quizzes.grader.feedback import explain_verdict
 from quizzes.grader.grading import Grading, Scores, decide_verdict, grade_answer, grade_answers
 from quizzes.grader.guards import find_no_claim
 from quizzes.grader.passages import MOST_PASSAGES, READ_CHARACTERS, is_cut, split_passages
-from quizzes.grader.prompts import PromptConcept, own_prompt
+from quizzes.grader.prompts import PromptConcept, parse_own_prompt
 from quizzes.grader.words import list_clause_runs, list_windows
 from study.base.errors import LearnerError
 from study.ports.classes import ConceptVerdict
@@ -261,7 +261,7 @@ def test_a_list_of_one_word_sentences_covers_nothing_and_a_statement_beside_it_c
 )
 def test_an_own_prompt_without_four_concepts_is_refused_in_words(given_prompt: dict[str, object]) -> None:
     with pytest.raises(LearnerError, match="can't be graded"):
-        own_prompt(given_prompt)
+        parse_own_prompt(given_prompt)
 
 
 @given(st.lists(ANSWERS, max_size=5))
@@ -281,7 +281,7 @@ def test_several_answers_get_the_verdicts_of_each_alone_from_one_call(answers: l
     assert len(asked) <= 1
 
 
-OWN = own_prompt(
+OWN = parse_own_prompt(
     {
         "id": "own",
         "text": "How does a warmup work?",

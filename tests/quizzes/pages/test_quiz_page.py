@@ -235,10 +235,10 @@ def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
     page: QuizPage, context: Context, now: datetime
 ) -> None:
     bank = page.exercise.operations.bank
-    visit = frame.visit_of(context, opened("b1"))
-    for question in bank.pool(seed=1):
+    visit = frame.open_visit(context, opened("b1"))
+    for question in bank.build_pool(seed=1):
         record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
-        html = page.exercise.question(visit, record, find_position(bank, record, [])).html
+        html = page.exercise.render_question(visit, record, find_position(bank, record, [])).html
         shown = words(html)
         grade = question.task.grade(question.task.answer)
         assert 'value="right"' not in html
@@ -255,7 +255,7 @@ def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
     page: QuizPage, context: Context, now: datetime
 ) -> None:
     bank = page.exercise.operations.bank
-    for question in bank.pool(seed=1):
+    for question in bank.build_pool(seed=1):
         record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
         given = QuizAnswer(
             question_id=question.id,
@@ -265,7 +265,7 @@ def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
             duration_ms=1,
             response=wrong_response(question),
         )
-        shown = words(page.exercise.explained(record, question, given))
+        shown = words(page.exercise.render_explained(record, question, given))
         assert "✗" in shown, question.id
         assert "✓" in shown or question.kind in ("multiple", "ordering"), question.id
         assert "Source: " in shown or "Checked, computed here: " in shown, question.id
@@ -277,9 +277,21 @@ def test_checks_with_the_same_number_are_listed_once(page: QuizPage, now: dateti
     question = page.exercise.operations.bank.by_id["kept-scale@1022"]
     assert len(question.evidence.checks) == 2
     record = QuizRecord(id="q", seed=1, question_ids=(question.id,), choice={}, started_at=now)
-    html = page.exercise.explained(record, question, None)
+    html = page.exercise.render_explained(record, question, None)
     assert words(html).count("Checked, computed here: 2") == 1
     assert html.count('<details class="source computed">') == 1
+
+
+def test_many_checked_numbers_are_one_line_that_keeps_what_comes_next_in_view(
+    page: QuizPage, now: datetime
+) -> None:
+    bank = page.exercise.operations.bank
+    question = max(bank.by_id.values(), key=lambda each: len(each.evidence.checks))
+    record = QuizRecord(id="q", seed=1, question_ids=(question.id,), choice={}, started_at=now)
+    html = page.exercise.render_explained(record, question, None)
+    assert len(question.evidence.checks) > 5
+    assert html.count('<details class="source computed">') == 1
+    assert re.search(r"Checked, computed here: \d+ numbers", words(html))
 
 
 def test_a_concept_that_is_not_here_is_said_to_be_unknown(page: QuizPage) -> None:

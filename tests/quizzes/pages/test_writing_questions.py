@@ -69,7 +69,7 @@ def test_a_written_question_is_asked_at_once_and_graded(page: QuizPage) -> None:
 def test_a_written_question_travels_in_exports_and_in_a_backup(page: QuizPage) -> None:
     save(page)
     context, now = page.context, page.context.clock()
-    profile = context.store.profiles.of_browser("b1", now=now).id
+    profile = context.store.profiles.open_for_browser("b1", now=now).id
     for name in ("moodle-xml", "gift", "csv", "jupyterquiz"):
         [file] = page.writing.writer.exchange.export(profile, name, now=now)
         assert b"The update" in file.content
@@ -116,7 +116,7 @@ def test_the_same_question_is_refused_and_one_that_begins_alike_is_new(page: Qui
     save(page, stem=f"{long}before")
     assert "html" in save(page, stem=f"{long}after")
     assert save(page, stem=f"{long}after", right="Other")["beside"] == "#question-stem"
-    assert page.exercise.operations.bank.size("your-own-questions") == 2
+    assert page.exercise.operations.bank.count_questions("your-own-questions") == 2
 
 
 def test_on_a_server_only_the_owner_writes_questions_as_with_imports(page: QuizPage) -> None:
@@ -126,7 +126,7 @@ def test_on_a_server_only_the_owner_writes_questions_as_with_imports(page: QuizP
         save(page, learner("lea"))
     with pytest.raises(LearnerError, match="only its owner can write them"):
         page.act({"act": "draft", "field": "stem", "value": "half a", "query": f"?{FORM}"}, learner("lea"))
-    lea = page.context.store.profiles.of_browser("lea", now=page.context.clock())
+    lea = page.context.store.profiles.open_for_browser("lea", now=page.context.clock())
     assert page.context.store.drafts.read(lea.id, "question:stem") == ""
     done = save(page)
     with pytest.raises(LearnerError, match="only its owner can change them"):

@@ -10,7 +10,7 @@ from quizzes.kinds.grade import LETTERS
 from quizzes.session.class_questions import (
     MOST_FOUND,
     MOST_TWINS,
-    class_question,
+    find_class_question,
     list_class_twins,
     search_class_questions,
 )
@@ -56,7 +56,7 @@ def test_what_is_matched_has_numbers_in_a_quiz_and_in_a_class_and_what_is_ordere
         names = [name for name, _ in offer_choices(question, seed=1)]
         if question.kind == "matching":
             assert names == [str(number) for number in range(1, len(names) + 1)]
-            asked = class_question(bank, question.id)
+            asked = find_class_question(bank, question.id)
             assert asked is not None
             assert re.findall(r'<span class="letter">(\w+)</span>', asked.listed) == names
             assert re.search(r'<option value="1">1: ', asked.fields)
@@ -71,9 +71,9 @@ def test_a_family_is_found_once_with_numbers_of_its_own_and_a_twin_with_others(c
     [other] = [each for each in ids(bank, "numbers drawn lora-matrix-count", seed=2) if "@" in each]
     assert one.startswith("lora-matrix-count@")
     assert one != other
-    asked = class_question(bank, one)
+    asked = find_class_question(bank, one)
     assert asked is not None
-    twin = class_question(bank, asked.fresh)
+    twin = find_class_question(bank, asked.fresh)
     assert twin is not None
     assert twin.id.startswith("lora-matrix-count@")
     assert twin.html != asked.html
@@ -82,7 +82,7 @@ def test_a_family_is_found_once_with_numbers_of_its_own_and_a_twin_with_others(c
 def test_each_family_has_a_variant_with_other_numbers(concepts: ConceptMap) -> None:
     bank = load_bank(concepts)
     for family in bank.families:
-        asked = class_question(bank, f"{family}@3")
+        asked = find_class_question(bank, f"{family}@3")
         assert asked is not None
         assert asked.fresh, family
 
@@ -94,7 +94,7 @@ def test_twins_ask_about_the_same_concepts_and_other_numbers_come_first(concepts
     assert all(not each.id.startswith("lora-matrix-count") for each in family[1:])
     written = list_class_twins(bank, "q-init-output")
     assert 1 < len(written) <= MOST_TWINS
-    asked = class_question(bank, "q-init-output")
+    asked = find_class_question(bank, "q-init-output")
     assert asked is not None
     assert asked.fresh == ""
     assert all({*each.concepts} & {*asked.concepts} for each in written)

@@ -352,9 +352,9 @@ def test_what_comes_back_comes_when_the_learners_own_day_begins(ana: Learner) ->
     ana.clock.now = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)  # half an hour before midnight there
     ana.answer(wrong_fields, sure="sure")
     ana.later(minutes=20)
-    assert not ana.page.exercise.operations.due(profile.id, now=ana.clock.now)
+    assert not ana.page.exercise.operations.list_due(profile.id, now=ana.clock.now)
     ana.later(minutes=20)
-    assert ana.page.exercise.operations.due(profile.id, now=ana.clock.now)
+    assert ana.page.exercise.operations.list_due(profile.id, now=ana.clock.now)
 
 
 def test_weak_concepts_are_those_that_were_missed(ana: Learner) -> None:
@@ -372,7 +372,7 @@ def test_what_was_guessed_wrong_in_the_lab_is_weak_as_well(ana: Learner, now: da
     operations = replace(
         ana.page.exercise.operations, subjects=Subjects(of_prediction={"percent": ("lora-rank",)})
     )
-    profile = store.profiles.of_browser("b1", now=now).id
+    profile = store.profiles.open_for_browser("b1", now=now).id
     guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 50.0}, at=now)
     store.predictions.start(guess, "run", at=now)
     store.predictions.judge(guess, {"percent": False}, at=now)

@@ -54,7 +54,7 @@ def test_an_answer_is_stored_with_its_time(operations: QuizOperations, ana: str,
         record, record.question_ids[0], {"option": "slip-1"}, shown_at=shown_at, now=now
     )
     assert (given.correct, given.duration_ms) == (False, 7000)
-    assert operations.position(record, now=now).tried == given
+    assert operations.compute_position(record, now=now).tried == given
 
 
 def test_a_second_answer_to_a_question_does_not_count(
@@ -64,7 +64,7 @@ def test_a_second_answer_to_a_question_does_not_count(
     operations.answer(record, record.question_ids[0], {"option": "slip-1"}, shown_at=now, now=now)
     with pytest.raises(StaleError, match="Your first answer counts"):
         operations.answer(record, record.question_ids[0], {"option": "right"}, shown_at=now, now=now)
-    assert operations.position(record, now=now).right == 0
+    assert operations.compute_position(record, now=now).right == 0
 
 
 @pytest.mark.parametrize("question_id", ["gone", "other"])
@@ -83,8 +83,8 @@ def test_the_newest_quiz_of_a_choice_is_found_again(
     first = operations.start(ana, choice, now=now)
     second = operations.start(ana, choice, now=now + timedelta(minutes=1))
     assert first.question_ids == second.question_ids
-    assert operations.newest(ana, choice) == second
-    assert operations.newest(ana, QuizChoice(length=2, seed=1)) is None
+    assert operations.find_newest(ana, choice) == second
+    assert operations.find_newest(ana, QuizChoice(length=2, seed=1)) is None
 
 
 def test_a_quiz_from_before_there_were_modes_is_found_by_its_address(
@@ -94,7 +94,7 @@ def test_a_quiz_from_before_there_were_modes_is_found_by_its_address(
     record = operations.store.quizzes.start(
         ana, seed=5, question_ids=("q1", "q2"), choice=old, started_at=now
     )
-    assert operations.newest(ana, QuizChoice(topic="one", length=2, seed=5)) == record
+    assert operations.find_newest(ana, QuizChoice(topic="one", length=2, seed=5)) == record
 
 
 def test_only_a_quiz_that_was_begun_is_offered_to_go_on_with(
@@ -102,15 +102,15 @@ def test_only_a_quiz_that_was_begun_is_offered_to_go_on_with(
 ) -> None:
     choice = QuizChoice(length=2, seed=3)
     record = operations.start(ana, choice, now=now)
-    assert operations.unfinished(ana, now=now) is None
+    assert operations.find_unfinished(ana, now=now) is None
     operations.answer(record, record.question_ids[0], {"option": "right"}, shown_at=now, now=now)
-    found = operations.unfinished(ana, now=now)
+    found = operations.find_unfinished(ana, now=now)
     assert found is not None
     assert found[0] == choice
     operations.store.quizzes.start(ana, seed=1, question_ids=("q1",), choice={}, started_at=now)
-    assert operations.unfinished(ana, now=now) == found  # a five-minute review hides nothing
+    assert operations.find_unfinished(ana, now=now) == found  # a five-minute review hides nothing
     operations.answer(record, record.question_ids[1], {"option": "right"}, shown_at=now, now=now)
-    assert operations.unfinished(ana, now=now) is None
+    assert operations.find_unfinished(ana, now=now) is None
 
 
 def test_practice_begins_easy_until_half_of_its_concepts_were_met(
@@ -142,4 +142,4 @@ def test_a_badge_stays_however_many_quizzes_come_after_it(
     operations.answer(record, "q1", {"option": "right"}, shown_at=now, now=now - timedelta(days=2))
     for seed in range(2):
         operations.start(ana, QuizChoice(length=2, seed=seed), now=now)
-    assert operations.badges(ana, now=now) == 1
+    assert operations.count_badges(ana, now=now) == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.base.confidence_intervals import Share, share_of
+from study.base.confidence_intervals import Share, compute_share
 
 # Computed by statsmodels.stats.proportion.proportion_confint(method="wilson"), five digits.
 KNOWN = [(8, 10, 0.49016, 0.94332), (0, 10, 0.0, 0.27753), (90, 100, 0.82563, 0.94477), (1, 1, 0.20655, 1.0)]
@@ -24,8 +24,8 @@ def test_the_interval_holds_the_share_and_stays_a_share(counts: tuple[int, int])
 
 
 def test_no_outcome_is_no_share() -> None:
-    assert share_of([]) is None
-    assert share_of([True, False]) == Share(hits=1, trials=2)
+    assert compute_share([]) is None
+    assert compute_share([True, False]) == Share(hits=1, trials=2)
 
 
 def test_a_share_is_told_with_its_interval() -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from study.content.concept_map_layout import CELL, MARGIN_Y, Graph, builds_on, lay_out_graph
+from study.content.concept_map_layout import CELL, MARGIN_Y, Graph, lay_out_graph, list_dependents
 from study.content.concepts import ConceptMap
 
 
@@ -18,7 +18,7 @@ def test_every_concept_has_a_cell_of_its_own_in_the_column_of_its_area(
     graph: Graph, concepts: ConceptMap
 ) -> None:
     nodes = [node for _, column in graph.columns for node in column]
-    assert [name for name, _ in graph.columns] == [name for name, _ in concepts.areas()]
+    assert [name for name, _ in graph.columns] == [name for name, _ in concepts.group_by_area()]
     assert {node.concept.id for node in nodes} == set(concepts.by_id)
     assert len({(node.column, node.row) for node in nodes}) == len(nodes)
     assert all(0 <= node.row < graph.rows for node in nodes)
@@ -43,7 +43,7 @@ def test_a_long_line_crosses_other_columns_in_the_gaps_between_rows(graph: Graph
 
 
 def test_what_comes_after_a_concept_is_what_names_it(concepts: ConceptMap) -> None:
-    assert [c.id for c in builds_on(concepts, "matrix-rank")] == [
+    assert [c.id for c in list_dependents(concepts, "matrix-rank")] == [
         "low-rank-factorization",
         "intrinsic-dimension",
     ]

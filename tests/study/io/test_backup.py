@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import JSON, Boolean, Float, Integer, insert, select
 
-from flashcards.interchange.backup_rows import row_problem
+from flashcards.interchange.backup_rows import check_row
 from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, preview_outcomes
 from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
@@ -73,7 +73,7 @@ def _value(column: Any, text: str, number: int, day: int) -> Any:
 
 
 def exchange(store: Store, home: Path) -> BackupExchange:
-    return BackupExchange(store=store, home=home, row_problem=row_problem)
+    return BackupExchange(store=store, home=home, row_problem=check_row)
 
 
 def backup_of(store: Store, profile_id: str, home: Path) -> bytes:

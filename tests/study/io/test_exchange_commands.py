@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flashcards.interchange.backup_rows import row_problem
+from flashcards.interchange.backup_rows import check_row
 from study.base.settings import load_settings
 from study.io.backup import BackupExchange, build_backup
 from study.io.exchange import Exchange
@@ -16,7 +16,7 @@ from study.store.snapshots import Snapshots
 
 
 def open_exchanges(store: Store, home: Path) -> Sequence[Exchange]:
-    return [BackupExchange(store=store, home=home, row_problem=row_problem)]
+    return [BackupExchange(store=store, home=home, row_problem=check_row)]
 
 
 def test_an_import_that_replaces_something_is_backed_up_first(tmp_path: Path) -> None:
@@ -32,5 +32,5 @@ def test_an_import_that_replaces_something_is_backed_up_first(tmp_path: Path) ->
     for name in ("first.json", "second.json"):
         options = argparse.Namespace(file=tmp_path / name, data_folder=home, profile=None, dry_run=False)
         import_file(open_exchanges, options)
-        reasons.append([made.reason for made in Snapshots(home / "study.sqlite3").listed()])
+        reasons.append([made.reason for made in Snapshots(home / "study.sqlite3").list_snapshots()])
     assert reasons == [[], ["import"]]

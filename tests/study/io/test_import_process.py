@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flashcards.interchange.backup_rows import row_problem
+from flashcards.interchange.backup_rows import check_row
 from flashcards.interchange.exchange import open_exchange as open_cards
 from flashcards.scheduling.scheduler import preview_outcomes
 from quizzes.interchange.exchange import open_exchange as open_questions
@@ -46,7 +46,7 @@ def planner(home: Path) -> Iterator[ProcessPlanner]:
         home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
     )
     opened = ProcessPlanner(
-        settings, [open_cards, open_questions], modules=["lora_lab.quantities"], row_problem=row_problem
+        settings, [open_cards, open_questions], modules=["lora_lab.quantities"], row_problem=check_row
     )
     opened.warm_up()
     yield opened
@@ -164,10 +164,10 @@ def test_progress_is_told_and_a_learner_can_stop_it(
     assert 0 < job.done < job.of == 15_000
     jobs.stop(profile)
     with pytest.raises(LearnerError, match="was stopped"):
-        job.result(30)
-    assert jobs.of(profile) is None
+        job.wait_for_plan(30)
+    assert jobs.find(profile) is None
     again = jobs.start(upload(home, profile, "deck.md", b"Q: a?\nA: b.\n"), {}, now=NOW)
-    found = again.result(120)
+    found = again.wait_for_plan(120)
     assert found is not None
     assert found.report.counts["new"] == 1
 
@@ -196,7 +196,7 @@ def test_a_process_that_is_taken_in_the_moment_of_its_idle_end_goes_on(
     read(planner, home, profile, "deck.md", b"Q: What is r?\nA: The rank.\n")
     ends = planner._idle
     assert ends is not None
-    taken = planner._ready()
+    taken = planner._ensure_process()
     ends.function(*ends.args, **ends.kwargs)  # its time had come before it was cancelled
     assert taken.is_alive
 

@@ -38,7 +38,7 @@ def test_uploads_of_many_browsers_fill_no_disk(tmp_path: Path, monkeypatch: pyte
     receive(pending, "b", "a.md", b"x")  # in place of one's own
     age(tmp_path, pending_upload.GIVES_WAY_SECONDS + 60)
     receive(pending, "c", "a.md", b"x")
-    assert pending.of("a") is None
+    assert pending.find("a") is None
     monkeypatch.setattr(pending_upload, "FILES_AT_MOST", 2)
     with pytest.raises(LearnerError, match="Many files wait"):
         receive(pending, "d", "a.md", b"x")

@@ -19,7 +19,7 @@ from study.content.yaml_reader import ContentError
 from study.learner.path import read_path_ids
 from study.lessons.lesson import LESSONS_DIR, Lesson, Lessons, read_lesson
 from study.lessons.lesson_text import LessonText, collect_terms
-from study.text.computed_text import fill_numbers, problems_of
+from study.text.computed_text import fill_numbers, find_problems
 from tests.study.lesson_files import CONCEPT, lesson, write_lesson
 from tests.visits import words
 
@@ -119,7 +119,7 @@ def test_a_concept_without_a_file_has_no_lesson(tmp_path: Path, concepts: Concep
 def test_the_first_lesson_of_the_path_explains_what_its_figure_shows_before_it(lessons: Lessons) -> None:
     lesson = lessons.find(read_path_ids()[0])
     assert lesson
-    figure = FIGURES[lesson.visualize.figure].fragment({})
+    figure = FIGURES[lesson.visualize.figure].render_fragment({})
     first = lesson.learn.paragraphs[0]  # the figure stands below it
     marks = set(re.findall(r"&lt;\|\w+\|&gt;", figure))
     assert marks
@@ -145,18 +145,18 @@ def test_the_first_lesson_of_the_path_explains_what_its_figure_shows_before_it(l
     ],
 )
 def test_a_number_is_computed_where_it_stands(text: str, expected: str) -> None:
-    assert list(problems_of(text)) == []
+    assert list(find_problems(text)) == []
     assert fill_numbers(f"It is {text}.") == f"It is {expected}."
 
 
 def test_a_placeholder_with_an_unknown_unit_or_argument_is_a_problem() -> None:
-    assert "can't be printed as 'miles'" in next(problems_of("[[nf4_level index=1|miles]]"))
-    assert "'index' among its arguments" in next(problems_of("[[nf4_level index]]"))
-    assert "can't be computed" in next(problems_of("[[nf4_level place=1]]"))
+    assert "can't be printed as 'miles'" in next(find_problems("[[nf4_level index=1|miles]]"))
+    assert "'index' among its arguments" in next(find_problems("[[nf4_level index]]"))
+    assert "can't be computed" in next(find_problems("[[nf4_level place=1]]"))
 
 
 def test_a_number_says_how_it_was_computed_and_can_be_focused(concepts: ConceptMap) -> None:
-    html = LessonText(collect_terms(concepts), CONCEPT).rich(
+    html = LessonText(collect_terms(concepts), CONCEPT).render_prose(
         "It has [[linear_parameters d_in=8 d_out=8]] <b>."
     )
     assert '<span class="num" tabindex="0">64<span class="tip" role="note">' in html
@@ -166,9 +166,9 @@ def test_a_number_says_how_it_was_computed_and_can_be_focused(concepts: ConceptM
 
 def test_numbers_in_formulas_and_code_are_computed_as_well(concepts: ConceptMap) -> None:
     text = LessonText(collect_terms(concepts), CONCEPT)
-    assert "<code>64</code>" in text.rich("`[[linear_parameters d_in=8 d_out=8]]`")
-    assert "<mn>64</mn>" in text.rich("$x = [[linear_parameters d_in=8 d_out=8]]$")
-    assert words(text.code("a < [[linear_parameters d_in=8 d_out=8]]")).startswith("a < 64")
+    assert "<code>64</code>" in text.render_prose("`[[linear_parameters d_in=8 d_out=8]]`")
+    assert "<mn>64</mn>" in text.render_prose("$x = [[linear_parameters d_in=8 d_out=8]]$")
+    assert words(text.render_code("a < [[linear_parameters d_in=8 d_out=8]]")).startswith("a < 64")
 
 
 # ---- terms
@@ -176,16 +176,16 @@ def test_numbers_in_formulas_and_code_are_computed_as_well(concepts: ConceptMap)
 
 def test_a_term_leads_to_its_concept_where_it_comes_first_and_never_to_its_own(concepts: ConceptMap) -> None:
     text = LessonText(collect_terms(concepts), "lora-rank")
-    first = text.rich("QLoRA holds `NF4`. The rank r is not nf4, and QLoRA is no LoRA-like thing.")
+    first = text.render_prose("QLoRA holds `NF4`. The rank r is not nf4, and QLoRA is no LoRA-like thing.")
     assert first.count('href="/concept?id=qlora"') == 1
     assert first.count('href="/concept?id=nf4"') == 1
     assert "id=lora-rank" not in first
     assert "id=lora-update" not in first
-    assert "href" not in text.rich("NF4 again.")
+    assert "href" not in text.render_prose("NF4 again.")
 
 
 def test_a_term_shows_its_meaning_and_a_word_of_the_glossary_is_a_button(concepts: ConceptMap) -> None:
-    html = LessonText(collect_terms(concepts), "lora-rank").rich(
+    html = LessonText(collect_terms(concepts), "lora-rank").render_prose(
         "NF4 is <b>no</b> optimizer, and Optimizers differ."
     )
     assert 'href="/concept?id=nf4" data-means="' in html
@@ -197,7 +197,7 @@ def test_a_term_shows_its_meaning_and_a_word_of_the_glossary_is_a_button(concept
 
 def test_a_word_shows_its_own_meaning_and_leads_to_the_concept_that_explains_it(concepts: ConceptMap) -> None:
     said = "Tokens become logits. DoRA and PiSSA have dropout and weight decay."
-    html = LessonText(collect_terms(concepts), "lora-relatives").rich(said)
+    html = LessonText(collect_terms(concepts), "lora-relatives").render_prose(said)
     meanings = re.findall(r'data-means="([^"]+)"', html)
     assert meanings[0].startswith("A piece of text, such as a word or a part of one")
     assert len(set(meanings)) == 6
@@ -207,7 +207,9 @@ def test_a_word_shows_its_own_meaning_and_leads_to_the_concept_that_explains_it(
 
 
 def test_the_comma_after_a_button_stays_on_its_line(concepts: ConceptMap) -> None:
-    html = LessonText(collect_terms(concepts), "", linked=False).rich("NF4, then an optimizer (Adam).")
+    html = LessonText(collect_terms(concepts), "", linked=False).render_prose(
+        "NF4, then an optimizer (Adam)."
+    )
     assert re.findall(r'<span class="unbroken"><button[^>]*>([^<]+)</button>([^<]+)</span>', html) == [
         ("NF4", ","),
         ("Adam", ")."),
@@ -216,13 +218,13 @@ def test_the_comma_after_a_button_stays_on_its_line(concepts: ConceptMap) -> Non
 
 
 def test_a_term_in_the_introduction_only_shows_its_meaning(concepts: ConceptMap) -> None:
-    html = LessonText(collect_terms(concepts), "", linked=False).rich("NF4 is no optimizer.")
+    html = LessonText(collect_terms(concepts), "", linked=False).render_prose("NF4 is no optimizer.")
     assert html.count('<button type="button" class="term" data-means="') == 2
     assert "href" not in html
 
 
 def test_a_term_with_capitals_among_small_letters_is_matched_as_it_is_written(concepts: ConceptMap) -> None:
-    html = LessonText(collect_terms(concepts), "").rich(
+    html = LessonText(collect_terms(concepts), "").render_prose(
         "B starts at zero. Zero is no rope. BF16, ZeRO, truncated SVD."
     )
     assert re.findall(r'class="term"[^>]*>([^<]+)<', html) == ["BF16", "ZeRO", "truncated SVD"]

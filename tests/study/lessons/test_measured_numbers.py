@@ -60,8 +60,10 @@ def test_no_lesson_writes_a_loss_or_peak_of_the_kept_runs_by_hand() -> None:
 
 def test_a_reader_is_told_that_a_number_was_measured() -> None:
     text = LessonText(collect_terms(load_concepts()), "lora-rank")
-    assert "measured: held-out loss of the kept runs at this rank" in text.rich("[[rank_loss rank=8|3]]")
-    assert "computed here: α / r" in text.rich("[[lora_scaling alpha=16 rank=8|0]]")
+    assert "measured: held-out loss of the kept runs at this rank" in text.render_prose(
+        "[[rank_loss rank=8|3]]"
+    )
+    assert "computed here: α / r" in text.render_prose("[[lora_scaling alpha=16 rank=8|0]]")
 
 
 def test_the_lesson_about_the_rank_names_the_setting_of_its_runs() -> None:

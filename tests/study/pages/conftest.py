@@ -35,5 +35,5 @@ def subjects(review: ReviewPage, cards: CardExercise) -> Subjects:
 @pytest.fixture
 def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: Subjects) -> TodayPage:
     ports = Ports(subjects=subjects, figures={GLANCE: whole_model.build_glance_figure()})
-    ports.cards_due = cards.due
+    ports.cards_due = cards.count_due
     return TodayPage(context=context, review=review, ports=ports)

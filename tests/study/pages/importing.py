@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-from flashcards.interchange.backup_rows import row_problem
+from flashcards.interchange.backup_rows import check_row
 from flashcards.interchange.exchange import build_card_exchange
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
@@ -31,7 +31,7 @@ def build_page(context: Context) -> InOutPage:
     """Build the page with backups and cards, which are read in this process."""
     home = context.settings.home
     exchanges: dict[str, Exchange] = {
-        "backup": BackupExchange(store=context.store, home=home, row_problem=row_problem),
+        "backup": BackupExchange(store=context.store, home=home, row_problem=check_row),
         "cards": build_card_exchange(context.store, home, context.concepts),
     }
     imports = Imports(store=context.store, home=home)
@@ -59,7 +59,7 @@ def send(page: InOutPage, name: str, content: bytes, browser: str = "b1") -> str
 def send_as(page: InOutPage, name: str, content: bytes, request: Any) -> str:
     """Upload a file with a request of one's own."""
     page.load(request)
-    receive(page.pending, frame.visit_of(page.context, request).profile.id, name, content)
+    receive(page.pending, frame.open_visit(page.context, request).profile.id, name, content)
     return page.act({"act": "uploaded"}, request)["html"]
 
 

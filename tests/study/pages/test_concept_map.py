@@ -32,7 +32,7 @@ def test_a_circle_of_prerequisites_is_found(tmp_path: Path) -> None:
 
 
 def test_areas_come_in_the_order_of_study(concepts: ConceptMap) -> None:
-    names = [name for name, _ in concepts.areas()]
+    names = [name for name, _ in concepts.group_by_area()]
     assert names[0] == "Foundations"
     assert names.index("LoRA") < names.index("QLoRA")
 

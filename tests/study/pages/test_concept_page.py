@@ -71,7 +71,7 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
     operations = quiz.operations
     explain = explain_exercise(context, ask_for_cards=cards.ask_for)
     lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
-    ports = Ports(subjects=subjects, figures=FIGURES, tasks_about=TaskService(store=context.store).links)
+    ports = Ports(subjects=subjects, figures=FIGURES, tasks_about=TaskService(store=context.store).list_links)
     ports.lab_link = build_lab_link
     ports.challenge_link = Challenges(operations=operations, rng=context.rng).build_link
     ports.project_link = ProjectService(store=context.store, lab=lab).build_link
@@ -199,7 +199,9 @@ def test_the_challenge_is_done_when_its_quiz_is(ana_reads: Reader, ana: str, now
 
 def test_a_question_with_drawn_numbers_counts_as_answered(ana_reads: Reader, ana: str, now: datetime) -> None:
     operations = ana_reads.operations
-    drawn = [question.id for question in operations.bank.pool(seed=7, concept=CONCEPT) if "@" in question.id]
+    drawn = [
+        question.id for question in operations.bank.build_pool(seed=7, concept=CONCEPT) if "@" in question.id
+    ]
     quiz = operations.store.quizzes.start(
         ana, seed=7, question_ids=tuple(drawn[:2]), choice={}, started_at=now
     )
@@ -269,10 +271,10 @@ def test_the_map_shows_every_concept_with_its_lines_and_what_was_done(
 
 
 def test_the_search_finds_names_before_summaries_and_other_names(learn: LearnPage) -> None:
-    found = [concept.id for concept in learn.found("rank")]
+    found = [concept.id for concept in learn.find("rank")]
     assert found[:3] == ["matrix-rank", "low-rank-factorization", "lora-rank"]
     assert "svd-truncation" in found
-    assert [concept.id for concept in learn.found("singular value decomposition")] == ["svd-truncation"]
+    assert [concept.id for concept in learn.find("singular value decomposition")] == ["svd-truncation"]
     reply = learn.act({"act": "search", "fields": {"q": ["  nf4 "]}, "query": ""}, opened("b1"))
     assert reply["say"] == "1 concept found."
     assert 'href="/concept?id=nf4"' in reply["parts"]["found"]

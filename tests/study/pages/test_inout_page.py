@@ -78,7 +78,7 @@ def test_a_file_that_can_not_be_read_is_put_away_where_the_page_finds_it_after_a
     file.write_bytes(b"\xff\xff")
     page = replace(page, _previews={})
     assert "nothing has been changed yet" not in words(page.load(opened("b1")))
-    job = page.jobs.of(page.context.store.profiles.of_browser("b1", now=page.context.clock()).id)
+    job = page.jobs.find(page.context.store.profiles.open_for_browser("b1", now=page.context.clock()).id)
     assert job is not None
     wait([job.future])
     assert "is not UTF-8" in page.act({"act": "poll"}, opened("b1"))["error"]
@@ -127,7 +127,7 @@ def test_an_undo_keeps_the_ratings_given_since_and_says_so(page: InOutPage, exer
     )
     assert [review.card_id for review in page.context.store.cards.history(profile)] == [card]
     page.act(build_event(send(page, "mine.md", DECK), "apply"), opened("b1"))
-    assert card in exercise.reviews.snapshot(profile, now=now).latest
+    assert card in exercise.reviews.read_snapshot(profile, now=now).latest
 
 
 @pytest.mark.parametrize("name", ["notes.md", "notes.txt"])
@@ -205,7 +205,7 @@ def test_a_file_of_no_known_kind_is_refused_with_the_kinds_that_are(page: InOutP
     page.load(opened("b1"))
     with pytest.raises(LearnerError, match=r"Choose one that can: backups .*Anki decks \(\.apkg\)"):
         send(page, "mine.docx", b"PK")
-    assert page.pending.of(page.context.store.profiles.all()[0].id) is None
+    assert page.pending.find(page.context.store.profiles.all()[0].id) is None
 
 
 def test_problems_in_own_files_name_file_line_and_field(page: InOutPage) -> None:

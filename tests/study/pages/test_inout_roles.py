@@ -39,7 +39,7 @@ def test_a_learners_backup_comes_back_after_the_owner_changed_a_deck(page: InOut
     store, folder = page.context.store, page.context.settings.decks_dir
     folder.mkdir()
     (folder / "own.yaml").write_text("deck: Own\ncards: []\n")
-    lea = store.profiles.of_browser("lea", now=now).id
+    lea = store.profiles.open_for_browser("lea", now=now).id
     store.preferences.change(lea, new_cards_a_day=7)
     content = backup_of(page, lea)
     (folder / "own.yaml").write_text("deck: Own, changed\ncards: []\n")
@@ -48,7 +48,7 @@ def test_a_learners_backup_comes_back_after_the_owner_changed_a_deck(page: InOut
     assert "the decks and questions of this server are its owner's" in words(html)
     done = page.act(build_event(html, "apply"), learner("another browser of lea"))
     assert done["say"] == "b.json is imported: 1 new, 0 changed."
-    found = store.profiles.of_browser("another browser of lea", now=now).id
+    found = store.profiles.open_for_browser("another browser of lea", now=now).id
     assert store.preferences.read(found).new_cards_a_day == 7
     assert (folder / "own.yaml").read_text() == "deck: Own, changed\ncards: []\n"
 
@@ -71,13 +71,13 @@ def test_an_import_that_replaces_makes_a_backup_but_learners_make_one_an_hour(
         (learner("max"), ["learner-import"]),  # in the same hour
         (opened("ola"), ["import", "learner-import"]),
     ):
-        profile = frame.visit_of(page.context, request).profile.id
+        profile = frame.open_visit(page.context, request).profile.id
         store.preferences.change(profile, new_cards_a_day=7)
         content = backup_of(page, profile)
         store.preferences.change(profile, new_cards_a_day=8)
         html = send_as(page, "b.json", content, request)
         assert "1 changed" in page.act(build_event(html, "apply"), request)["say"]
-        assert sorted(snapshot.reason for snapshot in snapshots.listed()) == reasons
+        assert sorted(snapshot.reason for snapshot in snapshots.list_snapshots()) == reasons
 
 
 def test_a_learner_is_not_shown_where_the_data_lie(page: InOutPage) -> None:

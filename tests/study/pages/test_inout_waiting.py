@@ -16,7 +16,7 @@ from tests.visits import build_event, opened, words
 
 
 def job_of(page: InOutPage, browser: str = "b1") -> ImportJob:
-    job = page.jobs.of(frame.visit_of(page.context, opened(browser)).profile.id)
+    job = page.jobs.find(frame.open_visit(page.context, opened(browser)).profile.id)
     assert job is not None
     return job
 
@@ -45,7 +45,7 @@ def test_a_large_file_shows_how_far_it_is_until_its_preview_comes(
     assert "Reading deck.md" in page.load(opened("b1"))  # also after a reload
     job = job_of(page)
     planner.let_go.set()
-    assert job.result(60)
+    assert job.wait_for_plan(60)
     preview = page.act({"act": "poll"}, opened("b1"))["html"]
     assert "nothing has been changed yet" in preview
     assert "data-poll" not in preview
@@ -59,7 +59,7 @@ def test_a_large_file_can_be_stopped(slow: tuple[InOutPage, SlowPlanner]) -> Non
     reply = page.act(build_event(reading, "cancel"), opened("b1"))
     assert "Nothing was changed" in reply["say"]
     with pytest.raises(LearnerError, match="was stopped"):
-        job.result(60)
+        job.wait_for_plan(60)
     assert "Reading" not in page.load(opened("b1"))
 
 
@@ -70,12 +70,12 @@ def test_a_second_file_is_shown_while_the_first_is_being_read(slow: tuple[InOutP
     first = job_of(page)
     assert "Reading second.md" in send(page, "second.md", DECK + b"\n")
     with pytest.raises(LearnerError, match="was stopped"):
-        first.result(60)
-    told = page._fetched(frame.visit_of(page.context, opened("b1")), first, 0)
+        first.wait_for_plan(60)
+    told = page._fetch(frame.open_visit(page.context, opened("b1")), first, 0)
     assert told is not None
     assert "error" not in told
     planner.let_go.set()
-    assert job_of(page).result(60)
+    assert job_of(page).wait_for_plan(60)
     assert "second.md: nothing has been changed yet" in words(page.act({"act": "poll"}, opened("b1"))["html"])
 
 
@@ -86,13 +86,13 @@ def test_a_press_that_waits_for_a_file_keeps_no_connection_from_others(
     pool = page.context.store.database.engine.pool
     assert isinstance(pool, QueuePool)
     kept = []
-    result = ImportJob.result
+    result = ImportJob.wait_for_plan
 
     def note_connections(job: ImportJob, seconds: float) -> PlannedImport | None:
         kept.append(pool.checkedout())
         return result(job, seconds)
 
-    monkeypatch.setattr(ImportJob, "result", note_connections)
+    monkeypatch.setattr(ImportJob, "wait_for_plan", note_connections)
     with share_view():
         send(page, "deck.md", DECK)
     planner.let_go.set()
@@ -109,7 +109,7 @@ def test_a_file_that_waits_for_its_turn_is_told_when_it_is_stopped(
     waiting = job_of(page, "b2")
     send(page, "again.md", DECK, "b2")
     with pytest.raises(LearnerError, match=r"Reading other\.md was stopped"):
-        waiting.result(0)
+        waiting.wait_for_plan(0)
     planner.let_go.set()
 
 
@@ -119,12 +119,12 @@ def test_a_deck_that_changed_while_an_import_was_under_way_is_not_overwritten(
     page, planner = slow
     send(page, "mine.md", DECK)
     planner.let_go.set()
-    assert job_of(page).result(60)
+    assert job_of(page).wait_for_plan(60)
     html = page.act({"act": "poll"}, opened("b1"))["html"]
     planner.let_go.clear()
     assert "Reading mine.md" in page.act(build_event(html, "apply"), opened("b1"))["html"]
     planner.let_go.set()
-    assert job_of(page).result(60)
+    assert job_of(page).wait_for_plan(60)
     folder = page.context.settings.decks_dir
     folder.mkdir(exist_ok=True)
     (folder / "mine.imported.json").write_text('{"cards": []}')

@@ -22,6 +22,7 @@ class OneRun:
     guess: Mapping[str, str] | None = None
     ended = True
     stopped = ""
+    missed_peak = ""
     keeps_to = 0
 
     def start(self, visit: Any, *, anew: bool, guess: Mapping[str, str]) -> str:
@@ -45,13 +46,14 @@ class OneRun:
             guessed=self.guess["course"],
             peak="513 MB",
             guessed_peak="400 MB",
+            missed_peak=self.missed_peak,
             again="/lab?rank=1",
         )
 
     def stop(self, run_id: str) -> None:
         self.stopped = run_id
 
-    def duration(self) -> str:
+    def describe_duration(self) -> str:
         return "20 s"
 
 
@@ -105,6 +107,9 @@ def test_the_run_of_the_last_step_is_there_again_with_the_guess_until_it_is_run_
     assert "It went from 4.40 to 3.50." in again
     assert "as you said" not in again
     assert "The peak memory of a step was 513 MB; you said 400 MB." in again
+    assert "had not come" not in again
+    page.first_run.missed_peak = "520 MB"
+    assert "computed at 520 MB, had not come when the run ended." in words(page.load(opened("b1", "step=6")))
     assert "Start the run" not in again
     assert "Start the run" in words(page.act({"act": "anew", "query": "?step=6"}, opened("b1"))["html"])
     assert "Start the run" in words(page.load(opened("b1", "step=6")))
@@ -141,7 +146,8 @@ def test_a_run_that_was_deleted_is_asked_for_anew(page: StartPage) -> None:
 def test_the_last_step_says_how_long_the_run_takes_and_its_result_of_how_many_pairs(page: StartPage) -> None:
     assert "The steps take about 20 s here" in words(page.load(opened("b1", "step=6")))
     page.first_run.keeps_to = 20  # type: ignore[misc]
-    assert "It takes about 20 seconds once a worker has begun." in words(page.load(opened("b1", "step=6")))
+    said = words(page.load(opened("b1", "step=6")))
+    assert "It takes about 20 seconds once the training process is ready." in said
     fields = {"choice": ["2"], "guess_mb": [""]}
     html = page.act({"act": "answer", "fields": fields, "query": "?step=6"}, opened("b1"))["html"]
     assert "Both losses are of 24 pairs." in words(html)

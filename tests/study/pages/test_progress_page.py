@@ -90,11 +90,11 @@ def test_the_slider_says_what_an_aim_costs_and_its_button_keeps_it(
     low = page.act(retention("retention", 70), opened(ANA))
     assert "ratings per day" in words(moved["parts"]["workload"])
     assert moved["say"] != low["say"]
-    assert cards.reviews.scheduling(studied).desired_retention == 0.9
+    assert cards.reviews.read_scheduling(studied).desired_retention == 0.9
     kept = page.act(retention("keep-retention", 85), opened(ANA))
     assert "You aim at 85" in words(kept["parts"]["recall"])
     assert kept["then"] == "draw"
-    assert cards.reviews.scheduling(studied).desired_retention == 0.85
+    assert cards.reviews.read_scheduling(studied).desired_retention == 0.85
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_aim_beyond_the_slider_is_brought_onto_it(
     page: ProgressPage, studied: str, cards: CardExercise, typed: str, kept: float
 ) -> None:
     page.act({"act": "keep-retention", "query": "", "fields": {"retention": [typed]}}, opened(ANA))
-    assert cards.reviews.scheduling(studied).desired_retention == kept
+    assert cards.reviews.read_scheduling(studied).desired_retention == kept
 
 
 def test_a_higher_aim_brings_cards_back_sooner(cards: CardExercise, studied: str, now: datetime) -> None:
@@ -151,7 +151,7 @@ def test_a_higher_aim_brings_cards_back_sooner(cards: CardExercise, studied: str
     good = {}
     for aim in (0.95, 0.8):
         cards.reviews.store.preferences.change(studied, desired_retention=aim)
-        good[aim] = cards.reviews.outcomes(studied, card_id, latest[card_id], at=later)[2].interval
+        good[aim] = cards.reviews.compute_outcomes(studied, card_id, latest[card_id], at=later)[2].interval
     assert good[0.95] < good[0.8]
 
 
@@ -173,13 +173,13 @@ def test_charts_come_afterwards_of_all_cards_or_of_a_part(page: ProgressPage, st
 def test_the_forecast_counts_the_cards_that_today_counts(
     cards: CardExercise, sections: tuple[Section, ...], context: Context, studied: str, now: datetime
 ) -> None:
-    due_dates = cards.reviews.snapshot(studied, now=now).due_dates()
+    due_dates = cards.reviews.read_snapshot(studied, now=now).list_due_dates()
     first, second, *_ = sorted(due_dates, key=due_dates.__getitem__)
     cards.reviews.suspend(studied, first, now=now)
     cards.reviews.bury(studied, second, now=now)
     visit = find_visit(context, browser_id=ANA, query={})
-    [forecast] = [plot for plot in sections[0].figures(visit) if plot.name == "forecast"]
-    coming = cards.reviews.due(studied, now=now).coming
+    [forecast] = [plot for plot in sections[0].build_charts(visit) if plot.name == "forecast"]
+    coming = cards.reviews.count_due(studied, now=now).coming
     assert [count for _, count in forecast.rows[: len(coming)]] == list(coming)
 
 

@@ -128,7 +128,7 @@ def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
         review.context, ask_for_cards=build_card_exercise(review.context).ask_for
     ).operations
     [profile] = review.context.store.profiles.all()
-    record = quiz.record(profile.id, event["session"])
+    record = quiz.read_record(profile.id, event["session"])
     return wrong_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
 
 
@@ -138,7 +138,7 @@ def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
         review.context, ask_for_cards=build_card_exercise(review.context).ask_for
     ).operations
     [profile] = review.context.store.profiles.all()
-    record = quiz.record(profile.id, event["session"])
+    record = quiz.read_record(profile.id, event["session"])
     return right_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
 
 

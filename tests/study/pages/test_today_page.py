@@ -26,7 +26,7 @@ from tests.visits import build_event, opened, query_of, words
 
 
 def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> str:
-    card = cards.reviews.snapshot(profile, now=now).session().card
+    card = cards.reviews.read_snapshot(profile, now=now).compute_session().card
     assert card is not None
     cards.reviews.rate(profile, shown(cards.reviews, profile, card.id, now=now), rating=rating, now=now)
     return card.id
@@ -52,19 +52,19 @@ def test_a_fresh_browser_is_asked_once_who_it_is(
     today: TodayPage, cards: CardExercise, now: datetime
 ) -> None:
     store = today.context.store
-    guest = store.profiles.of_browser("b0", now=now)
+    guest = store.profiles.open_for_browser("b0", now=now)
     rate_one(cards, guest.id, 3, now - timedelta(days=1))
     ana = store.profiles.add("b1", "Ana", now=now)
-    store.profiles.of_browser("nobody", now=now)
+    store.profiles.open_for_browser("nobody", now=now)
     assert asks(today) == "Who are you? I am new here Not now Guest learner · yesterday · 1 answer Ana"
     assert asks(today, "b1") == ""
     assert today.act({"act": "switch", "profile": ana.id}, opened("b2")) == {"goto": "/"}
-    assert store.profiles.of_browser("b2", now=now).id == ana.id
+    assert store.profiles.open_for_browser("b2", now=now).id == ana.id
     assert asks(today) == ""
     assert "Who are you?" in asks(today, "b3")
     today.act({"act": "new-here"}, opened("b3"))
     assert asks(today, "b3") == ""
-    rate_one(cards, store.profiles.of_browser("b4", now=now).id, 3, now)
+    rate_one(cards, store.profiles.open_for_browser("b4", now=now).id, 3, now)
     assert asks(today, "b4") == ""
 
 
@@ -80,7 +80,7 @@ def test_a_browser_that_has_guessed_or_solved_a_task_is_not_asked_who_it_is(
 ) -> None:
     store = today.context.store
     store.profiles.add("b1", "Ana", now=now)
-    guesses, solves = (store.profiles.of_browser(each, now=now).id for each in ("b2", "b3"))
+    guesses, solves = (store.profiles.open_for_browser(each, now=now).id for each in ("b2", "b3"))
     store.predictions.make(guesses, setting={}, guess={}, at=now)
     attempt = TaskAttempt(task_id="t-any", seed=1, response={}, correct=False, at=now)
     store.tasks.write(solves, attempt)
@@ -96,7 +96,7 @@ def test_a_browser_elsewhere_is_not_asked_who_it_is_and_takes_no_profile(
     elsewhere = opened("b2", client="192.168.1.77")
     with pytest.raises(LearnerError):
         today.act({"act": "switch", "profile": ana.id}, elsewhere)
-    assert today.context.store.profiles.of_browser("b2", now=now).id != ana.id
+    assert today.context.store.profiles.open_for_browser("b2", now=now).id != ana.id
 
 
 def test_who_knows_it_sees_today_and_never_the_newcomers_page_again(today: TodayPage) -> None:
@@ -118,7 +118,7 @@ def test_a_learner_sees_what_is_due_and_what_is_weak(
     assert today.context.concepts.name(cards.subjects[missed][0]) in html
     assert "Missed lately" in html
     assert "missed once, last seen today" in html
-    assert "Next to learn Fine-tuning step 1 of the path" in html
+    assert "Next to learn Fine-tuning · step 1 of the path" in html
     assert "First day" in html
 
 
@@ -248,16 +248,16 @@ def test_a_newcomers_review_asks_easy_questions_about_what_was_met_or_begins_the
     assert all(question.level == "beginner" and known.issuperset(question.concepts) for question in drawn)
     for concept in list(context.concepts.by_id)[:10]:
         context.store.lessons.mark(visit.profile.id, concept, "learn", "opened", at=visit.now)
-    assert quiz.operations.known_concepts(visit.profile.id) is None
+    assert quiz.operations.list_known_concepts(visit.profile.id) is None
 
 
 @pytest.mark.parametrize(
-    ("is_own", "said"), [(False, "Last run on this machine r=1"), (True, "Last run r=1")]
+    ("is_own", "said"), [(False, "Last run on this machine r=1"), (True, "Your last prediction r=1")]
 )
 def test_a_run_that_is_not_the_learners_own_is_called_the_machines(
     today: TodayPage, now: datetime, is_own: bool, said: str
 ) -> None:
-    profile = today.context.store.profiles.of_browser("b1", now=now)
+    profile = today.context.store.profiles.open_for_browser("b1", now=now)
     today.context.store.preferences.change(profile.id, tour_seen=True)
     assert "Last run" not in words(today.load(opened("b1")))
     today.ports.last_run = lambda _: LastRun(html=Markup("r=1"), is_own=is_own)
@@ -267,7 +267,7 @@ def test_a_run_that_is_not_the_learners_own_is_called_the_machines(
 def test_an_exam_left_open_is_offered(today: TodayPage, cards: CardExercise, now: datetime) -> None:
     quiz = build_quiz_exercise(today.context, ask_for_cards=cards.ask_for)
     today.ports.open_quiz = quiz.open_quiz
-    profile = today.context.store.profiles.of_browser("b1", now=now).id
+    profile = today.context.store.profiles.open_for_browser("b1", now=now).id
     rate_one(cards, profile, 3, now)
     assert "Go on with your" not in words(today.load(opened("b1")))
     exam = QuizChoice(mode="exam", length=5, seed=7)

@@ -40,7 +40,7 @@ def test_a_correction_takes_the_place_of_the_answer_that_it_names(
         )
     ]
     assert outcomes == ["stored", "stored", "repeated", "answered", "answered", "stored"]
-    record = store.classes.record(room.code)
+    record = store.classes.read_record(room.code)
     assert record is not None
     assert record.answers == (third,)
     do(store, lambda t: t.append(room.id, "step", {"position": 0, "phase": "advice"}, after=None, at=now))
@@ -54,7 +54,7 @@ def test_a_first_answer_and_its_correction_in_one_commit_are_one_answer(
     student = fill(store, room, now)
     first, second = answer(student, now), answer(student, now, answer_id="a2", option="slip")
     assert [each.outcome for each in do(store, job(first), change(second, "a1"))] == ["stored", "stored"]
-    record = store.classes.record(room.code)
+    record = store.classes.read_record(room.code)
     assert record is not None
     assert record.answers == (second,)
 
@@ -75,7 +75,7 @@ def test_a_correction_gives_its_claim_back_and_takes_its_grade_away(
     [again] = do(store, change(answer(student, now, answer_id="a3"), "a2", "0/1/0"))
     assert again.answer.claim == "0/1/0"  # only the guess has changed
     do(store, lambda t: t.grade(room.id, "a1", {"frozen": {"verdict": "missing", "quote": None}}))
-    record = store.classes.record(room.code)
+    record = store.classes.read_record(room.code)
     assert record is not None
     assert {each.id: each.graded for each in record.answers} == {"a3": None, "b1": None}
 
@@ -108,7 +108,7 @@ def test_a_refused_write_leaves_its_neighbours_stored(store: Store, room: ClassR
 
     results = store.classes.transact([refused, job(answer(student, now))])
     assert isinstance(results[0], LearnerError)
-    record = store.classes.record("123456")
+    record = store.classes.read_record("123456")
     assert record is not None
     assert (record.students[0].name, len(record.answers)) == ("Amber Fox", 1)
 
@@ -175,6 +175,6 @@ def test_answers_of_one_commit_are_judged_in_their_order(
     assert told[:3] == ["stored", "repeated", "answered"]
     assert told[3].startswith("Reload")
     assert (told[4], told[5]) == ("stored", "Choose another one.")
-    record = store.classes.record("123456")
+    record = store.classes.read_record("123456")
     assert record is not None
     assert {a.id: a.claim for a in record.answers} == {"a1": "cell-1", "b1": "cell-2"}

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from study.base.errors import LearnerError
-from study.store import Store, open_store
+from study.store import Store, database, open_store, profiles, schema
 from study.store.database import share_view
 from study.store.logs.quizzes import QuizAnswer
 from study.store.read_cache import MISSING, ReadCache
@@ -111,13 +111,13 @@ def test_a_press_sees_what_a_fresh_look_sees(actions: list[tuple[str, bool, int]
     try:
         for action, elsewhere, minute in actions:
             with share_view():
-                store.profiles.of_browser("browser", now=NOW)
+                store.profiles.open_for_browser("browser", now=NOW)
                 everything(store, ana)
                 ACTIONS[action](other if elsewhere else store, ana, NOW + timedelta(minutes=minute))
                 if not elsewhere:
                     assert everything(store, ana) == everything(other, ana)
             with share_view():
-                store.profiles.of_browser("browser", now=NOW)
+                store.profiles.open_for_browser("browser", now=NOW)
                 remembered = everything(store, ana)
             assert remembered == everything(store, ana)  # outside a view nothing is remembered
     finally:
@@ -143,7 +143,7 @@ def test_a_second_press_reads_the_profile_and_nothing_else(
     for _ in range(2):
         statements.clear()
         with share_view():
-            store.profiles.of_browser("browser-of-ana", now=NOW)
+            store.profiles.open_for_browser("browser-of-ana", now=NOW)
             everything(store, ana)
     queries = [statement for statement in statements if not statement.startswith("BEGIN")]
     assert len(queries) == 1
@@ -152,7 +152,7 @@ def test_a_second_press_reads_the_profile_and_nothing_else(
 def test_a_write_that_fails_changes_nothing_that_is_remembered(store: Store, ana: str) -> None:
     rate(store, ana, "a", 3, NOW)
     with share_view():
-        store.profiles.of_browser("browser-of-ana", now=NOW)
+        store.profiles.open_for_browser("browser-of-ana", now=NOW)
         before = everything(store, ana)
         with pytest.raises(LearnerError):
             store.card_operations.append(ana, "edit", "a", value={}, at=NOW, expected_id=99)
@@ -191,7 +191,7 @@ def rate_elsewhere(store: Store, ana: str, card_id: str) -> None:
 def test_a_press_sees_one_state_whatever_others_write_meanwhile(store: Store, ana: str) -> None:
     rate(store, ana, "a", 3, NOW)
     with share_view():
-        store.profiles.of_browser("browser-of-ana", now=NOW)
+        store.profiles.open_for_browser("browser-of-ana", now=NOW)
         assert store.cards.count(ana) == 1
         rate_elsewhere(store, ana, "b")
         assert len(store.cards.history(ana)) == 1
@@ -212,7 +212,7 @@ def test_a_rating_counts_once_for_a_press_that_reads_before_the_cache_knows_it(
 
     rating = threading.Thread(target=rate, args=(store, ana, "a", 3, NOW))
     with share_view():
-        store.profiles.of_browser("browser-of-ana", now=NOW)
+        store.profiles.open_for_browser("browser-of-ana", now=NOW)
         if writes:
             store.drafts.save(ana, "k", "text", at=NOW)
         monkeypatch.setattr(store.database.cache, "advance", advance_late)
@@ -222,5 +222,44 @@ def test_a_rating_counts_once_for_a_press_that_reads_before_the_cache_knows_it(
         read.set()
         rating.join()
     with share_view():
-        store.profiles.of_browser("browser-of-ana", now=NOW)
+        store.profiles.open_for_browser("browser-of-ana", now=NOW)
         assert [review.card_id for review in store.cards.history(ana)] == ["a"]
+
+
+def test_only_what_is_remembered_is_searched_for_its_tables(
+    store: Store, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[object] = []
+
+    def note(statement: object) -> tuple[()]:
+        searched.append(statement)
+        return ()
+
+    monkeypatch.setattr(database, "iterate", note)
+    with share_view():
+        store.profiles.open_for_browser("browser-of-ana", now=NOW)
+        store.cards.count(ana)
+        assert len(searched) == 1
+        store.profiles.list_seen()
+        assert not store.profiles.has_worked(ana)
+    assert len(searched) == 1
+
+
+def test_a_read_that_is_part_of_another_adds_its_tables(store: Store) -> None:
+    with store.database.read() as connection, database._noting_tables(connection) as whole:
+        connection.execute(select(schema.profiles.c.id))
+        with database._noting_tables(connection) as part:
+            connection.execute(select(schema.drafts.c.key))
+        connection.execute(select(schema.browsers.c.id))
+    assert part == {"drafts"}
+    assert whole == {"profiles", "drafts", "browsers"}
+
+
+def test_what_each_page_asks_of_a_guest_is_put_together_once(
+    store: Store, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(profiles, "select")
+    assert [seen.name for seen in store.profiles.list_seen()] == ["Ana"]
+    assert not store.profiles.has_worked(ana)
+    rate(store, ana, "a", 3, NOW)
+    assert store.profiles.has_worked(ana)

@@ -46,10 +46,10 @@ def test_an_old_backup_that_can_not_be_deleted_spoils_no_new_one(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", refuse)
         made = snapshots.make("daily", now=now + timedelta(days=KEPT))
-    assert snapshots.listed()[0] == made
-    assert len(snapshots.listed()) == KEPT + 1
+    assert snapshots.list_snapshots()[0] == made
+    assert len(snapshots.list_snapshots()) == KEPT + 1
     snapshots.make("daily", now=now + timedelta(days=KEPT + 1))
-    assert len(snapshots.listed()) == KEPT
+    assert len(snapshots.list_snapshots()) == KEPT
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_restored_backup_is_what_was_there_and_the_present_is_backed_up_first(
     assert names(store) == ["Ana"], "the open store sees the restored data"
     assert (settings.decks_dir / "mine.yaml").read_text() == "before"
     assert not (settings.decks_dir / "later.yaml").exists()
-    newest = snapshots.listed()[0]
+    newest = snapshots.list_snapshots()[0]
     assert newest.reason == "restore"
     snapshots.restore(newest.name, now=now + timedelta(hours=2))
     assert names(store) == ["Ana", "Ben"]
@@ -128,7 +128,7 @@ def open_class(store: Store, code: str, *, now: datetime) -> ClassRoom:
 
 
 def names_in(store: Store, code: str) -> list[str]:
-    record = store.classes.record(code)
+    record = store.classes.read_record(code)
     return [student.name for student in record.students][:1] if record else ["no class"]
 
 
@@ -153,7 +153,7 @@ def test_no_backup_has_a_class_and_a_restore_leaves_classes_as_they_are(
     snapshots.restore(made.name, now=now + timedelta(hours=1))
     assert names(store) == ["Ana"]
     assert [names_in(store, code) for code in ("111111", "222222", "333333")] == [["no class"], [""], [NAME]]
-    assert NAME.encode() not in database_in(snapshots.listed()[0]), "made before the restore"
+    assert NAME.encode() not in database_in(snapshots.list_snapshots()[0]), "made before the restore"
 
 
 def test_no_backup_has_what_is_left_of_a_deleted_class(
@@ -186,7 +186,7 @@ def test_backups_of_earlier_versions_lose_their_classes(
     damaged = snapshots.folder / "20260102-000000-000000_daily.zip"
     whole = older.read_bytes()
     damaged.write_bytes(whole[:500] + b"damaged" + whole[507:])
-    [unreadable, made] = snapshots.listed()
+    [unreadable, made] = snapshots.list_snapshots()
     assert NAME.encode() in database_in(made)
     elsewhere = Snapshots(settings.home / "elsewhere" / DATABASE)
     elsewhere.folder.mkdir(parents=True)
@@ -218,7 +218,7 @@ def test_a_backup_from_before_an_upgrade_is_upgraded_when_it_is_restored(
     open_class(store, "111111", now=now)
     store.profiles.add("b", "Ben", now=now)
     snapshots = Snapshots(tmp_path / DATABASE)
-    [made] = snapshots.listed()
+    [made] = snapshots.list_snapshots()
     assert made.reason == "upgrade"
     snapshots.restore(made.name, now=now)
     assert names(store) == before
@@ -231,7 +231,7 @@ def test_the_newest_ten_are_kept_and_one_a_day_is_made(snapshots: Snapshots, now
     assert snapshots.make_if_due("daily", now=now + timedelta(hours=23)) is None
     for day in range(1, 15):
         assert snapshots.make_if_due("daily", now=now + timedelta(days=day)) is not None
-    kept = snapshots.listed()
+    kept = snapshots.list_snapshots()
     assert len(kept) == KEPT
     assert kept[0].made_at == now + timedelta(days=14)
 
@@ -249,7 +249,7 @@ def test_many_backups_for_one_reason_push_out_none_of_another(snapshots: Snapsho
     snapshots.make("upgrade", now=now)
     for minute in range(KEPT + 5):
         snapshots.make("import", now=now + timedelta(minutes=minute))
-    reasons = [made.reason for made in snapshots.listed()]
+    reasons = [made.reason for made in snapshots.list_snapshots()]
     assert reasons.count("import") == KEPT
     assert {"daily", "upgrade"} < set(reasons)
     assert snapshots.make_if_due("daily", now=now + timedelta(days=1)) is not None, (
@@ -309,7 +309,7 @@ def test_a_backup_of_a_newer_app_is_refused_and_nothing_is_changed(
     with pytest.raises(LearnerError, match=said):
         snapshots.restore(old_backup(snapshots, revision="9999"), now=now)
     assert names(store) == ["Ben"]
-    assert [made.reason for made in snapshots.listed()] == ["upgrade"]
+    assert [made.reason for made in snapshots.list_snapshots()] == ["upgrade"]
 
 
 def test_data_of_a_newer_app_makes_no_backup_at_each_attempt_to_open_it(

@@ -30,7 +30,7 @@ def test_two_presses_on_next_make_one_step(store: Store, room: ClassRoom, now: d
     first, second = store.classes.transact(press)
     assert first.number == 2
     assert isinstance(second, LearnerError)
-    record = store.classes.record("123456")
+    record = store.classes.read_record("123456")
     assert record is not None
     assert [event.number for event in record.events] == [1, 2]
 
@@ -51,11 +51,11 @@ def test_a_class_is_there_after_a_restart(
 ) -> None:
     student = fill(store, room, now)
     send(store, answer(student, now))
-    before = store.classes.record("123456")
+    before = store.classes.read_record("123456")
     store.close()
     opened = open_store(settings.database_url)
     assert before is not None
-    assert opened.classes.record("123456") == before
+    assert opened.classes.read_record("123456") == before
     assert [found.code for found in opened.classes.rooms()] == ["123456"]
     opened.close()
 
@@ -71,7 +71,7 @@ def test_a_deleted_class_leaves_nothing_and_its_neighbour_stays(
     assert set(counts(store).values()) == {2}
     do(store, lambda t: t.delete_room("room"))
     assert set(counts(store).values()) == {1}
-    assert store.classes.record("123456") is None
+    assert store.classes.read_record("123456") is None
     with pytest.raises(LearnerError, match="deleted"):
         do(store, lambda t: t.append("room", "step", VOTE, after=1, at=now))
 
@@ -85,7 +85,7 @@ def test_names_go_after_their_time_and_on_request(store: Store, room: ClassRoom,
     fill(store, room, now)
     assert do(store, lambda t: t.forget_names(now=now + timedelta(days=29))) == [0]
     assert do(store, lambda t: t.forget_names(now=now + timedelta(days=30))) == [1]
-    record = store.classes.record("123456")
+    record = store.classes.read_record("123456")
     assert record is not None
     assert record.students[0].name == ""
     other = ClassRoom(**{**vars(room), "id": "other", "code": "654321"})
@@ -141,11 +141,11 @@ def test_another_process_reads_what_is_newer_than_what_it_knows(
     store: Store, room: ClassRoom, now: datetime
 ) -> None:
     student = fill(store, room, now)
-    known = store.classes.record("123456")
+    known = store.classes.read_record("123456")
     assert known is not None
 
     def newer(than: ClassRecord) -> ClassRecord:
-        found = store.classes.changes("room", revision=than.room.revision, events=1, activities=1)
+        found = store.classes.read_changes("room", revision=than.room.revision, events=1, activities=1)
         assert found is not None
         return found
 
@@ -167,4 +167,4 @@ def test_another_process_reads_what_is_newer_than_what_it_knows(
     assert (later.students[0].name, dict(later.progress)) == ("", {0: {"step": 1}})
     assert newer(later).answers == ()
     do(store, lambda t: t.delete_room("room"))
-    assert store.classes.changes("room", revision=0, events=0, activities=0) is None
+    assert store.classes.read_changes("room", revision=0, events=0, activities=0) is None

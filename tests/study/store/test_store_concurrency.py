@@ -46,7 +46,7 @@ def open_and_rate(url: str, profile: str, name: str) -> int:
 
 def open_and_visit(url: str, browser: str) -> str:
     store = open_store(url)
-    profile = store.profiles.of_browser(browser, now=NOW)
+    profile = store.profiles.open_for_browser(browser, now=NOW)
     store.close()
     return profile.id
 
@@ -82,7 +82,7 @@ def test_one_card_rated_by_many_threads_at_once_counts_once(store: Store, ana: s
 
 def test_a_browser_that_asks_twice_at_once_gets_one_profile(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(partial(store.profiles.of_browser, now=NOW), ["new browser"] * 16))
+        found = list(pool.map(partial(store.profiles.open_for_browser, now=NOW), ["new browser"] * 16))
     assert len({profile.id for profile in found}) == 1
     assert len(store.profiles.all()) == 1
 

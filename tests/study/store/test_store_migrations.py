@@ -92,7 +92,7 @@ def test_a_database_is_backed_up_before_its_tables_are_upgraded(tmp_path: Path) 
         connection.executescript(STEP_8.read_text("utf-8"))
     connection.close()
     open_store(f"sqlite:///{tmp_path / 'study.sqlite3'}").close()
-    assert [made.reason for made in Snapshots(tmp_path / "study.sqlite3").listed()] == ["upgrade"]
+    assert [made.reason for made in Snapshots(tmp_path / "study.sqlite3").list_snapshots()] == ["upgrade"]
 
 
 def test_the_backup_before_an_upgrade_lies_in_the_data_folder(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_backup_before_an_upgrade_lies_in_the_data_folder(tmp_path: Path) ->
     open_store(f"sqlite:///{database}", home=home).close()
     found = find_snapshots(f"sqlite:///{database}", home)
     assert found is not None
-    assert [made.reason for made in found.listed()] == ["upgrade"]
+    assert [made.reason for made in found.list_snapshots()] == ["upgrade"]
 
 
 def test_data_of_an_unreleased_version_is_left_alone(database: Database) -> None:

@@ -14,23 +14,23 @@ from tests.study.opinions import opinions
 
 
 def test_a_first_visit_makes_a_guest_without_asking(store: Store, now: datetime) -> None:
-    guest = store.profiles.of_browser("b1", now=now)
+    guest = store.profiles.open_for_browser("b1", now=now)
     assert (guest.name, guest.named) == ("Guest learner", False)
-    assert store.profiles.of_browser("b1", now=now) == guest
+    assert store.profiles.open_for_browser("b1", now=now) == guest
 
 
 def test_two_browsers_are_two_learners_until_one_switches(store: Store, now: datetime) -> None:
-    first, second = (store.profiles.of_browser(browser, now=now) for browser in ("b1", "b2"))
+    first, second = (store.profiles.open_for_browser(browser, now=now) for browser in ("b1", "b2"))
     assert first.name != second.name
     store.profiles.rename(first.id, "Ana")
     store.profiles.switch("b2", first.id, now=now)
-    assert store.profiles.of_browser("b2", now=now).name == "Ana"
+    assert store.profiles.open_for_browser("b2", now=now).name == "Ana"
 
 
 def test_profiles_that_were_here_are_listed_with_their_answers_the_latest_first(
     store: Store, now: datetime
 ) -> None:
-    guest, ben, nobody = (store.profiles.of_browser(each, now=now).id for each in ("b1", "b2", "b3"))
+    guest, ben, nobody = (store.profiles.open_for_browser(each, now=now).id for each in ("b1", "b2", "b3"))
     ana = store.profiles.add("b4", "Ana", now=now).id
     hour = timedelta(hours=1)
     for profile, at in ((guest, now), (guest, now + hour), (ben, now + 2 * hour), (nobody, now)):
@@ -48,7 +48,7 @@ def test_profiles_that_were_here_are_listed_with_their_answers_the_latest_first(
 
 
 def test_a_guest_who_did_nothing_is_not_kept(store: Store, now: datetime, ana: str) -> None:
-    store.profiles.of_browser("b2", now=now)
+    store.profiles.open_for_browser("b2", now=now)
     store.profiles.switch("b2", ana, now=now)
     assert [profile.name for profile in store.profiles.all()] == ["Ana"]
 
@@ -56,14 +56,14 @@ def test_a_guest_who_did_nothing_is_not_kept(store: Store, now: datetime, ana: s
 def test_a_guest_of_whom_only_the_browsers_time_zone_is_known_is_not_kept(
     store: Store, now: datetime, ana: str
 ) -> None:
-    guest = store.profiles.of_browser("b2", now=now)
+    guest = store.profiles.open_for_browser("b2", now=now)
     store.preferences.change(guest.id, time_zone="Asia/Tokyo")
     store.profiles.switch("b2", ana, now=now)
     assert [profile.name for profile in store.profiles.all()] == ["Ana"]
 
 
 def test_a_guest_who_did_something_is_kept(store: Store, now: datetime, ana: str) -> None:
-    guest = store.profiles.of_browser("b2", now=now)
+    guest = store.profiles.open_for_browser("b2", now=now)
     store.drafts.save(guest.id, "explain:x", "half a thought", at=now)
     store.profiles.switch("b2", ana, now=now)
     assert guest in store.profiles.all()
@@ -72,7 +72,7 @@ def test_a_guest_who_did_something_is_kept(store: Store, now: datetime, ana: str
 def test_a_guest_who_imported_a_file_is_kept_and_can_take_it_back(
     store: Store, now: datetime, ana: str
 ) -> None:
-    guest = store.profiles.of_browser("b2", now=now)
+    guest = store.profiles.open_for_browser("b2", now=now)
     with store.database.write() as connection:
         record_import(connection, guest.id, file_name="deck.csv", counts={}, changes={}, at=now)
     store.profiles.switch("b2", ana, now=now)
@@ -80,11 +80,11 @@ def test_a_guest_who_imported_a_file_is_kept_and_can_take_it_back(
 
 
 def test_a_name_is_taken_once_whatever_its_case(store: Store, now: datetime, ana: str) -> None:
-    guest = store.profiles.of_browser("b2", now=now)
+    guest = store.profiles.open_for_browser("b2", now=now)
     with pytest.raises(LearnerError, match="There is already a profile called ANA"):
         store.profiles.rename(guest.id, "  ANA ")
     store.profiles.rename(ana, "ana")
-    assert store.profiles.of_browser("browser-of-ana", now=now).name == "ana"
+    assert store.profiles.open_for_browser("browser-of-ana", now=now).name == "ana"
 
 
 @pytest.mark.parametrize(("name", "what"), [("  ", "needs a name"), ("x" * 41, "has 41 characters")])
@@ -96,7 +96,7 @@ def test_a_name_that_cannot_be_shown_is_refused(store: Store, ana: str, name: st
 def test_switching_to_a_profile_that_is_gone_changes_nothing(store: Store, now: datetime, ana: str) -> None:
     with pytest.raises(LearnerError, match="no longer exists"):
         store.profiles.switch("browser-of-ana", "gone", now=now)
-    assert store.profiles.of_browser("browser-of-ana", now=now).id == ana
+    assert store.profiles.open_for_browser("browser-of-ana", now=now).id == ana
 
 
 def test_erasing_a_profile_leaves_nothing_of_it_and_all_of_the_others(
@@ -111,7 +111,7 @@ def test_erasing_a_profile_leaves_nothing_of_it_and_all_of_the_others(
     assert not store.quizzes.history(ana)
     assert not store.explains.attempts(ana)
     assert len(store.cards.history(other)) == len(store.quizzes.history(other)) == 1
-    assert store.profiles.of_browser("browser-of-ana", now=now).name.startswith("Guest learner ")
+    assert store.profiles.open_for_browser("browser-of-ana", now=now).name.startswith("Guest learner ")
 
 
 def rate(store: Store, profile: str, moment: datetime) -> None:
@@ -161,7 +161,7 @@ def quiz_answer(question: str, *, now: datetime, correct: bool = True) -> QuizAn
 
 
 def test_guests_keep_different_names_after_one_has_got_a_name(store: Store, now: datetime) -> None:
-    first, second = (store.profiles.of_browser(browser, now=now) for browser in ("b1", "b2"))
+    first, second = (store.profiles.open_for_browser(browser, now=now) for browser in ("b1", "b2"))
     store.profiles.rename(first.id, "Ana")
-    third, fourth = (store.profiles.of_browser(browser, now=now) for browser in ("b3", "b4"))
+    third, fourth = (store.profiles.open_for_browser(browser, now=now) for browser in ("b3", "b4"))
     assert len({second.name, third.name, fourth.name}) == 3

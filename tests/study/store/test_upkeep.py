@@ -24,13 +24,13 @@ def names(store: Store) -> list[str]:
 
 def test_guests_who_never_did_anything_go_after_a_month(store: Store, now: datetime, ana: str) -> None:
     upkeep = Upkeep(store.profiles, None)
-    idle = [store.profiles.of_browser(f"idle-{number}", now=now) for number in range(250)]
+    idle = [store.profiles.open_for_browser(f"idle-{number}", now=now) for number in range(250)]
     store.preferences.change(idle[0].id, time_zone="Asia/Tokyo")  # which the app writes by itself
     upkeep.look(now=now + timedelta(days=29))
     assert len(names(store)) == 251
     upkeep.look(now=now + MONTH)
     assert names(store) == ["Ana"]
-    again = store.profiles.of_browser("idle-0", now=now + MONTH)
+    again = store.profiles.open_for_browser("idle-0", now=now + MONTH)
     assert again.id != idle[0].id
     assert store.preferences.read(again.id).time_zone != "Asia/Tokyo"
 
@@ -50,9 +50,9 @@ def test_a_guest_who_did_anything_or_came_lately_stays(store: Store, now: dateti
 
     deeds: list[Callable[[str], None]] = [prefer, draft, explain, join_lately]
     for number, deed in enumerate(deeds):
-        deed(store.profiles.of_browser(f"b{number}", now=now).id)
-    young = store.profiles.of_browser("young", now=now + timedelta(days=20))
-    store.profiles.of_browser("idle", now=now)
+        deed(store.profiles.open_for_browser(f"b{number}", now=now).id)
+    young = store.profiles.open_for_browser("young", now=now + timedelta(days=20))
+    store.profiles.open_for_browser("idle", now=now)
     before = set(names(store))
     Upkeep(store.profiles, None).look(now=now + MONTH)
     assert len(before - set(names(store))) == 1
@@ -63,7 +63,7 @@ def test_a_guest_who_did_anything_or_came_lately_stays(store: Store, now: dateti
 def test_a_guest_who_acts_while_others_are_removed_stays(
     store: Store, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guests = [store.profiles.of_browser(f"b{number}", now=now) for number in range(2)]
+    guests = [store.profiles.open_for_browser(f"b{number}", now=now) for number in range(2)]
     write = store.database.write
 
     def act_first() -> object:
@@ -88,16 +88,16 @@ def test_a_guest_is_named_without_reading_the_others(store: Store, now: datetime
     def seconds(name: str) -> float:
         begun = time.perf_counter()
         for number in range(10):
-            store.profiles.of_browser(f"{name}-{number}", now=now)
+            store.profiles.open_for_browser(f"{name}-{number}", now=now)
         return time.perf_counter() - begun
 
-    assert store.profiles.of_browser("first", now=now).name == "Guest learner"
+    assert store.profiles.open_for_browser("first", now=now).name == "Guest learner"
     seconds("warm")
     insert_guests(10, 0)
     few = min(seconds(f"few-{turn}") for turn in range(5))
     insert_guests(30_000, 100)
     assert min(seconds(f"many-{turn}") for turn in range(5)) < 5 * few
-    assert store.profiles.of_browser("many-0-0", now=now).name.startswith("Guest learner ")
+    assert store.profiles.open_for_browser("many-0-0", now=now).name.startswith("Guest learner ")
 
 
 def test_a_failed_backup_is_noted_and_told_until_one_succeeds(
@@ -127,7 +127,7 @@ def test_a_failed_backup_is_noted_and_told_until_one_succeeds(
 
 def test_removing_guests_ends_when_the_app_closes(store: Store, now: datetime) -> None:
     for number in range(50):
-        store.profiles.of_browser(f"idle-{number}", now=now)
+        store.profiles.open_for_browser(f"idle-{number}", now=now)
     asked = iter([False, True])
     assert store.profiles.remove_idle_guests(before=now + MONTH, stop=lambda: next(asked)) == 20
     assert len(names(store)) == 30

@@ -80,11 +80,11 @@ def test_what_no_database_takes_is_taken_out_of_a_text() -> None:
     event = {"name": "a\0b\ud800", "fields": {"name": ["a\0b", "\udfff"]}}
     assert form_event.read_text(event, "name") == "ab?"
     assert form_event.read_fields(event, "name") == ["ab", "?"]
-    assert frame.query_of({"query": "?q=a%00b"}) == {"q": "ab"}
+    assert frame.read_event_query({"query": "?q=a%00b"}) == {"q": "ab"}
 
 
 def test_half_a_character_in_any_part_of_an_answer_can_be_sent() -> None:
     found = format_html("<b>{}</b>", "\ud800")
-    sent = frame._encodable({"parts": {"found": found}, "say": "\ud800", "html": NO_HTML})
+    sent = frame._make_encodable({"parts": {"found": found}, "say": "\ud800", "html": NO_HTML})
     assert sent == {"parts": {"found": "<b>?</b>"}, "say": "?", "html": ""}
     assert isinstance(sent["parts"]["found"], Markup)

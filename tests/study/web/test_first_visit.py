@@ -11,7 +11,7 @@ import pytest
 
 from lora_lab.data import datasets
 from study.base.settings import Settings
-from study.content.training_pairs import read_own_pairs
+from study.content.training_pairs import read_training_pairs
 from study.web import page_files
 from study.web.gradio_script import FIRST_FILES
 from tests.waiting import wait_for
@@ -97,10 +97,10 @@ def test_the_data_set_is_read_once_by_two_who_need_it_at_once(monkeypatch: pytes
     def count() -> object:
         reads.append(threading.current_thread())
         may_end.wait(0.2)
-        return read_own_pairs()
+        return read_training_pairs()
 
     datasets._read_own_dataset.cache_clear()
-    monkeypatch.setattr(datasets, "read_own_pairs", count)
+    monkeypatch.setattr(datasets, "read_training_pairs", count)
     threads = [threading.Thread(target=datasets.build_own_dataset) for _ in range(2)]
     for thread in threads:
         thread.start()

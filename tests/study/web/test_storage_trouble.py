@@ -237,7 +237,9 @@ def test_a_choice_is_made_once_and_every_connection_leads_to_the_app(
     store.close()
     backup = Snapshots(settings.home / "study.sqlite3").make("daily", now=now)
     left: list[int] = []
-    site = Rescue(settings, StorageError("damaged"), leave=lambda: left.append(1)).site(hosts=("127.0.0.1",))
+    site = Rescue(settings, StorageError("damaged"), leave=lambda: left.append(1)).build_site(
+        hosts=("127.0.0.1",)
+    )
     browser = TestClient(
         site, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000), follow_redirects=False
     )
@@ -255,7 +257,9 @@ def test_who_comes_through_a_proxy_reads_what_is_wrong_and_chooses_nothing(
 ) -> None:
     backup = Snapshots(settings.home / "study.sqlite3").make("daily", now=now)
     behind_a_proxy = replace(settings, public_names=("study.example.org",))
-    site = Rescue(behind_a_proxy, StorageError("damaged"), leave=lambda: None).site(hosts=("127.0.0.1",))
+    site = Rescue(behind_a_proxy, StorageError("damaged"), leave=lambda: None).build_site(
+        hosts=("127.0.0.1",)
+    )
     visitor = TestClient(site, base_url="https://study.example.org", client=("127.0.0.1", 50_000))
     shown, refused = visitor.get("/"), visitor.post("/rescue", content="choice=again")
     assert (shown.status_code, refused.status_code) == (503, 403)

@@ -12,12 +12,12 @@ from tests.visits import opened
 
 def press(context: Context, zone: object, *, shared: bool = True) -> Visit:
     event: dict[str, Any] = {"act": "any", "zone": zone}
-    return frame.visit_of(replace(context, shared=shared), opened("b1"), event)
+    return frame.open_visit(replace(context, shared=shared), opened("b1"), event)
 
 
 def test_the_first_press_says_where_the_days_of_a_learner_begin(context: Context) -> None:
     assert press(context, "America/Los_Angeles").preferences.time_zone == "America/Los_Angeles"
-    assert frame.visit_of(context, opened("b1")).preferences.time_zone == "America/Los_Angeles"
+    assert frame.open_visit(context, opened("b1")).preferences.time_zone == "America/Los_Angeles"
 
 
 def test_a_zone_that_was_chosen_stays(context: Context) -> None:

@@ -33,7 +33,7 @@ def request_of(browser: str, body: bytes, query: str = "") -> Request:
 def writers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The threads that wrote down which profile a browser has."""
     found = []
-    of_browser, switch = Profiles.of_browser, Profiles.switch
+    of_browser, switch = Profiles.open_for_browser, Profiles.switch
 
     def note_visit(profiles: Profiles, browser_id: str, *, now: datetime) -> Profile:
         found.append(threading.get_ident())
@@ -43,7 +43,7 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(threading.get_ident())
         switch(profiles, browser_id, profile_id, now=now)
 
-    monkeypatch.setattr(Profiles, "of_browser", note_visit)
+    monkeypatch.setattr(Profiles, "open_for_browser", note_visit)
     monkeypatch.setattr(Profiles, "switch", note_switch)
     return found
 
@@ -65,7 +65,7 @@ def test_an_upload_of_a_new_browser_keeps_nobody_waiting(context: Context, write
     assert writers
     assert threading.get_ident() not in writers
     [profile] = context.store.profiles.all()
-    waiting = files._pending.of(profile.id)
+    waiting = files._pending.find(profile.id)
     assert waiting is not None
     assert waiting.name == "a.md"
 
@@ -92,7 +92,7 @@ def test_a_link_whose_press_failed_works_at_the_next_one(
         with pytest.raises(OperationalError):
             devices.join(token, "phone", now=now)
     devices.join(token, "phone", now=now)
-    assert devices.context.store.profiles.of_browser("phone", now=now).id == ana
+    assert devices.context.store.profiles.open_for_browser("phone", now=now).id == ana
     with pytest.raises(LearnerError, match="already been used"):
         devices.join(token, "another phone", now=now)
 

@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoConfig
 
-from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.contract import parse_setting
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.worker.model.read_shape import find_builder, read_config_shape
 from lora_lab.worker.training.memory_meter import LiveStorages
@@ -67,7 +67,7 @@ def record_of(cell: FamilyCell) -> dict[str, Any]:
 def family_setting(cell: FamilyCell) -> StepSetting:
     """What the forecast is asked."""
     shape = read_config_shape(cell.config, name="tiny", kind=cell.kind)
-    return setting_of(record_of(cell), shape)
+    return parse_setting(record_of(cell), shape)
 
 
 def measure_family(cell: FamilyCell) -> Counted:

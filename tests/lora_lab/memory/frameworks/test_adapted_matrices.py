@@ -238,4 +238,4 @@ def test_the_names_of_a_role_match_its_matrices_and_no_others(name: str) -> None
             continue
         paths = {linear.name for linear in shape.select([role])}
         wanted = {each for group in shape.modules.linears if group.path in paths for each in group.names}
-        assert set(select_names(tuple(shape.target_modules([role])), every)) == wanted
+        assert set(select_names(tuple(shape.list_target_modules([role])), every)) == wanted

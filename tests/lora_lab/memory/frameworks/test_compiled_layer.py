@@ -68,7 +68,7 @@ def played_bytes(*, lora: bool) -> int:
     )
     x = step.embed()
     x.leaf = x.leaf or Leaf()
-    step.position_tables()
+    step.allocate_position_tables()
     before = step.tape.live_bytes
     out = step.layer(x)
     return step.tape.live_bytes - before - out.size_bytes + x.size_bytes

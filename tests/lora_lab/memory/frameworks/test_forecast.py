@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.contract import parse_setting
 from lora_lab.memory.frameworks.families import FAMILIES
-from lora_lab.memory.frameworks.forecast import RESERVED_SHARE, forecast_step, largest_batch
+from lora_lab.memory.frameworks.forecast import RESERVED_SHARE, compute_largest_batch, forecast_step
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.stored_matrices import as_stored
 from lora_lab.memory.ledger import compute_constant_bytes
@@ -82,7 +82,7 @@ def test_litgpts_written_attention_repeats_keys_and_values_once() -> None:
 def test_the_longest_example_of_a_data_set_follows_a_short_one() -> None:
     record = next(row for row in PUBLISHED if row.id == "litgpt-hub-llama-2-7b-qlora").record
     shape = find_shape(record["model"])
-    cut, longest = (setting_of({**record, "seq_len": tokens}, shape) for tokens in (512, 513))
+    cut, longest = (parse_setting({**record, "seq_len": tokens}, shape) for tokens in (512, 513))
     inputs = 3 * shape.hidden + shape.intermediate  # of the products, gate and up sharing one
     kept = 2 * 512 * 2 * shape.layers * inputs
     assert forecast_step(cut).activations - forecast_step(longest).activations == pytest.approx(
@@ -95,7 +95,7 @@ def test_what_the_allocator_reserves_is_the_mean_of_the_calibration_rows() -> No
     for row in PUBLISHED:
         if row.use == "calibration":
             allocated = {**row.record, "measure": "max allocated"}
-            predicted = forecast_step(setting_of(allocated, find_shape(row.record["model"]))).total_bytes
+            predicted = forecast_step(parse_setting(allocated, find_shape(row.record["model"]))).total_bytes
             shares.append(row.measured_bytes / predicted - 1)
     assert len(shares) == 5
     assert statistics.mean(shares) == pytest.approx(RESERVED_SHARE, abs=0.002)
@@ -213,7 +213,9 @@ def test_checkpointing_does_not_need_more_beyond_one_layer(one: StepSetting) -> 
 @few
 @given(settings, st.integers(1, 200))
 def test_the_largest_batch_fits_and_one_more_does_not(one: StepSetting, size_gb: int) -> None:
-    batch = largest_batch(one, size_gb * GB)  # by straight lines: good to 1 %, far within what a forecast is
+    batch = compute_largest_batch(
+        one, size_gb * GB
+    )  # by straight lines: good to 1 %, far within what a forecast is
     if batch:
         assert forecast_step(replace(one, batch=batch)).total_bytes <= size_gb * GB * 1.01
     if batch < 1024:
@@ -223,8 +225,8 @@ def test_the_largest_batch_fits_and_one_more_does_not(one: StepSetting, size_gb:
 @pytest.mark.parametrize("model", ["mixtral-8x7b", "qwen3-30b-a3b", "deberta-v3-base"])
 def test_the_largest_batch_is_found_where_moments_are_not_linear_in_it(model: str) -> None:
     record = {"model": model, "quant": "nf4", "lora": {"r": 16}, "seq_len": 1024, "device": "cuda"}
-    one = setting_of(record, find_shape(model))
-    batch = largest_batch(one, 400 * GB)
+    one = parse_setting(record, find_shape(model))
+    batch = compute_largest_batch(one, 400 * GB)
     assert batch
     peaks = [forecast_step(replace(one, batch=each)).total_bytes for each in (batch, batch + 1)]
     assert peaks[0] <= 400 * GB

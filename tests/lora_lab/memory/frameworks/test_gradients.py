@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.contract import parse_setting
 from lora_lab.memory.frameworks.forecast import STEPS, forecast_step
 from lora_lab.memory.frameworks.transformers import TransformersStep
 from lora_lab.parameters.shapes import find_shape
@@ -22,7 +22,7 @@ NATIVE = [("litgpt", "mixtral-8x7b"), ("torchtune", "llama-2-7b")]
 
 def gradients_and_trained(framework: str, model: str, adapter: dict[str, Any]) -> tuple[int, int]:
     record = {"framework": framework, "base_dtype": "fp32", "seq_len": 16, "lora": {"r": 8, **adapter}}
-    one = setting_of(record, find_shape(model))
+    one = parse_setting(record, find_shape(model))
     step = STEPS.get(one.framework, TransformersStep)(one)  # holds the weights, and they their gradients
     return step.simulate_step().live["gradients"], forecast_step(one).adapters
 

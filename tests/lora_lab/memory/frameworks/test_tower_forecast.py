@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.contract import parse_setting
 from lora_lab.memory.frameworks.families import FAMILIES, TOWER_FAMILIES, find_family
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.ledger import Ledger
@@ -45,7 +45,7 @@ few = limits(max_examples=25)
 
 
 def forecast(record: Mapping[str, Any]) -> Ledger:
-    return forecast_step(setting_of(record, find_shape(record["model"])))
+    return forecast_step(parse_setting(record, find_shape(record["model"])))
 
 
 @few
@@ -82,7 +82,7 @@ def test_a_short_answer_costs_an_encoder_decoder_less_than_one_as_long_as_the_qu
 def test_t5s_wo_stays_whole_when_the_rest_is_quantized() -> None:
     shape = find_shape("flan-t5-base")
     asked = {"model": "flan-t5-base", "device": "cuda", "base_dtype": "bf16", "quant": "nf4"}
-    found = forecast_step(setting_of({**asked, "framework": "peft"}, shape))
+    found = forecast_step(parse_setting({**asked, "framework": "peft"}, shape))
     whole = sum(linear.parameters for linear in shape.linears if linear.name.endswith(".wo"))
     packed = shape.linear_parameters - whole
     rest = shape.total_parameters - packed
@@ -93,7 +93,7 @@ def test_dropout_that_a_configuration_turns_off_saves_no_noise() -> None:
     shape = find_shape("bert-base")
     asked = {"kind": "seqcls", "device": "cpu", "framework": "peft", "lora": {"targets": ["q", "v"]}}
     usual, quiet = (
-        forecast_step(setting_of({**asked, "config": {"model_type": "bert", **said}}, shape))
+        forecast_step(parse_setting({**asked, "config": {"model_type": "bert", **said}}, shape))
         for said in ({}, {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
     )
     assert quiet.activations < 0.7 * usual.activations
@@ -105,7 +105,7 @@ def test_a_decoder_that_is_not_listed_is_read_from_its_matrices(model: str) -> N
     unlisted = replace(shape, model_type="new-decoder")
     assert find_family(unlisted) == FAMILIES[shape.model_type]
     asked = {"device": "cuda", "framework": "transformers Trainer", "lora": {"targets": "all-linear"}}
-    assert forecast_step(setting_of(asked, unlisted)) == forecast_step(setting_of(asked, shape))
+    assert forecast_step(parse_setting(asked, unlisted)) == forecast_step(parse_setting(asked, shape))
 
 
 def test_an_image_of_gemma_3_takes_256_tokens_and_not_one_for_each_patch() -> None:
@@ -141,8 +141,8 @@ def test_an_unlisted_decoder_with_a_layer_that_its_matrices_do_not_show_is_not_g
     tree = replace(tree, groups=groups, refused=change.get("refused", ()))
     shape = replace(shape, model_type="new-decoder", tree=tree, settings=change.get("settings", {}))
     with pytest.raises(UnsupportedCase, match=says):
-        setting_of({"device": "cuda", "framework": "peft"}, shape)
-    assert forecast_step(setting_of({"device": "cuda", "phase": "load"}, shape)).weights > 0
+        parse_setting({"device": "cuda", "framework": "peft"}, shape)
+    assert forecast_step(parse_setting({"device": "cuda", "phase": "load"}, shape)).weights > 0
 
 
 def test_experts_of_a_4_bit_base_are_packed_only_where_they_were_linear_layers() -> None:
@@ -166,7 +166,7 @@ def test_adapters_on_fused_experts_are_as_many_as_peft_counts(name: str) -> None
 @pytest.mark.parametrize("framework", ["litgpt", "torchtune", "unsloth"])
 def test_frameworks_for_decoders_refuse_an_encoder(framework: str) -> None:
     with pytest.raises(UnsupportedCase, match="trains decoders"):
-        setting_of({"framework": framework, "device": "cuda"}, find_shape("bert-base"))
+        parse_setting({"framework": framework, "device": "cuda"}, find_shape("bert-base"))
 
 
 @pytest.mark.parametrize(

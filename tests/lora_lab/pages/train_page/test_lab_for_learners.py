@@ -49,20 +49,20 @@ def test_a_learner_starts_ready_experiments_and_no_others(ana: Visitor, lab: Lab
         assert "run=" in reply["url"], preset.id
     with pytest.raises(LearnerError, match="2 experiments of yours"):
         ben.sends("start", read_presets()[2].spec)
-    assert len(lab.engine.waiting()) == 2
+    assert len(lab.engine.list_waiting()) == 2
 
 
 def test_a_learner_stops_own_runs_only(ana: Visitor, lab: Lab) -> None:
     ben, cem = learner_on(ana), learner_on(ana, "browser-of-cem")
     ana.sends("start")
-    owners = lab.engine.waiting()[0]
+    owners = lab.engine.list_waiting()[0]
     ben.sends("start", read_presets()[0].spec)
-    (bens,) = [run_id for run_id in lab.engine.waiting() if run_id != owners]
+    (bens,) = [run_id for run_id in lab.engine.list_waiting() if run_id != owners]
     for other, run_id in ((ben, owners), (cem, bens)):
         with pytest.raises(LearnerError, match="not yours"):
             other.sends("stop", run=run_id)
     ben.sends("stop", run=bens)
-    assert lab.engine.waiting() == [owners]
+    assert lab.engine.list_waiting() == [owners]
     ana.sends("stop", run=owners)
 
 
@@ -71,7 +71,7 @@ def test_a_learner_starts_a_failed_ready_experiment_again_within_the_share(ana: 
     other = run_builders.failed(lab.settings.runs_dir, replace(LIGHT, rank=9), after_seconds=1)
     ben = learner_on(ana)
     ben.sends("again", run=ready.run_id)
-    (fresh,) = lab.engine.waiting()
+    (fresh,) = lab.engine.list_waiting()
     assert lab.engine.find_learner(fresh)
     with pytest.raises(LearnerError, match="only the owner trains"):
         ben.sends("again", run=other.run_id)
@@ -82,7 +82,7 @@ def test_learners_take_turns_where_the_lab_is_open_to_all(ana: Visitor, lab: Lab
     ben.scope["open_lab"] = cem.scope["open_lab"] = True
     for learner in (ben, ben, cem):
         learner.sends("start", LIGHT)  # any setting
-    whose = [lab.engine.find_learner(run_id) for run_id in lab.engine.waiting()]
+    whose = [lab.engine.find_learner(run_id) for run_id in lab.engine.list_waiting()]
     assert whose[0] == whose[2] != whose[1]
 
 

@@ -242,7 +242,7 @@ def test_an_exported_run_starts_again_when_it_is_imported(ana: Visitor, lab: Lab
     [again] = [run for run in lab.runs() if run != first]
     assert again.spec == first.spec
     assert load_saved(again.path) == load_saved(first.path)
-    assert lab.engine.waiting() == [again.run_id]
+    assert lab.engine.list_waiting() == [again.run_id]
     assert reply["goto"] == build_address(again.spec, run_id=again.run_id)
 
 
@@ -345,6 +345,6 @@ def test_a_poll_renders_again_only_what_changed(
 
 
 def test_an_address_opens_its_range_of_steps() -> None:
-    assert run_panel.window_of({"steps_shown": "5-9"}) == (5, 9)
-    assert run_panel.window_of({"from": "lora-rank"}) is None
-    assert run_panel.window_of({"steps_shown": f"5-{'9' * 5000}"}) is None
+    assert run_panel.parse_window({"steps_shown": "5-9"}) == (5, 9)
+    assert run_panel.parse_window({"from": "lora-rank"}) is None
+    assert run_panel.parse_window({"steps_shown": f"5-{'9' * 5000}"}) is None

@@ -93,7 +93,7 @@ def test_results_lead_to_their_views(ana: Visitor, lab: Lab) -> None:
 def test_a_run_started_from_a_concept_marks_its_mode_try_as_done(ana: Visitor, context: Context) -> None:
     ana.opens("/lab?from=lora-rank")
     ana.sends("change", RunSpec(rank=3))
-    profile = context.store.profiles.of_browser("browser-of-ana", now=context.clock()).id
+    profile = context.store.profiles.open_for_browser("browser-of-ana", now=context.clock()).id
     assert context.store.lessons.marks(profile) == []
     ana.sends("start")
     assert [(m.concept_id, m.mode, m.mark) for m in context.store.lessons.marks(profile)] == [
@@ -178,7 +178,7 @@ def test_a_failed_run_that_may_go_well_is_started_again_by_a_button(ana: Visitor
     html = str(ana.sends("poll", query=f"?run={run.run_id}")["parts"]["run-outcome"])
     assert primary(html) == ["Start the same settings again"]
     reply = ana.page.act(build_event(html, "again"), ana)
-    (fresh,) = lab.engine.waiting()
+    (fresh,) = lab.engine.list_waiting()
     assert lab.run(fresh).spec == run.spec
     assert f"run={fresh}" in reply["goto"]
 
@@ -194,7 +194,7 @@ def test_a_run_that_may_not_fit_is_not_started_again_before_it_is_confirmed(ana:
     device = {**run_builders.DEVICE, "memory_bytes": 1000}
     lab.home.write_worker_state(state="ready", device=device)
     assert ana.sends("again", run=run.run_id)["goto"] == "/lab?model=tiny-random&steps=20"
-    assert lab.engine.waiting() == []
+    assert lab.engine.list_waiting() == []
 
 
 def test_runs_are_listed_newest_first_and_open_again(ana: Visitor, lab: Lab) -> None:

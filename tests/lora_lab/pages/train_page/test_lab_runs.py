@@ -93,7 +93,7 @@ def test_two_pages_that_start_in_the_same_moment_make_two_runs_in_one_queue(
     with ThreadPoolExecutor(2) as pages:
         replies = list(pages.map(start, (ana, ben), (2, 4)))
     assert {run.spec.rank for run in lab.runs()} == {2, 4}
-    assert len(lab.engine.waiting()) == 2
+    assert len(lab.engine.list_waiting()) == 2
     assert len({reply["url"] for reply in replies}) == 2
 
 
@@ -212,7 +212,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_queue(ana: Visitor, lab: Lab) -> 
     ana.opens(start["url"])
     html = " ".join(start["parts"].values())
     ana.sends("stop", run=build_event(html, "stop")["run"])
-    assert lab.engine.waiting() == []
+    assert lab.engine.list_waiting() == []
     assert "Cancelled" in words(ana.opens(start["url"]))
 
 

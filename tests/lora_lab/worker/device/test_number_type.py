@@ -86,14 +86,14 @@ def test_before_a_worker_has_looked_a_choice_is_refused_in_words(tmp_path: Path)
 def test_predictions_and_runs_use_the_same_type_also_after_a_change(tmp_path: Path, models_dir: Path) -> None:
     home, spec = LabHome(tmp_path), RunSpec(model=TINY_MODEL)
     cache = ModelCache(models_dir, home=home)
-    machine = cache.session_for(spec, silent).machine
+    machine = cache.lend(spec, silent).machine
     home.write_worker_state(state="ready", device=machine.description)
     assert build_preview(home, spec, "none").compute == machine.compute_name
 
     other: Compute = "fp32" if machine.compute_name == "bf16" else "bf16"
     home.choose_number_type(other)
     assert build_preview(home, spec, "none").compute == other
-    assert cache.session_for(spec, silent).machine.compute_name == other
+    assert cache.lend(spec, silent).machine.compute_name == other
 
 
 def test_a_damaged_file_is_decided_anew(tmp_path: Path) -> None:

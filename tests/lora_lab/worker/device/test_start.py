@@ -137,7 +137,7 @@ def test_a_disk_that_refuses_the_model_is_said_at_the_start(
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(worker_main, "open_answers", io.BytesIO)
     worker_main.main()
-    state = LabHome(tmp_path).worker_state()
+    state = LabHome(tmp_path).read_worker_state()
     assert (state["state"], state["text"]) == (
         "no-model",
         "A file could not be read or written (Not a directory).",
@@ -158,7 +158,7 @@ def test_a_worker_that_cannot_start_says_so_and_takes_jobs(tmp_path: Path, model
         check=False,
     )
     assert done.returncode == 0, done.stderr[-1000:]
-    state = LabHome(tmp_path).worker_state()
+    state = LabHome(tmp_path).read_worker_state()
     assert state["state"] == "no-model"
     assert "cuda:0" in state["text"]
     assert state["do_next"]

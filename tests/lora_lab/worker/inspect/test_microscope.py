@@ -18,10 +18,10 @@ from lora_lab.worker.inspect import microscope
 from lora_lab.worker.inspect.microscope import compute_error_map, inspect_matrix
 from lora_lab.worker.inspect.rounding import round_weight
 from lora_lab.worker.model.load import build_tiny_tokenizer
-from lora_lab.worker.model.quantization import dense_weight
+from lora_lab.worker.model.quantization import decode_dense_weight
+from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.loop import held_out_loss
 from lora_lab.worker.training.packing import encode_example
-from lora_lab.worker.training.session import open_session
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import CPU, machine, silent
 
@@ -73,26 +73,26 @@ def test_weights_come_before_what_runs_the_model(found: Watch) -> None:
 def test_losses_are_those_of_models_loaded_in_the_scheme(found: Watch, models_dir: Path) -> None:
     losses = found.found["losses"]
     for variant, bits in (("base", "fp32"), ("all_first", "nf4-dq")):
-        session = open_session(TINY_MODEL, bits, machine("fp32"), models_dir=models_dir, report=silent)  # type: ignore[arg-type]
-        examples = [encode_example(session.tokenizer, example) for example in build_own_dataset().held_out]
-        assert losses[variant] == pytest.approx(held_out_loss(session.base, examples, nullcontext), abs=2e-6)
+        loaded = open_model(TINY_MODEL, bits, machine("fp32"), models_dir=models_dir, report=silent)  # type: ignore[arg-type]
+        examples = [encode_example(loaded.tokenizer, example) for example in build_own_dataset().held_out]
+        assert losses[variant] == pytest.approx(held_out_loss(loaded.base, examples, nullcontext), abs=2e-6)
     assert losses["answers"] == sum(example.answer_tokens for example in examples)
     assert len({losses[name] for name in ("base", "only_first", "only_second", "all_first")}) == 4
 
 
 def test_the_output_moves_as_a_product_with_the_rounded_matrix_does(found: Watch, models_dir: Path) -> None:
-    session = open_session(TINY_MODEL, "fp32", machine("fp32"), models_dir=models_dir, report=silent)
-    layer = session.base.get_submodule("model.layers.1.self_attn.k_proj")
-    examples = [encode_example(session.tokenizer, example) for example in build_own_dataset().held_out[:8]]
+    loaded = open_model(TINY_MODEL, "fp32", machine("fp32"), models_dir=models_dir, report=silent)
+    layer = loaded.base.get_submodule("model.layers.1.self_attn.k_proj")
+    examples = [encode_example(loaded.tokenizer, example) for example in build_own_dataset().held_out[:8]]
     entering = []
     hook = layer.register_forward_hook(lambda module, given, made: entering.append((given[0], made)))
     with torch.no_grad():
         for example in examples:  # one by one, where the worker packs them
-            session.base(input_ids=torch.tensor([example.ids], device=CPU), use_cache=False)
+            loaded.base(input_ids=torch.tensor([example.ids], device=CPU), use_cache=False)
     hook.remove()
     x, true = (torch.cat([one[at][0] for one in entering]) for at in (0, 1))
-    stored = open_session(TINY_MODEL, "nf4-dq", machine("fp32"), models_dir=models_dir, report=silent)
-    weight = dense_weight(stored.base.get_submodule("model.layers.1.self_attn.k_proj"), torch.float32)
+    stored = open_model(TINY_MODEL, "nf4-dq", machine("fp32"), models_dir=models_dir, report=silent)
+    weight = decode_dense_weight(stored.base.get_submodule("model.layers.1.self_attn.k_proj"), torch.float32)
     moved = float((true - x @ weight.t()).norm() / true.norm())
     assert found.found["output"]["first"] == pytest.approx(moved, rel=1e-3)
     assert found.found["output"]["tokens"] == len(x)

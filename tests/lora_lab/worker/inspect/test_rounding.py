@@ -18,7 +18,7 @@ from lora_lab.worker.inspect.rounding import (
     round_weight,
     split_into_blocks,
 )
-from lora_lab.worker.model.quantization import dense_weight
+from lora_lab.worker.model.quantization import decode_dense_weight
 from tests.lora_lab.worker.builders import TINY, linears, plain_peft
 
 FOUR_BIT: tuple[Bits, ...] = ("nf4", "fp4")
@@ -34,8 +34,10 @@ def test_a_matrix_is_rounded_as_in_a_model_that_is_loaded_so(bits: Bits, models_
     plain = linears(plain_peft(TINY, models_dir, bits="fp32"))
     stored = linears(plain_peft(TINY, models_dir, bits=bits))
     for before, after in zip(plain, stored, strict=True):
-        found = round_weight(dense_weight(before, torch.float32), bits, 64)
-        torch.testing.assert_close(found.decoded, dense_weight(after, torch.float32), rtol=1e-6, atol=1e-7)
+        found = round_weight(decode_dense_weight(before, torch.float32), bits, 64)
+        torch.testing.assert_close(
+            found.decoded, decode_dense_weight(after, torch.float32), rtol=1e-6, atol=1e-7
+        )
 
 
 @pytest.mark.parametrize("bits", ["nf4", "fp4"])

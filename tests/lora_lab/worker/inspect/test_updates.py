@@ -51,7 +51,7 @@ def test_an_update_is_what_pefts_layer_adds(method: str, tmp_path: Path) -> None
     for update in adapter.updates:
         layer: Any = model.get_submodule(WRAPPED + update.name)
         expected = layer.get_delta_weight("default").detach().double()
-        narrow = update.narrowed(*expected.shape)
+        narrow = update.narrow(*expected.shape)
         found = narrow.scale * narrow.left @ narrow.right
         assert torch.allclose(found, expected, atol=1e-5 * float(expected.norm())), update.name
 
@@ -153,9 +153,9 @@ def test_an_unknown_method_is_told(tmp_path: Path) -> None:
 def test_an_update_of_another_models_weight_is_told(tmp_path: Path) -> None:
     write(tmp_path, a_pair())
     with pytest.raises(LearnerError, match="for a weight of 6 x 5, and the base model has 6 x 7"):
-        read_adapter(tmp_path).updates[0].narrowed(6, 7)
+        read_adapter(tmp_path).updates[0].narrow(6, 7)
     with pytest.raises(LearnerError, match="for a weight of 6 x 5, and the base model has 6 x 4"):
-        read_adapter(tmp_path).updates[0].narrowed(6, 4)
+        read_adapter(tmp_path).updates[0].narrow(6, 4)
 
 
 def test_the_files_tensors_are_all_accounted_for(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_two_runs_overlap_as_the_definition_says_and_one_with_itself_wholly(
     name = "model.layers.1.mlp.down_proj"
     a, b = (found[f"base_model.model.{name}.lora_A.weight"].double() for found in factors)
     rows = [torch.linalg.svd(matrix, full_matrices=False)[2] for matrix in (a, b)]
-    overlap = pair.of(name, "A")
+    overlap = pair.find(name, "A")
     assert overlap is not None
     assert overlap.ends == (2, 4)
     expected = float(torch.linalg.norm(rows[0][:1] @ rows[1][:3].T) ** 2)
@@ -155,7 +155,7 @@ def test_matrices_that_one_run_does_not_adapt_are_named(
     save_file({name: value for name, value in load_file(file).items() if re.search("[qv]_proj", name)}, file)
     pair = compared(usual, a_copy, models_dir)
     assert len(pair.only_one) == MATRICES - 4
-    assert pair.of("model.layers.0.mlp.down_proj", "A") is None
+    assert pair.find("model.layers.0.mlp.down_proj", "A") is None
 
 
 def test_a_run_that_learnt_nothing_has_updates_of_zero(a_copy: RunFolder, models_dir: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_run_that_learnt_nothing_has_updates_of_zero(a_copy: RunFolder, models
     found = looked_into(run, models_dir)
     assert found.moved == ()
     assert all(module.is_zero and module.seen is None for module in found.modules)
-    overlap = compared(run, run, models_dir).of(found.modules[0].name, "outputs")
+    overlap = compared(run, run, models_dir).find(found.modules[0].name, "outputs")
     assert overlap is not None
     assert overlap.ends is None
 

@@ -27,7 +27,7 @@ from lora_lab.worker.model.load import (
     prepare_embedded,
     write_tiny_model,
 )
-from lora_lab.worker.model.quantization import dense_weight, list_constants
+from lora_lab.worker.model.quantization import decode_dense_weight, list_constants
 from study.base.errors import LearnerError
 from study.base.model_files import Progress, is_ready, lock_preparation, write_manifest
 from tests.lora_lab.families import FAMILIES
@@ -189,7 +189,9 @@ def test_the_kept_quantized_copy_equals_the_model_quantized_anew(
     assert len(linears(kept)) == 7 * layers
     for fresh, loaded in zip(linears(anew), linears(kept), strict=True):
         assert torch.equal(stored_codes(fresh), stored_codes(loaded))
-        assert torch.equal(dense_weight(fresh, torch.float32), dense_weight(loaded, torch.float32))
+        assert torch.equal(
+            decode_dense_weight(fresh, torch.float32), decode_dense_weight(loaded, torch.float32)
+        )
         for one, other in zip(list_constants(fresh), list_constants(loaded), strict=True):
             assert torch.equal(one, other)
     assert torch.equal(anew.get_input_embeddings().weight, kept.get_input_embeddings().weight)
@@ -226,7 +228,7 @@ def test_importing_the_worker_loads_no_compiler_and_opens_no_connection() -> Non
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('a connection')\n"
         "socket.socket.connect = refuse\n"
-        "import lora_lab.worker.training.session\n"
+        "import lora_lab.worker.training.loaded_model\n"
         "assert 'hqq.core.quantize' in sys.modules\n"
         "assert 'torch._inductor.compile_fx' not in sys.modules\n"
     )

@@ -15,14 +15,14 @@ from lora_lab.memory.ledger import MODELLED_TYPES
 from lora_lab.runs.folder import list_runs
 from lora_lab.spec import Bits
 from lora_lab.worker import standalone
-from lora_lab.worker.training.loop import answer_loss
-from lora_lab.worker.training.packing import Encoded, pack_examples
-from lora_lab.worker.training.session import (
+from lora_lab.worker.training.loaded_model import (
     attach_adapter,
-    open_session,
+    open_model,
     refuse_if_rows_mix,
     switch_dropout_off,
 )
+from lora_lab.worker.training.loop import answer_loss
+from lora_lab.worker.training.packing import Encoded, pack_examples
 from study.base.errors import LearnerError
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import (
@@ -126,8 +126,8 @@ def test_checkpointing_leaves_the_gradients_of_a_model_with_dropout_as_they_are(
     spec, shape = replace(TINY, model=str(folder)), shape_of("gpt2")
     found = []
     for checkpointing in (False, True):
-        session = open_session(spec.model, spec.bits, machine("fp32"), models_dir=tmp_path)
-        model = attach_adapter(session, replace(spec, checkpointing=checkpointing), shape).model.train()
+        loaded = open_model(spec.model, spec.bits, machine("fp32"), models_dir=tmp_path)
+        model = attach_adapter(loaded, replace(spec, checkpointing=checkpointing), shape).model.train()
         row = pack_examples([Encoded(ids=tuple(range(3, 23)), answer_tokens=9)], CPU)
         found.append(gradient(model, partial(answer_loss, model, row, nullcontext())))
     assert torch.equal(*found)

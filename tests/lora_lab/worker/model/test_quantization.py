@@ -18,10 +18,10 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Compute, RunSpec
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.quantization import (
-    dense_weight,
+    build_quantization_config,
+    decode_dense_weight,
     list_constants,
-    quantization_config,
-    resident_tensors,
+    list_resident_tensors,
 )
 from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.loop import held_out_loss
@@ -71,7 +71,7 @@ class Labs:
         if (bits, compute) not in self.trained:
             lab = self.trained[bits, compute] = tiny(bits, compute, self.models_dir)
             lab.train()
-            held_out_loss(lab.model, lab.examples[:4], lab.session.machine.autocast)
+            held_out_loss(lab.model, lab.examples[:4], lab.loaded.machine.autocast)
         return self.trained[bits, compute]
 
 
@@ -104,14 +104,14 @@ def test_gradients_are_the_same_before_and_after_an_evaluation(
     bits: Bits, compute: Compute, models_dir: Path
 ) -> None:
     lab = tiny(bits, compute, models_dir)
-    batch, autocast = lab.examples[:4], lab.session.machine.autocast
+    batch, autocast = lab.examples[:4], lab.loaded.machine.autocast
     lab.train()
     before = gradient(lab.model.train(), lambda: lab.loss(batch))
 
     with lab.model.disable_adapter():
         held_out_loss(lab.model, batch, autocast)
-        generate_answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
-    generate_answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
+        generate_answers(lab.model, lab.loaded.tokenizer, ["What is 2 + 2?"], autocast())
+    generate_answers(lab.model, lab.loaded.tokenizer, ["What is 2 + 2?"], autocast())
 
     assert torch.equal(before, gradient(lab.model.train(), lambda: lab.loss(batch)))
 
@@ -149,7 +149,7 @@ def test_no_4_bit_layer_may_repack_itself(bits: Bits, compute: Compute, labs: La
 @pytest.mark.parametrize("compute", COMPUTES)
 def test_all_three_4_bit_settings_reach_every_layer(bits: Bits, compute: Compute, labs: Labs) -> None:
     dtype = DTYPES[compute]
-    config = quantization_config(bits, dtype)
+    config = build_quantization_config(bits, dtype)
     assert config is not None
     assert (config.bnb_4bit_quant_type, config.bnb_4bit_compute_dtype, config.bnb_4bit_use_double_quant) == (
         bits[:3],
@@ -162,7 +162,7 @@ def test_all_three_4_bit_settings_reach_every_layer(bits: Bits, compute: Compute
 
 
 def test_16_and_32_bits_and_hqq_are_not_bitsandbytes_schemes() -> None:
-    assert all(quantization_config(bits, torch.float32) is None for bits in ("bf16", "fp32", *HQQ_BITS))
+    assert all(build_quantization_config(bits, torch.float32) is None for bits in ("bf16", "fp32", *HQQ_BITS))
 
 
 # ---- traps 3 and 4: what is stored and what is counted
@@ -189,8 +189,8 @@ def test_a_loaded_model_holds_exactly_the_predicted_weights_and_constants(
 ) -> None:
     lab = labs.loaded(bits, compute)
     ledger = predict_ledger(SHAPE, lab.spec, ROW, compute)
-    frozen = [t for t in resident_tensors(lab.model) if not t.requires_grad]
-    trained = [t for t in resident_tensors(lab.model) if t.requires_grad]
+    frozen = [t for t in list_resident_tensors(lab.model) if not t.requires_grad]
+    trained = [t for t in list_resident_tensors(lab.model) if t.requires_grad]
     assert LiveStorages(frozen).live_bytes == ledger.weights + ledger.constants
     assert LiveStorages(trained).live_bytes == ledger.adapters
 
@@ -219,7 +219,9 @@ def test_no_misleading_measure_is_called(name: str) -> None:
 def test_4_bit_weights_decode_to_what_the_library_multiplies_with(bits: Bits, models_dir: Path) -> None:
     for layer in linears(plain_peft(TINY, models_dir, bits=bits)):
         unit = torch.eye(layer.in_features)
-        torch.testing.assert_close(dense_weight(layer, torch.float32), layer(unit).T, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(
+            decode_dense_weight(layer, torch.float32), layer(unit).T, rtol=1e-5, atol=1e-7
+        )
 
 
 @pytest.mark.parametrize("compute", COMPUTES)
@@ -228,12 +230,12 @@ def test_8_bit_weights_decode_within_half_a_code_of_the_originals(compute: Compu
     originals = linears(plain_peft(TINY, models_dir, bits="fp32"))
     model = plain_peft(TINY, models_dir, bits="int8")
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
-    fresh = [dense_weight(layer, dtype) for layer in linears(model)]
+    fresh = [decode_dense_weight(layer, dtype) for layer in linears(model)]
     with torch.no_grad():
         model.eval()(input_ids=torch.tensor([[1, 2, 3]]), use_cache=False)
 
     for layer, decoded, original in zip(linears(model), fresh, originals, strict=True):
-        assert torch.equal(decoded, dense_weight(layer, dtype))
+        assert torch.equal(decoded, decode_dense_weight(layer, dtype))
         half_a_code = original.weight.abs().amax(1, keepdim=True) / 127 / 2
         rounding = decoded.abs().float() * (2**-8 if compute == "bf16" else 1e-5)
         assert ((decoded.float() - original.weight).abs() <= half_a_code * 1.001 + rounding).all()

@@ -74,7 +74,7 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
     base = {name: copy_weight(layer) for name, layer in layers.items()}
     update = {name: 0.01 * torch.randn(weight.shape, generator=rng) for name, weight in base.items()}
     held_out = [encode_example(build_tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
-    found = merging.MergeMeasurement(plain, layers, base, held_out).of(update)["ways"]
+    found = merging.MergeMeasurement(plain, layers, base, held_out).measure(update)["ways"]
     assert found["fp32"]["weight_error_over_update"] == 0
     assert found["fp32"]["logit_error"] < 1e-5 < found["bf16"]["logit_error"] < found["nf4"]["logit_error"]
 

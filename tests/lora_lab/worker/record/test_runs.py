@@ -12,9 +12,9 @@ from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.tasks.recordings import FOLDER
 from lora_lab.worker.record import runs
 from lora_lab.worker.record.runs import RECIPES, FaultyRunRecipe, Recorder
+from lora_lab.worker.training.loaded_model import LoadedModel, attach_adapter, build_meter, open_model
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import encode_example
-from lora_lab.worker.training.session import ModelSession, attach_adapter, build_meter, open_session
 from tests.lora_lab.worker.builders import machine, never_stop, silent
 
 SPEC = RunSpec(model=TINY_MODEL, bits="fp32", rank=2, batch=2, steps=4, seq_len_tokens=96)
@@ -22,27 +22,27 @@ EXAMPLES = [Example(prompt=f"Question {number}?", answer=f"Answer {number * 7}."
 
 
 @pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSession:
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
     monkeypatch.setattr(runs, "pick_examples", lambda: (EXAMPLES[:8], EXAMPLES[8:]))
     monkeypatch.setattr(runs, "_encode_chat", encode_example)  # the tiny model has no chat template
-    return open_session(TINY_MODEL, "fp32", machine("fp32"), models_dir=tmp_path, report=silent)
+    return open_model(TINY_MODEL, "fp32", machine("fp32"), models_dir=tmp_path, report=silent)
 
 
-def record(session: ModelSession, **changed: object) -> dict[str, object]:
+def record(loaded: LoadedModel, **changed: object) -> dict[str, object]:
     recipe = replace(FaultyRunRecipe(spec=SPEC, encode=encode_example), **changed)  # type: ignore[arg-type]
-    return Recorder(session, recipe).record()
+    return Recorder(loaded, recipe).record()
 
 
-def test_without_a_fault_the_steps_are_those_of_the_lab(session: ModelSession) -> None:
-    recorded = record(session)
-    adapted = attach_adapter(session, SPEC, find_shape(TINY_MODEL)).model
+def test_without_a_fault_the_steps_are_those_of_the_lab(loaded: LoadedModel) -> None:
+    recorded = record(loaded)
+    adapted = attach_adapter(loaded, SPEC, find_shape(TINY_MODEL)).model
     steps: list[StepResult] = []
     train_adapter(
         adapted,
-        [encode_example(session.tokenizer, each) for each in EXAMPLES[:8]],
+        [encode_example(loaded.tokenizer, each) for each in EXAMPLES[:8]],
         SPEC,
-        autocast=session.machine.autocast,
-        meter=build_meter(adapted, session.machine),
+        autocast=loaded.machine.autocast,
+        meter=build_meter(adapted, loaded.machine),
         on_step=steps.append,
         should_stop=never_stop,
     )
@@ -52,8 +52,8 @@ def test_without_a_fault_the_steps_are_those_of_the_lab(session: ModelSession) -
     assert [step["learning_rate"] for step in found] == [float(f"{step.learning_rate:.4g}") for step in steps]
 
 
-def test_an_adapter_kept_in_bf16_loses_small_updates(session: ModelSession) -> None:
-    last = [record(session, continued=True, stored_in_bf16=kept)["steps"] for kept in (False, True)]
+def test_an_adapter_kept_in_bf16_loses_small_updates(loaded: LoadedModel) -> None:
+    last = [record(loaded, continued=True, stored_in_bf16=kept)["steps"] for kept in (False, True)]
     exact, rounded = (steps[-1]["changed_percent"] for steps in last if isinstance(steps, list))
     assert rounded < exact / 2
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, Compute, RunSpec, Variant
 from lora_lab.worker.training.group import AdapterGroup
+from lora_lab.worker.training.loaded_model import Adapted
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards
 from lora_lab.worker.training.precision import keep_residual_in_fp32
-from lora_lab.worker.training.session import Adapted
 from tests.lora_lab.worker.builders import (
     Lab,
     copy_adapter,
@@ -135,7 +135,7 @@ def measured_points(embedded_dir: Path) -> list[Point]:
 
     with_graph = lab.reattach(usual, graph=True)
     look_again("bf16 with graph", with_graph.model, lambda: with_graph.look(batch))
-    assert lab.session.written_out
+    assert lab.loaded.written_out
     in_fp32 = open_lab(usual, "fp32", embedded_dir, graph=False, tried=True)
     assert isinstance(in_fp32.adapted, AdapterGroup)
     look_again("fp32", in_fp32.model, lambda: in_fp32.look(batch))
@@ -145,7 +145,7 @@ def measured_points(embedded_dir: Path) -> list[Point]:
     keep_residual_in_fp32(plain, torch.float32)
     install_forwards(plain, Decoder(torch.float32))
     as_lab = Adapted(model=plain, decoder=Decoder(torch.float32))
-    wide = Lab(in_fp32.session, as_lab, lab.examples, lab.spec)
+    wide = Lab(in_fp32.loaded, as_lab, lab.examples, lab.spec)
     look_again("fp32 with graph", plain, lambda: wide.look(batch))
     return [Point({k: g for k, (g, _) in m.items()}, {k: v for k, (_, v) in m.items()}) for m in measured]
 

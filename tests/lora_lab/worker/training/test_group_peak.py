@@ -15,11 +15,11 @@ from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import EMBEDDED_MODEL, Compute, RunSpec
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import SharedStep, train_group
+from lora_lab.worker.training.loaded_model import build_meter
 from lora_lab.worker.training.packing import list_lengths
-from lora_lab.worker.training.session import build_meter
 from tests.lora_lab.worker.builders import CPU
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
-from tests.lora_lab.worker.training.test_grouped import FOUR, GRADIENTS, examples_for, session_for
+from tests.lora_lab.worker.training.test_grouped import FOUR, GRADIENTS, examples_for, load_for
 
 WORST_PERCENT = 8
 SETTINGS = [
@@ -56,15 +56,15 @@ def peak_error_percent(
     shape: ModelShape | None = None,
 ) -> float:
     """Measured above (+) or below (-) predicted, over a run of the group; `held_bytes` were there before."""
-    session = session_for(specs[0], compute, models_dir, device)
-    examples = examples_for(session, specs[0])
+    loaded = load_for(specs[0], compute, models_dir, device)
+    examples = examples_for(loaded, specs[0])
     shape = shape or find_shape(specs[0].model)
-    group = AdapterGroup(session, specs, shape)
+    group = AdapterGroup(loaded, specs, shape)
     steps: list[SharedStep] = []
     train_group(
         group,
         examples,
-        meter=build_meter(group.model, session.machine),
+        meter=build_meter(group.model, loaded.machine),
         on_step=lambda cell, step: steps.append(step),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),

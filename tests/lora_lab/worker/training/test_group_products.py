@@ -13,7 +13,7 @@ from lora_lab.spec import TINY_MODEL
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.packing import Encoded, pack_examples
 from tests.lora_lab.worker.builders import CPU
-from tests.lora_lab.worker.training.test_grouped import TINY, session_for
+from tests.lora_lab.worker.training.test_grouped import TINY, load_for
 
 
 class Operators(TorchDispatchMode):
@@ -29,12 +29,12 @@ class Operators(TorchDispatchMode):
 
 
 def test_more_cells_need_no_more_products_with_frozen_weights(models_dir: Path) -> None:
-    session = session_for(TINY, "fp32", models_dir)
+    loaded = load_for(TINY, "fp32", models_dir)
     row = pack_examples([Encoded(ids=tuple(range(3, 30)), answer_tokens=9)], CPU)
-    group = AdapterGroup(session, [replace(TINY, seed=seed) for seed in range(3)], find_shape(TINY_MODEL))
+    group = AdapterGroup(loaded, [replace(TINY, seed=seed) for seed in range(3)], find_shape(TINY_MODEL))
     matrices = 7 * find_shape(TINY_MODEL).layers
     for cells in (group.cells[:1], group.cells):
         with Operators() as counted:
-            group.gradients(cells, [row] * len(cells))
+            group.compute_gradients(cells, [row] * len(cells))
         assert counted.calls["aten.addmm_"] == 2 * matrices, "one forward and one backward"
         assert torch.isfinite(group.cells[0].grad).all()

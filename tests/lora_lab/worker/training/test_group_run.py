@@ -255,14 +255,14 @@ def test_the_base_is_measured_once_for_runs_on_the_same_data(
 ) -> None:
     """Also in a later job; other held-out data are measured anew."""
     measured: list[int] = []
-    whole = AdapterGroup.base_loss
+    whole = AdapterGroup.compute_base_loss
 
     def counted(group: AdapterGroup, examples: Sequence[Encoded], on_batch: Any = None) -> float:
         if on_batch is not None:  # not the trial of the layer
             measured.append(len(examples))
         return whole(group, examples, on_batch)
 
-    monkeypatch.setattr(AdapterGroup, "base_loss", counted)
+    monkeypatch.setattr(AdapterGroup, "compute_base_loss", counted)
     cache = ModelCache(models_dir)
     runs = make_runs(tmp_path, (TINY, replace(TINY, rank=2)))
     fewer = replace(small_dataset(), held_out=small_dataset().held_out[:2])

@@ -28,10 +28,10 @@ from lora_lab.worker.inspect import xray
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
+from lora_lab.worker.training.loaded_model import build_meter, open_model
 from lora_lab.worker.training.memory_meter import GpuAllocator
 from lora_lab.worker.training.packing import cut_to, encode_example
 from lora_lab.worker.training.run import execute_run
-from lora_lab.worker.training.session import build_meter, open_session
 from tests.lora_lab.worker.builders import (
     CPU,
     Lab,
@@ -142,16 +142,16 @@ def launches_and_waits(path: str, steps: int, models_dir: Path) -> tuple[int, in
     """Of a whole run along one path, its optimizer's steps included."""
     spec = replace(TINY, bits="nf4-dq", steps=steps, compute_dtype="bf16")
     if path == "four":
-        session = open_session(
+        loaded = open_model(
             TINY_MODEL, spec.bits, machine("bf16", DEVICE), models_dir=models_dir, report=silent
         )
-        group = AdapterGroup(session, [replace(spec, rank=r) for r in (1, 2, 3, 2)], find_shape(TINY_MODEL))
-        encoded = [encode_example(session.tokenizer, example) for example in small_dataset().train]
+        group = AdapterGroup(loaded, [replace(spec, rank=r) for r in (1, 2, 3, 2)], find_shape(TINY_MODEL))
+        encoded = [encode_example(loaded.tokenizer, example) for example in small_dataset().train]
         with OneDevice() as watch:
             train_group(
                 group,
                 cut_to(encoded, spec.seq_len_tokens),
-                meter=build_meter(group.model, session.machine),
+                meter=build_meter(group.model, loaded.machine),
                 on_step=lambda cell, step: None,
                 should_stop=lambda cell: False,
                 on_end=lambda cell, error: None,
@@ -198,7 +198,7 @@ def test_runs_chat_and_xray_work_on_quantized_layers(
             runs.append(run)
         model = ChatModel(models_dir)
         names = model.load_models(runs, lambda **values: None)
-        answered = list(islice(model.answers(names, "What is 2 + 2?", seed=1, temperature=0.7), 3))
+        answered = list(islice(model.generate_answers(names, "What is 2 + 2?", seed=1, temperature=0.7), 3))
         assert set(answered[-1]) == {"base", *(run.run_id for run in runs)}
         looked = xray.inspect_runs(
             {"run": str(runs[0].path)}, models_dir, LabHome(tmp_path), lambda *a, **values: None
@@ -242,16 +242,14 @@ def test_chat_decides_by_the_gpus_memory(gpu: SimulatedGpu, models_dir: Path) ->
     """A machine may have more memory than its GPU: there the decoded copy would not fit."""
 
     def quantized_after(free: int) -> bool:
-        session = open_session(
-            TINY_MODEL, "nf4", machine("bf16", DEVICE), models_dir=models_dir, report=silent
-        )
+        loaded = open_model(TINY_MODEL, "nf4", machine("bf16", DEVICE), models_dir=models_dir, report=silent)
         gpu.empty_cache()
         gpu.taken_bytes = free_bytes(DEVICE) - free
         try:
-            chat.decode_once(session.base, torch.bfloat16)
+            chat.decode_once(loaded.base, torch.bfloat16)
         finally:
             gpu.taken_bytes = 0
-        return any(type(layer).__name__ == "Linear4bit" for layer in session.base.modules())
+        return any(type(layer).__name__ == "Linear4bit" for layer in loaded.base.modules())
 
     assert not quantized_after(10**9)
     assert quantized_after(10**5)
@@ -267,13 +265,13 @@ def test_fp16_computes_a_step_again_until_its_gradient_is_finite(models_dir: Pat
 
 def test_reattached_runs_measure_alike(models_dir: Path) -> None:
     """The workspaces come with the first product: the first run of a process is not charged for them."""
-    session = open_session(TINY_MODEL, "nf4", machine("fp32", DEVICE), models_dir=models_dir, report=silent)
-    first = with_adapter(session, TINY, small_dataset(), graph=False)
+    loaded = open_model(TINY_MODEL, "nf4", machine("fp32", DEVICE), models_dir=models_dir, report=silent)
+    first = with_adapter(loaded, TINY, small_dataset(), graph=False)
     peaks = [first.train()[-1].peak_bytes]
-    session.base = first.model.unload()
+    loaded.base = first.model.unload()
     del first
     gc.collect()
-    peaks.append(with_adapter(session, TINY, small_dataset(), graph=False).train()[-1].peak_bytes)
+    peaks.append(with_adapter(loaded, TINY, small_dataset(), graph=False).train()[-1].peak_bytes)
     assert peaks[0] == pytest.approx(peaks[1], rel=0.002)
 
 

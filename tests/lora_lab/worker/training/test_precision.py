@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from lora_lab.spec import TINY_MODEL, Compute, RunSpec
 from lora_lab.worker.device.machine import find_machine
-from lora_lab.worker.device.number_type import DTYPES, number_type_of
+from lora_lab.worker.device.number_type import DTYPES, choose_number_type
 from lora_lab.worker.training.precision import fuse_rms_norm, keep_residual_in_fp32
 from tests.lora_lab.families import FAMILIES
 from tests.lora_lab.worker.builders import open_lab, small_dataset
@@ -28,8 +28,8 @@ WITHOUT_BF16 = {
 }
 DECIDED = """
 import torch
-from lora_lab.worker.device.number_type import number_type_of
-print(number_type_of(torch.device("cpu"))[0])
+from lora_lab.worker.device.number_type import choose_number_type
+print(choose_number_type(torch.device("cpu"))[0])
 """
 
 
@@ -51,7 +51,7 @@ def test_a_run_may_ask_for_a_number_type_and_auto_takes_the_decided_one() -> Non
     assert find_machine("fp32").compute_dtype == torch.float32
     assert find_machine("bf16").compute_name == "bf16"
     assert find_machine("fp16").compute_name == "fp16"
-    assert find_machine("auto").compute_name == number_type_of(torch.device("cpu"))[0]
+    assert find_machine("auto").compute_name == choose_number_type(torch.device("cpu"))[0]
 
 
 @pytest.mark.parametrize("compute", ["fp32", "bf16"])

@@ -94,7 +94,7 @@ def run_tiny(
             seq_len_tokens=seq_len_tokens,
             steps=LAST_STEP,
         )
-        if lab and (lab.session.bits, lab.session.machine.compute_name) == (bits, compute):
+        if lab and (lab.loaded.bits, lab.loaded.machine.compute_name) == (bits, compute):
             lab = lab.reattach(spec, graph=False)
         else:
             lab = open_lab(spec, compute, models_dir, graph=False)

@@ -14,10 +14,10 @@ from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.training import group, work
+from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.loop import compute_learning_rate, train_adapter
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.run import execute_run
-from lora_lab.worker.training.session import open_session
 from tests.lora_lab.worker.builders import TINY, never_stop, silent, small_dataset
 from tests.lora_lab.worker.training.single_run import NOW, RunIt, do_run, kinds, losses, state_of
 
@@ -133,12 +133,12 @@ def test_a_warm_session_gives_the_losses_of_a_cold_one(
     tmp_path: Path, models_dir: Path, usual_run: RunFolder
 ) -> None:
     in_fp32 = find_machine("fp32")
-    session = open_session(TINY_MODEL, TINY.bits, in_fp32, models_dir=models_dir, report=silent)
-    assert session.fits(TINY, in_fp32)
-    assert not session.fits(replace(TINY, bits="int8"), in_fp32)
-    assert not session.fits(TINY, find_machine("bf16"))
+    loaded = open_model(TINY_MODEL, TINY.bits, in_fp32, models_dir=models_dir, report=silent)
+    assert loaded.fits(TINY, in_fp32)
+    assert not loaded.fits(replace(TINY, bits="int8"), in_fp32)
+    assert not loaded.fits(TINY, find_machine("bf16"))
     run = create_run(tmp_path / "warm", TINY, small_dataset(), now=NOW)
-    cache = ModelCache(models_dir, session)
+    cache = ModelCache(models_dir, loaded)
     execute_run(run, LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
     assert losses(run) == losses(usual_run)
 

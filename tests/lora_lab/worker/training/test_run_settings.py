@@ -51,8 +51,8 @@ def test_gradients_and_steps_with_checkpointing_are_those_without(
 
 def test_the_next_run_on_the_same_base_forgets_checkpointing(models_dir: Path) -> None:
     lab = lab_of(replace(TINY, checkpointing=True), "fp32", models_dir)
-    assert lab.session.base.is_activation_checkpointing
-    assert not lab.reattach(TINY).session.base.is_activation_checkpointing
+    assert lab.loaded.base.is_activation_checkpointing
+    assert not lab.reattach(TINY).loaded.base.is_activation_checkpointing
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -16,7 +16,7 @@ from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import BITS, EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, VARIANTS, Bits, RunSpec, Variant
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_tokenizer
-from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
+from lora_lab.worker.model.quantization import build_quantization_config, keep_trainable_layout
 from lora_lab.worker.training import generate
 from lora_lab.worker.training.packing import encode_example
 from lora_lab.worker.training.run import execute_run
@@ -57,7 +57,7 @@ def test_plain_peft_loads_every_variants_adapter(
 def check_reloaded(run: RunFolder, base_folder: Path, models_dir: Path) -> None:
     """With nothing of the lab's but its data: base model and adapter as anybody would load them."""
     spec, state = run.spec, state_of(run)
-    config = quantization_config(spec.bits, torch.float32)
+    config = build_quantization_config(spec.bits, torch.float32)
     options = {} if config is None else {"quantization_config": config}
     base = AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32, **options)
     keep_trainable_layout(base)

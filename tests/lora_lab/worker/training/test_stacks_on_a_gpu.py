@@ -18,8 +18,8 @@ from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_layer import GroupedLayer
 from lora_lab.worker.training.group_loop import compute_gradients, train_group
+from lora_lab.worker.training.loaded_model import build_meter
 from lora_lab.worker.training.packing import Encoded, PackedRow, cut_to, encode_example, pack_examples
-from lora_lab.worker.training.session import build_meter
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import CPU, cosine, open_lab, small_dataset
 from tests.lora_lab.worker.model.family_folders import folder_of
@@ -29,8 +29,8 @@ from tests.lora_lab.worker.training.test_grouped import (
     GRADIENTS,
     examples_for,
     graph_looks,
+    load_for,
     looks_at,
-    session_for,
 )
 from tests.simulated_gpu.device import DEVICE, OneDevice, SimulatedGpu
 
@@ -55,8 +55,8 @@ OTHERS = {
 
 def group_of(specs: Sequence[RunSpec], models_dir: Path, device: torch.device = DEVICE) -> AdapterGroup:
     """A group whose B is no longer zero."""
-    session = session_for(specs[0], "fp32", models_dir, device)
-    group = AdapterGroup(session, specs, find_shape(TINY_MODEL))
+    loaded = load_for(specs[0], "fp32", models_dir, device)
+    group = AdapterGroup(loaded, specs, find_shape(TINY_MODEL))
     for number, cell in enumerate(group.cells):
         values = torch.empty(cell.flat.shape).normal_(
             std=0.05, generator=torch.Generator().manual_seed(number)
@@ -78,7 +78,7 @@ def gradients_of(
     group: AdapterGroup, places: Sequence[int], rows: Sequence[PackedRow]
 ) -> tuple[list[float], list[torch.Tensor]]:
     cells = [group.cells[place] for place in places]
-    losses, _ = group.gradients(cells, [rows[place] for place in places])
+    losses, _ = group.compute_gradients(cells, [rows[place] for place in places])
     return losses, [cell.grad.cpu().clone() for cell in cells]
 
 
@@ -93,22 +93,22 @@ def specs_of(ranks: Sequence[int] = RANKS, **changes: Any) -> list[RunSpec]:
 
 
 def group_losses(bits: Bits, models_dir: Path, device: torch.device) -> dict[str, list[float]]:
-    session = session_for(replace(TINY, bits=bits), "fp32", models_dir, device)
+    loaded = load_for(replace(TINY, bits=bits), "fp32", models_dir, device)
     specs = [replace(spec, bits=bits) for spec in specs_of()]
-    group = AdapterGroup(session, specs, find_shape(TINY_MODEL))
-    examples = examples_for(session, TINY)
+    group = AdapterGroup(loaded, specs, find_shape(TINY_MODEL))
+    examples = examples_for(loaded, TINY)
     assert group.agrees_with_library(examples[:2])
     found: dict[str, list[float]] = {}
     train_group(
         group,
         examples,
-        meter=build_meter(group.model, session.machine),
+        meter=build_meter(group.model, loaded.machine),
         on_step=lambda cell, step: found.setdefault(cell.name, []).append(step.loss),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: None,
     )
     found["held out"] = [
-        group.base_loss(examples[:4]),
+        group.compute_base_loss(examples[:4]),
         *group.compute_held_out_losses(group.cells, examples[:4]),
     ]
     return found
@@ -145,7 +145,7 @@ def test_biases_are_added_once(tmp_path: Path) -> None:
     specs = [replace(TINY, model=str(folder), bits="bf16", rank=2, seed=seed) for seed in range(2)]
     losses = []
     for device in (DEVICE, CPU):
-        group = AdapterGroup(session_for(specs[0], "fp32", tmp_path, device), specs, shape_of("qwen2"))
+        group = AdapterGroup(load_for(specs[0], "fp32", tmp_path, device), specs, shape_of("qwen2"))
         losses.append(gradients_of(group, (0, 1), rows_for(group, 2))[0])
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
@@ -153,11 +153,11 @@ def test_biases_are_added_once(tmp_path: Path) -> None:
 def test_a_stacks_gradients_in_bf16_are_near_those_of_fp32(models_dir: Path) -> None:
     """Of every cell at every step; on the CPU, with PyTorch's graph."""
     specs = [replace(spec, rank=rank, steps=3) for spec, rank in zip(FOUR, RANKS, strict=True)]
-    session = session_for(specs[0], "bf16", models_dir, DEVICE)
-    examples = examples_for(session, specs[0])
+    loaded = load_for(specs[0], "bf16", models_dir, DEVICE)
+    examples = examples_for(loaded, specs[0])
     with OneDevice():
-        found = looks_at(session, specs, examples)
-    wide = session_for(specs[0], "fp32", models_dir)
+        found = looks_at(loaded, specs, examples)
+    wide = load_for(specs[0], "fp32", models_dir)
     for spec, looks in zip(specs, found, strict=True):
         plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
         batches = [[examples[i] for i in picked] for picked in plan]
@@ -252,7 +252,7 @@ def test_an_overflow_in_one_cells_backward_pass_stays_there(
         whole(layer, grads, *others)
 
     monkeypatch.setattr(GroupedLayer, "backward", spoiled)
-    losses, norms = group.gradients(group.cells, rows)
+    losses, norms = group.compute_gradients(group.cells, rows)
     assert all(map(math.isfinite, losses))
     assert [math.isfinite(norm) for norm in norms] == [True, False, True, True]
     for place in (0, 2, 3):
@@ -279,14 +279,14 @@ def test_a_cell_that_diverges_leaves_the_others_as_they_are(models_dir: Path) ->
     specs[1] = replace(specs[1], learning_rate=1e30)
     found: dict[str, list[float]] = {}
     ended: list[str] = []
-    session = session_for(specs[0], "fp32", models_dir, DEVICE)
-    encoded = [encode_example(session.tokenizer, example) for example in small_dataset().train]
+    loaded = load_for(specs[0], "fp32", models_dir, DEVICE)
+    encoded = [encode_example(loaded.tokenizer, example) for example in small_dataset().train]
     with OneDevice():
-        group = AdapterGroup(session, specs, find_shape(TINY_MODEL))
+        group = AdapterGroup(loaded, specs, find_shape(TINY_MODEL))
         train_group(
             group,
             cut_to(encoded, TINY.seq_len_tokens),
-            meter=build_meter(group.model, session.machine),
+            meter=build_meter(group.model, loaded.machine),
             on_step=lambda cell, step: found.setdefault(cell.name, []).append(step.loss),
             should_stop=lambda cell: False,
             on_end=lambda cell, error: ended.append(cell.name),

@@ -4,7 +4,6 @@ from random import Random
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel
 
 from quizzes.grader.labelled_answers import (
     OWN_BLIND,
@@ -14,6 +13,7 @@ from quizzes.grader.labelled_answers import (
     load_own_prompts,
 )
 from quizzes.grader.prompts import Prompt, load_prompts
+from quizzes.grader.worker.encoder import Encoder, EncoderShape, WordPieces
 from quizzes.grader.worker.examples import (
     is_prompt_held_out,
 )
@@ -87,22 +87,27 @@ def lines_of(prompt: Prompt) -> set[str]:
 # ---- how near a text is to a concept
 
 
-class Letters:
-    """A tokenizer with one token a word, numbered by the word's first letter, between 1 and 2."""
+class Letters(WordPieces):
+    """A tokenizer with one token per word, numbered by the word's first letter, between 1 and 2."""
 
-    def __call__(self, texts: list[str], **_: object) -> dict[str, torch.Tensor]:
-        rows = [[1, *(ord(word[0]) - 60 for word in text.split()), 2] for text in texts]
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-        return {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    def __init__(self) -> None:
+        self.begin, self.end, self.padding = 1, 2, 0
+
+    def encode(self, text: str) -> list[int]:
+        """Return a number per word."""
+        return [ord(word[0]) - 60 for word in text.split()]
 
 
 def test_a_text_is_nearest_to_the_concept_it_says_wherever_it_says_it() -> None:
     torch.manual_seed(2)
-    config = BertConfig(
+    shape = EncoderShape(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=80
     )
-    similarity = Similarity(BertModel(config, add_pooling_layer=False).eval(), Letters())
+    encoder = Encoder(shape).eval()
+    for parameter in encoder.parameters():
+        if parameter.dim() == 2:
+            torch.nn.init.normal_(parameter, std=0.02)
+    similarity = Similarity(encoder, Letters())
     concepts = ["a b c d", "e f g h", "i j k l", "not o p q"]
     padding = " ".join("rstuvwxyz" * 3)
     [short, long] = similarity.measure([concepts] * 2, ["e f g h", f"{padding} e f g h {padding}"])

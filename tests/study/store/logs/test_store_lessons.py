@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from study.base.errors import LearnerError
-from study.learner.study_modes import STUDY_MODES, find_last_mode, list_states, next_mode
+from study.learner.study_modes import STUDY_MODES, find_last_mode, find_next_mode, list_states
 from study.store import Store
 from study.store.logs.lessons import Mark, ModeMark
 from study.store.logs.projects import TEXT_LIMIT
@@ -72,7 +72,7 @@ def test_a_row_of_modes_is_derived_from_marks_and_what_is_proven(now: datetime) 
     }
     assert [state.mode for state in row] == list(STUDY_MODES)
     assert find_last_mode(marks) == "deep"
-    following = next_mode(row, "why")
+    following = find_next_mode(row, "why")
     assert following is not None
     assert following.mode == "deep"
-    assert next_mode(row, "project") is None
+    assert find_next_mode(row, "project") is None

@@ -22,10 +22,10 @@ def test_a_guess_is_about_the_first_run_it_was_tied_to(store: Store, ana: str, n
     made = store.predictions.make(ana, setting=SETTING, guess=GUESS, at=now)
     assert store.predictions.start(made, "run-1", at=now)
     assert not store.predictions.start(made, "run-2", at=now)
-    found = store.predictions.of_run(ana, "run-1")
+    found = store.predictions.find_by_run(ana, "run-1")
     assert found is not None
     assert found.id == made
-    assert store.predictions.of_run(ana, "run-2") is None
+    assert store.predictions.find_by_run(ana, "run-2") is None
 
 
 def test_only_started_guesses_wait_for_a_verdict_and_the_first_verdict_stands(

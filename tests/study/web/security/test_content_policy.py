@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from study.base.settings import Settings
-from study.web.security.content_policy import HEADER, content_policy, hash_of
+from study.web.security.content_policy import HEADER, build_content_policy, hash_script
 from tests.whole_app import whole_app
 
 PAGE = {"accept": "text/html"}
@@ -44,12 +44,12 @@ def test_every_page_names_its_scripts_anew(settings: Settings) -> None:
             assert "nonce" not in answer.text
             assert "'unsafe-eval'" not in script_sources(answer.headers[HEADER])
         [inline] = re.findall(r"<script>(.*?)</script>", lost.text, re.DOTALL)
-        assert hash_of(inline) in script_sources(lost.headers[HEADER])
+        assert hash_script(inline) in script_sources(lost.headers[HEADER])
 
 
 @pytest.mark.parametrize("may_compile", [True, False])
 def test_event_attributes_and_plugins_are_never_allowed(may_compile: bool) -> None:
-    policy = content_policy(may_compile=may_compile)
+    policy = build_content_policy(may_compile=may_compile)
     assert "script-src-attr 'none'" in policy
     assert "object-src 'none'" in policy
     assert ("'unsafe-eval'" in policy) == may_compile

@@ -200,8 +200,8 @@ def test_a_browser_elsewhere_sees_and_chooses_no_other_profile(context: Context,
     with pytest.raises(LearnerError):
         page.act({"act": "switch", "profile": ana.id}, elsewhere)
     page.act({"act": "switch", "profile": ana.id}, here)
-    assert context.store.profiles.of_browser("c", now=now).id != ana.id
-    assert context.store.profiles.of_browser("b", now=now).id == ana.id
+    assert context.store.profiles.open_for_browser("c", now=now).id != ana.id
+    assert context.store.profiles.open_for_browser("b", now=now).id == ana.id
 
 
 def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, now: datetime) -> None:

@@ -16,7 +16,7 @@ from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import Bits, RunSpec
 from lora_lab.worker.device.machine import Machine, set_threads
 from lora_lab.worker.model.load import load_model, load_tokenizer
-from lora_lab.worker.model.quantization import resident_tensors
+from lora_lab.worker.model.quantization import list_resident_tensors
 from lora_lab.worker.training.attention import attend_by_example
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, start_unchanged
 from lora_lab.worker.training.memory_meter import GpuAllocator, LiveStorages, MemoryMeter, Meter
@@ -50,7 +50,7 @@ class BaseResults:
 
 
 @dataclass(kw_only=True)
-class ModelSession:
+class LoadedModel:
     """A frozen base model in one bit width on one machine."""
 
     model_name: str
@@ -87,9 +87,9 @@ class ModelSession:
         return (self.model_name, self.bits) == (spec.model, spec.bits) and same_compute
 
 
-def open_session(
+def open_model(
     model_name: str, bits: Bits, machine: Machine, *, models_dir: Path, report: Report = ignore_progress
-) -> ModelSession:
+) -> LoadedModel:
     """Load tokenizer and model. Raises LearnerError when they cannot be loaded."""
     base = load_model(
         model_name,
@@ -106,7 +106,7 @@ def open_session(
     if base.config.model_type not in KEEPS_ROWS_APART:
         refuse_if_rows_mix(base, machine)
     tokenizer = load_tokenizer(model_name, models_dir, report)
-    return ModelSession(model_name=model_name, bits=bits, machine=machine, base=base, tokenizer=tokenizer)
+    return LoadedModel(model_name=model_name, bits=bits, machine=machine, base=base, tokenizer=tokenizer)
 
 
 def switch_dropout_off(model: PreTrainedModel) -> None:
@@ -187,38 +187,38 @@ class Adapted:
 
 
 def attach_adapter(
-    session: ModelSession, spec: RunSpec, shape: ModelShape, *, modules_to_save: list[str] | None = None
+    loaded: LoadedModel, spec: RunSpec, shape: ModelShape, *, modules_to_save: list[str] | None = None
 ) -> Adapted:
     """Attach a seeded fresh adapter: A random, B zero, so the model starts out unchanged.
 
     Of `modules_to_save`, whole copies are trained too.
     """
     torch.manual_seed(spec.seed)
-    session.base.config._name_or_path = shape.hub_id or session.model_name
-    config = adapter_config(spec, shape, modules_to_save=modules_to_save)
-    model = get_peft_model(session.base, config)
-    decoder = Decoder(session.machine.compute_dtype)
+    loaded.base.config._name_or_path = shape.hub_id or loaded.model_name
+    config = build_adapter_config(spec, shape, modules_to_save=modules_to_save)
+    model = get_peft_model(loaded.base, config)
+    decoder = Decoder(loaded.machine.compute_dtype)
     install_forwards(model, decoder)
     start_unchanged(model)
     if spec.checkpointing:
         # Without dropout a layer samples nothing at random, so there is no random state to restore.
         options = {"use_reentrant": False, "preserve_rng_state": False}
-        session.base.activation_checkpointing_enable(options)
+        loaded.base.activation_checkpointing_enable(options)
         # transformers also asks for a gradient of the embeddings, which only the older, reentrant form needs.
-        session.base.disable_input_require_grads()
+        loaded.base.disable_input_require_grads()
     else:
-        session.base.activation_checkpointing_disable()
+        loaded.base.activation_checkpointing_disable()
     return Adapted(model=model, decoder=decoder)
 
 
-def adapter_config(
+def build_adapter_config(
     spec: RunSpec, shape: ModelShape, *, modules_to_save: list[str] | None = None
 ) -> LoraConfig:
     """Build PEFT's configuration."""
     return LoraConfig(
         r=spec.rank,
         lora_alpha=cast(int, spec.alpha),
-        target_modules=shape.target_modules(spec.targets),
+        target_modules=shape.list_target_modules(spec.targets),
         use_rslora=spec.variant == "rslora",
         use_dora=spec.variant == "dora",
         lora_dropout=0.0,
@@ -234,6 +234,6 @@ def build_meter(model: PeftModel, machine: Machine) -> Meter:
     def measure(training_state: Iterable[Tensor]) -> MemoryMeter:
         if machine.on_gpu:
             return GpuAllocator(machine.device, training_state)
-        return LiveStorages((*resident_tensors(model), *training_state))
+        return LiveStorages((*list_resident_tensors(model), *training_state))
 
     return measure
