@@ -12,7 +12,15 @@ from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.results import group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
-from lora_lab.pages.grid_parts import ShownGrid, build_token, render_cost, render_sweep, render_sweeps
+from lora_lab.pages.grid_parts import (
+    ShownGrid,
+    build_token,
+    estimate_core_seconds_here,
+    name_reference,
+    render_cost,
+    render_sweep,
+    render_sweeps,
+)
 from lora_lab.pages.shared_parts import (
     FILE_ACTS,
     WORKER_ACTS,
@@ -291,9 +299,14 @@ class GridPage:
             typed=format_value,
             listed=format_list,
             presets=[
-                (preset, estimate_time_of_all(preset.grid.list_specs(), paces))
+                (
+                    preset,
+                    estimate_time_of_all(preset.grid.list_specs(), paces),
+                    estimate_core_seconds_here(self._lab, preset.grid),
+                )
                 for preset in read_grid_presets()
             ],
+            reference=name_reference(self._lab),
             models=group_model_choices(grid.base.model),
             other=OTHER,
             bits=BITS_WITH_SHORT_NAMES,

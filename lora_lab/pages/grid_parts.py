@@ -9,9 +9,11 @@ from markupsafe import Markup
 
 from lora_lab.charts.captions import shorten_model_name
 from lora_lab.charts.grid import choose_plane, list_planes
+from lora_lab.data.machine import is_gpu
 from lora_lab.engine.queue import count_ahead
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
+from lora_lab.grids.reference_paces import estimate_core_seconds, read_reference
 from lora_lab.grids.results import RETRYABLE, GridCell, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages.shared_parts import render_machine
@@ -73,6 +75,8 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
         grid=grid,
         factors=sweep_view.format_factors(grid),
         found=found,
+        on_one_core=estimate_core_seconds_here(lab, grid),
+        reference=name_reference(lab),
         paces=len(paces),
         peaks=sweep_view.tabulate_peaks(found),
         coming=sweep_view.announce_first_numbers(grid, found.cells[0].seconds),
@@ -80,6 +84,21 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
         rates=format_list(grid_form.list_rates_around(grid)),
         command=grid_form.format_grid_command(grid, data_file=dataset.label),
     ) + render_machine(lab)
+
+
+def estimate_core_seconds_here(lab: Lab, grid: Grid) -> float | None:
+    """Estimate a grid's processor seconds before a similar run has finished here; None where they say nothing
+    of this machine: it has a GPU, or nothing similar was measured.
+    """
+    return None if is_gpu(lab.home.describe_device()) else estimate_core_seconds(grid.list_specs())
+
+
+def name_reference(lab: Lab) -> str:
+    """Name the machine and the day of those seconds; empty where they say nothing of this machine."""
+    if is_gpu(lab.home.describe_device()):
+        return ""
+    reference = read_reference()
+    return f"{reference.device} ({reference.compute_dtype}), on {reference.date}"
 
 
 def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lora_lab.engine.grouping import take_cells
+from lora_lab.grids.reference_paces import read_reference
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.parameters.shapes import find_shape
@@ -66,21 +67,35 @@ def test_the_whole_grid_is_counted_and_its_memory_computed_before_it_starts(ana:
 
 def test_every_preset_says_its_time_or_what_will_tell_it(ana: Visitor, context: Context) -> None:
     chips = re.compile(r'<a class="chip" href="/grid\?preset=([^"]+)".*?<span class="badge">(.*?)</span>')
-    tells = "While the grid runs, the first cell in each format gives its time."
+    tells = "While the grid runs, the first cell in each format gives this machine's own time."
     html = ana.opens("/grid")
-    assert dict(chips.findall(html))["instant"] == "4 cells, no time yet"
+    said = dict(chips.findall(html))
+    assert said.keys() == {preset.id for preset in read_grid_presets()}
+    assert all(re.fullmatch(r"about \d+ (s|min|h) on one core", time) for time in said.values()), said
+    reference = read_reference()
+    measured = f"the processor time that such runs took on {reference.device}"
+    assert measured in words(html)
+    assert reference.date in words(html)
     assert tells in words(html)
     finished_sweep(context.settings, parse_grid(read_grid_presets()[0].grid.base, {"ranks": "8"}))
     html = ana.opens("/grid?preset=what-do-bits-cost")
     said = dict(chips.findall(html))
     assert re.fullmatch(r"about \d+ (s|min)", said["first"])
-    assert re.fullmatch(r"over \d+ (s|min)", said["what-do-bits-cost"])
+    assert re.fullmatch(r"about \d+ (s|min|h) on one core", said["what-do-bits-cost"])
     assert tells in words(html)
     cost = words(html)
     assert "not known yet for 12 of the cells: no similar run has finished on this machine in " in cost
     [formats] = re.findall(r"similar run has finished on this machine in ([\w, -]+)\.", cost)
     assert set(formats.split(", ")) == {"nf4", "fp4", "int8", "bf16"}
     assert f"The first cell in each of {formats} gives its estimate while the grid runs" in cost
+
+
+def test_processor_times_of_another_machine_say_nothing_of_a_gpu(ana: Visitor, lab: Lab) -> None:
+    lab.home.write_worker_state(state="ready", device={"type": "cuda", "name": "a GPU"})
+    html = ana.opens("/grid?preset=instant")
+    assert "on one core" not in html
+    assert "4 cells, no time yet" in html
+    assert "this machine has not finished runs like all of these cells" in words(html)
 
 
 def test_time_comes_from_runs_that_have_finished_here(ana: Visitor, context: Context) -> None:

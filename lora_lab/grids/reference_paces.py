@@ -1,0 +1,51 @@
+"""What runs took where they were measured once, until this machine has finished a similar one.
+
+`python -m lora_lab.worker.record.paces` writes the file.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lora_lab.runs.durations import Pace, estimate_seconds_of_all
+from lora_lab.spec import RunSpec, parse_spec
+
+FILE = Path(__file__).with_name("reference_paces.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferencePaces:
+    """Durations in seconds of one processor core, and where and when they were measured."""
+
+    paces: tuple[Pace, ...]
+    device: str
+    compute_dtype: str
+    date: str
+
+
+@cache
+def read_reference() -> ReferencePaces:
+    """Read the measured runs."""
+    content = json.loads(FILE.read_text("utf-8"))
+    made = content["provenance"]
+    paces = tuple(
+        Pace(
+            spec=parse_spec(run["spec"]),
+            seconds_per_step=run["cpu_seconds_per_step"],
+            other_seconds=run["other_cpu_seconds"],
+        )
+        for run in content["runs"]
+    )
+    return ReferencePaces(
+        paces=paces, device=made["device"], compute_dtype=made["compute_dtype"], date=made["date"]
+    )
+
+
+def estimate_core_seconds(specs: Sequence[RunSpec]) -> float | None:
+    """Estimate what runs take on one core of the machine they were measured on, one after the other.
+
+    None where nothing similar was measured, such as another model or data set.
+    """
+    return estimate_seconds_of_all(specs, read_reference().paces)
