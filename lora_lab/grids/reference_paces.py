@@ -17,10 +17,9 @@ FILE = Path(__file__).with_name("reference_paces.json")
 
 @dataclass(frozen=True, kw_only=True)
 class ReferencePaces:
-    """Durations in seconds of one processor core, and where and when they were measured."""
+    """Durations in seconds of one processor core, and how and when they were measured."""
 
     paces: tuple[Pace, ...]
-    device: str
     compute_dtype: str
     date: str
 
@@ -38,9 +37,7 @@ def read_reference() -> ReferencePaces:
         )
         for run in content["runs"]
     )
-    return ReferencePaces(
-        paces=paces, device=made["device"], compute_dtype=made["compute_dtype"], date=made["date"]
-    )
+    return ReferencePaces(paces=paces, compute_dtype=made["compute_dtype"], date=made["date"])
 
 
 def estimate_core_seconds(specs: Sequence[RunSpec]) -> float | None:

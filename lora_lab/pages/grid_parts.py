@@ -98,7 +98,7 @@ def name_reference(lab: Lab) -> str:
     if is_gpu(lab.home.describe_device()):
         return ""
     reference = read_reference()
-    return f"{reference.device} ({reference.compute_dtype}), on {reference.date}"
+    return f"one core of another machine ({reference.compute_dtype}, {reference.date})"
 
 
 def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:

@@ -35,7 +35,7 @@ def test_nothing_is_said_of_what_was_not_measured() -> None:
 
 def test_the_file_says_where_and_when_it_was_measured() -> None:
     reference, made = read_reference(), json.loads(FILE.read_text("utf-8"))["provenance"]
-    assert (reference.device, reference.date) == (made["device"], made["date"])
+    assert (reference.compute_dtype, reference.date) == (made["compute_dtype"], made["date"])
     assert made["command"] == "python -m lora_lab.worker.record.paces"
     assert made["versions"].keys() >= {"torch", "peft", "transformers"}
     assert made["load"] >= 0
