@@ -17,15 +17,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from study.base.settings import ROOT
-from tests.browser.app_fork_server import START_SECONDS, AppForkServer, ForkedApp
 from tests.browser.chromium import PAGE_IS_THERE, launch_chromium
 from tests.browser.classrooms import Classroom
 from tests.browser.finished_runs import copy_runs, record_runs
 
-App = subprocess.Popen[str] | ForkedApp
-
-APPS = AppForkServer()
-"""Of this test process; it ends with it."""
+START_SECONDS = 180
 
 # The machine may be busy: what is waited for takes 50 ms on a quiet one.
 expect.set_options(timeout=15_000)
@@ -112,7 +108,7 @@ def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartApp]:
 @contextmanager
 def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartApp]:
     """Starts apps; ends them all at the end."""
-    running: list[App] = []
+    running: list[subprocess.Popen[str]] = []
 
     def start(
         *options: str,
@@ -140,18 +136,13 @@ def launch(
     script: str = "app.py",
     port: int = 0,
     environment: Mapping[str, str] | None = None,
-) -> tuple[App, str]:
+) -> tuple["subprocess.Popen[str]", str]:
     """Start the app on a data folder, for a test that ends it itself; returns it and its address."""
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    inherited["PYTHONPATH"] = str(ROOT)
-    arguments = ["--port", str(port), "--data-folder", str(folder), *options]
-    process: App | None = None
-    if script == "app.py" and environment is None:
-        process = APPS.start(arguments, inherited)
-    process = process or subprocess.Popen(
-        [sys.executable, script, *arguments],
+    process = subprocess.Popen(
+        [sys.executable, script, "--port", str(port), "--data-folder", str(folder), *options],
         cwd=ROOT,
-        env={**inherited, **(environment or {})},
+        env={**inherited, "PYTHONPATH": str(ROOT), **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -292,7 +283,7 @@ def classroom(chromium: Browser, class_address: str) -> Iterator[Classroom]:
     assert made.problems == []
 
 
-def _address_of(process: App) -> str:
+def _address_of(process: subprocess.Popen[str]) -> str:
     """Read what the app prints until it says where it is."""
     lines: queue.Queue[str] = queue.Queue()
     assert process.stdout is not None
