@@ -41,6 +41,7 @@ from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report
 from quizzes.grader.minilm import fetch_minilm
 from quizzes.grader.prompts import Prompt, load_prompts, parse_own_prompt
 from quizzes.grader.weights import WEIGHTS, Weights, list_adapters, read_weights
+from quizzes.grader.worker.encoder import WordPieces
 from quizzes.grader.worker.examples import is_held_out, is_prompt_held_out
 from quizzes.grader.worker.fit_limits import build_scorer
 from quizzes.grader.worker.network import build_network
@@ -242,7 +243,7 @@ def _compute_overlap(prompt: Prompt, answer: str) -> list[float]:
 
 
 def _build_cosines(base: Path) -> tuple[Similarity, Similarity]:
-    network, tokenizer = build_network(base, known_concepts=0)
+    network, tokenizer = build_network(base, known_concepts=0), WordPieces(base)
 
     @cache
     @torch.inference_mode()

@@ -69,16 +69,16 @@ class Reader:
 
 def load_reader(base: Path, folder: Path) -> Reader:
     """Load MiniLM from `base` once per adapter in `folder`, with the adapter merged into its weights."""
-    weights = read_weights(folder)
+    weights, tokenizer = read_weights(folder), WordPieces(base)
     networks = []
     for path in list_adapters(folder):
-        network, _ = build_network(base, known_concepts=len(weights.concepts))
+        network = build_network(base, known_concepts=len(weights.concepts))
         load_tensors(network, path, alpha_over_rank=weights.alpha_over_rank)
         networks.append(network)
 
     def load_own() -> tuple[AnswerReader, Similarity]:
-        network, tokenizer = build_network(base, known_concepts=0, figures=FIGURES)
+        network = build_network(base, known_concepts=0, figures=FIGURES)
         load_tensors(network, folder / OWN_TENSORS, alpha_over_rank=weights.alpha_over_rank)
         return network.eval(), Similarity(load_encoder(base), tokenizer)
 
-    return Reader(networks, WordPieces(base), weights, load_own=load_own)
+    return Reader(networks, tokenizer, weights, load_own=load_own)

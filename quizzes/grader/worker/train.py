@@ -44,7 +44,7 @@ from quizzes.grader.weights import (
     write_weights,
 )
 from quizzes.grader.worker.adapters import ALPHA_OVER_RANK, AdaptedEncoder
-from quizzes.grader.worker.encoder import load_encoder
+from quizzes.grader.worker.encoder import WordPieces, load_encoder
 from quizzes.grader.worker.examples import (
     STRENGTH,
     Row,
@@ -204,7 +204,8 @@ def train_network(
     """Train a network, from MiniLM or from the stored tensors `resume`: all epochs in one loop."""
     torch.manual_seed(recipe.seed)
     rng = Random(recipe.seed)
-    network, tokenizer = build_network(
+    tokenizer = WordPieces(base)
+    network = build_network(
         base,
         known_concepts=0 if own else len(material.prompts) * CONCEPTS,
         figures=FIGURES if own else 0,
