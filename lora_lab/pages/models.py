@@ -95,7 +95,7 @@ class ModelsPage:
     def _group(self) -> list[tuple[str, list[ModelShape]]]:
         """Return the models as Will it fit? groups them, then those whose memory it can't compute."""
         known = [(f"{size} parameters", shapes) for size, shapes in memory_form.group_models()]
-        listed = {shape.name for _, shapes in known for shape in shapes}
+        listed = {shape.name for shape in memory_form.list_models()}
         others = [shape for shape in load_catalogue().values() if shape.name not in listed]
         return [("Yours", self._home.read_shapes()), *known, ("Counted only", others)]
 
@@ -104,7 +104,6 @@ class ModelsPage:
             "lora_lab/models/models.html",
             tabs=render_tabs(MODELS, "Models", query),
             groups=self._group(),
-            fitting={shape.name for shape in memory_form.list_models()},
             kinds=MODEL_KINDS,
             added=added,
             names=lambda shape: ", ".join(shape.modules.linear_names),
