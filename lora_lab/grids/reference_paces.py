@@ -23,6 +23,18 @@ class ReferencePaces:
     compute_dtype: str
     date: str
 
+    @property
+    def place(self) -> str:
+        """Where and when they were measured, in words."""
+        return f"one core of another machine ({self.compute_dtype}, {self.date})"
+
+    def estimate_seconds(self, specs: Sequence[RunSpec]) -> float | None:
+        """Estimate what runs take on that core, one after the other.
+
+        None where nothing similar was measured, such as another model or data set.
+        """
+        return estimate_seconds_of_all(specs, self.paces)
+
 
 @cache
 def read_reference() -> ReferencePaces:
@@ -38,11 +50,3 @@ def read_reference() -> ReferencePaces:
         for run in content["runs"]
     )
     return ReferencePaces(paces=paces, compute_dtype=made["compute_dtype"], date=made["date"])
-
-
-def estimate_core_seconds(specs: Sequence[RunSpec]) -> float | None:
-    """Estimate what runs take on one core of the machine they were measured on, one after the other.
-
-    None where nothing similar was measured, such as another model or data set.
-    """
-    return estimate_seconds_of_all(specs, read_reference().paces)

@@ -15,8 +15,7 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.grid_parts import (
     ShownGrid,
     build_token,
-    estimate_core_seconds_here,
-    name_reference,
+    find_reference,
     render_cost,
     render_sweep,
     render_sweeps,
@@ -289,7 +288,8 @@ class GridPage:
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
             cost = render_problem(error)
-        paces = self._lab.paces.list_newest_first()
+        paces, reference = self._lab.paces.list_newest_first(), find_reference(self._lab)
+        presets = [(preset, preset.grid.list_specs()) for preset in read_grid_presets()]
         return render(
             "lora_lab/grid/grid.html",
             tabs=render_tabs(GRID, "Grid", shown.query),
@@ -301,12 +301,12 @@ class GridPage:
             presets=[
                 (
                     preset,
-                    estimate_time_of_all(preset.grid.list_specs(), paces),
-                    estimate_core_seconds_here(self._lab, preset.grid),
+                    estimate_time_of_all(specs, paces),
+                    reference.estimate_seconds(specs) if reference else None,
                 )
-                for preset in read_grid_presets()
+                for preset, specs in presets
             ],
-            reference=name_reference(self._lab),
+            reference=reference,
             models=group_model_choices(grid.base.model),
             other=OTHER,
             bits=BITS_WITH_SHORT_NAMES,

@@ -13,7 +13,7 @@ from lora_lab.data.machine import is_gpu
 from lora_lab.engine.queue import count_ahead
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
-from lora_lab.grids.reference_paces import estimate_core_seconds, read_reference
+from lora_lab.grids.reference_paces import ReferencePaces, read_reference
 from lora_lab.grids.results import RETRYABLE, GridCell, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages.shared_parts import render_machine
@@ -70,13 +70,14 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
     dataset = lab.uploads.find(grid.base.data)
     paces = lab.paces.list_newest_first()
     found = estimate_here(lab.home, grid, dataset.digest, paces)
+    reference = find_reference(lab)
     return render(
         "lora_lab/grid/cost.html",
         grid=grid,
         factors=sweep_view.format_factors(grid),
         found=found,
-        on_one_core=estimate_core_seconds_here(lab, grid),
-        reference=name_reference(lab),
+        on_one_core=reference.estimate_seconds(grid.list_specs()) if reference else None,
+        reference=reference,
         paces=len(paces),
         peaks=sweep_view.tabulate_peaks(found),
         coming=sweep_view.announce_first_numbers(grid, found.cells[0].seconds),
@@ -86,19 +87,11 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
     ) + render_machine(lab)
 
 
-def estimate_core_seconds_here(lab: Lab, grid: Grid) -> float | None:
-    """Estimate a grid's processor seconds before a similar run has finished here; None where they say nothing
-    of this machine: it has a GPU, or nothing similar was measured.
+def find_reference(lab: Lab) -> ReferencePaces | None:
+    """Find durations for a machine that has not finished a similar run; None beside a GPU, of which they say
+    nothing.
     """
-    return None if is_gpu(lab.home.describe_device()) else estimate_core_seconds(grid.list_specs())
-
-
-def name_reference(lab: Lab) -> str:
-    """Name the machine and the day of those seconds; empty where they say nothing of this machine."""
-    if is_gpu(lab.home.describe_device()):
-        return ""
-    reference = read_reference()
-    return f"one core of another machine ({reference.compute_dtype}, {reference.date})"
+    return None if is_gpu(lab.home.describe_device()) else read_reference()
 
 
 def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lora_lab.grids.reference_paces import FILE, estimate_core_seconds, read_reference
+from lora_lab.grids.reference_paces import FILE, read_reference
 from lora_lab.settings.grid_form import read_grid_presets
 from lora_lab.spec import RunSpec
 
@@ -14,7 +14,7 @@ USUAL = RunSpec()
 
 @pytest.mark.parametrize("preset", read_grid_presets(), ids=[preset.id for preset in read_grid_presets()])
 def test_every_ready_made_grid_has_a_time(preset: object) -> None:
-    seconds = estimate_core_seconds(preset.grid.list_specs())  # type: ignore[attr-defined]
+    seconds = read_reference().estimate_seconds(preset.grid.list_specs())  # type: ignore[attr-defined]
     assert seconds is not None
     assert seconds > 1
 
@@ -24,13 +24,13 @@ def test_the_time_is_that_of_the_measured_run() -> None:
     [measured] = [run for run in content["runs"] if run["spec"]["bits"] == "int8"]
     spec = replace(USUAL, bits="int8", steps=10)
     wanted = measured["other_cpu_seconds"] + 10 * measured["cpu_seconds_per_step"]
-    assert estimate_core_seconds([spec, spec]) == pytest.approx(2 * wanted)
+    assert read_reference().estimate_seconds([spec, spec]) == pytest.approx(2 * wanted)
 
 
 def test_nothing_is_said_of_what_was_not_measured() -> None:
-    assert estimate_core_seconds([replace(USUAL, model="llama-7b")]) is None
-    assert estimate_core_seconds([replace(USUAL, bits="hqq4")]) is None
-    assert estimate_core_seconds([USUAL, replace(USUAL, data="0" * 16)]) is None
+    assert read_reference().estimate_seconds([replace(USUAL, model="llama-7b")]) is None
+    assert read_reference().estimate_seconds([replace(USUAL, bits="hqq4")]) is None
+    assert read_reference().estimate_seconds([USUAL, replace(USUAL, data="0" * 16)]) is None
 
 
 def test_the_file_says_where_and_when_it_was_measured() -> None:
