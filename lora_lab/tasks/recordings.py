@@ -21,12 +21,18 @@ FOLDER = Path(__file__).with_name("recorded")
 HEALTHY = "healthy"
 """The run without a fault, on the same data with the usual settings."""
 
-FIRST_STEPS = LAST_STEPS = 4
-"""A training loss is averaged over as many steps: one batch says little."""
-
+AVERAGED_STEPS = 4
+"""A training loss and a gradient norm are averaged over as many steps: one batch says little."""
 
 SMALL_FALL = 0.01
 """A smaller fall of the held-out loss is written with one digit: the chart shows no more."""
+
+
+def average_points(points: Sequence[Point]) -> list[Point]:
+    """Average each point with those before it, AVERAGED_STEPS in all: the last is what texts call the end."""
+    values = [y for _, y in points]
+    windows = (values[max(0, end - AVERAGED_STEPS) : end] for end in range(1, len(points) + 1))
+    return [(x, fmean(window)) for (x, _), window in zip(points, windows, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +65,17 @@ class Recording:
         rates = [rate for _, rate in self.points("learning_rate")]
         return {
             "loss_first": losses[0],
-            "loss_start": fmean(losses[:FIRST_STEPS]),
-            "loss_end": fmean(losses[-LAST_STEPS:]),
+            "loss_start": fmean(losses[:AVERAGED_STEPS]),
+            "loss_end": fmean(losses[-AVERAGED_STEPS:]),
             "loss_highest": max(losses),
             "held_out_first": held_out[0],
             "held_out_last": held_out[-1],
             "held_out_best": min(held_out),
             "held_out_fall": held_out[0] - held_out[-1],
             "held_out_rise": held_out[-1] - min(held_out),
-            "grad_norm_end": fmean([norm for _, norm in self.points("grad_norm")][-LAST_STEPS:]),
+            "grad_norm_end": fmean([norm for _, norm in self.points("grad_norm")][-AVERAGED_STEPS:]),
             "grad_norm_highest": max(norm for _, norm in self.points("grad_norm")),
-            "changed_end": fmean([share for _, share in self.points("changed_percent")][-LAST_STEPS:]),
+            "changed_end": fmean([share for _, share in self.points("changed_percent")][-AVERAGED_STEPS:]),
             "rate_highest": max(rates),
             "rate_last": rates[-1],
             "steps_at_zero": float(sum(rate == 0 for rate in rates)),

@@ -10,6 +10,7 @@ from lora_lab.settings.run_form import build_address
 from lora_lab.spec import RunSpec
 from lora_lab.tasks.reading import read_run_tasks
 from lora_lab.tasks.recordings import FOLDER, HEALTHY, read_recording
+from lora_lab.tasks.run_charts import render_charts
 from quizzes.bank.misconceptions import load_misconceptions
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
@@ -69,6 +70,17 @@ def test_texts_are_filled_with_facts_and_the_address_gives_nothing_away() -> Non
             assert "{" not in filled
             to_html(filled)
         assert task.recording not in task.id
+
+
+@pytest.mark.parametrize("task_id", RUNS)
+def test_a_chart_ends_at_the_number_that_the_text_calls_the_end(task_id: str) -> None:
+    task = RUNS[task_id]
+    charts = {title: (wide, narrow) for title, wide, narrow in render_charts(task)}
+    for title, fact in (("Training loss", "loss_end"), ("Gradient norm", "grad_norm_end")):
+        for drawn in charts[title]:
+            shown = re.search(r"this run ([\d.]+) at step", drawn)
+            assert shown, title
+            assert float(shown[1]) == pytest.approx(task.run.facts[fact], abs=0.005), title
 
 
 def test_a_repair_is_a_setting_of_the_lab() -> None:
