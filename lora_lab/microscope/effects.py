@@ -52,7 +52,7 @@ def render_outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         title="Outliers",
         shown=FigureView(
             finding=f"Beyond {OUTLIER_STDS} standard deviations: {out['count']:,} of {numbers:,} weights "
-            f"({normal:.3g} if they were normal). Their blocks hold {said} of the squared error.{held}",
+            f"({normal:.3g} if they were normal). Of the squared error, their blocks hold {said}.{held}",
             numbers=(
                 ("farthest weight", f"{farthest['value']:.3g}"),
                 ("standard deviations", f"{farthest['stds']:.3g}"),

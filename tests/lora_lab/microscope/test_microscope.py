@@ -192,6 +192,7 @@ def test_findings_say_the_numbers() -> None:
     assert "NF4 in blocks of 64 has the smallest error on this matrix: 10.0 %, in 4.5 bits" in found["errors"]
     assert "2 of 24 weights (0.00152 if they were normal)" in found["outliers"]  # 24 · erfc(4 / √2)
     assert "Column 5 holds 2 of them" in found["outliers"]
+    assert "Of the squared error, their blocks hold " in found["outliers"]
     outliers = next(panel for panel in build_panels(TINY, FOUND) if panel.id == "outliers").shown
     assert dict(outliers.numbers)["columns with most"] == "5 (2)"
     assert "from 10 % to 10.04 %, and 0.373 bits per weight are saved" in found["double"]
