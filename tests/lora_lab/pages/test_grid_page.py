@@ -360,7 +360,7 @@ def test_grids_of_one_name_are_told_apart_by_their_time_and_their_data(
 
 def test_a_phone_names_every_value_of_the_peaks_and_of_earlier_grids(ana: Visitor, context: Context) -> None:
     finished_sweep(context.settings)
-    ranks, columns = ["r=2", "r=8", "r=32"], ["Finished", "Lowest held-out loss"]
+    ranks, columns = ["r=2", "r=8", "r=32"], ["Finished", "Lowest loss of one cell"]
     found = stacked(ana.opens("/grid?ranks=2,8,32&model=tiny-random"))
     assert found == [(["peak, computed", *ranks], ranks), (["Grid", *columns], columns)]
 
