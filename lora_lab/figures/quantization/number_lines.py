@@ -63,7 +63,9 @@ def show(settings: SchemeSettings) -> FigureView:
         smallest = as_percent(best.error_percent)
         compared = f"{error}. Of the 4-bit schemes, {NAMES[best.scheme]} has the smallest error, {smallest}."
     return FigureView(
-        finding=f"{name} has {len(found.levels)} values, and its relative error on these weights is {compared}",
+        finding=(
+            f"{name} has {len(found.levels)} values, and its relative error on these weights is {compared}"
+        ),
         numbers=(
             ("values", str(len(found.levels))),
             ("narrowest gap", f"{found.narrowest_gap:.3g}"),

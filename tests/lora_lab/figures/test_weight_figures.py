@@ -81,9 +81,7 @@ def test_nf4_misses_the_models_weights_least_of_the_4_bit_schemes() -> None:
 
 
 def test_the_smallest_error_is_told_once_and_ticks_have_the_minus_of_the_texts() -> None:
-    nf4, fp4 = (
-        number_lines.show(number_lines.SchemeSettings(scheme=scheme)) for scheme in ("nf4", "fp4")
-    )
+    nf4, fp4 = (number_lines.show(number_lines.SchemeSettings(scheme=scheme)) for scheme in ("nf4", "fp4"))
     assert nf4.finding.count("%") == 1
     assert nf4.finding.endswith("the smallest of the 4-bit schemes.")
     assert "Of the 4-bit schemes, NF4 has the smallest error" in fp4.finding
