@@ -181,6 +181,7 @@ def test_panels_come_as_their_results_do() -> None:
     assert [panel.id for panel in build_panels(TINY, some)] == ["weights", "map"]
     losses = {"examples": 3, "answers": 40, "base": 2.0}
     assert said(losses=losses)["losses"].endswith("2.000; the others follow.")
+    assert "this matrix: NF4, blocks of 64 −0.0001" in said(losses=losses | {"only_first": 1.9999})["losses"]
 
 
 def test_findings_say_the_numbers() -> None:
