@@ -145,3 +145,10 @@ def test_the_arithmetic_unfolds_line_by_line() -> None:
         for number in range(1, 6)
     ]
     assert lines == [1, 2, 3, 4, 5]
+
+
+def test_the_error_of_a_weight_is_the_same_in_the_sentence_and_below_with_the_minus_of_texts() -> None:
+    view = block_steps.show(block_steps.BlockStepsSettings(weight=4))
+    error = dict(view.numbers)["6 error"]
+    assert view.finding.endswith(f"an error of {error}.")
+    assert "-" not in view.finding.replace("4-bit", "")
