@@ -20,6 +20,8 @@ LABELS = {
     "optimizer": "optimizer",
 }  # fmt: skip
 """The words that the Lab's form has for the settings of a run."""
+LISTS = {"ranks": "Ranks r", "seeds": "Seeds", "learning_rates": "Learning rates"}
+"""The words of the Grid's form for its lists."""
 
 
 def read_page_query(request: gr.Request) -> dict[str, str]:
@@ -57,8 +59,9 @@ def read_uploaded_file(event: Mapping[str, Any]) -> tuple[str, bytes]:
 
 def name_as_labelled(error: LearnerError) -> LearnerError:
     """Return the error in the words of the form: a learner knows no `seq_len_tokens`."""
-    names = "|".join(LABELS)
-    what = re.sub(rf"\b({names})(?= (?:must be|is empty))", lambda found: f"“{LABELS[found[1]]}”", error.what)
+    names, lists = "|".join(LABELS), "|".join(LISTS)
+    what = re.sub(rf"\b({lists}): \w+(?= must be)", lambda found: f"“{LISTS[found[1]]}”: each", error.what)
+    what = re.sub(rf"\b({names})(?= (?:must be|is empty))", lambda found: f"“{LABELS[found[1]]}”", what)
     return LearnerError(what, do_next=error.do_next)
 
 

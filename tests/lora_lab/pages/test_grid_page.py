@@ -104,7 +104,7 @@ def test_time_comes_from_runs_that_have_finished_here(ana: Visitor, context: Con
 
 def test_a_list_that_cannot_be_read_says_which_and_keeps_the_address(ana: Visitor) -> None:
     reply = ana.sends("change", fields=fields_of(tiny_grid()) | {"ranks": ["2, 9999"]})
-    assert "ranks: rank must be 1 to 256, got 9,999." in part(reply, "cost")
+    assert "“Ranks r”: each must be 1 to 256, got 9,999." in part(reply, "cost")
     assert "url" not in reply
 
 
