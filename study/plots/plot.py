@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from study.base.spreadsheets import neutralize
-from study.base.units import as_three_digits, as_two_digits
+from study.base.units import as_three_digits
 from study.plots.sheet import (
     EDGE,
     NARROW_BELOW_POINTS,
@@ -84,11 +84,7 @@ class Plot:
 def format_cell(cell: Cell) -> str:
     if isinstance(cell, str):
         return cell
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    return (
-        as_two_digits(cell) if 0 < abs(cell) < 1e-4 else as_three_digits(cell)
-    )  # no `1.14e-05` for a reader
+    return f"{cell:,}" if isinstance(cell, int) else as_three_digits(cell)
 
 
 def to_csv(plot: Plot) -> str:
