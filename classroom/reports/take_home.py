@@ -100,7 +100,8 @@ def _make_question_cards(
         why = [f"You answered: {answer.value['words']}", answer.value["why"]]
     elif answer is not None:
         chosen = next(option for option in asked.options if option.id == answer.value["option"])
-        why = [chosen.feedback_text or convert_html(chosen.feedback)]
+        said = chosen.text or convert_html(chosen.html)  # without it, "That is ..." speaks of nothing
+        why = [f"You answered: {said}", chosen.feedback_text or convert_html(chosen.feedback)]
     why.append(asked.keep_text or convert_html(asked.keep))
     yield ClassCard(
         id=f"{position + 1}-{asked.id}",

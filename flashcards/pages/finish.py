@@ -28,6 +28,7 @@ def finish_values(
     return {
         "matching": matching,
         "rated": len({review.card_id for review in today}),
+        "ratings": len(today),
         "new": new,
         "remembered": remembered,
         "asked": asked,

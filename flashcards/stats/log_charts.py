@@ -161,7 +161,7 @@ def chart_time_spent(history: CardHistory, scope: str) -> Plot:
     spent = sum_minutes_by_day(history, days=MONTH)
     total, days = sum(spent.values()), sum(minutes > 0 for minutes in spent.values())
     title = f"You spent {_format_minutes(total)} at the cards in the last {MONTH} days"
-    title += f", {_format_minutes(total / days)} on each of {days} days" if days else ""
+    title += f", on average {_format_minutes(total / days)} on each of {days} days" if days else ""
     return Plot(
         name="time",
         title=title,

@@ -177,13 +177,15 @@ def plot_workload(plan: StudyPlan, scheduling: Scheduling) -> Plot:
     return Plot(
         name="workload",
         title=title,
-        subtitle=f"Simulated: {plan.cards} cards, {plan.new_a_day} new ones a day, {plan.days} days, FSRS-6.",
+        subtitle=(
+            f"Simulated: {plan.cards} cards, {plan.new_a_day} new ones per day, {plan.days} days, FSRS-6."
+        ),
         header=("desired retention, %", "ratings per day", "busiest day", "ratings in all"),
         rows=tuple(
             (round(100 * w.desired_retention), w.reviews_a_day, w.busiest_day, w.reviews) for w in found
         ),
         alt=f"{title}. "
-        + ", ".join(f"{format_percent(w.desired_retention)}: {w.reviews_a_day:.0f} a day" for w in found)
+        + ", ".join(f"{format_percent(w.desired_retention)}: {w.reviews_a_day:.0f} per day" for w in found)
         + ".",
         drawing=Points(
             points=(),

@@ -12,6 +12,7 @@ from flashcards.stats.statistics import (
 )
 from study.base.confidence_intervals import Share, format_percent
 from study.base.days import format_short_date
+from study.base.units import as_three_digits
 from study.content.concepts import ConceptMap
 from study.learner.progress import WEEKS
 from study.plots.plot import Plot
@@ -143,7 +144,7 @@ def _chart_time(name: str, kind: str, spent: Mapping[str, float], scope: str) ->
     if total <= 0:
         return
     first, minutes = next(iter(spent.items()))
-    title = f"Most time went to {first}: {minutes:.1f} of {total:.1f} minutes"
+    title = f"Most time went to {first}: {as_three_digits(minutes)} of {as_three_digits(total)} minutes"
     shown = list(spent.items())[:ROWS_AT_MOST]
     note = " A card about two concepts counts half for each." if kind == "concept" else ""
     yield Plot(

@@ -126,8 +126,8 @@ class Scale:
 
 
 def format_plain(value: float) -> str:
-    """Format a tick in as few characters as possible."""
-    return f"{value:,.6g}"
+    """Format a tick in as few characters as possible, with the minus sign that texts have."""
+    return f"{value:,.6g}".replace("-", "−")
 
 
 @dataclass(frozen=True, kw_only=True)

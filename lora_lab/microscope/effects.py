@@ -52,7 +52,7 @@ def render_outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         title="Outliers",
         shown=FigureView(
             finding=f"Beyond {OUTLIER_STDS} standard deviations: {out['count']:,} of {numbers:,} weights "
-            f"({normal:.3g} if they were normal). Their blocks hold {said} of the squared error.{held}",
+            f"({normal:.3g} if they were normal). Of the squared error, their blocks hold {said}.{held}",
             numbers=(
                 ("farthest weight", f"{farthest['value']:.3g}"),
                 ("standard deviations", f"{farthest['stds']:.3g}"),
@@ -178,7 +178,7 @@ def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         for side in SIDES:
             if f"{how}_{side}" in losses:
                 rows.append((f"{words}: {question.side(side).name}", losses[f"{how}_{side}"]))
-    rises = "; ".join(f"{label} {value - base:+.4f}" for label, value in rows[1:])
+    rises = "; ".join(f"{label} {_format_rise(value - base)}" for label, value in rows[1:])
     missing = " ".join(
         f"Every matrix in {question.side(side).name} could not be measured: {losses[f'cannot_{side}']}."
         for side in SIDES
@@ -203,7 +203,7 @@ def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             ),
             table=FigureTable(
                 columns=("weights", "loss", "against the model as it is"),
-                rows=tuple((label, f"{value:.4f}", f"{value - base:+.4f}") for label, value in rows),
+                rows=tuple((label, f"{value:.4f}", _format_rise(value - base)) for label, value in rows),
             ),
         ),
         limit=(
@@ -212,3 +212,7 @@ def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             "int8 in use rounds what enters a layer too."
         ).strip(),
     )
+
+
+def _format_rise(rise: float) -> str:
+    return f"{rise:+.4f}".replace("-", "−")

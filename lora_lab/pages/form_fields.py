@@ -1,6 +1,7 @@
 """What the Lab page sends with an event: its form, a file, and whether it is narrow."""
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,15 @@ from study.web import form_event
 
 UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 adds a third
 GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
+LABELS = {
+    "rank": "Rank r", "bits": "Weights stored in", "steps": "Steps", "targets": "Adapted matrices",
+    "model": "Model", "alpha": "alpha", "batch": "batch, examples", "seq_len_tokens": "length, tokens",
+    "learning_rate": "learning rate", "seed": "seed", "compute_dtype": "compute in", "variant": "variant",
+    "optimizer": "optimizer",
+}  # fmt: skip
+"""The words that the Lab's form has for the settings of a run."""
+LISTS = {"ranks": "Ranks r", "seeds": "Seeds", "learning_rates": "Learning rates"}
+"""The words of the Grid's form for its lists."""
 
 
 def read_page_query(request: gr.Request) -> dict[str, str]:
@@ -45,6 +55,14 @@ def read_uploaded_file(event: Mapping[str, Any]) -> tuple[str, bytes]:
         )
     except ValueError as error:
         raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
+
+
+def name_as_labelled(error: LearnerError) -> LearnerError:
+    """Return the error in the words of the form: a learner knows no `seq_len_tokens`."""
+    names, lists = "|".join(LABELS), "|".join(LISTS)
+    what = re.sub(rf"\b({lists}): \w+(?= must be)", lambda found: f"“{LISTS[found[1]]}”: each", error.what)
+    what = re.sub(rf"\b({names})(?= (?:must be|is empty))", lambda found: f"“{LABELS[found[1]]}”", what)
+    return LearnerError(what, do_next=error.do_next)
 
 
 def is_guessing(event: Mapping[str, Any]) -> bool:

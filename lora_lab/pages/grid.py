@@ -113,7 +113,7 @@ class GridPage:
             grid = parse_grid_form(form_fields.read_form_fields(event))
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
-            return {"parts": {"cost": render_problem(error)}}
+            return {"parts": {"cost": render_problem(form_fields.name_as_labelled(error))}}
         return {"parts": {"cost": cost}, "url": self._read_shown(query).address(grid)}
 
     def _sweep_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
@@ -287,7 +287,7 @@ class GridPage:
         try:
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
-            cost = render_problem(error)
+            cost = render_problem(form_fields.name_as_labelled(error))
         paces, reference = self._lab.paces.list_newest_first(), find_reference(self._lab)
         presets = [(preset, preset.grid.list_specs()) for preset in read_grid_presets()]
         return render(

@@ -140,7 +140,12 @@ class LabPage:
             found = self._parts.find(spec, browser_id=visit.reads_for)
             cost = self._parts.render_cost_parts(spec, found, kept)
         except LearnerError as error:
-            return {"parts": {**replace_figures(render_problem(error)), "confirm": NO_HTML}}
+            return {
+                "parts": {
+                    **replace_figures(render_problem(form_fields.name_as_labelled(error))),
+                    "confirm": NO_HTML,
+                }
+            }
         too_early = found is None and form_event.read_field(event, "too_early")
         return {
             "parts": {**cost, "confirm": _say_still_reading(spec) if too_early else NO_HTML},
@@ -240,7 +245,10 @@ class LabPage:
         try:
             spec = parse_spec_form(form)
         except LearnerError as error:  # said once, where the change that led to it has said it already
-            return {"parts": replace_figures(render_problem(error)), "say": str(error)}
+            return {
+                "parts": replace_figures(render_problem(form_fields.name_as_labelled(error))),
+                "say": str(error),
+            }
         if not visit.may_use_lab:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
@@ -345,7 +353,7 @@ class LabPage:
             else:
                 cost = self._parts.render_cost_sheet(spec, browser_id=visit.reads_for)
         except LearnerError as error:
-            cost = replace_figures(render_problem(error))
+            cost = replace_figures(render_problem(form_fields.name_as_labelled(error)))
         return render(
             "lora_lab/lab/lab.html",
             tabs=render_tabs(LAB, "Lab", visit.query, aside=render_worker(self._lab)),

@@ -15,9 +15,9 @@ _LINES = f"thin: each step, bold: mean of the last {AVERAGED_STEPS}"
 def render_charts(task: RunTask) -> list[tuple[str, Markup, Markup]]:
     """Draw a run beside the healthy one: each title with its chart, wide and narrow."""
     return [
-        _draw_chart(task, "Training loss", f"training loss; {_LINES}", "loss"),
+        _draw_chart(task, "Training loss", _LINES, "loss"),
         _draw_chart(task, "Held-out loss", "loss on rows that are not trained on", "held_out"),
-        _draw_chart(task, "Gradient norm", f"gradient norm before clipping; {_LINES}", "grad_norm"),
+        _draw_chart(task, "Gradient norm before clipping", _LINES, "grad_norm"),
         _draw_chart(task, "Learning rate", "learning rate", "learning_rate"),
     ]
 

@@ -239,7 +239,8 @@ def announce_first_numbers(grid: Grid, seconds: float | None = None) -> str:
     if grid.count == 1:
         return ""
     which = _name_cell(grid.list_specs()[0])
-    time = f", which takes about {as_duration(seconds)}" if seconds is not None else ""
+    about = "" if seconds is None else f"about {as_duration(seconds)}" if seconds >= 1 else "under a second"
+    time = about and f", which takes {about}"
     return (
         f"First comes {which}{time}: its peak memory is measured from its first step on, and its held-out"
         " loss after its last step. Cells are compared once a second setting has a loss."

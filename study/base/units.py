@@ -40,17 +40,18 @@ def as_reading(number: float) -> str:
 
 
 def as_three_digits(number: float) -> str:
-    """Format as `0.907`, `2.10`, `164`, `1,234`, `1.20e-05`: three significant digits, whole part in full."""
+    """Format as `0.907`, `2.10`, `164`, `1,234`, `1.20·10⁻⁵`: three digits, the whole part in full."""
     if 99.95 <= abs(number) < 1e15:  # a float beyond holds no more digits
         return f"{number:,.0f}"
+    if 0 < abs(number) < 1e-4:
+        return _write_power(number, digits=2)
     return f"{number:#.3g}" if number else "0"
 
 
 def as_two_digits(number: float) -> str:
     """Format as `0.30`, `1.2`, `13`, `1,234`, `19.0M`, `1.2·10⁻⁵`: two significant digits or more."""
     if number and abs(number) < 1e-3:
-        digits, power = f"{number:.1e}".split("e")
-        return f"{digits}·10{str(int(power)).translate(_RAISED)}"
+        return _write_power(number, digits=1)
     if abs(number) >= 1e6:
         return as_short(number)
     return f"{number:,.0f}" if abs(number) >= 9.95 or not number else f"{number:#.2g}"
@@ -73,3 +74,9 @@ def as_duration(seconds: float) -> str:
 def _round_size(number: float) -> float:
     """Return what three digits show of a size: 999.9 MB is 1.00 GB."""
     return float(f"{abs(number):.3g}")
+
+
+def _write_power(number: float, *, digits: int) -> str:
+    """Write a tiny number with `digits` after the point and its power of ten, as texts have it."""
+    figure, power = f"{number:.{digits}e}".split("e")
+    return f"{figure}·10{str(int(power)).translate(_RAISED)}"

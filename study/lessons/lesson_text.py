@@ -155,7 +155,8 @@ def _with_numbers(text: str, words: Callable[[str], Iterable[Markup]]) -> Iterat
 
 def _number(match: re.Match[str]) -> Markup:
     found = parse_computed(match)
-    return render("study/shared/computed.html", shown=found.shown, quantity=found.quantity)
+    shown = found.shown.replace(" ", "\u00a0")  # a number and its unit stay on one line
+    return render("study/shared/computed.html", shown=shown, quantity=found.quantity)
 
 
 def _render_figure_button(setting: FigureSetting) -> Markup:

@@ -78,7 +78,7 @@ class Calendar:
             self._draw_square(sheet, (x, y), side, step, False)
             sheet.draw_text(x + side + 4, y + side - 1, words, soft=True)
             x += side + measure_text_width(words) + 16
-        words = f"{self.unit} a day"
+        words = f"{self.unit} per day"
         if x + measure_text_width(words) > sheet.width - EDGE:
             x, y = start, y + TEXT_LEADING + 2
         sheet.draw_text(x, y + side - 1, words, soft=True)

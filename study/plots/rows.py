@@ -69,11 +69,11 @@ class Rows:
 
     def _draw_scale(self, area: Area) -> None:
         shares = any(row.interval for row in self.rows)
-        for tick in choose_ticks(*area.across, about=3 if area.sheet.narrow else 5):
-            x = area.x(tick)
+        ticks = choose_ticks(*area.across, about=3 if area.sheet.narrow else 5)
+        for x in map(area.x, ticks):
             area.sheet.draw_line([x, x], [area.top, area.bottom], color=INK, alpha=FAINT, lw=0.8)
-            label = f"{100 * tick:g} %" if shares else f"{tick:g}"
-            area.sheet.draw_text(x, area.bottom + TEXT_LEADING, label, align="center", soft=True)
+        labels = [(tick, f"{100 * tick:g} %" if shares else f"{tick:g}") for tick in ticks]
+        area.draw_labels_below(labels, first=())
         if self.target is not None:
             x = area.x(self.target)
             area.sheet.draw_line([x, x], [area.top, area.bottom], color=ORANGE, lw=2.0, ls=DASHES)

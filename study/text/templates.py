@@ -42,6 +42,7 @@ def get_environment() -> Environment:
         count=units.as_count,
         short=units.as_short,
         percent=units.as_percent,
+        digits=units.as_three_digits,
         duration=units.as_duration,
         bytes=units.as_bytes,
         day=format_day,

@@ -61,7 +61,7 @@ def show(settings: FirstStepsSettings) -> FigureView:
             describe_recording(
                 "first-steps",
                 f"{kept['matrix']} of layer {kept['layer']} of SmolLM2-135M-Instruct, trained on the app's "
-                "own cards. A cell is the root mean square of 24 numbers, drawn darker the larger it is.",
+                "own cards. A cell is the root mean square of 24 numbers, with more colour the larger it is.",
                 settings=f"{kept['bits']}, rank {rank}, alpha {alpha:g}, all linear layers, batch "
                 f"{kept['batch']}, learning rate {kept['learning_rate']:g}, seed {kept['seed']}. "
                 f"{ROUNDED_BEFORE}",
@@ -127,9 +127,7 @@ def _draw_picture(taken: dict[str, Any]) -> Markup:
         _draw_cells(taken["b"], last["b"], x_b, width=CELL, look="b"),
         _draw_cells(taken["a"], last["a"], x_a, width=A_LONG / PARTS, look="a"),
         draw_words(x_w, below, f"After {taken['step']} of {LAST_STEP} steps"),
-        draw_words(
-            x_w, below + LINE, "A cell is darker the larger its numbers are; not to scale.", soft=True
-        ),
+        draw_words(x_w, below + LINE, "More colour means larger numbers; not to scale.", soft=True),
     )
 
 

@@ -95,23 +95,25 @@ def show(settings: BlockStepsSettings) -> FigureView:
     distinct = len({step.code for step in steps})
     return FigureView(
         finding=(
-            f"Weight {settings.weight} is {one.weight:.4g}. Divided by {absmax:.4g} it is {one.scaled:.4f}, "
-            f"the nearest level is {one.level:.4f} with code {one.code}, and decoding gives "
-            f"{one.decoded:.4g}: an error of {one.error:+.2g}."
+            f"Weight {settings.weight} is {_format(one.weight)}. Divided by {absmax:.4g} it is "
+            f"{_format(one.scaled, '.4f')}, the nearest level is {_format(one.level, '.4f')} with code "
+            f"{one.code}, and decoding gives {_format(one.decoded)}: an error of "
+            f"{_format(one.error, '+.3g')}."
         ),
         numbers=(
             ("1 largest magnitude", f"{absmax:.4g}"),
-            ("2 scaled", f"{one.scaled:.4f}"),
-            ("3 nearest level", f"{one.level:.4f}"),
+            ("2 scaled", _format(one.scaled, ".4f")),
+            ("3 nearest level", _format(one.level, ".4f")),
             ("4 code", f"{one.code} ({one.code:04b})"),
-            ("5 decoded", f"{one.decoded:.4g}"),
-            ("6 error", f"{one.error:+.3g}"),
+            ("5 decoded", _format(one.decoded)),
+            ("6 error", _format(one.error, "+.3g")),
         ),
         picture=_draw_picture(absmax, steps, settings),
         alt=(
             f"{len(steps)} weights of {name} as bars, the largest magnitude {absmax:.4g}; {distinct} "
             "different codes. "
-            f"Below, the levels of {scheme}: the scaled weight {one.scaled:.4f} moves to {one.level:.4f}."
+            f"Below, the levels of {scheme}: the scaled weight {_format(one.scaled, '.4f')} moves to "
+            f"{_format(one.level, '.4f')}."
         ),
         origins=(
             describe_recording("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
@@ -125,11 +127,11 @@ def show(settings: BlockStepsSettings) -> FigureView:
             rows=tuple(
                 (
                     str(number),
-                    f"{step.weight:.4g}",
-                    f"{step.scaled:.4f}",
+                    _format(step.weight),
+                    _format(step.scaled, ".4f"),
                     str(step.code),
-                    f"{step.decoded:.4g}",
-                    f"{step.error:+.2g}",
+                    _format(step.decoded),
+                    _format(step.error, "+.2g"),
                 )
                 for number, step in enumerate(steps, start=1)
             ),
@@ -166,11 +168,16 @@ def _draw_picture(absmax: float, steps: list[Coded], settings: BlockStepsSetting
         *levels,
         draw_line([(scaled, LINE_AT - 22), (level, LINE_AT - 10)], "line good"),
         draw_dots([(scaled, LINE_AT - 22)], "good"),
-        draw_words(scaled + (-8 if late else 8), LINE_AT - 22, f"{one.scaled:.4f}",
+        draw_words(scaled + (-8 if late else 8), LINE_AT - 22, _format(one.scaled, ".4f"),
               anchor="end" if late else "start", bold=True),
         draw_words(level, LINE_AT + 24, f"code {one.code}", bold=True,
               anchor="start" if level < 40 else "end" if level > 360 else "middle"),
         draw_words(
-            200, LINE_AT + 44, f"levels of {NAMES[settings.scheme]}, -1 to 1", anchor="middle", soft=True
+            200, LINE_AT + 44, f"levels of {NAMES[settings.scheme]}, −1 to 1", anchor="middle", soft=True
         ),
     )  # fmt: skip
+
+
+def _format(number: float, spec: str = ".4g") -> str:
+    """Format with the minus sign that texts have."""
+    return format(number, spec).replace("-", "−")

@@ -56,11 +56,15 @@ def show(settings: SchemeSettings) -> FigureView:
     found = next(one for one in every if one.scheme == settings.scheme)
     best = min((one for one in every if len(one.levels) <= 16), key=lambda found: found.error_percent)
     name = NAMES[found.scheme]
+    error = as_percent(found.error_percent)
+    if found is best:
+        compared = f"{error}, the smallest of the 4-bit schemes."
+    else:
+        smallest = as_percent(best.error_percent)
+        compared = f"{error}. Of the 4-bit schemes, {NAMES[best.scheme]} has the smallest error, {smallest}."
     return FigureView(
         finding=(
-            f"{name} has {len(found.levels)} values, and its relative error on these weights is "
-            f"{as_percent(found.error_percent)}. Of the 4-bit schemes, {NAMES[best.scheme]} has the smallest "
-            f"error, {as_percent(best.error_percent)}."
+            f"{name} has {len(found.levels)} values, and its relative error on these weights is {compared}"
         ),
         numbers=(
             ("values", str(len(found.levels))),
@@ -118,7 +122,7 @@ def _draw_picture(matrix: Matrix, every: list[SchemeNumbers], found: SchemeNumbe
     end = FIRST_LINE + LINE_GAP * len(every)
     ticks = join_html(
         draw_words(X(value), end + 4, label, anchor="middle", soft=True)
-        for value, label in ((-1, "-1"), (-0.5, "-0.5"), (0, "0"), (0.5, "0.5"), (1, "1"))
+        for value, label in ((-1, "−1"), (-0.5, "−0.5"), (0, "0"), (0.5, "0.5"), (1, "1"))
     )
     label = draw_words(
         (X.start + X.end) / 2, end + 22, "weight / largest of its block", anchor="middle", soft=True

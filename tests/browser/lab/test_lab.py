@@ -71,7 +71,7 @@ def test_enter_in_a_prediction_keeps_the_guess_and_shows_the_numbers(lab: Page) 
 
 def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> None:
     lab.get_by_role("spinbutton", name="Rank r").fill("300")
-    expect(lab.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")
+    expect(lab.get_by_role("alert")).to_contain_text("“Rank r” must be 1 to 256, got 300")
     expect(lab.locator("#setup figure svg:visible")).to_have_count(0)
     lab.get_by_role("button", name="Start training").click()
     expect(lab.get_by_role("alert")).to_have_count(1)
@@ -89,7 +89,7 @@ def test_a_refusal_that_comes_after_the_correction_does_not_stay(look: Visit, la
         ),
     )
     page.get_by_role("spinbutton", name="Rank r").fill("300")
-    expect(page.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")
+    expect(page.get_by_role("alert")).to_contain_text("“Rank r” must be 1 to 256, got 300")
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("spinbutton", name="Rank r").fill("4")
     expect(page.locator("#trainable")).to_have_text("8,192")

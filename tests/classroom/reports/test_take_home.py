@@ -69,6 +69,7 @@ def test_every_miss_is_a_card_in_the_anki_file(context: Context) -> None:
             assert "lora::concept-of-q" in found.notes[0].tags
             page = (await ana.client.get(f"/class/{live.room.code}/cards")).text
             assert "5 cards" in page
+            assert page.count("You answered: ") == 2  # to q and to its twin; "That is ..." then has a subject
             assert "<math" in page
             async with phone(school, live, "late") as late:  # who came after all answers left nothing out
                 nothing = await late.client.get(f"/class/{live.room.code}/cards")

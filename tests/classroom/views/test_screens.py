@@ -59,6 +59,21 @@ def test_a_value_that_is_known_beforehand_is_folded_away_while_the_class_guesses
     played(play)
 
 
+def test_a_value_without_a_unit_is_followed_by_its_comma(school: School) -> None:
+    form = {"kind": "number", "ask": "At which rank?", "value": "96", "when": "next"}
+
+    async def play() -> None:
+        live = await school.start()
+        async with school.teacher() as teacher, phone(school, live, "ana") as ana:
+            await teacher.post(f"/class/{live.room.code}/ask", json=form)
+            await school.lead(live, "next")
+            await ana.answer(live.state.position, 1, number="90")
+            await school.lead(live, "next")
+            assert "96</strong>, the upright line" in screen_state(live, link="x")["html"]
+
+    played(play)
+
+
 def test_a_question_that_names_its_activity_is_shown_once(school: School) -> None:
     ask = "Is B zero at the start?"
     form = {"kind": "question", "ask": ask, "options": "* Yes\nNo"}

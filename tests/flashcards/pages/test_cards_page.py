@@ -116,10 +116,19 @@ def test_a_card_rated_twice_is_one_card_on_the_last_page(page: CardsPage) -> Non
         back = page.act(build_event(html, "flip", query="?new=1"), opened("b1"))["html"]
         html = page.act(build_event(back, "rate", nth=rating - 1, query="?new=1"), opened("b1"))["html"]
     shown = words(html)
-    assert "Today you rated 1 card, 1 of them new. 1 of 1 repeat remembered." in shown
+    assert "Today you rated 1 card, 1 of them new, more than once. 1 of 1 repeat remembered." in shown
     assert (
         "At first sight, you did not know 1 of the new ones; the first time you see a card does not" in shown
     )
+
+
+def test_with_a_filter_the_next_card_is_the_next_of_these(page: CardsPage) -> None:
+    address = "new=1&concept=lora-rank"
+    html = page.load(opened("b1", address))
+    back = page.act(build_event(html, "flip", query=f"?{address}"), opened("b1"))["html"]
+    done = page.act(build_event(back, "rate", nth=3, query=f"?{address}"), opened("b1"))["html"]
+    assert "No card is waiting with these filters." in words(done)
+    assert "The next of these cards comes back in " in words(done)
 
 
 def test_bar_and_words_count_cards_that_are_done(page: CardsPage) -> None:

@@ -80,6 +80,14 @@ def test_nf4_misses_the_models_weights_least_of_the_4_bit_schemes() -> None:
         assert int8.error_percent < nf4.error_percent < int4.error_percent < fp4.error_percent
 
 
+def test_the_smallest_error_is_told_once_and_ticks_have_the_minus_of_the_texts() -> None:
+    nf4, fp4 = (number_lines.show(number_lines.SchemeSettings(scheme=scheme)) for scheme in ("nf4", "fp4"))
+    assert nf4.finding.count("%") == 1
+    assert nf4.finding.endswith("the smallest of the 4-bit schemes.")
+    assert "Of the 4-bit schemes, NF4 has the smallest error" in fp4.finding
+    assert ">−0.5<" in nf4.picture
+
+
 @pytest.mark.parametrize("matrix", read_matrices())
 def test_the_steps_of_a_block_are_those_of_bitsandbytes(matrix: str) -> None:
     for block in read_matrices()[matrix].blocks:
@@ -137,3 +145,10 @@ def test_the_arithmetic_unfolds_line_by_line() -> None:
         for number in range(1, 6)
     ]
     assert lines == [1, 2, 3, 4, 5]
+
+
+def test_the_error_of_a_weight_is_the_same_in_the_sentence_and_below_with_the_minus_of_texts() -> None:
+    view = block_steps.show(block_steps.BlockStepsSettings(weight=4))
+    error = dict(view.numbers)["6 error"]
+    assert view.finding.endswith(f"an error of {error}.")
+    assert "-" not in view.finding.replace("4-bit", "")

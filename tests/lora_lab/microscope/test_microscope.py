@@ -181,6 +181,7 @@ def test_panels_come_as_their_results_do() -> None:
     assert [panel.id for panel in build_panels(TINY, some)] == ["weights", "map"]
     losses = {"examples": 3, "answers": 40, "base": 2.0}
     assert said(losses=losses)["losses"].endswith("2.000; the others follow.")
+    assert "this matrix: NF4, blocks of 64 −0.0001" in said(losses=losses | {"only_first": 1.9999})["losses"]
 
 
 def test_findings_say_the_numbers() -> None:
@@ -192,6 +193,7 @@ def test_findings_say_the_numbers() -> None:
     assert "NF4 in blocks of 64 has the smallest error on this matrix: 10.0 %, in 4.5 bits" in found["errors"]
     assert "2 of 24 weights (0.00152 if they were normal)" in found["outliers"]  # 24 · erfc(4 / √2)
     assert "Column 5 holds 2 of them" in found["outliers"]
+    assert "Of the squared error, their blocks hold " in found["outliers"]
     outliers = next(panel for panel in build_panels(TINY, FOUND) if panel.id == "outliers").shown
     assert dict(outliers.numbers)["columns with most"] == "5 (2)"
     assert "from 10 % to 10.04 %, and 0.373 bits per weight are saved" in found["double"]

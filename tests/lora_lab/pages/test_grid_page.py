@@ -104,7 +104,7 @@ def test_time_comes_from_runs_that_have_finished_here(ana: Visitor, context: Con
 
 def test_a_list_that_cannot_be_read_says_which_and_keeps_the_address(ana: Visitor) -> None:
     reply = ana.sends("change", fields=fields_of(tiny_grid()) | {"ranks": ["2, 9999"]})
-    assert "ranks: rank must be 1 to 256, got 9,999." in part(reply, "cost")
+    assert "“Ranks r”: each must be 1 to 256, got 9,999." in part(reply, "cost")
     assert "url" not in reply
 
 
@@ -360,7 +360,7 @@ def test_grids_of_one_name_are_told_apart_by_their_time_and_their_data(
 
 def test_a_phone_names_every_value_of_the_peaks_and_of_earlier_grids(ana: Visitor, context: Context) -> None:
     finished_sweep(context.settings)
-    ranks, columns = ["r=2", "r=8", "r=32"], ["Finished", "Lowest held-out loss"]
+    ranks, columns = ["r=2", "r=8", "r=32"], ["Finished", "Lowest loss of one cell"]
     found = stacked(ana.opens("/grid?ranks=2,8,32&model=tiny-random"))
     assert found == [(["peak, computed", *ranks], ranks), (["Grid", *columns], columns)]
 

@@ -163,7 +163,7 @@ def test_a_slip_is_worded_as_one_and_not_as_a_permission(ana: Reader) -> None:
 
 def test_a_runs_log_and_smoothed_curve_say_what_they_are(ana: Reader) -> None:
     html = ana.opens("/tasks?id=run-climbs")
-    assert "training loss; thin: each step, bold: smoothed" in html
+    assert "thin: each step, bold: mean of the last" in html
     assert "changed: the share of the adapter's numbers that this step changed." in words(html)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.charts.live_chart import NARROW
 from lora_lab.settings.run_form import build_address
 from lora_lab.spec import RunSpec
 from lora_lab.tasks.reading import read_run_tasks
@@ -14,6 +15,7 @@ from lora_lab.tasks.run_charts import render_charts
 from quizzes.bank.misconceptions import load_misconceptions
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
+from study.plots.sheet import measure_text_width
 from study.text.markup import to_html
 
 RUNS = read_run_tasks()
@@ -76,7 +78,7 @@ def test_texts_are_filled_with_facts_and_the_address_gives_nothing_away() -> Non
 def test_a_chart_ends_at_the_number_that_the_text_calls_the_end(task_id: str) -> None:
     task = RUNS[task_id]
     charts = {title: (wide, narrow) for title, wide, narrow in render_charts(task)}
-    for title, fact in (("Training loss", "loss_end"), ("Gradient norm", "grad_norm_end")):
+    for title, fact in (("Training loss", "loss_end"), ("Gradient norm before clipping", "grad_norm_end")):
         for drawn in charts[title]:
             shown = re.search(r"this run ([\d.]+) at step", drawn)
             assert shown, title
@@ -132,3 +134,9 @@ def test_every_recording_is_read_by_a_task() -> None:
     used = {name for task in RUNS.values() for name in (task.recording, task.compared)}
     assert used == {path.stem for path in FOLDER.glob("*.json")}
     assert len(RUNS) >= 15
+
+
+def test_what_a_chart_shows_is_not_cut_off_where_it_is_narrow() -> None:
+    for _, _, narrow in render_charts(next(iter(RUNS.values()))):
+        [label, *_] = re.findall(r"<text[^>]*>([^<]+)</text>", str(narrow))
+        assert measure_text_width(label, size=13) <= NARROW

@@ -48,3 +48,12 @@ def test_a_cell_of_a_grid_leads_back_to_it(context: Context, lab: Lab) -> None:
     assert f'<a href="/grid?sweep={sweep.sweep_id}#sweep">Back to its grid</a>' in shown
     alone = run_builders.finished(lab.settings.runs_dir)
     assert "Back to its grid" not in "".join(panel.render_parts(alone, visit, narrow=False).values())
+
+
+def test_a_tiny_learning_rate_is_written_as_in_a_text(context: Context, lab: Lab) -> None:
+    guesses = Predictions(context=context, lab=lab, ask_for_cards=lambda *_, **__: 0)
+    panel = run_panel.RunPanel(lab, guesses)
+    visit = find_visit(context, browser_id="b1", query={})
+    run = run_builders.training(lab.settings.runs_dir)
+    run_builders.emit_step(run, 4, learning_rate=1.47e-5)
+    assert "<dd>1.47·10⁻⁵</dd>" in panel.render_parts(run, visit, narrow=False)["run-figures"]

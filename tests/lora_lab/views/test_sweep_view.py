@@ -166,6 +166,7 @@ def test_when_the_first_numbers_come_is_said_before_the_start() -> None:
     assert announce_first_numbers(grid, 130).startswith(
         "First comes r=2 in nf4-dq, which takes about 2 min: its peak memory"
     )
+    assert "which takes under a second: its peak" in announce_first_numbers(grid, 0.3)
     assert announce_first_numbers(grid).startswith(
         "First comes r=2 in nf4-dq: its peak memory is measured from its first step"
     )

@@ -164,6 +164,13 @@ def test_a_number_says_how_it_was_computed_and_can_be_focused(concepts: ConceptM
     assert "&lt;b&gt;" in html
 
 
+def test_a_number_and_its_unit_stay_on_one_line(concepts: ConceptMap) -> None:
+    html = LessonText(collect_terms(concepts), CONCEPT).render_prose(
+        "It is [[trainable_percent model=llama-7b rank=8 targets=q,v|percent]]."
+    )
+    assert re.search(r'tabindex="0">[\d.]+\u00a0%<', html)
+
+
 def test_numbers_in_formulas_and_code_are_computed_as_well(concepts: ConceptMap) -> None:
     text = LessonText(collect_terms(concepts), CONCEPT)
     assert "<code>64</code>" in text.render_prose("`[[linear_parameters d_in=8 d_out=8]]`")

@@ -94,11 +94,13 @@ def test_a_text_field_that_was_just_opened_asks_for_its_text_and_blames_nobody(
 
 def test_a_value_out_of_its_limits_is_said_where_the_cost_stands(ana: Visitor) -> None:
     form = fields_of(LIGHT, rank="999", steps="")
-    assert "steps is empty. Enter a value." in part(ana.sends("change", fields=form), "cost")
+    assert "“Steps” is empty. Enter a value." in part(ana.sends("change", fields=form), "cost")
     reply = ana.sends("change", fields=fields_of(LIGHT, rank="999"))
-    assert "rank must be 1 to 256, got 999." in part(reply, "cost")
+    assert "“Rank r” must be 1 to 256, got 999." in part(reply, "cost")
     assert "url" not in reply
     assert "then" not in reply
+    far = ana.sends("change", fields=fields_of(LIGHT, seq_len_tokens="5000"))
+    assert "“length, tokens” must be 16 to 4,096, got 5,000." in part(far, "cost")
 
 
 def test_moving_a_control_keeps_the_run_that_is_shown(ana: Visitor, lab: Lab) -> None:

@@ -158,7 +158,7 @@ def test_a_start_that_cannot_be_leaves_no_run_behind(
 
 def test_a_start_out_of_its_limits_is_said_once_where_the_cost_stands(ana: Visitor, lab: Lab) -> None:
     reply = ana.sends("start", fields=fields_of(LIGHT, rank="0"))
-    assert "rank must be 1 to 256, got 0" in part(reply, "cost")
+    assert "“Rank r” must be 1 to 256, got 0" in part(reply, "cost")
     assert lab.runs() == []
 
 
