@@ -218,6 +218,16 @@ def test_a_waiting_run_can_be_taken_out_of_the_queue(ana: Visitor, lab: Lab) -> 
     assert "Cancelled" in words(ana.opens(start["url"]))
 
 
+def test_a_run_that_a_paused_queue_holds_back_says_so_and_is_let_go(ana: Visitor, lab: Lab) -> None:
+    lab.engine.pause()
+    ana.opens(ana.sends("start")["url"])
+    reply = ana.sends("poll")
+    assert "The queue is paused, and 1 run waits in it." in part(reply, "worker")
+    assert build_event(reply["parts"]["worker"], "go-on")
+    assert "paused" not in part(ana.sends("go-on"), "worker")
+    assert not lab.engine.is_paused
+
+
 def test_only_a_run_with_a_step_promises_an_adapter_when_it_is_stopped(
     ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
