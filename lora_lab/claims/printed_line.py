@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lora_lab.claims.claim import Printed
 
-SCALED = r"(?:\s*([KkMmBb]|thousand|million|billion)(?![A-Za-z]))?"
+SCALED = r"(?:\s*([KkMmBb]|thousand|million|billion|(?<=\d)[Ee]\+?\d{1,2})(?![A-Za-z]))?"
 NUMBER = rf"(\d[\d.,_'’\u00a0\u202f\u2009 ]{{0,38}}\d|\d){SCALED}"
 EXACT = r"(?<![\w.,])(\d{1,3}(?:[.,_'’\u00a0\u202f\u2009 ]\d{3})+|\d{4,})(?!\w)"
 GAP = r"\s*+"
@@ -55,7 +55,7 @@ ONLY_SHARE = re.compile(rf"{WORD}{PARAMETERS}{COLON}{PERCENT}{GAP}%(?!{GAP}\({GA
 LINES_BEFORE = 3
 """How far a total may stand before the trainable count and still belong to it."""
 
-SCALE = {"k": 10**3, "m": 10**6, "b": 10**9}
+SCALE = {"k": 10**3, "t": 10**3, "m": 10**6, "b": 10**9}
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,13 @@ def _build_line(
 
 
 def parse_whole(written: str, scale: str | None = None) -> int:
-    """Parse a number with any thousands separators, a float's `.0`, or a scale such as K, M or B."""
+    """Parse a number with any thousands separators, a float's `.0`, or a scale such as K, million or e7."""
     digits = re.sub(r"[_'’\s]", "", written)
     if scale:
         parts = re.split(r"[.,]", digits)  # one separator is a decimal point, several are of thousands
         number = ".".join(parts) if len(parts) == 2 else "".join(parts)
-        return round(float(number) * SCALE[scale[0].lower() if scale[0] != "t" else "k"])
+        unit = scale.lower()
+        return round(float(f"{number}{unit}") if unit.startswith("e") else float(number) * SCALE[unit[0]])
     if re.fullmatch(r"\d+\.\d{1,2}|\d+\.0+", digits):  # a float, as qlora.py prints it
         return round(float(digits))
     return int(re.sub(r"[.,]", "", digits))

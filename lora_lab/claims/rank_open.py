@@ -61,7 +61,8 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         return ClaimVerdict(
             answer="impossible",
             answer_trainable="impossible",
-            why=f"{_describe_search(claim, tree)} gives {said}{_explain_half(claim, tree)}.{why_departing}",
+            why=f"{_describe_search(claim, tree)} gives {said}"
+            f"{_explain_whole(number, base) or _explain_half(claim, tree)}.{why_departing}",
             failing=_list_printed(claim),
             base_parameters=base,
             explanations=departing,
@@ -143,6 +144,15 @@ def _require_all_tried(claim: Claim, tree: ModuleTree) -> None:
     names, tried = tree.linear_names, MOST_NAMES if _pins_adapters(claim) else MOST_NAMES_OF_A_SHARE
     if not claim.targets_are_known and len(names) > tried:
         raise UnsupportedCase(f"of its {len(names)} module names, only sets of {tried} are tried")
+
+
+def _explain_whole(trainable: int | None, base_parameters: int) -> str:
+    """Explain a line of full fine-tuning, which trains all parameters of the base."""
+    return (
+        "; the base has as many, and full fine-tuning trains all of them"
+        if trainable == base_parameters
+        else ""
+    )
 
 
 def _explain_half(claim: Claim, tree: ModuleTree) -> str:

@@ -192,7 +192,12 @@ class ComparePage:
         if ask is None:
             return NO_HTML
         letters = {item.run.run_id: item.letter for item in runs}
-        titles = [(run.run_id, f"{letters.get(run.run_id, '')} {format_title(run.spec)}") for run in ask.runs]
+        # Another window may have deleted a run since it was asked.
+        asked = [(run.run_id, self._lab.find_run(run.run_id)) for run in ask.runs]
+        titles = [
+            (run_id, f"{letters.get(run_id, '')} {format_title(run.spec)}" if run else "A deleted run")
+            for run_id, run in asked
+        ]
         columns = [(BASE, "Base model"), *titles]
         return render("lora_lab/compare/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
 

@@ -223,7 +223,7 @@ class GridPage:
     def _poll(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._read_shown(query)
         parts = self._render_parts(shown) | {
-            "worker": render_worker(self._lab),
+            "worker": self._render_worker(shown),
             "sweeps": render_sweeps(shown),
         }
         reply: Reply = {"parts": parts}
@@ -315,10 +315,14 @@ class GridPage:
             optimizers=OPTIMIZERS,
             cost=cost,
             data=render_data(self._lab, grid.base.data),
-            worker=render_worker(self._lab),
+            worker=self._render_worker(shown),
             parts=self._render_parts(shown),
             sweeps=render_sweeps(shown),
         )
+
+    def _render_worker(self, shown: ShownGrid) -> Markup:
+        """Render the worker's part; a grid in progress has its own button for a paused queue."""
+        return render_worker(self._lab, says_pause=all(cell.ended for cell in shown.cells))
 
     def _render_parts(self, shown: ShownGrid) -> dict[str, Markup]:
         return render_sweep(shown, now=self._context.clock())

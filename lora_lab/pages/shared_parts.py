@@ -41,11 +41,12 @@ def render_data(lab: Lab, chosen: str) -> Markup:
     return render("lora_lab/shared/data.html", choices=[cards, *labels], chosen=chosen, damaged=damaged)
 
 
-def render_worker(lab: Lab) -> Markup:
+def render_worker(lab: Lab, *, says_pause: bool = True) -> Markup:
     """Render the device and its number type, or the worker's progress at starting.
 
     A worker also starts after every run. Nothing waits for that one, so it is not shown: the page would move
-    under whoever reads a result.
+    under whoever reads a result. With `says_pause` the part says that a paused queue holds runs back: a pause
+    outlives the grid that it was made for, whose buttons are gone then.
     """
     state = lab.engine.read_worker_state()
     waited_for = (
@@ -60,6 +61,7 @@ def render_worker(lab: Lab) -> Markup:
         types=COMPUTE_TYPES,
         chosen=lab.home.read_chosen_device(),
         warm=lab.engine.is_warm,
+        held_back=len(lab.engine.list_waiting()) if says_pause and lab.engine.is_paused else 0,
     )
 
 
@@ -82,7 +84,7 @@ def _name_machine(lab: Lab) -> str:
     return f"{device.get('id', '')} {name_device(device)}".strip()
 
 
-WORKER_ACTS = ("retry-model", "device", "number-type")
+WORKER_ACTS = ("retry-model", "device", "number-type", "go-on")
 
 
 def handle_worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
@@ -92,6 +94,9 @@ def handle_worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
             return _choose_device(lab, event)
         case "number-type":
             return _number_type_chosen(lab, event)
+        case "go-on":
+            lab.engine.resume()
+            return {"say": "The queue continues.", "parts": {"worker": render_worker(lab)}}
     lab.engine.retry_model()
     return {"say": "Trying again.", "parts": {"worker": render_worker(lab)}}
 

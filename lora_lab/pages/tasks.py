@@ -222,7 +222,7 @@ class TasksPage:
             code=code,
             rows=max(task.solution.count("\n"), code.count("\n")) + 3,
             limit=LONGEST_CODE,
-            draft_key=_draft_key(task),
+            draft_name=f"{visit.profile.id}:{_draft_key(task)}",
             concepts=self.context.concepts,
             status=self._format_status(visit, task),
         )

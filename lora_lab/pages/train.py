@@ -33,6 +33,7 @@ from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
+from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import (
     OTHER,
     build_address,
@@ -299,9 +300,11 @@ class LabPage:
             )
 
     def _stop(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        self._lab.engine.stop(form_event.read_text(event, "run"))
+        run = self._lab.run(form_event.read_text(event, "run"))
+        had_ended = run.state().ended
+        self._lab.engine.stop(run.run_id)
         return {
-            "say": "Stopping after this step. The adapter is kept.",
+            "say": "The run has ended already." if had_ended else _say_stopping(run.state()),
             "parts": self._run_parts(event, visit),
             "focus": "#run",
         }
@@ -387,6 +390,13 @@ class LabPage:
 def _say_still_reading(spec: RunSpec) -> Markup:
     """Render the answer to a press on Start before the model is known; it stays until its numbers come."""
     return render("lora_lab/lab/still_reading.html", model=spec.model)
+
+
+def _say_stopping(state: RunState) -> str:
+    """Say what a press on stop has done; without a step there is no adapter to keep."""
+    if state.ended:
+        return "The run was taken out of the queue."
+    return "Stopping after this step. The adapter is kept." if state.steps else "Stopping the run."
 
 
 def _identify_learner(visit: Visit, request: gr.Request) -> str:

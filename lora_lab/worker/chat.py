@@ -82,7 +82,14 @@ class ChatModel:
         self._model: PeftModel | None = None
 
     def load_models(self, runs: list[RunFolder], say: Say) -> list[str]:
-        """Load what is missing; return the names of the models that will answer, the base first."""
+        """Load what is missing; return the names of the models that will answer, the base first.
+
+        Raises LearnerError for a run that was deleted meanwhile, and where the models can't answer together.
+        """
+        if not all(run.path.is_dir() for run in runs):
+            raise LearnerError(
+                "A run that was asked was deleted meanwhile.", do_next="Ask again without that run."
+            )
         spec = runs[0].spec
         wanted = (spec.model, spec.bits, spec.compute_dtype)
         if any((run.spec.model, run.spec.bits) != wanted[:2] for run in runs):

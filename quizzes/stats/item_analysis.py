@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from study.base.confidence_intervals import Share, correlate
+from study.content.yaml_reader import Level
 from study.store.logs.quizzes import QuizAnswer
 
 ANSWERS_NEEDED = 10  # with fewer, chance decides
 DEAD_BELOW = 0.05  # a distractor chosen by fewer does no work (Tarrant 2009, BMC Med Educ 9:40)
 FACILITY_LOW, FACILITY_HIGH = 0.3, 0.9
 DISCRIMINATION_LOW = 0.25
+LEVEL_FROM: Mapping[Level, float] = {"beginner": 0.7, "intermediate": 0.4, "advanced": 0.0}
+"""The facility from which a level fits, easiest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,22 @@ class ItemStatistics:
     dead: tuple[str, ...]
     """Distractors that fewer than 5 % chose."""
 
+    level: Level | None = None
+    """What the author thinks of its difficulty."""
+
+    @property
+    def measured_level(self) -> Level:
+        return next(level for level, start in LEVEL_FROM.items() if self.facility.value >= start)
+
+    @property
+    def is_level_refuted(self) -> bool:
+        """Whether the 95 % interval of the facility lies outside what fits the author's level."""
+        if self.level is None:
+            return False
+        low, high = self.facility.interval
+        easier = [start for start in LEVEL_FROM.values() if start > LEVEL_FROM[self.level]]
+        return high < LEVEL_FROM[self.level] or low > min(easier, default=1.0)
+
     @property
     def advice(self) -> tuple[str, ...]:
         """Advice to the author, in words; empty when nothing stands out."""
@@ -35,6 +54,8 @@ class ItemStatistics:
             found.append("easy: nearly everyone gets it right")
         if self.facility.value < FACILITY_LOW:
             found.append("hard, or its key is wrong")
+        if self.is_level_refuted:
+            found.append(f"marked {self.level}, measured {self.measured_level}")
         if self.discrimination is not None and self.discrimination < DISCRIMINATION_LOW:
             found.append("says little about who knows the rest")
         if self.dead:
@@ -43,15 +64,20 @@ class ItemStatistics:
 
 
 def compute_item_statistics(
-    sessions: Iterable[Sequence[QuizAnswer]], options: Mapping[str, Sequence[str]]
+    sessions: Iterable[Sequence[QuizAnswer]],
+    options: Mapping[str, Sequence[str]],
+    levels: Mapping[str, Level],
 ) -> list[ItemStatistics]:
-    """Return each question with enough answers, hardest first. `options`: the ids of its wrong options."""
+    """Return each question with enough answers, hardest first.
+
+    `options` has the ids of a question's wrong options, `levels` its author's level.
+    """
     answers: dict[str, list[tuple[QuizAnswer, float | None]]] = {}
     for session in sessions:
         for answer in session:
             answers.setdefault(answer.question_id, []).append((answer, _compute_rest_score(answer, session)))
     found = [
-        _compute_statistics(question, given, options.get(question, ()))
+        _compute_statistics(question, given, options.get(question, ()), levels.get(question))
         for question, given in answers.items()
         if len(given) >= ANSWERS_NEEDED
     ]
@@ -59,7 +85,10 @@ def compute_item_statistics(
 
 
 def _compute_statistics(
-    question: str, given: Sequence[tuple[QuizAnswer, float | None]], wrong: Sequence[str]
+    question: str,
+    given: Sequence[tuple[QuizAnswer, float | None]],
+    wrong: Sequence[str],
+    level: Level | None,
 ) -> ItemStatistics:
     chosen = Counter(answer.option for answer, _ in given)
     return ItemStatistics(
@@ -69,6 +98,7 @@ def _compute_statistics(
             [(answer.correct, rest) for answer, rest in given if rest is not None], at_least=ANSWERS_NEEDED
         ),
         dead=tuple(option for option in wrong if chosen[option] < DEAD_BELOW * len(given)),
+        level=level,
     )
 
 

@@ -78,7 +78,10 @@ def compute_statistics(store: Store, bank: Bank) -> list[ItemStatistics]:
         [_map_to_family(answer, bank) for answer in given]
         for _, given in store.quizzes.read_answered_sessions()
     ]
-    return [item for item in compute_item_statistics(sessions, wrong) if _find_title(item.question_id, bank)]
+    levels = {question.id: question.level for question in bank.questions}
+    levels |= {family.id: family.level for family in bank.families.values()}
+    items = compute_item_statistics(sessions, wrong, levels)
+    return [item for item in items if _find_title(item.question_id, bank)]
 
 
 def _map_to_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:

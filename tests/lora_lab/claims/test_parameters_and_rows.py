@@ -92,6 +92,13 @@ def test_the_search_names_what_is_adapted_where_no_targets_are_stated(reader: Sh
     assert "No rank up to 512 on PEFT's default targets gives" in said("huggyllama/llama-7b")
 
 
+def test_a_line_of_full_fine_tuning_is_named_as_such(reader: ShapeReader) -> None:
+    line = "trainable params: 1,720,574,976 || all params: 1,720,574,976 || trainable%: 100.0000"
+    answer = judged(reader, f"Qwen/Qwen3-1.7B\nFine-tuning method: Full\n{line}")
+    assert answer["verdict"] == "impossible"
+    assert "gives 1,720,574,976 trainable parameters; the base has as many, and full" in answer["why"]
+
+
 def test_rows_of_tokens_are_not_taken_for_another_rank(reader: ShapeReader) -> None:
     text = (
         "huggyllama/llama-7b LoraConfig(r=8, target_modules=['q_proj', 'v_proj'], "

@@ -11,7 +11,7 @@ from lora_lab.data.datasets import Example, split_examples
 from lora_lab.engine.chat import MOST_RUNS, select_shared_base
 from lora_lab.lab import Lab
 from lora_lab.pages.compare import ComparePage
-from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.folder import RunFolder, create_run, delete_run
 from lora_lab.views.comparison import MOST_RUNS as MOST_COMPARED
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -362,3 +362,17 @@ def test_runs_without_an_adapter_cannot_be_asked(ana: Visitor, lab: Lab) -> None
         ana.sends("ask", fields={"prompt": ["Why?"]})
     with pytest.raises(LearnerError, match="the action 'dance'"):
         ana.sends("dance")
+
+
+def test_a_question_is_shown_on_when_another_window_deletes_a_run_that_was_asked(
+    ana: Visitor, lab: Lab
+) -> None:
+    kept, deleted = some(lab, {"rank": 2}, {"rank": 16})
+    lab.chat.close()  # so that nobody answers
+    ana.opens(address([kept, deleted]))
+    ana.sends("ask", fields={"prompt": ["Why?"]})
+    delete_run(deleted)
+    assert "Your question waits" in words(ana.sends("poll")["parts"]["chat"])
+    assert "Your question waits" in words(ana.opens(f"/compare{ana.query}"))
+    lab.chat.stop(ana.query.rpartition("ask=")[2])
+    assert "Stopped. “Why?”" in words(ana.sends("poll")["parts"]["chat"])

@@ -1,7 +1,10 @@
 """The Grid page: starting a sweep, and the queue of its cells."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
@@ -10,8 +13,11 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.lora_lab.pages.grid_visits import TickForm, Visitor, ids
 from tests.lora_lab.pages.lab_visits import part
+from tests.lora_lab.run_builders import TINY
 from tests.lora_lab.sweep_builders import begin, fail, finish, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.visits import words
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -97,6 +103,23 @@ def test_the_queue_pauses_and_goes_on(ana: Visitor, lab: Lab) -> None:
     assert "Go on" in part(reply, "sweep-head")
     assert "Pause the queue" in part(ana.sends("resume"), "sweep-head")
     assert not lab.engine.is_paused
+
+
+def test_a_pause_that_outlives_its_grid_is_said_and_ended(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start")
+    ana.sends("pause")
+    assert "paused" not in part(ana.sends("poll"), "worker")  # its button stands with the grid
+    ana.sends("stop-sweep", sweep=ana.asked["sweep"])
+    assert "paused" not in part(ana.sends("poll"), "worker")  # nothing waits
+    lab.engine.retry(lab.sweep(ana.asked["sweep"]).run_ids[0], now=NOW)
+    assert "paused" not in part(ana.sends("poll"), "worker")  # the grid goes on
+    lab.engine.stop(lab.engine.list_waiting()[0])
+    lab.engine.submit(TINY, build_own_dataset(), now=NOW)
+    reply = ana.sends("poll")
+    assert "The queue is paused, and 1 run waits in it." in part(reply, "worker")
+    assert ana.sends("go-on")["say"] == "The queue continues."
+    assert not lab.engine.is_paused
+    assert "paused" not in part(ana.sends("poll"), "worker")
 
 
 def test_a_cancelled_cell_leaves_the_queue_and_can_be_tried_again(ana: Visitor, lab: Lab) -> None:

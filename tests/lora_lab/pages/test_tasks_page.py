@@ -227,6 +227,12 @@ def test_code_is_kept_as_a_draft_judged_and_logged(ana: Reader, context: Context
     assert attempts(ana, context) == [("build-rslora", False), ("build-rslora", True)]
 
 
+def test_code_that_a_window_kept_is_of_one_learner(ana: Reader, context: Context) -> None:
+    names = re.findall(r'data-(?:draft|saved)="([^"]*)"', ana.opens("/tasks?id=build-rslora"))
+    [profile] = context.store.profiles.all()
+    assert names == [f"{profile.id}:task-build-rslora"] * 2
+
+
 def test_code_that_is_no_python_is_said_and_not_counted(ana: Reader, context: Context) -> None:
     ana.opens("/tasks?id=build-rslora")
     reply = ana.sends("code", fields={"code": ["LoraConfig(r=64"]})

@@ -161,3 +161,9 @@ def test_runs_of_two_bases_and_damaged_adapters_are_refused(
     for _ in range(2):  # asked again, it would answer as the base
         with pytest.raises(LearnerError, match="can't be read"):
             model.load_models([other], said)
+
+
+def test_a_run_that_was_deleted_meanwhile_is_said(tmp_path: Path) -> None:
+    gone = RunFolder(tmp_path / "gone")
+    with pytest.raises(LearnerError, match=r"deleted meanwhile\. Ask again without that run\."):
+        ChatModel(tmp_path).load_models([gone], said)

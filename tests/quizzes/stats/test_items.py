@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from quizzes.bank.bank import load_bank
-from quizzes.stats.item_analysis import ANSWERS_NEEDED, compute_item_statistics
+from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, compute_item_statistics
 from quizzes.stats.progress import compute_statistics
 from study.content.concepts import ConceptMap
+from study.content.yaml_reader import Level
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
 
@@ -33,12 +34,35 @@ def sessions(*options: str, rest: str = "same") -> list[list[QuizAnswer]]:
     return found
 
 
+def find_items(answered: list[list[QuizAnswer]], level: Level = "beginner") -> list[ItemStatistics]:
+    return compute_item_statistics(answered, WRONG, {"item": level})
+
+
+@pytest.mark.parametrize(
+    ("level", "right", "advice"),
+    [
+        ("beginner", 18, False),
+        ("beginner", 13, False),  # 65 %, 43 to 82: beginner may fit
+        ("beginner", 8, "marked beginner, measured intermediate"),  # 40 %, 22 to 61
+        ("intermediate", 10, False),
+        ("intermediate", 2, "marked intermediate, measured advanced"),
+        ("intermediate", 19, "marked intermediate, measured beginner"),
+        ("advanced", 10, False),  # 50 %, 30 to 70
+        ("advanced", 14, "marked advanced, measured beginner"),
+    ],
+)
+def test_a_level_is_doubted_where_the_answers_refute_it(level: Level, right: int, advice: str | bool) -> None:
+    answered = sessions(*["right"] * right, *["slip"] * (20 - right))
+    item = next(each for each in find_items(answered, level) if each.question_id == "item")
+    assert [each for each in item.advice if each.startswith("marked")] == ([advice] if advice else [])
+
+
 def test_nothing_is_said_before_ten_answers() -> None:
-    assert compute_item_statistics(sessions(*["right"] * (ANSWERS_NEEDED - 1)), WRONG) == []
+    assert find_items(sessions(*["right"] * (ANSWERS_NEEDED - 1))) == []
 
 
 def test_facility_is_the_share_right_and_an_option_nobody_takes_is_dead() -> None:
-    found = compute_item_statistics(sessions(*["right"] * 6, *["slip"] * 3, "mix-up"), WRONG)
+    found = find_items(sessions(*["right"] * 6, *["slip"] * 3, "mix-up"))
     item = next(each for each in found if each.question_id == "item")
     assert item.facility.value == pytest.approx(0.6)
     assert item.dead == ("never-chosen",)
@@ -47,14 +71,14 @@ def test_facility_is_the_share_right_and_an_option_nobody_takes_is_dead() -> Non
 
 @pytest.mark.parametrize(("rest", "expected"), [("same", 1.0), ("opposite", -1.0)])
 def test_discrimination_is_the_correlation_with_the_rest_of_the_quiz(rest: str, expected: float) -> None:
-    found = compute_item_statistics(sessions(*["right"] * 5, *["slip"] * 5, rest=rest), WRONG)
+    found = find_items(sessions(*["right"] * 5, *["slip"] * 5, rest=rest))
     item = next(each for each in found if each.question_id == "item")
     assert item.discrimination == pytest.approx(expected)
     assert any("says little" in advice for advice in item.advice) is (expected < 0)
 
 
 def test_what_never_varies_has_no_discrimination_and_is_called_easy() -> None:
-    [item, _] = compute_item_statistics(sessions(*["right"] * 12), WRONG)
+    [item, _] = find_items(sessions(*["right"] * 12))
     assert item.discrimination is None
     assert "easy: nearly everyone gets it right" in item.advice
 

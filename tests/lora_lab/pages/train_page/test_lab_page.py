@@ -13,6 +13,7 @@ from lora_lab.data.datasets import MAX_FILE_BYTES, MAX_PAIRS, build_own_dataset,
 from lora_lab.data.lab_folder import ReadExample
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import bits_per_param
+from lora_lab.pages import form_fields
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs import folder
@@ -101,6 +102,15 @@ def test_a_value_out_of_its_limits_is_said_where_the_cost_stands(ana: Visitor) -
     assert "then" not in reply
     far = ana.sends("change", fields=fields_of(LIGHT, seq_len_tokens="5000"))
     assert "“length, tokens” must be 16 to 4,096, got 5,000." in part(far, "cost")
+
+
+def test_a_message_names_a_setting_as_the_form_does(ana: Visitor) -> None:
+    """Its words are those of the label or legend that stands right before its control."""
+    page = ana.opens("/lab")
+    for name, label in form_fields.LABELS.items():
+        before, _, after = page.partition(f' name="{name}"')
+        words_of = rf'<(?:label|legend)[^<]*>\s*{re.escape(label)}\b|aria-label="{re.escape(label)}"'
+        assert re.search(words_of, before[-1200:] + after.partition(">")[0]), name
 
 
 def test_moving_a_control_keeps_the_run_that_is_shown(ana: Visitor, lab: Lab) -> None:

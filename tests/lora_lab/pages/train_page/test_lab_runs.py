@@ -211,9 +211,35 @@ def test_a_waiting_run_can_be_taken_out_of_the_queue(ana: Visitor, lab: Lab) -> 
     start = ana.sends("start")
     ana.opens(start["url"])
     html = " ".join(start["parts"].values())
-    ana.sends("stop", run=build_event(html, "stop")["run"])
+    run_id = build_event(html, "stop")["run"]
+    assert ana.sends("stop", run=run_id)["say"] == "The run was taken out of the queue."
     assert lab.engine.list_waiting() == []
+    assert ana.sends("stop", run=run_id)["say"] == "The run has ended already."  # another window
     assert "Cancelled" in words(ana.opens(start["url"]))
+
+
+def test_a_run_that_a_paused_queue_holds_back_says_so_and_is_let_go(ana: Visitor, lab: Lab) -> None:
+    lab.engine.pause()
+    ana.opens(ana.sends("start")["url"])
+    reply = ana.sends("poll")
+    assert "The queue is paused, and 1 run waits in it." in part(reply, "worker")
+    assert build_event(reply["parts"]["worker"], "go-on")
+    assert "paused" not in part(ana.sends("go-on"), "worker")
+    assert not lab.engine.is_paused
+
+
+def test_only_a_run_with_a_step_promises_an_adapter_when_it_is_stopped(
+    ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_builders.queued(lab.settings.runs_dir)
+    monkeypatch.setattr(lab.engine, "stop", lambda _: run.ask_to_stop())  # as where a worker has it
+    run_builders.emit_started(run)
+    ana.opens(f"/lab?run={run.run_id}")
+    reply = ana.sends("stop", run=run.run_id)
+    assert reply["say"] == "Stopping the run."
+    assert "adapter is kept" not in part(reply, "run-actions")
+    run_builders.emit_step(run, 1)
+    assert "Stopping after this step. The adapter is kept." in ana.sends("stop", run=run.run_id)["say"]
 
 
 def test_a_running_run_shows_its_figures(ana: Visitor, lab: Lab) -> None:
