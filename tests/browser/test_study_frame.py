@@ -190,7 +190,13 @@ def test_the_whole_menu_is_in_view_on_a_desktop(look: Visit) -> None:
         for name in ("Today", "Learn", "Practise", "Cards", "Quiz", "Explain", "Lab", "Class", "You"):
             entry = page.locator(".menu").get_by_role("link", name=name, exact=True)
             expect(entry, path).to_be_in_viewport(ratio=1)
-        expect(page.get_by_role("button", name="Search"), path).to_be_in_viewport(ratio=1)
+        search = page.get_by_role("button", name="Search")
+        expect(search, path).to_be_in_viewport(ratio=1)
+        box, who = search.bounding_box(), page.locator("#who").bounding_box()
+        assert box is not None
+        assert who is not None
+        assert box["width"] >= 24
+        assert 0 <= who["x"] - box["x"] - box["width"] <= 24, path  # where the eye looks for it
 
 
 def test_search_finds_concepts_cards_models_and_settings_while_one_types(look: Visit) -> None:
