@@ -109,12 +109,19 @@ def _load_settings(options: argparse.Namespace) -> Settings:
     return settings
 
 
+def _parse_count(text: str) -> int:
+    """Parse a number of students or processes. Raises ArgumentTypeError below 1."""
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+
+
 def _build_parser(*, with_work: bool = False) -> argparse.ArgumentParser:
     """Build the commands; `work`, which `serve` starts, is known only where it is given."""
     parser = argparse.ArgumentParser(prog="python -m classroom", description="Live classes.")
     commands = parser.add_subparsers(required=True, metavar="command")
     simulate = commands.add_parser("simulate", help="students that join a running app and answer")
-    simulate.add_argument("--students", type=int, default=30, help="how many (default: 30)")
+    simulate.add_argument("--students", type=_parse_count, default=30, help="how many (default: 30)")
     simulate.add_argument("--address", default="http://127.0.0.1:7860", help="of the running app")
     simulate.add_argument("--code", default="", help="of a class that is open; without it one is started")
     simulate.add_argument("--plan", default="opener", help="the lesson plan to start (default: opener)")
@@ -126,7 +133,7 @@ def _build_parser(*, with_work: bool = False) -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="students of a lecture hall, from several processes")
     serve.add_argument(
         "--workers",
-        type=int,
+        type=_parse_count,
         default=os.cpu_count() or 1,
         help="how many processes (default: one for each processor core)",
     )

@@ -46,7 +46,8 @@ def draw_name(taken: Collection[str], rng: Random) -> str:
 
 def read_name(typed: str, taken: Collection[str]) -> str:
     """Check a typed name. Raises LearnerError when it is empty, too long, offensive or taken."""
-    name = " ".join(typed.split())
+    # One spelling of what looks the same: ë is one sign or two, and letters come in full width.
+    name = " ".join(unicodedata.normalize("NFKC", typed).split())
     do_next = "Type another one, or keep the one you were given."
     if not name or len(name) > LONGEST_NAME or not LETTERS_AND_SIGNS.fullmatch(_reduce_to_kinds(name)):
         raise LearnerError(

@@ -4,7 +4,7 @@ A case that can't be computed is answered with `{"unsupported": true, "why": ...
 """
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, cast
 
@@ -49,6 +49,16 @@ FUSED_EXPERTS = (
 SINGLE_EXPERTS = "experts are linear layers, as before transformers 5, and quantized as such"
 CONTRACT_NAMES = {"constants": "quantization"}
 
+COUNT_FLAGS = {"rank": (("r",), '"r": 8')}
+MEMORY_FLAGS = {
+    "rank": (("r", "lora"), '"lora": {"r": 8}'),
+    "batch": (("micro_batch",), '"micro_batch": 4'),
+    "seq_len_tokens": (("seq_len",), '"seq_len": 128'),
+    "bits": (("quant", "base_dtype"), '"quant": "nf4", or "base_dtype": "bf16"'),
+    "checkpointing": (("gradient_checkpointing",), '"gradient_checkpointing": true'),
+}
+"""The command line's flags that are no fields of a line, with the fields that say the same and an example."""
+
 
 def answer_record(
     record: Any, compute: Callable[[Record, ShapeReader], Answer], reader: ShapeReader
@@ -72,6 +82,7 @@ def answer_record(
 
 def count_answer(record: Record, reader: ShapeReader) -> Answer:
     """Answer with trainable, total and percent, as PEFT's print_trainable_parameters has them."""
+    _refuse_flags(record, COUNT_FLAGS)
     setting = parse_adapter_setting(record, targets="targets")
     shape = find_record_shape(record, reader)
     rank = read_rank(record, setting.default_rank)
@@ -81,6 +92,9 @@ def count_answer(record: Record, reader: ShapeReader) -> Answer:
 
 def answer_memory(record: Record, reader: ShapeReader) -> Answer:
     """Answer with peak bytes and components, for the lab's own loop or the framework of the record."""
+    _refuse_flags(record, MEMORY_FLAGS)
+    if isinstance(adapter := record.get("lora"), dict):
+        _refuse_flags(adapter, COUNT_FLAGS)
     for field in ("gradient_checkpointing", "double_quant"):
         read_flag(record, field)
     parse_choice(record, "device", contract.DEVICES, default="cpu")
@@ -117,6 +131,13 @@ def choose_usual_framework(record: Record, reader: ShapeReader) -> str:
     if record.get("device") == "cuda" or _find_refusal(record):
         return "peft"
     return "lora_lab" if find_family(find_record_shape(record, reader)) else "peft"
+
+
+def _refuse_flags(record: Record, flags: Mapping[str, tuple[Sequence[str], str]]) -> None:
+    """Refuse a flag's name where a field of the contract is meant: the answer would be for the default."""
+    for flag, (fields, example) in flags.items():
+        if record.get(flag) is not None and all(record.get(field) is None for field in fields):
+            raise LearnerError(f"{flag} is a flag, not a field of a line.", do_next=f"Write {example}.")
 
 
 def _build_ledger_answer(ledger: Ledger) -> Answer:

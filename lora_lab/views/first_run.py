@@ -70,6 +70,7 @@ class FirstRun:
             figures=run_view.read_progress(state, run.spec),
             loss=run_view.render_first_loss(state, run.spec) if state.steps else "",
             stopping=run.stop_path.exists(),
+            paused=self.lab.engine.is_paused,
             note=_reword_for_introduction(state.note),
             in_time=bool(run.within_seconds) and not run.stop_path.exists(),
             may_stop=self._may_stop,

@@ -99,8 +99,10 @@ class ExplainExercise:
         Not `alone` but within a review, it can be skipped.
         """
         self.prepare()
+        newest = self._find_newest(visit, prompt)
         return views.render_box(
             prompt,
+            after=newest.id if newest else 0,
             draft=self.store.drafts.read(visit.profile.id, draft_key(prompt.id)),
             draft_name=f"{visit.profile.id}:{prompt.id}",
             limit=ANSWER_LIMIT,
@@ -202,7 +204,11 @@ class ExplainExercise:
         self.store.drafts.save(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
 
     def submit(self, visit: Visit, prompt: Prompt, event: Mapping[str, Any]) -> ExplainAttempt:
-        """Store an explanation. Raises LearnerError when it is empty or too long."""
+        """Store an explanation. Raises LearnerError when it is empty or too long.
+
+        What was stored from this form already is not stored again: the answer was lost on its way, or
+        another window has sent the same draft.
+        """
         text = "".join(form_event.read_fields(event, "answer", limit=form_event.ANY_LENGTH)[:1]).strip()
         if not text:
             raise LearnerError("The box is empty.", do_next="Write a sentence or two, in any words you like.")
@@ -211,8 +217,15 @@ class ExplainExercise:
                 f"Your text has {len(text):,} characters; {ANSWER_LIMIT:,} are the limit.",
                 do_next="Nothing was sent or cut. Shorten it to the sentences that explain the most.",
             )
+        newest = self._find_newest(visit, prompt)
+        if newest and newest.text == text and str(event.get("after", newest.id)) != str(newest.id):
+            self.store.drafts.save(visit.profile.id, draft_key(prompt.id), "", at=visit.now)
+            return newest
         attempt_id = self.store.explains.submit(visit.profile.id, prompt.id, text, at=visit.now)
         return self.attempt(visit, prompt, attempt_id)
+
+    def _find_newest(self, visit: Visit, prompt: Prompt) -> ExplainAttempt | None:
+        return next(iter(self.store.explains.attempts(visit.profile.id, prompt.id)), None)
 
     def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, alone: bool = True) -> Fragment:
         """Render the text box with an attempt's text to edit; the attempt itself stays in the log."""

@@ -29,14 +29,26 @@ SPOKEN: Mapping[ConceptVerdict, str] = {
 
 
 def render_box(
-    prompt: Prompt, *, draft: str, draft_name: str, limit: int, hint: bool, graded: bool, can_skip: bool
+    prompt: Prompt,
+    *,
+    draft: str,
+    draft_name: str,
+    after: int,
+    limit: int,
+    hint: bool,
+    graded: bool,
+    can_skip: bool,
 ) -> Fragment:
-    """Render the prompt with a text box that holds the draft, in a review with a way past it."""
+    """Render the prompt with a text box that holds the draft, in a review with a way past it.
+
+    `after` is the id of the attempt before the one that is written in the box; 0 without any.
+    """
     html = render(
         "quizzes/explain/box.html",
         prompt=prompt,
         draft=draft,
         draft_name=draft_name,
+        after=after,
         limit=limit,
         hint=hint,
         graded=graded,

@@ -1,6 +1,7 @@
 """`python -m quizzes grade`: answers in, verdicts out, as JSON lines or as readable text."""
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from study.base.errors import LearnerError
 from study.base.model_files import Progress
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
+from study.text.surrogates import replace_unencodable
 
 
 def add_grade_options(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +44,8 @@ def grade_answers(options: argparse.Namespace) -> None:
         if options.jsonl:
             _grade_lines(grader, prompts, find_words=options.words)
         else:
-            prompt = _find_prompt(prompts, options.prompt)
-            graded = grader.grade(prompt, options.answer, report=_print_progress, find_words=True)
-            _print(prompt, options.answer, graded)
+            prompt, answer = _find_prompt(prompts, options.prompt), replace_unencodable(options.answer)
+            _print(prompt, answer, grader.grade(prompt, answer, report=_print_progress, find_words=True))
     finally:
         grader.close()
 
@@ -52,6 +53,8 @@ def grade_answers(options: argparse.Namespace) -> None:
 def _grade_lines(grader: GraderClient, prompts: Mapping[str, Prompt], *, find_words: bool) -> None:
     """Grade each line before the next is read; a bad line is answered with its error and counted."""
     grader.prepare(_print_progress)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="backslashreplace")  # invalid bytes spoil only their own line
     refused = 0
     for line in iter(sys.stdin.readline, ""):
         if not line.strip():
@@ -73,7 +76,7 @@ def _parse_line(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
     """Parse the prompt and answer of one line; the prompt is an id or a whole object."""
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LearnerError(
             f"This line is not JSON ({error}).", do_next="Give one JSON object per line."
         ) from error
@@ -84,7 +87,7 @@ def _parse_line(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
         )
     asked = record.get("prompt")
     prompt = parse_own_prompt(asked) if isinstance(asked, dict) else _find_prompt(prompts, asked)
-    return prompt, record["answer"]
+    return prompt, replace_unencodable(record["answer"])  # the model reads no half characters
 
 
 def _find_prompt(prompts: Mapping[str, Prompt], prompt_id: object) -> Prompt:

@@ -318,6 +318,12 @@ def test_a_name_that_cannot_be_shown_is_refused(typed: str) -> None:
         names.read_name(typed, {"Amber Fox"})
 
 
+@pytest.mark.parametrize("typed", ["zoe\u0308", "ZO\u00cb", "\uff3ao\u00eb"])
+def test_a_name_that_looks_like_anothers_is_taken(typed: str) -> None:
+    with pytest.raises(LearnerError, match="has that name"):
+        names.read_name(typed, {"Zo\u00eb"})
+
+
 @pytest.mark.parametrize("typed", ORDINARY)
 def test_ordinary_names_are_allowed(typed: str) -> None:
     assert names.read_name(f"  {typed} ", {"Amber Fox"}) == typed

@@ -64,6 +64,13 @@ def test_without_an_app_the_command_says_how_to_start_one(capsys: pytest.Capture
     assert "python app.py --class" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("students", ["-3", "0", "many"])
+def test_a_class_of_nobody_is_not_started(students: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["simulate", "--students", students, "--address", "http://127.0.0.1:1"])
+    assert f"must be a whole number from 1, got '{students}'" in capsys.readouterr().err
+
+
 def test_a_tenth_joins_late() -> None:
     class Waiting(Student):
         async def join(self) -> None:

@@ -55,6 +55,34 @@ def test_a_rank_that_is_none_is_an_error_with_its_id(reader: ShapeReader, rank: 
         assert answer["error"].startswith("r must be a whole number from 1 to 1,000,000,000, got ")
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "example"),
+    [
+        ("rank", 64, '"lora": {"r": 8}'),
+        ("batch", 16, '"micro_batch": 4'),
+        ("seq_len_tokens", 4096, '"seq_len": 128'),
+        ("bits", "nf4", '"quant": "nf4", or "base_dtype": "bf16"'),
+        ("checkpointing", False, '"gradient_checkpointing": true'),
+    ],
+)
+def test_a_flags_name_is_no_field_and_no_answer_is_given_for_the_default(
+    reader: ShapeReader, flag: str, value: object, example: str
+) -> None:
+    answer = weighed(reader, id="x", model="llama-7b", **{flag: value})
+    said = f"{flag} is a flag, not a field of a line. Write {example}."
+    assert answer == {"id": "x", "error": said}
+    whole = {"lora": {"r": 8}, "micro_batch": 4, "seq_len": 128, "quant": "nf4"}
+    whole["gradient_checkpointing"] = False
+    assert weighed(reader, model="llama-7b", **whole, **{flag: value})["bytes"]  # a note of the record's
+
+
+def test_a_count_for_another_rank_than_was_meant_is_not_given(reader: ShapeReader) -> None:
+    said = 'rank is a flag, not a field of a line. Write "r": 8.'
+    assert counted(reader, model="llama-7b", rank=64) == {"error": said}
+    assert weighed(reader, model="llama-7b", lora={"rank": 64}) == {"error": said}
+    assert counted(reader, model="llama-7b", r=64, rank=8) == counted(reader, model="llama-7b", r=64)
+
+
 @pytest.mark.parametrize("targets", [7, {}, ["q", 7], [], ["w_pack"], "w_pack", "", [""]])
 def test_targets_that_name_nothing_are_an_error(reader: ShapeReader, targets: object) -> None:
     assert counted(reader, model="llama-7b", targets=targets)["error"]

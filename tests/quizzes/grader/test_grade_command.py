@@ -76,6 +76,10 @@ def answered() -> tuple[list[dict[str, Any]], int]:
         json.dumps({"prompt": "explain-lora"}),
         json.dumps({"prompt": OWN, "answer": "They purr when they are content."}),
         json.dumps({"prompt": "explain-lora", "answer": ""}),
+        json.dumps({"prompt": "explain-lora", "answer": f"{STATED} \ud83d"}),  # half an emoji, cut by a limit
+        "[" * 200_000,
+        "\udcff",  # a byte that is no UTF-8
+        json.dumps({"prompt": "explain-lora", "answer": STATED}),
     ]
     process = subprocess.Popen(
         [sys.executable, "-m", "quizzes", "grade", "--jsonl"],
@@ -84,6 +88,7 @@ def answered() -> tuple[list[dict[str, Any]], int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        errors="surrogateescape",
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -100,11 +105,13 @@ def test_every_line_is_answered_in_order_before_the_next_is_read(
     answered: tuple[list[dict[str, Any]], int],
 ) -> None:
     said, status = answered
-    assert ["error" in line for line in said] == [False, True, True, True, False, False]
+    wrong = [place for place, line in enumerate(said) if "error" in line]
+    assert wrong == [1, 2, 3, 7, 8]
     assert status == 1
     assert list(said[0]["concepts"]) == [concept.id for concept in LORA.concepts]
     assert said[0]["score"] == sum(verdict == "covered" for verdict in said[0]["concepts"].values())
     assert set(said[5]["concepts"].values()) == {"missing"}
+    assert said[6]["concepts"] == said[0]["concepts"] == said[9]["concepts"]
 
 
 def test_the_evidence_is_the_answers_own_words(answered: tuple[list[dict[str, Any]], int]) -> None:

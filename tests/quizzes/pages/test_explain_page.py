@@ -5,6 +5,7 @@ import pytest
 from quizzes.explain.presenter import explain_exercise
 from quizzes.pages.explain import ExplainPage
 from study.ports.context import Context
+from study.store.logs.explains import draft_key
 from tests.quizzes.explain.explaining import Cards
 from tests.visits import build_event, opened, words
 
@@ -80,6 +81,22 @@ def test_earlier_explanations_can_be_read_again(page: ExplainPage) -> None:
     assert "✓ said: Base weights stay frozen; ○ not said: Low-rank update" in html
     assert page.exercise.prompts["explain-lora"].model_answer in html
     assert "best 1 of 4 concepts" in words(page.load(opened("b1")))
+
+
+def test_a_form_that_is_sent_again_is_one_explanation(page: ExplainPage) -> None:
+    """Its answer was lost on the way, or another window has sent the same draft."""
+    form = build_event(page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
+    first = page.act(form, opened("b1"))["html"]
+    page.act({"act": "draft", "prompt": "explain-lora", "value": TEXT}, opened("b1"))  # kept meanwhile
+    assert page.act(form, opened("b1"))["html"] == first
+    store = page.context.store
+    [profile] = store.profiles.all()
+    assert len(store.explains.attempts(profile.id)) == 1
+    assert store.drafts.read(profile.id, draft_key("explain-lora")) == ""
+    again = build_event(first, "edit")
+    box = page.act(again, opened("b1"))["html"]
+    page.act(build_event(box, "submit", fields={"answer": [TEXT]}), opened("b1"))  # on purpose
+    assert len(store.explains.attempts(profile.id)) == 2
 
 
 def test_an_empty_box_is_asked_for_words(page: ExplainPage) -> None:
