@@ -57,7 +57,7 @@ MEMORY_FLAGS = {
     "bits": (("quant", "base_dtype"), '"quant": "nf4", or "base_dtype": "bf16"'),
     "checkpointing": (("gradient_checkpointing",), '"gradient_checkpointing": true'),
 }
-"""Flags of the command line that a line of JSON does not have, with its own fields for them and an example."""
+"""Flags of the command line that a line of JSON does not have, with its own fields and an example."""
 
 
 def answer_record(
