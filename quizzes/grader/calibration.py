@@ -21,13 +21,16 @@ MOST_NOISE_ACCEPTED = 0.01
 MOST_UNSURE = 0.12
 """The goals, and half of the one for noise: on other answers the grader does slightly worse."""
 
+MOST_FALSE_CONTRADICTED = 0.035
+"""Of right statements, called contradicted: to be told that is worse than `unsure`, which asks the learner.
+A false statement that is no longer called so either becomes `unsure` as well, and is not accepted.
+"""
+
 OWN_MOST_FALSE_ACCEPTED = 0.2
 """On subjects that the network hasn't learnt it would otherwise find next to nothing."""
 
 OWN_MOST_FALSE_CONTRADICTED = 0.01
-"""Of right statements, called contradicted. To be told that is worse than `unsure`, and on subjects that are
-farther away it happens several times as often.
-"""
+"""Tighter than for the app's prompts: on subjects that are farther away it happens several times as often."""
 
 UNSURE_COUNTS = 0.6
 """An unsure verdict counts as this share of a right one: better than a guess that is right less often."""

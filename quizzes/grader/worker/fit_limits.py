@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from quizzes.grader.calibration import (
     MOST_FALSE_ACCEPTED,
+    MOST_FALSE_CONTRADICTED,
     OWN_MOST_FALSE_ACCEPTED,
     OWN_MOST_FALSE_CONTRADICTED,
     fit_limits,
@@ -18,7 +19,7 @@ from quizzes.grader.prompts import Prompt
 from quizzes.grader.weights import UNCALIBRATED, Weights
 from quizzes.grader.worker.reader import Reader
 
-BOUNDS = {"most_false": MOST_FALSE_ACCEPTED}
+BOUNDS = {"most_false": MOST_FALSE_ACCEPTED, "most_false_contradicted": MOST_FALSE_CONTRADICTED}
 OWN_BOUNDS = {"most_false": OWN_MOST_FALSE_ACCEPTED, "most_false_contradicted": OWN_MOST_FALSE_CONTRADICTED}
 
 
@@ -38,24 +39,20 @@ def calibrate(
     answers: Sequence[LabelledAnswer],
     *,
     own: bool = False,
+    keep_temperature: bool = False,
 ) -> tuple[Weights, list[JudgedAnswer]]:
     """Fit temperature and thresholds to these answers: those of the app's prompts, or those of own prompts.
+
+    With `keep_temperature` thresholds alone, at the stored temperature.
 
     Return the calibrated weights, and verdicts for evaluation: those on each half of the prompts under
     thresholds fitted to the other half.
     """
     score = build_scorer(reader)
-    if own:
-        reader.own_temperature = 1.0  # else the new temperature would be one on top of the stored one
+    if keep_temperature:
+        temperature = weights.own_temperature if own else weights.temperature
     else:
-        reader.temperature = 1.0
-    labelled = []
-    for prompt_id, prompt in prompts.items():
-        of_it = [answer for answer in answers if answer.prompt_id == prompt_id]
-        concepts = [format_concept(concept) for concept in prompt.concepts]
-        for answer, row in zip(of_it, score(concepts, [answer.text for answer in of_it]), strict=True):
-            labelled += list(zip(answer.verdicts, row, strict=True))
-    temperature = round(fit_temperature(labelled), 2)
+        temperature = _fit_reader(reader, score, prompts, answers, own=own)
     if own:
         reader.own_temperature = temperature
     else:
@@ -77,6 +74,28 @@ def calibrate(
         else replace(weights, temperature=temperature, limits=limits)
     )
     return fitted, cross_validate(answers, weighed, bounds)
+
+
+def _fit_reader(
+    reader: Reader,
+    score: Scorer,
+    prompts: Mapping[str, Prompt],
+    answers: Sequence[LabelledAnswer],
+    *,
+    own: bool,
+) -> float:
+    """Fit the temperature to whole answers."""
+    if own:
+        reader.own_temperature = 1.0  # else the new temperature would be one on top of the stored one
+    else:
+        reader.temperature = 1.0
+    labelled = []
+    for prompt_id, prompt in prompts.items():
+        of_it = [answer for answer in answers if answer.prompt_id == prompt_id]
+        concepts = [format_concept(concept) for concept in prompt.concepts]
+        for answer, row in zip(of_it, score(concepts, [answer.text for answer in of_it]), strict=True):
+            labelled += list(zip(answer.verdicts, row, strict=True))
+    return round(fit_temperature(labelled), 2)
 
 
 def cross_validate(

@@ -166,7 +166,12 @@ def main() -> int:
     write_weights(weights, options.out)
     reader = load_reader(base, options.out)
     weights, judged = calibrate(
-        reader, weights, material.limits_prompts, material.limits_answers, own=options.own
+        reader,
+        weights,
+        material.limits_prompts,
+        material.limits_answers,
+        own=options.own,
+        keep_temperature=options.keep_temperature,
     )
     write_weights(weights, options.out)
     write_measured(judged, options.out, own=options.own)
@@ -377,6 +382,7 @@ def _read_options() -> argparse.Namespace:
         "--average", action="store_true", help="with --resume: keep the mean of the tensors before and after"
     )
     parser.add_argument("--limits-only", action="store_true", help="keep the weights, fit their limits again")
+    parser.add_argument("--keep-temperature", action="store_true", help="fit the limits alone")
     parser.add_argument("--part", type=int, default=standard.part, help="tenth of the groups to hold out")
     options = parser.parse_args()
     if options.average and not options.resume:

@@ -246,6 +246,9 @@ def test_limits_that_are_fitted_again_keep_the_temperature(own: bool) -> None:
     found, again = (one.own_temperature if own else one.temperature for one in (fitted, refitted))
     assert found > 1.2
     assert again == found
+    stored = replace(fitted, temperature=1.1, own_temperature=1.15)
+    kept, _ = calibrate(reader, stored, prompts, answers, own=own, keep_temperature=True)
+    assert (kept.temperature, kept.own_temperature) == (1.1, 1.15)
 
 
 def test_the_figures_count_what_their_names_say() -> None:
