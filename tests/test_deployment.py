@@ -70,7 +70,7 @@ def test_workflow_and_hooks_call_targets_that_the_makefile_has() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
     entries = [hook["entry"] for repository in hooks["repos"] for hook in repository["hooks"]]
     called = {word for line in steps + entries for word in line.split()[1:] if "=" not in word}
-    assert {"lint", "test-unit", "test-browser"} <= called
+    assert {"lint", "test-unit", "test-browser", "test-browsers"} <= called
     assert called <= targets
     assert len(workflow["jobs"]["unit"]["strategy"]["matrix"]["os"]) == 3
     assert len(workflow["jobs"]["unit"]["strategy"]["matrix"]["python"]) == 3
