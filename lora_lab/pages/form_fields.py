@@ -2,12 +2,17 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
 
 from lora_lab.data.datasets import MAX_FILE_BYTES
+from lora_lab.settings.grid import Grid
+from lora_lab.settings.grid_form import AXIS_LABELS, parse_grid_form
+from lora_lab.settings.run_form import parse_spec_form
+from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.web import form_event
 
@@ -20,7 +25,7 @@ LABELS = {
     "optimizer": "optimizer",
 }  # fmt: skip
 """The words that the Lab's form has for the settings of a run."""
-LISTS = {"ranks": "Ranks r", "seeds": "Seeds", "learning_rates": "Learning rates"}
+LISTS = AXIS_LABELS | {"ranks": "Ranks r"}
 """The words of the Grid's form for its lists."""
 
 
@@ -57,12 +62,30 @@ def read_uploaded_file(event: Mapping[str, Any]) -> tuple[str, bytes]:
         raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
 
 
-def name_as_labelled(error: LearnerError) -> LearnerError:
-    """Return the error in the words of the form: a learner knows no `seq_len_tokens`."""
+def parse_run(form: Mapping[str, list[str]]) -> RunSpec:
+    """Parse the setting in the fields of the Lab's form. Raises LearnerError in the words of the form."""
+    with _name_as_labelled():
+        return parse_spec_form(form)
+
+
+def parse_grid(form: Mapping[str, list[str]]) -> Grid:
+    """Parse the grid in the fields of the Grid's form. Raises LearnerError in the words of the form."""
+    with _name_as_labelled():
+        return parse_grid_form(form)
+
+
+@contextmanager
+def _name_as_labelled() -> Iterator[None]:
+    """Name settings in errors as the form does: a learner knows no `seq_len_tokens`."""
     names, lists = "|".join(LABELS), "|".join(LISTS)
-    what = re.sub(rf"\b({lists}): \w+(?= must be)", lambda found: f"“{LISTS[found[1]]}”: each", error.what)
-    what = re.sub(rf"\b({names})(?= (?:must be|is empty))", lambda found: f"“{LABELS[found[1]]}”", what)
-    return LearnerError(what, do_next=error.do_next)
+    try:
+        yield
+    except LearnerError as error:
+        what = re.sub(
+            rf"\b({lists}): \w+(?= must be)", lambda found: f"“{LISTS[found[1]]}”: each", error.what
+        )
+        what = re.sub(rf"\b({names})(?= (?:must be|is empty))", lambda found: f"“{LABELS[found[1]]}”", what)
+        raise LearnerError(what, do_next=error.do_next) from error
 
 
 def is_guessing(event: Mapping[str, Any]) -> bool:

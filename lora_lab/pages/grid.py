@@ -35,7 +35,7 @@ from lora_lab.runs.durations import estimate_time_of_all
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.grid_form import format_list, parse_grid_address, parse_grid_form, read_grid_presets
+from lora_lab.settings.grid_form import format_list, parse_grid_address, read_grid_presets
 from lora_lab.settings.run_form import OTHER, format_value
 from lora_lab.settings.urls import GRID, LAB, select_origin_fields
 from lora_lab.spec import OPTIMIZERS, TARGET_LABELS, VARIANTS
@@ -110,10 +110,10 @@ class GridPage:
 
     def _change(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
         try:
-            grid = parse_grid_form(form_fields.read_form_fields(event))
+            grid = form_fields.parse_grid(form_fields.read_form_fields(event))
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
-            return {"parts": {"cost": render_problem(form_fields.name_as_labelled(error))}}
+            return {"parts": {"cost": render_problem(error)}}
         return {"parts": {"cost": cost}, "url": self._read_shown(query).address(grid)}
 
     def _sweep_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
@@ -122,7 +122,7 @@ class GridPage:
         grid = (
             shown.sweep.grid
             if shown.sweep and of_sweep
-            else parse_grid_form(form_fields.read_form_fields(event))
+            else form_fields.parse_grid(form_fields.read_form_fields(event))
         )
         grid = grid_form.with_rate_sweep(grid)
         return {
@@ -135,7 +135,7 @@ class GridPage:
     # ---- the queue
 
     def _start(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        grid = parse_grid_form(form_fields.read_form_fields(event))
+        grid = form_fields.parse_grid(form_fields.read_form_fields(event))
         dataset = self._lab.uploads.find(grid.base.data)
         found = estimate_here(self._lab.home, grid, dataset.digest, [])
         if not found.fits and event.get("sure") != "yes":
@@ -287,7 +287,7 @@ class GridPage:
         try:
             cost = render_cost(self._lab, grid, browser_id=browser_id)
         except LearnerError as error:
-            cost = render_problem(form_fields.name_as_labelled(error))
+            cost = render_problem(error)
         paces, reference = self._lab.paces.list_newest_first(), find_reference(self._lab)
         presets = [(preset, preset.grid.list_specs()) for preset in read_grid_presets()]
         return render(

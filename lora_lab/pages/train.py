@@ -40,7 +40,6 @@ from lora_lab.settings.run_form import (
     check_ready,
     describe_missing_name,
     format_value,
-    parse_spec_form,
     read_address,
     read_presets,
 )
@@ -131,22 +130,17 @@ class LabPage:
 
     def _change(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         if form_fields.is_guessing(event):  # replacing the form would clear the typed prediction
-            spec = parse_spec_form(form_fields.read_form_fields(event))
+            spec = form_fields.parse_run(form_fields.read_form_fields(event))
             return {"url": self._address(spec, visit), "then": "draw"}
         if missing := describe_missing_name(form_fields.read_form_fields(event)):
             return {"parts": replace_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
         try:
-            spec = parse_spec_form(form_fields.read_form_fields(event))
+            spec = form_fields.parse_run(form_fields.read_form_fields(event))
             kept = self._predictions.find_waiting(visit, form_event.read_field(event, "prediction"))
             found = self._parts.find(spec, browser_id=visit.reads_for)
             cost = self._parts.render_cost_parts(spec, found, kept)
         except LearnerError as error:
-            return {
-                "parts": {
-                    **replace_figures(render_problem(form_fields.name_as_labelled(error))),
-                    "confirm": NO_HTML,
-                }
-            }
+            return {"parts": {**replace_figures(render_problem(error)), "confirm": NO_HTML}}
         too_early = found is None and form_event.read_field(event, "too_early")
         return {
             "parts": {**cost, "confirm": _say_still_reading(spec) if too_early else NO_HTML},
@@ -161,14 +155,14 @@ class LabPage:
 
     def _toggle_prediction(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Hide the figures so the learner can predict them, or show them again without a prediction."""
-        spec = parse_spec_form(form_fields.read_form_fields(event))
+        spec = form_fields.parse_run(form_fields.read_form_fields(event))
         if event.get("act") == "unpredict":
             cost = self._parts.render_cost_sheet(spec, browser_id=visit.reads_for)
             return {"parts": cost, "url": self._address(spec, visit), "then": "draw"}
         return {"parts": self._parts.render_prediction_form(spec), "focus": "#guess-percent"}
 
     def _commit(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        spec = parse_spec_form(form_fields.read_form_fields(event))
+        spec = form_fields.parse_run(form_fields.read_form_fields(event))
         kept = self._predictions.find_about(
             visit, self._predictions.commit(visit, spec, form_fields.read_firsts(event)), spec
         )
@@ -184,7 +178,7 @@ class LabPage:
     def _compute_preview(self, event: Mapping[str, Any]) -> Preview | None:
         """Compute a preview; None on an error, which the cost part shows in the plots' place."""
         try:
-            return self._parts.preview(parse_spec_form(form_fields.read_form_fields(event)))
+            return self._parts.preview(form_fields.parse_run(form_fields.read_form_fields(event)))
         except LearnerError:
             return None
 
@@ -230,7 +224,7 @@ class LabPage:
         return {"goto": build_address(spec, run_id=run.run_id)}
 
     def _read(self, event: Mapping[str, Any]) -> Reply:
-        spec = parse_spec_form(form_fields.read_form_fields(event))
+        spec = form_fields.parse_run(form_fields.read_form_fields(event))
         self._lab.read_data(spec.model, spec.data)
         return {"parts": self._parts.render_seen(spec), "say": "Reading the examples."}
 
@@ -244,12 +238,9 @@ class LabPage:
     def _start(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
         form = form_fields.read_form_fields(event)
         try:
-            spec = parse_spec_form(form)
+            spec = form_fields.parse_run(form)
         except LearnerError as error:  # said once, where the change that led to it has said it already
-            return {
-                "parts": replace_figures(render_problem(form_fields.name_as_labelled(error))),
-                "say": str(error),
-            }
+            return {"parts": replace_figures(render_problem(error)), "say": str(error)}
         if not visit.may_use_lab:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
@@ -356,7 +347,7 @@ class LabPage:
             else:
                 cost = self._parts.render_cost_sheet(spec, browser_id=visit.reads_for)
         except LearnerError as error:
-            cost = replace_figures(render_problem(form_fields.name_as_labelled(error)))
+            cost = replace_figures(render_problem(error))
         return render(
             "lora_lab/lab/lab.html",
             tabs=render_tabs(LAB, "Lab", visit.query, aside=render_worker(self._lab)),
