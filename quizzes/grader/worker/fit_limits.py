@@ -53,10 +53,7 @@ def calibrate(
         temperature = weights.own_temperature if own else weights.temperature
     else:
         temperature = _fit_reader(reader, score, prompts, answers, own=own)
-    if own:
-        reader.own_temperature = temperature
-    else:
-        reader.temperature = temperature
+    _set_temperature(reader, temperature, own=own)
     weighed = [
         [
             one.scores
@@ -85,10 +82,7 @@ def _fit_reader(
     own: bool,
 ) -> float:
     """Fit the temperature to whole answers."""
-    if own:
-        reader.own_temperature = 1.0  # else the new temperature would be one on top of the stored one
-    else:
-        reader.temperature = 1.0
+    _set_temperature(reader, 1.0, own=own)  # else the new one would be on top of the stored one
     labelled = []
     for prompt_id, prompt in prompts.items():
         of_it = [answer for answer in answers if answer.prompt_id == prompt_id]
@@ -96,6 +90,13 @@ def _fit_reader(
         for answer, row in zip(of_it, score(concepts, [answer.text for answer in of_it]), strict=True):
             labelled += list(zip(answer.verdicts, row, strict=True))
     return round(fit_temperature(labelled), 2)
+
+
+def _set_temperature(reader: Reader, temperature: float, *, own: bool) -> None:
+    if own:
+        reader.own_temperature = temperature
+    else:
+        reader.temperature = temperature
 
 
 def cross_validate(
