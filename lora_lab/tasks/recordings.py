@@ -66,16 +66,16 @@ class Recording:
         return {
             "loss_first": losses[0],
             "loss_start": fmean(losses[:AVERAGED_STEPS]),
-            "loss_end": fmean(losses[-AVERAGED_STEPS:]),
+            "loss_end": self._find_end("loss"),
             "loss_highest": max(losses),
             "held_out_first": held_out[0],
             "held_out_last": held_out[-1],
             "held_out_best": min(held_out),
             "held_out_fall": held_out[0] - held_out[-1],
             "held_out_rise": held_out[-1] - min(held_out),
-            "grad_norm_end": fmean([norm for _, norm in self.points("grad_norm")][-AVERAGED_STEPS:]),
+            "grad_norm_end": self._find_end("grad_norm"),
             "grad_norm_highest": max(norm for _, norm in self.points("grad_norm")),
-            "changed_end": fmean([share for _, share in self.points("changed_percent")][-AVERAGED_STEPS:]),
+            "changed_end": self._find_end("changed_percent"),
             "rate_highest": max(rates),
             "rate_last": rates[-1],
             "steps_at_zero": float(sum(rate == 0 for rate in rates)),
@@ -90,6 +90,10 @@ class Recording:
             "adapter_bytes": self.values["adapter_bytes"],
             "scale": self.spec.scaling,
         }
+
+    def _find_end(self, what: str) -> float:
+        """Find where the averaged curve ends."""
+        return average_points(self.points(what))[-1][1]
 
     @property
     def fact_words(self) -> dict[str, str]:
