@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from lora_lab.charts.svg import format_number, format_path, render_element
 from study.base.html import NO_HTML, join_html
+from study.base.units import write_minus
 from study.plots.axis import choose_span, choose_ticks
 
 WIDTH = 400.0
@@ -127,7 +128,7 @@ class Scale:
 
 def format_plain(value: float) -> str:
     """Format a tick in as few characters as possible, with the minus sign that texts have."""
-    return f"{value:,.6g}".replace("-", "−")
+    return write_minus(f"{value:,.6g}")
 
 
 @dataclass(frozen=True, kw_only=True)

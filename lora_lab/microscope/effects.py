@@ -14,6 +14,7 @@ from lora_lab.microscope.panel import (
 )
 from lora_lab.microscope.pictures import LabelledBar
 from lora_lab.microscope.query import OUTLIER_STDS, SIDES, MicroscopeQuestion
+from study.base.units import write_minus
 from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
 
@@ -215,4 +216,4 @@ def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
 
 
 def _format_rise(rise: float) -> str:
-    return f"{rise:+.4f}".replace("-", "−")
+    return write_minus(f"{rise:+.4f}")

@@ -11,7 +11,7 @@ from string import Formatter
 from typing import Any
 
 from study.base.typed_numbers import format_number
-from study.base.units import as_bytes
+from study.base.units import as_bytes, write_minus
 from study.content.yaml_reader import Fields
 
 _SIDE_LIMIT = 1_000_000  # more than any side of a drawn matrix
@@ -84,7 +84,7 @@ def _format_value(value: Any, spec: str) -> str:
         one, many = spec.split("|")
         return f"{value} {one if value == 1 else many}"
     written = FORMATS[spec](value) if spec in FORMATS else format(value, spec)
-    return written.replace("-", "−")
+    return write_minus(written)
 
 
 def read_template(fields: Fields, name: str) -> FamilyTemplate:

@@ -39,6 +39,11 @@ def as_reading(number: float) -> str:
     return f"{number:.2f}" if abs(number) < 999.995 else as_short(number)
 
 
+def write_minus(text: str) -> str:
+    """Write the minus of a formatted number as texts have it, instead of a hyphen."""
+    return text.replace("-", "−")
+
+
 def as_three_digits(number: float) -> str:
     """Format as `0.907`, `2.10`, `164`, `1,234`, `1.20·10⁻⁵`: three digits, the whole part in full."""
     if 99.95 <= abs(number) < 1e15:  # a float beyond holds no more digits

@@ -12,7 +12,7 @@ from typing import Any
 
 from study.base.checks import Quantity, evaluate, find_scale
 from study.base.errors import LearnerError
-from study.base.units import as_percent, as_three_digits
+from study.base.units import as_percent, as_three_digits, write_minus
 
 PLACEHOLDER = re.compile(r"\[\[(?P<call>[^\[\]|]+)(?:\|(?P<unit>[^\[\]|]+))?\]\]")
 BYTE_UNITS = ("kB", "MB", "GB", "TB")
@@ -122,4 +122,4 @@ def _print_value(value: float, unit: str) -> str:
         text = f"{as_three_digits(value / (find_scale(unit) or 1.0))} {unit}"
     else:
         text = f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
-    return text.replace("-", "−")
+    return write_minus(text)

@@ -11,6 +11,7 @@ from lora_lab.figures.quantization.number_lines import NAMES
 from lora_lab.figures.recorded import ROUNDED_BEFORE, describe_recording
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS, encode_level, find_nearest
+from study.base.units import write_minus
 from study.figures.controls import define_choice, define_slider
 from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
@@ -179,5 +180,4 @@ def _draw_picture(absmax: float, steps: list[Coded], settings: BlockStepsSetting
 
 
 def _format(number: float, spec: str = ".4g") -> str:
-    """Format with the minus sign that texts have."""
-    return format(number, spec).replace("-", "−")
+    return write_minus(format(number, spec))
