@@ -68,7 +68,9 @@ class EndedRuns:
             raise LearnerError("This run has not ended.", do_next="Stop it first.")
         delete_run(run)
         self._lab.forget(run.run_id)
-        query = {name: value for name, value in visit.query.items() if name != "run"}
+        query = dict(visit.query)
+        if query.get("run") == run.run_id:
+            query.pop("run")
         shown = self._panel.find_run(query)
         return {
             "parts": {
@@ -76,7 +78,7 @@ class EndedRuns:
                 "runs": self._panel.list_part(shown.run_id if shown else ""),
                 "stage": self._panel.render_stage(shown, query),
             },
-            "url": with_origin(build_address(parse_spec_address(query)), query),
+            "url": with_origin(build_address(parse_spec_address(query), run_id=query.get("run", "")), query),
             "say": "Run deleted.",
             "focus": "#runs-title",
             "then": "draw",

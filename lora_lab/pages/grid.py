@@ -22,12 +22,14 @@ from lora_lab.pages.grid_parts import (
 )
 from lora_lab.pages.shared_parts import (
     FILE_ACTS,
+    LONGEST_NAME,
     WORKER_ACTS,
     handle_file_act,
     handle_worker_act,
     is_for_another_machine,
     render_data,
     render_problem,
+    render_trouble,
     render_worker,
 )
 from lora_lab.parameters.json_fields import parse_digits
@@ -225,6 +227,7 @@ class GridPage:
         parts = self._render_parts(shown) | {
             "worker": self._render_worker(shown),
             "sweeps": render_sweeps(shown),
+            "trouble": self._render_gone(query),
         }
         reply: Reply = {"parts": parts}
         reading, paces = (form_event.read_field(event, name) for name in ("reading", "paces"))
@@ -283,6 +286,13 @@ class GridPage:
         at_work = [sweep for sweep in sweeps if current in sweep.run_ids]
         return next(iter([*named, *at_work, *sweeps]), None)
 
+    def _render_gone(self, query: Mapping[str, str]) -> Markup:
+        """Render that the grid in the address is gone; nothing if it is there."""
+        named = query.get("sweep", "")
+        is_gone = named and all(sweep.sweep_id != named for sweep in self._lab.sweeps())
+        problems = [f"The grid {named[:LONGEST_NAME]} is no longer here."] if is_gone else []
+        return render_trouble(problems, do_next="Choose one of “Earlier grids”, at the end of this page.")
+
     def _render_page(self, grid: Grid, shown: ShownGrid, *, browser_id: str) -> Markup:
         try:
             cost = render_cost(self._lab, grid, browser_id=browser_id)
@@ -293,6 +303,7 @@ class GridPage:
         return render(
             "lora_lab/grid/grid.html",
             tabs=render_tabs(GRID, "Grid", shown.query),
+            trouble=self._render_gone(shown.query),
             upload_limit=MAX_FILE_BYTES,
             grid=grid,
             base=grid.base,
