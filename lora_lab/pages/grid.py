@@ -34,7 +34,7 @@ from lora_lab.pages.shared_parts import (
 )
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.runs.durations import estimate_time_of_all
-from lora_lab.runs.sweeps import Sweep, delete_sweep
+from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.grid_form import format_list, parse_grid_address, read_grid_presets
@@ -199,9 +199,7 @@ class GridPage:
         sweep = self._lab.sweep(form_event.read_text(event, "sweep"))
         if not all(cell.ended for cell in self._lab.cells(sweep)):
             raise LearnerError("Some of its cells have not ended.", do_next="Stop the grid first.")
-        delete_sweep(sweep, self._lab.settings.runs_dir)
-        for run_id in (run_id for runs in sweep.attempts for run_id in runs):
-            self._lab.forget(run_id)
+        self._lab.delete_sweep(sweep)
         if query.get("sweep") == sweep.sweep_id:
             query.pop("sweep")
         shown = self._read_shown(query)
