@@ -35,7 +35,7 @@ from lora_lab.cli.options import build_parser
 from lora_lab.cli.runs import open_run_at, read_input, run_one, run_sweep, say
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import ShapeReader
-from lora_lab.engine.worker_process import start_worker
+from lora_lab.engine.worker_process import kill_worker, start_worker
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import keep_in_catalogue
@@ -43,6 +43,7 @@ from lora_lab.runs.export_script import build_script
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
 from study.base.errors import LearnerError
+from study.base.programs import run_program
 from study.base.settings import load_settings
 
 ANSWERS = {"count": contracts.count_answer, "memory": contracts.answer_memory, "claim": answer_claim}
@@ -143,7 +144,11 @@ def _export(options: argparse.Namespace) -> int:
     elif options.format == "script":
         print(build_script(run, LabHome(settings.home), settings.models_dir), end="")
     else:
-        start_worker(settings, ["--merge", str(run.path)], log=sys.stderr.fileno()).wait()
+        worker = start_worker(settings, ["--merge", str(run.path)], log=sys.stderr.fileno())
+        try:
+            worker.wait()
+        finally:
+            kill_worker(worker)  # it has a session of its own, so Ctrl-C does not reach it
         merged = Merged(run)
         if merged.state["state"] != "done":
             raise LearnerError(merged.state["text"] or "The worker ended early.", do_next="Try again.")
@@ -176,4 +181,4 @@ COMMANDS = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

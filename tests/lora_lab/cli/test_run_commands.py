@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+import sys
 from dataclasses import fields
 
 import pytest
@@ -92,6 +94,24 @@ def test_a_run_is_printed_as_a_script_or_as_json(
 def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--format", "json", "--run", str(settings.home)]) == 1
     assert "isn't a run's folder" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_what_merges(run: RunFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Merging(subprocess.Popen[bytes]):
+        is_interrupted = False
+
+        def wait(self, timeout: float | None = None) -> int:
+            if self.is_interrupted:
+                return super().wait(timeout)
+            self.is_interrupted = True
+            raise KeyboardInterrupt
+
+    with Merging([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
+        monkeypatch.setattr("lora_lab.__main__.start_worker", lambda *given, **named: worker)
+        where = ["--run", str(run.path), "--data-folder", str(settings.home)]
+        with pytest.raises(KeyboardInterrupt):
+            main(["export", "--format", "merged", *where])
+        assert worker.poll() is not None
 
 
 def test_a_step_without_its_peak_is_printed_without_one(settings: Settings) -> None:
