@@ -12,7 +12,10 @@ READER_IS_GONE = 141
 
 
 def run_program(main: Callable[[], int]) -> int:
-    """Run a command line and return its exit status. Ctrl-C and a reader that is gone end it without a trace."""
+    """Run a command line and return its exit status.
+
+    Ctrl-C, and a reader that is gone, end it without a trace.
+    """
     try:
         try:
             return main()
