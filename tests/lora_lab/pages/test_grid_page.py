@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lora_lab.engine.grouping import take_cells
+from lora_lab.runs.grouping import take_cells
 from lora_lab.grids.reference_paces import read_reference
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
@@ -105,6 +105,9 @@ def test_time_comes_from_runs_that_have_finished_here(ana: Visitor, context: Con
 def test_a_list_that_cannot_be_read_says_which_and_keeps_the_address(ana: Visitor) -> None:
     reply = ana.sends("change", fields=fields_of(tiny_grid()) | {"ranks": ["2, 9999"]})
     assert "“Ranks r”: each must be 1 to 256, got 9,999." in part(reply, "cost")
+    empty = fields_of(tiny_grid()) | {"ranks": [""], "seq_len_tokens": [""]}
+    reply = ana.sends("change", fields=empty)
+    assert "“Ranks r”, “length, tokens”: nothing is chosen." in part(reply, "cost")
     assert "url" not in reply
 
 
