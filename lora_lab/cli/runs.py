@@ -13,7 +13,7 @@ from lora_lab.cli.options import SHARED_FLAGS
 from lora_lab.cli.progress import Watcher, watch_cells
 from lora_lab.data.datasets import Dataset, build_own_dataset, read_upload
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.grouping import take_cells
+from lora_lab.runs.grouping import take_cells
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.own_worker import run_now
 from lora_lab.engine.protocol import Engine

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lora_lab.data.batches import build_even_row
 from lora_lab.data.datasets import build_own_dataset
-from lora_lab.engine.grouping import MOST, group_by_base, may_share, split_chunks, take_cells
+from lora_lab.runs.grouping import MOST, group_by_base, may_share, split_chunks, take_cells
 from lora_lab.memory.group_memory import CellBytes, compute_cell_bytes, group_bytes, peak_bytes, split_stacks
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
