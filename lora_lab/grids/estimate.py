@@ -101,7 +101,7 @@ def estimate_grid(
     says with how many each cell is trained (both: runs/durations.py).
     """
     specs = grid.list_specs()
-    sizes = together or [None] * len(specs)
+    sizes: Sequence[int | None] = together or [None] * len(specs)
     rows = {seed: _find_heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
     cells = tuple(
         CellEstimate(

@@ -39,7 +39,9 @@ def compute_pace(spec: RunSpec, state: RunState) -> Pace | None:
     )
 
 
-def estimate_run_seconds(spec: RunSpec, paces: Sequence[Pace], *, together: int | None = None) -> float | None:
+def estimate_run_seconds(
+    spec: RunSpec, paces: Sequence[Pace], *, together: int | None = None
+) -> float | None:
     """Estimate seconds of a run of `spec` from the most similar run in `paces`, newest first; None without
     one.
 
@@ -87,10 +89,10 @@ def estimate_time(timed: Iterable[tuple[RunSpec, float | None]]) -> TimeEstimate
 def estimate_time_of_all(
     specs: Sequence[RunSpec], paces: Sequence[Pace], *, together: Sequence[int] = ()
 ) -> TimeEstimate:
-    """Estimate the time of runs. `together` says of each with how many, itself included, it is trained side by
-    side; empty if that is not known.
+    """Estimate the time of runs. `together` says of each how many are trained side by side with it, itself
+    included; empty if that is not known.
     """
-    sizes = together or [None] * len(specs)
+    sizes: Sequence[int | None] = together or [None] * len(specs)
     return estimate_time(
         (spec, estimate_run_seconds(spec, paces, together=size))
         for spec, size in zip(specs, sizes, strict=True)

@@ -45,7 +45,7 @@ def group_by_base(specs: Sequence[RunSpec]) -> list[list[int]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Cell:
+class _QueuedCell:
     """What decides with which others a run is trained."""
 
     spec: RunSpec
@@ -53,7 +53,7 @@ class _Cell:
     alone: bool = False
     first_seed: bool = False
 
-    def takes(self, other: "_Cell") -> bool:
+    def takes(self, other: "_QueuedCell") -> bool:
         """Return whether the other one can be trained in the job that this one begins."""
         return (
             bool(self.sweep)
@@ -79,9 +79,9 @@ def take_cells(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
     return job
 
 
-def _read_cell(run: RunFolder) -> _Cell:
+def _read_cell(run: RunFolder) -> _QueuedCell:
     state = run.state()
-    return _Cell(spec=run.spec, sweep=state.sweep, alone=state.alone, first_seed=state.first_seed)
+    return _QueuedCell(spec=run.spec, sweep=state.sweep, alone=state.alone, first_seed=state.first_seed)
 
 
 def find_alone(specs: Sequence[RunSpec]) -> set[int]:
@@ -96,7 +96,7 @@ def count_together(specs: Sequence[RunSpec], *, first_seed: int | None = None) -
     """
     alone = set() if first_seed is None else find_alone(specs)
     cells = [
-        _Cell(spec=spec, alone=place in alone, first_seed=spec.seed == first_seed)
+        _QueuedCell(spec=spec, alone=place in alone, first_seed=spec.seed == first_seed)
         for place, spec in enumerate(specs)
     ]
     found = [1] * len(cells)
