@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from lora_lab.data.lab_folder import LabHome, write_json
+from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.uploads import Uploads
 from lora_lab.engine.chat import ChatQueue
 from lora_lab.engine.inspections import InspectionQueue
@@ -15,10 +15,10 @@ from lora_lab.grids.results import GridCell, build_grid_cells
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.extra_measurements import ExtraMeasurements
-from lora_lab.runs.folder import RunFolder, list_runs, list_with_damaged, open_run
+from lora_lab.runs.folder import RunFolder, delete_run, list_runs, list_with_damaged, open_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak, read_measured
-from lora_lab.runs.sweeps import Sweep, list_damaged_sweeps, list_sweeps, open_sweep
+from lora_lab.runs.sweeps import Sweep, delete_sweep, list_damaged_sweeps, list_sweeps, open_sweep
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 
@@ -108,7 +108,29 @@ class Lab:
                 found.append(measured)
         return found
 
-    def forget(self, run_id: str) -> None:
+    def delete_run(self, run: RunFolder) -> None:
+        """Delete an ended run. What merges it is ended first: it would write on into the folder."""
+        self._end_worker("--merge", run.run_id)
+        delete_run(run)
+        self._forget(run.run_id)
+
+    def delete_sweep(self, sweep: Sweep) -> None:
+        """Delete an ended sweep with all its runs, and end what merges or measures them."""
+        run_ids = [run_id for runs in sweep.attempts for run_id in runs]
+        self._end_worker("--afterwards", sweep.sweep_id)
+        for run_id in run_ids:
+            self._end_worker("--merge", run_id)
+        delete_sweep(sweep, self.settings.runs_dir)
+        for run_id in run_ids:
+            self._forget(run_id)
+
+    def _end_worker(self, *key: str) -> None:
+        with self._lock:
+            worker = self._workers.pop(key, None)
+        if worker is not None:
+            kill_worker(worker)
+
+    def _forget(self, run_id: str) -> None:
         """Clear the caches of a deleted run."""
         self._measured.pop(run_id, None)
         self._cells.clear()
@@ -164,7 +186,8 @@ class Lab:
         with self._lock:
             if merged.state["state"] != "working":
                 worker = self._start(("--merge", run.run_id), ["--merge", str(run.path)])
-                write_json(merged.state_path, {"state": "working", "text": "Starting", "pid": worker.pid})
+                state = {"state": "working", "text": "Starting", "pid": worker.pid}
+                run.write_json(merged.state_path.name, state)
 
     def measure_afterwards(self, sweep: Sweep) -> None:
         """Start a worker that measures the sweep's finished runs with an adapter and no such measurement.

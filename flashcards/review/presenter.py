@@ -211,7 +211,8 @@ class CardExercise:
         )
 
     def _read_reviews(self, visit: Visit, review: FiveMinuteReview) -> list[CardReview]:
-        return self.reviews.store.cards.history(visit.profile.id, since=review.started_at)
+        """Read the ratings of a review: more may follow on the Cards page in between."""
+        return self.reviews.store.cards.history(visit.profile.id, since=review.started_at)[: review.cards]
 
 
 def build_card_exercise(

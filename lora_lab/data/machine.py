@@ -14,6 +14,11 @@ from study.base.units import as_bytes
 
 COMPUTE_TYPES: tuple[Compute, ...] = get_args(Compute)
 
+ORDINARY_DEVICES = frozenset({"cpu", "mps"})
+"""Types of devices on which the lab uses PyTorch's ordinary operators and counts tensors itself: an Apple GPU
+(mps) shares the processor's memory, and keeps neither torch.cuda's counters nor its kernels.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NumberType:
@@ -49,12 +54,17 @@ def parse_number_type(values: Mapping[str, Any]) -> NumberType | None:
 
 def name_device(device: Mapping[str, Any]) -> str:
     """Name a device as its number type is kept under: the GPU's, or the processor's."""
-    return str(device.get("name" if is_gpu(device) else "processor", ""))
+    return str(device.get("processor" if computes_on_processor(device) else "name", ""))
 
 
 def is_gpu(device: Mapping[str, Any] | None) -> bool:
-    """Return whether a worker's description of its device is that of a GPU."""
-    return bool(device) and (device or {}).get("type", "cpu") != "cpu"
+    """Return whether a worker's description of its device is that of a GPU with memory of its own."""
+    return (device or {}).get("type", "cpu") not in ORDINARY_DEVICES
+
+
+def computes_on_processor(device: Mapping[str, Any]) -> bool:
+    """Return whether a described device is the processor, and no GPU of any kind."""
+    return bool(device.get("type", "cpu") == "cpu")
 
 
 def describe_free_memory(device: Mapping[str, Any] | None) -> str:

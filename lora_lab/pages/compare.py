@@ -55,13 +55,12 @@ class ComparePage:
         named = _parse_ids(query.get("runs", ""))
         runs = find_compared(self._lab, named)
         ask = self._lab.chat.find(query.get("ask", ""))
-        left = "The letters now refer to the remaining runs." if runs else "Choose others below."
         return render(
             "lora_lab/compare/compare.html",
             tabs=render_tabs(
                 COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
             ),
-            trouble=render_trouble(list_missing_runs(self._lab, named), do_next=left),
+            trouble=self._render_gone(query, runs),
             rows=self._list_rows(runs),
             most=comparison.MOST_RUNS,
             parts=self._render_parts(runs, narrow=False),
@@ -107,8 +106,11 @@ class ComparePage:
 
     def _poll(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         runs = self._find_runs(query)
+        gone = self._render_gone(query, runs)
         going = any(not item.state.ended for item in runs)
-        parts = self._render_parts(runs, narrow=is_narrow(event)) if going else {}
+        parts = self._render_parts(runs, narrow=is_narrow(event)) if going or gone else {}
+        if gone:  # another window has deleted it
+            parts["trouble"] = gone
         return {"parts": parts | {"chat": self._render_chat(query, runs)}}
 
     def _ask(self, event: Mapping[str, Any], query: Mapping[str, str], *, learner: str) -> Reply:
@@ -181,6 +183,12 @@ class ComparePage:
                 ],
             ),
         }
+
+    def _render_gone(self, query: Mapping[str, str], runs: Sequence[ComparedRun]) -> Markup:
+        """Render which runs of the address are gone; nothing if all are there."""
+        left = "The letters now refer to the remaining runs." if runs else "Choose others below."
+        gone = list_missing_runs(self._lab, _parse_ids(query.get("runs", "")))
+        return render_trouble(gone, do_next=left)
 
     def _find_runs(self, query: Mapping[str, str]) -> list[ComparedRun]:
         return find_compared(self._lab, _parse_ids(query.get("runs", "")))

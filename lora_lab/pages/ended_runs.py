@@ -8,7 +8,6 @@ from lora_lab.data.datasets import load_saved
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.train_parts import SettingParts
-from lora_lab.runs.folder import delete_run
 from lora_lab.settings.run_form import build_address, check_ready, parse_spec_address
 from lora_lab.settings.urls import with_origin
 from lora_lab.views.run_panel import RunPanel
@@ -66,9 +65,10 @@ class EndedRuns:
         run = self._lab.run(form_event.read_text(event, "run"))
         if not run.state().ended:
             raise LearnerError("This run has not ended.", do_next="Stop it first.")
-        delete_run(run)
-        self._lab.forget(run.run_id)
-        query = {name: value for name, value in visit.query.items() if name != "run"}
+        self._lab.delete_run(run)
+        query = dict(visit.query)
+        if query.get("run") == run.run_id:
+            query.pop("run")
         shown = self._panel.find_run(query)
         return {
             "parts": {
@@ -76,7 +76,7 @@ class EndedRuns:
                 "runs": self._panel.list_part(shown.run_id if shown else ""),
                 "stage": self._panel.render_stage(shown, query),
             },
-            "url": with_origin(build_address(parse_spec_address(query)), query),
+            "url": with_origin(build_address(parse_spec_address(query), run_id=query.get("run", "")), query),
             "say": "Run deleted.",
             "focus": "#runs-title",
             "then": "draw",

@@ -23,17 +23,19 @@ from lora_lab.pages.grid_parts import (
 )
 from lora_lab.pages.shared_parts import (
     FILE_ACTS,
+    LONGEST_NAME,
     WORKER_ACTS,
     handle_file_act,
     handle_worker_act,
     is_for_another_machine,
     render_data,
     render_problem,
+    render_trouble,
     render_worker,
 )
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.runs.durations import estimate_time_of_all
-from lora_lab.runs.sweeps import Sweep, delete_sweep
+from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.grid_form import format_list, parse_grid_address, read_grid_presets
@@ -198,9 +200,7 @@ class GridPage:
         sweep = self._lab.sweep(form_event.read_text(event, "sweep"))
         if not all(cell.ended for cell in self._lab.cells(sweep)):
             raise LearnerError("Some of its cells have not ended.", do_next="Stop the grid first.")
-        delete_sweep(sweep, self._lab.settings.runs_dir)
-        for run_id in (run_id for runs in sweep.attempts for run_id in runs):
-            self._lab.forget(run_id)
+        self._lab.delete_sweep(sweep)
         if query.get("sweep") == sweep.sweep_id:
             query.pop("sweep")
         shown = self._read_shown(query)
@@ -226,6 +226,7 @@ class GridPage:
         parts = self._render_parts(shown) | {
             "worker": self._render_worker(shown),
             "sweeps": render_sweeps(shown),
+            "trouble": self._render_gone(query),
         }
         reply: Reply = {"parts": parts}
         reading, paces = (form_event.read_field(event, name) for name in ("reading", "paces"))
@@ -284,6 +285,13 @@ class GridPage:
         at_work = [sweep for sweep in sweeps if current in sweep.run_ids]
         return next(iter([*named, *at_work, *sweeps]), None)
 
+    def _render_gone(self, query: Mapping[str, str]) -> Markup:
+        """Render that the grid in the address is gone; nothing if it is there."""
+        named = query.get("sweep", "")
+        is_gone = named and all(sweep.sweep_id != named for sweep in self._lab.sweeps())
+        problems = [f"The grid {named[:LONGEST_NAME]} is no longer here."] if is_gone else []
+        return render_trouble(problems, do_next="Choose one of “Earlier grids”, at the end of this page.")
+
     def _render_page(self, grid: Grid, shown: ShownGrid, *, browser_id: str) -> Markup:
         try:
             cost = render_cost(self._lab, grid, browser_id=browser_id)
@@ -297,6 +305,7 @@ class GridPage:
         return render(
             "lora_lab/grid/grid.html",
             tabs=render_tabs(GRID, "Grid", shown.query),
+            trouble=self._render_gone(shown.query),
             upload_limit=MAX_FILE_BYTES,
             grid=grid,
             base=grid.base,

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.captions import shorten_model_name
 from lora_lab.charts.grid import choose_plane, list_planes
-from lora_lab.data.machine import is_gpu
+from lora_lab.data.machine import computes_on_processor
 from lora_lab.engine.queue import count_ahead
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
@@ -99,7 +99,7 @@ def find_reference(lab: Lab) -> ReferencePaces | None:
     """Find durations for a machine that has not finished a similar run; None beside a GPU, of which they say
     nothing.
     """
-    return None if is_gpu(lab.home.describe_device()) else read_reference()
+    return read_reference() if computes_on_processor(lab.home.describe_device()) else None
 
 
 def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:

@@ -148,6 +148,12 @@ def list_missing_runs(lab: Lab, run_ids: Iterable[str]) -> list[str]:
     ]
 
 
+def render_gone_run(lab: Lab, query: Mapping[str, str]) -> Markup:
+    """Render that the run in the lab's address is gone; nothing if it is there."""
+    gone = list_missing_runs(lab, [query.get("run", "")])
+    return render_trouble(gone, do_next="Choose one of “Earlier runs”, at the end of this page.")
+
+
 FILE_ACTS = ("upload", "stop-reading", "set-aside-data")
 
 

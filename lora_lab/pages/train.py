@@ -22,8 +22,8 @@ from lora_lab.pages.shared_parts import (
     handle_file_act,
     handle_worker_act,
     is_for_another_machine,
-    list_missing_runs,
     render_data,
+    render_gone_run,
     render_problem,
     render_trouble,
     render_worker,
@@ -313,6 +313,8 @@ class LabPage:
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
         }
+        if gone := render_gone_run(self._lab, visit.query):  # deleted in another window; the next is shown
+            reply["parts"]["trouble"] = gone
         if form_event.read_field(event, "reading") or is_for_another_machine(self._lab, event):
             reply["then"] = "change"
         elif has_ended or form_event.read_field(event, "tokenizing"):
@@ -338,7 +340,6 @@ class LabPage:
 
     def _render_page(self, visit: Visit) -> Markup:
         spec, problems = read_address(visit.query)
-        gone = list_missing_runs(self._lab, [visit.query.get("run", "")])
         run = self._panel.find_run(visit.query)
         rival = visit.query.get("expect", "")
         try:
@@ -351,7 +352,7 @@ class LabPage:
         return render(
             "lora_lab/lab/lab.html",
             tabs=render_tabs(LAB, "Lab", visit.query, aside=render_worker(self._lab)),
-            trouble=render_trouble(gone, do_next="Choose one of “Earlier runs”, at the end of this page.")
+            trouble=render_gone_run(self._lab, visit.query)
             + render_trouble(
                 problems, do_next="Choose another value; the form has the usual one until then."
             ),

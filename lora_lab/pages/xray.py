@@ -100,6 +100,8 @@ class XrayPage:
                 return self._poll(status, query, event, visit)
             case "start":
                 told.refuse_slip(query["guess"])  # fail before seconds of computing
+                if gone := list_missing_runs(self._service.lab, [query["run"]]):
+                    raise LearnerError(" ".join(gone), do_next="Choose another run.")
                 self._service.start(status, learner=visit.profile.id)
                 shown = self._render_again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Looking.", "focus": "#stop-xray"}

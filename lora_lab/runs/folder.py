@@ -1,5 +1,6 @@
 """A run folder: spec.json, data-*.jsonl, events.jsonl, adapter/, samples.json, stdout.log."""
 
+import contextlib
 import json
 import re
 import secrets
@@ -14,6 +15,7 @@ from typing import Any
 
 from lora_lab.data import datasets
 from lora_lab.data.datasets import Dataset
+from lora_lab.data.lab_folder import replace_text
 from lora_lab.runs.events import Event, append_event, read_events
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import RunSpec
@@ -95,6 +97,11 @@ class RunFolder:
     def ask_to_stop(self) -> None:
         """Ask the worker to save the adapter and end after its current step."""
         self.stop_path.touch()
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Replace a JSON file of the run. Once another process has deleted it, nothing brings it back."""
+        with contextlib.suppress(FileNotFoundError):
+            replace_text(self.path / name, json.dumps(values))
 
     def samples(self) -> list[dict[str, str]]:
         """Read prompt, reference, base and tuned answers; empty until they are written."""

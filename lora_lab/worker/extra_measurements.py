@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lora_lab.data import datasets
-from lora_lab.data.lab_folder import write_json
 from lora_lab.runs.extra_measurements import ExtraMeasurements, read_general_pairs
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits
@@ -36,9 +35,9 @@ def measure_run(run: RunFolder, models_dir: Path) -> bool:
     try:
         values = _measure_values(run, models_dir)
     except (LearnerError, OSError, MemoryError, RuntimeError, ValueError, SafetensorError) as error:
-        write_json(ExtraMeasurements(run).path, {"problem": describe_error(error)})
+        run.write_json(ExtraMeasurements(run).path.name, {"problem": describe_error(error)})
         return False
-    write_json(ExtraMeasurements(run).path, {"values": values})
+    run.write_json(ExtraMeasurements(run).path.name, {"values": values})
     return True
 
 

@@ -13,7 +13,6 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from lora_lab.data.lab_folder import write_json
 from lora_lab.runs import failures
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
@@ -31,15 +30,17 @@ def merge_run(run: RunFolder, models_dir: Path) -> bool:
     merged = Merged(run)
 
     def report(progress: Progress) -> None:
-        write_json(merged.state_path, {"state": "working", "text": progress.step, "pid": os.getpid()})
+        run.write_json(
+            merged.state_path.name, {"state": "working", "text": progress.step, "pid": os.getpid()}
+        )
 
     try:
         _write_model(run, models_dir, merged, report)
     except (LearnerError, OSError, MemoryError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(merged.partial, ignore_errors=True)  # first, to free disk space for the error message
-        write_json(merged.state_path, {"state": "failed", "text": describe_error(error)})
+        run.write_json(merged.state_path.name, {"state": "failed", "text": describe_error(error)})
         return False
-    write_json(merged.state_path, {"state": "done", "text": ""})
+    run.write_json(merged.state_path.name, {"state": "done", "text": ""})
     return True
 
 
@@ -51,6 +52,7 @@ def _write_model(run: RunFolder, models_dir: Path, merged: Merged, report: Repor
     whole = _with_adapter(model, run.adapter_path).merge_and_unload()
     report(Progress(step="Saving"))
     shutil.rmtree(merged.partial, ignore_errors=True)
+    merged.partial.mkdir()  # fails where the run was deleted meanwhile
     whole.save_pretrained(merged.partial)
     load_tokenizer(spec.model, models_dir, report).save_pretrained(merged.partial)
     shutil.rmtree(merged.folder, ignore_errors=True)

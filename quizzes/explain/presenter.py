@@ -303,11 +303,15 @@ class ExplainExercise:
         return min(about if concept else self.list_prompts(visit), key=attempts.count, default="")
 
     def count_steps(self, visit: Visit, review: FiveMinuteReview) -> Steps:
-        """Count the steps: done when an explanation of this review has verdicts, none if skipped."""
+        """Count the steps: done when an explanation of this review has verdicts, none if skipped.
+
+        There is none either once the learner has removed the prompt.
+        """
+        if self._find_review_prompt(visit, review) is None:
+            return Steps(done=0, total=0)
         attempt = self._find_in_review(visit, review)
         done = attempt is not None and attempt.verdicts is not None
-        wanted = bool(review.prompt_id) and (done or not self._is_skipped(visit, review))
-        return Steps(done=int(done), total=int(wanted))
+        return Steps(done=int(done), total=int(done or not self._is_skipped(visit, review)))
 
     def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         """Render the text box, or the attempt if one is submitted already."""
@@ -318,16 +322,25 @@ class ExplainExercise:
         return self.look(visit, prompt, attempt, alone=False)
 
     def act(self, event: dict[str, Any], visit: Visit, review: FiveMinuteReview) -> Fragment | None:
-        if event.get("act") == "skip":
+        act = event.get("act")
+        if act == "skip":
             self.store.drafts.save(visit.profile.id, SKIPPED, review.id, at=visit.now)
             return None
+        if self._find_review_prompt(visit, review) is None:
+            if act not in ("draft", "submit"):
+                return None
+            raise LearnerError(
+                "The prompt was removed.", do_next="Copy your text if you want to keep it, then skip this."
+            )
         return self.handle_event(visit, {**event, "prompt": review.prompt_id}, alone=False)
 
     def describe_ending(self, visit: Visit, review: FiveMinuteReview) -> Ending:
-        attempt = self._find_in_review(visit, review)
+        prompt, attempt = self._find_review_prompt(visit, review), self._find_in_review(visit, review)
+        if prompt is None:
+            return Ending(summary="")
         if attempt is None or attempt.verdicts is None:
-            return Ending(summary="No explanation written." if review.prompt_id else "")
-        prompt, verdicts = self.prompt(visit, review.prompt_id), attempt.verdicts
+            return Ending(summary="No explanation written.")
+        verdicts = attempt.verdicts
         wanting = [concept for concept in prompt.concepts if verdicts.get(concept.id) in NEED_WORK]
         return Ending(
             summary=f"{count_covered(verdicts.values())} of {len(prompt.concepts)} concepts explained.",
@@ -346,6 +359,9 @@ class ExplainExercise:
 
     def _is_skipped(self, visit: Visit, review: FiveMinuteReview) -> bool:
         return self.store.drafts.read(visit.profile.id, SKIPPED) == review.id
+
+    def _find_review_prompt(self, visit: Visit, review: FiveMinuteReview) -> Prompt | None:
+        return self.list_prompts(visit).get(review.prompt_id)
 
     def _find_in_review(self, visit: Visit, review: FiveMinuteReview) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, review.prompt_id)

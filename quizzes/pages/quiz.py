@@ -222,7 +222,7 @@ class QuizPage:
             badge=operations.has_badge(record, now=visit.now),
             scores=group_by_concept(bank, answered.values()),
             missed=missed,
-            comes_back={e.question_id: f"{e.due_on:%A}" for e in operations.list_returning(visit.profile.id)},
+            comes_back=self.exercise.list_return_days(visit),
             weakest=find_most_frequent(question.concepts for question in missed),
             explained=[] if choice.rules.feedback_at_once else self._explain_questions(record, position),
             choice=choice,

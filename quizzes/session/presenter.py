@@ -14,6 +14,7 @@ from quizzes.session.modes import SECOND_ATTEMPT_RULE
 from quizzes.session.operations import QuizOperations
 from quizzes.session.quiz_options import build_address, find_pace, find_rules
 from quizzes.session.session import Position, draw_questions, offer_choices
+from quizzes.session.spaced_retry import format_due_day
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, render_no_figure
@@ -301,22 +302,26 @@ class QuizExercise:
 
     def list_missed(self, visit: Visit, position: Position) -> tuple[Missed, ...]:
         """Return the questions that were answered wrong, and when each is asked again."""
-        retries = {
-            retry.question_id: retry.due_on for retry in self.operations.list_returning(visit.profile.id)
-        }
+        retries = self.list_return_days(visit)
         wrong = [
             self.operations.bank.by_id[a.question_id] for a in position.answered.values() if not a.correct
         ]
         return tuple(
             Missed(
                 name=to_html(question.stem),
-                returns=f"comes back on {retries[question.id]:%A}: you were sure"
+                returns=f"comes back {retries[question.id]}: you were sure"
                 if question.id in retries
                 else "asked again in a later review",
                 concepts=question.concepts,
             )
             for question in wrong
         )
+
+    def list_return_days(self, visit: Visit) -> dict[str, str]:
+        """Return when each confident error is asked again, by question id."""
+        today = visit.days.day(visit.now)
+        waiting = self.operations.list_returning(visit.profile.id)
+        return {each.question_id: format_due_day(each.due_on, today=today) for each in waiting}
 
     def _compute_position(self, visit: Visit, review: FiveMinuteReview) -> Position:
         record = self.operations.read_record(visit.profile.id, review.quiz_session_id)

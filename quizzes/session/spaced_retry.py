@@ -39,6 +39,12 @@ def list_due(waiting: Iterable[Returning], *, now: datetime, days: StudyDays) ->
     return [each for each in waiting if each.due_on <= today]
 
 
+def format_due_day(due_on: date, *, today: date) -> str:
+    """Format when a retry is asked: `today`, which a day that has come stays, `tomorrow`, or `on Monday`."""
+    days = (due_on - today).days
+    return "today" if days <= 0 else "tomorrow" if days == 1 else f"on {due_on:%A}"
+
+
 def _compute_next(before: Returning | None, answer: QuizAnswer, day: date) -> Returning | None:
     if not answer.correct and (before or answer.confidence == "sure"):
         return Returning(question_id=answer.question_id, missed_on=day, due_on=day + STAGES[0], stage=0)

@@ -36,11 +36,18 @@ class TodayPage:
         return self._render_page(frame.open_visit(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Start the review, leave the newcomer's page, or take what a fresh browser says of its learner."""
+        """Start the review, leave the newcomer's page, or take what a fresh browser says of its learner.
+
+        A page that was left open is rendered anew once another study day has begun.
+        """
         visit = frame.open_visit(self.context, request, event)
         match event.get("act"):
             case "start":
                 return {"goto": self.review.start(visit)}
+            case "poll":
+                if form_event.read_text(event, "day") == visit.days.day(visit.now).isoformat():
+                    return {}
+                return {"html": self._render_page(visit)}
             case "switch" if visit.is_here:
                 profile_id = form_event.read_text(event, "profile")
                 self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
@@ -62,6 +69,7 @@ class TodayPage:
             return render_newcomer_page(self.ports)
         return render(
             "study/today/today.html",
+            day=visit.days.day(visit.now).isoformat(),
             greeting=_format_greeting(visit),
             name=visit.profile.name if visit.profile.named else "",
             due=self.ports.cards_due(visit),

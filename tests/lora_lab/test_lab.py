@@ -12,11 +12,12 @@ from lora_lab.spec import OWN_DATA, TINY_MODEL, RunSpec
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
+from tests.lora_lab.sweep_builders import finished_sweep, runs_of
 
 
-def test_closing_the_lab_ends_what_tokenizes_and_merges(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Processes that wait until they are ended, in the place of the lab's workers, as they are started."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*given: object, **named: object) -> subprocess.Popen[bytes]:
@@ -24,6 +25,42 @@ def test_closing_the_lab_ends_what_tokenizes_and_merges(
         return started[-1]
 
     monkeypatch.setattr("lora_lab.lab.start_worker", start)
+    return started
+
+
+def test_deleting_a_run_ends_what_merges_it(
+    settings: Settings, started: list[subprocess.Popen[bytes]]
+) -> None:
+    lab = Lab(settings, LocalEngine(settings, warm=False))
+    run, other = (run_builders.finished(settings.runs_dir, after_seconds=at) for at in (0, 1))
+    lab.merge(run)
+    lab.merge(other)
+    lab.delete_run(run)
+    assert [process.poll() is None for process in started] == [False, True]
+    assert lab.runs() == [other]
+    lab.close()
+
+
+def test_deleting_a_grid_ends_what_merges_or_measures_its_runs(
+    settings: Settings, started: list[subprocess.Popen[bytes]]
+) -> None:
+    lab = Lab(settings, LocalEngine(settings, warm=False))
+    sweep = finished_sweep(settings)
+    runs = runs_of(settings, sweep)
+    runs[1].adapter_path.mkdir()
+    (runs[1].adapter_path / "adapter_config.json").touch()
+    lab.merge(runs[0])
+    lab.measure_afterwards(sweep)
+    assert len(started) == 2
+    lab.delete_sweep(sweep)
+    assert all(process.poll() is not None for process in started)
+    assert lab.runs() == []
+    lab.close()
+
+
+def test_closing_the_lab_ends_what_tokenizes_and_merges(
+    settings: Settings, started: list[subprocess.Popen[bytes]]
+) -> None:
     lab = Lab(settings, LocalEngine(settings, warm=False))
     for _ in range(2):
         lab.read_data(TINY_MODEL, OWN_DATA)

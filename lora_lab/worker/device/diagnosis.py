@@ -25,11 +25,8 @@ NEWEST_CAPABILITY_OF_CU126 = 9
 OLDEST_CAPABILITY = (5, 0)
 """The oldest compute capability with kernels in a build of PyTorch that the app can use: cu126 has them."""
 
-UNUSED = {
-    "mps": ("Apple", "PyTorch counts no peak of memory there, and every run here is measured by it"),
-    "xpu": ("Intel", "the lab has never been tried on one"),
-}
-"""GPUs that PyTorch knows and the lab doesn't use, by the name of PyTorch's module: whose, and why."""
+UNTRIED = {"mps": "Apple", "xpu": "Intel"}
+"""GPUs that the lab uses only when they are chosen: their makers, by the name of PyTorch's module."""
 
 INDEX = "https://download.pytorch.org/whl/"
 SECONDS = 10
@@ -119,15 +116,31 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
     )
 
 
-def diagnose_other() -> Notice | None:
+def list_untried() -> list[str]:
+    """List the types of GPUs that PyTorch sees here and that the lab uses only when they are chosen."""
+    return [kind for kind in UNTRIED if getattr(torch, kind).is_available()]
+
+
+def diagnose_untried() -> Notice | None:
     """Say why a GPU is not used that PyTorch sees and that is none of CUDA's; None when there is none."""
-    for kind, (maker, why) in UNUSED.items():
-        if getattr(torch, kind).is_available():
-            return Notice(
-                what=f"This machine's GPU by {maker} is not used, because {why}.",
-                do_next="Nothing needs to be installed.",
-            )
-    return None
+    return next((_describe_untried(kind) for kind in list_untried()), None)
+
+
+def _describe_untried(kind: str) -> Notice:
+    return Notice(
+        what=f"This machine's GPU by {UNTRIED[kind]} is not used, because the lab has never been run on one.",
+        do_next="To try it, choose it as the device.",
+    )
+
+
+def warn_of_untried(kind: str) -> Notice | None:
+    """Say what to beware of on a device of that type; None on those that the lab has been tested with."""
+    if kind not in UNTRIED:
+        return None
+    return Notice(
+        what=f"The lab has been tested on a simulated GPU, and never on one by {UNTRIED[kind]}.",
+        do_next="Compare the losses of a short run with those that the processor gives with the same seed.",
+    )
 
 
 def build_for(setup: Setup) -> str:

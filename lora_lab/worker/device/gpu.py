@@ -1,6 +1,7 @@
 """A GPU's memory and kernels, through the interface that torch.cuda has.
 
-Any PyTorch device with that interface is a GPU here; the tests add a simulated one.
+Any PyTorch device with that interface is a GPU here: CUDA's, Intel's (xpu), and a simulated one in the tests.
+An Apple GPU lacks it. The lab computes there as on a processor, with tensors elsewhere.
 """
 
 import functools
@@ -11,10 +12,12 @@ import psutil
 import torch
 from torch import nn
 
+from lora_lab.data.machine import ORDINARY_DEVICES
+
 
 def on_gpu(device: torch.device) -> bool:
-    """Return whether a device is a GPU: its tensors, its memory and its kernels are not the processor's."""
-    return device.type != "cpu"
+    """Return whether a device is a GPU with memory of its own, and with torch.cuda's counters and kernels."""
+    return device.type not in ORDINARY_DEVICES
 
 
 def get_gpu_api(device: torch.device) -> Any:
@@ -78,12 +81,20 @@ def measure_workspace_bytes(device: torch.device) -> int:
     before anything is measured.
     """
     before = live_bytes(device)
+    run_products(device)
+    return live_bytes(device) - before
+
+
+def run_products(device: torch.device) -> None:
+    """Run every kind of product once, forward and backward, and wait for it.
+
+    Raises RuntimeError where the device fails, AssertionError where PyTorch is built without it.
+    """
     layer = nn.Linear(64, 64, device=device)
     x = torch.ones(2, 64, 64, device=device, requires_grad=True)
     (layer(x) @ x.transpose(1, 2)).sum().backward()
-    del layer, x
-    get_gpu_api(device).synchronize(device)
-    return live_bytes(device) - before
+    assert x.grad is not None
+    x.grad.sum().item()
 
 
 def choose_kernels() -> None:
@@ -99,5 +110,5 @@ def choose_kernels() -> None:
 
 def empty_cache(device: torch.device) -> None:
     """Give what the allocator keeps back to the driver, where there is such a cache."""
-    if on_gpu(device):
+    if device.type != "cpu":
         get_gpu_api(device).empty_cache()

@@ -13,13 +13,22 @@ import torch
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
 from lora_lab.data.machine import NumberType, name_device
 from lora_lab.spec import Compute, ComputeType
-from lora_lab.worker.device.diagnosis import UNUSED, Notice, diagnose, diagnose_other, read_setup
+from lora_lab.worker.device.diagnosis import (
+    UNTRIED,
+    Notice,
+    diagnose,
+    diagnose_untried,
+    list_untried,
+    read_setup,
+    warn_of_untried,
+)
 from lora_lab.worker.device.gpu import (
     choose_kernels,
     free_bytes,
     get_gpu_api,
     measure_workspace_bytes,
     on_gpu,
+    run_products,
 )
 from lora_lab.worker.device.number_type import DTYPES, choose_number_type
 from study.base.errors import LearnerError, first_line
@@ -43,7 +52,7 @@ class Machine:
     """The reason for the number type, as the end of "computing in bf16, because ..."."""
 
     notice: Notice | None = None
-    """Why a GPU of this machine, or the device that was chosen, is not used."""
+    """Why a GPU of this machine, or the device that was chosen, is not used; or what to beware of on it."""
 
     @property
     def description(self) -> dict[str, Any]:
@@ -61,18 +70,18 @@ class Machine:
         values = {"type": self.device.type, "processor": platform.processor() or platform.machine()}
         if self.on_gpu:
             properties = get_gpu_api(self.device).get_device_properties(self.device)
-            return values | {
-                "name": properties.name,
-                "memory_bytes": properties.total_memory,
-                "capability": list(get_gpu_api(self.device).get_device_capability(self.device)),
-            }
-        threads = torch.get_num_threads()
+            values |= {"name": properties.name, "memory_bytes": properties.total_memory}
+            capability = get_gpu_api(self.device).get_device_capability(self.device)
+            return values | ({"capability": list(capability)} if isinstance(capability, tuple) else {})
         memory_bytes = psutil.virtual_memory().total
+        if self.device.type != "cpu":
+            return values | {"name": _name_untried(self.device.type), "memory_bytes": memory_bytes}
+        threads = torch.get_num_threads()
         return values | {"name": f"CPU, {threads} of {CORES} cores", "memory_bytes": memory_bytes}
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the device is a GPU."""
+        """Whether the device is a GPU with memory of its own, which an Apple GPU is not."""
         return on_gpu(self.device)
 
     @property
@@ -125,11 +134,13 @@ def find_device() -> tuple[torch.device, Notice | None]:
     """
     named, chosen = os.environ.get(DEVICE_VARIABLE, ""), os.environ.get(CHOSEN_VARIABLE, "")
     if named:
-        return _open_named_device(named), None
+        device = _open_named_device(named)
+        return device, warn_of_untried(device.type)
     if not chosen:
         return _find_first_device()
     try:
-        return _try_device(chosen), None
+        device = _try_device(chosen)
+        return device, warn_of_untried(device.type)
     except RuntimeError as error:
         device, notice = _find_first_device()
         problem = f"{chosen}, which you chose, can't compute ({first_line(error)})."
@@ -143,7 +154,7 @@ def _find_first_device() -> tuple[torch.device, Notice | None]:
         problem = try_products(device)
         if not problem:
             return device, None
-    return CPU, diagnose(setup, problem) or diagnose_other()
+    return CPU, diagnose(setup, problem) or diagnose_untried()
 
 
 def _open_named_device(named: str) -> torch.device:
@@ -159,18 +170,15 @@ def _open_named_device(named: str) -> torch.device:
 def _try_device(named: str) -> torch.device:
     """Return a device that computes. Raises RuntimeError otherwise."""
     device = torch.device(named)
-    if device.type in UNUSED:
-        maker, why = UNUSED[device.type]
-        raise RuntimeError(f"the lab doesn't use GPUs by {maker}, because {why}")
-    if on_gpu(device) and (problem := try_products(device)):
+    if device != CPU and (problem := try_products(device)):
         raise RuntimeError(problem)
     return device
 
 
 @cache
 def list_devices() -> list[dict[str, str]]:
-    """List what a learner can choose on this machine: each CUDA device, and the CPU; none to choose where
-    LORA_STUDY_DEVICE has decided.
+    """List what a learner can choose on this machine: each CUDA device, a GPU by another maker that PyTorch
+    sees, and the CPU; none to choose where LORA_STUDY_DEVICE has decided.
     """
     if os.environ.get(DEVICE_VARIABLE):
         return []
@@ -178,14 +186,22 @@ def list_devices() -> list[dict[str, str]]:
     with suppress(RuntimeError, AssertionError):  # a driver that lists a card and fails
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         found = [{"id": f"cuda:{place}", "name": torch.cuda.get_device_name(place)} for place in range(count)]
-    return [*found, {"id": "cpu", "name": "Processor"}]
+    untried = [{"id": kind, "name": _name_untried(kind)} for kind in list_untried()]
+    return [*found, *untried, {"id": "cpu", "name": "Processor"}]
+
+
+def _name_untried(kind: str) -> str:
+    return f"GPU by {UNTRIED[kind]}"
 
 
 def try_products(device: torch.device) -> str:
     """Try a GPU's products; return the first line of the error, empty when it works."""
     try:
         choose_kernels()
-        measure_workspace_bytes(device)
+        if on_gpu(device):
+            measure_workspace_bytes(device)
+        else:
+            run_products(device)
     except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was compiled with CUDA
         return first_line(error)
     return ""

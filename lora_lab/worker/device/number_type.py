@@ -18,6 +18,10 @@ BF16_KERNELS = frozenset({"AVX512", "AVX512_BF16", "AMX"})
 
 def choose_number_type(device: torch.device) -> tuple[Compute, str]:
     """Choose the number type for a device, and why, as the end of "computing in bf16, because ..."."""
+    if device.type == "mps":
+        return "fp32", "the lab has never been run on an Apple GPU, and fp32 loses nothing"
+    if device.type == "xpu":
+        return _choose_type_of_xpu(has_bf16=torch.xpu.is_bf16_supported(including_emulation=False))
     if on_gpu(device):
         return choose_type_of_gpu(get_gpu_api(device).get_device_capability(device))
     return choose_type_of_processor(torch.cpu.get_capabilities(), torch.backends.cpu.get_cpu_capability())
@@ -35,6 +39,12 @@ def choose_type_of_gpu(capability: tuple[int, int]) -> tuple[Compute, str]:
     if major == 7:
         return "fp16", f"{named}: its tensor cores know fp16 and lack bf16"
     return "fp32", f"{named}, which lacks tensor cores"
+
+
+def _choose_type_of_xpu(*, has_bf16: bool) -> tuple[Compute, str]:
+    if has_bf16:
+        return "bf16", "PyTorch says that this GPU computes in it"
+    return "fp32", "PyTorch says that this GPU lacks bf16"
 
 
 def choose_type_of_processor(capabilities: Mapping[str, Any], kernels: str) -> tuple[Compute, str]:

@@ -17,6 +17,7 @@ from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
+from study.base.errors import LearnerError
 
 CLIP_NORM = 1.0  # the usual bound; QLoRA's own 0.3 (arXiv:2305.14314 appendix B) is for models of 7B and more
 WARMUP_SHARE = 0.1
@@ -181,9 +182,16 @@ def build_optimizer(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.
 
     Paged moments can move to the host's memory when a GPU runs out (arXiv:2305.14314 section 3). A CPU has no
     other memory to move to: bitsandbytes would keep them like any tensor and warn.
+
+    Raises LearnerError for moments in 8 bits on an Apple GPU: bitsandbytes 0.50.2 lacks a kernel for them.
     """
     if spec.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0, fused=True)
+    if parameters[0].device.type == "mps":
+        raise LearnerError(
+            "bitsandbytes can't keep AdamW's moments in 8 bits on an Apple GPU.",
+            do_next="Choose AdamW in 32 bits, or the processor as the device.",
+        )
     paged = spec.optimizer == "paged_adamw8bit" and parameters[0].device.type == "cuda"
     made: torch.optim.Optimizer = bnb.optim.AdamW8bit(
         parameters, lr=spec.learning_rate, weight_decay=0.0, is_paged=paged

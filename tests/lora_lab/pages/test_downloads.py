@@ -17,7 +17,6 @@ from lora_lab.lab import Lab
 from lora_lab.pages.downloads import register
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.runs.folder import delete_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.settings.grid import Grid, parse_grid
 from lora_lab.settings.run_form import build_address
@@ -238,8 +237,7 @@ def test_an_adapter_without_its_configuration_is_none(site: TestClient, settings
 def test_a_deleted_run_is_gone_from_here_too(site: TestClient, lab: Lab, settings: Settings) -> None:
     run = run_builders.finished(settings.runs_dir)
     assert site.get(f"/lab/runs/{run.run_id}/steps.csv").status_code == 200
-    delete_run(run)
-    lab.forget(run.run_id)
+    lab.delete_run(run)
     assert site.get(f"/lab/runs/{run.run_id}/steps.csv").status_code == 404
 
 

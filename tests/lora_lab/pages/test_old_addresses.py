@@ -1,18 +1,24 @@
 """An old address, or one typed by hand, opens its page, which says in a line what of it can't be shown."""
 
+from dataclasses import replace
+
 import pytest
 
 from lora_lab.lab import Lab
 from lora_lab.pages.compare import ComparePage
+from lora_lab.pages.grid import GridPage
 from lora_lab.pages.memory import MemoryPage
 from lora_lab.pages.train import LabPage
 from lora_lab.pages.xray import XrayPage
-from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.folder import RunFolder, delete_run
+from lora_lab.runs.sweeps import delete_sweep
 from lora_lab.views.memory_form import DEFAULTS
 from lora_lab.xray.service import XrayService
+from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.lora_lab import run_builders
 from tests.lora_lab.pages import lab_visits
+from tests.lora_lab.sweep_builders import sweep_of
 from tests.visits import Visitor, primary, words
 
 GONE = "20260101-120000-abcd"
@@ -126,6 +132,56 @@ def test_the_x_ray_names_the_runs_that_are_gone(context: Context, lab: Lab, run:
     assert said in words(ana.opens(f"/xray?run={GONE}"))
     assert said in words(ana.opens(f"/xray?run={run.run_id}&with={GONE}"))
     assert "isn't here" not in words(ana.opens(f"/xray?run={run.run_id}"))
+
+
+def test_a_run_deleted_in_another_window_is_said_to_be_gone_before_another_one_takes_its_place(
+    ana: lab_visits.Visitor, lab: Lab, run: RunFolder
+) -> None:
+    other = run_builders.finished(lab.settings.runs_dir, after_seconds=9)
+    ana.opens(f"/lab?run={run.run_id}")
+    assert "trouble" not in ana.sends("poll")["parts"]
+    delete_run(run)
+    polled = ana.sends("poll")["parts"]
+    assert f"The run {run.run_id} is no longer here." in words(polled["trouble"])
+    assert other.run_id in polled["runs"]
+
+
+def test_compare_leaves_out_a_run_that_another_window_deletes(
+    context: Context, lab: Lab, run: RunFolder
+) -> None:
+    second = run_builders.finished(lab.settings.runs_dir, replace(run.spec, rank=2), after_seconds=9)
+    ana = Visitor(ComparePage(context, lab))
+    ana.opens(f"/compare?runs={run.run_id},{second.run_id}")
+    assert ana.sends("poll")["parts"].keys() == {"chat"}
+    delete_run(second)
+    polled = ana.sends("poll")["parts"]
+    assert f"The run {second.run_id} is no longer here. The letters" in words(polled["trouble"])
+    assert "r=2" not in words(polled["charts"] + polled["settings"])
+
+
+def test_a_grid_that_is_gone_is_said_to_be_gone(context: Context, lab: Lab) -> None:
+    ana = Visitor(GridPage(context, lab))
+    first, second = (sweep_of(context.settings, after_seconds=at) for at in (0, 9))
+    shown = words(ana.opens(f"/grid?sweep={first.sweep_id}"))
+    assert "is no longer here" not in shown
+    delete_sweep(first, context.settings.runs_dir)
+    said = f"The grid {first.sweep_id} is no longer here. Choose one of “Earlier grids”"
+    polled = ana.sends("poll")["parts"]
+    assert said in words(polled["trouble"])
+    assert second.sweep_id in polled["sweeps"]
+    assert said in words(ana.opens(f"/grid?sweep={first.sweep_id}"))
+    assert "is no longer here" not in words(ana.opens("/grid"))
+
+
+def test_the_x_ray_of_a_run_that_another_window_deletes_does_not_start_one_of_another_run(
+    context: Context, lab: Lab, run: RunFolder
+) -> None:
+    run_builders.finished(lab.settings.runs_dir, after_seconds=9)
+    ana = Visitor(XrayPage(context, XrayService(lab), ask_for_cards=lab_visits.asked))
+    ana.opens(f"/xray?run={run.run_id}")
+    delete_run(run)
+    with pytest.raises(LearnerError, match=rf"{run.run_id} is no longer here\. Choose another run"):
+        ana.sends("start", fields=fields(run=run.run_id))
 
 
 def test_before_the_first_result_the_x_ray_names_the_run_in_progress(context: Context, lab: Lab) -> None:

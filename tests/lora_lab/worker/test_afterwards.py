@@ -8,7 +8,7 @@ import pytest
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.extra_measurements import ExtraMeasurements
-from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.folder import RunFolder, create_run, delete_run
 from lora_lab.runs.state import fold_events
 from lora_lab.spec import Bits
 from lora_lab.worker import extra_measurements
@@ -54,6 +54,15 @@ def test_a_run_without_a_readable_adapter_says_why_it_is_not_measured(
     assert not measure_run(run, models_dir)
     assert ExtraMeasurements(run).problem
     assert ExtraMeasurements(run).values == {}
+
+
+def test_a_run_that_is_deleted_while_it_is_measured_does_not_come_back(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    run = create_run(tmp_path / "runs", TINY, small_dataset(), now=NOW)
+    delete_run(run)
+    assert not measure_run(run, models_dir)
+    assert not run.path.exists()
 
 
 def test_a_failed_measurement_says_why_and_can_be_tried_again(

@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,10 +25,11 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.folder import RunFolder, create_run, delete_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Variant
-from lora_lab.worker.merge import load_base, load_dequantized, merge_run
+from lora_lab.worker import merge
+from lora_lab.worker.merge import _with_adapter, load_base, load_dequantized, merge_run
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import (
@@ -139,6 +141,21 @@ def test_a_damaged_adapter_is_named_and_nothing_half_done_is_left(run: RunFolder
     assert Merged(run).state["text"].startswith("The run's adapter can't be read")
     assert not Merged(run).partial.exists()
     assert not Merged(run).folder.exists()
+
+
+def test_a_run_that_is_deleted_while_it_is_merged_does_not_come_back(
+    run: RunFolder, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_and_delete(*given: Any) -> PreTrainedModel:
+        model = load_base(*given)
+        adapted = _with_adapter(model, run.adapter_path)
+        monkeypatch.setattr(merge, "_with_adapter", lambda model, folder: adapted)
+        delete_run(run)
+        return model
+
+    monkeypatch.setattr(merge, "load_base", load_and_delete)
+    assert not merge_run(run, models_dir)
+    assert not run.path.exists()
 
 
 def test_a_full_disk_while_merging_is_said_and_nothing_half_done_is_left(

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -150,6 +151,20 @@ def test_a_quiz_ends_with_what_was_missed_and_one_next_step(page: QuizPage) -> N
     assert "Cards about what you missed are ready now." in words(html)
     assert primary(html) == ["Review the cards that are due"]
     assert f"Read about {page.context.concepts.name(missed.concepts[0])}" in words(html)
+
+
+def test_a_summary_opened_again_later_says_when_a_question_comes_back_from_that_day_on(
+    page: QuizPage, now: datetime
+) -> None:
+    started = start(page, length="1")
+    html, query = started["html"], query_of(started["step"])
+    sure = wrong_fields(question_in(page, html), seed=7) | {"confidence": ["sure"]}
+    tried = page.act(build_event(html, "answer", query=query, fields=sure), opened("b1"))["html"]
+    page.act(build_event(tried, "give-up", query=query), opened("b1"))
+    for days, said in enumerate(("tomorrow", "today", "today")):
+        later = replace(page.context, clock=partial(now.__add__, timedelta(days=days)))
+        html = replace(page, context=later).load(opened("b1", query[1:]))
+        assert f"Comes back in this quiz {said}: you were sure." in words(html)
 
 
 def test_an_exam_ends_with_each_question_once_and_its_right_answer_in_sight(page: QuizPage) -> None:

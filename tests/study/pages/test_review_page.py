@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import CardExercise, build_card_exercise
-from quizzes.explain.presenter import explain_exercise
+from quizzes.explain.presenter import ExplainExercise, explain_exercise
 from quizzes.session.presenter import build_quiz_exercise
+from study.base.errors import LearnerError
 from study.pages.review import ReviewPage
 from study.pages.today import TodayPage
+from study.store.logs.own_prompts import OwnPrompt
 from study.text.markup import to_html
 from study.web.frame import open_visit
 from tests.quizzes.answering import right_fields, wrong_fields
@@ -202,3 +205,59 @@ def test_a_card_rated_elsewhere_does_not_stop_a_review(review: ReviewPage) -> No
     again = review.act(build_event(back, "rate", nth=2, query=query), opened("b1"))
     assert "another window" in again["error"]
     assert "Show the answer" in words(again["html"])
+
+
+def test_cards_rated_elsewhere_meanwhile_count_up_to_those_of_the_review(
+    today: TodayPage, review: ReviewPage, cards: CardExercise
+) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    page = CardsPage(context=review.context, exercise=cards)
+    html = page.load(opened("b1", "new=20"))
+    for _ in range(12):
+        back = page.act(build_event(html, "flip", query="?new=20"), opened("b1"))["html"]
+        html = page.act(build_event(back, "rate", nth=3, query="?new=20"), opened("b1"))["html"]
+    assert "cards 9/9 questions 0/3" in words(review.load(opened("b1", query[1:])))
+    assert "cards 9/9" in words(today.load(opened("b1")))
+
+
+def explained_own(review: ReviewPage) -> tuple[str, str]:
+    """The query of a review whose explanation is about the learner's own prompt, and that prompt's id."""
+    review.load(opened("b1"))
+    [profile] = review.context.store.profiles.all()
+    assert isinstance(review.explain, ExplainExercise)
+    lines = ("Frozen base: the weights stay.", "Two: thin.", "Three: merge.", "Four: memory.")
+    own = OwnPrompt(id="", text="What does LoRA freeze?", hint="", concepts=lines)
+    now = review.context.clock()
+    prompt_id = review.context.store.own_prompts.save(profile.id, own, at=now)
+    started = review.context.store.five_minute_reviews.start(
+        profile.id, cards=0, seed=1, question_ids=(), prompt_id=prompt_id, started_at=now
+    )
+    return f"?run={started.id}", prompt_id
+
+
+def test_a_review_goes_on_when_its_own_prompt_is_removed(review: ReviewPage) -> None:
+    query, prompt_id = explained_own(review)
+    box = review.load(opened("b1", query[1:]))
+    assert "What does LoRA freeze?" in words(box)
+    [profile] = review.context.store.profiles.all()
+    assert isinstance(review.explain, ExplainExercise)
+    review.explain.own.withdraw(profile.id, prompt_id, at=review.context.clock())
+    event = build_event(box, "submit", query=query, fields={"answer": ["The base is frozen."]})
+    with pytest.raises(LearnerError, match=r"was removed.*skip"):
+        review.act(event, opened("b1"))
+    assert "Done for now." in words(review.act(build_event(box, "skip", query=query), opened("b1"))["html"])
+    assert "Done for now." in words(review.load(opened("b1", query[1:])))
+
+
+def test_a_finished_review_opens_when_its_own_prompt_was_removed(review: ReviewPage) -> None:
+    query, prompt_id = explained_own(review)
+    box = review.load(opened("b1", query[1:]))
+    event = build_event(box, "submit", query=query, fields={"answer": ["The base is frozen."]})
+    rubric = review.act(event, opened("b1"))["html"]
+    event = build_event(rubric, "judge", query=query, fields={"concept": ["concept-1"]})
+    result = review.act(event, opened("b1"))["html"]
+    [profile] = review.context.store.profiles.all()
+    assert isinstance(review.explain, ExplainExercise)
+    review.explain.own.withdraw(profile.id, prompt_id, at=review.context.clock())
+    done = review.act(build_event(result, "next", query=query), opened("b1"))["html"]
+    assert "Done for now." in words(done)

@@ -1,5 +1,6 @@
 """Today as functions: what is shown, and what each press does."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -305,3 +306,19 @@ def test_the_start_button_opens_a_review_at_once(
     assert (
         today.context.store.five_minute_reviews.find(profile, goto.removeprefix("/review?run=")) is not None
     )
+
+
+def test_a_page_left_open_overnight_shows_the_new_day(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    profile = today.context.store.profiles.open_for_browser("b1", now=now)
+    rate_one(cards, profile.id, 4, now)
+    html = today.load(opened("b1"))
+    [day] = re.findall(r'data-poll="60000" data-day="([^"]+)"', html)
+    poll = {"act": "poll", "day": day}
+    assert today.act(poll, opened("b1")) == {}
+    tomorrow = replace(today, context=replace(today.context, clock=lambda: now + timedelta(days=1)))
+    shown = tomorrow.act(poll, opened("b1"))["html"]
+    assert "9 new ones are ready" in words(html)
+    assert "10 new ones are ready" in words(shown)
+    assert f'data-day="{day}"' not in shown

@@ -224,6 +224,12 @@ def test_a_run_is_deleted_once_it_has_ended(ana: Visitor, lab: Lab) -> None:
     assert lab.runs() == [going]
 
 
+def test_deleting_another_run_keeps_the_one_that_is_shown(ana: Visitor, lab: Lab) -> None:
+    shown, other, _ = (run_builders.finished(lab.settings.runs_dir, after_seconds=at) for at in (0, 1, 2))
+    ana.opens(f"/lab?run={shown.run_id}")
+    assert f"run={shown.run_id}" in ana.sends("delete", run=other.run_id)["url"]
+
+
 @pytest.mark.parametrize("run_id", ["../runs", "", "/etc", "nothing"])
 def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) -> None:
     for act in ("delete", "stop"):

@@ -5,16 +5,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
+from lora_lab.data.machine import computes_on_processor, is_gpu, name_device
 from lora_lab.engine.worker_process import build_device_environment, build_worker_environment
-from lora_lab.spec import TINY_MODEL, Bits
+from lora_lab.spec import TINY_MODEL, Bits, RunSpec
 from lora_lab.worker import __main__ as worker_main
 from lora_lab.worker.__main__ import start_failure
+from lora_lab.worker.device import machine as this_machine
 from lora_lab.worker.device.gpu import choose_kernels
 from lora_lab.worker.device.machine import (
     DEVICE_VARIABLE,
@@ -24,6 +28,7 @@ from lora_lab.worker.device.machine import (
     try_products,
 )
 from lora_lab.worker.model.load import load_model
+from lora_lab.worker.training.loop import build_optimizer
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import silent
@@ -51,26 +56,88 @@ def test_a_named_device_that_cannot_compute_is_an_error_in_words(monkeypatch: py
 
 
 @pytest.mark.usefixtures("nothing_found_yet")
-@pytest.mark.parametrize(("named", "maker"), [("mps", "Apple"), ("xpu", "Intel")])
-def test_a_named_gpu_by_another_maker_is_refused_in_words(
-    named: str, maker: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(DEVICE_VARIABLE, named)
-    with pytest.raises(LearnerError, match=f"{DEVICE_VARIABLE} names {named}, .*{maker}"):
-        find_device()
-
-
-@pytest.mark.usefixtures("nothing_found_yet")
-@pytest.mark.parametrize(("module", "maker"), [(torch.mps, "Apple"), (torch.xpu, "Intel")])
-def test_a_gpu_by_another_maker_that_pytorch_sees_is_named_with_the_reason(
-    module: Any, maker: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("module", "kind", "maker"), [(torch.mps, "mps", "Apple"), (torch.xpu, "xpu", "Intel")]
+)
+def test_a_gpu_by_another_maker_is_used_only_when_it_is_chosen(
+    module: Any, kind: str, maker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "is_available", lambda: True)
     device, notice = find_device()
     assert device == CPU
     assert notice is not None
     assert notice.what.startswith(f"This machine's GPU by {maker} is not used, because ")
-    assert notice.do_next == "Nothing needs to be installed."
+    assert list_devices() == [{"id": kind, "name": f"GPU by {maker}"}, {"id": "cpu", "name": "Processor"}]
+
+    monkeypatch.setattr(this_machine, "try_products", lambda _device: "")
+    monkeypatch.setenv(CHOSEN_VARIABLE, kind)
+    find_device.cache_clear()
+    device, notice = find_device()
+    assert device == torch.device(kind)
+    assert notice is not None
+    assert notice.what.endswith(f"never on one by {maker}.")
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_an_apple_gpu_shares_the_processors_memory_and_computes_in_fp32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(this_machine, "try_products", lambda _device: "")
+    monkeypatch.setenv(DEVICE_VARIABLE, "mps")
+    described = find_machine().with_free_bytes()
+    assert (described["type"], described["name"]) == ("mps", "GPU by Apple")
+    assert described["memory_bytes"] == psutil.virtual_memory().total
+    assert described["compute_dtype"] == "fp32"
+    assert not is_gpu(described)
+    assert not computes_on_processor(described)
+    assert name_device(described) == "GPU by Apple"
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+@pytest.mark.parametrize(("has_bf16", "compute"), [(True, "bf16"), (False, "fp32")])
+def test_an_intel_gpu_is_asked_for_its_number_type_and_its_own_memory(
+    has_bf16: bool, compute: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    properties = SimpleNamespace(name="Arc B580", total_memory=12 * 2**30)
+    stats = {"reserved_bytes.all.current": 3 * 2**20, "allocated_bytes.all.current": 2**20}
+    for name, value in {
+        "is_bf16_supported": lambda *, including_emulation: has_bf16,
+        "get_device_properties": lambda _device: properties,
+        "get_device_capability": lambda _device: {"version": "1.6"},
+        "mem_get_info": lambda _device: (11 * 2**30, 12 * 2**30),
+        "memory_stats": lambda _device: stats,
+    }.items():
+        monkeypatch.setattr(torch.xpu, name, value)
+    monkeypatch.setattr(this_machine, "try_products", lambda _device: "")
+    monkeypatch.setenv(DEVICE_VARIABLE, "xpu")
+    described = find_machine().with_free_bytes()
+    assert (described["name"], described["memory_bytes"]) == ("Arc B580", 12 * 2**30)
+    assert described["free_bytes"] == 11 * 2**30 + 2 * 2**20
+    assert described["compute_dtype"] == compute
+    assert "capability" not in described
+    assert is_gpu(described)
+
+
+@pytest.mark.parametrize("kind", ["mps", "xpu"])
+def test_what_this_build_of_pytorch_cannot_use_is_an_error_in_words(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, kind)
+    find_device.cache_clear()
+    with pytest.raises(LearnerError, match=f"{DEVICE_VARIABLE} names {kind}"):
+        find_device()
+    find_device.cache_clear()
+
+
+def test_moments_in_8_bits_are_refused_on_an_apple_gpu() -> None:
+    parameter: Any = SimpleNamespace(device=torch.device("mps"))
+    with pytest.raises(LearnerError, match="8 bits on an Apple GPU") as raised:
+        build_optimizer([parameter], RunSpec(model=TINY_MODEL, optimizer="adamw8bit"))
+    assert raised.value.do_next.startswith("Choose AdamW in 32 bits")
+
+
+def test_what_pytorch_lacks_on_an_apple_gpu_runs_on_the_processor() -> None:
+    assert build_worker_environment()["PYTORCH_ENABLE_MPS_FALLBACK"] == "1"
 
 
 def test_only_a_device_of_this_machine_can_be_chosen(tmp_path: Path) -> None:
