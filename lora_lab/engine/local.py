@@ -9,7 +9,7 @@ from typing import Any
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.fork_server import ForkServer
-from lora_lab.engine.grouping import take_cells
+from lora_lab.runs.grouping import take_cells
 from lora_lab.engine.marks import Marks, mark_cells, read_marks
 from lora_lab.engine.queue import Gather, RunQueue, locate_queue
 from lora_lab.engine.retries import (
