@@ -4,7 +4,7 @@
 # make lint    ruff, import rules and mypy  make fix          let ruff repair what it can
 # make test-postgres   the store and classes on a PostgreSQL server that is started for it; a part of test-unit
 # make test-long      the GPU check itself, on a simulated device: minutes
-# make test-browsers   the main stories in Chromium, Firefox and WebKit
+# make test-browsers   the main stories in Chromium, Firefox and WebKit, which make test plays too where both are installed
 # make fuzz    20,000 changed files of every format that can be imported; CASES=500 for fewer
 # make bench   performance, side by side    make screenshots  every page, three widths, light and dark
 # make gpu-check   the lab's end-to-end run on a CUDA device, with a report
@@ -37,6 +37,8 @@ app: $(VENV)/.app-installed
 	$(BIN)/python app.py $(ARGS)
 
 test: lint test-unit test-browser
+	@if { command -v firefox-esr || command -v firefox; } && command -v WebKitWebDriver && command -v xvfb-run; then $(MAKE) test-browsers; else \
+		echo "Firefox and WebKit are not installed, so the main stories ran in Chromium alone. make test-browsers installs both."; fi
 
 test-unit: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare

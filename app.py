@@ -45,7 +45,6 @@ def build_app(
         engine.warm_up()  # first: the worker loads on one core while this process imports on the other
         if trains:
             announce(engine.read_worker_state, print_line)
-
         say("Loading the pages")
         set_gradio_environment(settings)
         from classroom import parts as classroom

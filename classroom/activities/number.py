@@ -64,4 +64,9 @@ def tell_distance(guess: float, value: float, unit: str) -> str:
     if is_close(guess, value):
         return "Your guess is within 10 % of it."
     points = "percentage points" if unit == "%" else unit
-    return f"Your guess is off by {with_unit(abs(guess - value), points)}."
+    return f"Your guess is off by {with_unit(abs(_round_as_shown(guess) - _round_as_shown(value)), points)}."
+
+
+def _round_as_shown(value: float) -> float:
+    """The number that `as_number` shows, so that a distance agrees with the two numbers beside it."""
+    return float(as_number(value).replace(",", ""))

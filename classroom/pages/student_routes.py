@@ -168,7 +168,7 @@ class StudentRoutes:
 
 
 def name_closed_vote(live: LiveRoom, answer: Mapping[str, Any]) -> str:
-    """Name the vote that an answer came too late for, so that it is not mistaken for the one on the screen."""
+    """Name the vote that an answer came too late for, which may not be the one on the screen."""
     activity = live.plan[answer["position"]]
     if live.state.position != answer["position"]:
         return f"Voting on “{activity.title}”"

@@ -51,6 +51,9 @@ KIND_LABELS: Mapping[str, Mapping[str, str]] = {
 }
 """Where a kind of activity calls a phase something else."""
 
+NEXT_LABELS = {"Voting closed": "Close the vote"}
+"""Where a step reads badly as what a press brings."""
+
 TIMED = ("vote", "discuss", "revote", "twin")
 
 
@@ -329,7 +332,7 @@ def _describe_following(live: LiveRoom) -> str:
     coming = live.plan[step["position"]]
     label = name_phase(coming.kind, step["phase"])
     if step["position"] == live.state.position:
-        return label
+        return NEXT_LABELS.get(label, label)
     return f"{coming.title} · {label.lower()}"
 
 

@@ -28,7 +28,7 @@ from study.content.confusable import Lookalikes
 from study.ports.today import CardsDue
 from study.store import Store
 from study.store.logs.card_operations import CardOperation
-from study.store.logs.cards import CardReview, LatestReview, build_rated_elsewhere_error
+from study.store.logs.cards import LatestReview, build_rated_elsewhere_error
 
 PREVIEW_LASTS = timedelta(hours=12)
 FORECAST_DAYS = 7
@@ -85,9 +85,6 @@ class Reviews:
         return preview_outcomes(
             memory, now=at, scheduling=self.read_scheduling(profile_id, at=at), fuzz_seed=seed
         )
-
-    def read_today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
-        return self.store.cards.history(profile_id, since=self._read_days(profile_id).start(now))
 
     def count_due(self, profile_id: str, *, now: datetime) -> CardsDue:
         """Count the cards due, for Today and for the command line."""

@@ -51,14 +51,14 @@ def name_levels(levels: GridLevels) -> str:
 
 
 def build_namer(settings: Sequence[GridSetting]) -> Callable[[GridLevels], str]:
-    """Return a function that names a setting: `r8 nf4-dq`, plus whatever else the grid varies."""
+    """Return a function that names a setting: `r=8 nf4-dq`, plus whatever else the grid varies."""
     also = [
         field for field in ("targets", "variant") if len({getattr(a.levels, field) for a in settings}) > 1
     ]
 
     def format_levels(levels: GridLevels) -> str:
         more = (str(getattr(levels, field)) for field in also)
-        return " ".join([f"r{levels.rank} {levels.bits}", *more])
+        return " ".join([f"r={levels.rank} {levels.bits}", *more])
 
     return format_levels
 

@@ -13,7 +13,6 @@ from lora_lab.cli.options import SHARED_FLAGS
 from lora_lab.cli.progress import Watcher, watch_cells
 from lora_lab.data.datasets import Dataset, build_own_dataset, read_upload
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.grouping import take_cells
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.own_worker import run_now
 from lora_lab.engine.protocol import Engine
@@ -22,6 +21,7 @@ from lora_lab.engine.ray_extra import build_ray_engine
 from lora_lab.grids.estimate import describe_estimate, estimate_here
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.grouping import count_together, take_cells
 from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import AXES, Grid, parse_grid
@@ -71,7 +71,8 @@ def run_sweep(options: argparse.Namespace) -> int:
         base, dataset = read_run(options, leave_out=SHARED_FLAGS)
         given = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
         grid = parse_grid(base, {name: value for name, value in given.items() if value is not None})
-        say(_estimate_sweep(settings, grid, dataset))
+        one_by_one = options.one_by_one or options.engine != "local"
+        say(_estimate_sweep(settings, grid, dataset, one_by_one=one_by_one))
         sweep = engine.submit_sweep(grid, dataset, now=now)
     engine.start()
     failed = False
@@ -102,10 +103,12 @@ def _find_resumable(sweep: Sweep, options: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _estimate_sweep(settings: Settings, grid: Grid, dataset: Dataset) -> str:
-    paces = Paces(settings.runs_dir).list_newest_first()
+def _estimate_sweep(settings: Settings, grid: Grid, dataset: Dataset, *, one_by_one: bool) -> str:
+    paces, specs = Paces(settings.runs_dir).list_newest_first(), grid.list_specs()
+    together = [1] * len(specs) if one_by_one else count_together(specs)
     try:
-        return describe_estimate(grid, estimate_here(LabHome(settings.home), grid, dataset.digest, paces))
+        found = estimate_here(LabHome(settings.home), grid, dataset.digest, paces, together=together)
+        return describe_estimate(grid, found)
     except LearnerError:
         return f"{grid.count} cells. Their peaks are known once the model's configuration was read."
 

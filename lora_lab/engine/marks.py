@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lora_lab.engine.grouping import group_by_base
+from lora_lab.runs.grouping import find_alone
 from lora_lab.runs.state import RunState
 from lora_lab.spec import RunSpec
 
@@ -24,7 +24,7 @@ def mark_cells(specs: Sequence[RunSpec], sweep_id: str, *, first_seed: int | Non
     """
     if first_seed is None:
         return [read_marks(RunState(sweep=sweep_id)) for _ in specs]
-    alone = {places[0] for places in group_by_base(specs) if len(places) > 1}
+    alone = find_alone(specs)
     return [
         read_marks(RunState(sweep=sweep_id, alone=place in alone, first_seed=spec.seed == first_seed))
         for place, spec in enumerate(specs)

@@ -52,7 +52,7 @@ class GridEstimate:
 
     @property
     def time(self) -> TimeEstimate:
-        """The time of the whole grid, one cell after the other."""
+        """The time of the whole grid."""
         return estimate_time((cell.spec, cell.seconds) for cell in self.cells)
 
     @property
@@ -66,7 +66,9 @@ class GridEstimate:
         return sum(cell.seconds is None for cell in self.cells)
 
 
-def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace]) -> GridEstimate:
+def estimate_here(
+    home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace], *, together: Sequence[int] = ()
+) -> GridEstimate:
     """Estimate for this machine and data set. Raises LearnerError when the model's shape is not known yet."""
     device = home.describe_device()
     found = estimate_grid(
@@ -76,6 +78,7 @@ def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace])
         compute=compute_of(grid.base, device)[0],
         on_gpu=is_gpu(device),
         paces=paces,
+        together=together,
     )
     return replace(
         found, machine_bytes=compute_usable_bytes(device), free_memory=describe_free_memory(device)
@@ -90,21 +93,23 @@ def estimate_grid(
     compute: Compute,
     on_gpu: bool = False,
     paces: Sequence[Pace] = (),
+    together: Sequence[int] = (),
 ) -> GridEstimate:
     """Estimate all cells of a grid.
 
-    `lengths` are those of the training examples, empty if unknown; `paces` are newest first
-    (runs/durations.py).
+    `lengths` are those of the training examples, empty if unknown; `paces` are newest first, and `together`
+    says with how many each cell is trained (both: runs/durations.py).
     """
     specs = grid.list_specs()
+    sizes: Sequence[int | None] = together or [None] * len(specs)
     rows = {seed: _find_heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
     cells = tuple(
         CellEstimate(
             spec=spec,
             ledger=memory.predict_ledger(shape, spec, rows[spec.seed], compute),
-            seconds=estimate_run_seconds(spec, paces),
+            seconds=estimate_run_seconds(spec, paces, together=size),
         )
-        for spec in specs
+        for spec, size in zip(specs, sizes, strict=True)
     )
     return GridEstimate(cells=cells, exact=bool(lengths))
 

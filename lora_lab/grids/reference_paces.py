@@ -28,12 +28,12 @@ class ReferencePaces:
         """Where and when they were measured, in words."""
         return f"one core of another machine ({self.compute_dtype}, {self.date})"
 
-    def estimate_seconds(self, specs: Sequence[RunSpec]) -> float | None:
-        """Estimate what runs take on that core, one after the other.
+    def estimate_seconds(self, specs: Sequence[RunSpec], *, together: Sequence[int] = ()) -> float | None:
+        """Estimate what runs take on that core, with as many side by side as `together` says of each.
 
         None where nothing similar was measured, such as another model or data set.
         """
-        return estimate_seconds_of_all(specs, self.paces)
+        return estimate_seconds_of_all(specs, self.paces, together=together)
 
 
 @cache
@@ -46,6 +46,7 @@ def read_reference() -> ReferencePaces:
             spec=parse_spec(run["spec"]),
             seconds_per_step=run["cpu_seconds_per_step"],
             other_seconds=run["other_cpu_seconds"],
+            shared_by=run.get("shared_by", 1),
         )
         for run in content["runs"]
     )

@@ -27,6 +27,8 @@ LABELS = {
 """The words that the Lab's form has for the settings of a run."""
 LISTS = AXIS_LABELS | {"ranks": "Ranks r"}
 """The words of the Grid's form for its lists."""
+LISTED = LABELS | {AXIS_LABELS[axis]: label for axis, label in LISTS.items()} | {"alpha / r": "alpha / r"}
+"""The words of both forms for what an error lists as empty."""
 
 
 def read_page_query(request: gr.Request) -> dict[str, str]:
@@ -84,8 +86,14 @@ def _name_as_labelled() -> Iterator[None]:
         what = re.sub(
             rf"\b({lists}): \w+(?= must be)", lambda found: f"“{LISTS[found[1]]}”: each", error.what
         )
-        what = re.sub(rf"\b({names})(?= (?:must be|is empty))", lambda found: f"“{LABELS[found[1]]}”", what)
+        what = re.sub(rf"\b({names})(?= must be)", lambda found: f"“{LABELS[found[1]]}”", what)
+        what = re.sub(r"^.+(?=(?: is| are) empty\.$|: nothing is chosen\.$)", _quote_listed, what)
         raise LearnerError(what, do_next=error.do_next) from error
+
+
+def _quote_listed(found: re.Match[str]) -> str:
+    names = "|".join(sorted(LISTED, key=len, reverse=True))
+    return re.sub(rf"\b({names})\b", lambda name: f"“{LISTED[name[1]]}”", found[0])
 
 
 def is_guessing(event: Mapping[str, Any]) -> bool:

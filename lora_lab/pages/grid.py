@@ -15,6 +15,7 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.grid_parts import (
     ShownGrid,
     build_token,
+    count_cells_together,
     find_reference,
     render_cost,
     render_sweep,
@@ -297,7 +298,10 @@ class GridPage:
         except LearnerError as error:
             cost = render_problem(error)
         paces, reference = self._lab.paces.list_newest_first(), find_reference(self._lab)
-        presets = [(preset, preset.grid.list_specs()) for preset in read_grid_presets()]
+        presets = [
+            (preset, preset.grid.list_specs(), count_cells_together(preset.grid))
+            for preset in read_grid_presets()
+        ]
         return render(
             "lora_lab/grid/grid.html",
             tabs=render_tabs(GRID, "Grid", shown.query),
@@ -310,10 +314,10 @@ class GridPage:
             presets=[
                 (
                     preset,
-                    estimate_time_of_all(specs, paces),
-                    reference.estimate_seconds(specs) if reference else None,
+                    estimate_time_of_all(specs, paces, together=together),
+                    reference.estimate_seconds(specs, together=together) if reference else None,
                 )
-                for preset, specs in presets
+                for preset, specs, together in presets
             ],
             reference=reference,
             models=group_model_choices(grid.base.model),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 
 from markupsafe import Markup
 
@@ -18,6 +19,7 @@ from lora_lab.grids.results import RETRYABLE, GridCell, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages.shared_parts import render_machine
 from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.grouping import count_together
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -69,14 +71,15 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
         return render("lora_lab/shared/reading.html", model=grid.base.model)
     dataset = lab.uploads.find(grid.base.data)
     paces = lab.paces.list_newest_first()
-    found = estimate_here(lab.home, grid, dataset.digest, paces)
+    together = count_cells_together(grid)
+    found = estimate_here(lab.home, grid, dataset.digest, paces, together=together)
     reference = find_reference(lab)
     return render(
         "lora_lab/grid/cost.html",
         grid=grid,
         factors=sweep_view.format_factors(grid),
         found=found,
-        on_one_core=reference.estimate_seconds(grid.list_specs()) if reference else None,
+        on_one_core=reference.estimate_seconds(grid.list_specs(), together=together) if reference else None,
         reference=reference,
         paces=len(paces),
         peaks=sweep_view.tabulate_peaks(found),
@@ -85,6 +88,11 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
         rates=format_list(grid_form.list_rates_around(grid)),
         command=grid_form.format_grid_command(grid, data_file=dataset.label),
     ) + render_machine(lab)
+
+
+def count_cells_together(grid: Grid) -> list[int]:
+    """Count for each cell how many are trained side by side with it, as this page starts a grid."""
+    return count_together(grid.list_specs(), first_seed=grid.seeds[0])
 
 
 def find_reference(lab: Lab) -> ReferencePaces | None:
@@ -120,6 +128,9 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "planes": list_planes(settings),
         "plane": shown.plane,
         "findings": list_findings(settings),
+        "best": None
+        if going
+        else min((cell for cell in cells if cell.comparable), key=attrgetter("loss_after"), default=None),
         "three_seeds": "" if going else _build_address_with_seeds(sweep.grid),
         "known": sweep_view.describe_exact_counts(sweep.grid, shown.lab.find_known_shape(model))
         if going

@@ -182,27 +182,33 @@ class MemoryPage:
     def _render_fits(self, fields: Mapping[str, str]) -> Markup:
         """Render the largest batch of every model in every bit width, in the form's own setting."""
         gpu_bytes = self._gpu_bytes(fields)
-        rows = [
+        groups = [
             (
-                shape,
+                size,
                 [
-                    fit.find_largest_batch({**fields, "model": shape.name, "bits": bits}, gpu_bytes)
-                    for bits in BITS_SHOWN
+                    (shape, self._find_batches({**fields, "model": shape.name}, gpu_bytes))
+                    for shape in shapes
+                    if shape.name != TINY_MODEL
                 ],
             )
-            for shape in memory_form.list_models()
-            if shape.name != TINY_MODEL
+            for size, shapes in memory_form.group_models()
         ]
+        found = [batch for _, rows in groups for _, batches in rows for batch in batches]
         return render(
             "lora_lab/memory/fits.html",
-            rows=rows,
-            none_fits=any(batch == 0 for _, batches in rows for batch in batches),
-            has_gaps=any(batch is None for _, batches in rows for batch in batches),
+            groups=groups,
+            address=memory_form.build_address,
+            none_fits=0 in found,
+            has_gaps=None in found,
             bits=[BITS_LABELS[bits] for bits in BITS_SHOWN],
             gpu=self._name_gpu(fields),
             fields=fields,
             labels={name: dict(choices)[fields[name]] for name, choices in memory_form.CHOICES.items()},
         )
+
+    def _find_batches(self, fields: Mapping[str, str], gpu_bytes: int) -> list[int | None]:
+        """Find the largest batch of the form's model in every bit width; None where it is not computed."""
+        return [fit.find_largest_batch({**fields, "bits": bits}, gpu_bytes) for bits in BITS_SHOWN]
 
 
 def _mark_fields(problems: Mapping[str, str]) -> dict[str, Markup]:

@@ -313,9 +313,7 @@ class LabPage:
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
         }
-        if gone := render_gone_run(
-            self._lab, visit.query
-        ):  # another window has deleted it, and another run is shown now
+        if gone := render_gone_run(self._lab, visit.query):  # deleted in another window; the next is shown
             reply["parts"]["trouble"] = gone
         if form_event.read_field(event, "reading") or is_for_another_machine(self._lab, event):
             reply["then"] = "change"

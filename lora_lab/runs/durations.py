@@ -23,6 +23,9 @@ class Pace:
     other_seconds: float
     """Seconds of loading, evaluating and answering, without steps. Each run's share if side by side."""
 
+    shared_by: int = 1
+    """The number of runs trained side by side; the seconds are each run's share."""
+
 
 def compute_pace(spec: RunSpec, state: RunState) -> Pace | None:
     """Compute a run's durations; None unless it finished."""
@@ -32,26 +35,30 @@ def compute_pace(spec: RunSpec, state: RunState) -> Pace | None:
         spec=spec,
         seconds_per_step=state.seconds_per_step or 0.0,
         other_seconds=max(0.0, state.ended_at - state.began_at - state.stepping_seconds) / state.shared_by,
+        shared_by=state.shared_by,
     )
 
 
-def estimate_run_seconds(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
+def estimate_run_seconds(
+    spec: RunSpec, paces: Sequence[Pace], *, together: int | None = None
+) -> float | None:
     """Estimate seconds of a run of `spec` from the most similar run in `paces`, newest first; None without
     one.
 
     Similar runs have the same model, bits, number type, length, data and checkpointing. Among those, variant,
-    targets and rank decide which is nearest; a step's time is assumed proportional to the batch.
+    targets, how many runs are trained side by side (where `together` says so) and rank decide which is
+    nearest; a step's time is assumed proportional to the batch.
     """
     similar = [pace for pace in paces if similarity_key(pace.spec) == similarity_key(spec)]
     if not similar:
         return None
-    nearest = min(similar, key=lambda pace: _measure_distance(pace.spec, spec))
+    nearest = min(similar, key=lambda pace: _measure_distance(pace, spec, together or pace.shared_by))
     return nearest.other_seconds + spec.steps * nearest.seconds_per_step * spec.batch / nearest.spec.batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimeEstimate:
-    """The estimated time of runs one after the other, as far as similar runs tell it."""
+    """The estimated time of several runs, as far as similar runs tell it."""
 
     known_seconds: float
     """Of the runs whose time is known."""
@@ -79,14 +86,24 @@ def estimate_time(timed: Iterable[tuple[RunSpec, float | None]]) -> TimeEstimate
     )
 
 
-def estimate_time_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> TimeEstimate:
-    """Estimate the time of runs one after the other."""
-    return estimate_time((spec, estimate_run_seconds(spec, paces)) for spec in specs)
+def estimate_time_of_all(
+    specs: Sequence[RunSpec], paces: Sequence[Pace], *, together: Sequence[int] = ()
+) -> TimeEstimate:
+    """Estimate the time of runs. `together` says of each how many are trained side by side with it, itself
+    included; empty if that is not known.
+    """
+    sizes: Sequence[int | None] = together or [None] * len(specs)
+    return estimate_time(
+        (spec, estimate_run_seconds(spec, paces, together=size))
+        for spec, size in zip(specs, sizes, strict=True)
+    )
 
 
-def estimate_seconds_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> float | None:
-    """Estimate seconds of runs one after the other; None while the time of any of them is unknown."""
-    return estimate_time_of_all(specs, paces).seconds
+def estimate_seconds_of_all(
+    specs: Sequence[RunSpec], paces: Sequence[Pace], *, together: Sequence[int] = ()
+) -> float | None:
+    """Estimate the same in seconds; None while the time of any of the runs is unknown."""
+    return estimate_time_of_all(specs, paces, together=together).seconds
 
 
 def sum_known(seconds: Iterable[float | None]) -> float | None:
@@ -112,8 +129,13 @@ def estimate_seconds_left(runs: Sequence[RunFolder], paces: Sequence[Pace], *, n
     return sum_known(seconds_left(spec, began_at) for spec, began_at in left)
 
 
-def _measure_distance(a: RunSpec, b: RunSpec) -> tuple[object, ...]:
-    return a.variant != b.variant, a.targets != b.targets, abs(math.log2(a.rank / b.rank))
+def _measure_distance(pace: Pace, spec: RunSpec, together: int) -> tuple[object, ...]:
+    return (
+        pace.spec.variant != spec.variant,
+        pace.spec.targets != spec.targets,
+        abs(math.log2(pace.shared_by / together)),
+        abs(math.log2(pace.spec.rank / spec.rank)),
+    )
 
 
 class Paces:

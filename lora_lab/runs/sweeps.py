@@ -6,7 +6,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,10 @@ def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset,
     name = f"{format_time_stamp(now)}-sweep-{secrets.token_hex(3)}"
     runs: list[RunFolder] = []
     try:
-        runs += (create_run(runs_dir, spec, dataset, now=now) for spec in grid.list_specs())
+        for place, spec in enumerate(
+            grid.list_specs()
+        ):  # a millisecond apart, so that lists keep their order
+            runs.append(create_run(runs_dir, spec, dataset, now=now + timedelta(milliseconds=place)))
         sweep = Sweep(
             path=sweeps_dir / name,
             grid=grid,

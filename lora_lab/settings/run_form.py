@@ -107,7 +107,8 @@ def parse_spec_form(form: Mapping[str, list[str]]) -> RunSpec:
             values[name] = _read_typed(form, name)
     empty = [name for name, value in values.items() if not value and name != "data"]
     if empty:
-        said = f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
+        *others, last = empty
+        said = f"{', '.join(others)} and {last} are empty." if others else f"{last} is empty."
         raise LearnerError(said, do_next="Enter a value." if len(empty) == 1 else "Enter a value for each.")
     return parse_spec(values | {"data": values.get("data") or OWN_DATA})
 

@@ -10,6 +10,7 @@ from lora_lab.grids.findings import find_lowest, list_findings, list_rate_findin
 from lora_lab.grids.results import GridCell, GridSetting, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.runs.durations import estimate_seconds_of_all
+from lora_lab.runs.grouping import count_together
 from lora_lab.settings.grid import AXES, Grid, parse_grid
 from lora_lab.settings.run_form import build_address
 from lora_lab.settings.urls import build_sweep_address
@@ -49,8 +50,9 @@ class LabClassGrids:
 
     def estimate_seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
         """Add up the cells as similar runs took here; runs side by side count their share of a step."""
+        specs = _parse_grid(setting, axes).list_specs()
         return estimate_seconds_of_all(
-            _parse_grid(setting, axes).list_specs(), self.lab.paces.list_newest_first()
+            specs, self.lab.paces.list_newest_first(), together=count_together(specs)
         )
 
     def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lora_lab.charts import run_view
+from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
 from lora_lab.predictions.judging import judge_course
 from lora_lab.predictions.run_predictions import Predictions
@@ -71,6 +72,7 @@ class FirstRun:
             loss=run_view.render_first_loss(state, run.spec) if state.steps else "",
             stopping=run.stop_path.exists(),
             paused=self.lab.engine.is_paused,
+            ahead=count_ahead([run_id], self.lab.engine.list_waiting(), self.lab.engine.find_current()),
             note=_reword_for_introduction(state.note),
             in_time=bool(run.within_seconds) and not run.stop_path.exists(),
             may_stop=self._may_stop,

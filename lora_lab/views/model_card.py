@@ -16,6 +16,18 @@ from study.base.errors import LearnerError
 CONFIG = "adapter_config.json"
 CARD = "README.md"
 FROM_MODEL = "AutoModelForCausalLM.from_pretrained"
+ASK = """\
+tokenizer = AutoTokenizer.from_pretrained(base)
+
+question = "Your question"
+text = f"Question: {question}\\nAnswer: "
+if tokenizer.chat_template:
+    chat = [{"role": "user", "content": question}]
+    text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+tokens = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template)
+answer = model.generate(**tokens, max_new_tokens=48, do_sample=False)
+print(tokenizer.decode(answer[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True))""".splitlines()
+"""The rest of a program that asks the model as the lab does: in the form in which it was trained."""
 
 
 def read_adapter_files(run: RunFolder, home: LabHome) -> dict[str, bytes]:
@@ -37,7 +49,6 @@ def read_adapter_files(run: RunFolder, home: LabHome) -> dict[str, bytes]:
 def write_adapter_card(run: RunFolder, home: LabHome) -> str:
     base = _name_base(run, home)
     name = f"{VARIANT_NAMES[run.spec.variant]} adapter of rank {run.spec.rank}"
-    opened = f'PeftModel.from_pretrained({FROM_MODEL}({json.dumps(base)}), "adapter")'
     return _format_card(
         run,
         base,
@@ -45,8 +56,11 @@ def write_adapter_card(run: RunFolder, home: LabHome) -> str:
         title=f"{name} for {base}",
         use=[
             "from peft import PeftModel",
-            "from transformers import AutoModelForCausalLM",
-            f"model = {opened}",
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "",
+            f"base = {json.dumps(base)}",
+            f'model = PeftModel.from_pretrained({FROM_MODEL}(base), "adapter")',
+            *ASK,
         ],
     )
 
@@ -59,7 +73,13 @@ def write_merged_card(run: RunFolder, home: LabHome) -> str:
         base,
         library="transformers",
         title=f"{base} with its adapter of rank {run.spec.rank} merged",
-        use=["from transformers import AutoModelForCausalLM", f'model = {FROM_MODEL}("merged")'],
+        use=[
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "",
+            f"base = {json.dumps(base)}",
+            f'model = {FROM_MODEL}("merged")',
+            *ASK,
+        ],
         note="The stored base weights were dequantized, then the adapter was added, in fp32.",
     )
 

@@ -72,7 +72,7 @@ RULES: dict[Mode, ModeRules] = {
         ),
     ),
 }
-REVIEW = ModeRules(title="Five-minute review", about="")
+REVIEW = ModeRules(title="Daily review", about="")
 
-EXAM_PACES = ((60, "1 minute a question"), (120, "2 minutes a question"), (0, "no limit"))
+EXAM_PACES = ((60, "1 minute per question"), (120, "2 minutes per question"), (0, "no limit"))
 PROBLEM_KINDS = frozenset({"numeric", "find-the-error", "read-the-chart", "ordering"})

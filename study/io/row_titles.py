@@ -32,7 +32,7 @@ NAMES = {
     "own_prompts": RowName("Your own prompts to explain"),
     "prediction_verdicts": RowName("Judgements of predictions"),
     "project_entries": RowName("Entries in projects"),
-    "review_runs": RowName("Five-minute reviews"),
+    "review_runs": RowName("Daily reviews"),
     "task_attempts": RowName("Answers to tasks"),
 }
 """By table. Only what a learner can have continued or changed since an import is counted in sentences."""

@@ -57,7 +57,12 @@ class Materials:
 @dataclass(frozen=True, kw_only=True)
 class ConceptPage:
     place = frame.IslandPlace(
-        elem_id="concept", title="Concept", path=CONCEPT_PAGE, under="/learn", look="concept"
+        elem_id="concept",
+        title="Concept",
+        path=CONCEPT_PAGE,
+        under="/learn",
+        look="concept",
+        back=("/learn", "Learn"),
     )
 
     context: Context

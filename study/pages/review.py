@@ -1,4 +1,4 @@
-"""The five-minute review: cards, three questions, one explanation; a learner can stop at any point."""
+"""The daily review: cards, three questions, one explanation; a learner can stop at any point."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,12 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-CARD_SECONDS = 180.0  # three of the five minutes go to cards
+SECONDS = 300.0
+"""A review takes five minutes: cards fill what the questions and the explanation leave of them."""
+
+CARD_SECONDS = 60.0
+"""Cards get this much even where a learner needs longer for the rest."""
+
 QUESTIONS = 3
 SEEDS = 10_000
 
@@ -49,7 +54,7 @@ class ReviewPage:
     """Handlers of the review. Its progress is read from the logs of its three activities."""
 
     place = frame.IslandPlace(
-        elem_id="review", title="Review", path="/review", under="/practise", heading="Five-minute review"
+        elem_id="review", title="Review", path="/review", under="/practise", heading="Daily review"
     )
 
     context: Context
@@ -98,15 +103,14 @@ class ReviewPage:
 
     def plan(self, visit: Visit, concept: str = "") -> ReviewPlan:
         """Plan what fits into five minutes for this learner, of everything or of one concept."""
-        cards = self.cards.count_planned(visit, seconds=CARD_SECONDS, concept=concept)
         questions, explanations = QUESTIONS, 1
         if concept:  # which may have fewer
             questions = len(self.quiz.draw_question_ids(visit, length=QUESTIONS, seed=0, concept=concept))
             explanations = int(bool(self.explain.choose_prompt(visit, concept)))
-        seconds = cards * self.cards.estimate_seconds_each(
-            visit
-        ) + questions * self.quiz.estimate_seconds_each(visit)
+        seconds = questions * self.quiz.estimate_seconds_each(visit)
         seconds += explanations * self.explain.estimate_seconds_each(visit)
+        cards = self.cards.count_planned(visit, seconds=max(CARD_SECONDS, SECONDS - seconds), concept=concept)
+        seconds += cards * self.cards.estimate_seconds_each(visit)
         return ReviewPlan(
             cards=cards,
             questions=questions,
@@ -120,7 +124,7 @@ class ReviewPage:
         seed = self.context.rng.randrange(SEEDS)
         review = self.context.store.five_minute_reviews.start(
             visit.profile.id,
-            cards=self.cards.count_planned(visit, seconds=CARD_SECONDS, concept=concept),
+            cards=self.plan(visit, concept).cards,
             seed=seed,
             question_ids=self.quiz.draw_question_ids(visit, length=QUESTIONS, seed=seed, concept=concept),
             prompt_id=self.explain.choose_prompt(visit, concept),
@@ -169,7 +173,7 @@ class ReviewPage:
             endings=endings,
             missed=missed,
             weakest=find_most_frequent(each.concepts for each in missed),
-            waiting=self.cards.count_planned(visit, seconds=CARD_SECONDS),
+            waiting=self.cards.count_planned(visit, seconds=SECONDS),
             concepts=self.context.concepts,
             undo=self.cards.find_undoable(visit, since=review.started_at),
         )

@@ -32,7 +32,7 @@ OTHER_DEVICES = (
 """A setting of a server for learners."""
 
 PAGES = (
-    ("Five-minute review", "/practise", "daily mixed"),
+    ("Daily review", "/practise", "five-minute mixed"),
     ("Understand LoRA in five minutes", "/start", "introduction tour newcomer beginner"),
     ("Exam", "/quiz?mode=exam", "test timed"),
     ("Your progress: mastery and statistics", "/progress", "recall charts calibration level misconceptions"),

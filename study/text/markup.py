@@ -1,6 +1,8 @@
 """The little markup of content texts; all else in them is plain.
 
 `$...$` becomes MathML, `$$...$$` the same on a line of its own, backticks become code, three of them a block.
+The names of a matrix's sides, d_in and d_out, become formulas without dollar signs, so that they look the
+same in every text.
 """
 
 import re
@@ -20,6 +22,9 @@ MARK = re.compile(
     r"|\$\$(?P<display>[^$]+)\$\$|\$(?P<math>[^$\n]+)\$",
     re.DOTALL,
 )
+
+SIDE = re.compile(r"(?<![\w.])d_(in|out)(?![\w=])")
+"""A side of a matrix as a sentence names it, not a part of a longer name or an argument of code."""
 
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
@@ -41,7 +46,7 @@ def split_matches(pattern: re.Pattern[str], text: str) -> Iterator[str | re.Matc
 def to_html(text: str) -> Markup:
     """HTML of a content text; nothing in it but formulas, code and line breaks is ever taken as markup."""
     return join_html(
-        break_lines(piece) if isinstance(piece, str) else _render_mark(piece)
+        _render_words(piece) if isinstance(piece, str) else _render_mark(piece)
         for piece in split_matches(MARK, text)
     )
 
@@ -100,6 +105,13 @@ def _read_title(path: str) -> str:
     if heading is None:
         return path
     return f"“{heading[1]}”" if file == text else f"the numbers of “{heading[1]}”"
+
+
+def _render_words(text: str) -> Markup:
+    return join_html(
+        break_lines(piece) if isinstance(piece, str) else to_mathml(f"d_{{{piece[1]}}}")
+        for piece in split_matches(SIDE, text)
+    )
 
 
 def _render_mark(mark: re.Match[str]) -> Markup:

@@ -64,6 +64,9 @@ class IslandPlace:
     learners_may: Collection[str] | None = None
     """What changes nothing for others; the rest is the owner's on a server for learners. None: all of it."""
 
+    back: tuple[str, str] = ("", "")
+    """Path and title of the page that lists what this one shows, where it isn't this page."""
+
 
 class IslandPage(Protocol):
     @property
@@ -161,7 +164,8 @@ def _load_island(page: IslandPage, request: gr.Request) -> Markup:
     except LearnerError as error:
         place = page.place
         has_list = bool(request.query_params) and place.path != "/"  # what the address asks for is not there
-        return render("study/frame/trouble.html", error=error, back=place if has_list else None)
+        path, title = place.back if place.back[0] else (place.path if has_list else "", place.title)
+        return render("study/frame/trouble.html", error=error, list_path=path, list_title=title)
     except Exception as error:  # Gradio answers it, so that nothing else sees it
         note_error(f"opening {page.place.elem_id}", error)
         raise

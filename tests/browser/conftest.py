@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from tests.browser.classrooms import Classroom
 from tests.browser.finished_runs import copy_runs, record_runs
 
 START_SECONDS = 180
+ENDED = ""
+"""What stands for the end of the output: a line has its line break at least."""
 
 # The machine may be busy: what is waited for takes 50 ms on a quiet one.
 expect.set_options(timeout=15_000)
@@ -291,20 +293,20 @@ def _address_of(process: subprocess.Popen[str]) -> str:
     printed = ""
     while True:
         try:
-            printed += lines.get(timeout=START_SECONDS)
+            line = lines.get(timeout=START_SECONDS)
         except queue.Empty:
             process.kill()
             pytest.fail(f"The app did not start within {START_SECONDS} s. It printed:\n{printed}")
+        if line == ENDED:
+            pytest.fail(f"The app ended at once. It printed:\n{printed}")
+        printed += line
         ready = re.search(r"Ready: (http://\S+)", printed)
         if ready:
             return ready[1]
-        if process.poll() is not None and lines.empty():
-            pytest.fail(f"The app ended at once. It printed:\n{printed}")
 
 
 def _pump(stream: Any, lines: "queue.Queue[str]") -> None:
-    try:
+    with suppress(ValueError):  # closed at the end of the module
         for line in stream:
             lines.put(line)
-    except ValueError:  # closed at the end of the module
-        return
+    lines.put(ENDED)

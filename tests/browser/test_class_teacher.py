@@ -34,6 +34,19 @@ def test_a_question_typed_on_the_spot_and_what_a_student_takes_home(classroom: C
     assert download.value.suggested_filename.endswith(".apkg")
 
 
+def test_next_stays_where_it_is_when_counts_and_a_clock_come(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    classroom.phone()
+    expect(teacher.locator("#in-room")).to_have_text("1")
+    following = teacher.locator("[data-do=next]")
+    before = following.bounding_box()
+    for then in ("Where we stand", "The votes", "What LoRA is for"):
+        press_next(teacher, then)
+    expect(teacher.locator("#clock")).to_contain_text("left")
+    expect(following).to_have_text("Next: Close the vote")
+    assert following.bounding_box() == before
+
+
 PRESS_START_TWICE = """() => {
   let sent = 0;
   addEventListener('submit', (event) => { sent += !event.defaultPrevented; event.preventDefault(); });

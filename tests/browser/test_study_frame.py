@@ -369,12 +369,21 @@ def test_a_page_that_does_not_exist_is_no_crash(look: Visit) -> None:
     visitor.forgive("404")
 
 
-def test_an_address_of_nothing_leads_to_the_list_that_it_speaks_of(look: Visit) -> None:
+@pytest.mark.parametrize(
+    ("address", "said", "listed"),
+    [
+        ("/tasks?id=nowhere", "Choose one from the list.", "Tasks"),
+        ("/concept?id=nowhere", "Choose one on the Learn page.", "Learn"),
+    ],
+)
+def test_an_address_of_nothing_leads_to_the_list_that_it_speaks_of(
+    look: Visit, address: str, said: str, listed: str
+) -> None:
     visitor = look()
-    page = visitor.open("/tasks?id=nowhere")
-    expect(page.get_by_role("alert")).to_contain_text("Choose one from the list.")
-    page.get_by_role("link", name="Back to Tasks").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Tasks")
+    page = visitor.open(address)
+    expect(page.get_by_role("alert")).to_contain_text(said)
+    page.get_by_role("link", name=f"Back to {listed}").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(listed)
     visitor.settled()
 
 

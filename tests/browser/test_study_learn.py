@@ -29,6 +29,18 @@ def mode(page: Page, name: str) -> None:
     expect(page).to_have_url(re.compile(f"mode={name.lower()}"))
 
 
+@pytest.mark.parametrize("width", [1280, 700])
+def test_the_next_step_of_the_path_leaves_no_box_beside_it_empty(
+    look: Visit, address: str, width: int
+) -> None:
+    page = look(address=address, width=width).open("/learn")
+    size = "(box) => [box.offsetTop, box.offsetLeft + box.offsetWidth, box.offsetHeight]"
+    boxes = page.locator(".path li").evaluate_all(f"(boxes) => boxes.map({size})")
+    [tallest] = [box for box in boxes if box[2] == max(height for _, _, height in boxes)]
+    assert all(height < tallest[2] / 2 for _, _, height in boxes if height != tallest[2])
+    assert boxes[-1][1] == max(right for _, right, _ in boxes)  # the last row is full
+
+
 def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(look: Visit, address: str) -> None:
     visitor = look(address=address)
     page = visitor.open("/learn")

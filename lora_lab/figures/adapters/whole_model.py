@@ -91,7 +91,7 @@ def show_glance(settings: GlanceSettings, step: PredictedStep) -> FigureView:
         origins=(
             build_computed_origin(
                 text=(
-                    f"{EMBEDDED_MODEL} with adapters on all linear layers and its frozen matrices in 4 bits; "
+                    "SmolLM2-135M with adapters on all linear layers and its frozen matrices in 4 bits; "
                     "memory is the peak of a training step with the lab's usual settings"
                 ),
                 formula=f"{found.trainable:,} of {found.total:,} numbers",

@@ -88,41 +88,23 @@ def parse_setting(record: Record, shape: ModelShape) -> StepSetting:
     framework = find_framework(record.get("framework")) or "loop"  # a plain loop with peft
     method = parse_choice(record, "method", METHODS, default="lora")
     adapter = find_adapter_fields(record)
-    narrowing = list_narrowing_fields(adapter)
-    native = framework in NATIVE
     phase = parse_phase(record)
     config = complete_config(record, shape)
     kind = find_kind(record, shape)
     traits = read_traits(config)
     towers = has_towers(shape, traits)
-    if towers:
-        if native or framework == "unsloth":
-            raise UnsupportedCase(f"{framework} trains decoders, and {shape.model_type} is another model")
-        shape = without_unquantized(shape)
-    elif phase != "load" or native:
-        shape = as_stored(shape, separate=native, single_experts=has_single_experts(record))
-    elif has_single_experts(record):
-        shape = with_single_experts(shape)
+    shape = _as_stored(shape, record, framework, phase, towers=towers)
     variant = _read_variant(method, adapter)
     full = method == "full" or (phase != "train" and not record.get("lora"))
     base_type: NumberType = parse_choice(record, "base_dtype", NUMBER_TYPES, default="bf16")
     optimizer = str(record.get("optimizer") or "adamw")
     find_optimizer(optimizer)
     bits = _read_bits(record, base_type, method, framework)
-    in_base_type = native or (bits != base_type and _names(record, NEWER_TRL))
+    in_base_type = framework in NATIVE or (bits != base_type and _names(record, NEWER_TRL))
     rank = read_rank({**adapter, "variant": variant}, DEFAULT_RANKS.get(variant, LORA_RANK))
     adapters = Adapters()
     if not full and variant != "norms":
-        if native and narrowing:
-            raise UnsupportedCase(f"{framework} has no {' or '.join(narrowing)}")
-        if framework == "unsloth" and "target_parameters" in narrowing:
-            raise UnsupportedCase("what unsloth's own products with experts save is not modelled")
-        targets = adapter.get("targets")
-        if not targets and "target_parameters" not in narrowing:
-            targets = USUAL_ROLES if native else None
-        adapters = find_adapters(shape, targets, narrowing, variant=variant, rank=rank)
-    if (adapters.by_layer or adapters.fused) and towers and narrowing:
-        raise UnsupportedCase("layers that differ in their adapters are modelled in decoders alone")
+        adapters = _read_adapters(adapter, shape, framework, variant=variant, rank=rank, towers=towers)
     if phase == "train" and not towers:
         refuse_unplaced(shape, adapters.adapted)
     return StepSetting(
@@ -154,6 +136,38 @@ def parse_setting(record: Record, shape: ModelShape) -> StepSetting:
         offloads="offload" in str(record.get("framework") or "").lower(),
         compiled=_is_compiled(record, framework),
     )
+
+
+def _as_stored(
+    shape: ModelShape, record: Record, framework: Framework, phase: Phase, *, towers: bool
+) -> ModelShape:
+    """Return the model with the matrices that a framework keeps. Raises UnsupportedCase when it has none."""
+    native = framework in NATIVE
+    if towers:
+        if native or framework == "unsloth":
+            raise UnsupportedCase(f"{framework} trains decoders, and {shape.model_type} is another model")
+        return without_unquantized(shape)
+    if phase != "load" or native:
+        return as_stored(shape, separate=native, single_experts=has_single_experts(record))
+    return with_single_experts(shape) if has_single_experts(record) else shape
+
+
+def _read_adapters(
+    adapter: Record, shape: ModelShape, framework: Framework, *, variant: Any, rank: int, towers: bool
+) -> Adapters:
+    """Read which matrices have an adapter. Raises UnsupportedCase where the framework has none like it."""
+    narrowing = list_narrowing_fields(adapter)
+    if framework in NATIVE and narrowing:
+        raise UnsupportedCase(f"{framework} has no {' or '.join(narrowing)}")
+    if framework == "unsloth" and "target_parameters" in narrowing:
+        raise UnsupportedCase("what unsloth's own products with experts save is not modelled")
+    targets = adapter.get("targets")
+    if not targets and "target_parameters" not in narrowing:
+        targets = USUAL_ROLES if framework in NATIVE else None
+    adapters = find_adapters(shape, targets, narrowing, variant=variant, rank=rank)
+    if (adapters.by_layer or adapters.fused) and towers and narrowing:
+        raise UnsupportedCase("layers that differ in their adapters are modelled in decoders alone")
+    return adapters
 
 
 def parse_phase(record: Record) -> Phase:

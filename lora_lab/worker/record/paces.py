@@ -23,18 +23,22 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.grids.reference_paces import FILE
 from lora_lab.runs.events import Event
 from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.grouping import MOST, may_share
 from lora_lab.settings.grid_form import read_grid_presets
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 
 STEPS = 3
 """Of each run: the first one warms up and isn't counted."""
+
+SIZES = (1, 2, MOST)
+"""So many runs are timed side by side; an estimate takes the nearest of these."""
 
 
 class TimedRun(RunFolder):
@@ -54,23 +58,37 @@ def list_kinds() -> list[RunSpec]:
     return [replace(spec, steps=STEPS) for spec in kinds.values()]
 
 
-def measure_pace(spec: RunSpec, models_dir: Path) -> dict[str, Any]:
-    """Do a run, and return the processor seconds of a step and of all that isn't a step."""
+def measure_paces(spec: RunSpec, models_dir: Path) -> list[dict[str, Any]]:
+    """Do one run, then groups of them side by side on the same base, as a grid does, and time each.
+
+    Returns the processor seconds of a step and of all that isn't a step: each run's share in a group.
+    """
+    sizes = SIZES if may_share(spec, replace(spec, seed=1)) else SIZES[:1]
     with tempfile.TemporaryDirectory() as folder:
         home = LabHome(Path(folder))
-        created = create_run(Path(folder) / "runs", spec, build_own_dataset(), now=datetime.now(UTC))
-        begun = time.process_time()
-        if not execute_run(TimedRun(created.path), home, models_dir, cache=ModelCache(models_dir, home=home)):
-            raise SystemExit(f"A run failed: {created.state().failure_text}")
-        lines = (created.path / "times.jsonl").read_text("utf-8").splitlines()
-    times = [json.loads(line) for line in lines]
-    steps = [at for kind, at in times if kind == "step"]
+        cache = ModelCache(models_dir, home=home)
+        return [_measure_group(spec, size, home, models_dir, cache) for size in sizes]
+
+
+def _measure_group(
+    spec: RunSpec, size: int, home: LabHome, models_dir: Path, cache: ModelCache
+) -> dict[str, Any]:
+    runs_dir, now = home.folder / f"runs-{size}", datetime.now(UTC)
+    created = [
+        create_run(runs_dir, replace(spec, seed=seed), build_own_dataset(), now=now) for seed in range(size)
+    ]
+    begun = time.process_time()
+    if not execute_group([TimedRun(run.path) for run in created], home, models_dir, cache=cache):
+        raise SystemExit(f"A run failed: {created[0].state().failure_text}")
+    ended = time.process_time()
+    lines = (created[0].path / "times.jsonl").read_text("utf-8").splitlines()
+    steps = [at for kind, at in map(json.loads, lines) if kind == "step"]
     step = statistics.median(later - earlier for earlier, later in pairwise(steps))
-    other = times[-1][1] - begun - STEPS * step
     return {
         "spec": asdict(spec),
-        "cpu_seconds_per_step": round(step, 2),
-        "other_cpu_seconds": round(other, 1),
+        "shared_by": size,
+        "cpu_seconds_per_step": round(step / size, 2),
+        "other_cpu_seconds": round((ended - begun - STEPS * step) / size, 1),
     }
 
 
@@ -81,7 +99,7 @@ def main() -> int:
     machine = find_machine("auto")
     runs = []
     for spec in list_kinds():
-        runs.append(measure_pace(spec, models_dir))
+        runs += measure_paces(spec, models_dir)
     provenance = describe_recording("lora_lab.worker.record.paces", machine)
     written = {"provenance": provenance | {"load": round(os.getloadavg()[0], 1)}, "runs": runs}
     FILE.write_text(json.dumps(written, indent=1) + "\n", "utf-8")

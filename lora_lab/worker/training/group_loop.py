@@ -57,8 +57,7 @@ def train_group(
     # The meter also counts adapters in the compute type, which outlive a step.
     memory = PeakWatch(lambda state: meter((*state, *group.kept)), optimizer)
     width, device = len(going), going[0].flat.device
-    alone = width == 1
-    measured = set(range(1, spec.steps + 1)) if alone else _select_measured_steps(examples, plans)
+    measured = set(range(1, spec.steps + 1)) if width == 1 else _select_measured_steps(examples, plans)
     shared = count_shared_tokens(examples, device)
 
     for step in range(1, spec.steps + 1):
@@ -73,10 +72,7 @@ def train_group(
 
         batches = [[examples[i] for i in plan_of[cell][step - 1]] for cell in going]
         rows = [pack_examples(batch, device, shared=shared) for batch in batches]
-        size = RowSize(
-            lengths=tuple(len(item.ids) for batch in batches for item in batch),
-            answer_tokens=sum(row.targets.numel() for row in rows),
-        )
+        size = _compute_size(batches, rows)
         with memory.watch_step(step, size) if step in measured else nullcontext():
             losses, norms, width = compute_gradients(group, going, rows, width)
             for cell, norm in zip(going, norms, strict=True):
@@ -106,6 +102,14 @@ def train_group(
                 ),
             )
     return going
+
+
+def _compute_size(batches: Sequence[Sequence[Encoded]], rows: Sequence[PackedRow]) -> RowSize:
+    """Compute the size of all cells' rows as if they were one."""
+    return RowSize(
+        lengths=tuple(len(item.ids) for batch in batches for item in batch),
+        answer_tokens=sum(row.targets.numel() for row in rows),
+    )
 
 
 def _select_measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequence[int]]]) -> set[int]:

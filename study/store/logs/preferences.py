@@ -19,10 +19,10 @@ CARD_ORDERS: tuple[CardOrder, ...] = get_args(CardOrder)
 
 # Field, what it is called in an error, lowest, highest, and a word of advice.
 _RANGES = (
-    ("new_cards_a_day", "new cards a day", 0, 200, "10 is a good pace"),
-    ("reviews_a_day", "reviews a day", 0, 9999, "200 is rarely reached"),
+    ("new_cards_a_day", "new cards per day", 0, 200, "10 is a good pace"),
+    ("reviews_a_day", "reviews per day", 0, 9999, "200 is rarely reached"),
     ("learn_ahead_minutes", "minutes ahead", 0, 120, "20 is a good start"),
-    ("session_minutes", "minutes a session", 0, 240, "0 means no limit"),
+    ("session_minutes", "minutes per session", 0, 240, "0 means no limit"),
     ("day_begins_hour", "o'clock as the start of a day", 0, 23, "4 suits most people"),
 )
 

@@ -196,6 +196,7 @@ def test_a_count_in_millions_is_typed_with_or_without_the_word(typed: str) -> No
 def test_the_distance_of_a_guess_is_told_in_its_unit() -> None:
     assert tell_distance(2.0, 1.5, "%") == "Your guess is off by 0.5 percentage points."
     assert tell_distance(192, 96, "") == "Your guess is off by 96."
+    assert tell_distance(30, 37.748736, "million") == "Your guess is off by 7.75 million."  # 37.75 is shown
     assert tell_distance(4.9, 5.312, "nats") == "Your guess is within 10 % of it."
 
 

@@ -159,6 +159,9 @@ def test_next_stands_in_its_place_at_the_end_of_the_plan(context: Context) -> No
         await school.lead(live, "go", position=len(PLAN) - 1, phase="show")
         html = build_teacher_state(live)["html"]
         assert html.index('data-do="back"') < html.index("disabled>This is the end of the plan</button>")
+        assert 'class="primary" data-do="end"' in html
+        await school.lead(live, "go", position=0, phase="vote")
+        assert 'class="quiet" data-do="end"' in build_teacher_state(live)["html"]
 
     played(play)
 

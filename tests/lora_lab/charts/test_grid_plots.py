@@ -129,7 +129,7 @@ def test_every_title_of_a_partial_grid_says_how_many_cells_are_behind_it() -> No
         "grid-loss": "So far, 1 of 4 cells: held-out loss is 4.16 at r=1, nf4",
         "grid-memory": "So far, 1 of 4 cells: peak memory is 481 MB at r=1, nf4",
         "grid-seconds": "So far, 1 of 4 cells: a step takes 1.2 s at r=1, nf4, trained alone",
-        "grid-front": "So far, 1 of 4 cells: r1 nf4 (481 MB, loss 4.16)",
+        "grid-front": "So far, 1 of 4 cells: r=1 nf4 (481 MB, loss 4.16)",
     }
     second = plots(
         group_by_setting([cell(4.161, rank=1, bits="nf4"), cell(4.2, rank=64, bits="nf4"), *waiting[1:]])
@@ -310,10 +310,10 @@ def test_a_plane_is_drawn_for_each_target_set_and_variant_and_the_front_shows_th
     assert len(dora["grid-loss"].rows) == 2
     assert ", dora, " in dora["grid-loss"].subtitle
     assert [row[0] for row in dora["grid-front"].rows] == [
-        "r2 nf4-dq lora",
-        "r8 nf4-dq lora",
-        "r2 nf4-dq dora",
-        "r8 nf4-dq dora",
+        "r=2 nf4-dq lora",
+        "r=8 nf4-dq lora",
+        "r=2 nf4-dq dora",
+        "r=8 nf4-dq dora",
     ]
 
 
@@ -348,4 +348,4 @@ def test_an_end_of_the_front_close_behind_the_other_is_labelled_all_the_same() -
         for seed, loss in enumerate(losses)
     )
     shown = texts(plots(settings)["grid-front"])
-    assert {"r1 nf4", "r8 nf4"} <= set(shown)
+    assert {"r=1 nf4", "r=8 nf4"} <= set(shown)

@@ -12,7 +12,7 @@ from lora_lab.engine.ray_capacity import GPU_EXTRA_BYTES, PROCESS_BYTES, Capacit
 from lora_lab.grids.estimate import describe_estimate, estimate_grid, estimate_here
 from lora_lab.memory import ledger
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.runs.durations import Pace, Paces, compute_pace, estimate_run_seconds
+from lora_lab.runs.durations import Pace, Paces, compute_pace, estimate_run_seconds, estimate_time_of_all
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import create_sweep
@@ -93,6 +93,17 @@ def test_the_nearest_run_gives_the_pace_and_the_newest_of_equals() -> None:
     far, near, older = (pace(replace(BASE, rank=rank), s) for rank, s in ((64, 3.0), (4, 2.0), (4, 1.0)))
     assert estimate_run_seconds(replace(BASE, rank=8), [other_variant, far, near, older]) == 6 + 20 * 2.0
     assert estimate_run_seconds(replace(BASE, rank=64, variant="dora"), [far, other_variant]) == 6 + 20 * 9.0
+
+
+def test_a_cell_that_is_trained_with_others_takes_what_a_run_in_such_a_group_took() -> None:
+    alone = Pace(spec=BASE, seconds_per_step=2.0, other_seconds=9.0)
+    in_group = Pace(spec=BASE, seconds_per_step=1.0, other_seconds=3.0, shared_by=6)
+    for paces in ([alone, in_group], [in_group, alone]):
+        assert estimate_run_seconds(BASE, paces, together=1) == 9 + 20 * 2.0
+        assert estimate_run_seconds(BASE, paces, together=5) == 3 + 20 * 1.0
+    specs = [replace(BASE, seed=seed) for seed in range(7)]
+    found = estimate_time_of_all(specs, [alone, in_group], together=[1, *[6] * 6])
+    assert found.seconds == (9 + 20 * 2.0) + 6 * (3 + 20 * 1.0)
 
 
 def test_a_steps_time_grows_with_the_batch() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lora_lab.grids.reference_paces import FILE, read_reference
+from lora_lab.runs.grouping import count_together
 from lora_lab.settings.grid_form import read_grid_presets
 from lora_lab.spec import RunSpec
 
@@ -21,10 +22,23 @@ def test_every_ready_made_grid_has_a_time(preset: object) -> None:
 
 def test_the_time_is_that_of_the_measured_run() -> None:
     content = json.loads(FILE.read_text("utf-8"))
-    [measured] = [run for run in content["runs"] if run["spec"]["bits"] == "int8"]
     spec = replace(USUAL, bits="int8", steps=10)
-    wanted = measured["other_cpu_seconds"] + 10 * measured["cpu_seconds_per_step"]
-    assert read_reference().estimate_seconds([spec, spec]) == pytest.approx(2 * wanted)
+    for size in (1, 2, 6):
+        [measured] = [
+            run for run in content["runs"] if (run["spec"]["bits"], run["shared_by"]) == ("int8", size)
+        ]
+        wanted = measured["other_cpu_seconds"] + 10 * measured["cpu_seconds_per_step"]
+        found = read_reference().estimate_seconds([spec, spec], together=[size, size])
+        assert found == pytest.approx(2 * wanted)
+
+
+def test_a_group_takes_less_than_its_cells_one_after_the_other() -> None:
+    specs = read_grid_presets()[0].grid.list_specs()
+    alone = read_reference().estimate_seconds(specs, together=[1] * 9)
+    grouped = read_reference().estimate_seconds(specs, together=count_together(specs, first_seed=0))
+    assert alone is not None
+    assert grouped is not None
+    assert grouped < 0.7 * alone
 
 
 def test_nothing_is_said_of_what_was_not_measured() -> None:

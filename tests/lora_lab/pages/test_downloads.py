@@ -1,5 +1,6 @@
 """What can be kept: plots, adapters, runs, steps; by id, never by path; a missing thing is a sentence."""
 
+import ast
 import csv
 import io
 import json
@@ -150,6 +151,16 @@ def test_an_adapter_names_its_base_by_the_hub_and_says_how_it_was_trained(
     assert "the app's own cards: " in card
     assert "rounded to 4 bits before (Q4_1" in card
     assert "/home/ana" not in card
+    assert_card_asks(card, base=hub_id, opened='"adapter"')
+
+
+def assert_card_asks(card: str, *, base: str, opened: str) -> None:
+    """The program on a card opens the model and asks it something; it is only read here, not run."""
+    [program] = re.findall(r"```python\n(.+?)```", card, re.DOTALL)
+    called = {ast.unparse(node.func) for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Call)}
+    assert {"AutoTokenizer.from_pretrained", "tokenizer.apply_chat_template", "model.generate"} <= called
+    assert f'base = "{base}"' in program
+    assert opened in program
 
 
 def test_a_run_is_kept_with_its_settings_steps_and_answers(site: TestClient, settings: Settings) -> None:
@@ -335,4 +346,5 @@ def test_a_merged_model_is_sent_once_there_is_one(site: TestClient, settings: Se
         assert archive.read("merged/model.safetensors") == b"weights" * 1000
         card = archive.read("merged/README.md").decode()
     assert "library_name: transformers" in card
+    assert_card_asks(card, base="tiny-random", opened='from_pretrained("merged")')
     assert "dequantized" in card

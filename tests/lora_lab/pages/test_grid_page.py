@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from lora_lab.engine.grouping import take_cells
 from lora_lab.grids.reference_paces import read_reference
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs import separate_files
+from lora_lab.runs.grouping import take_cells
 from lora_lab.settings.grid import parse_grid
 from lora_lab.settings.grid_form import parse_grid_form, read_grid_presets
 from lora_lab.views.sweep_view import describe_exact_counts
@@ -99,12 +99,15 @@ def test_processor_times_of_another_machine_say_nothing_of_a_gpu(ana: Visitor, l
 
 def test_time_comes_from_runs_that_have_finished_here(ana: Visitor, context: Context) -> None:
     finished_sweep(context.settings)
-    assert "one cell after the other, by what similar runs took here" in part(ana.sends("change"), "cost")
+    assert re.search(r"about \d+ s , by what similar runs took here", part(ana.sends("change"), "cost"))
 
 
 def test_a_list_that_cannot_be_read_says_which_and_keeps_the_address(ana: Visitor) -> None:
     reply = ana.sends("change", fields=fields_of(tiny_grid()) | {"ranks": ["2, 9999"]})
     assert "“Ranks r”: each must be 1 to 256, got 9,999." in part(reply, "cost")
+    empty = fields_of(tiny_grid()) | {"ranks": [""], "seq_len_tokens": [""]}
+    reply = ana.sends("change", fields=empty)
+    assert "“Ranks r”, “length, tokens”: nothing is chosen." in part(reply, "cost")
     assert "url" not in reply
 
 
@@ -334,6 +337,14 @@ def test_a_cell_that_measures_after_its_steps_says_so(ana: Visitor, context: Con
 def test_a_sweep_in_the_list_opens_at_the_sweep(ana: Visitor, context: Context) -> None:
     sweep = finished_sweep(context.settings)
     assert f'href="/grid?sweep={sweep.sweep_id}#sweep"' in ana.opens("/grid")
+
+
+def test_a_finished_sweep_leads_to_its_best_cell(ana: Visitor, context: Context, lab: Lab) -> None:
+    sweep = finished_sweep(context.settings)
+    best = min(lab.cells(sweep), key=lambda cell: cell.loss_after or 9)
+    said = f"Open the cell with the lowest loss, {best.loss_after:.3f}"
+    link = f'id="best-cell" href="/lab?run={best.run_id}">{said}'
+    assert link in ana.opens(f"/grid?sweep={sweep.sweep_id}")
 
 
 def test_a_sweep_that_cant_be_read_is_named_and_set_aside(ana: Visitor, context: Context, lab: Lab) -> None:

@@ -214,10 +214,11 @@ def test_models_are_in_order_of_size(lab: Lab) -> None:
         sizes = [shape.total_parameters for shape in group]
         assert sizes == sorted(sizes)
     table = changed(lab, act="table", gpu="24")["parts"]["fits"]
-    rows = re.findall(r'<th scope="row">([^<]+)</th>', table)
-    assert rows == [shape.name for shape in list_models() if shape.name != TINY_MODEL], (
-        "the table is ungrouped"
-    )
+    rows = re.findall(r'<th scope="row"><a href="([^"]+)">([^<]+)</a></th>', table)
+    listed = [shape.name for group in groups.values() for shape in group if shape.name != TINY_MODEL]
+    assert [name for _, name in rows] == listed, "the table has the groups of the menu"
+    assert all(f"model={name}" in address or name == DEFAULTS["model"] for address, name in rows)
+    assert re.findall(r'scope="rowgroup"[^>]*>([^<]+)<', table) == [f"{size} parameters" for size in groups]
 
 
 def test_the_framework_of_ones_own_is_named_plainly(lab: Lab) -> None:

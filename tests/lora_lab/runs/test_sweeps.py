@@ -35,6 +35,8 @@ def test_a_sweep_is_found_again_with_its_cells_in_order(settings: Settings, swee
     assert [spec for spec, _ in cells] == GRID.list_specs()
     assert [run.spec for _, run in cells if run] == GRID.list_specs()
     assert [run.run_id for _, run in cells if run] == list(sweep.run_ids)
+    newest_first = list_runs(settings.runs_dir)
+    assert [run.spec for run in newest_first] == GRID.list_specs()[::-1], "lists of runs keep the order"
     assert (sweep.data_digest, sweep.data_label) == (build_own_dataset().digest, build_own_dataset().label)
 
 

@@ -55,13 +55,15 @@ def test_a_first_run_that_a_paused_queue_holds_back_leads_to_the_button(
     first_run: FirstRun, visit: Visit
 ) -> None:
     begun = first_run.start(visit, anew=True, guess=GUESS)
-    assert "Waiting for the run before it." in words(first_run.show(visit, begun).html)
+    assert "The training process is getting ready …" in words(first_run.show(visit, begun).html)
+    second = first_run.start(visit, anew=True, guess=GUESS)
+    assert "Waiting for the run before it." in words(first_run.show(visit, second).html)
     first_run.lab.engine.pause()
     shown = first_run.show(visit, begun).html
     assert "The queue of runs is paused. Let it go on in the Lab ." in words(shown)
     assert f"run={begun}" in shown
     first_run.lab.engine.resume()
-    assert "Waiting for the run before it." in words(first_run.show(visit, begun).html)
+    assert "The training process is getting ready …" in words(first_run.show(visit, begun).html)
 
 
 def test_a_first_run_is_shown_to_the_next_learner_unless_somebody_has_stopped_it(

@@ -65,7 +65,7 @@ def test_a_learner_chooses_when_a_day_begins_and_where() -> None:
     [
         ({"time_zone": "Mars/Base"}, "No time zone is called 'Mars/Base'"),
         ({"day_begins_hour": 24}, "Choose 0 to 23; 4 suits most people"),
-        ({"reviews_a_day": -1}, "-1 reviews a day is out of range"),
+        ({"reviews_a_day": -1}, "-1 reviews per day is out of range"),
         ({"card_order": "random"}, "Choose due, weakest, mixed"),
     ],
 )

@@ -116,7 +116,7 @@ def test_bombs_cost_little_and_the_process_goes_on(
 def test_a_backup_of_the_largest_size_is_read_and_the_next_file_as_well(
     planner: ProcessPlanner, home: Path, profile: str, costs: dict[str, Any]
 ) -> None:
-    """100 ratings a day for three years; each takes 560 bytes of the file with what it did to the card.
+    """100 ratings per day for three years; each takes 560 bytes of the file with what it did to the card.
 
     The next one has a third of them: with what the first took, if it were kept, it would need too much.
     """

@@ -29,7 +29,7 @@ def test_the_introduction_has_six_steps_and_ends_in_a_run() -> None:
 
 def test_the_loss_that_is_guessed_is_named_as_the_rest_of_the_app_names_it() -> None:
     said = read_introduction()[-1].text
-    assert "the held-out loss will do: the loss on unseen pairs" in " ".join(said.split())
+    assert "The held-out loss is the loss on unseen pairs" in " ".join(said.split())
 
 
 def test_every_number_of_the_introduction_is_computed() -> None:

@@ -1,4 +1,4 @@
-"""The five-minute review as functions: from cards over questions to one explanation, and its ending."""
+"""The daily review as functions: from cards over questions to one explanation, and its ending."""
 
 import re
 from dataclasses import replace
@@ -14,6 +14,7 @@ from study.pages.review import ReviewPage
 from study.pages.today import TodayPage
 from study.store.logs.own_prompts import OwnPrompt
 from study.text.markup import to_html
+from study.web.frame import open_visit
 from tests.quizzes.answering import right_fields, wrong_fields
 from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import build_event, opened, primary, query_of, words
@@ -23,8 +24,8 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
     goto = review.act({"act": "start"}, opened("b1"))["goto"]
     query = query_of(goto)
     html = review.load(opened("b1", query[1:]))
-    assert "cards 0/9 questions 0/3 explanation 0/1" in words(html)
-    for _ in range(9):
+    assert "cards 0/6 questions 0/3 explanation 0/1" in words(html)
+    for _ in range(6):
         back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
         html = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
     for number in range(3):
@@ -39,16 +40,32 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
     event = build_event(rubric, "judge", query=query, fields={"concept": ["frozen-base"]})
     result = review.act(event, opened("b1"))["html"]
     done = review.act(build_event(result, "next", query=query), opened("b1"))["html"]
-    assert "9 cards rated. 3 of 3 questions right. 1 of 4 concepts explained." in words(done)
+    assert "6 cards rated. 3 of 3 questions right. 1 of 4 concepts explained." in words(done)
     assert "Few trainable parameters not explained; cards about it are ready now" in words(done)
     assert words(review.load(opened("b1", query[1:]))) == words(done)
+
+
+def test_a_review_takes_five_minutes_whatever_the_questions_take(
+    review: ReviewPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = open_visit(review.context, opened("b1"))
+    plan = review.plan(visit)
+    assert (plan.questions, plan.explanations, plan.minutes) == (3, 1, 5)
+    monkeypatch.setattr(type(review.quiz), "estimate_seconds_each", lambda *_: 15.0)
+    quicker = review.plan(visit)
+    assert quicker.cards > plan.cards
+    assert quicker.minutes == 5
+    monkeypatch.setattr(type(review.quiz), "estimate_seconds_each", lambda *_: 120.0)
+    slower = review.plan(visit)
+    assert 1 <= slower.cards < plan.cards
+    assert slower.minutes > 5
 
 
 def reviewed(review: ReviewPage, *, first_rating: int = 4, wrong: int = 0) -> tuple[str, str, str]:
     """A review with `wrong` missed questions: its query, the question texts' page, and its last page."""
     query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
     html = review.load(opened("b1", query[1:]))
-    for number in range(9):
+    for number in range(6):
         back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
         rating = first_rating if number == 0 else 4
         html = review.act(build_event(back, "rate", nth=rating - 1, query=query), opened("b1"))["html"]
@@ -94,13 +111,13 @@ def test_a_review_ends_with_what_was_missed_when_it_comes_back_and_one_next_step
 def test_a_review_without_a_miss_says_no_miss_and_has_one_next_step(review: ReviewPage) -> None:
     _, _, done = reviewed(review)
     assert "Missed" not in words(done)
-    assert primary(done) == ["Go on with 1 card"]
+    assert primary(done) == ["Go on with 4 cards"]
 
 
 def test_the_last_card_of_a_review_can_be_taken_back_until_its_end(review: ReviewPage) -> None:
     query, _, done = reviewed(review)
     undone = review.act(build_event(done, "undo", query=query), opened("b1"))["html"]
-    assert "cards 8/9 questions 3/3 explanation 1/1" in words(undone)
+    assert "cards 5/6 questions 3/3 explanation 1/1" in words(undone)
     back = review.act(build_event(undone, "flip", query=query), opened("b1"))["html"]
     again = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
     assert "Done for now." in words(again)
@@ -111,7 +128,7 @@ def test_a_review_leads_past_a_question_and_an_explanation_that_one_cannot_answe
 ) -> None:
     query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
     html = review.load(opened("b1", query[1:]))
-    for _ in range(9):
+    for _ in range(6):
         back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
         html = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
     for _ in range(3):
@@ -158,7 +175,7 @@ def test_leaving_a_review_and_coming_back_goes_on(review: ReviewPage) -> None:
     html = review.load(opened("b1", query[1:]))
     back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
     review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))
-    assert "cards 1/9" in words(review.load(opened("b1", query[1:])))
+    assert "cards 1/6" in words(review.load(opened("b1", query[1:])))
 
 
 def test_the_last_rating_of_a_review_can_be_undone(review: ReviewPage) -> None:
@@ -169,7 +186,7 @@ def test_the_last_rating_of_a_review_can_be_undone(review: ReviewPage) -> None:
     rated = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
     undone = review.act(build_event(rated, "undo", query=query), opened("b1"))["html"]
     assert build_event(undone, "flip")["card"] == first
-    assert "cards 0/9" in words(undone)
+    assert "cards 0/6" in words(undone)
 
 
 def test_a_review_of_another_profile_is_not_shown(review: ReviewPage) -> None:

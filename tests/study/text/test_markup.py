@@ -24,6 +24,18 @@ def test_a_dollar_sign_inside_code_is_no_formula() -> None:
     assert to_html("`$HOME` and `$PATH`") == "<code>$HOME</code> and <code>$PATH</code>"
 
 
+def test_the_sides_of_a_matrix_are_formulas_without_dollar_signs() -> None:
+    shown = to_html("It costs r(d_in + d_out).")
+    assert shown == to_html("It costs r($d_{in}$ + $d_{out}$).")
+    assert shown.count("<math") == 2
+    assert "d_" not in re.sub(r"<annotation.*?</annotation>", "", shown)
+
+
+def test_the_sides_of_a_matrix_stay_as_they_are_in_code_and_longer_names() -> None:
+    assert to_html("`d_in` of linear.d_in") == "<code>d_in</code> of linear.d_in"
+    assert "<math" not in to_html("add_in, d_input, d_out=4 and BitsAndBytesConfig(load_in_4bit=True)")
+
+
 def test_html_in_a_text_is_shown_and_not_obeyed() -> None:
     assert to_html("<script>x</script> & `<b>`") == (
         "&lt;script&gt;x&lt;/script&gt; &amp; <code>&lt;b&gt;</code>"

@@ -96,6 +96,9 @@ def test_a_text_field_that_was_just_opened_asks_for_its_text_and_blames_nobody(
 def test_a_value_out_of_its_limits_is_said_where_the_cost_stands(ana: Visitor) -> None:
     form = fields_of(LIGHT, rank="999", steps="")
     assert "“Steps” is empty. Enter a value." in part(ana.sends("change", fields=form), "cost")
+    form = fields_of(LIGHT, rank="", steps="", seq_len_tokens="")
+    said = part(ana.sends("change", fields=form), "cost")
+    assert "“Rank r”, “Steps” and “length, tokens” are empty. Enter a value for each." in said
     reply = ana.sends("change", fields=fields_of(LIGHT, rank="999"))
     assert "“Rank r” must be 1 to 256, got 999." in part(reply, "cost")
     assert "url" not in reply

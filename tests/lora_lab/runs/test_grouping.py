@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from lora_lab.data.batches import build_even_row
 from lora_lab.data.datasets import build_own_dataset
-from lora_lab.engine.grouping import MOST, group_by_base, may_share, split_chunks, take_cells
+from lora_lab.engine.marks import mark_cells
 from lora_lab.memory.group_memory import CellBytes, compute_cell_bytes, group_bytes, peak_bytes, split_stacks
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.grouping import MOST, count_together, group_by_base, may_share, split_chunks, take_cells
+from lora_lab.settings.grid_form import GridPreset, read_grid_presets
 from lora_lab.spec import RunSpec
 
 SPEC = RunSpec()
@@ -134,3 +136,26 @@ def test_a_run_that_is_no_cell_stays_alone(tmp_path: Path) -> None:
 def test_no_job_is_larger_than_what_pays(tmp_path: Path) -> None:
     runs = waiting(tmp_path, [replace(SPEC, seed=seed) for seed in range(9)], ["a"] * 9)
     assert take_cells(runs) == runs[:MOST]
+
+
+@pytest.mark.parametrize("preset", read_grid_presets(), ids=[preset.id for preset in read_grid_presets()])
+@pytest.mark.parametrize("one_alone", [True, False])
+def test_cells_are_counted_together_as_the_queue_takes_them(
+    preset: GridPreset, tmp_path: Path, *, one_alone: bool
+) -> None:
+    specs, dataset = preset.grid.list_specs(), build_own_dataset()
+    first_seed = preset.grid.seeds[0] if one_alone else None
+    marks = mark_cells(specs, "a-sweep", first_seed=first_seed)
+    waiting = []
+    for place, (spec, marked) in enumerate(zip(specs, marks, strict=True)):
+        run = create_run(tmp_path, spec, dataset, now=NOW + timedelta(seconds=place))
+        run.emit("queued", **marked)
+        waiting.append(run)
+    places = {run.run_id: place for place, run in enumerate(waiting)}
+    taken = [0] * len(specs)
+    while waiting:
+        job = {run.run_id for run in take_cells(waiting)}
+        for run_id in job:
+            taken[places[run_id]] = len(job)
+        waiting = [run for run in waiting if run.run_id not in job]
+    assert count_together(specs, first_seed=first_seed) == taken
