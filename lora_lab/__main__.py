@@ -42,7 +42,7 @@ from lora_lab.parameters.shapes import keep_in_catalogue
 from lora_lab.runs.export_script import build_script
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, StorageError, classify_refusal
 from study.base.programs import run_program
 from study.base.settings import load_settings
 
@@ -63,11 +63,20 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     except LearnerError as error:
-        if getattr(options, "json", False):
-            print(json.dumps({"error": str(error)}))
-        else:
-            print(error, file=sys.stderr)
-        return 1
+        return _tell(error, options)
+    except OSError as error:
+        kind = classify_refusal(error)
+        if kind is None:
+            raise
+        return _tell(StorageError(kind), options)
+
+
+def _tell(error: LearnerError, options: argparse.Namespace) -> int:
+    if getattr(options, "json", False):
+        print(json.dumps({"error": str(error)}))
+    else:
+        print(error, file=sys.stderr)
+    return 1
 
 
 def _answer_one(options: argparse.Namespace) -> int:

@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from study.base.errors import StorageError, classify_refusal
+
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
 
@@ -14,7 +16,7 @@ READER_IS_GONE = 141
 def run_program(main: Callable[[], int]) -> int:
     """Run a command line and return its exit status.
 
-    Ctrl-C, and a reader that is gone, end it without a trace.
+    Ctrl-C, a reader that is gone, and a disk that takes nothing end it without a trace.
     """
     try:
         try:
@@ -23,6 +25,12 @@ def run_program(main: Callable[[], int]) -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
+    except OSError as error:
+        kind = classify_refusal(error)
+        if kind is None and not isinstance(error, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again as it ends
-        return READER_IS_GONE
+        if kind is None:
+            return READER_IS_GONE
+        print(StorageError(kind), file=sys.stderr)  # noqa: T201 - a command line prints
+        return 1

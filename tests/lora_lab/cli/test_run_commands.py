@@ -13,7 +13,7 @@ from lora_lab.__main__ import main
 from lora_lab.cli.progress import Watcher
 from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.uploads import Uploads
-from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.run_file import read_run_file
 from lora_lab.runs.summary import summarize
 from lora_lab.settings.run_form import format_command
@@ -23,6 +23,7 @@ from tests.golden.counts import EMBEDDED
 from tests.lora_lab import run_builders
 from tests.lora_lab.runs.test_run_folder import NOW
 from tests.lora_lab.spec_strategies import any_spec
+from tests.lora_lab.worker.builders import full_disk
 
 
 @given(any_spec)
@@ -94,6 +95,17 @@ def test_a_run_is_printed_as_a_script_or_as_json(
 def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--format", "json", "--run", str(settings.home)]) == 1
     assert "isn't a run's folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_full_disk_is_said_in_words(
+    command: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--model", "tiny-random", "--data-folder", str(settings.home), "--json"]
+    with full_disk(largest_file_bytes=100):
+        assert main([command, *where]) == 1
+    assert json.loads(capsys.readouterr().out)["error"].startswith("The disk is full")
+    assert not list(list_runs(settings.runs_dir))
 
 
 def test_ctrl_c_ends_what_merges(run: RunFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

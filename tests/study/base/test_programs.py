@@ -43,3 +43,24 @@ def test_ctrl_c_ends_a_command_that_reads_lines_in_silence() -> None:
     process.send_signal(signal.SIGINT)
     assert process.communicate()[1] == ""
     assert process.returncode == 130
+
+
+FULL = """
+import errno, sys
+from study.base.programs import run_program
+def main(): raise OSError(errno.{name}, "No space left on device")
+sys.exit(run_program(main))
+"""
+
+
+def test_a_full_disk_is_said_in_words_and_another_error_stays_an_error() -> None:
+    full, other = (
+        subprocess.run(
+            [sys.executable, "-c", FULL.format(name=name)], cwd=ROOT, capture_output=True, text=True
+        )
+        for name in ("ENOSPC", "ENOENT")
+    )
+    assert full.returncode == 1
+    assert full.stderr.startswith("The disk is full, so this was not saved.")
+    assert "Traceback" not in full.stderr
+    assert "Traceback" in other.stderr
