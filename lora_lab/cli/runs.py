@@ -42,7 +42,7 @@ def run_one(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(summary))
     else:
-        print("\n".join(f"{name}: {value}" for name, value in summary.items()))
+        print("\n".join(f"{name}: {value}" for name, value in summary.items() if value is not None))
     if run.state().status == "stopped":
         return INTERRUPTED
     return 1 if "error" in summary else 0

@@ -97,6 +97,16 @@ def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.Capt
     assert "isn't a run's folder" in capsys.readouterr().err
 
 
+def test_a_run_that_failed_at_once_prints_what_is_known_and_why(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_run(settings.runs_dir, RunSpec(), build_own_dataset(), now=NOW)
+    made.emit("failed", step=0, cause="settings", what="No model.", do_next="Choose one.")
+    monkeypatch.setattr("lora_lab.cli.runs.run_now", lambda *given, **named: made)
+    assert main(["train", "--data-folder", str(settings.home)]) == 1
+    assert capsys.readouterr().out == f"run_dir: {made.path}\nerror: No model. Choose one.\n"
+
+
 @pytest.mark.parametrize("command", ["train", "sweep"])
 def test_a_full_disk_is_said_in_words(
     command: str, settings: Settings, capsys: pytest.CaptureFixture[str]
