@@ -44,12 +44,12 @@ def test_an_xray_describes_the_layer_and_the_matrix_that_were_asked_for_or_says_
     assert "of q_proj in layer 1 " in capsys.readouterr().out
     assert main([*where, "--matrix", "mlp.down_proj"]) == 0
     assert "of down_proj in layer 0 " in capsys.readouterr().out
-    for wrong, said in (
+    for wrong, told in (
         (["--layer", "99"], "This run adapts no matrix in layer 99. It has the layers 0, 1 and the matrices"),
         (["--matrix", "nix"], "This run adapts no nix. It has the layers 0, 1 and the matrices"),
     ):
         assert main([*where, *wrong]) == 1
-        assert capsys.readouterr().err.startswith(said)
+        assert capsys.readouterr().err.startswith(told)
 
 
 def test_an_xray_of_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
