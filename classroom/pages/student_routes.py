@@ -1,8 +1,10 @@
 """What students' devices may ask: the page, joining, answering, a name, and the state of the class."""
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -24,8 +26,8 @@ STREAMS_AT_MOST = 4
 """Of one student: a phone and a few tabs."""
 
 KEPT = "Stay on this page: your answer is kept here and sent again."
-LATE = "Voting was closed before your answer arrived, so it does not count."
-LATE_CHANGE = "Voting was closed before your change arrived, so your earlier answer counts."
+LATE = " was closed before your answer arrived, so it does not count."
+LATE_CHANGE = " was closed before your change arrived, so your earlier answer counts."
 
 
 class StudentRoutes:
@@ -118,11 +120,12 @@ class StudentRoutes:
         if not self._asking.allows(student.device):
             return refuse_rate()
         try:
-            recorded = await self._hub.answer(live, student, await parse_json_body(request))
+            given = await parse_json_body(request)
+            recorded = await self._hub.answer(live, student, given)
         except NotSavedError as error:
             raise NotSavedError(do_next=KEPT) from error
         if recorded.outcome == "late":
-            told = LATE if recorded.answer is None else LATE_CHANGE
+            told = name_closed_vote(live, given) + (LATE if recorded.answer is None else LATE_CHANGE)
             told_with = {"outcome": "late", "error": told, "state": build_student_state(live, student)}
             return JSONResponse(told_with, HTTPStatus.CONFLICT)
         return JSONResponse({"outcome": recorded.outcome})
@@ -162,3 +165,12 @@ class StudentRoutes:
     ) -> tuple[LiveRoom, ClassStudent]:
         live = await (self._hub.find_newest(code) if newest else self._hub.find(code))
         return live, await self._hub.require_student(live, find_browser(request.cookies))
+
+
+def name_closed_vote(live: LiveRoom, answer: Mapping[str, Any]) -> str:
+    """Name the vote that an answer came too late for, which may not be the one on the screen."""
+    activity = live.plan[answer["position"]]
+    if live.state.position != answer["position"]:
+        return f"Voting on “{activity.title}”"
+    is_open_again = live.state.round and not activity.questions
+    return f"The {'first' if answer['round'] == 1 else 'second'} vote" if is_open_again else "Voting"

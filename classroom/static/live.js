@@ -12,6 +12,7 @@ const STREAM_AGAIN_MS = 60000;
 const byId = (id) => document.getElementById(id);
 const code = byId('main').dataset.code;
 
+// Returns a function that asks for the state now, on a page that polls: what was just sent has changed it.
 function follow(streamUrl, stateUrl, show) {
   let source = null; // none while this page polls
   let heard = Date.now();
@@ -48,8 +49,12 @@ function follow(streamUrl, stateUrl, show) {
       const answer = await fetch(stateUrl, { cache: 'no-store', signal: timeLimit(POLL_LIMIT_MS) });
       if (answer.ok) take(await answer.json());
       else lost(answer.status >= 500, answer.status < 500 ? await refusalOf(answer) : '');
+      if (answer.status >= 500) failures = 0; // as below
       if (answer.ok && window.EventSource && (failures < FAILURES_BEFORE_POLLING || Date.now() > againAt)) return connect();
-    } catch { lost(true); }
+    } catch {
+      failures = 0; // nothing comes through, which says nothing of streams
+      lost(true);
+    }
     if (!source) polling = setTimeout(poll, POLL_MS); // a page that woke meanwhile has a stream
   }
 
@@ -77,6 +82,7 @@ function follow(streamUrl, stateUrl, show) {
     poll();
   }, 5000);
   connect();
+  return () => { if (!source) poll(); };
 }
 
 async function refusalOf(answer) {

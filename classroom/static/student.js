@@ -5,6 +5,7 @@ const draftKey = `class-${code}-draft`;
 let drawn = '';
 let shown = null;
 let sending = false;
+let look = () => {};
 const ANSWER_MS = 8000; // a phone that has changed its access point hears nothing more of what it sent
 
 function unsent() {
@@ -55,7 +56,7 @@ async function join() {
     byId('rename').hidden = false;
     byId('rename').textContent = told.names_typed ? 'Another name' : 'Give me another name';
     byId('rename').dataset.typed = told.names_typed ? 'yes' : '';
-    follow(`/class/${code}/events`, `/class/${code}/state`, show);
+    look = follow(`/class/${code}/events`, `/class/${code}/state`, show);
     sendUnsent();
   } catch {
     byId('line').hidden = false;
@@ -274,6 +275,7 @@ async function sendAnswer(answer) {
   if (got.status === 429 || got.status >= 500) throw new Error('later');
   const told = await got.json();
   keep(unsent().filter((each) => each.id !== answer.id));
+  if (got.ok) look();
   if (!got.ok) drawn = ''; // the next state draws the form anew
   if (!got.ok && (told.state || shown)) show(told.state || shown, told.state ? '' : formOf(answer));
   const form = document.querySelector(`form.answer[data-form="${formOf(answer)}"]`);

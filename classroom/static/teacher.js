@@ -5,9 +5,11 @@ let html = '';
 let waiting = ''; // a newer state that stands back for a press or an open choice
 let pressing = false;
 const FIGURE_REST_MS = 250;
+const NO_CONNECTION = 'No connection to the app.';
 
-follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
+const look = follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
   after = state.after;
+  if (byId('trouble').textContent === NO_CONNECTION) tellTrouble('');
   count(state);
   byId('entrance').hidden = state.ended; // nobody gets into what has ended
   if (state.html === html) waiting = '';
@@ -138,14 +140,19 @@ async function ask(what, body) {
     return answer.ok ? {} : await answer.json();
   } catch {
     lost(true);
-    return { error: 'No connection to the app.' };
+    return { error: NO_CONNECTION };
   }
 }
 
 async function send(what, body) {
   const { error = '' } = await ask(what, body);
-  byId('trouble').textContent = error;
-  byId('trouble').hidden = !error;
+  tellTrouble(error);
+  look();
+}
+
+function tellTrouble(text) {
+  byId('trouble').textContent = text;
+  byId('trouble').hidden = !text;
 }
 
 askForm(byId('ask'), (fields) => ask('ask', fields));

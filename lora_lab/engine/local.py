@@ -9,7 +9,6 @@ from typing import Any
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.fork_server import ForkServer
-from lora_lab.runs.grouping import take_cells
 from lora_lab.engine.marks import Marks, mark_cells, read_marks
 from lora_lab.engine.queue import Gather, RunQueue, locate_queue
 from lora_lab.engine.retries import (
@@ -29,6 +28,7 @@ from lora_lab.runs import owner
 from lora_lab.runs.durations import Paces, estimate_seconds_left
 from lora_lab.runs.finalize import cut_off, end_refused, fail_silent_run, write_terminal_event
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
+from lora_lab.runs.grouping import take_cells
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import ResultsTable
 from lora_lab.settings.grid import Grid

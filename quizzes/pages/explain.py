@@ -121,7 +121,10 @@ class ExplainPage:
         }
         drafts = {one: bool(store.drafts.read(visit.profile.id, draft_key(one))) for one in prompts}
         groups = [("", list(self.exercise.prompts.values())), ("Your own prompts", list(own.values()))]
-        return render("quizzes/explain/prompts.html", groups=groups, best=best, drafts=drafts)
+        handed_in = {attempt.prompt_id for attempt in attempts}
+        return render(
+            "quizzes/explain/prompts.html", groups=groups, best=best, drafts=drafts, handed_in=handed_in
+        )
 
     def _render_own(self, visit: Visit, prompt_id: str) -> Markup:
         """Render the form for a new prompt, or for changing one."""

@@ -259,3 +259,44 @@ def test_a_class_is_started_without_scrolling_on_a_laptop(classroom: Classroom) 
     expect(teacher.get_by_role("button", name="Start the class")).to_be_in_viewport(ratio=1)
     teacher.locator("summary", has_text="What is in it").last.click()
     expect(teacher.get_by_role("button", name="Start the class")).to_be_in_viewport(ratio=1)
+
+
+def test_after_the_app_was_away_the_teachers_page_follows_its_stream_again_at_once(
+    classroom: Classroom,
+) -> None:
+    teacher = classroom.start("opener")
+    for path in ("events", "state", "command"):
+        teacher.route(f"**/{path}", lambda route: route.abort())
+    with teacher.expect_request("**/teach/state"):  # the stream has failed for good
+        teacher.reload()
+    teacher.evaluate("command({ do: 'next' })")
+    expect(teacher.locator("#trouble")).to_have_text("No connection to the app.")
+    expect(teacher.locator("#line")).to_be_visible()
+    with teacher.expect_request("**/teach/events", timeout=15_000):
+        teacher.unroute_all()
+    expect(teacher.locator("#now h2")).to_contain_text("Waiting for students")
+    expect(teacher.locator("#trouble")).to_be_hidden()
+    classroom.forgive("ERR_FAILED")
+
+
+NO_LATER_POLL = """() => {
+  const soon = window.setTimeout;
+  window.setTimeout = (run, ms) => (ms >= 1000 ? 0 : soon(run, ms));
+}"""
+
+
+def test_a_page_without_a_stream_shows_at_once_what_was_pressed_or_sent(classroom: Classroom) -> None:
+    teacher, ana = classroom.start("opener"), classroom.phone()
+    for page in (teacher, ana):
+        page.route("**/events", lambda route: route.abort())
+        page.reload()
+        for _ in range(4):  # after three tries of a stream it asks every two seconds
+            page.wait_for_event("response", lambda response: response.url.endswith("/state"))
+        page.evaluate(NO_LATER_POLL)
+        page.wait_for_timeout(2500)
+    press_next(teacher, "Where we stand")
+    ana.evaluate("look()")
+    ana.locator("label.option").nth(1).click()
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.get_by_text("Your answer is saved")).to_be_visible()
+    classroom.forgive("ERR_FAILED")

@@ -11,9 +11,9 @@ from typing import Any
 from lora_lab.data import datasets
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs import grouping
 from lora_lab.memory import ledger
 from lora_lab.memory.group_memory import CellBytes, compute_cell_bytes, peak_bytes
+from lora_lab.runs import grouping
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import free_bytes, measure_workspace_bytes

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs import grouping
 from lora_lab.memory.written_out import is_written_out
+from lora_lab.runs import grouping
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.training.group_run import GroupedRuns

@@ -101,9 +101,26 @@ def test_a_late_answer_is_told_so_and_counts_nothing(school: School, context: Co
             await school.lead(live, "next")
             late = await ana.answer(0, 1, option="right")
             assert late.status_code == 409
-            assert "does not count" in late.json()["error"]
+            said = "Voting was closed before your answer arrived, so it does not count."
+            assert late.json()["error"] == said
             assert "Voting is closed" in late.json()["state"]["html"]
             assert stored(context, live) == []
+
+    played(play)
+
+
+def test_an_answer_that_was_kept_on_a_phone_without_a_connection_is_told_which_vote_it_missed(
+    school: School,
+) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana:
+            await school.lead(live, "go", position=0, phase="revote")
+            late = (await ana.answer(0, 1, option="right")).json()["error"]
+            assert late.startswith("The first vote was closed before your answer arrived")
+            await school.lead(live, "go", position=1, phase=live.plan[1].phases[0])
+            late = (await ana.answer(0, 2, option="right")).json()["error"]
+            assert late.startswith(f"Voting on “{live.plan[0].title}” was closed before your answer arrived")
 
     played(play)
 

@@ -30,6 +30,13 @@ def test_all_prompts_are_listed_with_how_they_went(page: ExplainPage) -> None:
     assert html.count("not begun") == len(page.exercise.prompts)
 
 
+def test_an_explanation_without_a_verdict_is_listed_as_handed_in(page: ExplainPage) -> None:
+    submit(page)
+    html = words(page.load(opened("b1")))
+    assert html.count("handed in, no verdict yet") == 1
+    assert html.count("not begun") == len(page.exercise.prompts) - 1
+
+
 def test_a_draft_is_there_after_a_reload_and_is_not_drawn_anew(page: ExplainPage) -> None:
     event = {"act": "draft", "prompt": "explain-lora", "value": TEXT}
     assert page.act(event, opened("b1")) == {}

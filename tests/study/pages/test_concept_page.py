@@ -93,7 +93,10 @@ def test_a_concept_opens_with_its_place_on_the_map_and_nine_modes(ana_reads: Rea
     assert "Leads to Counting trainable parameters , Alpha and scaling" in said
     assert html.count('data-act="mode" data-concept="lora-rank" data-mode=') == len(STUDY_MODES) == 9
     d_in, d_out = words(to_html("d_in")), words(to_html("d_out"))
-    assert f"A pair holds 65,536 computed here: r · ( {d_in} + {d_out} ) for each matrix; with {d_in} 4096" in said
+    assert (
+        f"A pair holds 65,536 computed here: r · ( {d_in} + {d_out} ) for each matrix; with {d_in} 4096"
+        in said
+    )
     assert "Where it breaks Numbers are no water." in said
     assert re.search(r'href="/concept\?id=qlora"[^>]*>QLoRA</a>', html)
     assert 'href="/concept?id=lora-update">LoRA update</a>' in html

@@ -291,7 +291,9 @@ def test_a_review_that_was_begun_today_is_gone_on_with(
     for html in (today.load(opened("b1")), review.load(opened("b1"))):
         assert f'<a class="button primary" href="/review{query}">Go on with your review</a>' in html
         assert "Done so far: cards 1/6, questions 0/3, explanation 0/1 Start a new one" in words(html)
-        assert "A new review holds 6 card answers, 3 questions and 1 explanation: about 5 minutes." in words(html)
+        assert "A new review holds 6 card answers, 3 questions and 1 explanation: about 5 minutes." in words(
+            html
+        )
     tomorrow = replace(today.context, clock=lambda: now + timedelta(days=1))
     assert "Go on" not in words(replace(review, context=tomorrow).load(opened("b1")))
 
