@@ -5,7 +5,7 @@ rate, seed and rsLoRA's scaling may differ per run.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 
 from lora_lab.memory.group_memory import CellBytes, group_bytes
@@ -44,44 +44,23 @@ def group_by_base(specs: Sequence[RunSpec]) -> list[list[int]]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class _QueuedCell:
-    """What decides with which others a run is trained."""
-
-    spec: RunSpec
-    sweep: str = "a grid"
-    alone: bool = False
-    first_seed: bool = False
-
-    def takes(self, other: "_QueuedCell") -> bool:
-        """Return whether the other one can be trained in the job that this one begins."""
-        return (
-            bool(self.sweep)
-            and not (self.alone or other.alone)
-            and (self.sweep, self.first_seed) == (other.sweep, other.first_seed)
-            and may_share(self.spec, other.spec)
-        )
-
-
 def take_cells(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
     """Gather a queue's next job: the first run and, if it is a cell, the cells that can share its base.
 
     A cell that is marked to be alone is a job of its own, and those of the first seed are one without others.
     """
     first, *others = waiting
-    begun = _read_cell(first)
+    begun = first.state()
+    sweep = "" if begun.alone else begun.sweep
     job = [first]
     for run in others:
-        if not begun.sweep or begun.alone or len(job) == MOST:
+        if not sweep or len(job) == MOST:
             break
-        if begun.takes(_read_cell(run)):
+        state = run.state()
+        alike = (state.sweep, state.first_seed) == (sweep, begun.first_seed)
+        if may_share(first.spec, run.spec) and alike and not state.alone:
             job.append(run)
     return job
-
-
-def _read_cell(run: RunFolder) -> _QueuedCell:
-    state = run.state()
-    return _QueuedCell(spec=run.spec, sweep=state.sweep, alone=state.alone, first_seed=state.first_seed)
 
 
 def find_alone(specs: Sequence[RunSpec]) -> set[int]:
@@ -94,18 +73,15 @@ def count_together(specs: Sequence[RunSpec], *, first_seed: int | None = None) -
 
     As `take_cells` takes them from the queue where memory lets it; `first_seed` as in engine/marks.py.
     """
-    alone = set() if first_seed is None else find_alone(specs)
-    cells = [
-        _QueuedCell(spec=spec, alone=place in alone, first_seed=spec.seed == first_seed)
-        for place, spec in enumerate(specs)
-    ]
-    found = [1] * len(cells)
-    left = list(range(len(cells)))
-    while left:
-        job = [left[0], *(place for place in left[1:] if cells[left[0]].takes(cells[place]))][:MOST]
-        for place in job:
-            found[place] = len(job)
-        left = [place for place in left if place not in job]
+    found = [1] * len(specs)
+    for places in group_by_base(specs):
+        rest = places if first_seed is None else places[1:]  # the first one is alone
+        for of_first in (True, False):
+            alike = [place for place in rest if (specs[place].seed == first_seed) == of_first]
+            for start in range(0, len(alike), MOST):
+                job = alike[start : start + MOST]
+                for place in job:
+                    found[place] = len(job)
     return found
 
 

@@ -165,7 +165,9 @@ def _build_tile(
     count = f"{measured} of {len(group)}" if len(group) > 1 else ""
     running = next((cell for cell in group if cell.status == "running"), None)
     if running:
-        step = running.doing or f"step {running.steps_done}/{running.spec.steps}"
+        step = f"step {running.steps_done}/{running.spec.steps}"
+        if running.doing:  # in one word: the table of cells says it in full, and a tile keeps its size
+            step = "measuring" if running.steps_done else "getting ready"
         count = f"{step}; {count} measured" if count else step
     if best.mean_loss is None or span is None:
         word = "running" if running else best.word

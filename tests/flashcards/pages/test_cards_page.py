@@ -213,7 +213,7 @@ def test_a_computed_number_is_shown_where_a_card_was_checked(page: CardsPage) ->
     event = {**build_event(visit_page, "flip"), "card": checked.id}
     back = page.act(event, opened("b1"))["html"]
     check = checked.evidence.checks[0]
-    assert f"{check.formula}; with {check.given}" in words(back)
+    assert f"{words(to_html(check.formula))}; with {words(to_html(check.given))}" in words(back)
     assert check.call not in words(back)
 
 
@@ -286,7 +286,7 @@ def test_a_number_is_judged_by_what_the_lab_computes(page: CardsPage) -> None:
     event = {**build_event(html, "flip"), "card": card, "fields": {"typed": ["1221120"]}}
     back = page.act(event, opened("b1"))["html"]
     assert "You typed 1221120 ✓ right" in words(back)
-    formula = "r · (d_in + d_out), summed over the adapted matrices of all layers"
+    formula = words(to_html("r · (d_in + d_out), summed over the adapted matrices of all layers"))
     given = "model smollm2-135m, rank 4, targets all-linear"
     assert f"Computed here: 1,221,120 {formula}; with {given}" in words(back)
 

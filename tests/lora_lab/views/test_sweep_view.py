@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,10 +136,18 @@ def test_a_tile_counts_the_seeds_that_are_measured_and_no_cancelled_one() -> Non
     assert [(tile.words, tile.detail) for tile in tiles] == [("5.53", "1 of 2"), ("cancelled", "0 of 2")]
 
 
-def test_a_tile_names_what_a_cell_does_after_its_steps() -> None:
-    doing = "Measuring the held-out loss before and after"
-    running = GridCell(spec=RunSpec(steps=4), run_id="x", status="running", steps_done=4, doing=doing)
-    assert render_live_map([running], PLANE).rows[0][1][0].detail == doing
+@pytest.mark.parametrize(("steps_done", "said"), [(0, "getting ready"), (4, "measuring")])
+def test_a_tile_says_in_a_word_what_a_cell_does_before_and_after_its_steps(
+    steps_done: int, said: str
+) -> None:
+    running = GridCell(
+        spec=RunSpec(steps=4),
+        run_id="x",
+        status="running",
+        steps_done=steps_done,
+        doing="Measuring the held-out loss with the adapter: 32 of 56 examples",
+    )
+    assert render_live_map([running], PLANE).rows[0][1][0].detail == said
 
 
 def test_tiles_that_seeds_cannot_tell_apart_have_nearly_the_same_shade() -> None:

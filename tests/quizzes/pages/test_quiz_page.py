@@ -258,6 +258,7 @@ def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
         grade = question.task.grade(question.task.answer)
         assert 'value="right"' not in html
         assert question.keep not in html
+        assert ("A calculator is fine." in shown) is (question.kind == "numeric"), question.id
         for part in grade.parts:
             assert not part.feedback or part.feedback not in shown, question.id
             assert not part.misconception or part.misconception not in shown, question.id
