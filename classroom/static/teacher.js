@@ -5,11 +5,14 @@ let html = '';
 let waiting = ''; // a newer state that stands back for a press or an open choice
 let pressing = false;
 const FIGURE_REST_MS = 250;
+const READING_MS = 3000;
+let toldAt = 0;
 const NO_CONNECTION = 'No connection to the app.';
 
 const look = follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
+  const isOver = state.after !== after && Date.now() - toldAt > READING_MS; // the class goes on, from another window
   after = state.after;
-  if (byId('trouble').textContent === NO_CONNECTION) tellTrouble('');
+  if (isOver || byId('trouble').textContent === NO_CONNECTION) tellTrouble('');
   count(state);
   byId('entrance').hidden = state.ended; // nobody gets into what has ended
   if (state.html === html) waiting = '';
@@ -151,6 +154,7 @@ async function send(what, body) {
 }
 
 function tellTrouble(text) {
+  toldAt = Date.now();
   byId('trouble').textContent = text;
   byId('trouble').hidden = !text;
 }

@@ -261,6 +261,20 @@ def test_a_class_is_started_without_scrolling_on_a_laptop(classroom: Classroom) 
     expect(teacher.get_by_role("button", name="Start the class")).to_be_in_viewport(ratio=1)
 
 
+def test_a_refused_press_is_told_until_the_class_goes_on_from_another_window(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    other = classroom.watched(teacher.context.new_page())
+    other.goto(teacher.url)
+    expect(other.locator("#now h2")).to_be_visible()
+    other.evaluate("command({ do: 'next', after: after - 1 })")
+    expect(other.locator("#trouble")).to_contain_text("The class has moved on")
+    other.wait_for_timeout(3100)  # time to read it
+    press_next(teacher, "Where we stand")
+    expect(other.locator("#now h2")).to_contain_text("Where we stand")
+    expect(other.locator("#trouble")).to_be_hidden()
+    classroom.forgive("status of 400")
+
+
 def test_after_the_app_was_away_the_teachers_page_follows_its_stream_again_at_once(
     classroom: Classroom,
 ) -> None:
