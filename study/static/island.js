@@ -71,6 +71,8 @@ function say(text) {
 // learner, so it takes away only what a poll said ("connection"); typing takes away only what was "refused".
 // It stands beside the form or control that was used (`near`), where there is one.
 function trouble(text, { again = null, kind = 'refused', near = null }) {
+  const old = find('[data-passing]');
+  if (kind === 'connection' && old?.dataset.passing === kind && old.textContent === text.replaceAll('`', '')) return; // the last poll said it
   dropTrouble('[data-passing]');
   const box = document.createElement('div');
   box.className = 'trouble';

@@ -58,8 +58,8 @@ class Snapshot:
 
     @property
     def made(self) -> str:
-        """When it was made, in UTC, as `4 March 2026, 10:00`."""
-        return format_moment(self.made_at)
+        """When it was made, as `4 March 2026, 10:00 UTC`."""
+        return f"{format_moment(self.made_at)} UTC"
 
 
 class Snapshots:

@@ -312,3 +312,23 @@ def test_a_bar_says_how_much_of_a_large_file_was_sent_and_stop_ends_the_sending(
     chooser.set_input_files(file)
     expect(sending.get_by_role("alert")).to_contain_text("line 1")
     network.detach()
+
+
+def test_a_page_that_gets_no_answer_says_so_once_and_leaves_the_reader_where_they_are(look: Visit) -> None:
+    ana = look()
+    page = ana.open("/lab")
+    page.context.set_offline(True)
+    told = page.get_by_text("The app does not answer at the moment.")
+    expect(told).to_be_visible()
+    page.evaluate("document.querySelector('[data-passing]').dataset.first = 'yes'")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    here = page.evaluate("scrollY")
+    assert here > 100
+    for _ in range(2):
+        page.wait_for_event("requestfailed")
+    page.wait_for_timeout(300)
+    assert page.evaluate("scrollY") == here
+    expect(page.locator("[data-passing]")).to_have_attribute("data-first", "yes")
+    page.context.set_offline(False)
+    expect(told).to_have_count(0)
+    ana.forgive("ERR_INTERNET_DISCONNECTED")

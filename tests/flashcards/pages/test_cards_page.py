@@ -162,6 +162,17 @@ def test_without_a_miss_the_last_page_leads_to_a_quiz(page: CardsPage) -> None:
     assert primary(done) == ["Take a quiz"]
 
 
+def test_the_last_page_left_open_overnight_goes_on_with_the_new_days_cards(page: CardsPage) -> None:
+    html = page.load(opened("b1", "new=0"))
+    assert "No card is waiting" in words(html)
+    [day] = re.findall(r'data-poll="60000" data-day="([^"]+)"', html)
+    poll = {"act": "poll", "day": day, "query": "?new=0"}
+    assert page.act(poll, opened("b1")) == {}
+    clock = partial(NOW.__add__, timedelta(days=1))
+    tomorrow = replace(page, context=replace(page.context, clock=clock))
+    assert "Show the answer" in words(tomorrow.act({**poll, "query": ""}, opened("b1"))["html"])
+
+
 def test_a_card_rated_in_another_window_gives_the_next_one_and_says_so(page: CardsPage) -> None:
     first = page.load(opened("b1"))
     back = flip(page, first)

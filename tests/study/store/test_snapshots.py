@@ -305,7 +305,7 @@ def test_a_backup_of_a_newer_app_is_refused_and_nothing_is_changed(
     snapshots: Snapshots, store: Store, now: datetime
 ) -> None:
     store.profiles.add("a", "Ben", now=now)
-    said = r"The backup of 1 January 2020, 00:00 can't be restored\. .*newer version"
+    said = r"The backup of 1 January 2020, 00:00 UTC can't be restored\. .*newer version"
     with pytest.raises(LearnerError, match=said):
         snapshots.restore(old_backup(snapshots, revision="9999"), now=now)
     assert names(store) == ["Ben"]
