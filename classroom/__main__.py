@@ -14,6 +14,7 @@ from pathlib import Path
 
 from classroom.simulation.rehearsal import Rehearsal
 from study.base.errors import LearnerError
+from study.base.programs import run_program
 from study.base.settings import Settings, load_settings
 
 STUDENTS_PORT = 7861
@@ -28,8 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LearnerError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -155,4 +154,4 @@ def _build_parser(*, with_work: bool = False) -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

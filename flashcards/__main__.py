@@ -15,6 +15,7 @@ from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.operations import Reviews
 from flashcards.review.session import CardFilter
 from study.base.errors import LearnerError
+from study.base.programs import run_program
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.content.evidence import check_claims
@@ -92,4 +93,4 @@ def validate(_options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

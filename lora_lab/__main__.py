@@ -35,14 +35,15 @@ from lora_lab.cli.options import build_parser
 from lora_lab.cli.runs import open_run_at, read_input, run_one, run_sweep, say
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import ShapeReader
-from lora_lab.engine.worker_process import start_worker
+from lora_lab.engine.worker_process import kill_worker, start_worker
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import keep_in_catalogue
 from lora_lab.runs.export_script import build_script
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, StorageError, classify_refusal
+from study.base.programs import run_program
 from study.base.settings import load_settings
 
 ANSWERS = {"count": contracts.count_answer, "memory": contracts.answer_memory, "claim": answer_claim}
@@ -62,11 +63,20 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     except LearnerError as error:
-        if getattr(options, "json", False):
-            print(json.dumps({"error": str(error)}))
-        else:
-            print(error, file=sys.stderr)
-        return 1
+        return _tell(error, options)
+    except OSError as error:
+        kind = classify_refusal(error)
+        if kind is None:
+            raise
+        return _tell(StorageError(kind), options)
+
+
+def _tell(error: LearnerError, options: argparse.Namespace) -> int:
+    if getattr(options, "json", False):
+        print(json.dumps({"error": str(error)}))
+    else:
+        print(error, file=sys.stderr)
+    return 1
 
 
 def _answer_one(options: argparse.Namespace) -> int:
@@ -143,7 +153,11 @@ def _export(options: argparse.Namespace) -> int:
     elif options.format == "script":
         print(build_script(run, LabHome(settings.home), settings.models_dir), end="")
     else:
-        start_worker(settings, ["--merge", str(run.path)], log=sys.stderr.fileno()).wait()
+        worker = start_worker(settings, ["--merge", str(run.path)], log=sys.stderr.fileno())
+        try:
+            worker.wait()
+        finally:
+            kill_worker(worker)  # it has a session of its own, so Ctrl-C does not reach it
         merged = Merged(run)
         if merged.state["state"] != "done":
             raise LearnerError(merged.state["text"] or "The worker ended early.", do_next="Try again.")
@@ -176,4 +190,4 @@ COMMANDS = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

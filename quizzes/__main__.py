@@ -19,6 +19,7 @@ from quizzes.kinds.question import Question
 from quizzes.session.operations import QuizOperations
 from quizzes.stats.progress import compute_statistics
 from study.base.errors import LearnerError
+from study.base.programs import run_program
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.content.evidence import check_claims
@@ -135,4 +136,4 @@ def _format_line(question: Question) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -55,6 +55,9 @@ def _format_peak(step: Event) -> str:
 
 
 def _describe_state(state: RunState) -> str:
+    if state.status == "stopped":
+        done = len(state.steps)
+        return f"Stopped after step {done}" if done else "Stopped before the first step: nothing was trained"
     if state.total_bytes:
         return f"{state.doing}: {as_bytes(state.done_bytes)} of {as_bytes(state.total_bytes)}"
     return state.doing

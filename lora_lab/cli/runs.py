@@ -27,20 +27,24 @@ from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import AXES, Grid, parse_grid
 from lora_lab.spec import OWN_DATA, RunSpec, parse_spec
 from study.base.errors import LearnerError
+from study.base.programs import INTERRUPTED
 from study.base.settings import Settings, load_settings
 from study.base.units import as_bytes
 
 
 def run_one(options: argparse.Namespace) -> int:
-    """Run `train`. Return 1 when the run failed."""
+    """Run `train`. Return 1 when the run failed, 130 when it was stopped."""
     settings = load_settings(home=options.data_folder)
     spec, dataset = read_run(options)
     watcher = Watcher(say)
-    summary = summarize(run_now(settings, spec, dataset, now=datetime.now(UTC), watch=watcher.look))
+    run = run_now(settings, spec, dataset, now=datetime.now(UTC), watch=watcher.look, say=say)
+    summary = summarize(run)
     if options.json:
         print(json.dumps(summary))
     else:
-        print("\n".join(f"{name}: {value}" for name, value in summary.items()))
+        print("\n".join(f"{name}: {value}" for name, value in summary.items() if value is not None))
+    if run.state().status == "stopped":
+        return INTERRUPTED
     return 1 if "error" in summary else 0
 
 
@@ -81,7 +85,10 @@ def run_sweep(options: argparse.Namespace) -> int:
         say("Stopping; what is finished stays.")
         engine.close()
         say(f"Continue with: {_find_resumable(sweep, options)}")
-        return 130
+        return INTERRUPTED
+    except Exception:  # such as nobody who reads on what is printed
+        engine.close()
+        raise
     engine.close()
     say(f"Results table: {sweep.table_path}")
     return 1 if failed else 0

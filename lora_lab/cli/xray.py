@@ -11,8 +11,9 @@ from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.xray.captions import describe_amplification, describe_overlap, note_variant
 from lora_lab.xray.charts import name_place
-from lora_lab.xray.result import KIND, build_xray_order
+from lora_lab.xray.result import KIND, Module, Xray, build_xray_order, read_xray
 from lora_lab.xray.service import XrayStatus
+from study.base.errors import LearnerError
 from study.base.settings import load_settings
 
 
@@ -25,17 +26,30 @@ def format_xray(options: argparse.Namespace, say: Write) -> str:
         looks = [lab.inspections.wait(KIND, order, say) for order in orders]
     if options.json:
         return json.dumps({name: look.found for name, look in zip(("xray", "overlap"), looks, strict=False)})
+    chosen = _choose_module(read_xray(looks[0].found), layer=options.layer, matrix=options.matrix)
     status = XrayStatus(
         run=run,
         beside=beside,
         look=looks[0],
         beside_look=None,
         pair_look=looks[1] if beside else None,
-        layer=options.layer,
-        kind=options.matrix,
+        layer=chosen.layer,
+        kind=chosen.kind,
         side="A",
     )
     return "\n".join(_list_lines(status))
+
+
+def _choose_module(xray: Xray, *, layer: str, matrix: str) -> Module:
+    """Return the first matrix that fits. Raises LearnerError when the run adapts none at that place."""
+    for module in xray.modules:
+        if layer in ("", module.layer) and matrix in ("", module.kind):
+            return module
+    place = " ".join(filter(None, (matrix or "matrix", f"in layer {layer}" if layer else "")))
+    raise LearnerError(
+        f"This run adapts no {place}.",
+        do_next=f"It has the layers {', '.join(xray.layers)} and the matrices {', '.join(xray.kinds)}.",
+    )
 
 
 def _list_lines(status: XrayStatus) -> Iterator[str]:

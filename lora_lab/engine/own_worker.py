@@ -13,7 +13,13 @@ from study.base.settings import Settings
 
 
 def run_now(
-    settings: Settings, spec: RunSpec, dataset: Dataset, *, now: datetime, watch: Callable[[RunFolder], None]
+    settings: Settings,
+    spec: RunSpec,
+    dataset: Dataset,
+    *,
+    now: datetime,
+    watch: Callable[[RunFolder], None],
+    say: Callable[[str], None],
 ) -> RunFolder:
     """Do one run in its own worker, for the command line. Ctrl-C stops it and keeps the adapter."""
     run = create_run(settings.runs_dir, spec, dataset, now=now)
@@ -27,6 +33,7 @@ def run_now(
                 watch(run)
         except KeyboardInterrupt:
             run.ask_to_stop()
+            say("Stopping after this step.")
             worker.wait()
     write_terminal_event(run, worker.returncode)
     watch(run)

@@ -37,7 +37,7 @@ class RunFolder:
 
     @property
     def started_at(self) -> str:
-        """When it was submitted, in UTC, as `4 March 2026, 10:00:07`: the seconds tell equal runs apart."""
+        """When it was submitted, as `4 March 2026, 10:00:07 UTC`: the seconds tell equal runs apart."""
         return say_start(self.run_id)
 
     @property
@@ -189,9 +189,9 @@ def format_time_stamp(now: datetime) -> str:
 
 
 def say_start(name: str) -> str:
-    """Return the time at the start of a folder's name, in UTC, as `4 March 2026, 10:00:07`."""
+    """Return the time at the start of a folder's name, as `4 March 2026, 10:00:07 UTC`."""
     at = datetime.strptime(name[:15], "%Y%m%d-%H%M%S")
-    return f"{format_moment(at)}:{at:%S}"
+    return f"{format_moment(at)}:{at:%S} UTC"
 
 
 def open_run(runs_dir: Path, run_id: str) -> RunFolder:

@@ -52,7 +52,7 @@ class Sweep:
 
     @property
     def started_at(self) -> str:
-        """When it was submitted, in UTC, as `4 March 2026, 10:00:07`: the seconds tell equal grids apart."""
+        """When it was submitted, as `4 March 2026, 10:00:07 UTC`: the seconds tell equal grids apart."""
         return say_start(self.sweep_id)
 
     @property

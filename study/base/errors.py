@@ -1,5 +1,6 @@
 """The only error that learners see: what happened, and what to do next."""
 
+import errno
 from functools import partial
 from typing import Any, Literal
 
@@ -43,6 +44,15 @@ def first_line(error: BaseException) -> str:
 
 StorageKind = Literal["full", "read-only", "locked", "damaged", "unreachable"]
 
+_REFUSALS: dict[int, StorageKind] = {
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.EFBIG: "full",
+    errno.EROFS: "read-only",
+    errno.EACCES: "read-only",
+    errno.EPERM: "read-only",
+}
+
 STORAGE_WORDS: dict[StorageKind, tuple[str, str]] = {
     "full": (
         "The disk is full, so this was not saved. All that was saved before is safe.",
@@ -65,6 +75,11 @@ STORAGE_WORDS: dict[StorageKind, tuple[str, str]] = {
         "Check that it is running and that DATABASE_URL is right, then try again.",
     ),
 }
+
+
+def classify_refusal(error: OSError) -> StorageKind | None:
+    """Return why the system refused to write; None for an error that has another cause."""
+    return _REFUSALS.get(error.errno or 0)
 
 
 class StorageError(LearnerError):

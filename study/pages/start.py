@@ -162,6 +162,8 @@ class StartPage:
             missed=query.get("missed", "")[: len(read_introduction())],
             settings={name: query[name] for name in names if name in query},
         )
+        if place.run and not self.first_run.has(place.run):  # deleted since: ask for another guess
+            place = replace(place, run="", answer=0)
         return self._resume(visit, place)
 
     def _resume(self, visit: Visit, place: IntroductionPlace) -> IntroductionPlace:

@@ -1,22 +1,13 @@
 """What the disk and the database refuse, in words: full, read-only, locked, damaged, unreachable."""
 
-import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from study.base.errors import StorageError, StorageKind
+from study.base.errors import StorageError, StorageKind, classify_refusal
 
-_ERRNO: dict[int, StorageKind] = {
-    errno.ENOSPC: "full",
-    errno.EDQUOT: "full",
-    errno.EFBIG: "full",
-    errno.EROFS: "read-only",
-    errno.EACCES: "read-only",
-    errno.EPERM: "read-only",
-}
 _MESSAGES: tuple[tuple[str, StorageKind], ...] = (
     ("disk is full", "full"),
     ("no space left", "full"),
@@ -40,7 +31,7 @@ _MESSAGES: tuple[tuple[str, StorageKind], ...] = (
 def classify_storage_error(error: BaseException) -> StorageKind | None:
     """Return why the storage refused; None for an error that has another cause."""
     if isinstance(error, OSError):
-        return _ERRNO.get(error.errno or 0)
+        return classify_refusal(error)
     if isinstance(error, DBAPIError | sqlite3.Error):
         said = str(getattr(error, "orig", error)).lower()
         return next((kind for words, kind in _MESSAGES if words in said), None)

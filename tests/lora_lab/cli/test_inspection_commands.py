@@ -34,6 +34,24 @@ def test_an_xray_is_printed_as_sentences_or_as_one_object(
     assert len(found["xray"]["modules"]) == len(found["overlap"]["modules"]) == 6
 
 
+def test_an_xray_describes_the_layer_and_the_matrix_that_were_asked_for_or_says_there_are_none(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_builders.finished(settings.runs_dir)
+    xrays.looked_at(Lab(settings, LocalEngine(settings, warm=False)), run)
+    where = ["xray", "--run", str(run.path), "--data-folder", str(settings.home)]
+    assert main([*where, "--layer", "1"]) == 0
+    assert "of q_proj in layer 1 " in capsys.readouterr().out
+    assert main([*where, "--matrix", "mlp.down_proj"]) == 0
+    assert "of down_proj in layer 0 " in capsys.readouterr().out
+    for wrong, told in (
+        (["--layer", "99"], "This run adapts no matrix in layer 99. It has the layers 0, 1 and the matrices"),
+        (["--matrix", "nix"], "This run adapts no nix. It has the layers 0, 1 and the matrices"),
+    ):
+        assert main([*where, *wrong]) == 1
+        assert capsys.readouterr().err.startswith(told)
+
+
 def test_an_xray_of_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["xray", "--run", str(settings.home)]) == 1
     assert "isn't a run's folder" in capsys.readouterr().err

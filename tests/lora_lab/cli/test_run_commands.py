@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+import sys
 from dataclasses import fields
 
 import pytest
@@ -11,7 +13,7 @@ from lora_lab.__main__ import main
 from lora_lab.cli.progress import Watcher
 from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.uploads import Uploads
-from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.run_file import read_run_file
 from lora_lab.runs.summary import summarize
 from lora_lab.settings.run_form import format_command
@@ -21,6 +23,7 @@ from tests.golden.counts import EMBEDDED
 from tests.lora_lab import run_builders
 from tests.lora_lab.runs.test_run_folder import NOW
 from tests.lora_lab.spec_strategies import any_spec
+from tests.lora_lab.worker.builders import full_disk
 
 
 @given(any_spec)
@@ -92,6 +95,45 @@ def test_a_run_is_printed_as_a_script_or_as_json(
 def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--format", "json", "--run", str(settings.home)]) == 1
     assert "isn't a run's folder" in capsys.readouterr().err
+
+
+def test_a_run_that_failed_at_once_prints_what_is_known_and_why(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_run(settings.runs_dir, RunSpec(), build_own_dataset(), now=NOW)
+    made.emit("failed", step=0, cause="settings", what="No model.", do_next="Choose one.")
+    monkeypatch.setattr("lora_lab.cli.runs.run_now", lambda *given, **named: made)
+    assert main(["train", "--data-folder", str(settings.home)]) == 1
+    assert capsys.readouterr().out == f"run_dir: {made.path}\nerror: No model. Choose one.\n"
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_full_disk_is_said_in_words(
+    command: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--model", "tiny-random", "--data-folder", str(settings.home), "--json"]
+    with full_disk(largest_file_bytes=100):
+        assert main([command, *where]) == 1
+    assert json.loads(capsys.readouterr().out)["error"].startswith("The disk is full")
+    assert not list(list_runs(settings.runs_dir))
+
+
+def test_ctrl_c_ends_what_merges(run: RunFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Merging(subprocess.Popen[bytes]):
+        is_interrupted = False
+
+        def wait(self, timeout: float | None = None) -> int:
+            if self.is_interrupted:
+                return super().wait(timeout)
+            self.is_interrupted = True
+            raise KeyboardInterrupt
+
+    with Merging([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
+        monkeypatch.setattr("lora_lab.__main__.start_worker", lambda *given, **named: worker)
+        where = ["--run", str(run.path), "--data-folder", str(settings.home)]
+        with pytest.raises(KeyboardInterrupt):
+            main(["export", "--format", "merged", *where])
+        assert worker.poll() is not None
 
 
 def test_a_step_without_its_peak_is_printed_without_one(settings: Settings) -> None:

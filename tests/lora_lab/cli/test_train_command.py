@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
-from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.folder import RunFolder, list_runs
 from lora_lab.runs.state import fold_events
 from lora_lab.spec import TINY_MODEL
 from tests.lora_lab.engine.real_runs import ROOT
@@ -43,3 +44,31 @@ def test_train_prints_the_contracts_object_and_shows_progress_meanwhile(
         ["step", "3"],
     ]
     assert all(a["at"] <= b["at"] for a, b in pairwise(steps))
+
+
+def test_ctrl_c_stops_a_run_and_says_how_far_it_came(tmp_path: Path, models_dir: Path) -> None:
+    command = [sys.executable, "-m", "lora_lab", "train", "--model", TINY_MODEL, "--steps", "2000", "--json"]
+    process = subprocess.Popen(
+        [*command, "--data-folder", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"LORA_STUDY_MODELS": str(models_dir)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell ignores it
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("step 2 "):
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
+            break
+    out, said = process.communicate()
+    assert process.returncode == 130
+    (run,) = list_runs(tmp_path / "runs")
+    assert run.state().status == "stopped"
+    assert run.has_adapter
+    assert json.loads(out)["run_dir"] == str(run.path)
+    lines = said.splitlines()
+    assert "Stopping after this step." in lines
+    assert lines[-1] == f"Stopped after step {len(run.state().steps)}"

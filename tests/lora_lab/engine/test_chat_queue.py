@@ -49,7 +49,14 @@ def queue(engine: Engine) -> Iterator[ChatQueue]:
 def trained(engine: Engine) -> RunFolder:
     """A real run."""
     spec = replace(run_builders.TINY, steps=3)
-    return run_now(engine.settings, spec, build_own_dataset(), now=run_builders.NOW, watch=wait_a_moment)
+    return run_now(
+        engine.settings,
+        spec,
+        build_own_dataset(),
+        now=run_builders.NOW,
+        watch=wait_a_moment,
+        say=lambda text: None,
+    )
 
 
 def wait_a_moment(run: RunFolder) -> None:

@@ -143,6 +143,10 @@ def test_a_run_that_was_deleted_is_asked_for_anew(page: StartPage) -> None:
     assert "Start the run" in words(page.load(opened("b1", "step=6")))
 
 
+def test_the_address_of_a_run_that_was_deleted_leads_to_the_question_before_it(page: StartPage) -> None:
+    assert "Start the run" in words(page.load(opened("b1", "step=6&answer=2&run=20260101-gone")))
+
+
 def test_the_last_step_says_how_long_the_run_takes_and_its_result_of_how_many_pairs(page: StartPage) -> None:
     assert "The steps take about 20 s here" in words(page.load(opened("b1", "step=6")))
     page.first_run.keeps_to = 20  # type: ignore[misc]

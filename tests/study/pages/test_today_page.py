@@ -324,3 +324,15 @@ def test_a_page_left_open_overnight_shows_the_new_day(
     assert "9 new ones are ready" in words(html)
     assert "10 new ones are ready" in words(shown)
     assert f'data-day="{day}"' not in shown
+
+
+def test_a_card_that_comes_back_later_today_is_not_due_now(
+    today: TodayPage, cards: CardExercise, now: datetime
+) -> None:
+    store = today.context.store
+    profile = store.profiles.open_for_browser("b1", now=now)
+    rate_one(cards, profile.id, 1, now)
+    store.preferences.change(profile.id, learn_ahead_minutes=0, new_cards_a_day=0)
+    shown = words(today.load(opened("b1")))
+    assert "No card is due now." in shown
+    assert "1 Today" in shown
