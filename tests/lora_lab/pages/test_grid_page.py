@@ -366,7 +366,7 @@ def test_grids_of_one_name_are_told_apart_by_their_time_and_their_data(
     second.save()
     listed = words(ana.opens("/grid").partition('data-part="sweeps"')[2])
     assert "on tiny-random 4 March 2026, 10:00:00 UTC 0 of 8" in listed
-    assert "on tiny-random 4 March 2026, 10:01:01 · data mine.jsonl 0 of 8" in listed
+    assert "on tiny-random 4 March 2026, 10:01:01 UTC · data mine.jsonl 0 of 8" in listed
 
 
 def test_a_phone_names_every_value_of_the_peaks_and_of_earlier_grids(ana: Visitor, context: Context) -> None:
