@@ -93,7 +93,7 @@ def test_what_is_exact_is_said_of_the_variant_that_is_trained() -> None:
 def test_the_time_is_said_first(ana: Visitor) -> None:
     cost = words(ana.sends("change", read_grid_presets()[0].grid)["parts"]["cost"])
     assert cost.startswith("Time")
-    assert "The first cell runs alone and gives the estimate" in cost
+    assert "The first cell runs alone and gives it" in cost
     assert "First comes r=2 in nf4-dq: its peak memory is measured from its first step on" in cost
 
 
