@@ -27,7 +27,7 @@ from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.grader.prompts import load_prompts
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import find_class_question
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.ports.context import Context

@@ -14,7 +14,7 @@ from benchmarks.app_process import running
 from benchmarks.class_app import list_family, open_class, sum_cpu
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 
 LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 120

@@ -37,7 +37,7 @@ from benchmarks.class_app import database, lead, list_family, list_votes, open_c
 from classroom.activities.activity import ROUNDS
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student, StudentBehaviour
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.store.class_schema import class_answers
 
 THINK_SECONDS = (0.0, 2.0)

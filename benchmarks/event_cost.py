@@ -22,7 +22,7 @@ import httpx
 
 from benchmarks.app_process import running
 from benchmarks.load import APP, Measured, SimulatedBrowser
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 
 IDLE_MS = 20  # of a second: an idle app takes 2
 FIRST_PAGES = {"Today": ("/", "today"), "Cards": ("/cards", "cards")}

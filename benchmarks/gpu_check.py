@@ -41,8 +41,8 @@ from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.training.work import list_versions
+from study.base.command_line import build_module_parser
 from study.base.errors import LearnerError, first_line
-from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.base.units import as_bytes, as_count
 

@@ -46,8 +46,8 @@ from quizzes.grader.worker.examples import is_held_out, is_prompt_held_out
 from quizzes.grader.worker.fit_limits import build_scorer
 from quizzes.grader.worker.network import build_network
 from quizzes.grader.worker.reader import Reader, load_reader
+from study.base.command_line import build_module_parser
 from study.base.model_files import ignore_progress
-from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.ports.classes import VERDICTS, ConceptVerdict

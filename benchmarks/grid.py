@@ -28,7 +28,7 @@ from typing import Any
 
 from lora_lab.runs.folder import list_runs
 from lora_lab.runs.state import RunState
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import Settings, load_settings
 
 RANKS = (4, 8, 16, 32)

@@ -32,7 +32,7 @@ import httpx
 
 from benchmarks.app_process import start
 from benchmarks.load import APP, HTML, Measured, SimulatedBrowser
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.io.unfinished_import import restore_unfinished
 from study.store import open_store
 from tests.visits import build_event

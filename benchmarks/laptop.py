@@ -27,7 +27,7 @@ from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.training.loop import CLIP_NORM
 from lora_lab.worker.training.work import list_versions
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 GOALS = {"plain fp32 loop": 1.25, "usual bf16 recipe": 10.0}

@@ -26,7 +26,7 @@ import httpx
 import psutil
 
 from benchmarks.app_process import running
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from tests.visits import build_event
 
 APP = ["app.py", "--no-worker"]

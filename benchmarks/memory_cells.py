@@ -47,7 +47,7 @@ from lora_lab.worker.training.loaded_model import build_meter, open_model
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, list_lengths
 from lora_lab.worker.training.work import list_versions
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 from tests.lora_lab.worker.alone import train_alone

@@ -23,7 +23,7 @@ from benchmarks.app_process import running
 from benchmarks.load import APP
 from benchmarks.pages import CHROMIUM, FLAGS
 from lora_lab.settings.urls import LAB_PAGES
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.content.concepts import build_concept_address
 from study.learner.study_modes import STUDY_MODES
 

@@ -39,7 +39,7 @@ from lora_lab.spec import RunSpec
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.training.loop import EVALUATION_BATCH, compute_learning_rate
 from lora_lab.worker.training.packing import IGNORED, Encoded, encode_example
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import load_settings
 
 

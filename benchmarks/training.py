@@ -44,7 +44,7 @@ from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
 from lora_lab.worker.training.work import list_versions
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import load_settings
 from tests.lora_lab.worker.alone import train_alone
 from tests.lora_lab.worker.builders import cell_gradient

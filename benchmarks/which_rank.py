@@ -21,7 +21,7 @@ from lora_lab.settings.grid import Grid
 from lora_lab.settings.grid_form import format_grid_command
 from lora_lab.spec import RunSpec
 from lora_lab.views.grid_report import format_sweep_json
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import load_settings
 from study.base.units import as_bytes, as_count
 

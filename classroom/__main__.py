@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 from classroom.simulation.rehearsal import Rehearsal
+from study.base.command_line import run_program
 from study.base.errors import LearnerError
-from study.base.programs import run_program
 from study.base.settings import Settings, load_settings
 
 STUDENTS_PORT = 7861

@@ -14,8 +14,8 @@ from flashcards.interchange.exchange import build_card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.operations import Reviews
 from flashcards.review.session import CardFilter
+from study.base.command_line import run_program
 from study.base.errors import LearnerError
-from study.base.programs import run_program
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.content.evidence import check_claims

@@ -42,8 +42,8 @@ from lora_lab.parameters.shapes import keep_in_catalogue
 from lora_lab.runs.export_script import build_script
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
+from study.base.command_line import run_program
 from study.base.errors import LearnerError, StorageError, classify_refusal
-from study.base.programs import run_program
 from study.base.settings import load_settings
 
 ANSWERS = {"count": contracts.count_answer, "memory": contracts.answer_memory, "claim": answer_claim}

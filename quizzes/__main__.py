@@ -18,8 +18,8 @@ from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.question import Question
 from quizzes.session.operations import QuizOperations
 from quizzes.stats.progress import compute_statistics
+from study.base.command_line import run_program
 from study.base.errors import LearnerError
-from study.base.programs import run_program
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.content.evidence import check_claims

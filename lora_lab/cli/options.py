@@ -14,7 +14,7 @@ from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.settings.grid import AXES
 from lora_lab.spec import BITS, OPTIMIZERS, VARIANTS, ComputeType, RunSpec
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.yaml_loader import load_yaml
 
 TYPES = {"int": int, "path": Path}

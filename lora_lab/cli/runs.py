@@ -26,8 +26,8 @@ from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import AXES, Grid, parse_grid
 from lora_lab.spec import OWN_DATA, RunSpec, parse_spec
+from study.base.command_line import INTERRUPTED
 from study.base.errors import LearnerError
-from study.base.programs import INTERRUPTED
 from study.base.settings import Settings, load_settings
 from study.base.units import as_bytes
 

@@ -55,10 +55,10 @@ from lora_lab.worker.training.packing import encode_example, pack_examples
 from lora_lab.worker.training.run import execute_group, execute_run
 from lora_lab.worker.training.tokenize import keep_read, read_dataset
 from lora_lab.worker.training.work import find_or_read_shape
+from study.base.command_line import build_module_parser
 from study.base.errors import LearnerError, first_line
 from study.base.json_lines import open_answers
 from study.base.model_files import Progress
-from study.base.module_parser import build_module_parser
 
 WARM_BITS: Bits = "nf4-dq"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.app_process import start
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import ROOT
 from study.content.concepts import build_concept_address, load_concepts
 from study.learner.study_modes import STUDY_MODES, StudyMode

@@ -27,7 +27,7 @@ from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.record.training import record_training
 from lora_lab.worker.record.weights import record_weights
 from lora_lab.worker.training.packing import encode_example
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import load_settings
 
 

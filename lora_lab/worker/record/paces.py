@@ -31,7 +31,7 @@ from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.run import execute_group
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import load_settings
 
 STEPS = 3

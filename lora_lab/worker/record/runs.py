@@ -40,7 +40,7 @@ from lora_lab.worker.training.packing import (
     cut_to,
     pack_examples,
 )
-from study.base.module_parser import build_module_parser
+from study.base.command_line import build_module_parser
 from study.base.settings import load_settings
 
 TRAIN, HELD_OUT = 24, 4

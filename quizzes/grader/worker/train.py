@@ -66,8 +66,8 @@ from quizzes.grader.worker.network import (
 from quizzes.grader.worker.own_rows import OwnRowBuilder
 from quizzes.grader.worker.reader import load_reader
 from quizzes.grader.worker.similarity import FIGURES, Similarity
+from study.base.command_line import build_module_parser
 from study.base.model_files import Progress
-from study.base.module_parser import build_module_parser
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 

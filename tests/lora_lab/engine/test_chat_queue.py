@@ -50,7 +50,12 @@ def trained(engine: Engine) -> RunFolder:
     """A real run."""
     spec = replace(run_builders.TINY, steps=3)
     return run_now(
-        engine.settings, spec, build_own_dataset(), now=run_builders.NOW, watch=wait_a_moment, say=str
+        engine.settings,
+        spec,
+        build_own_dataset(),
+        now=run_builders.NOW,
+        watch=wait_a_moment,
+        say=lambda text: None,
     )
 
 

@@ -9,15 +9,12 @@ from typing import Any
 
 import pytest
 
-from lora_lab.grids.reference_paces import read_reference
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
-from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs import separate_files
 from lora_lab.runs.grouping import take_cells
 from lora_lab.settings.grid import parse_grid
 from lora_lab.settings.grid_form import parse_grid_form, read_grid_presets
-from lora_lab.views.sweep_view import describe_exact_counts
 from study.base.errors import LearnerError
 from study.io import separate_reading
 from study.ports.context import Context
@@ -63,43 +60,6 @@ def test_the_whole_grid_is_counted_and_its_memory_computed_before_it_starts(ana:
     assert "not known yet" in cost
     assert re.search(r"at the largest cell's peak \(r=32, bf16\)", cost)
     assert re.search(r"nf4 [\d.]+ MB [\d.]+ MB [\d.]+ MB", cost)
-
-
-def test_every_preset_says_its_time_or_what_will_tell_it(ana: Visitor, context: Context) -> None:
-    chips = re.compile(r'<a class="chip" href="/grid\?preset=([^"]+)".*?<span class="badge">(.*?)</span>')
-    tells = "While the grid runs, the first cell in each format gives this machine's own time."
-    html = ana.opens("/grid")
-    said = dict(chips.findall(html))
-    assert said.keys() == {preset.id for preset in read_grid_presets()}
-    assert all(re.fullmatch(r"about \d+ (s|min|h) †", time) for time in said.values()), said
-    reference = read_reference()
-    measured = f"On one core of another machine ({reference.compute_dtype}, {reference.date})"
-    assert measured in words(html)
-    assert tells in words(html)
-    finished_sweep(context.settings, parse_grid(read_grid_presets()[0].grid.base, {"ranks": "8"}))
-    html = ana.opens("/grid?preset=what-do-bits-cost")
-    said = dict(chips.findall(html))
-    assert re.fullmatch(r"about \d+ (s|min)", said["first"])
-    assert re.fullmatch(r"about \d+ (s|min|h) †", said["what-do-bits-cost"])
-    assert tells in words(html)
-    cost = words(html)
-    assert "not known yet for 12 of the cells: no similar run has finished on this machine in " in cost
-    [formats] = re.findall(r"similar run has finished on this machine in ([\w, -]+)\.", cost)
-    assert set(formats.split(", ")) == {"nf4", "fp4", "int8", "bf16"}
-    assert f"The first cell in each of {formats} gives its estimate while the grid runs" in cost
-
-
-def test_processor_times_of_another_machine_say_nothing_of_a_gpu(ana: Visitor, lab: Lab) -> None:
-    lab.home.write_worker_state(state="ready", device={"type": "cuda", "name": "a GPU"})
-    html = ana.opens("/grid?preset=instant")
-    assert "one core" not in html
-    assert "4 cells, no time yet" in html
-    assert "this machine has not finished runs like all of these cells" in words(html)
-
-
-def test_time_comes_from_runs_that_have_finished_here(ana: Visitor, context: Context) -> None:
-    finished_sweep(context.settings)
-    assert re.search(r"about \d+ s , by what similar runs took here", part(ana.sends("change"), "cost"))
 
 
 def test_a_list_that_cannot_be_read_says_which_and_keeps_the_address(ana: Visitor) -> None:
@@ -166,15 +126,6 @@ def test_cells_fill_in_as_they_run(ana: Visitor, context: Context) -> None:
     begin(runs_of(context.settings, sweep)[0], steps=2)
     assert "running step 2/3" in part(ana.sends("poll"), "sweep-map")
     assert "Held-out loss so far" in part(ana.sends("poll"), "sweep-map")
-
-
-def test_the_time_is_told_as_soon_as_a_similar_run_has_ended(ana: Visitor, context: Context) -> None:
-    html = ana.opens("/grid?preset=instant")
-    assert "not known yet" in html
-    unpaced = {"paces": TickForm(html).values["paces"]}
-    assert ana.sends("poll", fields=fields_of(tiny_grid()) | unpaced).get("then") != "change"
-    finished_sweep(context.settings)
-    assert ana.sends("poll", fields=fields_of(tiny_grid()) | unpaced)["then"] == "change"
 
 
 def test_plots_are_drawn_anew_only_when_a_cell_has_ended(ana: Visitor, context: Context) -> None:
@@ -244,12 +195,6 @@ def test_an_address_that_anyone_typed_still_opens(ana: Visitor, context: Context
     assert "8 of 8 cells have ended" in words(ana.opens(f"/grid?{query}"))
 
 
-def test_two_hundred_cells_are_estimated_as_fast_as_one_types(ana: Visitor) -> None:
-    """Not timed here (benchmarks/pages.py is): every cell is in the answer."""
-    grid = tiny_grid(ranks=[1, 2, 4, 8, 16], bits=["nf4", "nf4-dq", "int8", "bf16"], seeds=list(range(10)))
-    assert "200 cells" in part(ana.sends("change", grid), "cost")
-
-
 def test_a_grid_that_is_too_large_for_the_machine_asks_before_it_starts(ana: Visitor, lab: Lab) -> None:
     memory = {"memory_bytes": 9000, "free_bytes": 1000}
     device = {"type": "cuda", "name": "GPU", "compute_dtype": "fp32", **memory}
@@ -293,33 +238,6 @@ def test_the_first_seed_of_every_setting_is_trained_before_the_others(ana: Visit
         [(8, 0), (32, 0)],
         [(2, 1), (8, 1), (32, 1), (2, 2), (8, 2), (32, 2)],
     ]
-
-
-def test_what_is_exact_is_said_before_the_first_cell_has_ended(ana: Visitor) -> None:
-    reply = ana.sends("start", read_grid_presets()[0].grid)
-    said = words(reply["parts"]["sweep-findings"])
-    assert "r=32 trains 16 times as many parameters as r=2, 9,768,960 against 610,560" in said
-
-
-def test_what_is_exact_is_said_of_the_variant_that_is_trained() -> None:
-    grid, shape = read_grid_presets()[0].grid, find_shape("smollm2-135m")
-    dora = replace(grid, variants=("dora",))
-    assert "r=32 trains 13 times as many parameters as r=2, 9,924,480" in describe_exact_counts(dora, shape)
-    assert describe_exact_counts(replace(grid, variants=("lora", "dora")), shape) == ""
-
-
-def test_the_time_is_said_first(ana: Visitor) -> None:
-    cost = words(ana.sends("change", read_grid_presets()[0].grid)["parts"]["cost"])
-    assert cost.startswith("Time")
-    assert "The first cell runs alone and gives the estimate" in cost
-    assert "First comes r=2 in nf4-dq: its peak memory is measured from its first step on" in cost
-
-
-def test_what_comes_first_is_said_until_a_cell_is_measured(ana: Visitor, context: Context, lab: Lab) -> None:
-    ana.opens("/grid")
-    assert "First comes r=2 in bf16: its peak" in part(ana.sends("start"), "sweep-findings")
-    ana.sends("move", run=runs_of(context.settings, lab.sweep(ana.asked["sweep"]))[1].run_id, by="up")
-    assert "First comes" not in part(ana.sends("poll"), "sweep-findings")
 
 
 def test_a_cell_that_measures_after_its_steps_says_so(ana: Visitor, context: Context) -> None:

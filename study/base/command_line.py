@@ -1,5 +1,6 @@
-"""A command line as a program: how it ends when it is interrupted, or when nobody reads what it prints."""
+"""A command line: its parser, and how it ends when it is interrupted or nobody reads what it prints."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,18 @@ INTERRUPTED = 130
 
 READER_IS_GONE = 141
 """The exit status when nobody reads on what is printed, such as `head` after its lines."""
+
+
+def build_module_parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """Return a parser whose help shows the docstring of a module, line by line as it is written.
+
+    The name of the module is given because it is `__main__` where the module is run.
+    """
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def run_program(main: Callable[[], int]) -> int:

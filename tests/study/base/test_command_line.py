@@ -47,7 +47,7 @@ def test_ctrl_c_ends_a_command_that_reads_lines_in_silence() -> None:
 
 FULL = """
 import errno, sys
-from study.base.programs import run_program
+from study.base.command_line import run_program
 def main(): raise OSError(errno.{name}, "No space left on device")
 sys.exit(run_program(main))
 """
