@@ -268,10 +268,10 @@ class Reviews:
         return self.store.preferences.read(profile_id).days
 
 
-def build_gone_error() -> LearnerError:
+def build_gone_error() -> StaleError:
     """Return the error of an event on a card or note that the decks have no more."""
-    return LearnerError(
-        "That card is no longer in the decks.", do_next="Nothing was changed. Reload the page."
+    return StaleError(
+        "That card is no longer in the decks.", do_next="Nothing was changed; go on with the next one."
     )
 
 

@@ -184,6 +184,13 @@ def test_a_card_rated_in_another_window_gives_the_next_one_and_says_so(page: Car
     assert "another window" in flipped_late["error"]
 
 
+def test_a_card_whose_deck_was_removed_meanwhile_gives_the_next_one_and_says_so(page: CardsPage) -> None:
+    back = flip(page, page.load(opened("b1")))
+    reply = page.act(build_event(back, "rate", nth=2, card="of-a-removed-deck"), opened("b1"))
+    assert reply["error"].startswith("That card is no longer in the decks. Nothing was changed")
+    assert "Show the answer" in words(reply["html"])
+
+
 def test_an_address_chooses_deck_and_level(page: CardsPage) -> None:
     html = page.load(opened("b1", "deck=qlora&level=advanced"))
     card = page.exercise.reviews.decks.by_id[build_event(html, "flip")["card"]]

@@ -261,3 +261,12 @@ def test_a_finished_review_opens_when_its_own_prompt_was_removed(review: ReviewP
     review.explain.own.withdraw(profile.id, prompt_id, at=review.context.clock())
     done = review.act(build_event(result, "next", query=query), opened("b1"))["html"]
     assert "Done for now." in words(done)
+
+
+def test_a_card_whose_deck_was_removed_meanwhile_does_not_stop_a_review(review: ReviewPage) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    front = review.load(opened("b1", query[1:]))
+    gone = build_event(front, "flip", query=query, card="of-a-removed-deck")
+    reply = review.act(gone, opened("b1"))
+    assert "no longer in the decks" in reply["error"]
+    assert "Show the answer" in words(reply["html"])
