@@ -15,7 +15,7 @@ from quizzes.session.operations import QuizOperations
 from quizzes.session.quiz_options import build_address, find_pace, find_rules
 from quizzes.session.session import Position, draw_questions, offer_choices
 from quizzes.session.spaced_retry import format_due_day
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, render_no_figure
 from study.learner.progress import compute_typical_seconds
@@ -169,7 +169,7 @@ class QuizExercise:
         record = self.operations.read_record(visit.profile.id, form_event.read_text(event, "session"))
         question = self.operations.bank.by_id.get(form_event.read_text(event, "question"))
         if question is None:
-            raise LearnerError("That question is no longer in the bank.", do_next="Reload the page to go on.")
+            raise StaleError("That question is no longer in the bank.", do_next="Go on with the next one.")
         return record, question
 
     def _render_after(

@@ -246,6 +246,14 @@ def test_a_second_answer_from_another_window_counts_for_nothing(page: QuizPage) 
     assert "Question 2 of 5" in words(again["html"])
 
 
+def test_a_question_that_was_removed_meanwhile_gives_the_next_one_and_says_so(page: QuizPage) -> None:
+    started = start(page)
+    event = build_event(started["html"], "answer", query=query_of(started["step"]), question="removed")
+    reply = page.act(event, opened("b1"))
+    assert reply["error"] == "That question is no longer in the bank. Go on with the next one."
+    assert "Question 1 of 5" in words(reply["html"])
+
+
 def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
     page: QuizPage, context: Context, now: datetime
 ) -> None:
