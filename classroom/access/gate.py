@@ -18,7 +18,7 @@ REFUSAL_ABOVE_FORM = (
 
 _READ = re.compile(
     r"/join/[0-9]{6}|/class/(join|help|help/events|[0-9]{6}|[0-9]{6}/(events|state|figure|cards|cards\.apkg)"
-    r"|static/(class\.css|student\.js|help\.js|join\.js|figures\.(css|js)))"
+    r"|static/(class\.css|student\.js|help\.js|join\.js|figures\.(css|js)))|/fonts/stix-two-math-subset\.woff2"
 )
 _WRITE = re.compile(r"/class/(help|[0-9]{6}/(join|answer|name|study))")
 

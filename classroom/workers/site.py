@@ -13,6 +13,7 @@ from study.figures.figure import Figures
 from study.ports.classes import ClassKinds, WriteClassCards
 from study.ports.context import Context
 from study.web import storage_troubles
+from study.web.documents import mount_fonts
 from study.web.security.middleware import RequestGuard
 
 
@@ -31,6 +32,7 @@ def build_students_site(
     TakeHomeRoutes(context, hub, write_cards=write_cards, ask_for_cards=None, only_class=True).register(site)
     StudentRoutes(hub).register(site)
     FigureRoutes(hub).register(site)
+    mount_fonts(site)
     site.add_middleware(partial(ClassGate, keys=None, only_class=True))
     site.add_middleware(RequestGuard, hosts=hosts)
     return site

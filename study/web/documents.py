@@ -34,6 +34,11 @@ def register(site: FastAPI, *, places: Sequence[Place]) -> None:
         return serve_document(path, places)
 
     site.get("/docs/{path:path}")(answer)
+    mount_fonts(site)
+
+
+def mount_fonts(site: FastAPI) -> None:
+    """Mount the font of formulas, which the style sheet of every page names, in a class as well."""
     site.mount("/fonts", StaticFiles(directory=FONTS))
 
 

@@ -27,6 +27,7 @@ from flashcards.interchange.class_cards import write_class_cards
 from quizzes.session.class_answers import QuizClassKinds
 from study.ports.context import Context, Visit
 from study.store.class_records import ClassRecord
+from study.web.documents import mount_fonts
 from study.web.security.middleware import COOKIE, RequestGuard
 from tests.classroom.builders import (
     FIGURES,
@@ -93,6 +94,7 @@ class School:
         ).register(self.site)
         StudentRoutes(self.hub).register(self.site)
         FigureRoutes(self.hub).register(self.site)
+        mount_fonts(self.site)
         self.site.add_middleware(partial(ClassGate, keys=self.keys, only_class=self.only_class))
         self.site.add_middleware(RequestGuard)
 

@@ -14,7 +14,7 @@ from app import build_app
 from classroom.access.addresses import is_own_address, list_lan_addresses
 from classroom.access.gate import REFUSAL, ClassGate, is_for_students
 from classroom.access.keys import COOKIE, Keys
-from study.base.settings import Settings
+from study.base.settings import ROOT, Settings
 from study.ports.context import Context
 from study.store.schema import metadata
 from study.web.security import middleware
@@ -270,6 +270,12 @@ def test_the_student_routes_are_exactly_those_of_the_gate() -> None:
     for method, path in STUDENT_ROUTES:
         assert is_for_students(method, filled(path)), path
     assert is_for_students("GET", "/class/static/class.css")
+
+
+def test_a_student_gets_the_font_of_formulas(served: Any) -> None:
+    assert ask(served, "GET", "/fonts/stix-two-math-subset.woff2") == 200
+    assert ask(served, "GET", "/fonts/another.woff2") == 403
+    assert "/fonts/stix-two-math-subset.woff2" in (ROOT / "study" / "static" / "page.css").read_text("utf-8")
 
 
 def test_a_students_page_is_small_and_asks_nothing_of_other_sites(context: Context) -> None:
