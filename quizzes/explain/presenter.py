@@ -26,6 +26,7 @@ from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
 from study.store import Store
 from study.store.logs.explains import ExplainAttempt, Opinion, draft_key
 from study.store.logs.five_minute_reviews import FiveMinuteReview
+from study.store.logs.own_prompts import OWN
 from study.web import form_event
 
 SECONDS_AN_EXPLANATION = 90.0
@@ -77,7 +78,10 @@ class ExplainExercise:
         """Return a prompt by its id. Raises LearnerError when it is unknown."""
         found = self.list_prompts(visit).get(prompt_id)
         if found is None:
-            raise LearnerError(f"There is no prompt {prompt_id!r}.", do_next="Choose one from the list.")
+            gone = f"There is no prompt {prompt_id!r}."
+            if prompt_id.startswith(OWN):
+                gone = "This prompt was removed, or it belongs to another profile."
+            raise LearnerError(gone, do_next="Choose one from the list.")
         return found
 
     def attempt(self, visit: Visit, prompt: Prompt, attempt_id: int) -> ExplainAttempt:

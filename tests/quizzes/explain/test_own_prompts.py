@@ -30,7 +30,7 @@ def test_an_own_prompt_warns_is_graded_like_the_others_and_belongs_to_its_writer
     assert "Covered" in idea(html, 1)
     assert "Contradicted" in idea(html, 2)
     assert "answers to prompts that it had not learnt from" in words(html)
-    with pytest.raises(Exception, match="There is no prompt"):
+    with pytest.raises(Exception, match="This prompt was removed, or it belongs to another profile"):
         page.load(opened("b2", f"prompt={prompt_id}"))
 
 
