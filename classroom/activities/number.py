@@ -49,9 +49,12 @@ def read_number(written: Any, *, unit: str = "", quantity: str = "") -> float:
 
 def as_number(value: float) -> str:
     """A guess or a value with at most four significant digits, and separators in thousands; no exponent."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return format(Decimal(f"{value:.4g}"), "f")
+    return format(_round(value), ",f" if abs(value) >= 1000 else "f")
+
+
+def _round(value: float) -> Decimal:
+    """Round to what `as_number` shows."""
+    return Decimal(f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}")
 
 
 def with_unit(value: float, unit: str) -> str:
@@ -64,9 +67,5 @@ def tell_distance(guess: float, value: float, unit: str) -> str:
     if is_close(guess, value):
         return "Your guess is within 10 % of it."
     points = "percentage points" if unit == "%" else unit
-    return f"Your guess is off by {with_unit(abs(_round_as_shown(guess) - _round_as_shown(value)), points)}."
-
-
-def _round_as_shown(value: float) -> float:
-    """The number that `as_number` shows, so that a distance agrees with the two numbers beside it."""
-    return float(as_number(value).replace(",", ""))
+    distance = abs(_round(guess) - _round(value))  # of the two numbers that stand beside it
+    return f"Your guess is off by {with_unit(float(distance), points)}."

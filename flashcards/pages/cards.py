@@ -84,7 +84,7 @@ class CardsPage:
             case "filter" | "search":
                 return self._leave(visit, event)
             case "poll":  # the last page of a session, left open overnight
-                is_today = form_event.read_text(event, "day") == visit.days.day(visit.now).isoformat()
+                is_today = form_event.read_text(event, "day") == visit.today.isoformat()
                 return {} if is_today else self._show_next(visit)
         raise form_event.build_unknown_act_error(event)
 
@@ -287,7 +287,7 @@ class CardsPage:
         choice = read_choice(visit.query)
         html = render(
             "flashcards/cards/finish.html",
-            day=visit.days.day(visit.now).isoformat(),
+            day=visit.today.isoformat(),
             cram=cram,
             notice=notice,
             concepts=self.context.concepts,

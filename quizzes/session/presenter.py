@@ -319,7 +319,7 @@ class QuizExercise:
 
     def list_return_days(self, visit: Visit) -> dict[str, str]:
         """Return when each confident error is asked again, by question id."""
-        today = visit.days.day(visit.now)
+        today = visit.today
         waiting = self.operations.list_returning(visit.profile.id)
         return {each.question_id: format_due_day(each.due_on, today=today) for each in waiting}
 

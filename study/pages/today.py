@@ -45,7 +45,7 @@ class TodayPage:
             case "start":
                 return {"goto": self.review.start(visit)}
             case "poll":
-                if form_event.read_text(event, "day") == visit.days.day(visit.now).isoformat():
+                if form_event.read_text(event, "day") == visit.today.isoformat():
                     return {}
                 return {"html": self._render_page(visit)}
             case "switch" if visit.is_here:
@@ -69,7 +69,7 @@ class TodayPage:
             return render_newcomer_page(self.ports)
         return render(
             "study/today/today.html",
-            day=visit.days.day(visit.now).isoformat(),
+            day=visit.today.isoformat(),
             greeting=_format_greeting(visit),
             name=visit.profile.name if visit.profile.named else "",
             due=self.ports.cards_due(visit),
@@ -120,7 +120,7 @@ def _format_greeting(visit: Visit) -> str:
 
 def _format_streak(visit: Visit, moments: Sequence[datetime]) -> str:
     """Say how many study days in a row were used; a single one only if it is the very first."""
-    today = visit.days.day(visit.now)
+    today = visit.today
     streak = progress.count_streak_days(moments, today=today, days=visit.days)
     if streak > 1:
         return f"{streak} days in a row"
@@ -130,11 +130,11 @@ def _format_streak(visit: Visit, moments: Sequence[datetime]) -> str:
 def _find_late_end(visit: Visit) -> str:
     """Return when today's study day ends, if the calendar is a day ahead already; otherwise nothing."""
     calendar = visit.now.astimezone(visit.days.zone).date()
-    if calendar == visit.days.day(visit.now):
+    if calendar == visit.today:
         return ""
     return f"{visit.days.end(visit.now).astimezone(visit.days.zone):%H:%M}"
 
 
 def _list_weekdays(visit: Visit) -> list[str]:
-    today = visit.days.day(visit.now)
+    today = visit.today
     return ["Today", *((today + timedelta(days=ahead)).strftime("%a") for ahead in range(1, 7))]

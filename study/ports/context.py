@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from random import Random, SystemRandom
 
 from study.base.days import StudyDays
@@ -61,6 +61,11 @@ class Visit:
     def days(self) -> StudyDays:
         """This learner's day boundaries."""
         return self.preferences.days
+
+    @property
+    def today(self) -> date:
+        """The study day of this request."""
+        return self.days.day(self.now)
 
     def format_days_ago(self, moment: datetime) -> str:
         """Format `today`, `yesterday` or `3 days ago`, by this learner's study days."""
