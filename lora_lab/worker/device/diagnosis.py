@@ -123,12 +123,12 @@ def list_untried() -> list[str]:
 
 def diagnose_untried() -> Notice | None:
     """Say why a GPU is not used that PyTorch sees and that is none of CUDA's; None when there is none."""
-    return next((_describe_untried(kind) for kind in list_untried()), None)
-
-
-def _describe_untried(kind: str) -> Notice:
+    kinds = list_untried()
+    if not kinds:
+        return None
+    maker = UNTRIED[kinds[0]]
     return Notice(
-        what=f"This machine's GPU by {UNTRIED[kind]} is not used, because the lab has never been run on one.",
+        what=f"This machine's GPU by {maker} is not used, because the lab has never been run on one.",
         do_next="To try it, choose it as the device.",
     )
 

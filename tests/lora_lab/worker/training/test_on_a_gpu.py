@@ -4,7 +4,6 @@ import gc
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from hqq.core.quantize import HQQLinear
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import find_heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.runs.state import RunState, fold_events
+from lora_lab.runs.state import RunState
 from lora_lab.spec import BITS, TINY_MODEL, Bits, Compute, RunSpec, Variant
 from lora_lab.worker import chat
 from lora_lab.worker.chat import ChatModel
@@ -31,12 +29,10 @@ from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loaded_model import build_meter, open_model
 from lora_lab.worker.training.memory_meter import GpuAllocator
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.worker.builders import (
     CPU,
     Lab,
     machine,
-    never_stop,
     open_lab,
     rows_of,
     silent,
@@ -44,11 +40,11 @@ from tests.lora_lab.worker.builders import (
     with_a_heavy_last_row,
     with_adapter,
 )
+from tests.lora_lab.worker.training.single_run import do_run, state_of
 from tests.simulated_gpu.device import DEVICE, NAME, OneDevice, SimulatedGpu
 
 pytestmark = [pytest.mark.simulated_gpu, pytest.mark.usefixtures("emptied_gpu")]
 
-NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TINY = RunSpec(model=TINY_MODEL, steps=3, compute_dtype="fp32")
 LEDGER_PERCENT = 0.2
 WAITS_A_STEP = 2
@@ -174,41 +170,45 @@ def test_a_step_stays_within_its_launches_and_waits(path: str, models_dir: Path)
     assert two_waits - one_waits <= waits
 
 
-def finished(spec: RunSpec, folder: Path, models_dir: Path, minute: int = 0) -> tuple[RunFolder, RunState]:
-    run = create_run(folder / "runs", spec, small_dataset(), now=NOW.replace(minute=minute))
-    execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
-    return run, fold_events(run.events())
+def train_ask_and_xray(
+    bits: Bits, variant: Variant, folder: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[RunState]:
+    """Do two runs, ask both in the chat with layers that stay quantized, and look into the first one."""
+    monkeypatch.setattr(chat, "DENSE_SHARE", 0.0)
+    specs = [replace(TINY, bits=bits, variant=variant, rank=rank) for rank in (4, 5)]
+    runs = [do_run(folder, models_dir, spec) for spec in specs]
+    states = [state_of(run) for run in runs]
+    for state in states:
+        assert state.status == "finished", state.failure
+        assert state.started is not None
+    model = ChatModel(models_dir)
+    names = model.load_models(runs, lambda **values: None)
+    answered = list(islice(model.generate_answers(names, "What is 2 + 2?", seed=1, temperature=0.7), 3))
+    assert set(answered[-1]) == {"base", *(run.run_id for run in runs)}
+    looked = xray.inspect_runs(
+        {"run": str(runs[0].path)}, models_dir, LabHome(folder), lambda *a, **values: None
+    )
+    assert looked["modules"]
+    return states
+
+
+QUANTIZED: list[tuple[Bits, Variant]] = [("nf4-dq", "lora"), ("int8", "dora"), ("hqq4", "lora")]
 
 
 @pytest.mark.usefixtures("chosen")
-@pytest.mark.parametrize(("bits", "variant"), [("nf4-dq", "lora"), ("int8", "dora"), ("hqq4", "lora")])
+@pytest.mark.parametrize(("bits", "variant"), QUANTIZED)
 def test_runs_chat_and_xray_work_on_quantized_layers(
     bits: Bits, variant: Variant, tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the GPU lacks the memory for a decoded copy, so layers stay quantized in the chat."""
-    monkeypatch.setattr(chat, "DENSE_SHARE", 0.0)
-    runs = []
     with OneDevice():
-        for number in range(2):
-            spec = replace(TINY, bits=bits, variant=variant, rank=4 + number)
-            run, state = finished(spec, tmp_path, models_dir, number)
-            assert state.status == "finished", state.failure
-            assert state.started is not None
-            assert state.started["device"]["type"] == NAME
-            runs.append(run)
-        model = ChatModel(models_dir)
-        names = model.load_models(runs, lambda **values: None)
-        answered = list(islice(model.generate_answers(names, "What is 2 + 2?", seed=1, temperature=0.7), 3))
-        assert set(answered[-1]) == {"base", *(run.run_id for run in runs)}
-        looked = xray.inspect_runs(
-            {"run": str(runs[0].path)}, models_dir, LabHome(tmp_path), lambda *a, **values: None
-        )
-    assert looked["modules"]
+        states = train_ask_and_xray(bits, variant, tmp_path, models_dir, monkeypatch)
+    assert [state.started["device"]["type"] for state in states if state.started] == [NAME, NAME]
 
 
 @pytest.mark.usefixtures("chosen")
 def test_a_run_keeps_the_four_figures_of_the_gpus_memory(tmp_path: Path, models_dir: Path) -> None:
-    _, state = finished(replace(TINY, bits="nf4-dq"), tmp_path, models_dir)
+    state = state_of(do_run(tmp_path, models_dir, replace(TINY, bits="nf4-dq")))
     figures = state.gpu_memory
     assert figures is not None
     assert state.peak_bytes == figures["requested"] - figures["workspaces"]
@@ -222,7 +222,7 @@ def test_a_run_that_exceeds_the_gpus_memory_says_what_to_lower(
     gc.collect()
     gpu.set_limit_bytes(gpu.memory_stats()["allocated_bytes.all.current"] + 10**6)
     try:
-        _, state = finished(replace(TINY, bits="bf16", batch=8), tmp_path, models_dir)
+        state = state_of(do_run(tmp_path, models_dir, replace(TINY, bits="bf16", batch=8)))
     finally:
         gpu.set_limit_bytes(0)
     assert state.failure is not None
