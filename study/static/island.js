@@ -133,6 +133,14 @@ async function ask(event, file = null) {
   throw failure;
 }
 
+// A press whose answer was lost is the same press when it is sent again: the app does it once.
+let unanswered = {};
+function namePress(event) {
+  const text = JSON.stringify(event);
+  if (unanswered.text !== text) unanswered = { text, press: `${Date.now()}-${Math.random()}` };
+  return unanswered.press;
+}
+
 // What is written down belongs to the profile that this window shows; another window may have switched meanwhile.
 function tell(event, file) {
   return ask({ ...event, shown_profile: document.querySelector('.who')?.dataset.profile }, file);
@@ -155,7 +163,8 @@ async function send(event, control = null) {
     if (event.fields) await settleDrafts();
     pressed += 1;
     const file = progress && control.files?.[0];
-    const reply = await tell(event, file && { name: file.name, size: file.size, notice: progress });
+    const reply = await tell({ ...event, press: namePress(event) }, file && { name: file.name, size: file.size, notice: progress });
+    unanswered = {};
     pressed += 1; // before the answer is shown: showing takes a frame, in which an older answer may come
     await show(reply, event, control);
   } catch (failure) {

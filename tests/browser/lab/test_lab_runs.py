@@ -67,6 +67,30 @@ def test_a_second_start_is_queued_stop_keeps_the_adapter_and_another_tab_shows_t
     wait_for(second, "Finished")
 
 
+def test_a_start_whose_answer_is_lost_makes_one_run_however_it_is_pressed_again(
+    look: Visit, lab_address: str, lab_folder: Path
+) -> None:
+    def lose(route: Route) -> None:
+        if '"act":"start"' not in (route.request.post_data or ""):
+            return route.continue_()
+        route.fetch()
+        route.abort()
+
+    before = set((lab_folder / "runs").iterdir())
+    visitor = look(address=lab_address)
+    page = visitor.open(INSTANT + "&steps=3")
+    expect(page.locator("figure.plot")).to_have_count(3)
+    page.route("**/act/lab", lose)
+    page.get_by_role("button", name="Start training").click()
+    expect(page.get_by_role("alert")).to_contain_text("The app did not answer")
+    page.unroute("**/act/lab")
+    page.get_by_role("button", name="Start training").click()
+    expect(page).to_have_url(re.compile(r"run=\d{8}-"))
+    wait_for(page, "Finished")
+    assert len(set((lab_folder / "runs").iterdir()) - before) == 1
+    visitor.forgive("Failed to load resource")
+
+
 def test_a_killed_worker_is_explained_and_the_next_run_starts(
     look: Visit, lab_address: str, lab_folder: Path
 ) -> None:

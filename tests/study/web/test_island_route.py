@@ -1,5 +1,6 @@
 """The route of presses: it answers as Gradio does, and refuses what Gradio's events refuse."""
 
+import asyncio
 import gc
 import weakref
 from collections.abc import Mapping
@@ -74,6 +75,47 @@ def test_a_press_reaches_its_island_with_cookie_and_address(site: FastAPI) -> No
     answer = press(site)
     assert answer.json() == {"say": "browser-of-ana at 192.168.1.77"}
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_press_that_is_sent_again_is_done_once(context: Context) -> None:
+    """Its answer was lost on the way: a run would be queued twice, a file imported twice."""
+    done: list[str] = []
+
+    def act(event: dict[str, Any], request: Any) -> frame.Reply:
+        done.append(str(event["act"]))
+        if event["act"] == "break" and len(done) == 1:
+            raise RuntimeError("a bug")
+        return {"say": f"{len(done)}, {sorted(event)}"}
+
+    site = FastAPI()
+    island_route.register(site, {"cards": act})
+    first = press(site, {"act": "start", "press": "1"}).json()
+    assert press(site, {"act": "start", "press": "1"}).json() == first == {"say": "1, ['act']"}
+    assert press(site, {"act": "start", "press": "2"}).json()["say"].startswith("2,")
+    assert press(site, {"act": "start", "press": "1"}, browser="browser-of-ben").json()["say"].startswith("3,")
+    assert done == ["start"] * 3
+    done.clear()
+    assert press(site, {"act": "break", "press": "3"}).status_code == 500
+    assert press(site, {"act": "break", "press": "3"}).json()["say"].startswith("2,")
+
+
+def test_a_press_that_is_sent_again_while_it_is_done_waits_for_its_answer() -> None:
+    kept, done = island_route.KeptAnswers(limit=1), []
+
+    async def do() -> frame.Reply:
+        await asyncio.sleep(0)
+        done.append(1)
+        return {"say": "done"}
+
+    async def press_again() -> None:
+        both = await asyncio.gather(*(kept.find_or_do(("ana", "1"), do) for _ in range(2)))
+        assert both == [{"say": "done"}] * 2
+        assert done == [1]
+        await kept.find_or_do(("ana", "2"), do)
+        await kept.find_or_do(("ana", "1"), do)  # the limit has let go of it
+        assert done == [1, 1, 1]
+
+    asyncio.run(press_again())
 
 
 def test_an_unknown_act_is_told_in_words(site: FastAPI) -> None:
