@@ -25,6 +25,9 @@ movablelimits notation rowalign rowlines rowspacing rspace scriptlevel separator
 voffset width"""
 _ELEMENTS = frozenset(_ELEMENT_NAMES.split())
 _ATTRIBUTES = frozenset(_ATTRIBUTE_NAMES.split())
+_FENCES = frozenset("‖|⌊⌋⌈⌉")
+"""Signs that LaTeX stretches after `\\left` alone; a browser also does it by itself, on one side of two."""
+
 # Words, a colour, or a few lengths: nothing that a style sheet or an address could be made of, and no length
 # that pushes the rest of the page away.
 _VALUE = re.compile(r"#[0-9a-fA-F]{3,8}|[a-z][a-z -]{0,60}|(?:[+-]?\d{0,3}(?:\.\d{1,4})?[a-z%]{0,8} ?){1,8}")
@@ -65,6 +68,8 @@ def _write_element(element: Element) -> str:
         for name, value in element.attrib.items()
         if name in _ATTRIBUTES and _VALUE.fullmatch(value)
     )
+    if tag == "mo" and unescape(element.text or "") in _FENCES and "stretchy" not in element.attrib:
+        attributes += ' stretchy="false"'
     inside = "".join(_write_element(child) + _write_text(child.tail) for child in element)
     return f"<{tag}{attributes}>{_write_text(element.text)}{inside}</{tag}>"
 

@@ -23,8 +23,8 @@ MARK = re.compile(
     re.DOTALL,
 )
 
-SIDE = re.compile(r"(?<![\w.])d_(in|out)(?![\w=])")
-"""A side of a matrix as a sentence names it, not a part of a longer name or an argument of code."""
+SIDE = re.compile(r"(?<![\w.])d_(in|out)(?:·d_(in|out))?(?![\w=])")
+"""A side of a matrix as a sentence names it, or the product of both; not a longer name or an argument."""
 
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
@@ -109,7 +109,9 @@ def _read_title(path: str) -> str:
 
 def _render_words(text: str) -> Markup:
     return join_html(
-        break_lines(piece) if isinstance(piece, str) else to_mathml(f"d_{{{piece[1]}}}")
+        break_lines(piece)
+        if isinstance(piece, str)
+        else to_mathml(r" \cdot ".join(f"d_{{{side}}}" for side in piece.groups() if side))
         for piece in split_matches(SIDE, text)
     )
 

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
-from study.base.html import trust_html
+from study.base.html import keep_together, trust_html
 from study.ports.places import Place, find_place
 from study.text.templates import render
 from study.web.downloads import answer_not_found
@@ -68,5 +68,7 @@ def _render_page(path: str, text: str, places: tuple[Place, ...]) -> Markup:
         places=places,
         here=find_place(places, "/learn"),
         script=build_site_script_address(),
-        text=trust_html(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
+        text=keep_together(
+            trust_html(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html)))
+        ),
     )

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from study.base.errors import LearnerError
+from study.base.html import keep_together
 from study.figures.figure import Figure, Figures
 from study.web.downloads import answer_not_found
 
@@ -33,4 +34,4 @@ def _answer(figure: Figure[Any] | None, figure_id: str, request: Request, *, who
         html = figure.render_fragment(query) if whole else figure.answer(query)
     except LearnerError as error:
         return PlainTextResponse(str(error), status_code=422)
-    return HTMLResponse(html, headers={"Cache-Control": "no-store"})
+    return HTMLResponse(keep_together(html), headers={"Cache-Control": "no-store"})

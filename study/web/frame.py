@@ -14,7 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 
 from study.base.errors import LearnerError
-from study.base.html import NO_HTML
+from study.base.html import NO_HTML, keep_together
 from study.base.owner_log import note, note_error
 from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
@@ -137,9 +137,9 @@ def guard_act(page: IslandPage) -> GuardedAct:
             if page.act is None:
                 raise form_event.build_unknown_act_error(event)
             with translate_storage_errors(), share_view():
-                return _make_encodable(page.act(event, request))
+                return _make_sendable(page.act(event, request))
         except LearnerError as error:
-            return _make_encodable({"error": str(error)})
+            return _make_sendable({"error": str(error)})
 
     return act
 
@@ -160,7 +160,7 @@ def _build_loader(
 def _load_island(page: IslandPage, request: gr.Request) -> Markup:
     try:
         with translate_storage_errors():
-            return page.load(request)
+            return keep_together(page.load(request))
     except LearnerError as error:
         place = page.place
         has_list = bool(request.query_params) and place.path != "/"  # what the address asks for is not there
@@ -199,15 +199,17 @@ def collect_acts(pages: gr.Blocks) -> dict[str, GuardedAct]:
     return acts
 
 
-def _make_encodable(reply: Reply) -> Reply:
-    """Replace what can't be sent as UTF-8: half a character, from a file that was just refused for it."""
+def _make_sendable(reply: Reply) -> Reply:
+    """Keep numbers and units on one line, and replace what isn't UTF-8: half a character of a bad file."""
     if "html" in reply:
-        reply["html"] = replace_unencodable(reply["html"])
+        reply["html"] = keep_together(replace_unencodable(reply["html"]))
     for name in ("say", "error"):
         if name in reply:
             reply[name] = replace_unencodable(reply[name])
     if "parts" in reply:
-        reply["parts"] = {name: replace_unencodable(html) for name, html in reply["parts"].items()}
+        reply["parts"] = {
+            name: keep_together(replace_unencodable(html)) for name, html in reply["parts"].items()
+        }
     return reply
 
 

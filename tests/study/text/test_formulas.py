@@ -118,3 +118,10 @@ def test_a_problem_names_the_formula_and_where_it_begins() -> None:
         r"the formula $\frac{$ at character 18 can't be shown: "
         r"it is not complete LaTeX; check its braces, \left and \right"
     ]
+
+
+def test_both_bars_of_a_norm_have_one_height() -> None:
+    """A browser stretches the left one over its row, and not the right one, which has a subscript."""
+    html = to_mathml(r"\lVert U_{i}^\top \rVert_F^2")
+    assert re.findall(r"<mo[^>]*>‖", html) == ['<mo stretchy="false">‖'] * 2
+    assert re.findall(r'stretchy="(\w+)"', to_mathml(r"\left\lVert x \right\rVert")) == ["true", "true"]

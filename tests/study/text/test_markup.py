@@ -28,6 +28,7 @@ def test_the_sides_of_a_matrix_are_formulas_without_dollar_signs() -> None:
     shown = to_html("It costs r(d_in + d_out).")
     assert shown == to_html("It costs r($d_{in}$ + $d_{out}$).")
     assert shown.count("<math") == 2
+    assert to_html("all d_in·d_out").count("<math") == 1  # a line could end between two formulas
     assert "d_" not in re.sub(r"<annotation.*?</annotation>", "", shown)
 
 

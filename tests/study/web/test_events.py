@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML, format_html
 from study.web import form_event, frame
+from tests.visits import opened
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,24 @@ def test_what_no_database_takes_is_taken_out_of_a_text() -> None:
 
 def test_half_a_character_in_any_part_of_an_answer_can_be_sent() -> None:
     found = format_html("<b>{}</b>", "\ud800")
-    sent = frame._make_encodable({"parts": {"found": found}, "say": "\ud800", "html": NO_HTML})
+    sent = frame._make_sendable({"parts": {"found": found}, "say": "\ud800", "html": NO_HTML})
     assert sent == {"parts": {"found": "<b>?</b>"}, "say": "?", "html": ""}
     assert isinstance(sent["parts"]["found"], Markup)
+
+
+def test_no_line_of_a_page_ends_between_a_number_and_its_unit() -> None:
+    """What is copied, sent or read out by name keeps plain spaces."""
+    shown = (
+        '<p title="9.77 MB"><b>50</b> % at r = 8, arXiv 2106.09685 section 4, <math></math> = 16: 2.10 GB</p>'
+        "<code>head -c 8 MB</code><textarea>r = 8 in 3 min</textarea>10:00 UTC, blocks of 64"
+    )
+    kept = (
+        '<p title="9.77 MB"><b>50</b>_% at r_=_8, arXiv 2106.09685 section_4, <math></math>_=_16: 2.10_GB</p>'
+        "<code>head -c 8 MB</code><textarea>r = 8 in 3 min</textarea>10:00_UTC, blocks of_64"
+    ).replace("_", "\u00a0")
+    place = frame.IslandPlace(elem_id="island", title="A page", path="/page")
+    html = Markup(shown)
+    answer = {"html": html, "parts": {"a": html}}
+    page = SimpleNamespace(place=place, load=lambda _: html, act=lambda *_: answer)
+    assert frame._load_island(page, opened("b1")) == kept
+    assert frame.guard_act(page)({}, opened("b1")) == {"html": kept, "parts": {"a": kept}}
