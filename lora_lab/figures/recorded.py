@@ -1,10 +1,12 @@
 """Recordings: measurements made once for the figures and stored as data, with their provenance."""
 
 import json
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from study.base.days import format_day
 from study.figures.figure import Origin
 
 FOLDER = Path(__file__).with_name("data")
@@ -23,10 +25,11 @@ def read_recording(what: Recording) -> dict[str, Any]:
 def describe_recording(what: Recording, about: str, *, settings: str = "") -> Origin:
     """Return the origin: device and date; behind a press settings, versions and the command to repeat it."""
     found = read_recording(what)["provenance"]
+    day = format_day(date.fromisoformat(found["date"]))
     libraries = ", ".join(f"{name} {found['versions'][name]}" for name in ("torch", "bitsandbytes", "peft"))
     return Origin(
         kind="measured",
-        text=f"{about} {found['device']}, {found['compute_dtype']}, {found['date']}.",
+        text=f"{about} {found['device']}, {found['compute_dtype']}, {day}.",
         formula=found["command"],
         conditions=f"{settings} With {libraries}.".lstrip(),
     )

@@ -21,6 +21,11 @@ def as_bytes(size_bytes: float) -> str:
     return f"{size_bytes:.0f} B"
 
 
+def as_mb(size_bytes: float) -> str:
+    """Format bytes as `1,729 MB`: sizes that are compared, or stand beside an axis in MB."""
+    return f"{size_bytes / MB:,.0f} MB"
+
+
 def as_count(number: int) -> str:
     """Format a count as `2,442,240`: exact, because exactness is the point of a parameter count."""
     return f"{number:,}"

@@ -20,8 +20,7 @@ TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 COMPUTE: Compute = "bf16"
 ROW, LEFT = 27.0, 96.0
 DERIVATIVES = (
-    "δ is the gradient at the output, s = alpha / r. "
-    "dB = s δ (A x)ᵀ, dA = s (Bᵀ δ) xᵀ, dx = Wᵀ δ + s Aᵀ (Bᵀ δ)"
+    "δ is the gradient at the output, s = alpha / r. dB = s δ (A x)ᵀ, dA = s (Bᵀδ) xᵀ, dx = Wᵀ δ + s Aᵀ (Bᵀδ)"
 )
 
 
@@ -80,7 +79,7 @@ def show(settings: BackwardSettings) -> FigureView:
     kept = (
         "With checkpointing only what enters each layer is kept, and one layer is computed again at a time."
         if settings.checkpointing == "on"
-        else "The gradient of A is s (Bᵀ δ) xᵀ with s = alpha / r: it needs the input x, so x stays until "
+        else "The gradient of A is s (Bᵀδ) xᵀ with s = alpha / r: it needs the input x, so x stays until "
         "the backward pass."
     )
     return FigureView(
@@ -129,7 +128,7 @@ def _draw_picture(found: BackwardNumbers) -> Markup:
     """Render the matrices from the layer's input at the top to its output; the gradient runs upwards."""
     parts = [
         draw_words(LEFT, 16, "forward ↓", soft=True),
-        draw_words(392, 16, "↑ gradient δ", anchor="end", soft=True),
+        draw_words(399, 16, "↑ gradient δ", anchor="end", soft=True),
     ]
     for at, role in enumerate(ROLES):
         y = 30 + ROW * at
@@ -142,7 +141,7 @@ def _draw_picture(found: BackwardNumbers) -> Markup:
             parts.append(draw_words(LEFT + 130, y + 15, "gradients of A, B; x kept"))
         else:
             parts.append(draw_words(LEFT + 130, y + 15, "no gradient, x not needed", soft=True))
-        parts.append(draw_line([(388, y + 20), (388, y)], "line good"))
+        parts.append(draw_line([(396, y + 20), (396, y)], "line good"))
     bottom = 30 + ROW * len(ROLES) + 14
     return render_drawing(
         bottom + 10,

@@ -138,9 +138,7 @@ def _draw_picture(
     )
     if len(arithmetic) >= 2:
         edge = across(found.first)
-        bars += draw_words(
-            8, y + 44, "constants, double: codes in green, their constants at its end", soft=True
-        )
+        bars += draw_words(8, y + 44, "constants, double: green codes and their constants", soft=True)
         bars += draw_box(8, y + 50, edge - 8, 20, "good")
     if len(arithmetic) >= 3:
         bars += draw_box(edge, y + 50, max(1.5, across(found.double) - edge), 20, "ink")

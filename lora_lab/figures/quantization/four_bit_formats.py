@@ -97,7 +97,7 @@ def _draw_picture(settings: FormatSettings) -> Markup:
          ("the difference", [d - w for w, d in zip(weights, decoded, strict=True)], "bad"))
     ):  # fmt: skip
         middle = 24 + ROW * at + REACH
-        parts.append(draw_words(4, 16 + ROW * at, label, soft=True))
+        parts.append(draw_words(X.start + 4, 16 + ROW * at, label, soft=True))
         parts.append(draw_line([(X.start, middle), (X.end, middle)], "axis"))
         for place, value in enumerate(values):
             height = REACH * value / largest

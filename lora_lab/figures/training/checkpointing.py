@@ -10,7 +10,7 @@ from lora_lab.figures.recorded import describe_recording, read_recording
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Compute, RunSpec
-from study.base.units import MB, as_bytes, as_percent
+from study.base.units import MB, as_mb, as_percent
 from study.figures.controls import define_slider
 from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
@@ -71,20 +71,20 @@ def show(settings: CheckpointingSettings) -> FigureView:
     return FigureView(
         finding=(
             f"With {kept['batch']} examples of {settings.seq_len} tokens, checkpointing lowers the peak from "
-            f"{as_bytes(without.peak_bytes)} to {as_bytes(with_.peak_bytes)}, {as_percent(saved)} less, and "
+            f"{as_mb(without.peak_bytes)} to {as_mb(with_.peak_bytes)}, {as_percent(saved)} less, and "
             f"runs {as_percent(again)} more operators, because each layer is computed again."
         ),
         numbers=(
-            ("peak without", as_bytes(without.peak_bytes)),
-            ("peak with", as_bytes(with_.peak_bytes)),
+            ("peak without", as_mb(without.peak_bytes)),
+            ("peak with", as_mb(with_.peak_bytes)),
             ("operators", f"{without.operators:,} → {with_.operators:,}"),
             ("processor time", f"{without.cpu_seconds:.2f} s → {with_.cpu_seconds:.2f} s"),
         ),
         picture=_draw_picture(without, with_),
         alt=(
             "Live memory through one step. Without checkpointing it climbs to "
-            f"{as_bytes(without.peak_bytes)} and falls as the backward pass frees what it has used. With it, "
-            f"it stays below {as_bytes(with_.peak_bytes)}, with one small tooth for each layer that is "
+            f"{as_mb(without.peak_bytes)} and falls as the backward pass frees what it has used. With it, "
+            f"it stays below {as_mb(with_.peak_bytes)}, with one small tooth for each layer that is "
             "computed again."
         ),
         origins=(
@@ -96,9 +96,9 @@ def show(settings: CheckpointingSettings) -> FigureView:
             ),
             build_computed_origin(
                 text=(
-                    f"with PyTorch's graph the lab predicts peaks of {as_bytes(without.predicted_bytes)} and "
-                    f"{as_bytes(with_.predicted_bytes)}: "
-                    f"{_format_off(without)} and {_format_off(with_)} bytes off"
+                    f"with PyTorch's graph the lab predicts peaks of {as_mb(without.predicted_bytes)} and "
+                    f"{as_mb(with_.predicted_bytes)}: off by {_format_off(without)} and "
+                    f"{_format_off(with_)} bytes"
                 ),
             ),
         ),
@@ -134,11 +134,11 @@ def _draw_picture(without: Run, with_: Run) -> Markup:
         frame.render_axes(),
         draw_line(_place_points(without, frame), "line w"),
         draw_line(_place_points(with_, frame), "line good"),
-        draw_words(tip[0] + 8, tip[1] + 4, f"without: {as_bytes(without.peak_bytes)}", bold=True),
+        draw_words(tip[0] + 8, tip[1] + 4, f"without: {as_mb(without.peak_bytes)}", bold=True),
         draw_words(
             frame.x(50),
             low + 22,
-            f"with checkpointing: {as_bytes(with_.peak_bytes)}",
+            f"with checkpointing: {as_mb(with_.peak_bytes)}",
             anchor="middle",
             bold=True,
         ),

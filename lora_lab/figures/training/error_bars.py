@@ -5,7 +5,7 @@ from math import sqrt
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import build_chart, draw_beside, draw_line, render_drawing
+from lora_lab.charts.drawing import build_chart, draw_line, draw_words, render_drawing
 from lora_lab.quantities import accuracy_standard_error
 from study.base.units import as_percent
 from study.figures.controls import define_slider
@@ -102,11 +102,12 @@ def _draw_picture(settings: ErrorBarSettings) -> Markup:
     level = frame.y(settings.right)
     x = frame.x(settings.questions)
     reach = compute_numbers(settings.right, settings.questions).half_width
-    above = frame.y(min(94, settings.right + reach + 4))
+    above = settings.right + reach < 92  # else the words would lie on the bar
+    at = frame.y(settings.right + reach + 4) if above else frame.y(settings.right - reach - 4) + 10
     return render_drawing(
         HEIGHT,
         frame.render_axes(),
         draw_line([(frame.x.start, level), (frame.x.end, level)], "rule"),
         *bars,
-        draw_beside(x, above, f"± {reach:.1f}", gap=8, left=x > 250, bold=True),
+        draw_words(max(x, frame.x.start + 24), at, f"± {reach:.1f}", anchor="middle", bold=True),
     )

@@ -14,7 +14,7 @@ from lora_lab.memory.optimizer_state import (
     list_trained_tensors,
 )
 from lora_lab.parameters.shapes import find_shape
-from study.base.units import MB, as_bytes
+from study.base.units import MB, as_mb
 from study.figures.controls import define_choice, define_slider
 from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
@@ -83,16 +83,16 @@ def show(settings: PagingSettings) -> FigureView:
     return FigureView(
         finding=_write_finding(settings, found, highest, failing),
         numbers=(
-            ("usual peak", as_bytes(usual)),
-            (f"peak of step {highest.number}", as_bytes(highest.peak_bytes)),
-            ("optimizer moments", as_bytes(run["optimizer_bytes"])),
-            ("of these, paged", as_bytes(compute_movable_bytes())),
-            ("would move", as_bytes(max(step.moved_bytes for step in found))),
+            ("usual peak", as_mb(usual)),
+            (f"peak of step {highest.number}", as_mb(highest.peak_bytes)),
+            ("optimizer moments", as_mb(run["optimizer_bytes"])),
+            ("of these, paged", as_mb(compute_movable_bytes())),
+            ("would move", as_mb(max(step.moved_bytes for step in found))),
         ),
         picture=_draw_picture(settings, found, highest),
         alt=(
-            f"Peak memory of {len(found)} steps: about {as_bytes(usual)} each, "
-            f"{as_bytes(highest.peak_bytes)} at step {highest.number}, whose row has {highest.tokens} "
+            f"Peak memory of {len(found)} steps: about {as_mb(usual)} each, "
+            f"{as_mb(highest.peak_bytes)} at step {highest.number}, whose row has {highest.tokens} "
             f"tokens. A line at {settings.limit:,} MB; {len(failing)} steps do not fit below it."
         ),
         origins=(
@@ -117,8 +117,8 @@ def show(settings: PagingSettings) -> FigureView:
                 (
                     str(step.number),
                     str(step.tokens),
-                    as_bytes(step.peak_bytes),
-                    as_bytes(step.moved_bytes),
+                    as_mb(step.peak_bytes),
+                    as_mb(step.moved_bytes),
                     "yes" if step.fits else "no",
                 )
                 for step in found
@@ -130,13 +130,13 @@ def show(settings: PagingSettings) -> FigureView:
 def _write_finding(
     settings: PagingSettings, found: tuple[PagingStep, ...], highest: PagingStep, failing: list[PagingStep]
 ) -> str:
-    what = f"Step {highest.number}, with {highest.tokens} tokens, peaks at {as_bytes(highest.peak_bytes)}."
+    what = f"Step {highest.number}, with {highest.tokens} tokens, peaks at {as_mb(highest.peak_bytes)}."
     if failing:
         more = _explain_stop(failing[0]) if settings.paging == "on" else "nothing can move"
         return f"{what} With {settings.limit:,} MB the run stops at step {failing[0].number}: {more}."
     if highest.moved_bytes:
         return (
-            f"{what} With {settings.limit:,} MB, paging moves {as_bytes(highest.moved_bytes)} of moments out "
+            f"{what} With {settings.limit:,} MB, paging moves {as_mb(highest.moved_bytes)} of moments out "
             "for that step, and the run continues."
         )
     return f"{what} With {settings.limit:,} MB every step fits, and nothing has to move."
@@ -145,7 +145,7 @@ def _write_finding(
 def _explain_stop(first: PagingStep) -> str:
     if first.number == 1:
         return "moments are made only at the end of that step, so paging has nothing to move yet"
-    return f"moving all {as_bytes(compute_movable_bytes())} that bitsandbytes pages is not enough"
+    return f"moving all {as_mb(compute_movable_bytes())} that bitsandbytes pages is not enough"
 
 
 def _draw_picture(settings: PagingSettings, found: tuple[PagingStep, ...], highest: PagingStep) -> Markup:

@@ -83,7 +83,7 @@ def show(settings: RateSettings) -> FigureView:
 def _draw_picture(settings: RateSettings, found: RateNumbers) -> Markup:
     frame = build_chart(
         x_span=(0, STEPS),
-        y_span=(0, 105),
+        y_span=(0, 100),
         x_label="step",
         y_label="% of the peak rate",
         height=HEIGHT,
@@ -98,8 +98,10 @@ def _draw_picture(settings: RateSettings, found: RateNumbers) -> Markup:
         HEIGHT,
         frame.render_axes(),
         draw_line([(frame.x.start, level), (frame.x.end, level)], "line w dashed"),
-        draw_words(frame.x.start + 6, level + 15, "mean", soft=True),
+        draw_words(frame.x.end, level + 15, "mean", anchor="end", soft=True),
         draw_line(curve, "line good"),
         draw_dots([(x, y)], "ring good", radius=6),
-        draw_beside(x, y - 4 if y > 40 else y + 18, as_percent(found.now), gap=12, left=x > 270, bold=True),
+        draw_beside(
+            x, y - 4 if y > 40 or x > 270 else y + 18, as_percent(found.now), gap=12, left=x > 270, bold=True
+        ),
     )

@@ -112,7 +112,7 @@ def show(settings: MemorySettings) -> FigureView:
 
 
 def _as_published() -> str:
-    full, qlora = (find_printed(PAPER, row).printed for row in PUBLISHED.values())
+    full, qlora = (find_printed(PAPER, row).printed.replace("GB", " GB") for row in PUBLISHED.values())
     return (
         f"more than {full} to fine-tune 65B in 16 bits, less than {qlora} with QLoRA, whose adapters are in "
         "bf16 there and in fp32 in the bar"

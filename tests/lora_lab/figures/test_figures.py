@@ -59,7 +59,7 @@ def test_every_number_says_where_it_comes_from(figure: Figure[Any]) -> None:
             assert re.search(r"CPU|GPU", origin.text)
             assert "torch 2." in origin.conditions  # behind a press: most readers want the numbers
             assert "torch" not in origin.text
-            assert re.search(r"\d{4}-\d\d-\d\d", origin.text)
+            assert re.search(r"\d{1,2} [A-Z][a-z]+ \d{4}", origin.text)
 
 
 @EVERY
