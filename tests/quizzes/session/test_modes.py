@@ -145,7 +145,7 @@ def test_the_last_page_says_how_many_were_right_at_the_first_try(ana: Learner) -
         ana.press("next")
         ana.answer(right_fields)
     ana.press("next")
-    assert "5 of 5 right. 4 at the first try; your progress counts first tries." in words(ana.html)
+    assert "5 of 5 right. 4 on the first try; your progress counts first tries." in words(ana.html)
 
 
 def test_a_hint_stays_through_a_reload_and_is_not_given_where_there_is_none(ana: Learner) -> None:
@@ -193,7 +193,7 @@ def test_an_exam_tells_nothing_until_its_end_and_then_explains_every_answer(ana:
         ana.answer(right_fields if number else wrong_fields)
         assert number == 4 or (keep not in ana.html and f"Question {number + 2} of 5" in words(ana.html))
     assert "4 of 5 right." in words(ana.html)
-    assert ana.html.count('<span class="label">Keep</span>') == 5
+    assert ana.html.count('<span class="label">Keep in mind:</span>') == 5
 
 
 def test_the_quiz_page_links_to_an_exam_whose_time_ran_out_until_another_quiz_starts(ana: Learner) -> None:

@@ -54,8 +54,8 @@ def test_the_page_states_the_limits(page: InOutPage) -> None:
     html = page.load(opened("b1"))
     assert f'data-limit="{import_limits.PACKAGE_BYTES}"' in html
     limits = (
-        "Limits: 20 MB per file, 64 MB for packages with pictures; 20,000 cards or questions; "
-        "20,000 characters in one text."
+        "Limits: 20 MB for a file with cards or questions, 64 MB for a package with pictures or a backup; "
+        "20,000 cards or questions; 20,000 characters in one text."
     )
     assert limits in words(html)
     found = (import_limits.FILE_BYTES, import_limits.ITEMS, import_limits.TEXT_CHARACTERS)

@@ -209,7 +209,7 @@ def test_charts_of_questions_come_from_twenty_answers_with_a_confidence(
         context.store.quizzes.append(record.id, answer)
         html = words(page.load(opened(ANA)))
         said = "questions were" if number else "question was"
-        assert f"{number + 1} of {number + 1} {said} right at the first try" in html
+        assert f"{number + 1} of {number + 1} {said} right on the first try" in html
         assert ("you have 19" in html) is (number == 18)
         drawn = page.act(DRAW, opened(ANA))["parts"]["figures-questions"]
         assert ("plot-calibration" in drawn) is (number == 19)

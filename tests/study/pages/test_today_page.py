@@ -208,7 +208,10 @@ def test_cards_that_a_miss_brought_are_not_called_due(
     [profile] = today.context.store.profiles.all()
     assert "No card is due; 10 new ones are ready." in words(today.load(opened("b1")))
     cards.reviews.request_about(profile.id, ("lora-rank",), because="q1", now=now)
-    assert "3 cards about what you missed and 7 new ones are ready." in words(today.load(opened("b1")))
+    html = today.load(opened("b1"))
+    assert "3 cards about what you missed and 7 new ones are ready." in words(html)
+    assert 'aria-label="Cards due: Today 3,' in html
+    assert "from your ratings so far; today also the 3 about what you missed." in words(html)
     page = CardsPage(context=today.context, exercise=cards)
     assert "Left: 7 new, 0 learning, 0 to review, 3 about what you missed" in words(page.load(opened("b1")))
 
