@@ -3,6 +3,7 @@
     python -m benchmarks.grid                     4 ranks x 3 learning rates x 40 steps, some 30 minutes
     python -m benchmarks.grid --quick             the same twelve cells, 8 steps each
     python -m benchmarks.grid --core --rounds 5   ranks 4, 16 and 32 at one learning rate, in five rounds
+    python -m benchmarks.grid --rounds 5 --trainers 1   one Trainer process per round stands for all twelve
 
 Both sides start their processes, load and quantize, train every cell on the same batches and save every
 adapter. The lab's side is its own command `sweep`, so it also measures the held-out loss of every cell, asks
@@ -56,26 +57,27 @@ def main() -> None:
     """Print each round's comparison, then one JSON line with everything about it; at the end the median."""
     options = _parse_options()
     _load_once()
-    ratios = [_compare(options) for _ in range(options.rounds)]
-    low, high = min(ratios), max(ratios)
-    print(
-        f"{options.rounds} rounds: {statistics.median(ratios):.2f} x in the middle ({low:.2f} to {high:.2f})"
-    )
+    ratios = [_compare(options, number) for number in range(options.rounds)]
+    low, high, middle = min(ratios), max(ratios), statistics.median(ratios)
+    print(f"{options.rounds} rounds: {middle:.2f} x in the middle ({low:.2f} to {high:.2f})")
 
 
-def _compare(options: argparse.Namespace) -> float:
+def _compare(options: argparse.Namespace, number: int) -> float:
     """Run both sides once; return how many times faster the lab is, in CPU seconds."""
     steps = QUICK_STEPS if options.quick else STEPS
     ranks, rates = (CORE_RANKS, CORE_LEARNING_RATES) if options.core else (RANKS, LEARNING_RATES)
     cells = list(product(rates, ranks))
+    count = options.trainers or len(cells)
+    sample = [cells[(number * count + each) % len(cells)] for each in range(count)]
+    first, then = sample[: (count + 1) // 2], sample[(count + 1) // 2 :]
     loads = [os.getloadavg()[0]]
-    trainers = [_run_trainer(rank, rate, steps, options) for rate, rank in cells[::2]]
+    trainers = [_run_trainer(rank, rate, steps, options) for rate, rank in first]
     loads.append(os.getloadavg()[0])
     lab, states = _run_lab(ranks, rates, steps, options)
     loads.append(os.getloadavg()[0])
-    trainers += [_run_trainer(rank, rate, steps, options) for rate, rank in cells[1::2]]
+    trainers += [_run_trainer(rank, rate, steps, options) for rate, rank in then]
     loads.append(os.getloadavg()[0])
-    report = _summarize(lab, states, trainers, cells[::2] + cells[1::2])
+    report = _summarize(lab, states, trainers, sample)
     _print(report, steps)
     print(f"load {min(loads):.1f} to {max(loads):.1f}")
     setting = {"steps": steps, "threads": options.threads, "compute": options.compute, "loads": loads}
@@ -90,6 +92,7 @@ def _parse_options() -> argparse.Namespace:
         "--quick", action="store_true", help=f"{QUICK_STEPS} steps per cell instead of {STEPS}"
     )
     parser.add_argument("--core", action="store_true", help="three cells instead of twelve")
+    parser.add_argument("--trainers", type=int, help="Trainer processes per round, which stand for all cells")
     parser.add_argument("--rounds", type=int, default=1, help="times that both sides run")
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--threads", type=int, default=1, help="of every process; 0 leaves it to each side")
@@ -145,9 +148,15 @@ def _measure(module: Sequence[str], threads: int) -> Spent:
 def _summarize(
     lab: Spent, states: Sequence[RunState], trainers: Sequence[Spent], cells: Sequence[tuple[float, int]]
 ) -> dict[str, Any]:
+    """Summarize one round. `cells` are those of the Trainer processes, which may be fewer than the lab's."""
     steps = [json.loads(run.output.splitlines()[-1]) for run in trainers]
-    evaluating = [timed["cpu_seconds_of_held_out_loss"] for timed in steps]
-    cpu = [run.cpu_seconds - seconds for run, seconds in zip(trainers, evaluating, strict=True)]
+    each = len(states) / len(trainers)
+    evaluating = each * sum(timed["cpu_seconds_of_held_out_loss"] for timed in steps)
+    cpu = [
+        run.cpu_seconds - timed["cpu_seconds_of_held_out_loss"]
+        for run, timed in zip(trainers, steps, strict=True)
+    ]
+    trained, wall_seconds = each * sum(cpu), each * sum(run.wall_seconds for run in trainers)
     ends = {cell: timed["losses"][-1] for cell, timed in zip(cells, steps, strict=True)}
     ours = {(s["spec"]["learning_rate"], s["spec"]["rank"]): s["loss_last"] for s in _parse_summaries(lab)}
     return {
@@ -161,17 +170,18 @@ def _summarize(
             "ended": [state.status for state in states],
         },
         "trainer": {
-            "cpu_seconds": sum(cpu),
-            "wall_seconds": sum(run.wall_seconds for run in trainers),
+            "processes": len(trainers),
+            "cpu_seconds": trained,
+            "wall_seconds": wall_seconds,
             "rss_bytes": max(run.rss_bytes for run in trainers),
-            "cpu_seconds_in_steps": sum(timed["cpu_seconds"] for timed in steps),
+            "cpu_seconds_in_steps": each * sum(timed["cpu_seconds"] for timed in steps),
             "cpu_seconds_each": [min(cpu), max(cpu)],
-            "cpu_seconds_of_held_out_losses": sum(evaluating),
+            "cpu_seconds_of_held_out_losses": evaluating,
         },
-        "ratio": sum(cpu) / lab.cpu_seconds,
-        "ratio_spread": [len(cpu) * min(cpu) / lab.cpu_seconds, len(cpu) * max(cpu) / lab.cpu_seconds],
-        "ratio_with_held_out_losses": (sum(cpu) + sum(evaluating)) / lab.cpu_seconds,
-        "ratio_wall": sum(run.wall_seconds for run in trainers) / lab.wall_seconds,
+        "ratio": trained / lab.cpu_seconds,
+        "ratio_spread": [len(states) * min(cpu) / lab.cpu_seconds, len(states) * max(cpu) / lab.cpu_seconds],
+        "ratio_with_held_out_losses": (trained + evaluating) / lab.cpu_seconds,
+        "ratio_wall": wall_seconds / lab.wall_seconds,
         "largest_difference_of_last_losses": max(abs(ends[cell] - ours[cell]) for cell in cells),
     }
 
