@@ -77,16 +77,21 @@ def _plot_loss_against_memory(view: GridPlane) -> Plot:
         alt=f"Held-out loss against peak memory of {len(points)} settings. On the front: {said}.",
         drawing=LossAgainstMemory(
             points=tuple(points),
-            footnote=_format_front_footnote(done),
+            footnote=_format_front_footnote(done, front),
         ),
     )
 
 
-def _format_front_footnote(done: Sequence[GridSetting]) -> str:
+def _format_front_footnote(done: Sequence[GridSetting], front: Sequence[ParetoPoint]) -> str:
     measured = all(setting.measured_peak_bytes for setting in done)
     what = "Measured" if measured else "Losses measured; peaks computed where cells were trained side by side"
+    shown = (
+        "The line is the front: no other setting beats its points in both."
+        if len(front) > 1
+        else "The blue point is the front alone: no other setting is lower in either."
+    )
     return (
-        f"{what}. Lower left is better. The line is the front: no other setting beats its points in both. "
+        f"{what}. Lower left is better. {shown} "
         "Upright strokes span the seeds: where they overlap, the order may be luck."
     )
 

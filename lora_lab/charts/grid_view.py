@@ -64,7 +64,7 @@ def build_namer(settings: Sequence[GridSetting]) -> Callable[[GridLevels], str]:
 
 
 def describe_grid_conditions(settings: Sequence[GridSetting]) -> str:
-    """Return what all cells share, the number of seeds, and where the grid was measured."""
+    """Return what all cells share, the number of seeds, and where the grid was trained."""
     cells = [cell for setting in settings for cell in setting.cells]
     spec = cells[0].spec
     seeds = len({cell.spec.seed for cell in cells})
@@ -76,7 +76,7 @@ def describe_grid_conditions(settings: Sequence[GridSetting]) -> str:
         "1 seed" if seeds == 1 else f"{seeds} seeds",
     ]
     devices = sorted({f"{cell.device}, {cell.compute}" for cell in cells if cell.device})
-    where = f"; measured on {'; '.join(devices)}" if devices else ""
+    where = f"; trained on {'; '.join(devices)}" if devices else ""
     measured = sum(cell.measured for cell in cells)
     so_far = f"; {measured} of {len(cells)} cells measured" if measured < len(cells) else ""
     return f"{', '.join(parts)}{where}{so_far}"

@@ -108,7 +108,7 @@ class Frame:
             fill="none",
             style=f"stroke:{COLOURS[colour]}",
             stroke_width=1.2 if faint else 1.6 if dashed else 2.2,
-            stroke_opacity=0.55 if faint else None,
+            stroke_opacity=0.75 if faint else None,
             stroke_dasharray="5 4" if dashed else None,
             stroke_linecap=None if dashed else "round",
             stroke_linejoin="round",

@@ -17,7 +17,7 @@ from lora_lab.spec import BITS, Bits, Compute, RunSpec
 from study.base.units import MB, as_bytes
 from study.plots.plot import Cell, Plot
 
-KEY_NAMES = {"constants": "quant. constants", "logits": "logits, loss"}  # the table has the full names
+KEY_NAMES = {"constants": "constants", "logits": "logits, loss"}  # the table has the full names
 MEASURED_HEADER = ("measured peak (MB)", "measured against computed (%)", "measured on")
 
 

@@ -131,7 +131,7 @@ class LossAgainstMemory:
 
     def _draw_labels(self, area: Area, front: Sequence[ParetoPoint], taken: list[Box]) -> None:
         """Draw the labels of the front's ends first, then as many others as fit without overlap."""
-        others = [point for point in self.points if point not in front]
+        others = sorted((each for each in self.points if each not in front), key=lambda each: each.bytes)
         inner = front[1:-1]
         for point in [*dict.fromkeys((front[0], front[-1])), *inner, *others]:
             bold = point in front
@@ -141,6 +141,12 @@ class LossAgainstMemory:
             before = x - FRONT_DOT - width
             places = [(before, y + 5), (before, y + 14)] if bold else []
             places += [(x + DOT, y + 4), (before, y + 4)]
+            # Above or below the strokes, which leave room there between close neighbours.
+            over, under = area.y(max(point.losses)) - 6, area.y(min(point.losses)) + TEXT_SIZE + 4
+            last = area.sheet.width - EDGE - width
+            places += [
+                (min(start, last), base) for start in (x - width / 2, x - DOT) for base in (over, under)
+            ]
             for left, base in places:
                 box = Box(left, left + width, base - TEXT_SIZE + 2, base + 2)
                 inside = left >= area.left and box.right <= area.sheet.width - EDGE

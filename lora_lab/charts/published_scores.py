@@ -1,6 +1,8 @@
 """Scores as a paper printed them: grey diamonds, because the lab neither computed nor measured them."""
 
 from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
 
 from lora_lab.papers.tables import PlottedPart, PublishedTable
 from study.plots.area import Area
@@ -11,6 +13,8 @@ from study.plots.sheet import (
     FAINT,
     INK,
     NARROW_BELOW_POINTS,
+    PAPER,
+    SOFT,
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
@@ -19,6 +23,12 @@ from study.plots.sheet import (
 )
 
 GREY = "#7A7A7A"  # published, as in UX.md
+LOOKS: tuple[tuple[Any, str], ...] = (("-", GREY), ((0, (4, 3)), PAPER), ((0, (1, 2)), "#C4C4C4"))
+"""Dashes of the line and filling of the diamonds, for each series."""
+
+MEAN = "mean"
+"""The column that doesn't continue the others, so no line leads to it."""
+
 BODY_WIDE, BODY_NARROW = 230.0, 250.0
 BELOW = 26.0
 
@@ -81,11 +91,15 @@ class Diamonds:
         places = [area.x(i) for i in range(len(drawn.across))]
         for i in choose_fitting(places, [measure_text_width(name) for name in drawn.across], first=(0,)):
             sheet.draw_text(places[i], bottom + 18, drawn.across[i], align="center", soft=True)
-        for _, line in drawn.series:
+        for (dashes, fill), (_, line) in zip(cycle(LOOKS), drawn.series):
             points = [(i, v) for i, v in enumerate(line) if v is not None]
-            look = {"color": GREY, "ls": "-" if names else "none", "lw": 1.2, "marker": "D", "ms": 6}
-            area.draw_line([x for x, _ in points], [y for _, y in points], **look)
+            joined = [(i, v) for i, v in points if drawn.across[i] != MEAN] if names else []
+            if joined:
+                area.draw_line(*zip(*joined, strict=True), color=GREY, lw=1.2, ls=dashes)
+            area.draw_line(*zip(*points, strict=True), color=GREY, ls="none", marker="D", ms=6, mfc=fill)
         ends = [area.y([v for v in line if v is not None][-1]) for _, line in drawn.series]
         placed = spread_labels(ends, gap=TEXT_LEADING, low=upper, high=bottom)
-        for (name, _), y in zip(drawn.series, placed, strict=True):
+        for (name, _), end, y in zip(drawn.series, ends, placed, strict=True):
+            if name:
+                sheet.draw_line([places[-1] + 7, right + 5], [end, y], color=INK, alpha=SOFT, lw=0.6)
             sheet.draw_text(right + 8, y + 4, name, soft=True)

@@ -161,7 +161,7 @@ def render_output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             origins=(
                 build_measured(question, found, "Output error"),
                 build_computed_origin(
-                    text="x is what enters this layer when the model reads those examples",
+                    text="Relative error; x is what enters this layer when the model reads those examples",
                     formula="||x·Wᵀ − x·decodedᵀ|| / ||x·Wᵀ||",
                 ),
             ),
@@ -179,7 +179,9 @@ def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         for side in SIDES:
             if f"{how}_{side}" in losses:
                 rows.append((f"{words}: {question.side(side).name}", losses[f"{how}_{side}"]))
-    rises = "; ".join(f"{label} {_format_rise(value - base)}" for label, value in rows[1:])
+    rises = "; ".join(
+        f"{_format_rise(value - base)} with {label.replace(': ', ' in ', 1)}" for label, value in rows[1:]
+    )
     missing = " ".join(
         f"Every matrix in {question.side(side).name} could not be measured: {losses[f'cannot_{side}']}."
         for side in SIDES
@@ -190,7 +192,7 @@ def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         title="The held-out loss",
         shown=FigureView(
             finding=f"The model as it is has a loss of {base:.3f}"
-            + (f". Against it: {rises}." if rises else "; the others follow."),
+            + (f". It changes by {rises}." if rises else "; the others follow."),
             numbers=(),
             picture=pictures.render_losses(rows, base),
             alt="Held-out losses: " + "; ".join(f"{label} {value:.4f}" for label, value in rows) + ".",

@@ -170,7 +170,7 @@ def render_errors(
     for bits, number in HQQ_BITS.items():
         if bits in points:
             x, y_end = frame.map_points([max(points[bits].values())])[0]
-            drawn.append(draw_words(x, y_end - 7, str(number), anchor="middle", soft=True))
+            drawn.append(draw_words(x + 7, y_end + 5, str(number), soft=True))
     for side in SIDES:
         scheme = question.side(side)
         size = str(scheme.block if scheme.bits != "int8" else d_in)

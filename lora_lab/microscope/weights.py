@@ -188,8 +188,8 @@ def _limit_of_errors(
         said += f" HQQ's search takes long: its errors are those of the first {sampled} of {d_out:,} rows."
     if question.model == EMBEDDED_MODEL and "32" in sweep.get("hqq4", {}):
         said += (
-            " The embedded file kept blocks of 32 with sixteen even steps: HQQ 4-bit in blocks of 32 finds "
-            f"those values again, but for {format_percent(sweep['hqq4']['32'])}; on untouched "
-            "weights it could not."
+            " The embedded file kept blocks of 32 with sixteen even steps, so HQQ 4-bit in blocks of 32 "
+            f"finds those values again, with an error of {format_percent(sweep['hqq4']['32'])}. Weights that "
+            "were never rounded give it no such steps to find."
         )
     return said

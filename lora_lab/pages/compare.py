@@ -25,7 +25,7 @@ from lora_lab.settings.run_form import build_address
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
 from lora_lab.views import comparison
 from lora_lab.views.comparison import ComparedRun, find_compared, tell_apart
-from lora_lab.views.tabs import render_tabs
+from lora_lab.views.tabs import render_back, render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.ports.context import Context
@@ -57,9 +57,7 @@ class ComparePage:
         ask = self._lab.chat.find(query.get("ask", ""))
         return render(
             "lora_lab/compare/compare.html",
-            tabs=render_tabs(
-                COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
-            ),
+            tabs=render_tabs(COMPARE, "Compare", query, back=self._link_first(runs)),
             trouble=self._render_gone(query, runs),
             rows=self._list_rows(runs),
             most=comparison.MOST_RUNS,
@@ -98,7 +96,10 @@ class ComparePage:
             )
         runs = find_compared(self._lab, _keep_order(ids, _parse_ids(query.get("runs", ""))))
         return {
-            "parts": self._render_parts(runs, narrow=is_narrow(event)),
+            "parts": {
+                **self._render_parts(runs, narrow=is_narrow(event)),
+                "back": render_back(self._link_first(runs)),
+            },
             "url": with_origin(
                 compare_address([item.run.run_id for item in runs], query.get("ask", "")), query
             ),
@@ -128,6 +129,9 @@ class ComparePage:
             "say": "Asked.",
             "focus": "#answers-live",
         }
+
+    def _link_first(self, runs: Sequence[ComparedRun]) -> tuple[str, str] | None:
+        return run_link(self._lab, runs[0].run.run_id if runs else "")
 
     def _list_rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
         """List what can be compared, newest first, after the runs that are.

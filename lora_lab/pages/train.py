@@ -94,7 +94,7 @@ class LabPage:
             case "commit":
                 return self._commit(event, visit)
             case "draw":
-                return self._draw(event)
+                return self._draw(event, visit)
             case "draw-more":
                 return self._draw_more(event, visit)
             case "poll":
@@ -182,16 +182,16 @@ class LabPage:
         except LearnerError:
             return None
 
-    def _draw(self, event: Mapping[str, Any]) -> Reply:
-        """Draw the two charts by rank."""
+    def _draw(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+        """Draw the two charts by rank; before them the run's, where it stands in the form's place."""
+        stage = self._panel.choose_stage(self._panel.find_run(visit.query), visit.query)
+        parts = self._run_parts(event, visit) if stage == "run" else {}
         found = self._compute_preview(event)
         if found is None:
-            return {}
-        narrow = form_fields.is_narrow(event)
-        reply: Reply = {"parts": {"plots": render("lora_lab/lab/hidden.html")}, "then": "draw-more"}
-        if not form_fields.is_guessing(event):
-            reply["parts"]["plots"] = self._parts.render_plots_by_rank(found, narrow=narrow)
-        return reply
+            return {"parts": parts} if parts else {}
+        narrow, hidden = form_fields.is_narrow(event), form_fields.is_guessing(event)
+        plots = NO_HTML if hidden else self._parts.render_plots_by_rank(found, narrow=narrow)
+        return {"parts": {**parts, "plots": plots or render("lora_lab/lab/hidden.html")}, "then": "draw-more"}
 
     def _draw_more(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Draw what is folded away or below: the slider's answer does not wait for it."""

@@ -15,7 +15,7 @@ from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.settings.urls import LAB, XRAY, build_xray_address, with_origin
 from lora_lab.views.run_panel import describe_going
 from lora_lab.views.setting_plots import render_plot_part
-from lora_lab.views.tabs import render_tabs
+from lora_lab.views.tabs import render_back, render_tabs
 from lora_lab.xray import captions as told
 from lora_lab.xray.charts import SIDE_WORDS, name_place, shorten_kind
 from lora_lab.xray.service import XrayService, XrayStatus
@@ -124,7 +124,8 @@ class XrayPage:
         reply = self._render_again(query, visit, narrow=narrow)
         if before is not None and (before.run, before.beside) == (status.run, status.beside):
             reply = _keep_untouched(reply)
-        return {**reply, "parts": {**reply["parts"], "second": second, "trouble": trouble}}
+        back = render_back(run_link(self._service.lab, status.run.run_id))
+        return {**reply, "parts": {**reply["parts"], "back": back, "second": second, "trouble": trouble}}
 
     def _render_again(self, query: Mapping[str, str], visit: Visit, *, narrow: bool) -> Reply:
         status = self._service.read_status(query)

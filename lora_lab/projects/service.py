@@ -74,7 +74,7 @@ class ProjectProgress:
             return "Finished: your report is ready."
         if self.sweep:
             return self._words_of_runs
-        return "Your hypothesis is written; run a grid." if self.hypothesis else "Not begun."
+        return "Your hypothesis is written; run a grid." if self.hypothesis else "not begun"
 
     @property
     def ended(self) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -114,7 +114,11 @@ def _rank_held_out(runs: Sequence[ComparedRun], losses: Mapping[str, tuple[float
     if not _are_of_same_examples(runs) or len(ends) == 1:
         return ", ".join(f"{letter} {each}" for letter, each in said.items())
     rest = ", ".join(f"{letter} {each}" for letter, each in said.items() if letter != lowest)
-    return f"{lowest} ends lowest, {said[lowest]}; {rest}"
+    return f"{lowest} ends {_say_lowest(said)}, {said[lowest]}; {rest}"
+
+
+def _say_lowest(compared: Collection[str]) -> str:
+    return "lowest" if len(compared) > 2 else "lower"
 
 
 def _compute_span(losses: Mapping[str, tuple[float, float]]) -> float:
@@ -210,12 +214,12 @@ def _format_loss_title(runs: Sequence[ComparedRun]) -> str:
     others = [loss for letter, loss in ends.items() if letter != lowest]
     digits = 3 if f"{ends[lowest]:.2f}" in {f"{loss:.2f}" for loss in others} else 2
     rest = ", ".join(f"{letter} {loss:.{digits}f}" for letter, loss in ends.items() if letter != lowest)
-    return f"Training loss: {lowest} is lowest at {ends[lowest]:.{digits}f}; {rest}"
+    return f"Training loss: {lowest} is {_say_lowest(ends)} at {ends[lowest]:.{digits}f}; {rest}"
 
 
 def _format_memory_title(runs: Sequence[ComparedRun]) -> str:
     alone = all(item.state.peak_bytes for item in runs)
-    of_what = "" if alone else " of each process, one for all that trained side by side"
+    of_what = "" if alone else " of each process (runs side by side share one)"
     peaks = {item.letter: item.state.peak_bytes or item.state.group_peak_bytes for item in runs}
     low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
     if peaks[low] == peaks[high]:

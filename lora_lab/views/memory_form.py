@@ -48,9 +48,9 @@ DEFAULTS = {
 
 
 SIZES: tuple[tuple[str, float, float], ...] = (
-    ("1B to 73B", 0.98e9, 73e9),
-    ("over 73B", 73e9, math.inf),
-    ("under 1B", 0, 0.98e9),
+    ("About 1B to 73B", 0.98e9, 73e9),
+    ("Over 73B", 73e9, math.inf),
+    ("Under 1B", 0, 0.98e9),
 )
 """Groups of models by parameters, those that people ask for first."""
 

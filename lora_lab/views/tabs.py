@@ -64,6 +64,11 @@ def render_tabs(
         views=shown,
         path=path,
         origin=find_origin(query),
-        back=back,
+        back=render_back(back),
         aside=aside,
     )
+
+
+def render_back(back: tuple[str, str] | None) -> Markup:
+    """Render the link to the run that a view belongs to; pages send it again when another run is chosen."""
+    return render("lora_lab/shared/back.html", back=back)

@@ -14,6 +14,7 @@ from lora_lab.data.batches import Length
 from lora_lab.data.lab_folder import LabHome, ReadExample
 from lora_lab.spec import RunSpec
 from study.plots.axis import choose_ticks
+from study.plots.sheet import FAINT
 
 SHOWN_TOKENS = 160
 """Tokens per example on the page; the rest is only counted."""
@@ -121,6 +122,9 @@ def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> Mark
         render_element("title", escape(said)),
         render_element("path", d=format_path([[(EDGE, bottom), (right, bottom)]]), stroke="currentColor"),
         *bars, *ticks, *line,
+        render_element(
+            "path", d=format_path([[(EDGE, TOP), (right, TOP)]]), stroke="currentColor", stroke_opacity=FAINT
+        ),
         draw_words(EDGE - 7, y(most) + 5, str(most), anchor="end", soft=True),
         draw_words((EDGE + right) / 2, HEIGHT - 7, "tokens in an example", anchor="middle", soft=True),
         draw_words(6, 14, "examples", soft=True),

@@ -50,11 +50,13 @@ _CASELESS = {spelling.lower(): spelling for spelling in reversed(_WORTH)}
 _DIGITS = r"\d[\d,. _'\u00a0\u202f]*|\.\d+"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+−]?)\s*(?P<digits>{_DIGITS})"
-    rf"(?:\s*/\s*(?P<divisor>{_DIGITS})|\s*(?:\^|\*\*)\s*(?P<exponent>\d{{1,2}})(?!\d)"
+    rf"(?:\s*/\s*(?P<divisor>{_DIGITS})|\s*(?:\^|\*\*)\s*(?P<exponent>[-−]?\d{{1,2}})(?!\d)"
     r"|\s*(?:e|[x×*·]\s*10\s*(?:\^|\*\*))\s*(?P<power>[-+−]?\d+))?\s*(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _GROUPED = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+_SUPERSCRIPT = re.compile(r"[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_LOWERED = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789")
 _SPACES = re.compile(r"[ _'\u00a0\u202f]")
 
 
@@ -80,7 +82,9 @@ def find_unit_size(unit: str) -> float:
 
 def read_number(text: str, *, unit: str = "") -> TypedNumber:
     """Parse the number in a text. Raises LearnerError, with an example that fits `unit`, when it can't."""
-    found = _NUMBER.fullmatch(text.strip())
+    # As the app itself writes small numbers: 1.2·10⁻⁵.
+    written = _SUPERSCRIPT.sub(lambda power: f"^{power[0].translate(_LOWERED)}", text.strip())
+    found = _NUMBER.fullmatch(written)
     value = _parse_term(found) if found else None
     if found is None or value is None:
         raise LearnerError(
@@ -151,8 +155,8 @@ def _parse_term(found: re.Match[str]) -> float | None:
         divisor = _parse_value(found["divisor"])
         return value / divisor if divisor else None
     try:
-        return value ** int(found["exponent"] or 1)
-    except OverflowError:
+        return value ** int((found["exponent"] or "1").replace("−", "-"))
+    except (OverflowError, ZeroDivisionError):
         return math.inf
 
 

@@ -28,7 +28,7 @@ FAINT = 0.16  # opacity of grid lines
 TITLE_SIZE, TEXT_SIZE = 14.0, 12.0
 TITLE_LEADING, TEXT_LEADING = 18.0, 15.0
 EDGE = 6.0  # margin on all sides
-LABEL_GAP = 5.0  # between two labels in a row
+LABEL_GAP = 3.5  # between two labels in a row: a space is 3.8 wide
 
 RC_PARAMS: dict[str, Any] = {
     "svg.fonttype": "none",  # text remains text: selectable, scalable, small

@@ -55,6 +55,7 @@ def result(page: Page) -> None:
     page.locator("summary", has_text="Earlier runs").click()
     page.locator("table.runs th a").first.click()
     page.wait_for_selector("#next-experiment")
+    page.wait_for_selector("figure.plot", state="attached")  # in the same answer: the run for this width
 
 
 def guess(page: Page) -> None:

@@ -77,7 +77,8 @@ class Machine:
         if self.device.type != "cpu":
             return values | {"name": _name_untried(self.device.type), "memory_bytes": memory_bytes}
         threads = torch.get_num_threads()
-        return values | {"name": f"CPU, {threads} of {CORES} cores", "memory_bytes": memory_bytes}
+        used = f"{threads} of {CORES} cores" if CORES > 1 else "1 core"
+        return values | {"name": f"CPU, {used}", "memory_bytes": memory_bytes}
 
     @property
     def on_gpu(self) -> bool:

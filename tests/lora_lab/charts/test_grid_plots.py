@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lora_lab.charts.grid import draw_grid_plots, list_planes
 from lora_lab.charts.grid_maps import span_losses
 from lora_lab.charts.heat_map import TileMap, choose_shade, choose_text_colour, compute_contrast
-from lora_lab.charts.pareto_front import Box, ParetoPoint, find_front
+from lora_lab.charts.pareto_front import Box, LossAgainstMemory, ParetoPoint, find_front
 from lora_lab.charts.seeds import LOOKS
 from lora_lab.grids.findings import compare_ends, list_findings
 from lora_lab.grids.results import GridSetting, group_by_setting
@@ -254,6 +254,36 @@ def test_both_ends_of_the_front_are_labelled_and_named_in_the_title() -> None:
             assert label in shown
 
 
+CLOSE = {
+    "r=2 nf4": (4.40, 5.418, 5.412, 5.494),
+    "r=8 nf4": (4.70, 5.457, 5.457, 5.447),
+    "r=32 nf4": (5.91, 5.459, 5.45, 5.462),
+    "r=2 bf16": (4.50, 5.424, 5.414, 5.492),
+    "r=8 bf16": (4.80, 5.457, 5.454, 5.451),
+    "r=32 bf16": (6.01, 5.457, 5.449, 5.463),
+}
+"""Peak in MB, and the tiny model's losses after five steps with three seeds: one setting is the front."""
+
+
+@pytest.mark.parametrize("inches", [WIDE_INCHES, NARROW_INCHES])
+def test_close_neighbours_off_the_front_are_named_too(inches: float) -> None:
+    points = tuple(
+        ParetoPoint(label=label, bytes=int(peak * 1e6), losses=tuple(losses))
+        for label, (peak, *losses) in CLOSE.items()
+    )
+    drawn = replace(plots(grid())["grid-front"], drawing=LossAgainstMemory(points=points, footnote=""))
+    assert set(CLOSE) <= set(texts(drawn, inches=inches))
+
+
+def test_a_front_of_one_point_is_not_called_a_line() -> None:
+    alone = [cell(4.0, rank=2, bits="nf4"), cell(4.5, rank=8, bits="nf4")]
+    said = " ".join(texts(plots(group_by_setting(alone))["grid-front"]))
+    assert "The blue point is the front alone" in said
+    assert "line is" not in said
+    both = [cell(4.0, rank=8, bits="nf4"), cell(4.5, rank=2, bits="nf4")]
+    assert "The line is the front" in " ".join(texts(plots(group_by_setting(both))["grid-front"]))
+
+
 def test_boxes_that_share_an_edge_meet() -> None:
     assert Box(0, 10, 0, 10).meets(Box(10, 20, 5, 6))
     assert not Box(0, 10, 0, 10).meets(Box(11, 20, 5, 6))
@@ -327,6 +357,7 @@ def test_cells_trained_side_by_side_have_a_computed_peak_that_says_so() -> None:
     )
     drawn = plots(settings)
     memory = drawn["grid-memory"]
+    assert "measured on" not in memory.subtitle
     assert [row[3:] for row in memory.rows if row[0] == "nf4"] == [
         (487.8, "computed"),
         (496.2, "computed"),

@@ -181,7 +181,10 @@ def test_panels_come_as_their_results_do() -> None:
     assert [panel.id for panel in build_panels(TINY, some)] == ["weights", "map"]
     losses = {"examples": 3, "answers": 40, "base": 2.0}
     assert said(losses=losses)["losses"].endswith("2.000; the others follow.")
-    assert "this matrix: NF4, blocks of 64 −0.0001" in said(losses=losses | {"only_first": 1.9999})["losses"]
+    assert (
+        "−0.0001 with this matrix in NF4, blocks of 64"
+        in said(losses=losses | {"only_first": 1.9999})["losses"]
+    )
 
 
 def test_findings_say_the_numbers() -> None:
@@ -198,7 +201,7 @@ def test_findings_say_the_numbers() -> None:
     assert dict(outliers.numbers)["columns with most"] == "5 (2)"
     assert "from 10 % to 10.04 %, and 0.373 bits per weight are saved" in found["double"]
     assert "moves by 4.00 % with NF4" in found["output"]
-    assert "every matrix: FP4, blocks of 64 +0.4000" in found["losses"]
+    assert "+0.4000 with every matrix in FP4, blocks of 64" in found["losses"]
 
 
 def test_the_chosen_schemes_are_marked_in_the_table() -> None:
@@ -237,7 +240,7 @@ def test_what_the_embedded_model_can_not_show_is_said() -> None:
     assert "finds" not in limits["errors"]  # before that was measured
     sweep = {"errors": {"nf4": {"64": 0.1}, "hqq4": {"32": 0.004}}, "rows": {"hqq4": 2}}
     later = {panel.id: panel.limit for panel in build_panels(embedded, FOUND | {"sweep": sweep})}
-    assert "finds those values again, but for 0.40 %" in later["errors"]
+    assert "finds those values again, with an error of 0.40 %" in later["errors"]
     assert "first 2 of 4 rows" in limits["errors"]
     cannot = FOUND["losses"] | {"cannot_second": "x has 7 weights"}
     last = list(build_panels(TINY, FOUND | {"losses": cannot}))[-1]

@@ -69,7 +69,7 @@ def test_runs_in_the_address_are_overlaid_in_four_charts_with_what_they_show(ana
     assert "Training loss: 3.73 in each" in shown
     longer = run_builders.training(lab.settings.runs_dir, steps=9, after_seconds=9)
     lower = words(ana.opens(address([found[0], longer])))
-    assert re.search(r"Training loss: B is lowest at 3\.[0-6]\d; A 3\.73", lower)
+    assert re.search(r"Training loss: B is lower at 3\.[0-6]\d; A 3\.73", lower)
 
 
 def test_the_speeds_line_ends_at_the_speed_of_its_title_and_huge_gradients_are_short(
@@ -105,7 +105,7 @@ def test_held_out_losses_come_first_with_what_they_cannot_tell(ana: Visitor, lab
     found = [own_file(lab, (3.5, 3.38), rank=1), own_file(lab, (3.5, 3.95), rank=8)]
     html = ana.opens(address(found))
     shown = words(html)
-    assert "Held-out loss: A ends lowest, 3.50 → 3.38; B 3.50 → 3.95. One seed each shows no more" in shown
+    assert "Held-out loss: A ends lower, 3.50 → 3.38; B 3.50 → 3.95. One seed each shows no more" in shown
     assert "140 rows to train on, 1 held out: too few to conclude." in shown
     assert html.index('id="held-out"') < html.index('id="compare-loss"')
 
@@ -141,7 +141,7 @@ def test_close_losses_get_a_third_digit_and_a_loss_that_is_no_number_ranks_nothi
         own_file(lab, (3.5, 3.384), rank=8, examples=50),
     ]
     shown = words(ana.opens(address(found)))
-    assert "A ends lowest, 3.500 → 3.381; B 3.500 → 3.384." in shown
+    assert "A ends lower, 3.500 → 3.381; B 3.500 → 3.384." in shown
     assert "too few" not in shown
     broken = own_file(lab, (3.5, float("nan")))
     assert "Held-out loss: 3.50 → 3.38. " in words(ana.opens(address([found[0], broken])))
@@ -167,7 +167,7 @@ def test_a_run_that_shared_its_steps_claims_no_peak_of_its_own(ana: Visitor, lab
     shared, alone = run_builders.side_by_side(lab.settings.runs_dir), *some(lab, {"rank": 2})
     shown = words(ana.opens(address([shared, alone])))
     assert "peak memory 1.99 MB for 3 side by side 990 kB" in shown
-    of_what = "Peak memory of each process, one for all that trained side by side:"
+    of_what = "Peak memory of each process (runs side by side share one):"
     assert f"{of_what} from 990 kB (B) to 1.99 MB (A)" in shown
     html = ana.opens(address([shared]))
     assert f"{of_what} 1.99 MB" in words(html)
@@ -280,6 +280,15 @@ def test_ticking_changes_address_and_charts_and_letters_stay(ana: Visitor, lab: 
     assert ana.sends("tick", fields={})["url"] == "/compare"
 
 
+def test_the_way_back_is_to_the_first_of_the_runs_that_are_ticked(ana: Visitor, lab: Lab) -> None:
+    first, second = some(lab, {"rank": 1}, {"rank": 2})
+    assert f'<a href="/lab?run={second.run_id}">' in ana.opens(address([second]))
+    back = ana.sends("tick", fields={"runs": [first.run_id]})["parts"]["back"]
+    assert words(back) == "← Back to the run r=1 nf4-dq on tiny-random"
+    assert f'<a href="/lab?run={first.run_id}">' in back
+    assert not words(ana.sends("tick", fields={})["parts"]["back"])
+
+
 def test_a_seventh_run_is_refused_and_an_address_with_more_shows_six(ana: Visitor, lab: Lab) -> None:
     found = some(lab, *({"rank": rank} for rank in range(1, MOST_COMPARED + 2)))
     with pytest.raises(LearnerError, match="7 runs are ticked; 6 fit"):
@@ -325,7 +334,7 @@ def test_runs_of_the_first_ones_base_are_asked_and_the_others_named(ana: Visitor
     found = some(lab, {"rank": 2}, {"bits": "int8"}, {"rank": 16})
     shown = words(ana.opens(address(found)))
     assert (
-        "from A r=2 nf4-dq on tiny-random, C r=16 nf4-dq on tiny-random. Left out: B (another bit width)."
+        "from A r=2 nf4-dq on tiny-random and C r=16 nf4-dq on tiny-random. Left out: B (another bit width)."
         in shown
     )
 

@@ -208,7 +208,7 @@ def test_the_tables_legend_explains_the_signs_that_it_has(lab: Lab) -> None:
 
 def test_models_are_in_order_of_size(lab: Lab) -> None:
     groups = dict(group_models())
-    assert list(groups) == ["1B to 73B", "over 73B", "under 1B"], "the groups are named in the menu"
+    assert list(groups) == ["About 1B to 73B", "Over 73B", "Under 1B"], "the groups are named in the menu"
     assert sum(map(len, groups.values())) == len(list_models()), "every model, once"
     for group in (*groups.values(), list_models()):
         sizes = [shape.total_parameters for shape in group]

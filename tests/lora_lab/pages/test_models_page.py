@@ -51,7 +51,11 @@ def test_a_model_that_a_run_needs_stays_and_says_so(ana: Visitor[ModelsPage], la
 
 def test_each_model_whose_memory_is_computed_leads_to_whether_it_fits(ana: Visitor[ModelsPage]) -> None:
     html = ana.opens("/models")
-    assert html.index("1B to 73B parameters") < html.index("under 1B parameters") < html.index("Counted only")
+    assert (
+        html.index("About 1B to 73B parameters")
+        < html.index("Under 1B parameters")
+        < html.index("Counted only")
+    )
     assert '<a href="/memory?model=llama-3.1-8b">llama-3.1-8b</a>' in html
     assert '<a href="/memory?model=ana%2Fa+%26+b">' in html
     assert ">whisper-tiny</th>" in html

@@ -139,6 +139,13 @@ def test_the_newest_finished_run_is_chosen_and_any_other_can_be(
         assert ana.form()["run"] == [other.run_id]
 
 
+def test_the_way_back_is_to_the_chosen_run(ana: Visitor, run: RunFolder, other: RunFolder) -> None:
+    ana.opens()
+    assert f'href="/lab?run={other.run_id}">← Back to the run r=8' in ana.html
+    back = ana.sends("choose", run=run.run_id)["parts"]["back"]
+    assert f'href="/lab?run={run.run_id}">← Back to the run r=4' in back
+
+
 def test_a_run_is_named_by_its_settings_and_equal_runs_are_told_apart_by_their_time(
     ana: Visitor, lab: Lab
 ) -> None:
@@ -216,10 +223,10 @@ def test_what_may_be_typed_in_is_not_replaced_while_the_runs_stay(
 ) -> None:
     xrays.looked_at(lab, run)
     ana.opens(f"/xray?run={run.run_id}")
-    drawn = {"values", "norms", "overlap", "factors"}
+    drawn, around = {"values", "norms", "overlap", "factors"}, {"back", "second", "trouble"}
     assert set(ana.sends("draw")["parts"]) == drawn
-    assert set(ana.sends("choose", matrix="mlp.down_proj")["parts"]) == drawn | {"second", "trouble"}
-    assert set(ana.sends("choose", **{"with": other.run_id})["parts"]) == {*PARTS, "second", "trouble"}
+    assert set(ana.sends("choose", matrix="mlp.down_proj")["parts"]) == drawn | around
+    assert set(ana.sends("choose", **{"with": other.run_id})["parts"]) == {*PARTS, *around}
 
 
 def test_stopping_ends_it_and_it_can_be_started_anew(ana: Visitor, lab: Lab, run: RunFolder) -> None:

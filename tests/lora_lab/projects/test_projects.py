@@ -249,9 +249,8 @@ def test_what_runs_and_its_time_are_said_beside_the_hypothesis(ana_works: Ana, c
     assert "Four ranks and three seeds ranks 1, 4, 16, 64; bit width nf4-dq; seeds 0, 1, 2." in said
     assert "Its time is not known yet: no similar run has finished here." in said
     finished_sweep(context.settings, parse_grid(TINY, {"bits": ["nf4-dq"], "ranks": [2]}))
-    assert re.search(
-        r"In seconds ranks 1, 8; bit width nf4-dq; seeds 0, 1\. About \d+ s here\.", words(ana_works.opens())
-    )
+    said = words(ana_works.opens())
+    assert re.search(r"In seconds ranks 1, 8; bit width nf4-dq; .* mean nothing\. About \d+ s here\.", said)
 
 
 def test_a_grid_none_of_whose_runs_finished_is_no_ground_for_a_conclusion(

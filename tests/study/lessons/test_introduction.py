@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.decks.deck import load_decks
 from lora_lab.figures import FIGURES
+from lora_lab.quantities import base_parameters, lora_parameters  # registers what a `check:` may name
 from study.base.yaml_loader import load_yaml
 from study.content.concepts import ConceptMap
 from study.content.evidence import check_claims
@@ -34,6 +34,13 @@ def test_the_loss_that_is_guessed_is_named_as_the_rest_of_the_app_names_it() -> 
 
 def test_every_number_of_the_introduction_is_computed() -> None:
     check_claims((step.id, step.evidence) for step in read_introduction())
+
+
+def test_the_share_without_strips_is_what_its_reason_says_it_is() -> None:
+    [whole] = [step for step in read_introduction() if step.id == "whole"]
+    [choice] = [choice for choice in whole.choices if "divides by the model without strips" in choice.because]
+    strips = lora_parameters("smollm2-135m", rank=16, targets="all-linear")
+    assert choice.say == f"{100 * strips / base_parameters('smollm2-135m'):.2f} %"
 
 
 def test_every_question_has_a_card_that_keeps_its_idea_and_missed_ones_come_first(

@@ -18,7 +18,7 @@ from study.base.errors import LearnerError
 from study.base.units import as_count
 from study.ports.context import Context
 from tests.lora_lab import run_builders
-from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor
+from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, fields_of
 from tests.visits import build_event, primary, words
 
 
@@ -40,6 +40,19 @@ def test_a_run_in_the_address_takes_the_forms_place_and_a_failed_one_stands_abov
     assert stage_of(ana.opens(f"/lab?run={ended.run_id}")) == "run"
     failed = run_builders.failed(lab.settings.runs_dir, after_seconds=2)
     assert stage_of(ana.opens(f"/lab?run={failed.run_id}")) == "failed"
+
+
+def test_a_run_in_the_forms_place_is_drawn_for_a_phone_before_the_charts_below(
+    ana: Visitor, lab: Lab
+) -> None:
+    run = run_builders.finished(lab.settings.runs_dir)
+    wide = ana.opens(f"/lab?run={run.run_id}")
+    for rank in ("4", ""):  # the run doesn't wait for a form that is right
+        drawn = ana.sends("draw", fields=fields_of(LIGHT, narrow="yes", rank=rank))["parts"]["run-curves"]
+        assert 'viewBox="0 0 358 ' in drawn
+        assert 'viewBox="0 0 358 ' not in wide
+    ana.opens("/lab")
+    assert "run-curves" not in ana.sends("draw")["parts"], "the slider's answer is as short as it can be"
 
 
 def test_starting_swaps_form_and_run(ana: Visitor) -> None:
