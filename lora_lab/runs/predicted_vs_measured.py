@@ -1,5 +1,6 @@
 """Predicted and measured peaks: the peaks that runs reached, and which runs are comparable with a setting."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -68,11 +69,23 @@ def may_have_met_heaviest(state: RunState) -> bool:
     """Return whether a step had as many tokens as the heaviest row of all planned steps, which the computed
     peak is for. A run that was stopped, or that failed, may have ended before it.
     """
-    if state.started is None:
+    return any(step["tokens"] >= _count_heaviest_tokens(state) for step in state.steps)
+
+
+def heaviest_came_first(state: RunState) -> bool:
+    """Return whether the peak is the first step's: its row is the heaviest, and it ran before the optimizer
+    had the moments that the computed peak counts (memory/ledger.py, `find_heaviest_row`).
+    """
+    if state.started is None or not state.steps or state.peak_bytes <= 0:
         return False
+    less_bytes = state.started["predicted_bytes"] - state.peak_bytes
+    moments_bytes = state.started["predicted"]["optimizer"]
+    return bool(state.steps[0]["tokens"] >= _count_heaviest_tokens(state) and less_bytes > moments_bytes / 2)
+
+
+def _count_heaviest_tokens(state: RunState) -> float:
     # Steps report every token of their examples, also those of a prefix that a row holds once.
-    heaviest = sum(parse_row(state.started["row"]).lengths)
-    return any(step["tokens"] >= heaviest for step in state.steps)
+    return sum(parse_row(state.started["row"]).lengths) if state.started else math.inf
 
 
 def select_comparable(

@@ -15,7 +15,7 @@ from lora_lab.predictions.run_predictions import Predictions, say_guess
 from lora_lab.runs.failures import TRANSIENT_CAUSES
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
-from lora_lab.runs.predicted_vs_measured import may_have_met_heaviest
+from lora_lab.runs.predicted_vs_measured import heaviest_came_first, may_have_met_heaviest
 from lora_lab.runs.state import RunState
 from lora_lab.settings.run_form import build_address
 from lora_lab.settings.urls import MICROSCOPE, build_sweep_address
@@ -164,6 +164,7 @@ class RunPanel:
             spec=spec,
             may_go_well=state.failure is not None and state.failure.get("cause") in TRANSIENT_CAUSES,
             met_heaviest=may_have_met_heaviest(state),
+            heaviest_came_first=heaviest_came_first(state),
             outcome=describe_outcome(spec, state, run.samples(), vocab=vocab) if state.ended else None,
             next=suggest_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
             again=build_address(spec),

@@ -6,8 +6,8 @@ import zipfile
 
 from playwright.sync_api import Page, expect
 
-from lora_lab.data.batches import parse_row
 from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.predicted_vs_measured import heaviest_came_first
 from lora_lab.runs.state import fold_events
 from tests.browser.conftest import Visit
 from tests.lora_lab.exactness import slack_bytes
@@ -40,9 +40,7 @@ def assert_predicted_peak(run: RunFolder) -> None:
     state = fold_events(run.events())
     assert state.started is not None
     predicted_bytes = state.started["predicted_bytes"]
-    if (
-        parse_row(state.started["row"]).tokens == state.steps[0]["tokens"]
-    ):  # it decides, and makes the moments
+    if heaviest_came_first(state):  # it makes the moments
         predicted_bytes -= state.started["predicted"]["optimizer"]
     slack = slack_bytes(predicted_bytes, state.started["versions"]["torch"])
     assert abs(state.peak_bytes - predicted_bytes) <= slack

@@ -170,6 +170,22 @@ def test_a_run_that_ended_early_says_that_the_computed_peak_is_for_a_batch_to_co
 
 
 @pytest.mark.parametrize("ending", ["finished", "stopped"])
+def test_a_peak_without_moments_says_that_the_heaviest_batch_came_first(
+    ana: Visitor, lab: Lab, ending: str
+) -> None:
+    run = run_builders.queued(lab.settings.runs_dir)
+    predicted = run_builders.PREDICTED | {"optimizer": 1_000_000}
+    run_builders.emit_started(run, predicted_bytes=1_990_000, predicted=predicted)
+    run_builders.emit_step(run, 1, tokens=40, live_bytes=700_000, peak_bytes=990_000)
+    run_builders.emit_step(run, 2, tokens=39, live_bytes=700_000, peak_bytes=990_000)
+    run.emit(ending, step=2)
+    assert (
+        "measured 990 kB, computed 1.99 MB: 1.00 MB less, because the heaviest batch came first, "
+        "before the optimizer had its moments." in words(ana.opens(f"/lab?run={run.run_id}"))
+    )
+
+
+@pytest.mark.parametrize("ending", ["finished", "stopped"])
 def test_a_peak_as_computed_is_the_same_to_the_byte(ana: Visitor, lab: Lab, ending: str) -> None:
     run = run_builders.queued(lab.settings.runs_dir)
     run_builders.emit_started(run, predicted_bytes=990_000)
