@@ -26,6 +26,7 @@
 // <button data-confirm="Really?">      asks before the press goes out
 // <article data-track="place">         act({act: "place", place}) some time after scrolling came to rest: the number of the
 //                                      last [data-place] in it that has reached the upper half of the window
+// <p data-arrival tabindex="-1">        has the focus when the page opens: it says what the press that led here did
 // <p data-then="draw">                 once shown, the live form asks act({act: "draw", fields})
 // <section data-title="NF4">           what the browser's tab says, before the app's name
 // <section data-back="here">           act({act: "here", query}) when Back or Forward of the browser leads to a `step`
@@ -331,7 +332,8 @@ function arrive() {
   arrived = true;
   const addressed = find('[data-address]');
   if (addressed) history.replaceState(null, '', addressed.dataset.address);
-  const part = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const part = location.hash.length > 1
+    ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : find('[data-arrival]');
   if (!part || !element.contains(part)) return;
   part.classList.add('arrived');
   part.focus({ preventScroll: true });
