@@ -158,6 +158,7 @@ def build_teacher_state(live: LiveRoom) -> State:
         for student in live.students.values()
     }
     discussing = live.state.phase in ("advice", "discuss")
+    advice = ADVICE_TEXTS[found] if found and live.state.phase == "advice" else ""
     common = _build_shared_values(live, shown=True, settings=live.figure_settings, singles=True)
     html = render(
         "classroom/teacher/teacher_now.html",
@@ -173,7 +174,7 @@ def build_teacher_state(live: LiveRoom) -> State:
             }
             for student in live.students.values()
         ],
-        advice=ADVICE_TEXTS[found] if found and live.state.phase == "advice" else "",
+        advice=advice,
         pairs=[(named[one], named[other]) for one, other in pair_disagreeing(list_choices(live.answers(1)))]
         if discussing and live.activity and live.activity.asked
         else [],
@@ -192,7 +193,7 @@ def build_teacher_state(live: LiveRoom) -> State:
         "ended": live.state.ended,
         "html": html,
         "figure": moved,
-        "say": "",
+        "say": f"{_describe_step(live)} {advice}".strip(),
     }
 
 

@@ -74,7 +74,9 @@ class ComparePage:
         match event.get("act"):
             case "tick":
                 reply = self._apply_ticks(event, query)
-                return {**reply, "parts": reply["parts"] | NO_TROUBLE}
+                count = len(form_event.read_fields(event, "runs"))
+                said = f"{count or 'No'} {'run is' if count == 1 else 'runs are'} compared."
+                return {**reply, "parts": reply["parts"] | NO_TROUBLE, "say": said}
             case "draw":
                 return self._apply_ticks(event, query)
             case "poll":

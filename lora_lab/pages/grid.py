@@ -44,7 +44,7 @@ from lora_lab.settings.urls import GRID, LAB, select_origin_fields
 from lora_lab.spec import OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.views import setting_plots
 from lora_lab.views.options import BITS_WITH_SHORT_NAMES, group_model_choices
-from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
+from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice, say_progress
 from lora_lab.views.tabs import render_tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
@@ -229,6 +229,8 @@ class GridPage:
             "trouble": self._render_gone(query),
         }
         reply: Reply = {"parts": parts}
+        if shown.sweep and event.get("going") == shown.sweep.sweep_id and all(c.ended for c in shown.cells):
+            reply["say"] = f"The grid: {say_progress(shown.cells)}."
         reading, paces = (form_event.read_field(event, name) for name in ("reading", "paces"))
         has_new_pace = paces and paces != str(len(self._lab.paces.list_newest_first()))
         if reading or has_new_pace or is_for_another_machine(self._lab, event):

@@ -313,6 +313,8 @@ class LabPage:
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
         }
+        if run and run.state().ended and event.get("going") == run.run_id:
+            reply["say"] = self._panel.say_end(run)  # once: the panel that comes is no longer going
         if gone := render_gone_run(self._lab, visit.query):  # deleted in another window; the next is shown
             reply["parts"]["trouble"] = gone
         if form_event.read_field(event, "reading") or is_for_another_machine(self._lab, event):

@@ -21,7 +21,7 @@ from lora_lab.settings.run_form import build_address
 from lora_lab.settings.urls import MICROSCOPE, build_sweep_address
 from lora_lab.spec import RunSpec
 from lora_lab.views.held_out import did_harm, trains_on_same_rows
-from lora_lab.views.outcome import describe_outcome, suggest_experiment
+from lora_lab.views.outcome import Outcome, describe_outcome, suggest_experiment
 from study.base.html import NO_HTML
 from study.ports.context import Visit
 from study.ports.today import LastRun
@@ -121,6 +121,7 @@ class RunPanel:
         spec = run.spec
         curves = run_view.render_curves(state, spec, window=window, narrow=narrow)
         values = {
+            "run": run,
             "title": run_view.format_title(spec),
             "state": state,
             "spec": spec,
@@ -155,8 +156,6 @@ class RunPanel:
     def _render_outcome(self, run: RunFolder, state: RunState, tried: Iterable[RunSpec]) -> Markup:
         """Render what the run means, predicted against measured, and what to do next."""
         spec = run.spec
-        shape = self._lab.find_known_shape(spec.model)
-        vocab = shape.vocab if shape else 0
         return render(
             "lora_lab/lab/run_outcome.html",
             run=run,
@@ -165,13 +164,26 @@ class RunPanel:
             may_go_well=state.failure is not None and state.failure.get("cause") in TRANSIENT_CAUSES,
             met_heaviest=may_have_met_heaviest(state),
             heaviest_came_first=heaviest_came_first(state),
-            outcome=describe_outcome(spec, state, run.samples(), vocab=vocab) if state.ended else None,
+            outcome=self._describe_outcome(run, state) if state.ended else None,
             next=suggest_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
             again=build_address(spec),
             has_adapter=run.has_adapter,
             grid=build_sweep_address(state.sweep) if state.sweep else "",
             microscope=f"{MICROSCOPE}?{urlencode({'model': spec.model, 'run': run.run_id})}",
         )
+
+    def _describe_outcome(self, run: RunFolder, state: RunState) -> Outcome | None:
+        shape = self._lab.find_known_shape(run.spec.model)
+        return describe_outcome(run.spec, state, run.samples(), vocab=shape.vocab if shape else 0)
+
+    def say_end(self, run: RunFolder) -> str:
+        """Say for a screen reader how a run ended; empty for a failure, which is an alert on the page."""
+        state = run.state()
+        if state.failure:
+            return ""
+        how = "finished" if state.status == "finished" else f"stopped after step {len(state.steps)}"
+        outcome = self._describe_outcome(run, state)
+        return f"The run has {how}. {outcome.sentence if outcome else ''}".strip()
 
     def choose_stage(self, run: RunFolder | None, query: Mapping[str, str]) -> Stage:
         """Choose what stands at the top for an address: a run takes the form's place when it is named."""

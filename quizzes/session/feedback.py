@@ -99,10 +99,19 @@ def announce_feedback(answer: QuizAnswer, grade: Grade, listed: Sequence[Feedbac
         return " ".join([format_verdict(answer, grade), *(to_plain(text) for text in own[:1])])
     sentences = [format_verdict(answer, grade)]
     for row in listed:
-        named = f"{row.letter or row.part.about}".strip()
         if row.part.state == "wrong":
-            sentences.append(f"Not {named or to_plain(row.part.text)}: {to_plain(row.part.feedback)}")
+            sentences.append(announce_wrong(row))
         elif row.part.state == "missed":
-            what = f"{named} is right: " if named else "The right answer is "
+            what = f"{row.letter} is right: " if row.letter else "The right answer is "
+            if row.part.about:
+                what = f"{to_plain(row.part.about)}, the right answer: "
             sentences.append(f"{what}{to_plain(row.part.text)}. {to_plain(row.part.feedback)}")
     return " ".join(sentence.strip() for sentence in sentences)
+
+
+def announce_wrong(row: FeedbackRow) -> str:
+    """Say which part of an answer is wrong and why, such as `Blank 2: not rank. It is the product.`"""
+    text, why = to_plain(row.part.text), to_plain(row.part.feedback)
+    if row.part.about:
+        return f"{to_plain(row.part.about)}: not {text}. {why}".strip()
+    return f"Not {row.letter or text}: {why}" if why else f"Not {row.letter or text}."

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.question import Question
-from quizzes.session.feedback import announce_feedback, format_verdict, list_rows
+from quizzes.session.feedback import announce_feedback, announce_wrong, format_verdict, list_rows
 from quizzes.session.modes import SECOND_ATTEMPT_RULE
 from quizzes.session.operations import QuizOperations
 from quizzes.session.quiz_options import build_address, find_pace, find_rules
@@ -202,7 +202,11 @@ class QuizExercise:
             asked_for=asked_for,
             rule=SECOND_ATTEMPT_RULE,
         )
-        said = " ".join(to_plain(row.part.feedback) for row in wrong if row.part.feedback)
+        said = " ".join(
+            announce_wrong(row) if row.part.about else to_plain(row.part.feedback)
+            for row in wrong
+            if row.part.about or row.part.feedback
+        )
         # Not on a button, which would take Space for itself: Enter tries again, Space shows the answer.
         return Fragment(html=html, say=f"{format_verdict(given, grade)} {said}".strip(), focus="#verdict")
 

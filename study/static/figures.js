@@ -101,11 +101,13 @@
   function restSoon(figure) {
     clearTimeout(resting.get(figure));
     resting.set(figure, setTimeout(() => {
-      if (asking.has(figure)) return restSoon(figure);
+      if (asking.has(figure) || (playing && figureOf(playing.button) === figure)) return restSoon(figure);
       keepAddress(figure);
       const region = document.getElementById('live');
       const finding = figure.querySelector('[data-finding]');
-      if (region && finding) region.textContent = finding.textContent;
+      const picture = figure.querySelector('.fig-picture');
+      // A finding that holds the answer to a question is hidden until then; the picture is not.
+      if (region && finding) region.textContent = finding.checkVisibility() ? finding.textContent : picture.ariaLabel;
     }, REST_MS));
   }
 

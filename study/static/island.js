@@ -10,6 +10,7 @@
 // <div data-enter="#keep">              Enter in a field of this part of a form presses the button #keep
 // <textarea data-autosave="draft">     act({act: "draft", ..., value}) 600 ms after the last letter; not shown anew
 // <section data-poll="1000">           act({act: "poll", ...}) at that interval while the page is looked at
+// <div data-going="run-7">              a poll says so of what is still going on, so that Python can tell when it has ended
 // <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
 // <span data-part="rank-problem" data-problem-of="rank">  what is wrong with the control of that id; while it says something,
 //                                      the control is marked as invalid
@@ -25,6 +26,7 @@
 // <button data-confirm="Really?">      asks before the press goes out
 // <article data-track="place">         act({act: "place", place}) some time after scrolling came to rest: the number of the
 //                                      last [data-place] in it that has reached the upper half of the window
+// <p data-arrival tabindex="-1">        has the focus when the page opens: it says what the press that led here did
 // <p data-then="draw">                 once shown, the live form asks act({act: "draw", fields})
 // <section data-title="NF4">           what the browser's tab says, before the app's name
 // <section data-back="here">           act({act: "here", query}) when Back or Forward of the browser leads to a `step`
@@ -330,7 +332,8 @@ function arrive() {
   arrived = true;
   const addressed = find('[data-address]');
   if (addressed) history.replaceState(null, '', addressed.dataset.address);
-  const part = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const part = location.hash.length > 1
+    ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : find('[data-arrival]');
   if (!part || !element.contains(part)) return;
   part.classList.add('arrived');
   part.focus({ preventScroll: true });
@@ -404,7 +407,8 @@ async function poll() {
   if (!place || document.hidden) return; // `visibilitychange` starts it again
   const before = pressed;
   try {
-    const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
+    const going = find('[data-going]')?.dataset.going;
+    const reply = await ask({ ...place.dataset, act: 'poll', going, ...liveFields() });
     await fingerUp;
     if (before !== pressed) return void schedulePoll(); // a press has changed the page meanwhile
     dropTrouble('[data-passing="connection"]');
@@ -449,7 +453,8 @@ function replaceParts(parts) {
       const box = document.getElementById(id);
       if (box) box.checked = checked; // ticked while the answer was on its way
     }
-    if (focused) findAgain(focused, place)?.focus({ preventScroll: true });
+    // What is no longer there, such as Stop at the end of a run, leaves the focus to what it stood in.
+    if (focused) (findAgain(focused, place) || place.closest('[tabindex="-1"]'))?.focus({ preventScroll: true });
   }
 }
 

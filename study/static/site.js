@@ -104,12 +104,23 @@
   // ---- search
 
   const SEARCHING_MS = 300; // an answer that comes sooner needs no word about it
+  const SEARCH_REST_MS = 700;
   let asked = 0;
+  let telling = null;
+
+  // For screen readers, once typing has come to rest: how many there are, and not all of them at each letter.
+  function tellFound(place) {
+    clearTimeout(telling);
+    telling = setTimeout(() => {
+      const count = place.querySelectorAll('a').length;
+      place.previousElementSibling.textContent = count ? `${count} found. The down arrow goes to the first.` : place.textContent;
+    }, SEARCH_REST_MS);
+  }
 
   function openSearch() {
     const box = dialog('search', 'Search', `<div class="head"><label for="search-words">Search concepts, words, cards, questions, settings and pages, or ask a question</label>${CLOSE}</div>
       <input type="search" id="search-words" autocomplete="off" maxlength="120" role="combobox" aria-expanded="true" aria-controls="search-found">
-      <div id="search-found" aria-live="polite"></div>`);
+      <p class="sr" id="search-says" role="status"></p><div id="search-found"></div>`);
     const input = box.querySelector('input');
     input.focus();
     input.addEventListener('input', () => find(input.value, box.querySelector('#search-found')));
@@ -129,6 +140,7 @@
     } finally {
       clearTimeout(late);
     }
+    if (number === asked) tellFound(place);
   }
 
   function moveAmongResults(event, box) {

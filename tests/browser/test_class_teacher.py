@@ -47,6 +47,14 @@ def test_next_stays_where_it_is_when_counts_and_a_clock_come(classroom: Classroo
     assert following.bounding_box() == before
 
 
+def test_the_teachers_page_announces_the_step_that_next_leads_to(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    press_next(teacher, "Where we stand")
+    expect(teacher.locator("#live")).to_have_text("Vote: Have you fine-tuned a model yourself?")
+    press_next(teacher, "The votes")
+    expect(teacher.locator("#live")).to_have_text("The votes: Where we stand")
+
+
 PRESS_START_TWICE = """() => {
   let sent = 0;
   addEventListener('submit', (event) => { sent += !event.defaultPrevented; event.preventDefault(); });

@@ -64,6 +64,7 @@ def test_a_grid_is_set_up_started_steered_and_kept(look: Visit, grid_address: st
     expect(table).to_contain_text("cancelled")
 
     expect(page.locator("#sweep-state")).to_have_text("3 finished, 1 cancelled", timeout=SWEEP_MS)
+    expect(page.locator("#live")).to_have_text("The grid: 3 finished, 1 cancelled.")
     expect(page.locator("table.map .measured")).to_have_count(3)
     expect(page.locator("figure.plot")).to_have_count(5)
 

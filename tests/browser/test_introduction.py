@@ -110,6 +110,20 @@ def test_a_phrase_and_the_play_button_move_the_real_slider(look: Visit) -> None:
     assert slider_of(page) == stopped
 
 
+def test_the_live_region_keeps_the_hidden_answer_and_is_silent_while_the_figure_plays(look: Visit) -> None:
+    page = look().open("/start?step=3")
+    live = page.locator("#live")
+    page.get_by_role("button", name="256").click()
+    expect(live).to_contain_text("B of 576 by 256")  # what the picture shows
+    page.get_by_role("button", name="1", exact=True).click()
+    expect(live).to_contain_text("one number of B and the one row of A.")
+    page.get_by_role("button", name="Play the ranks", exact=True).click()
+    page.wait_for_timeout(2500)  # longer than a figure rests before it is announced
+    expect(live).to_contain_text("B of 576 by 1,")
+    page.get_by_role("button", name="Pause").click()
+    expect(live).not_to_contain_text("B of 576 by 1,")
+
+
 def test_what_moves_the_figure_brings_it_into_view_on_a_phone(look: Visit) -> None:
     page = look(width=390, height=600, has_touch=True).open("/start?step=3")
     page.get_by_role("button", name="Play the ranks").tap()

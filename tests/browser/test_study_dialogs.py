@@ -45,6 +45,8 @@ def test_search_finds_concepts_cards_models_and_settings_while_one_types(look: V
     expect(page.locator("#search-found")).to_contain_text("Nothing found for")
     box.fill("rank r of an adapter")
     expect(page.locator("#search-found a").first).to_have_text("Rank r of an adapter Concepts")
+    expect(page.locator("#search-says")).to_have_text(re.compile(r"^\d+ found\. The down arrow"))
+    expect(page.locator("#search-found")).not_to_have_attribute("aria-live", "polite")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/concept\?id=lora-rank"))
 

@@ -32,6 +32,8 @@ def open_quiz(visitor: Visitor, address: str) -> Page:
 def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(look: Visit) -> None:
     page = open_quiz(look(), "topic=kinds-numbers&n=1&seed=5")
     expect(page.locator("#answer")).to_be_focused()
+    described = re.compile(r"counts as right\. A calculator")
+    expect(page.locator("#answer")).to_have_accessible_description(described)
     page.keyboard.type("1,000,000,000 parameters")
     page.keyboard.press("Tab")
     page.keyboard.press("3")

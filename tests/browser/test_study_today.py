@@ -41,7 +41,7 @@ def test_a_learner_does_the_five_minute_review_from_start_to_end(look: Visit) ->
     visitor.open("/settings")
     page.get_by_label("New cards per day").fill("2")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved.")).to_be_visible()
+    expect(page.get_by_text("Saved.")).to_be_focused()  # a new page, of which a screen reader says the title
 
     visitor.open("/")
     expect(page.get_by_text("1 card is due and 1 new one is ready.")).to_be_visible()

@@ -63,6 +63,9 @@ def show(settings: MatrixSettings) -> FigureView:
     )
     if found.trained >= found.full:
         finding += " At this rank the pair is no smaller than W itself."
+    made_of = f"{found.rank} numbers of B and the {found.rank} rows of A"
+    if found.rank == 1:
+        made_of = "one number of B and the one row of A"
     return FigureView(
         finding=finding,
         numbers=(
@@ -74,7 +77,7 @@ def show(settings: MatrixSettings) -> FigureView:
         alt=(
             f"To scale: W of {found.d_out:,} by {found.d_in:,}, hatched, plus B of {found.d_out:,} by "
             f"{found.rank}, tall and orange, times A of {found.rank} by {found.d_in:,}, wide and blue. Any "
-            f"row of the product is made of {found.rank} numbers of B and the {found.rank} rows of A."
+            f"row of the product is made of {made_of}."
         ),
         origins=(
             build_computed_origin(

@@ -239,6 +239,27 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(look: Vis
     expect(page.locator("#setup")).to_be_visible()
 
 
+def test_the_end_of_a_run_is_announced_once_and_stop_leaves_the_focus_to_the_run(
+    look: Visit, lab_address: str
+) -> None:
+    page = open_lab(look, lab_address, INSTANT + "&steps=30")
+    start(page)
+    page.locator("#stop").focus()
+    page.evaluate(
+        """() => {
+            window.heard = [];
+            const live = document.getElementById('live');
+            new MutationObserver(() => live.textContent && window.heard.push(live.textContent))
+                .observe(live, { childList: true });
+        }"""
+    )
+    wait_for(page, "Finished")
+    expect(page.locator("#run")).to_be_focused()
+    expect(page.locator("#live")).to_contain_text("The run has finished. After 30 steps the loss")
+    page.wait_for_timeout(2500)  # two polls more
+    assert sum(text.startswith("The run has") for text in page.evaluate("window.heard")) == 1
+
+
 def test_views_of_a_result_lead_back_to_it(look: Visit, lab_address: str, finished_run: str) -> None:
     page = open_lab(look, lab_address, f"/lab?run={finished_run}")
     for name in ("Compare", "X-ray this adapter", "Its weights under the microscope"):

@@ -187,8 +187,8 @@ def test_a_run_on_own_data_is_told_from_one_on_the_apps_cards(ana: Visitor, lab:
     )
     (mine.path / "data.json").write_text(json.dumps({"label": "mine.jsonl", "digest": "0123456789ab"}))
     html = ana.opens(address([own, mine]))
-    assert len(re.findall(r'<span class="sr">Compare [^<]*· data mine.jsonl, of ', html)) == 1
-    assert len(re.findall(r'<span class="sr">Compare [^<]* · seed 0, of ', html)) == 1
+    assert len(re.findall(r'aria-label="Compare [^"]*· data mine.jsonl, of ', html)) == 1
+    assert len(re.findall(r'aria-label="Compare [^"]* · seed 0, of ', html)) == 1
 
 
 def test_cells_that_were_never_measured_are_not_in_the_list_unless_they_are_compared(
@@ -275,7 +275,9 @@ def test_ticking_changes_address_and_charts_and_letters_stay(ana: Visitor, lab: 
     reply = ana.sends("tick", fields={"runs": [third.run_id, second.run_id, first.run_id]})
     assert reply["url"] == address([second, third, first])
     assert "A r=2 nf4-dq" in words(reply["parts"]["charts"])
+    assert reply["say"] == "3 runs are compared."  # what changed stands far below the tick
     fewer = ana.sends("tick", fields={"runs": [first.run_id]})
+    assert fewer["say"] == "1 run is compared."
     assert fewer["url"] == address([first])
     assert ana.sends("tick", fields={})["url"] == "/compare"
 
