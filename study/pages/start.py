@@ -120,7 +120,8 @@ class StartPage:
             return {}
         view = self.first_run.show(visit, place.run)
         if view.ended:
-            return {"html": self._render_page(visit, place), "say": "The run has ended."}
+            peak = f" The peak memory of a step was {view.peak}." if view.peak else ""
+            return {"html": self._render_page(visit, place), "say": f"The run has ended.{peak}"}
         outcome = render("study/start/start_outcome.html", view=view, said=view.guessed)
         coming = render("study/start/start_next.html", view=view, cards=order_cards(place.missed))
         return {"parts": {"run": view.html, "outcome": outcome, "next": coming}}

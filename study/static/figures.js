@@ -105,9 +105,10 @@
       keepAddress(figure);
       const region = document.getElementById('live');
       const finding = figure.querySelector('[data-finding]');
-      const picture = figure.querySelector('.fig-picture');
+      if (!region || !finding) return;
       // A finding that holds the answer to a question is hidden until then; the picture is not.
-      if (region && finding) region.textContent = finding.checkVisibility() ? finding.textContent : picture.ariaLabel;
+      const hidden = finding.checkVisibility?.() === false; // browsers before 2023 don't know it
+      region.textContent = hidden ? figure.querySelector('.fig-picture').getAttribute('aria-label') : finding.textContent;
     }, REST_MS));
   }
 

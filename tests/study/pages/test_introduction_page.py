@@ -124,6 +124,10 @@ def test_the_result_is_said_once_it_is_measured_while_the_run_still_asks_for_ans
     parts = page.act({"act": "poll", "query": reply["step"][len("/start") :]}, opened("b1"))["parts"]
     assert "It went from 4.40 to 3.50, as you said." in words(parts["outcome"])
     assert "Keep it: 5 cards" in words(parts["next"])
+    run.ended = True
+    reply = page.act({"act": "poll", "query": reply["step"][len("/start") :]}, opened("b1"))
+    assert reply["say"] == "The run has ended. The peak memory of a step was 513 MB."
+    assert "Skip to Today" not in words(reply["html"])
 
 
 def test_the_run_can_be_stopped_and_its_time_includes_the_measuring(page: StartPage) -> None:
