@@ -66,7 +66,7 @@ def test_the_microscope_tells_what_the_page_shows_and_looks_only_once(
     assert main(asked) == 0
     first = capsys.readouterr()
     assert "Rounding moves these 128 × 64 weights by" in first.out
-    assert "every matrix: HQQ 4-bit, blocks of 128" in first.out
+    assert "with every matrix in HQQ 4-bit, blocks of 128" in first.out
     # Later steps can pass between two looks on a fast machine; starting a process can't.
     assert "Starting the process that measures, about 10 s" in first.err
     found = json.loads(said(capsys, *asked, "--json"))
