@@ -62,8 +62,8 @@ def test_does_an_8b_model_fit_in_24_gb_and_how_many_parameters_train(path: Path)
     path.press(path.page.get_by_role("link", name="Will it fit?"))
     expect(path.page.locator("#main")).to_contain_text(
         re.compile(
-            r"Fits in 24 GB with [\d.]+ GB left\. 41,943,040 trainable parameters \(0\.52 %\)\. "
-            r"It needs [\d.]+ GB; PyTorch sees 25\.4 GB of its 25\.8 GB \(24 GiB\)"
+            r"Fits in 24\sGB with [\d.]+\sGB left\. 41,943,040 trainable parameters \(0\.52\s%\)\. "
+            r"It needs [\d.]+\sGB; PyTorch sees 25\.4\sGB of its 25\.8\sGB \(24\sGiB\)"
         )
     )
 

@@ -53,7 +53,7 @@ def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
     expect(page.locator("#stop-xray, #plot-xray-values")).not_to_have_count(0)
     expect(page.locator("#plot-xray-values svg")).to_be_visible(timeout=RUN_MS)
     expect(page.locator("#plot-xray-values h3")).to_contain_text(
-        re.compile(r"[12] of 2 directions carr(y|ies) 90 % of the update of q_proj in layer 0")
+        re.compile(r"[12] of 2 directions carr(y|ies) 90\s% of the update of q_proj in layer 0")
     )
     expect(page.locator("#main")).to_contain_text("You guessed 2; in the median matrix")
     expect(page.locator("#main .limit")).to_have_count(4)

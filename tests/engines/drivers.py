@@ -33,7 +33,7 @@ MINI_BROWSERS = "/usr/lib/*/webkit2gtk-4.1/MiniBrowser"
 
 FIND = """((css, words) => {
   const shown = (each) => each.getClientRects().length && getComputedStyle(each).visibility !== 'hidden';
-  const fits = (each) => shown(each) && each.innerText.includes(words);
+  const fits = (each) => shown(each) && each.innerText.replaceAll('\\u00a0', ' ').includes(words);
   const found = [...document.querySelectorAll(css)].find(fits);
   if (!found) return null;
   found.scrollIntoView({ block: 'center', behavior: 'instant' });
@@ -96,7 +96,8 @@ class Engine(ABC):
 
     def wait_for_text(self, words: str, css: str = "#main", *, seconds: float = WAIT_SECONDS) -> None:
         """Wait until an element contains these words."""
-        inner = f"document.querySelector({json.dumps(css)})?.innerText"
+        # A number and its unit are held together by a space that no line breaks at.
+        inner = f"document.querySelector({json.dumps(css)})?.innerText.replaceAll('\\u00a0', ' ')"
         self.wait_until(f"{inner}?.includes({json.dumps(words)})", seconds=seconds)
 
     def click(self, css: str, words: str = "") -> None:
