@@ -81,7 +81,7 @@ test-postgres: $(VENV)/.dev-installed
 test-browsers: $(VENV)/.dev-installed
 	./tests/engines/install_browsers.sh
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
-	$(CACHED_MODELS) $(SUITE) -m engines --numprocesses 2 --dist load tests/engines $(ARGS)
+	$(CACHED_MODELS) $(SUITE) -m engines tests/engines $(ARGS)
 
 screenshots: $(VENV)/.dev-installed
 	./tests/browser/install_chromium.sh
