@@ -8,7 +8,7 @@ import brotli  # type: ignore[import-untyped]
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-QUALITY = 5
+QUALITY = 6
 TYPES = ("text/html", "application/json", "text/css")
 
 
