@@ -19,7 +19,8 @@ _UNBROKEN = re.compile(
     | (?: (?<=[Ss]ection[ ]) | (?<=[Tt]able[ ]) | (?<=[Ff]igure[ ]) | (?<=locks[ ]of[ ]) ) (?=\d)
     )
     # Shown: in an attribute `>` comes first, and of these elements the text is copied or sent.
-    (?=[^<>]* (?: < (?! /(?:code|pre|textarea|option|script|style|title)> ) | \Z ))""",
+    # Looks a paragraph ahead, because in a long text without an element a look to its end would take its square.
+    (?=[^<>]{0,500} (?: < (?! /(?:code|pre|textarea|option|script|style|title)> ) | \Z ))""",
     re.VERBOSE,
 )
 """The spaces where no line should end: `9.77 MB`, `r = 8`, `section 4`, `blocks of 64`."""
