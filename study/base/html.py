@@ -19,7 +19,7 @@ _UNBROKEN = re.compile(
     | (?: (?<=[Ss]ection[ ]) | (?<=[Tt]able[ ]) | (?<=[Ff]igure[ ]) | (?<=locks[ ]of[ ]) ) (?=\d)
     )
     # Shown: in an attribute `>` comes first, and of these elements the text is copied or sent.
-    # Looks a paragraph ahead, because in a long text without an element a look to its end would take its square.
+    # A paragraph ahead: a look to the end of a long text would take the square of its length.
     (?=[^<>]{0,500} (?: < (?! /(?:code|pre|textarea|option|script|style|title)> ) | \Z ))""",
     re.VERBOSE,
 )
