@@ -175,13 +175,13 @@ def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     losses = found["losses"]
     base = losses["base"]
     rows = [("model as it is", base)]
+    rises = []
     for how, words in (("only", "this matrix"), ("all", "every matrix")):
         for side in SIDES:
             if f"{how}_{side}" in losses:
-                rows.append((f"{words}: {question.side(side).name}", losses[f"{how}_{side}"]))
-    rises = "; ".join(
-        f"{_format_rise(value - base)} with {label.replace(': ', ' in ', 1)}" for label, value in rows[1:]
-    )
+                name, loss = question.side(side).name, losses[f"{how}_{side}"]
+                rows.append((f"{words}: {name}", loss))
+                rises.append(f"{_format_rise(loss - base)} with {words} in {name}")
     missing = " ".join(
         f"Every matrix in {question.side(side).name} could not be measured: {losses[f'cannot_{side}']}."
         for side in SIDES
@@ -192,7 +192,7 @@ def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         title="The held-out loss",
         shown=FigureView(
             finding=f"The model as it is has a loss of {base:.3f}"
-            + (f". It changes by {rises}." if rises else "; the others follow."),
+            + (f". It changes by {'; '.join(rises)}." if rises else "; the others follow."),
             numbers=(),
             picture=pictures.render_losses(rows, base),
             alt="Held-out losses: " + "; ".join(f"{label} {value:.4f}" for label, value in rows) + ".",

@@ -184,14 +184,16 @@ class LabPage:
 
     def _draw(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Draw the two charts by rank; before them the run's, where it stands in the form's place."""
-        stage = self._panel.choose_stage(self._panel.find_run(visit.query), visit.query)
-        parts = self._run_parts(event, visit) if stage == "run" else {}
+        named = self._lab.find_run(visit.query.get("run", ""))
+        parts = self._run_parts(event, visit) if self._panel.choose_stage(named, visit.query) == "run" else {}
         found = self._compute_preview(event)
         if found is None:
             return {"parts": parts} if parts else {}
-        narrow, hidden = form_fields.is_narrow(event), form_fields.is_guessing(event)
-        plots = NO_HTML if hidden else self._parts.render_plots_by_rank(found, narrow=narrow)
-        return {"parts": {**parts, "plots": plots or render("lora_lab/lab/hidden.html")}, "then": "draw-more"}
+        if form_fields.is_guessing(event):
+            parts["plots"] = render("lora_lab/lab/hidden.html")
+        else:
+            parts["plots"] = self._parts.render_plots_by_rank(found, narrow=form_fields.is_narrow(event))
+        return {"parts": parts, "then": "draw-more"}
 
     def _draw_more(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Draw what is folded away or below: the slider's answer does not wait for it."""

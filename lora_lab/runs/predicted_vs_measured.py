@@ -1,9 +1,8 @@
 """Predicted and measured peaks: the peaks that runs reached, and which runs are comparable with a setting."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from lora_lab.data.batches import RowSize, parse_row
 from lora_lab.runs.folder import RunFolder
@@ -69,7 +68,10 @@ def may_have_met_heaviest(state: RunState) -> bool:
     """Return whether a step had as many tokens as the heaviest row of all planned steps, which the computed
     peak is for. A run that was stopped, or that failed, may have ended before it.
     """
-    return any(step["tokens"] >= _count_heaviest_tokens(state) for step in state.steps)
+    if state.started is None:
+        return False
+    heaviest = _count_heaviest_tokens(state.started)
+    return any(step["tokens"] >= heaviest for step in state.steps)
 
 
 def heaviest_came_first(state: RunState) -> bool:
@@ -80,12 +82,13 @@ def heaviest_came_first(state: RunState) -> bool:
         return False
     less_bytes = state.started["predicted_bytes"] - state.peak_bytes
     moments_bytes = state.started["predicted"]["optimizer"]
-    return bool(state.steps[0]["tokens"] >= _count_heaviest_tokens(state) and less_bytes > moments_bytes / 2)
+    is_heaviest = state.steps[0]["tokens"] >= _count_heaviest_tokens(state.started)
+    return bool(is_heaviest and less_bytes > moments_bytes / 2)
 
 
-def _count_heaviest_tokens(state: RunState) -> float:
+def _count_heaviest_tokens(started: Mapping[str, Any]) -> int:
     # Steps report every token of their examples, also those of a prefix that a row holds once.
-    return sum(parse_row(state.started["row"]).lengths) if state.started else math.inf
+    return sum(parse_row(started["row"]).lengths)
 
 
 def select_comparable(

@@ -89,6 +89,11 @@ def to_plain(text: str) -> str:
     return MARK.sub(lambda mark: mark["block"] or mark["code"] or mark["display"] or mark["math"], text)
 
 
+def lower_first(text: str) -> str:
+    """Return words that began a sentence as they stand within one: `NF4` and other abbreviations stay."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
 def _link_document(found: re.Match[str]) -> Markup:
     path = found[0].split(" ")[0]
     section = f"#{found['section']}" if found["section"] else ""

@@ -16,7 +16,7 @@ from study.base.checks import Quantity, evaluate
 from study.base.days import format_day, format_moment
 from study.base.html import trust_html
 from study.base.settings import ROOT
-from study.text.markup import link_citations, to_html, to_plain
+from study.text.markup import link_citations, lower_first, to_html, to_plain
 from study.text.sent_files import strip_comments
 
 LOOK_SCRIPT = ROOT / "study" / "static" / "look.js"
@@ -39,6 +39,7 @@ def get_environment() -> Environment:
         rich=to_html,
         plain=to_plain,
         cited=link_citations,
+        lower_first=lower_first,
         count=units.as_count,
         short=units.as_short,
         percent=units.as_percent,

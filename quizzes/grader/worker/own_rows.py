@@ -14,6 +14,7 @@ from quizzes.grader.prompts import CONCEPTS, Prompt, PromptConcept
 from quizzes.grader.worker.examples import Row, mistype
 from quizzes.grader.worker.network import NetworkRow
 from study.ports.classes import ConceptVerdict
+from study.text.markup import lower_first
 
 STATEMENT_WORDS = 20
 NO_STATEMENTS = NOISE | {"other-language", "misspelt", "rejects-false"}
@@ -98,7 +99,7 @@ def phrase_concept(concept: PromptConcept, rng: Random) -> str:
         rest = rest.partition(":")[2].strip() or rest
     drawn = rng.random()
     if drawn < 0.45:
-        return f"{label}: {_lower_first(rest)}"
+        return f"{label}: {lower_first(rest)}"
     if drawn < 0.6:
         return rest
     if drawn < 0.72:
@@ -106,7 +107,7 @@ def phrase_concept(concept: PromptConcept, rng: Random) -> str:
     if drawn < 0.85:
         parts = re.split(r"(?<=[,;])\s", rest)
         start = " ".join(parts[: rng.randint(1, len(parts))]).rstrip(",; ")
-        return f"{label}: {_lower_first(start)}"
+        return f"{label}: {lower_first(start)}"
     return f"{label}. {rest}"
 
 
@@ -139,7 +140,3 @@ def _find_only_subject(answer: LabelledAnswer) -> int | None:
 def _name_subject(prompt_id: str) -> str:
     """Name what a prompt is about: all prompts on LoRA are of one subject, each other one stands alone."""
     return "lora" if prompt_id.startswith(ABOUT_LORA) else prompt_id
-
-
-def _lower_first(text: str) -> str:
-    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
