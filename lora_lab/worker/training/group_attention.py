@@ -1,8 +1,10 @@
-"""Attention of one packed row, with explicit forward and backward (worker/training/group_layer.py).
+"""Attention of packed rows, with explicit forward and backward (worker/training/group_layer.py).
 
-Each example attends alone, after the prefix that all examples share, if that is in the row once.
+Each example attends alone, after the prefix that all examples share, if that is in the row once. Rows whose
+examples are as long attend together, one example of each at a time.
 
-Shapes: head = head size, seq = tokens of one example, group = query heads per key-value head.
+Shapes: head = head size, seq = tokens of one example, group = query heads per key-value head; heads and
+kv_heads are those of one row where `rows` is an axis of its own, else those of all rows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -49,8 +51,9 @@ class Positions:
         return torch.cat([x.narrow(dim, 0, self.shared), own], dim) if self.shared and part.start else own
 
     def add_to_seen(self, total: Tensor, part: slice, found: Tensor) -> None:
-        """Put what a part's queries found (kv_heads, seen, head) into the total (tokens, kv_heads, head) of
-        its own tokens, which only they see, and add it to that of the shared prefix, whose turn was before.
+        """Put what a part's queries found (kv_heads, seen, head) into the total (rows, tokens, kv_heads,
+        head) of its own tokens, which only they see, and add it to that of the shared prefix, whose turn was
+        before.
         """
         own = part.stop - part.start
         by_token = found.view(len(total), -1, *found.shape[1:]).transpose(1, 2)  # like total
@@ -96,8 +99,8 @@ def build_positions(
 
 
 def apply_rotary(x: Tensor, turn: tuple[Tensor, Tensor], head: int, *, back: bool = False) -> Tensor:
-    """Apply rotary positions (arXiv:2104.09864) to x (tokens, heads · head), computed in fp32; `back` is for
-    a gradient. The first half of each head is the real part of complex numbers.
+    """Apply rotary positions (arXiv:2104.09864) to x (rows, tokens, heads · head), computed in fp32; `back`
+    is for a gradient. The first half of each head is the real part of complex numbers.
     """
     cos, sin = turn
     halves = x.unflatten(-1, (-1, 2, head // 2))
@@ -152,10 +155,7 @@ def _by_head(x: Tensor, head: int) -> Tensor:
 
 
 def _compute_softmax(q: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
-    """Compute q (heads, seq, head), fp32 keys (kv_heads, head, keys) -> p (kv_heads, group · seq, keys).
-
-    Heads are those of all rows.
-    """
+    """Compute q (heads, seq, head), fp32 keys (kv_heads, head, keys) -> p (kv_heads, group · seq, keys)."""
     queries = q.reshape(len(keys), -1, q.shape[-1])  # (kv_heads, group · seq, head)
     scores = torch.bmm(queries.float(), keys)
     p = scores.view(*q.shape[:2], -1).add_(mask).softmax(-1)
@@ -185,7 +185,7 @@ def _short_backward(
     head = positions.head
     # Gradient of the softmax: grad_s = p (grad_p - mean), mean = sum(grad_p p) = sum(grad output) per head.
     means = (grad.float() * output.float()).view(rows, tokens, -1, head).sum(-1)
-    means = means.transpose(1, 2).reshape(-1, tokens)  # (heads, tokens) of all rows
+    means = means.transpose(1, 2).reshape(-1, tokens)  # (heads, tokens)
     incoming = _by_head(grad, head)
     values = v.float().transpose(1, 2)
     grad_q, grad_k, grad_v = (part.new_empty(rows, tokens, len(part) // rows, head) for part in (q, k, v))

@@ -5,10 +5,11 @@
 
 The same mathematics as the library's layer with the lab's products (lora_matmul.py), with explicit forward
 and backward, so nothing is computed twice and no graph is built. The tokens of all rows go through a frozen
-matrix in one product, which is faster (docs/performance.md). Attention, norms and
-residual streams take one row at a time: 350 tokens stay in a core's cache, where an elementwise operator is
-ten times as fast as on four rows at once. On a GPU several adapters have one row (adapter_stack.py). In the
-forward pass, operators round as the library's do, except the gate's, which round once.
+matrix in one product, which is faster (docs/performance.md). Norms and residual streams take one row at a
+time: 350 tokens stay in a core's cache, where an elementwise operator is ten times as fast as on four rows at
+once. Attention, whose operators are small, takes neighbours with the same batch at once. On a GPU several
+adapters have one row (adapter_stack.py). In the forward pass, operators round as the library's do, except the
+gate's, which round once.
 
 Number types are explicit, so nothing here runs under autocast.
 
@@ -18,7 +19,7 @@ s = alpha / rank.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -171,22 +172,23 @@ def place_rows(positions: Sequence[Positions]) -> Rows:
     """Place rows with these positions one after another; neighbours are alike where their examples are as
     long.
     """
-    ends = list(accumulate(sum(of.lengths) for of in positions))
-    parts = [slice(end - sum(of.lengths), end) for of, end in zip(positions, ends, strict=True)]
-    alike = []
-    for _, numbers in groupby(
-        range(len(parts)), lambda number: (positions[number].lengths, positions[number].shared)
-    ):
-        first, *others = numbers
-        last = others[-1] if others else first
-        part = slice(parts[first].start, parts[last].stop)
-        alike.append(AlikeRows(count=last - first + 1, part=part, positions=positions[first]))
+    parts: list[slice] = []
+    alike: list[AlikeRows] = []
+    end = 0
+    for _, neighbours in groupby(positions, lambda of: (of.lengths, of.shared)):
+        same = list(neighbours)
+        start, tokens = end, sum(same[0].lengths)
+        end = start + len(same) * tokens
+        parts += [slice(first, first + tokens) for first in range(start, end, tokens)]
+        alike.append(AlikeRows(count=len(same), part=slice(start, end), positions=same[0]))
     return Rows(parts=parts, alike=alike)
 
 
 @dataclass(frozen=True)
 class SavedByAttention:
-    """What attention with its norm and products saves for the backward pass: lists have an entry per row."""
+    """What attention with its norm and products saves for the backward pass: lists have an entry per row,
+    `attended` one per set of rows that are alike.
+    """
 
     xs: Sequence[Tensor]
     scales: Sequence[Tensor]
