@@ -161,14 +161,14 @@ class AlikeRows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class RowPlaces:
     """The places of a step's rows in tensors of all tokens."""
 
     parts: Sequence[slice]
     alike: Sequence[AlikeRows]
 
 
-def place_rows(positions: Sequence[Positions]) -> Rows:
+def place_rows(positions: Sequence[Positions]) -> RowPlaces:
     """Place rows with these positions one after another; neighbours are alike where their examples are as
     long.
     """
@@ -181,7 +181,7 @@ def place_rows(positions: Sequence[Positions]) -> Rows:
         end = start + len(same) * tokens
         parts += [slice(first, first + tokens) for first in range(start, end, tokens)]
         alike.append(AlikeRows(count=len(same), part=slice(start, end), positions=same[0]))
-    return Rows(parts=parts, alike=alike)
+    return RowPlaces(parts=parts, alike=alike)
 
 
 @dataclass(frozen=True)
@@ -228,14 +228,14 @@ class GroupedLayer:
         self.unadapted = tuple(products.build_unadapted(like, dtype) for products in self._products)
 
     def forward(
-        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: Rows
+        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: RowPlaces
     ) -> tuple[list[Tensor], Saved]:
         """Compute each row's fp32 residual stream (tokens, hidden) -> the same after this layer."""
         attention = self._attend(xs, factors, rows)
         return self._transform(attention, factors, rows)
 
     def _attend(
-        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: Rows
+        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: RowPlaces
     ) -> SavedByAttention:
         """Compute the residual streams after attention, with what its backward pass needs."""
         (qkv, o, _, _), parts = self._products, rows.parts
@@ -254,7 +254,7 @@ class GroupedLayer:
         return SavedByAttention(xs, scales, read, read_o, attended, output, middle)
 
     def _transform(
-        self, attention: SavedByAttention, factors: Sequence[tuple[Factors, ...]], rows: Rows
+        self, attention: SavedByAttention, factors: Sequence[tuple[Factors, ...]], rows: RowPlaces
     ) -> tuple[list[Tensor], Saved]:
         """Compute the residual streams after the MLP, and what the whole layer saves."""
         (_, _, gate_up, down), parts = self._products, rows.parts
@@ -270,7 +270,7 @@ class GroupedLayer:
         totals: Sequence[Tensor],
         saved: Saved,
         factors: Sequence[tuple[Factors, ...]],
-        rows: Rows,
+        rows: RowPlaces,
     ) -> None:
         """Turn the fp32 gradients of the layer's outputs, one per row, into those of its inputs."""
         first, second = self._norms
