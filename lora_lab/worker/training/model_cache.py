@@ -1,6 +1,9 @@
 """A cache of the one base model that a worker process keeps loaded, replaced when a job needs another."""
 
+import ctypes
 import gc
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from peft import PeftModel
@@ -52,7 +55,7 @@ class ModelCache:
         """Remove the adapter again, only after a job that ended normally; after anything else, `clear`."""
         if self._loaded is not None:
             self._loaded.base = model.unload()
-        gc.collect()  # modules and their forwards refer to each other
+        free_unused_memory()
 
     def clear(self) -> None:
         """Free the base, whatever its state."""
@@ -60,5 +63,17 @@ class ModelCache:
         if ended is not None:
             device = ended.machine.device
             del ended
-            gc.collect()
+            free_unused_memory()
             empty_cache(device)
+
+
+def free_unused_memory() -> None:
+    """Free modules, which refer to their forwards and back, and return unused memory to the system.
+
+    glibc keeps it for the next tensors, between small things that stay: after 40 steps of three cells that is
+    3.1 GB, of which 1.5 are in use. Other C libraries have no such call.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)

@@ -46,7 +46,7 @@ def test_a_groups_peak_is_predicted_within_8_percent(
 def test_cells_with_the_same_batches_attend_together_as_predicted(
     seeds: Sequence[int], models_dir: Path
 ) -> None:
-    long = {"steps": 2, "batch": 1, "targets": "attention", "seq_len_tokens": 256}
+    long: dict[str, Any] = {"steps": 2, "batch": 1, "targets": "attention", "seq_len_tokens": 256}
     specs = [replace(spec, seed=seed, **long) for spec, seed in zip(FOUR, seeds, strict=True)]
     assert peak_error_percent(specs, "bf16", models_dir) == pytest.approx(0, abs=0.001)
 
