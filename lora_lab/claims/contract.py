@@ -20,7 +20,7 @@ from lora_lab.parameters.json_fields import (
     read_rank,
     read_whole,
 )
-from lora_lab.parameters.legacy_module_names import build_older_tree
+from lora_lab.parameters.legacy_module_names import build_older_tree, build_rarer_trees
 from lora_lab.parameters.module_layout import build_layout_shape, is_layout
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.shapes import ModelShape
@@ -92,6 +92,8 @@ def build_claim(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     saved = read_whole(model, "saved_head_params", None, least=0, most=LARGEST_SIZE)
     has_defaults = setting.targets is not None or bool(shape.model_type)  # PEFT's own are listed by type
     layouts = (shape.modules,) if described else list_layouts(shape, model.get("module_layout"))
+    if not described:
+        layouts += tuple(build_rarer_trees(shape, setting.targets, positions=_read_positions(model)))
     if setting.parameters:  # their names are those of fused experts, the newer ones
         layouts = layouts[::-1]
     if described:  # its head isn't in the layout: saved_head_params counts what is trained of it
@@ -118,6 +120,13 @@ def list_layouts(shape: ModelShape, wanted: object) -> tuple[ModuleTree, ...]:
         return (older, now)
     said = str(wanted).lower()
     return (now,) if NEWER.search(said) and not OLDER.search(said) else (older,)
+
+
+def _read_positions(model: Mapping[str, Any]) -> int:
+    """Read how many positions the configuration gives; 0 where it does not say."""
+    config = model.get("config")
+    given = config.get("max_position_embeddings") if isinstance(config, Mapping) else None
+    return given if isinstance(given, int) and 0 < given <= LARGEST_SIZE else 0
 
 
 AS_OBJECTS = {
