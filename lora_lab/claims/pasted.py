@@ -17,7 +17,7 @@ from lora_lab.claims.snippets import (
     find_option,
     parse_yaml_list,
 )
-from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK, UnsupportedCase
+from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, HEADS, KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import (
     REFUSED_WITH_PARAMETERS,
     TRAINING_FIELDS,
@@ -57,7 +57,11 @@ PARAMETERS = "target_parameters"
 MOST_SCANNED = 3_000_000
 """Characters: 50 times the longest text."""
 
-IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
+IN_PROSE = re.compile(
+    r"(?<!not )(?<!or )(?<!of )\b(?:all-linear\b"
+    r"|(?:all|every)[- ](?:the )?linear(?: (?:layers?|modules?|projections?)\b|(?=\s*(?:[.,:;|)\n]|$))))",
+    re.I,
+)
 
 
 def record_of_text(text: str) -> dict[str, Any]:
@@ -199,14 +203,18 @@ def _parse_lines(text: str) -> dict[str, Any]:
             {"variant": peft_type}
             | {name: _is_true(find_option(text, name, f"peft_{name}")) for name in VARIANT_FLAGS}
         ),
-        "task_type": _read_task(find_option(text, "task_type"))
-        if peft_type != "lora" or '"task_type"' in text
-        else None,
+        "task_type": _find_task(text, peft_type),
         "modules_to_save": _list_option(text, "lora_modules_to_save", "modules_to_save", "additional_target"),
         "bias": bias if bias in BIASES else "none",
         "feedforward_modules": _list_option(text, "feedforward_modules"),
         **({PARAMETERS: parameters} if parameters else {}),
     }
+
+
+def _find_task(text: str, peft_type: str) -> str | None:
+    """Find the task beside options or in prose; of plain LoRA only one that trains a head changes a count."""
+    task = _read_task((find_option(text, "task_type") or "").rstrip(".;:!?`*"))
+    return task if peft_type != "lora" or '"task_type"' in text or task in HEADS else None
 
 
 def _list_option(text: str, *names: str) -> list[str] | None:

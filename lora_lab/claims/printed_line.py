@@ -52,6 +52,21 @@ NUMBER_FIRST = (
 ONLY_SHARE = re.compile(rf"{WORD}{PARAMETERS}{COLON}{PERCENT}{GAP}%(?!{GAP}\({GAP}\d)", re.I)
 """Not followed by counts in millions, which mlx-lm prints: those aren't exact."""
 
+OF_WEIGHTS = r"(?:parameters|params|weights)\b"
+SHARE_IN_PROSE = (
+    re.compile(
+        rf"\btrain(?:s|ed|ing)?{GAP}(?:only{GAP}|just{GAP})?(?:{ABOUT}|roughly)?{GAP}(?:only{GAP})?{PERCENT}{GAP}%{GAP}of{GAP}"
+        rf"(?:the |its |all |all the |(?:[\w.'’-]+ ){{1,5}})?(?:(?:model|total)(?:['’]s)? )?{OF_WEIGHTS}",
+        re.I,
+    ),
+    re.compile(
+        rf"{PERCENT}{GAP}%{GAP}of{GAP}(?:the |its |all |all the )?(?:(?:model|total)(?:['’]s)? )?{OF_WEIGHTS}"
+        rf"{GAP}(?:is|are|were|was)?{GAP}(?:being )?train(?:able|ed)\b",
+        re.I,
+    ),
+)
+"""`trains 0.6 % of the weights`, `only 0.0622% of parameters are trainable`."""
+
 LINES_BEFORE = 3
 """How far a total may stand before the trainable count and still belong to it."""
 
@@ -131,6 +146,8 @@ def _find_number_first(text: str) -> PrintedLine | None:
 def _find_share(text: str) -> PrintedLine | None:
     """Find a share without counts: `trainable params: 0.1% of total`."""
     found = ONLY_SHARE.search(text)
+    for pattern in SHARE_IN_PROSE:
+        found = found or pattern.search(text)
     return _build_line(found, None, None, found[1]) if found else None
 
 

@@ -20,6 +20,9 @@ _NAME_LIST = re.compile(
 )
 """Names after a word that says what is done to them, `on q_proj and v_proj`."""
 
+_SEVERAL_NAMES = re.compile(rf"({_NAMES}(?:{_AND}{_NAMES})+)", re.I)
+"""Several names in one list, `(r=8, q_proj and v_proj)`: one alone may be the head of anything."""
+
 _NEGATED = re.compile(
     r"\b(?:not|no|never|except|without|unlike|instead|rather|than|but|exclud\w+|fr[eo]ez\w*|frozen|froze"
     r"|skip\w*|leav\w+|left|before|later)\b|n['’]t\b",
@@ -58,7 +61,8 @@ def find_targets_in_prose(text: str) -> list[str] | None:
         names = re.findall(_NAMES, sentence)
         if not names:
             continue
-        found = [re.findall(_NAMES, match[1]) for match in _NAME_LIST.finditer(sentence)]
+        matches = list(_NAME_LIST.finditer(sentence)) or list(_SEVERAL_NAMES.finditer(sentence))
+        found = [re.findall(_NAMES, match[1]) for match in matches]
         if len(found) != 1 or len(found[0]) != len(names) or _NEGATED.search(sentence):
             return None
         lists.add(tuple(name.strip("`") for name in names))
