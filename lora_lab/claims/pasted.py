@@ -64,11 +64,26 @@ IN_PROSE = re.compile(
 )
 
 
+WIDE = str.maketrans("：，％｜（）＝", ":,%|()=")
+"""Full-width signs of East Asian texts, as people retype a line."""
+
+MARKUP = re.compile(r"</?(?:b|strong|i|em|code|span|mark|p|td|tr|br)\b[^<>\n]{0,200}>|&nbsp;", re.I)
+
+OTHER_TUNING = re.compile(
+    r"\b(?:prompt|prefix|p|bitfit|layer ?norm)[- ]tun(?:ing|ed)\b|\bvirtual tokens\b"
+    r"|\b(?:lo(?:ha|kr)|bo?ft|oft|bitfit|(?:houlsby|pfeiffer|bottleneck)[- ]adapters?)\b",
+    re.I,
+)
+"""Methods without a configuration in the text; with the word LoRA it may only compare them."""
+
+
 def record_of_text(text: str) -> dict[str, Any]:
     """Parse the text into a record of the claim contract.
 
-    Raises LearnerError when the text names no known model, or has no printed line.
+    Raises LearnerError when the text names no known model, or has no printed line; UnsupportedCase when it is
+    about another kind of adapter.
     """
+    text = MARKUP.sub(" ", text.translate(WIDE))
     line = find_printed_line(text)
     if line is None:
         raise LearnerError(
@@ -99,6 +114,9 @@ def _read_lora(text: str, line: PrintedLine) -> dict[str, Any]:
     before = [each for each in found if each.end <= line.start]
     if found:
         return _parse_values((before or found[:1])[-1])
+    other = OTHER_TUNING.search(text) if find_option(text, "peft_type") is None else None
+    if other and not re.search(r"lora|dora|vera\b|ia3|\(ia\)", text, re.I):
+        raise UnsupportedCase(f"the text is about {other[0]}, which is not counted")
     return _parse_lines(text)
 
 

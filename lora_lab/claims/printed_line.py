@@ -80,9 +80,29 @@ class PrintedLine:
     printed: Printed
     start: int
 
+    @property
+    def is_of_base(self) -> bool:
+        """Whether all parameters are trained, or none."""
+        return self.printed.trainable in (0, self.printed.total)
+
 
 def find_printed_line(text: str) -> PrintedLine | None:
-    """Find the first printed line; None when the text has none."""
+    """Find the first printed line that tells of adapters; None when the text has none.
+
+    A line of the base alone, as many notebooks print it before they add adapters, counts only where no other
+    follows.
+    """
+    line = _find_first(text)
+    if line is None or not line.is_of_base:
+        return line
+    after = text.find("\n", line.start)
+    later = _find_first(text[after:]) if after >= 0 else None
+    if later is None or later.printed.trainable is None or later.is_of_base:
+        return line
+    return PrintedLine(later.printed, after + later.start)
+
+
+def _find_first(text: str) -> PrintedLine | None:
     return _find_of_total(text) or _find_labelled(text) or _find_number_first(text) or _find_share(text)
 
 

@@ -40,6 +40,9 @@ WORDS = r"[\"']?[\w.]++[\"']?+(?: ++[\"']?+[\w.]++[\"']?+)++(?= *+(?:[\\`)\n]|--
 """Several words after a flag, up to the next one or the end of the command."""
 
 OPENING = re.compile(r"(?:dict|list|set|tuple|range)?[\[({]")
+ANNOTATED = r":[ \t]*[A-Za-z_][\w.]*+(?:\[[\w\[\], .|]*\])?[ \t]*="
+"""A typed default, `lora_r: int = 8`: the type is not the value."""
+
 LINE = re.compile(r"[^\n,)]*")
 MOST_ASSIGNED = 50
 """Assignments of one name that are read; a script has a few."""
@@ -235,7 +238,7 @@ def find_option(text: str, *names: str, many: bool = False) -> str | None:
         loose = re.escape(name).replace("_", "[_-]")
         found = re.search(rf"--{loose}[ =]+(?!all\b)({WORDS})", text) if many else None
         found = found or re.search(
-            rf"(?:--{loose}[ =]+|(?<![\w.])[\"']?{loose}[\"']?[ \t]*[:=][ \t]*)"
+            rf"(?:--{loose}[ =]+|(?<![\w.])[\"']?{loose}[\"']?[ \t]*(?:{ANNOTATED}|[:=])[ \t]*)"
             rf"({ENCLOSED}|{bare})",
             text,
         )

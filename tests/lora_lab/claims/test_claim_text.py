@@ -56,6 +56,8 @@ def lora_of(code: str) -> dict[str, Any]:
         ("VeraConfig(r=256)", {"r": 256, "variant": "vera"}),
         ("model = FastLanguageModel.get_peft_model(model, r = 16, target_modules = ['q_proj',],)",
          {"r": 16, "target_modules": ["q_proj"], "variant": "lora"}),
+        ('lora_r: int = 4,\nlora_alpha: int = 16,\nlora_target_modules: List[str] = [\n    "q_proj",\n'
+         '    "v_proj",\n],', {"r": 4, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
         ("lora_r: 32\nlora_target_modules:\n  - q_proj\n  - v_proj\n",
          {"r": 32, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
         ("lora_r: 32\nlora_target_linear: true\n",
@@ -202,6 +204,25 @@ FOUR_LABELS = (
     "LoraConfig(task_type='SEQ_CLS', r=8, target_modules=['query', 'value'])\n"
     "trainable params: 888,580 || all params: 125,537,288 || trainable%: 0.7078"
 )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "prompt tuning with 20 virtual tokens",
+        "We used prefix-tuning.",
+        "BitFit trains the biases alone.",
+        "with LoHa of rank 8",
+    ],
+)
+def test_another_method_in_a_sentence_is_not_judged_as_lora(said: str) -> None:
+    line = "trainable params: 81,920 || all params: 6,738,497,536 || trainable%: 0.0012"
+    with pytest.raises(UnsupportedCase, match="the text is about"):
+        record_of_text(f"huggyllama/llama-7b {said}\n{line}")
+    assert record_of_text(f"huggyllama/llama-7b LoRA, better than {said}\n{line}")["lora"]["r"] in (
+        8,
+        "unknown",
+    )
 
 
 @pytest.mark.parametrize(
