@@ -7,7 +7,12 @@ from typing import Any
 
 from lora_lab.claims.named_model import find_model, find_named_entry
 from lora_lab.claims.printed_line import PrintedLine, find_printed_line
-from lora_lab.claims.prose import find_rank_in_prose, find_targets_in_prose, parse_option_rank
+from lora_lab.claims.prose import (
+    find_rank_in_prose,
+    find_targets_in_prose,
+    find_variant_in_prose,
+    parse_option_rank,
+)
 from lora_lab.claims.snippets import (
     Snippet,
     UnresolvedValue,
@@ -211,7 +216,8 @@ def _parse_lines(text: str) -> dict[str, Any]:
             raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
     rank = parse_option_rank(written or find_rank_in_prose(text) or "")
-    peft_type = (find_option(text, "peft_type") or "lora").rsplit(".", 1)[-1].lower()
+    peft_type = find_option(text, "peft_type") or find_variant_in_prose(text) or "lora"
+    peft_type = peft_type.rsplit(".", 1)[-1].lower()
     bias = find_option(text, "lora_bias", "bias")
     parameters = _list_option(text, f"lora_{PARAMETERS}", PARAMETERS)
     return {

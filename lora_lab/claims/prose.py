@@ -36,6 +36,15 @@ _RANK = re.compile(r"\brank(?:\s++(?:of|is|was))?\s*+[:=]?\s*+\(?r?\s*+=?\s*+(\d
 _RANK_OF_ADAPTER = re.compile(r"\brank-(\d{1,4})\s+(?:q?lora|dora|rslora|adapters?)\b", re.I)
 
 
+_METHOD = re.compile(r"(?<![\w.-])q?(lora|dora|rslora|vera|adalora|ia3|\(ia\) ?\^?3)(?![\w-]|\.\w)", re.I)
+
+
+def find_variant_in_prose(text: str) -> str | None:
+    """Find the method that a text names, as `with DoRA`; None where it names none, or several."""
+    named = {re.sub(r"[^a-z0-9]", "", match[1].lower()) for match in _METHOD.finditer(text)}
+    return named.pop() if len(named) == 1 else None
+
+
 def find_rank_in_prose(text: str) -> str | None:
     """Find the rank that a sentence states: `rank 16`, `a rank of 16`, `rank-16 LoRA`."""
     found = _RANK.search(text) or _RANK_OF_ADAPTER.search(text)

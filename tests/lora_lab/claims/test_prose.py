@@ -150,3 +150,26 @@ def test_a_model_without_its_version_is_any_of_them(
     answer = contracts.answer_record({"text": text}, answer_claim, reader)
     assert (answer["verdict"], answer["read"]["model"]["name"]) == (verdict, read)
     assert ClaimService(reader).check_text(text).verdict.answer == verdict
+
+
+@pytest.mark.parametrize(
+    ("said", "variant"),
+    [
+        ("With DoRA (r=8, q_proj and v_proj)", "dora"),
+        ("(IA)^3", "ia3"),
+        ("IA3", "ia3"),
+        ("QLoRA with r=8", "lora"),
+        ("DoRA beats LoRA", "lora"),  # which of them printed the line is open
+        ("use_dora: false", "lora"),
+        ("my-dora-model", "lora"),
+    ],
+)
+def test_the_method_of_a_sentence(said: str, variant: str) -> None:
+    assert record_of_text(f"Llama 3.1 8B {said}\n{LINE}")["lora"]["variant"] == variant
+
+
+def test_ia3_in_a_sentence_takes_its_default_modules(reader: ShapeReader) -> None:
+    line = "trainable params: 614,400 || all params: 6,739,030,016 || trainable%: 0.0091"
+    answer = contracts.answer_record({"text": f"(IA)^3 on Llama-2-7B: {line}"}, answer_claim, reader)
+    assert answer["verdict"] == "underdetermined", answer["why"]
+    assert ["down_proj", "k_proj", "v_proj"] in [each["target_modules"] for each in answer["explanations"]]
