@@ -57,7 +57,7 @@ class Sizes:
     """Adapters inside a head that is trained whole, where earlier PEFT put them too."""
 
     wrapped_biases: int = 0
-    """Biases of adapted layers, which PEFT 0.6 and 0.7 missed with bias="lora_only"."""
+    """Biases of adapted layers, which PEFT 0.7 missed with bias="lora_only"."""
 
     @property
     def trainable(self) -> int:
@@ -128,11 +128,18 @@ def list_trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
             f"earlier PEFT put adapters inside the saved head: {sizes.trainable:,} + {sizes.in_heads:,} = "
             f"{sizes.trainable + sizes.in_heads:,}",
         )
+        both = sizes.trainable + sizes.saved + 2 * sizes.in_heads
+        yield _match_exactly(
+            both,
+            "adapted head twice",
+            f"older PEFT counted the saved head and the adapters that it put inside it twice: "
+            f"{sizes.trainable:,} + {sizes.saved:,} + 2 × {sizes.in_heads:,} = {both:,}",
+        )
     if sizes.wrapped_biases:
         yield _match_exactly(
             sizes.trainable - sizes.wrapped_biases,
             "biases left out",
-            'PEFT 0.6 and 0.7 found no bias to train with bias="lora_only": '
+            'PEFT 0.7 found no bias to train with bias="lora_only": '
             f"{sizes.trainable:,} − {sizes.wrapped_biases:,} = {sizes.trainable - sizes.wrapped_biases:,}",
         )
 
