@@ -18,10 +18,10 @@ from lora_lab.engine.own_worker import run_now
 from lora_lab.engine.protocol import Engine
 from lora_lab.engine.queue import take_first
 from lora_lab.engine.ray_extra import build_ray_engine
-from lora_lab.grids.estimate import describe_estimate, estimate_here
+from lora_lab.grids.estimate import count_cells_together, describe_estimate, estimate_here
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.grouping import count_together, take_cells
+from lora_lab.runs.grouping import take_cells
 from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import AXES, Grid, parse_grid
@@ -104,10 +104,10 @@ def _find_resumable(sweep: Sweep, options: argparse.Namespace) -> str:
 
 
 def _estimate_sweep(settings: Settings, grid: Grid, dataset: Dataset, *, one_by_one: bool) -> str:
-    paces, specs = Paces(settings.runs_dir).list_newest_first(), grid.list_specs()
-    together = [1] * len(specs) if one_by_one else count_together(specs)
+    paces, home = Paces(settings.runs_dir).list_newest_first(), LabHome(settings.home)
+    together = [1] * grid.count if one_by_one else count_cells_together(home, grid, dataset.digest)
     try:
-        found = estimate_here(LabHome(settings.home), grid, dataset.digest, paces, together=together)
+        found = estimate_here(home, grid, dataset.digest, paces, together=together)
         return describe_estimate(grid, found)
     except LearnerError:
         return f"{grid.count} cells. Their peaks are known once the model's configuration was read."

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import psutil
+
 from lora_lab.spec import Compute
 from study.base.units import as_bytes
 
@@ -81,3 +83,10 @@ def compute_usable_bytes(device: Mapping[str, Any] | None) -> int:
     """
     described = device or {}
     return int(described.get("free_bytes") or described.get("memory_bytes") or 0)
+
+
+def find_free_bytes(device: Mapping[str, Any]) -> int:
+    """Return the bytes that are free: on a GPU those that its worker found, else of this machine's memory
+    now.
+    """
+    return int(device.get("free_bytes") or psutil.virtual_memory().available)

@@ -37,6 +37,10 @@ class Uploads:
         """Name the data set as a setting refers to it."""
         return OWN_DATA if dataset.digest == build_own_dataset().digest else dataset.digest
 
+    def find_digest(self, data: str) -> str:
+        """Find the digest of the data set that a setting names, whether it still exists or not."""
+        return build_own_dataset().digest if data == OWN_DATA else data
+
     def _store(self, dataset: Dataset) -> Dataset:
         write_json(self.folder / f"{dataset.digest}.json", asdict(dataset))
         return dataset

@@ -5,14 +5,17 @@ from dataclasses import dataclass, replace
 
 from lora_lab.data.batches import Length, RowSize, compute_row_sizes
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.data.machine import compute_usable_bytes, describe_free_memory, is_gpu
+from lora_lab.data.machine import compute_usable_bytes, describe_free_memory, find_free_bytes, is_gpu
 from lora_lab.memory import ledger as memory
+from lora_lab.memory.group_memory import compute_cell_bytes
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.cost_preview import choose_heaviest_row, compute_of
 from lora_lab.runs.durations import Pace, TimeEstimate, estimate_run_seconds, estimate_time
+from lora_lab.runs.grouping import count_together, split_chunks
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import Compute, RunSpec
+from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_duration
 
 
@@ -112,6 +115,36 @@ def estimate_grid(
         for spec, size in zip(specs, sizes, strict=True)
     )
     return GridEstimate(cells=cells, exact=bool(lengths))
+
+
+def count_cells_together(
+    home: LabHome, grid: Grid, digest: str, *, first_seed: int | None = None
+) -> list[int]:
+    """Count for each cell how many are trained side by side with it: those that the queue takes together
+    (`runs.grouping.count_together`), as far as they fit into the memory that is free now. While the model's
+    shape is unknown, memory doesn't count.
+    """
+    specs, model = grid.list_specs(), grid.base.model
+    try:
+        shape = home.find_shape(model)
+    except LearnerError:
+        return count_together(specs, first_seed=first_seed)
+    device, lengths = home.describe_device(), home.read_lengths(model, digest)
+    compute, on_gpu = compute_of(grid.base, device)[0], is_gpu(device)
+    free_bytes = find_free_bytes(device)
+    rows = {seed: _find_heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
+
+    def split(job: Sequence[int]) -> list[list[int]]:
+        if len(job) == 1:
+            return [list(job)]
+        by_seed = sorted(job, key=lambda place: specs[place].seed)  # as they are trained
+        sizes = [
+            compute_cell_bytes(shape, [(specs[place], rows[specs[place].seed])], compute) for place in by_seed
+        ]
+        chunks = split_chunks(sizes, free_bytes=free_bytes - sizes[0].base)
+        return [[by_seed[place] for place in chunk] for chunk in chunks]
+
+    return count_together(specs, first_seed=first_seed, split=split)
 
 
 def _find_heaviest(

@@ -6,6 +6,7 @@ On a CPU, a prefix that all examples share is in a row once. On a GPU, cells are
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.ledger import build_moments, predict_ledger
@@ -53,6 +54,9 @@ class CellBytes:
     base: int
     """Shared by all cells: weights and constants."""
 
+    lengths: tuple[int, ...]
+    """Tokens of its row's examples: neighbours with the same attend together."""
+
 
 def compute_cell_bytes(
     shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], compute: Compute
@@ -77,6 +81,7 @@ def compute_cell_bytes(
         loss=moments.loss_bytes,
         layer=moments.layer_moments,
         base=ledgers[0].weights + ledgers[0].constants,
+        lengths=row.lengths,
     )
 
 
@@ -85,11 +90,23 @@ def group_bytes(cells: Sequence[CellBytes]) -> int:
     moments = zip(*(cell.layer for cell in cells), strict=True)
     several = len(cells) > 1
     in_layer: list[int] = [
-        sum(of.rows + several * of.joined for of in cells_at) + max(of.turn for of in cells_at)
+        sum(of.rows + several * of.joined for of in cells_at)
+        + max(of.turn for of in cells_at)
+        + _attention_bytes(cells, cells_at)
         for cells_at in moments
     ]
     at_loss = [cell.loss for cell in cells]
     return cells[0].base + sum(cell.kept for cell in cells) + max(*in_layer, *at_loss)
+
+
+def _attention_bytes(cells: Sequence[CellBytes], cells_at: Sequence[Moment]) -> int:
+    """Return what attention adds at its largest turn; cells whose examples are as long have one together."""
+    found, most = 0, 0
+    for _, alike in groupby(zip(cells, cells_at, strict=True), lambda pair: pair[0].lengths):
+        moments = [moment for _, moment in alike]
+        found += sum(of.found for of in moments)
+        most = max(most, found + sum(of.attending for of in moments))
+    return most
 
 
 def peak_bytes(

@@ -39,8 +39,19 @@ class Moment(NamedTuple):
     turn: int
     """What is there for one row at a time, or once for all: a decoded weight."""
 
+    found: int = 0
+    """What a row adds from its turn in attention on; neighbours whose examples are as long have one turn."""
+
+    attending: int = 0
+    """What it adds during this turn alone."""
+
     joined: int = 0
     """What a row adds to a joint copy, which only several rows need."""
+
+    @property
+    def of_one_row(self) -> int:
+        """Bytes where a row is alone."""
+        return self.rows + self.turn + self.found + self.attending
 
 
 class Peak(NamedTuple):
@@ -94,7 +105,7 @@ class StepMoments:
         in_layer = self._layer_bytes if self.checkpointing else 0
         moments = (
             Peak(kept, self.loss_bytes, 0),
-            Peak(kept + in_layer, 0, max(of.rows + of.turn for of in self.layer_moments) - in_layer),
+            Peak(kept + in_layer, 0, max(of.of_one_row for of in self.layer_moments) - in_layer),
         )
         return max(moments, key=sum)
 
@@ -233,7 +244,7 @@ class StepMoments:
         roles = tuple(read)
         outgoing = self._c * self._tokens * self._find_linear(roles[0]).d_in
         own = self._low_rank_bytes(self._count_adapted(roles)) + max(map(self._decode_bytes, roles))
-        return Moment(held + outgoing, own, joined)
+        return Moment(held + outgoing, own, joined=joined)
 
     def _decode_bytes(self, role: Role) -> int:
         decoding = self.decoding[role]
@@ -257,21 +268,21 @@ class StepMoments:
         width, kv_width = self.work.shape.attention_width, self.work.shape.key_width
         incoming = c * tokens * width
         wide = FP32_BYTES * tokens * width
-        found = incoming + self._qkv_bytes  # and what the rows before have found
+        found = self._qkv_bytes - self._fused_bytes  # what the kernel kept is free then
         if self._pairs:
-            yield Moment(incoming, (3 if c < FP32_BYTES else 1) * wide)
+            means = (3 if c < FP32_BYTES else 1) * wide
+            yield Moment(incoming, 0, found, means - found)  # before the row finds anything
             held = incoming + FP32_BYTES * heads * tokens  # the means
             held += self._count_if_narrow(FP32_BYTES * tokens * kv_width)  # the values
-            yield Moment(found, held + max(self._part_bytes(*of) for of in self.work.row.attended))
+            parts = max(self._part_bytes(*of) for of in self.work.row.attended)
+            yield Moment(incoming, 0, found, held + parts)
         else:
             yield from (Moment(0, 0), Moment(0, 0))
         # Swapped and turned. Operators of mixed types on a CPU also widen each operand for a moment; that is
         # inside the operator, and neither the meter nor the prediction counts it.
         rotated = 2 * wide if c == FP32_BYTES else 2 * incoming + wide  # turned in fp32, then rounded
-        # The first row's turn, and the last one's, when what the kernel kept for the others is free.
-        yield Moment(incoming, self._qkv_bytes + rotated - self._fused_bytes)
-        yield Moment(found - self._fused_bytes, rotated)
-        yield Moment(self._qkv_bytes - self._fused_bytes, 0, self._qkv_bytes)
+        yield Moment(incoming, 0, found, rotated)
+        yield Moment(found, 0, joined=self._qkv_bytes)
 
     def _part_bytes(self, queries: int, keys: int) -> int:
         """Return the gradients of a part of a row in unfused attention: of its scores and what they give."""

@@ -12,14 +12,13 @@ from lora_lab.charts.captions import shorten_model_name
 from lora_lab.charts.grid import choose_plane, list_planes
 from lora_lab.data.machine import computes_on_processor
 from lora_lab.engine.queue import count_ahead
-from lora_lab.grids.estimate import estimate_here
+from lora_lab.grids.estimate import count_cells_together, estimate_here
 from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
 from lora_lab.grids.reference_paces import ReferencePaces, read_reference
 from lora_lab.grids.results import RETRYABLE, GridCell, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages.shared_parts import render_machine
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.grouping import count_together
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -71,7 +70,7 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
         return render("lora_lab/shared/reading.html", model=grid.base.model)
     dataset = lab.uploads.find(grid.base.data)
     paces = lab.paces.list_newest_first()
-    together = count_cells_together(grid)
+    together = count_cells_together(lab.home, grid, dataset.digest, first_seed=grid.seeds[0])
     found = estimate_here(lab.home, grid, dataset.digest, paces, together=together)
     reference = find_reference(lab)
     return render(
@@ -88,11 +87,6 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
         rates=format_list(grid_form.list_rates_around(grid)),
         command=grid_form.format_grid_command(grid, data_file=dataset.label),
     ) + render_machine(lab)
-
-
-def count_cells_together(grid: Grid) -> list[int]:
-    """Count for each cell how many are trained side by side with it, as this page starts a grid."""
-    return count_together(grid.list_specs(), first_seed=grid.seeds[0])
 
 
 def find_reference(lab: Lab) -> ReferencePaces | None:

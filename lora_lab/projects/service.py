@@ -8,13 +8,12 @@ from urllib.parse import urlencode
 
 from lora_lab.charts.live_chart import Series, draw_line_chart
 from lora_lab.charts.run_view import list_points
-from lora_lab.grids.estimate import estimate_here
+from lora_lab.grids.estimate import count_cells_together, estimate_here
 from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.projects.checks import ProjectEvidence, Result, run_checks
 from lora_lab.projects.content import Project, read_projects
 from lora_lab.runs.durations import estimate_seconds_of_all
-from lora_lab.runs.grouping import count_together
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import Grid
 from lora_lab.settings.urls import build_xray_address
@@ -121,9 +120,11 @@ class ProjectService:
 
     def estimate_seconds(self, grid: Grid) -> float | None:
         """Estimate the time of a grid here; None while no similar run has finished."""
-        specs = grid.list_specs()
-        together = count_together(specs, first_seed=grid.seeds[0])
-        return estimate_seconds_of_all(specs, self.lab.paces.list_newest_first(), together=together)
+        digest = self.lab.uploads.find_digest(grid.base.data)
+        together = count_cells_together(self.lab.home, grid, digest, first_seed=grid.seeds[0])
+        return estimate_seconds_of_all(
+            grid.list_specs(), self.lab.paces.list_newest_first(), together=together
+        )
 
     def compute_results(self, progress: ProjectProgress) -> list[Result]:
         """Compute the checks on the runs; empty without a grid."""

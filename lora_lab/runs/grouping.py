@@ -4,7 +4,7 @@ They share the base, so the base, its rows' size and the number of steps must be
 rate, seed and rsLoRA's scaling may differ per run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
 
@@ -68,10 +68,16 @@ def find_alone(specs: Sequence[RunSpec]) -> set[int]:
     return {places[0] for places in group_by_base(specs) if len(places) > 1}
 
 
-def count_together(specs: Sequence[RunSpec], *, first_seed: int | None = None) -> list[int]:
+def count_together(
+    specs: Sequence[RunSpec],
+    *,
+    first_seed: int | None = None,
+    split: Callable[[Sequence[int]], Sequence[Sequence[int]]] = lambda job: [job],
+) -> list[int]:
     """Count for each cell of a grid how many are trained side by side with it, itself included.
 
-    As `take_cells` takes them from the queue where memory lets it; `first_seed` as in engine/marks.py.
+    As `take_cells` takes them from the queue; `first_seed` as in engine/marks.py. `split` splits the places
+    of a job into those that fit into memory at once.
     """
     found = [1] * len(specs)
     for places in group_by_base(specs):
@@ -79,9 +85,9 @@ def count_together(specs: Sequence[RunSpec], *, first_seed: int | None = None) -
         for of_first in (True, False):
             alike = [place for place in rest if (specs[place].seed == first_seed) == of_first]
             for start in range(0, len(alike), MOST):
-                job = alike[start : start + MOST]
-                for place in job:
-                    found[place] = len(job)
+                for chunk in split(alike[start : start + MOST]):
+                    for place in chunk:
+                        found[place] = len(chunk)
     return found
 
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lora_lab.charts.run_view import SETTING_NAMES, list_setting_rows
+from lora_lab.grids.estimate import count_cells_together
 from lora_lab.grids.findings import find_lowest, list_findings, list_rate_findings
 from lora_lab.grids.results import GridCell, GridSetting, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.runs.durations import estimate_seconds_of_all
-from lora_lab.runs.grouping import count_together
 from lora_lab.settings.grid import AXES, Grid, parse_grid
 from lora_lab.settings.run_form import build_address
 from lora_lab.settings.urls import build_sweep_address
@@ -50,9 +50,10 @@ class LabClassGrids:
 
     def estimate_seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
         """Add up the cells as similar runs took here; runs side by side count their share of a step."""
-        specs = _parse_grid(setting, axes).list_specs()
+        grid = _parse_grid(setting, axes)
+        together = count_cells_together(self.lab.home, grid, self.lab.uploads.find_digest(grid.base.data))
         return estimate_seconds_of_all(
-            specs, self.lab.paces.list_newest_first(), together=count_together(specs)
+            grid.list_specs(), self.lab.paces.list_newest_first(), together=together
         )
 
     def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:

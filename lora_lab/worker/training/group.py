@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from peft import PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
@@ -204,32 +203,37 @@ class AdapterGroup:
     ) -> list[float]:
         totals: list[float] = []
         count, shared = 0, count_shared_tokens(examples, self._loaded.machine.device)
-        for start in range(0, len(examples), batch):
-            together = examples[start : start + batch]
-            row = pack_examples(together, self._loaded.machine.device, shared=shared)
-            activations = Activations(build_rows(row))
-            self._forward(activations, keep=False)
-            found = [
-                self._sum_losses(state[keep], targets)
-                for state, answers in zip(activations.states, activations.answers, strict=True)
-                for keep, targets in answers
-            ]
-            totals = [total + loss for total, loss in zip(totals or [0.0] * len(found), found, strict=True)]
-            count += row.targets.numel()
-            if on_batch is not None:
-                on_batch(min(start + batch, len(examples)))
+        with self._decoder.cache_if_it_fits(self.model):
+            for start in range(0, len(examples), batch):
+                together = examples[start : start + batch]
+                row = pack_examples(together, self._loaded.machine.device, shared=shared)
+                activations = Activations(build_rows(row))
+                self._forward(activations, keep=False)
+                found = [
+                    self._sum_losses(state[keep], targets)
+                    for state, answers in zip(activations.states, activations.answers, strict=True)
+                    for keep, targets in answers
+                ]
+                totals = [
+                    total + loss for total, loss in zip(totals or [0.0] * len(found), found, strict=True)
+                ]
+                count += row.targets.numel()
+                if on_batch is not None:
+                    on_batch(min(start + batch, len(examples)))
         return [total / count for total in totals]
 
     def _sum_losses(self, x: Tensor, targets: Tensor) -> float:
         normed, _ = self._norm.forward(x)
         return float(answer_losses(normed @ self._head_weight.t(), targets).sum())
 
-    def generate_answers(self, cells: Sequence[CellAdapter], prompts: Sequence[str]) -> list[list[str]]:
-        """Generate each cell's greedy answers in one batch; the base model's when `cells` is empty."""
-        for layer in self.model.modules() if cells else ():
+    def generate_answers(
+        self, cells: Sequence[CellAdapter | None], prompts: Sequence[str]
+    ) -> list[list[str]]:
+        """Generate each cell's greedy answers, and for None the base model's, all in one batch."""
+        for layer in self.model.modules():
             if isinstance(layer, LoraLayer):
                 self._asked[layer] = _stack_adapters(layer, cells, self._dtype)
-        asked = list(prompts) * max(1, len(cells))
+        asked = list(prompts) * len(cells)
         with self._decoder.cache_if_it_fits(self.model):
             found = generate_answers(
                 self.model, self._loaded.tokenizer, asked, self._loaded.machine.autocast()
@@ -287,8 +291,10 @@ class AdapterGroup:
                 activations.forward(layer, number, keep=keep)
 
     def _decoding(self, layer: GroupedLayer) -> AbstractContextManager[None]:
-        """On a GPU, decode the block constants of a layer's weights together."""
-        return self._decoder.with_constants(self._nested[layer]) if layer in self._nested else nullcontext()
+        """On a GPU, decode the block constants of a layer's weights together, unless weights are cached."""
+        if layer not in self._nested or self._decoder.is_caching:
+            return nullcontext()
+        return self._decoder.with_constants(self._nested[layer])
 
     def _start_backward(self, activations: Activations) -> list[Tensor]:
         """Compute each cell's loss (one number) and its gradient with respect to the last layer's output.
@@ -338,15 +344,21 @@ def _join(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts), 1)
 
 
-def _stack_adapters(layer: Any, cells: Sequence[CellAdapter], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return Aᵀ (cells, d_in, rank) and scaled Bᵀ (cells, rank, d_out), compute type, zeros beyond a rank."""
-    widest = max(cell.spec.rank for cell in cells)
-    pairs = []
-    for cell in cells:
-        missing = (0, 0, 0, widest - cell.spec.rank)
-        a, b = layer.lora_A[cell.name].weight, layer.lora_B[cell.name].weight
-        pairs.append((F.pad(a, missing).t(), F.pad((b * cell.spec.scaling).t(), missing)))
-    return torch.stack([a for a, _ in pairs]).to(dtype), torch.stack([b for _, b in pairs]).to(dtype)
+def _stack_adapters(
+    layer: Any, cells: Sequence[CellAdapter | None], dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return Aᵀ (cells, d_in, rank) and scaled Bᵀ (cells, rank, d_out), compute type, zeros beyond a rank and
+    for None.
+    """
+    ranks = [cell.spec.rank if cell else 0 for cell in cells]
+    frozen, like = layer.get_base_layer(), next(iter(layer.lora_A.values())).weight
+    a = like.new_zeros(len(cells), frozen.in_features, max(ranks), dtype=dtype)
+    b = like.new_zeros(len(cells), max(ranks), frozen.out_features, dtype=dtype)
+    for place, (cell, rank) in enumerate(zip(cells, ranks, strict=True)):
+        if cell is not None:
+            a[place, :, :rank] = layer.lora_A[cell.name].weight.t()
+            b[place, :rank] = (layer.lora_B[cell.name].weight * cell.spec.scaling).t()
+    return a, b
 
 
 def _with_adapters(

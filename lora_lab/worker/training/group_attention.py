@@ -1,8 +1,10 @@
-"""Attention of one packed row, with explicit forward and backward (worker/training/group_layer.py).
+"""Attention of packed rows, with explicit forward and backward (worker/training/group_layer.py).
 
-Each example attends alone, after the prefix that all examples share, if that is in the row once.
+Each example attends alone, after the prefix that all examples share, if that is in the row once. Rows whose
+examples are as long attend together, one example of each at a time.
 
-Shapes: head = head size, seq = tokens of one example, group = query heads per key-value head.
+Shapes: head = head size, seq = tokens of one example, group = query heads per key-value head; heads and
+kv_heads are those of one row where `rows` is an axis of its own, else those of all rows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -49,13 +51,15 @@ class Positions:
         return torch.cat([x.narrow(dim, 0, self.shared), own], dim) if self.shared and part.start else own
 
     def add_to_seen(self, total: Tensor, part: slice, found: Tensor) -> None:
-        """Put what a part's queries found (kv_heads, seen, head) into the total (tokens, kv_heads, head) of
-        its own tokens, which only they see, and add it to that of the shared prefix, whose turn was before.
+        """Put what a part's queries found (kv_heads, seen, head) into the total (rows, tokens, kv_heads,
+        head) of its own tokens, which only they see, and add it to that of the shared prefix, whose turn was
+        before.
         """
-        by_token, own = found.transpose(0, 1), part.stop - part.start
-        total[part] = by_token[-own:]
-        if len(by_token) > own:
-            total[: self.shared] += by_token[:-own]
+        own = part.stop - part.start
+        by_token = found.view(len(total), -1, *found.shape[1:]).transpose(1, 2)  # like total
+        total[:, part] = by_token[:, -own:]
+        if by_token.shape[1] > own:
+            total[:, : self.shared] += by_token[:, :-own]
 
 
 def is_unfused(device: torch.device, longest: int) -> bool:
@@ -95,12 +99,12 @@ def build_positions(
 
 
 def apply_rotary(x: Tensor, turn: tuple[Tensor, Tensor], head: int, *, back: bool = False) -> Tensor:
-    """Apply rotary positions (arXiv:2104.09864) to x (tokens, heads · head), computed in fp32; `back` is for
-    a gradient. The first half of each head is the real part of complex numbers.
+    """Apply rotary positions (arXiv:2104.09864) to x (rows, tokens, heads · head), computed in fp32; `back`
+    is for a gradient. The first half of each head is the real part of complex numbers.
     """
     cos, sin = turn
-    halves = x.view(len(x), -1, 2, head // 2)
-    swapped = torch.cat([halves[:, :, 1:], halves[:, :, :1]], 2).view_as(x)
+    halves = x.unflatten(-1, (-1, 2, head // 2))
+    swapped = torch.cat([halves[..., 1:, :], halves[..., :1, :]], -2).view_as(x)
     # x cos + swapped sin, where sin is negated for first halves; the inverse rotation subtracts.
     turned = x * cos
     rounded = turned if turned.dtype == x.dtype else torch.empty_like(x)
@@ -123,25 +127,31 @@ class Attended:
 
 
 def compute_attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
-    """Compute q (tokens, heads · head), k and v (tokens, kv_heads · head) -> like q. Causal, each example
-    alone after the shared prefix.
+    """Compute q (rows, tokens, heads · head), k and v (rows, tokens, kv_heads · head) -> like q. Causal, each
+    example alone after the shared prefix. The rows have the same positions.
     """
     for_queries, for_keys = positions.turns
     q, k = apply_rotary(q, for_queries, positions.head), apply_rotary(k, for_keys, positions.head)
-    q, k, v = (part.view(len(part), -1, positions.head) for part in (q, k, v))
     if not positions.masks:
         return _attend_fused(q, k, v, positions)
     output = torch.empty_like(q)
-    q, k, v = (part.transpose(0, 1).contiguous() for part in (q, k, v))
+    by_token = output.unflatten(-1, (-1, positions.head))  # (rows, tokens, heads, head)
+    q, k, v = (_by_head(part, positions.head) for part in (q, k, v))
     # In fp32: a score of 10 is off by up to 0.03 in bf16, a 3 % error after the softmax.
     keys = k.float().transpose(1, 2)
     softmaxes = []
-    for (_, part), mask in zip(positions.parts, positions.masks, strict=True):
+    for (seq, part), mask in zip(positions.parts, positions.masks, strict=True):
         p = _compute_softmax(q[:, part], positions.select_seen(keys, part, 2), mask)
         found = torch.bmm(p, positions.select_seen(v, part, 1))
-        output[part] = found.view(len(q), -1, positions.head).transpose(0, 1)
+        by_token[:, part] = found.view(len(output), -1, seq, positions.head).transpose(1, 2)
         softmaxes.append(p)
-    return output.flatten(1), Attended(q, k, v, tuple(softmaxes))
+    return output, Attended(q, k, v, tuple(softmaxes))
+
+
+def _by_head(x: Tensor, head: int) -> Tensor:
+    """Copy x (rows, tokens, heads · head) -> (rows · heads, tokens, head)."""
+    rows, tokens, _ = x.shape
+    return x.view(rows, tokens, -1, head).transpose(1, 2).contiguous().view(-1, tokens, head)
 
 
 def _compute_softmax(q: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
@@ -160,7 +170,7 @@ def attention_backward(
         grads: Sequence[Tensor] = _fused_backward(grad, saved)
     else:
         grads = _short_backward(grad, output, saved, positions)
-    grad_q, grad_k, grad_v = (part.flatten(1) for part in grads)  # (tokens, heads · head) each
+    grad_q, grad_k, grad_v = grads
     del grads
     for_queries, for_keys = positions.turns
     grad_q = apply_rotary(grad_q, for_queries, positions.head, back=True)
@@ -171,22 +181,24 @@ def _short_backward(
     grad: Tensor, output: Tensor, saved: Attended, positions: Positions
 ) -> tuple[Tensor, Tensor, Tensor]:
     q, k, v = saved.q, saved.k, saved.v
-    heads, tokens, head = q.shape
+    rows, tokens, _ = grad.shape
+    head = positions.head
     # Gradient of the softmax: grad_s = p (grad_p - mean), mean = sum(grad_p p) = sum(grad output) per head.
-    means = (grad.float() * output.float()).view(tokens, heads, head).sum(-1).t()  # (heads, tokens)
-    incoming = grad.view(tokens, heads, head).transpose(0, 1).contiguous()
+    means = (grad.float() * output.float()).view(rows, tokens, -1, head).sum(-1)
+    means = means.transpose(1, 2).reshape(-1, tokens)  # (heads, tokens)
+    incoming = _by_head(grad, head)
     values = v.float().transpose(1, 2)
-    grad_q, grad_k, grad_v = (part.new_empty(tokens, len(part), head) for part in (q, k, v))
+    grad_q, grad_k, grad_v = (part.new_empty(rows, tokens, len(part) // rows, head) for part in (q, k, v))
     for (seq, part), p in zip(positions.parts, saved.softmaxes, strict=True):
         given = incoming[:, part].reshape(len(k), -1, head)
         grad_s = _compute_scores_gradient(p, given, positions.select_seen(values, part, 2), means[:, part])
-        grad_q[part] = (
-            torch.bmm(grad_s, positions.select_seen(k, part, 1)).view(heads, seq, head).transpose(0, 1)
+        grad_q[:, part] = (
+            torch.bmm(grad_s, positions.select_seen(k, part, 1)).view(rows, -1, seq, head).transpose(1, 2)
         )
         positions.add_to_seen(grad_k, part, torch.bmm(grad_s.mT, q[:, part].reshape_as(given)))
         positions.add_to_seen(grad_v, part, torch.bmm(p.mT, given))
         del given, grad_s  # frees their memory for the next example
-    return grad_q, grad_k, grad_v
+    return grad_q.flatten(2), grad_k.flatten(2), grad_v.flatten(2)
 
 
 def _compute_scores_gradient(p: Tensor, given: Tensor, values: Tensor, means: Tensor) -> Tensor:
@@ -200,21 +212,27 @@ def _compute_scores_gradient(p: Tensor, given: Tensor, values: Tensor, means: Te
 def _attend_fused(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
     """Use the library's kernel, for long examples and on GPUs; it stores no (seq, seq) tensor."""
     leaves = [
-        [x[part].transpose(0, 1)[None].detach().requires_grad_() for x in (q, k, v)]
+        [
+            x[:, part].unflatten(-1, (-1, positions.head)).transpose(1, 2).detach().requires_grad_()
+            for x in (q, k, v)
+        ]
         for _, part in positions.parts
     ]
     with torch.enable_grad():
         fused = [attend(q, k, v, 1.0) for q, k, v in leaves]
-    output = torch.cat([of_example.detach()[0] for of_example in fused])
-    return output.flatten(1), Attended(q, k, v, leaves=leaves, fused=fused)
+    output = torch.cat([of_example.detach() for of_example in fused], 1)
+    return output.flatten(2), Attended(q, k, v, leaves=leaves, fused=fused)
 
 
 def _fused_backward(grad: Tensor, saved: Attended) -> list[Tensor]:
     leaves = [leaf for inputs in saved.leaves for leaf in inputs]
     # On a GPU autograd runs in a thread of its own, which would hold the leaves' gradients a moment longer.
     with torch.autograd.set_multithreading_enabled(False):
-        given = grad.split([of_example.shape[1] for of_example in saved.fused])
-        given = [part.view_as(of_example) for part, of_example in zip(given, saved.fused, strict=True)]
+        given = grad.split([of_example.shape[1] for of_example in saved.fused], 1)
+        given = [
+            part.unflatten(-1, of_example.shape[2:])
+            for part, of_example in zip(given, saved.fused, strict=True)
+        ]
         found = torch.autograd.grad(saved.fused, leaves, given)
     saved.fused.clear()  # frees them for the rotation
-    return [torch.cat([part[0].transpose(0, 1) for part in found[nth::3]]) for nth in range(3)]
+    return [torch.cat([part.transpose(1, 2) for part in found[nth::3]], 1).flatten(2) for nth in range(3)]

@@ -5,10 +5,11 @@
 
 The same mathematics as the library's layer with the lab's products (lora_matmul.py), with explicit forward
 and backward, so nothing is computed twice and no graph is built. The tokens of all rows go through a frozen
-matrix in one product, which is faster (docs/performance.md). Attention, norms and
-residual streams take one row at a time: 350 tokens stay in a core's cache, where an elementwise operator is
-ten times as fast as on four rows at once. On a GPU several adapters have one row (adapter_stack.py). In the
-forward pass, operators round as the library's do, except the gate's, which round once.
+matrix in one product, which is faster (docs/performance.md). Norms and residual streams take one row at a
+time: 350 tokens stay in a core's cache, where an elementwise operator is ten times as fast as on four rows at
+once. Attention, whose operators are small, takes neighbours with the same batch at once. On a GPU several
+adapters have one row (adapter_stack.py). In the forward pass, operators round as the library's do, except the
+gate's, which round once.
 
 Number types are explicit, so nothing here runs under autocast.
 
@@ -18,7 +19,7 @@ s = alpha / rank.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -145,16 +146,49 @@ def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """The place of a row among all rows, and the positions of its tokens."""
+class AlikeRows:
+    """Neighbouring rows with the same positions, which attend together."""
 
+    count: int
     part: slice
+    """Their tokens among those of all rows."""
+
     positions: Positions
+
+    def cut(self, x: Tensor) -> Tensor:
+        """Return these rows of x (all, width) as (rows, tokens, width)."""
+        return x[self.part].view(self.count, -1, x.shape[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowPlaces:
+    """The places of a step's rows in tensors of all tokens."""
+
+    parts: Sequence[slice]
+    alike: Sequence[AlikeRows]
+
+
+def place_rows(positions: Sequence[Positions]) -> RowPlaces:
+    """Place rows with these positions one after another; neighbours are alike where their examples are as
+    long.
+    """
+    parts: list[slice] = []
+    alike: list[AlikeRows] = []
+    end = 0
+    for _, neighbours in groupby(positions, lambda of: (of.lengths, of.shared)):
+        same = list(neighbours)
+        start, tokens = end, sum(same[0].lengths)
+        end = start + len(same) * tokens
+        parts += [slice(first, first + tokens) for first in range(start, end, tokens)]
+        alike.append(AlikeRows(count=len(same), part=slice(start, end), positions=same[0]))
+    return RowPlaces(parts=parts, alike=alike)
 
 
 @dataclass(frozen=True)
 class SavedByAttention:
-    """What attention with its norm and products saves for the backward pass: lists have an entry per row."""
+    """What attention with its norm and products saves for the backward pass: lists have an entry per row,
+    `attended` one per set of rows that are alike.
+    """
 
     xs: Sequence[Tensor]
     scales: Sequence[Tensor]
@@ -194,22 +228,25 @@ class GroupedLayer:
         self.unadapted = tuple(products.build_unadapted(like, dtype) for products in self._products)
 
     def forward(
-        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: Sequence[Row]
+        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: RowPlaces
     ) -> tuple[list[Tensor], Saved]:
         """Compute each row's fp32 residual stream (tokens, hidden) -> the same after this layer."""
         attention = self._attend(xs, factors, rows)
         return self._transform(attention, factors, rows)
 
     def _attend(
-        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: Sequence[Row]
+        self, xs: Sequence[Tensor], factors: Sequence[tuple[Factors, ...]], rows: RowPlaces
     ) -> SavedByAttention:
         """Compute the residual streams after attention, with what its backward pass needs."""
-        (qkv, o, _, _), parts = self._products, [row.part for row in rows]
+        (qkv, o, _, _), parts = self._products, rows.parts
         normed, scales = self._norms[0].forward_rows(xs)
         (q, k, v), read = qkv.forward(normed, [of[0] for of in factors], parts)
         del normed  # frees what no one saved
-        found = [compute_attention(q[row.part], k[row.part], v[row.part], row.positions) for row in rows]
-        output = join([own for own, _ in found])
+        found = [
+            compute_attention(alike.cut(q), alike.cut(k), alike.cut(v), alike.positions)
+            for alike in rows.alike
+        ]
+        output = join([own.flatten(0, 1) for own, _ in found])
         attended = [saved for _, saved in found]
         del q, k, v, found
         (added,), read_o = o.forward(output, [of[1] for of in factors], parts)
@@ -217,10 +254,10 @@ class GroupedLayer:
         return SavedByAttention(xs, scales, read, read_o, attended, output, middle)
 
     def _transform(
-        self, attention: SavedByAttention, factors: Sequence[tuple[Factors, ...]], rows: Sequence[Row]
+        self, attention: SavedByAttention, factors: Sequence[tuple[Factors, ...]], rows: RowPlaces
     ) -> tuple[list[Tensor], Saved]:
         """Compute the residual streams after the MLP, and what the whole layer saves."""
-        (_, _, gate_up, down), parts = self._products, [row.part for row in rows]
+        (_, _, gate_up, down), parts = self._products, rows.parts
         normed, scales = self._norms[1].forward_rows(attention.middle)
         (gate, up), read = gate_up.forward(normed, [of[2] for of in factors], parts)
         del normed
@@ -233,12 +270,12 @@ class GroupedLayer:
         totals: Sequence[Tensor],
         saved: Saved,
         factors: Sequence[tuple[Factors, ...]],
-        rows: Sequence[Row],
+        rows: RowPlaces,
     ) -> None:
         """Turn the fp32 gradients of the layer's outputs, one per row, into those of its inputs."""
         first, second = self._norms
         qkv, o, gate_up, down = self._products
-        parts = [row.part for row in rows]
+        parts = rows.parts
         grad_unit = down.backward([self._narrow(totals)], saved.read_down, [of[3] for of in factors], parts)
         grads: Sequence[Tensor] = gated_backward(grad_unit, saved.gate, saved.up, parts)
         del grad_unit  # frees its memory for the next tensors
@@ -249,11 +286,11 @@ class GroupedLayer:
         del grad_normed
         grad_output = o.backward([self._narrow(totals)], before.read_o, [of[1] for of in factors], parts)
         found = [
-            attention_backward(grad_output[row.part], before.output[row.part], attended, row.positions)
-            for row, attended in zip(rows, before.attended, strict=True)
+            attention_backward(alike.cut(grad_output), alike.cut(before.output), attended, alike.positions)
+            for alike, attended in zip(rows.alike, before.attended, strict=True)
         ]
         del grad_output
-        grads = [join(list(of_rows)) for of_rows in zip(*found, strict=True)]
+        grads = [join([part.flatten(0, 1) for part in of_rows]) for of_rows in zip(*found, strict=True)]
         del found
         grad_normed = qkv.backward(grads, before.read, [of[0] for of in factors], parts)
         del grads
@@ -282,11 +319,7 @@ class Activations:
     def __init__(self, starts: Sequence[RowStart], *, checkpointing: bool = False) -> None:
         self.states = [start.embedded for start in starts]
         self.answers = [start.answers for start in starts]
-        ends = list(accumulate(len(state) for state in self.states))
-        self._rows = [
-            Row(part=slice(end - len(start.embedded), end), positions=start.positions)
-            for start, end in zip(starts, ends, strict=True)
-        ]
+        self._rows = place_rows([start.positions for start in starts])
         self._factors = list(zip(*(start.factors for start in starts), strict=True))
         self._checkpointing = checkpointing
         self._tape: list[Sequence[Tensor] | Saved] = []

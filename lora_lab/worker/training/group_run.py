@@ -27,7 +27,7 @@ from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from lora_lab.worker.training.time_limit import TimeLimit
 from lora_lab.worker.training.tokenize import keep_read
 from lora_lab.worker.training.work import (
-    ASKING_BASE,
+    ASKING_BOTH,
     ASKING_TUNED,
     HELD_OUT,
     PREPARING,
@@ -53,7 +53,9 @@ class GroupedRuns:
     """Runs that share one frozen base, in groups that fit into memory."""
 
     def __init__(self, runs: Sequence[RunFolder], home: LabHome, app_is_gone: Callable[[], bool]) -> None:
-        self._works = [Work(run, run.spec, home, app_is_gone) for run in runs]
+        # Cells of one seed have the same batches, and neighbours with the same batches attend together.
+        by_seed = sorted(runs, key=lambda run: run.spec.seed)
+        self._works = [Work(run, run.spec, home, app_is_gone) for run in by_seed]
         self._home, self._app_is_gone = home, app_is_gone
         self._well = True
 
@@ -196,10 +198,9 @@ class GroupedRuns:
             for work in works.values():
                 work.end_measured(done, of, answered=False)
             return
-        go_on(ASKING_BASE)
-        base = material.generate_base_answers(group)
-        go_on(ASKING_TUNED)
-        for work, tuned in zip(works.values(), group.generate_answers(cells, material.prompts), strict=True):
+        go_on(ASKING_TUNED if material.knows_base_answers else ASKING_BOTH)
+        base, answers = material.generate_answers(group, cells)
+        for work, tuned in zip(works.values(), answers, strict=True):
             write_samples(work.run, material.asked, base, tuned)
             work.end_measured(done, of, answered=True)
 
@@ -274,11 +275,19 @@ class Material:
             self._base.losses[start] = group.compute_base_loss(part)
         return self._base.losses[start]
 
-    def generate_base_answers(self, group: AdapterGroup) -> list[str]:
-        """Generate the base model's answers, once per loaded model and data."""
-        if self._base.answers is None:
-            (self._base.answers,) = group.generate_answers([], self.prompts)
-        return self._base.answers
+    @property
+    def knows_base_answers(self) -> bool:
+        """Whether this loaded model has been asked without an adapter, about this data."""
+        return self._base.answers is not None
+
+    def generate_answers(
+        self, group: AdapterGroup, cells: Sequence[CellAdapter]
+    ) -> tuple[list[str], list[list[str]]]:
+        """Generate the base model's answers, once per loaded model and data, and each cell's."""
+        if self._base.answers is not None:
+            return self._base.answers, group.generate_answers(cells, self.prompts)
+        self._base.answers, *tuned = group.generate_answers([None, *cells], self.prompts)
+        return self._base.answers, tuned
 
     def build_announcement(self, work: Work) -> dict[str, Any]:
         """Build a run's `started` event as if it were alone."""

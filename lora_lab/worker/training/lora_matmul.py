@@ -149,6 +149,11 @@ class Decoder:
             self._kept[layer] = decode_dense_weight(layer, self.compute_dtype)
         return self._kept[layer]
 
+    @property
+    def is_caching(self) -> bool:
+        """Whether decoded weights are cached now."""
+        return self._kept is not None
+
     @contextmanager
     def cache_if_it_fits(self, model: nn.Module) -> Iterator[None]:
         """Cache decoded weights, unless the dense copy would take more than a quarter of the free memory."""

@@ -47,6 +47,7 @@ SAMPLE_PROMPTS = 3
 WITHOUT_ADAPTER, WITH_ADAPTER = "without the adapter", "with the adapter"
 ASKING_BASE = "Asking the base model about held-out prompts"
 ASKING_TUNED = "Asking the tuned model about held-out prompts"
+ASKING_BOTH = "Asking both models about held-out prompts"
 PREPARING = "Preparing the run"
 HELD_OUT = "held-out "
 UNMEASURED = "It was stopped while it was being measured. Its adapter is saved."

@@ -9,14 +9,15 @@ from lora_lab.data.batches import Length, compute_row_sizes
 from lora_lab.data.datasets import build_own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.ray_capacity import GPU_EXTRA_BYTES, PROCESS_BYTES, Capacity, predict_peaks
-from lora_lab.grids.estimate import describe_estimate, estimate_grid, estimate_here
+from lora_lab.grids import estimate
+from lora_lab.grids.estimate import count_cells_together, describe_estimate, estimate_grid, estimate_here
 from lora_lab.memory import ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.durations import Pace, Paces, compute_pace, estimate_run_seconds, estimate_time_of_all
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import create_sweep
-from lora_lab.settings.grid import parse_grid
+from lora_lab.settings.grid import Grid, parse_grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -194,3 +195,29 @@ def test_runs_side_by_side_count_their_share_of_the_time(tmp_path: Path) -> None
     assert found.seconds_per_step == pytest.approx(0.2)
     assert found.other_seconds == pytest.approx((7.2 - 1.2) / 3)
     assert state.estimate_seconds_left(12) == pytest.approx(10 * 0.6)
+
+
+# ---- how many side by side
+
+
+def test_fewer_cells_are_side_by_side_where_memory_is_short(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, free = LabHome(settings.home), {"bytes": 64 * 10**9}
+    monkeypatch.setattr(estimate, "find_free_bytes", lambda device: free["bytes"])
+    grid = parse_grid(BASE, {"ranks": "1,2,4,8,16,32"})
+    assert count_cells_together(home, grid, "") == [6] * 6
+    free["bytes"] = ledger_of_all(grid) // 3
+    few = count_cells_together(home, grid, "")
+    assert 1 < max(few) < 6
+    free["bytes"] = 0
+    assert count_cells_together(home, grid, "") == [1] * 6
+
+
+def ledger_of_all(grid: Grid) -> int:
+    return sum(cell.ledger.total_bytes for cell in estimate_grid(grid, SHAPE, [], compute="bf16").cells)
+
+
+def test_the_queue_alone_decides_while_a_models_shape_is_unknown(settings: Settings) -> None:
+    unknown = parse_grid(replace(BASE, model="nobody/unknown"), {"ranks": "1,2"})
+    assert count_cells_together(LabHome(settings.home), unknown, "") == [2, 2]

@@ -58,7 +58,7 @@ def test_sets_keep_the_order_of_their_first_runs() -> None:
 
 
 def of_size(kept: int) -> CellBytes:
-    return CellBytes(kept=kept, loss=0, layer=(), base=0)
+    return CellBytes(kept=kept, loss=0, layer=(), base=0, lengths=())
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=40), st.integers(1, 1000))
@@ -90,8 +90,15 @@ def test_the_gradients_in_a_layer_are_those_of_all_cells_and_its_decoded_weight_
     shape, row = find_shape("smollm2-135m"), build_even_row(tokens=340, answer_tokens=4, examples=4)
     cell = compute_cell_bytes(shape, [(SPEC, row)], "bf16")
     assert group_bytes([cell]) == predict_ledger(shape, SPEC, row, "bf16").total_bytes
-    more = group_bytes([cell] * 40) - group_bytes([cell] * 39) - cell.kept
+    apart = [replace(cell, lengths=(number,)) for number in range(40)]
+    more = group_bytes(apart) - group_bytes(apart[:39]) - cell.kept
     assert more == 2 * 2 * row.tokens * shape.intermediate  # the gradients of gate and up, in two bytes each
+
+
+def test_cells_whose_examples_are_as_long_attend_together() -> None:
+    shape, row = find_shape("smollm2-135m"), build_even_row(tokens=340, answer_tokens=4, examples=4)
+    cell = compute_cell_bytes(shape, [(SPEC, row)], "bf16")
+    assert group_bytes([cell] * 40) > group_bytes([replace(cell, lengths=(n,)) for n in range(40)])
 
 
 def test_stacks_hold_an_eighth_of_the_width_and_a_wide_cell_is_alone() -> None:

@@ -29,6 +29,8 @@ SETTINGS = [
     {"checkpointing": True, "bits": "int8"},
     {"batch": 1, "targets": "attention"},
 ]
+SEEDS = [(0, 1, 2, 3), (0, 0, 0, 0), (0, 0, 1, 1), (0, 1, 0, 1)]
+"""Own batches, the same ones, and neighbours and others with the same."""
 
 
 @pytest.mark.parametrize("compute", GRADIENTS)
@@ -38,6 +40,15 @@ def test_a_groups_peak_is_predicted_within_8_percent(
 ) -> None:
     specs = [replace(spec, steps=2, **setting) for spec in FOUR]
     assert abs(peak_error_percent(specs, compute, models_dir)) < WORST_PERCENT
+
+
+@pytest.mark.parametrize("seeds", SEEDS, ids=str)
+def test_cells_with_the_same_batches_attend_together_as_predicted(
+    seeds: Sequence[int], models_dir: Path
+) -> None:
+    long = {"steps": 2, "batch": 1, "targets": "attention", "seq_len_tokens": 256}
+    specs = [replace(spec, seed=seed, **long) for spec, seed in zip(FOUR, seeds, strict=True)]
+    assert peak_error_percent(specs, "bf16", models_dir) == pytest.approx(0, abs=0.001)
 
 
 @pytest.mark.embedded

@@ -1,4 +1,4 @@
-"""Products with frozen weights: one for all rows of a group."""
+"""Products of a group: one with a frozen weight for all rows, and attention once for rows that are alike."""
 
 from collections import Counter
 from dataclasses import replace
@@ -38,3 +38,25 @@ def test_more_cells_need_no_more_products_with_frozen_weights(models_dir: Path) 
             group.compute_gradients(cells, [row] * len(cells))
         assert counted.calls["aten.addmm_"] == 2 * matrices, "one forward and one backward"
         assert torch.isfinite(group.cells[0].grad).all()
+
+
+def test_cells_with_the_same_batch_need_no_more_products_in_attention(models_dir: Path) -> None:
+    loaded = load_for(TINY, "fp32", models_dir)
+    rows = [
+        pack_examples([Encoded(ids=tuple(range(3, length)), answer_tokens=5)], CPU) for length in (20, 30)
+    ]
+    specs = [replace(TINY, rank=rank) for rank in (2, 4, 8)]
+    group = AdapterGroup(loaded, specs, find_shape(TINY_MODEL))
+    calls = {}
+    for name, numbers in (
+        ("alone", [0]),
+        ("alike", [0, 0, 0]),
+        ("neighbours", [0, 0, 1]),
+        ("apart", [0, 1, 0]),
+    ):
+        with Operators() as counted:
+            group.compute_gradients(group.cells[: len(numbers)], [rows[number] for number in numbers])
+        calls[name] = counted.calls["aten.bmm"]
+    assert calls["alike"] == calls["alone"] > 0
+    assert calls["neighbours"] == 2 * calls["alone"]
+    assert calls["apart"] == 3 * calls["alone"]
