@@ -94,7 +94,7 @@ def compute_sizes(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: 
 def _count_in_heads(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) -> int:
     """Count the adapters inside a saved head that the targets match, `dense` in `classifier.dense`.
 
-    PEFT up to 0.13 put adapters there before it copied the head (with all-linear up to 0.12).
+    PEFT 0.4 to 0.13 put adapters there before it copied the head, with all-linear 0.10 did.
     """
     setting = claim.setting
     if not adaptation.saved or setting.family != "lora":
