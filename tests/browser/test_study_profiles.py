@@ -132,7 +132,7 @@ def test_deleting_asks_first_and_then_leaves_a_fresh_start(look: Visit) -> None:
     expect(page.locator(".lead", has_text="No card is waiting")).to_be_visible()
     visitor.open("/settings")
     page.get_by_role("button", name="Delete this profile").click()
-    expect(page.get_by_text("with 1 card ratings")).to_be_visible()
+    expect(page.get_by_text("with 1 card rating,")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Delete for good")).to_have_count(0)
     page.get_by_role("button", name="Delete this profile").click()
