@@ -1,13 +1,15 @@
 """Accountings: the ways in which PEFT and related tools have counted the same model."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 from lora_lab.claims.claim import Claim
-from lora_lab.parameters.adapter_config import Adaptation
+from lora_lab.parameters.adapter_config import Adaptation, PeftRefusal, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
+from lora_lab.parameters.name_selection import is_within
+from lora_lab.parameters.target_matching import find_adaptation
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class Sizes:
     packed_heads: int
     """Weights of the classifier, which some versions store so too."""
 
+    in_heads: int = 0
+    """Adapters inside a head that is trained whole, where earlier PEFT put them too."""
+
+    wrapped_biases: int = 0
+    """Biases of adapted layers, which PEFT 0.7 missed with bias="lora_only"."""
+
     @property
     def trainable(self) -> int:
         """The first number that PEFT prints today."""
@@ -78,6 +86,27 @@ def compute_sizes(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: 
         packed=tree.quantized_parameters,
         packed_biases=tree.quantized_biases,
         packed_heads=tree.quantized_heads,
+        in_heads=_count_in_heads(claim, tree, adaptation, rank),
+        wrapped_biases=adaptation.biases if claim.setting.bias == "lora_only" else 0,
+    )
+
+
+def _count_in_heads(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) -> int:
+    """Count the adapters inside a saved head that the targets match, `dense` in `classifier.dense`.
+
+    PEFT 0.4 to 0.13 put adapters there before it copied the head, with all-linear 0.10 did.
+    """
+    setting = claim.setting
+    if not adaptation.saved or setting.family != "lora":
+        return 0
+    try:
+        everywhere = find_adaptation(tree, replace(setting, task_type=None, modules_to_save=()))
+    except (PeftRefusal, UnsupportedCase):
+        return 0
+    heads = [module.name for module in adaptation.saved]
+    return sum(
+        match.each.at(rank) * sum(any(is_within(name, head) for head in heads) for name in match.names)
+        for match in everywhere.matches
     )
 
 
@@ -90,6 +119,28 @@ def list_trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
             "saved head twice",
             f"older PEFT counted the saved head ({sizes.saved:,}) twice among the trainable ones: "
             f"{sizes.trainable:,} + {sizes.saved:,} = {sizes.trainable + sizes.saved:,}",
+        )
+
+    if sizes.in_heads:
+        yield _match_exactly(
+            sizes.trainable + sizes.in_heads,
+            "adapted head",
+            f"earlier PEFT put adapters inside the saved head: {sizes.trainable:,} + {sizes.in_heads:,} = "
+            f"{sizes.trainable + sizes.in_heads:,}",
+        )
+        both = sizes.trainable + sizes.saved + 2 * sizes.in_heads
+        yield _match_exactly(
+            both,
+            "adapted head twice",
+            f"older PEFT counted the saved head and the adapters that it put inside it twice: "
+            f"{sizes.trainable:,} + {sizes.saved:,} + 2 × {sizes.in_heads:,} = {both:,}",
+        )
+    if sizes.wrapped_biases:
+        yield _match_exactly(
+            sizes.trainable - sizes.wrapped_biases,
+            "biases left out",
+            'PEFT 0.7 found no bias to train with bias="lora_only": '
+            f"{sizes.trainable:,} − {sizes.wrapped_biases:,} = {sizes.trainable - sizes.wrapped_biases:,}",
         )
 
 
@@ -139,6 +190,14 @@ def _compute_totals(sizes: Sizes) -> Iterator[tuple[int, str, str]]:
             "saved head once",
             f"older PEFT did not count the saved head ({sizes.saved:,}) a second time in the total: "
             f"{sizes.total:,} − {sizes.saved:,} = {once:,}",
+        )
+    if sizes.in_heads:
+        adapted = sizes.total + 2 * sizes.in_heads
+        yield (
+            adapted,
+            "adapted head",
+            "earlier PEFT put adapters inside the head and inside its saved copy: "
+            f"{sizes.total:,} + 2 × {sizes.in_heads:,} = {adapted:,}",
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from lora_lab.claims.claim import Claim, parse_printed
-from lora_lab.claims.named_model import find_named_entry
+from lora_lab.claims.named_model import find_named_entry, list_versions
 from lora_lab.claims.pasted import find_unread_labels, record_of_text
 from lora_lab.claims.rank_given import judge_inapplicable, judge_stated
 from lora_lab.claims.rank_open import judge_open
@@ -20,7 +20,7 @@ from lora_lab.parameters.json_fields import (
     read_rank,
     read_whole,
 )
-from lora_lab.parameters.legacy_module_names import build_older_tree
+from lora_lab.parameters.legacy_module_names import build_older_tree, build_rarer_trees
 from lora_lab.parameters.module_layout import build_layout_shape, is_layout
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.shapes import ModelShape
@@ -39,10 +39,29 @@ def answer_claim(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, An
     """Judge one line of input, structured or pasted, and return the verdict as JSON."""
     text = record.get("text")
     if isinstance(text, str):
-        read = record_of_text(text)
-        verdict = judge_text(text, build_claim(read, reader), read["quantisation"])
+        read, _, verdict = read_and_judge(text, reader)
         return verdict.to_json() | {"read": build_record(read)}
     return judge_claim(build_claim(record, reader)).to_json()
+
+
+def read_and_judge(text: str, reader: ShapeReader) -> tuple[dict[str, Any], Claim, ClaimVerdict]:
+    """Parse a pasted text and judge it, by another version of its model where the text says none and only
+    that one prints the line.
+
+    Raises LearnerError and UnsupportedCase as `record_of_text`, `build_claim` and `judge_text` do.
+    """
+    read = record_of_text(text)
+    claim = build_claim(read, reader)
+    verdict = judge_text(text, claim, read["quantisation"])
+    model = read["model"]
+    if verdict.answer == "impossible" and "config" not in model:
+        for name in list_versions(model["name"], text):
+            other = {**read, "model": {**model, "name": name}}
+            claim_of_other = build_claim(other, reader)
+            judged = judge_text(text, claim_of_other, read["quantisation"])
+            if judged.answer != "impossible":
+                return other, claim_of_other, judged
+    return read, claim, verdict
 
 
 def judge_claim(claim: Claim) -> ClaimVerdict:
@@ -92,6 +111,8 @@ def build_claim(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     saved = read_whole(model, "saved_head_params", None, least=0, most=LARGEST_SIZE)
     has_defaults = setting.targets is not None or bool(shape.model_type)  # PEFT's own are listed by type
     layouts = (shape.modules,) if described else list_layouts(shape, model.get("module_layout"))
+    if not described:
+        layouts += tuple(build_rarer_trees(shape, setting.targets, positions=_read_positions(model)))
     if setting.parameters:  # their names are those of fused experts, the newer ones
         layouts = layouts[::-1]
     if described:  # its head isn't in the layout: saved_head_params counts what is trained of it
@@ -118,6 +139,13 @@ def list_layouts(shape: ModelShape, wanted: object) -> tuple[ModuleTree, ...]:
         return (older, now)
     said = str(wanted).lower()
     return (now,) if NEWER.search(said) and not OLDER.search(said) else (older,)
+
+
+def _read_positions(model: Mapping[str, Any]) -> int:
+    """Read how many positions the configuration gives; 0 where it does not say."""
+    config = model.get("config")
+    given = config.get("max_position_embeddings") if isinstance(config, Mapping) else None
+    return given if isinstance(given, int) and 0 < given <= LARGEST_SIZE else 0
 
 
 AS_OBJECTS = {

@@ -18,6 +18,11 @@ FORKS = re.compile(rf"[-_. ](?:{_COPIES})(?![a-z0-9])", re.I)
 ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])", re.I)
 """The same suffixes and versions, which mostly share their shapes too."""
 
+AS_WRITTEN = re.compile(r"(?!)")
+"""No suffix at all: the `base` of t5-base is a size, and what is left of it without would be two letters."""
+
+VERSION = re.compile(r"(?<![a-z0-9])v\d", re.I)
+
 MOST_WORDS = 4000
 MOST_LOADED = 50
 LONGEST_WRITTEN_NAME = 500
@@ -106,12 +111,23 @@ def find_named_entry(written: str) -> CatalogueEntry | None:
     """Find a catalogue entry by name, hub id, or a name that differs only in its suffixes."""
     if len(written) > LONGEST_WRITTEN_NAME:
         return None
-    for endings in (FORKS, ENDINGS):
+    for endings in (AS_WRITTEN, FORKS, ENDINGS):
         key = _normalize_name(written, endings)
         found = _index_by_plain_name(endings).get(key) if len(key) > 2 else None
         if found is not None:
             return None if _is_anothers(written, found) else found
     return None
+
+
+def list_versions(name: str, text: str) -> list[str]:
+    """Return the other versions of a catalogue model, whose names differ in a suffix, if a text says none:
+    `Mistral 7B` is the first version, or the third with its larger vocabulary.
+    """
+    if VERSION.search(text):
+        return []
+    key = _normalize_name(name, ENDINGS)
+    names = [entry.name for entry in read_entries()]
+    return [each for each in names if each != name and _normalize_name(each, ENDINGS) == key]
 
 
 def _is_anothers(written: str, entry: CatalogueEntry) -> bool:

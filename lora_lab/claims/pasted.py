@@ -7,7 +7,12 @@ from typing import Any
 
 from lora_lab.claims.named_model import find_model, find_named_entry
 from lora_lab.claims.printed_line import PrintedLine, find_printed_line
-from lora_lab.claims.prose import find_rank_in_prose, find_targets_in_prose, parse_option_rank
+from lora_lab.claims.prose import (
+    find_rank_in_prose,
+    find_targets_in_prose,
+    find_variant_in_prose,
+    parse_option_rank,
+)
 from lora_lab.claims.snippets import (
     Snippet,
     UnresolvedValue,
@@ -17,7 +22,7 @@ from lora_lab.claims.snippets import (
     find_option,
     parse_yaml_list,
 )
-from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK, UnsupportedCase
+from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, HEADS, KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import (
     REFUSED_WITH_PARAMETERS,
     TRAINING_FIELDS,
@@ -57,14 +62,33 @@ PARAMETERS = "target_parameters"
 MOST_SCANNED = 3_000_000
 """Characters: 50 times the longest text."""
 
-IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
+IN_PROSE = re.compile(
+    r"(?<!not )(?<!or )(?<!of )\b(?:all-linear\b"
+    r"|(?:all|every)[- ](?:the )?linear(?: (?:layers?|modules?|projections?)\b|(?=\s*(?:[.,:;|)\n]|$))))",
+    re.I,
+)
+
+
+WIDE = str.maketrans("：，％｜（）＝", ":,%|()=")
+"""Full-width signs of East Asian texts, as people retype a line."""
+
+MARKUP = re.compile(r"</?(?:b|strong|i|em|code|span|mark|p|td|tr|br)\b[^<>\n]{0,200}>|&nbsp;", re.I)
+
+OTHER_TUNING = re.compile(
+    r"\b(?:prompt|prefix|p|bitfit|layer ?norm)[- ]tun(?:ing|ed)\b|\bvirtual tokens\b"
+    r"|\b(?:lo(?:ha|kr)|bo?ft|oft|bitfit|(?:houlsby|pfeiffer|bottleneck)[- ]adapters?)\b",
+    re.I,
+)
+"""Methods without a configuration in the text; with the word LoRA it may only compare them."""
 
 
 def record_of_text(text: str) -> dict[str, Any]:
     """Parse the text into a record of the claim contract.
 
-    Raises LearnerError when the text names no known model, or has no printed line.
+    Raises LearnerError when the text names no known model, or has no printed line; UnsupportedCase when it is
+    about another kind of adapter.
     """
+    text = MARKUP.sub(" ", text.translate(WIDE))
     line = find_printed_line(text)
     if line is None:
         raise LearnerError(
@@ -95,6 +119,9 @@ def _read_lora(text: str, line: PrintedLine) -> dict[str, Any]:
     before = [each for each in found if each.end <= line.start]
     if found:
         return _parse_values((before or found[:1])[-1])
+    other = OTHER_TUNING.search(text) if find_option(text, "peft_type") is None else None
+    if other and not re.search(r"lora|dora|vera\b|ia3|\(ia\)", text, re.I):
+        raise UnsupportedCase(f"the text is about {other[0]}, which is not counted")
     return _parse_lines(text)
 
 
@@ -189,7 +216,8 @@ def _parse_lines(text: str) -> dict[str, Any]:
             raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
     rank = parse_option_rank(written or find_rank_in_prose(text) or "")
-    peft_type = (find_option(text, "peft_type") or "lora").rsplit(".", 1)[-1].lower()
+    peft_type = find_option(text, "peft_type") or find_variant_in_prose(text) or "lora"
+    peft_type = peft_type.rsplit(".", 1)[-1].lower()
     bias = find_option(text, "lora_bias", "bias")
     parameters = _list_option(text, f"lora_{PARAMETERS}", PARAMETERS)
     return {
@@ -199,14 +227,18 @@ def _parse_lines(text: str) -> dict[str, Any]:
             {"variant": peft_type}
             | {name: _is_true(find_option(text, name, f"peft_{name}")) for name in VARIANT_FLAGS}
         ),
-        "task_type": _read_task(find_option(text, "task_type"))
-        if peft_type != "lora" or '"task_type"' in text
-        else None,
+        "task_type": _find_task(text, peft_type),
         "modules_to_save": _list_option(text, "lora_modules_to_save", "modules_to_save", "additional_target"),
         "bias": bias if bias in BIASES else "none",
         "feedforward_modules": _list_option(text, "feedforward_modules"),
         **({PARAMETERS: parameters} if parameters else {}),
     }
+
+
+def _find_task(text: str, peft_type: str) -> str | None:
+    """Find the task beside options or in prose; of plain LoRA only one that trains a head changes a count."""
+    task = _read_task((find_option(text, "task_type") or "").rstrip(".;:!?`*"))
+    return task if peft_type != "lora" or '"task_type"' in text or task in HEADS else None
 
 
 def _list_option(text: str, *names: str) -> list[str] | None:

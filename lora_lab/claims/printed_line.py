@@ -52,6 +52,21 @@ NUMBER_FIRST = (
 ONLY_SHARE = re.compile(rf"{WORD}{PARAMETERS}{COLON}{PERCENT}{GAP}%(?!{GAP}\({GAP}\d)", re.I)
 """Not followed by counts in millions, which mlx-lm prints: those aren't exact."""
 
+OF_WEIGHTS = r"(?:parameters|params|weights)\b"
+SHARE_IN_PROSE = (
+    re.compile(
+        rf"\btrain(?:s|ed|ing)?{GAP}(?:only{GAP}|just{GAP})?(?:{ABOUT}|roughly)?{GAP}(?:only{GAP})?{PERCENT}{GAP}%{GAP}of{GAP}"
+        rf"(?:the |its |all |all the |(?:[\w.'’-]+ ){{1,5}})?(?:(?:model|total)(?:['’]s)? )?{OF_WEIGHTS}",
+        re.I,
+    ),
+    re.compile(
+        rf"{PERCENT}{GAP}%{GAP}of{GAP}(?:the |its |all |all the )?(?:(?:model|total)(?:['’]s)? )?{OF_WEIGHTS}"
+        rf"{GAP}(?:is|are|were|was)?{GAP}(?:being )?train(?:able|ed)\b",
+        re.I,
+    ),
+)
+"""`trains 0.6 % of the weights`, `only 0.0622% of parameters are trainable`."""
+
 LINES_BEFORE = 3
 """How far a total may stand before the trainable count and still belong to it."""
 
@@ -65,9 +80,29 @@ class PrintedLine:
     printed: Printed
     start: int
 
+    @property
+    def is_of_base(self) -> bool:
+        """Whether all parameters are trained, or none."""
+        return self.printed.trainable in (0, self.printed.total)
+
 
 def find_printed_line(text: str) -> PrintedLine | None:
-    """Find the first printed line; None when the text has none."""
+    """Find the first printed line that tells of adapters; None when the text has none.
+
+    A line of the base alone, as many notebooks print it before they add adapters, counts only where no other
+    follows.
+    """
+    line = _find_first(text)
+    if line is None or not line.is_of_base:
+        return line
+    after = text.find("\n", line.start)
+    later = _find_first(text[after:]) if after >= 0 else None
+    if later is None or later.printed.trainable is None or later.is_of_base:
+        return line
+    return PrintedLine(later.printed, after + later.start)
+
+
+def _find_first(text: str) -> PrintedLine | None:
     return _find_of_total(text) or _find_labelled(text) or _find_number_first(text) or _find_share(text)
 
 
@@ -131,6 +166,8 @@ def _find_number_first(text: str) -> PrintedLine | None:
 def _find_share(text: str) -> PrintedLine | None:
     """Find a share without counts: `trainable params: 0.1% of total`."""
     found = ONLY_SHARE.search(text)
+    for pattern in SHARE_IN_PROSE:
+        found = found or pattern.search(text)
     return _build_line(found, None, None, found[1]) if found else None
 
 

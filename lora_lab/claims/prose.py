@@ -20,6 +20,9 @@ _NAME_LIST = re.compile(
 )
 """Names after a word that says what is done to them, `on q_proj and v_proj`."""
 
+_SEVERAL_NAMES = re.compile(rf"({_NAMES}(?:{_AND}{_NAMES})+)", re.I)
+"""Several names in one list, `(r=8, q_proj and v_proj)`: one alone may be the head of anything."""
+
 _NEGATED = re.compile(
     r"\b(?:not|no|never|except|without|unlike|instead|rather|than|but|exclud\w+|fr[eo]ez\w*|frozen|froze"
     r"|skip\w*|leav\w+|left|before|later)\b|n['’]t\b",
@@ -31,6 +34,15 @@ _SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|\n")
 
 _RANK = re.compile(r"\brank(?:\s++(?:of|is|was))?\s*+[:=]?\s*+\(?r?\s*+=?\s*+(\d+)", re.I)
 _RANK_OF_ADAPTER = re.compile(r"\brank-(\d{1,4})\s+(?:q?lora|dora|rslora|adapters?)\b", re.I)
+
+
+_METHOD = re.compile(r"(?<![\w.-])q?(lora|dora|rslora|vera|adalora|ia3|\(ia\) ?\^?3)(?![\w-]|\.\w)", re.I)
+
+
+def find_variant_in_prose(text: str) -> str | None:
+    """Find the method that a text names, as `with DoRA`; None where it names none, or several."""
+    named = {re.sub(r"[^a-z0-9]", "", match[1].lower()) for match in _METHOD.finditer(text)}
+    return named.pop() if len(named) == 1 else None
 
 
 def find_rank_in_prose(text: str) -> str | None:
@@ -58,7 +70,8 @@ def find_targets_in_prose(text: str) -> list[str] | None:
         names = re.findall(_NAMES, sentence)
         if not names:
             continue
-        found = [re.findall(_NAMES, match[1]) for match in _NAME_LIST.finditer(sentence)]
+        matches = list(_NAME_LIST.finditer(sentence)) or list(_SEVERAL_NAMES.finditer(sentence))
+        found = [re.findall(_NAMES, match[1]) for match in matches]
         if len(found) != 1 or len(found[0]) != len(names) or _NEGATED.search(sentence):
             return None
         lists.add(tuple(name.strip("`") for name in names))

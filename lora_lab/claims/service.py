@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.claims.claim import Claim
-from lora_lab.claims.contract import build_claim, judge_claim, judge_text
-from lora_lab.claims.pasted import record_of_text
+from lora_lab.claims.contract import build_claim, judge_claim, read_and_judge
 from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import ShapeReader
@@ -62,9 +61,7 @@ class ClaimService:
                 do_next="Paste the configuration and the printed line only.",
             )
         with _supported():
-            record = record_of_text(text)
-            claim = build_claim(record, self._reader)
-            verdict = judge_text(text, claim, record["quantisation"])
+            record, claim, verdict = read_and_judge(text, self._reader)
             return CheckedClaim(claim=claim, read=record, verdict=verdict, is_pasted=True)
 
     def check_form(self, form: Mapping[str, str]) -> CheckedClaim:

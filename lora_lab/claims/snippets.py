@@ -40,6 +40,9 @@ WORDS = r"[\"']?[\w.]++[\"']?+(?: ++[\"']?+[\w.]++[\"']?+)++(?= *+(?:[\\`)\n]|--
 """Several words after a flag, up to the next one or the end of the command."""
 
 OPENING = re.compile(r"(?:dict|list|set|tuple|range)?[\[({]")
+ANNOTATED = r":[ \t]*[A-Za-z_][\w.]*+(?:\[[\w\[\], .|]*\])?[ \t]*="
+"""A typed default, `lora_r: int = 8`: the type is not the value."""
+
 LINE = re.compile(r"[^\n,)]*")
 MOST_ASSIGNED = 50
 """Assignments of one name that are read; a script has a few."""
@@ -51,6 +54,9 @@ FIELDS = frozenset((
     "r", "init_r", "target_modules", "use_dora", "use_rslora", "task_type", "modules_to_save", "bias",
     "feedforward_modules", *TRAINING_FIELDS, *REFUSED_WITH_PARAMETERS,
 ))  # fmt: skip
+
+MOST_POWER = 10
+"""2**10 is twice the largest rank that is searched."""
 
 LONGEST_RANGE = 1000
 """More layers than any model has."""
@@ -162,7 +168,33 @@ def _read_literal(node: ast.expr) -> Any:
         return dict(zip(keys, map(_read_literal, node.values), strict=True))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return _read_built(node, node.func.id)
-    return UnresolvedValue(ast.unparse(node))
+    if isinstance(node, ast.BinOp):
+        value = _read_sum(node)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "split":
+        value = _read_split(node, _read_literal(node.func.value))
+    else:
+        value = None
+    return UnresolvedValue(ast.unparse(node)) if value is None else value
+
+
+def _read_sum(node: ast.BinOp) -> Any:
+    """Read `4 * 2`, `2**3` or `["q_proj"] + ["v_proj"]`; None for another expression."""
+    left, right = _read_literal(node.left), _read_literal(node.right)
+    if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
+        return left + right
+    if not all(type(each) is int and 0 <= each <= LONGEST_RANGE for each in (left, right)):
+        return None
+    if isinstance(node.op, ast.Pow):
+        return left**right if right <= MOST_POWER else None
+    return left * right if isinstance(node.op, ast.Mult) else None
+
+
+def _read_split(node: ast.Call, text: Any) -> list[str] | None:
+    """Read `"q_proj,v_proj".split(",")`; None for another expression."""
+    by = [_read_literal(each) for each in node.args]
+    if not isinstance(text, str) or node.keywords or by not in ([], [","], [", "], [" "]):
+        return None
+    return [part.strip() for part in text.split(*by) if part.strip()]
 
 
 def _read_built(node: ast.Call, name: str) -> Any:
@@ -200,6 +232,9 @@ def _follow_name(value: Any, text: str) -> Any:
     if found is None and name != value.text:  # `args.lora_r = 8`, or a flag next to a script
         found = find_assigned(text, value.text)
         flag = re.search(rf"--{re.escape(name).replace('_', '[_-]')}[ =]+(\d+)", text)
+        flag = flag or re.search(
+            rf"[\"']--{re.escape(name).replace('_', '[_-]')}[\"'][^)\n]{{0,200}}?\bdefault\s?=\s?(\d+)", text
+        )
         found = parse_digits(flag[1]) if found is None and flag else found
     return value if found is None else found
 
@@ -230,12 +265,12 @@ def find_option(text: str, *names: str, many: bool = False) -> str | None:
     """Return the value of a flag, YAML or JSON line: `--lora_rank 8`, `lora_r: 16`; `many` with commas, and
     after a flag with spaces: `--lora_target_modules q_proj v_proj`.
     """
-    bare = r"[\w.-]+(?:\s*,\s*[\w.-]+)*" if many else r"[^\s,)}]+"
+    bare = r"[\w.-]+(?:\s*[,|+/]\s*[\w.-]+)*" if many else r"[^\s,)}]+"
     for name in names:
         loose = re.escape(name).replace("_", "[_-]")
         found = re.search(rf"--{loose}[ =]+(?!all\b)({WORDS})", text) if many else None
         found = found or re.search(
-            rf"(?:--{loose}[ =]+|(?<![\w.])[\"']?{loose}[\"']?[ \t]*[:=][ \t]*)"
+            rf"(?:--{loose}[ =]+|(?<![\w.])[\"']?{loose}[\"']?[ \t]*(?:{ANNOTATED}|[:=])[ \t]*)"
             rf"({ENCLOSED}|{bare})",
             text,
         )
@@ -251,5 +286,5 @@ def parse_yaml_list(text: str, name: str) -> list[str]:
 
 
 def as_list(written: str) -> list[str]:
-    """Split names in brackets, or separated by commas or spaces."""
-    return [name.rstrip(".;") for name in re.split(r"[\s,\[\]{}\"']+", written) if name.rstrip(".;")]
+    """Split names in brackets, or separated by commas, spaces or the like."""
+    return [name.rstrip(".;") for name in re.split(r"[\s,|+/\[\]{}\"']+", written) if name.rstrip(".;")]

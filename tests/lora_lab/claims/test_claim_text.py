@@ -56,6 +56,8 @@ def lora_of(code: str) -> dict[str, Any]:
         ("VeraConfig(r=256)", {"r": 256, "variant": "vera"}),
         ("model = FastLanguageModel.get_peft_model(model, r = 16, target_modules = ['q_proj',],)",
          {"r": 16, "target_modules": ["q_proj"], "variant": "lora"}),
+        ('lora_r: int = 4,\nlora_alpha: int = 16,\nlora_target_modules: List[str] = [\n    "q_proj",\n'
+         '    "v_proj",\n],', {"r": 4, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
         ("lora_r: 32\nlora_target_modules:\n  - q_proj\n  - v_proj\n",
          {"r": 32, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
         ("lora_r: 32\nlora_target_linear: true\n",
@@ -93,6 +95,16 @@ def lora_of(code: str) -> dict[str, Any]:
         ("RANK = 4\ncfg = dict(\n    r=RANK,  # rank\n    lora_alpha=8,\n)\n"
          "LoraConfig(**cfg, target_modules=['q_proj'])",
          {"r": 4, "target_modules": ["q_proj"], "variant": "lora"}),
+        ("LoraConfig(r=2**3, target_modules=['q_proj'] + ['v_proj'])",
+         {"r": 8, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
+        ("LoraConfig(r=2 * 8, target_modules='q_proj, v_proj'.split(','))",
+         {"r": 16, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
+        ("LoraConfig(r=2**999, target_modules=names.split(','))",
+         {"r": "unknown", "target_modules": "unknown", "variant": "lora"}),
+        ('p.add_argument("--lora_r", type=int, default=8)\nLoraConfig(r=args.lora_r)',
+         {"r": 8, "variant": "lora"}),
+        ("r=8, lora_alpha=16, target_modules=q_proj|v_proj.",
+         {"r": 8, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
         ("LoraConfig(**{'r': 2})", {"r": 2, "variant": "lora"}),
         ("LoraConfig(**load('lora.json'))", {"r": "unknown", "target_modules": "unknown", "variant": "lora"}),
         ("LoraConfig(r=8, **common)", {"r": 8, "target_modules": "unknown", "variant": "lora"}),
@@ -202,6 +214,25 @@ FOUR_LABELS = (
     "LoraConfig(task_type='SEQ_CLS', r=8, target_modules=['query', 'value'])\n"
     "trainable params: 888,580 || all params: 125,537,288 || trainable%: 0.7078"
 )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "prompt tuning with 20 virtual tokens",
+        "We used prefix-tuning.",
+        "BitFit trains the biases alone.",
+        "with LoHa of rank 8",
+    ],
+)
+def test_another_method_in_a_sentence_is_not_judged_as_lora(said: str) -> None:
+    line = "trainable params: 81,920 || all params: 6,738,497,536 || trainable%: 0.0012"
+    with pytest.raises(UnsupportedCase, match="the text is about"):
+        record_of_text(f"huggyllama/llama-7b {said}\n{line}")
+    assert record_of_text(f"huggyllama/llama-7b LoRA, better than {said}\n{line}")["lora"]["r"] in (
+        8,
+        "unknown",
+    )
 
 
 @pytest.mark.parametrize(

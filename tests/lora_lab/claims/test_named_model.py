@@ -24,6 +24,8 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
         ("TheBloke/Llama-2-13B-GPTQ", "llama-2-13b"),
         ("We tune Llama 2 7B on a laptop.", "llama-2-7b"),
         ("GPT-2 medium is small.", "gpt2-medium"),
+        ("t5-base is smaller than t5-large.", "t5-base"),
+        ("google-t5/t5-base", "t5-base"),
         ("openai-community/gpt2", "gpt2"),
         ("phi-2 by Microsoft", "phi-2"),
         (

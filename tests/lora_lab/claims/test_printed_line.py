@@ -107,3 +107,34 @@ def test_a_text_without_a_printed_line_says_what_one_looks_like(text: str) -> No
 
 def test_a_text_of_spaces_is_read_at_once() -> None:
     assert find_printed_line("trainable params:" + 60_000 * " ") is None  # took longer than anyone waits
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "trainable params: 6738415616 || all params: 6738415616 || trainable%: 100.0",
+        "trainable params: 0 || all params: 6738415616 || trainable%: 0.0",
+        "trainable model parameters: 6738415616\nall model parameters: 6738415616\n"
+        "percentage of trainable model parameters: 100.00%",
+    ],
+)
+def test_a_line_of_the_base_alone_is_not_that_of_the_adapters(before: str) -> None:
+    line = find_printed_line(f"{before}\nmodel = get_peft_model(model, config)\n{LINE}")
+    assert line is not None
+    assert line.printed == Printed(trainable=4_194_304, total=6_742_609_920, percent="0.0622")
+    alone = find_printed_line(f"{before}\nand no other")
+    assert alone is not None
+    assert alone.printed.total == 6_738_415_616
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        LINE.replace(":", "：").replace("%", "％").replace(",", "，"),
+        "trainable params: <b>4,194,304</b> || all params: <b>6,742,609,920</b> || trainable%: <b>0.0622</b>",
+        LINE.replace(" ||", "&nbsp;||"),
+    ],
+)
+def test_signs_and_markup_of_a_web_page_are_read(written: str) -> None:
+    printed = record_of_text(f"llama-7b\n{written}")["printed"]
+    assert printed == {"trainable": 4_194_304, "all": 6_742_609_920, "pct": "0.0622"}

@@ -30,6 +30,12 @@ BOTH = ["q_proj", "v_proj"]
         ("with rank 16, targets: q_proj, v_proj", 16, BOTH),
         ("with rank 16 on the query and value matrices.", 16, "unknown"),
         ("on query_key_value. r=4", 4, ["query_key_value"]),
+        ("(r=8, alpha=16, q_proj and v_proj)", 8, BOTH),
+        ("LoRA r=16, q_proj,v_proj:", 16, BOTH),
+        ("LoRA rank=64, all-linear.", 64, "all-linear"),
+        ("r=16, all linear:", 16, "all-linear"),
+        ("r=16. It was not all-linear", 16, "unknown"),
+        ("r=16, q_proj: it has 4096 rows", 16, "unknown"),
         # what may be of other modules, or of another run, stays open
         ("but not on q_proj and v_proj.", "unknown", "unknown"),
         ("on all matrices except q_proj", "unknown", "unknown"),
@@ -100,3 +106,70 @@ def test_the_page_says_what_was_not_read(reader: ShapeReader) -> None:
     ) in checked(reader, "rank 16 on the query and value matrices")
     assert "Not found in the text: a rank, such as r=16 or rank 16. " in checked(reader, "on q_proj, v_proj")
     assert "Not found in the text" not in checked(reader, "r=8 on q_proj and v_proj")
+
+
+def test_a_task_in_a_sentence_trains_the_head(reader: ShapeReader) -> None:
+    line = "trainable params: 887,042 || all params: 125,534,212 || trainable%: 0.7066"
+    answer = contracts.answer_record(
+        {"text": f"roberta-base, rank 8, task_type=SEQ_CLS: {line}"}, answer_claim, reader
+    )
+    assert answer["verdict"] == "underdetermined", answer["why"]
+    assert {"r": 8, "target_modules": ["query", "value"]} in answer["explanations"]
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ("LoRA with r=16 on Llama-2-7B (all linear layers) trains about 0.6 % of the weights", "possible"),
+        ("LoRA with r=16 on all linear layers of Llama-2-7B trains 0.59% of the parameters.", "possible"),
+        ("With r=8 on q_proj and v_proj, LoRA trains only 0.06% of Llama-2-7B's parameters.", "possible"),
+        ("With r=8 on q_proj and v_proj, LoRA trains only 0.6% of Llama-2-7B's parameters.", "impossible"),
+        ("Llama-2-7B, LoraConfig(r=8): only 0.0622% of the model's parameters are trainable", "possible"),
+    ],
+)
+def test_a_share_in_a_sentence_is_judged(reader: ShapeReader, said: str, verdict: str) -> None:
+    answer = contracts.answer_record({"text": said}, answer_claim, reader)
+    assert answer.get("verdict") == verdict, answer
+
+
+FIRST_MISTRAL = "trainable params: 3,407,872 || all params: 7,245,139,968 || trainable%: 0.0470"
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "read"),
+    [
+        ("Mistral 7B", "possible", "mistral-7b-v0.1"),
+        ("Mistral-7B-v0.1", "possible", "mistral-7b-v0.1"),
+        ("Mistral-7B-v0.3", "impossible", "mistral-7b"),
+    ],
+)
+def test_a_model_without_its_version_is_any_of_them(
+    reader: ShapeReader, name: str, verdict: str, read: str
+) -> None:
+    text = f"{name} LoraConfig(r=8, target_modules=['q_proj', 'v_proj'])\n{FIRST_MISTRAL}"
+    answer = contracts.answer_record({"text": text}, answer_claim, reader)
+    assert (answer["verdict"], answer["read"]["model"]["name"]) == (verdict, read)
+    assert ClaimService(reader).check_text(text).verdict.answer == verdict
+
+
+@pytest.mark.parametrize(
+    ("said", "variant"),
+    [
+        ("With DoRA (r=8, q_proj and v_proj)", "dora"),
+        ("(IA)^3", "ia3"),
+        ("IA3", "ia3"),
+        ("QLoRA with r=8", "lora"),
+        ("DoRA beats LoRA", "lora"),  # which of them printed the line is open
+        ("use_dora: false", "lora"),
+        ("my-dora-model", "lora"),
+    ],
+)
+def test_the_method_of_a_sentence(said: str, variant: str) -> None:
+    assert record_of_text(f"Llama 3.1 8B {said}\n{LINE}")["lora"]["variant"] == variant
+
+
+def test_ia3_in_a_sentence_takes_its_default_modules(reader: ShapeReader) -> None:
+    line = "trainable params: 614,400 || all params: 6,739,030,016 || trainable%: 0.0091"
+    answer = contracts.answer_record({"text": f"(IA)^3 on Llama-2-7B: {line}"}, answer_claim, reader)
+    assert answer["verdict"] == "underdetermined", answer["why"]
+    assert ["down_proj", "k_proj", "v_proj"] in [each["target_modules"] for each in answer["explanations"]]
