@@ -6,10 +6,18 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 from lora_lab.claims.claim import Claim
-from lora_lab.parameters.adapter_config import Adaptation, PeftRefusal, UnsupportedCase
+from lora_lab.parameters.adapter_config import (
+    Adaptation,
+    AdapterSetting,
+    Match,
+    PeftRefusal,
+    UnsupportedCase,
+)
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.name_selection import is_within
 from lora_lab.parameters.target_matching import find_adaptation
+
+ADAPTED_HEAD = "adapted head"
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,11 @@ class AccountingReading:
     def is_exact(self) -> bool:
         """Whether this is what PEFT prints today."""
         return self.name == "exact"
+
+    @property
+    def adapts_heads(self) -> bool:
+        """Whether it counts adapters inside a saved head."""
+        return self.name.startswith(ADAPTED_HEAD)
 
     @property
     def is_checked(self) -> bool:
@@ -99,15 +112,24 @@ def _count_in_heads(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank
     setting = claim.setting
     if not adaptation.saved or setting.family != "lora":
         return 0
+    heads = tuple(module.name for module in adaptation.saved)
+    return sum(match.each.at(rank) * count for match, count in _list_in_heads(tree, setting, heads))
+
+
+@lru_cache(maxsize=64)  # a rank that is not stated is tried from 1 to 512
+def _list_in_heads(
+    tree: ModuleTree, setting: AdapterSetting, heads: tuple[str, ...]
+) -> list[tuple[Match, int]]:
+    """List what the targets match without a saved head, with the number of modules inside these heads."""
     try:
         everywhere = find_adaptation(tree, replace(setting, task_type=None, modules_to_save=()))
     except (PeftRefusal, UnsupportedCase):
-        return 0
-    heads = [module.name for module in adaptation.saved]
-    return sum(
-        match.each.at(rank) * sum(any(is_within(name, head) for head in heads) for name in match.names)
+        return []
+    inside = (
+        sum(any(is_within(name, head) for head in heads) for name in match.names)
         for match in everywhere.matches
     )
+    return [(match, count) for match, count in zip(everywhere.matches, inside, strict=True) if count]
 
 
 def list_trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
@@ -124,14 +146,14 @@ def list_trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
     if sizes.in_heads:
         yield _match_exactly(
             sizes.trainable + sizes.in_heads,
-            "adapted head",
+            ADAPTED_HEAD,
             f"earlier PEFT put adapters inside the saved head: {sizes.trainable:,} + {sizes.in_heads:,} = "
             f"{sizes.trainable + sizes.in_heads:,}",
         )
         both = sizes.trainable + sizes.saved + 2 * sizes.in_heads
         yield _match_exactly(
             both,
-            "adapted head twice",
+            f"{ADAPTED_HEAD} twice",
             f"older PEFT counted the saved head and the adapters that it put inside it twice: "
             f"{sizes.trainable:,} + {sizes.saved:,} + 2 × {sizes.in_heads:,} = {both:,}",
         )
@@ -195,7 +217,7 @@ def _compute_totals(sizes: Sizes) -> Iterator[tuple[int, str, str]]:
         adapted = sizes.total + 2 * sizes.in_heads
         yield (
             adapted,
-            "adapted head",
+            ADAPTED_HEAD,
             "earlier PEFT put adapters inside the head and inside its saved copy: "
             f"{sizes.total:,} + 2 × {sizes.in_heads:,} = {adapted:,}",
         )

@@ -48,6 +48,7 @@ def find_best_fit(claim: Claim, sizes: Sizes) -> AccountingFit:
         _fit_numbers(claim, trainable, total)
         for trainable in list_trainable_readings(sizes)
         for total in list_total_readings(sizes, claim)
+        if trainable.adapts_heads == total.adapts_heads or claim.printed.total is None or not total.is_checked
     ]
     return min(fits, key=lambda fit: len(fit.failing))
 

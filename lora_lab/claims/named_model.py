@@ -21,7 +21,8 @@ ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])"
 AS_WRITTEN = re.compile(r"(?!)")
 """No suffix at all: the `base` of t5-base is a size, and what is left of it without would be two letters."""
 
-VERSION = re.compile(r"(?<![a-z0-9])v\d", re.I)
+_BETWEEN = rf"(?:[-_. ](?:[\d.]+b|chat|{_COPIES}))*+"
+"""Parts of a name between a family and its version: Mistral-7B-Instruct-v0.2."""
 
 MOST_WORDS = 4000
 MOST_LOADED = 50
@@ -123,7 +124,8 @@ def list_versions(name: str, text: str) -> list[str]:
     """Return the other versions of a catalogue model, whose names differ in a suffix, if a text says none:
     `Mistral 7B` is the first version, or the third with its larger vocabulary.
     """
-    if VERSION.search(text):
+    family = re.split(r"[-_. ]", name)[0]
+    if re.search(rf"(?<![a-z0-9]){re.escape(family)}{_BETWEEN}[-_. ]?v\d", text, re.I):
         return []
     key = _normalize_name(name, ENDINGS)
     names = [entry.name for entry in read_entries()]

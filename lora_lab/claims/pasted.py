@@ -11,6 +11,7 @@ from lora_lab.claims.prose import (
     find_rank_in_prose,
     find_targets_in_prose,
     find_variant_in_prose,
+    names_all_linear,
     parse_option_rank,
 )
 from lora_lab.claims.snippets import (
@@ -63,22 +64,22 @@ MOST_SCANNED = 3_000_000
 """Characters: 50 times the longest text."""
 
 IN_PROSE = re.compile(
-    r"(?<!not )(?<!or )(?<!of )\b(?:all-linear\b"
-    r"|(?:all|every)[- ](?:the )?linear(?: (?:layers?|modules?|projections?)\b|(?=\s*(?:[.,:;|)\n]|$))))",
-    re.I,
+    r"(?<!not )\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?|projections?)\b", re.I
 )
-
 
 WIDE = str.maketrans("：，％｜（）＝", ":,%|()=")
 """Full-width signs of East Asian texts, as people retype a line."""
 
+LINE_BREAK = re.compile(r"<(?:br|/p|/tr)\b[^<>\n]{0,20}>", re.I)
 MARKUP = re.compile(r"</?(?:b|strong|i|em|code|span|mark|p|td|tr|br)\b[^<>\n]{0,200}>|&nbsp;", re.I)
 
 OTHER_TUNING = re.compile(
     r"\b(?:prompt|prefix|p|bitfit|layer ?norm)[- ]tun(?:ing|ed)\b|\bvirtual tokens\b"
-    r"|\b(?:lo(?:ha|kr)|bo?ft|oft|bitfit|(?:houlsby|pfeiffer|bottleneck)[- ]adapters?)\b",
+    r"|\b(?:lo(?:ha|kr)|boft|bitfit|(?:houlsby|pfeiffer|bottleneck)[- ]adapters?)\b|(?-i:\bOFT\b)",
     re.I,
 )
+OF_LORA = re.compile(r"(?<![a-z])(?:q|rs|ada)?(?:lora|dora|vera)(?![a-z])|\bia3\b|\(ia\)", re.I)
+
 """Methods without a configuration in the text; with the word LoRA it may only compare them."""
 
 
@@ -88,7 +89,7 @@ def record_of_text(text: str) -> dict[str, Any]:
     Raises LearnerError when the text names no known model, or has no printed line; UnsupportedCase when it is
     about another kind of adapter.
     """
-    text = MARKUP.sub(" ", text.translate(WIDE))
+    text = MARKUP.sub(" ", LINE_BREAK.sub("\n", text.translate(WIDE)))
     line = find_printed_line(text)
     if line is None:
         raise LearnerError(
@@ -120,7 +121,7 @@ def _read_lora(text: str, line: PrintedLine) -> dict[str, Any]:
     if found:
         return _parse_values((before or found[:1])[-1])
     other = OTHER_TUNING.search(text) if find_option(text, "peft_type") is None else None
-    if other and not re.search(r"lora|dora|vera\b|ia3|\(ia\)", text, re.I):
+    if other and not OF_LORA.search(text):
         raise UnsupportedCase(f"the text is about {other[0]}, which is not counted")
     return _parse_lines(text)
 
@@ -265,7 +266,7 @@ def _parse_targets(text: str) -> Any:
     if written in ("all", "all-linear"):
         return "all-linear"
     if written is None:
-        return find_targets_in_prose(text) or UNKNOWN
+        return find_targets_in_prose(text) or ("all-linear" if names_all_linear(text) else UNKNOWN)
     return as_list(written) if written and written not in ("null", "None") else UNKNOWN
 
 

@@ -52,15 +52,20 @@ NUMBER_FIRST = (
 ONLY_SHARE = re.compile(rf"{WORD}{PARAMETERS}{COLON}{PERCENT}{GAP}%(?!{GAP}\({GAP}\d)", re.I)
 """Not followed by counts in millions, which mlx-lm prints: those aren't exact."""
 
+SHORT_PERCENT = r"(\d{1,3}+(?:[.,]\d{1,20}+)?)"
+"""As a person writes it; a text of digits is not tried from each of them to its end."""
+
 OF_WEIGHTS = r"(?:parameters|params|weights)\b"
 SHARE_IN_PROSE = (
     re.compile(
-        rf"\btrain(?:s|ed|ing)?{GAP}(?:only{GAP}|just{GAP})?(?:{ABOUT}|roughly)?{GAP}(?:only{GAP})?{PERCENT}{GAP}%{GAP}of{GAP}"
+        rf"\btrain(?:s|ed|ing)?{GAP}(?:only{GAP}|just{GAP})?(?:{ABOUT}|roughly)?{GAP}(?:only{GAP})?"
+        rf"{SHORT_PERCENT}{GAP}%{GAP}of{GAP}"
         rf"(?:the |its |all |all the |(?:[\w.'’-]+ ){{1,5}})?(?:(?:model|total)(?:['’]s)? )?{OF_WEIGHTS}",
         re.I,
     ),
     re.compile(
-        rf"{PERCENT}{GAP}%{GAP}of{GAP}(?:the |its |all |all the )?(?:(?:model|total)(?:['’]s)? )?{OF_WEIGHTS}"
+        rf"(?<![\d.,]){SHORT_PERCENT}{GAP}%{GAP}of{GAP}(?:the |its |all |all the )?"
+        rf"(?:(?:model|total)(?:['’]s)? )?{OF_WEIGHTS}"
         rf"{GAP}(?:is|are|were|was)?{GAP}(?:being )?train(?:able|ed)\b",
         re.I,
     ),
@@ -82,8 +87,8 @@ class PrintedLine:
 
     @property
     def is_of_base(self) -> bool:
-        """Whether all parameters are trained, or none."""
-        return self.printed.trainable in (0, self.printed.total)
+        """Whether all parameters are trained, or none; not of a line without a count."""
+        return self.printed.trainable is not None and self.printed.trainable in (0, self.printed.total)
 
 
 def find_printed_line(text: str) -> PrintedLine | None:

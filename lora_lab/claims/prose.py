@@ -21,7 +21,11 @@ _NAME_LIST = re.compile(
 """Names after a word that says what is done to them, `on q_proj and v_proj`."""
 
 _SEVERAL_NAMES = re.compile(rf"({_NAMES}(?:{_AND}{_NAMES})+)", re.I)
-"""Several names in one list, `(r=8, q_proj and v_proj)`: one alone may be the head of anything."""
+"""Several names in one list, `(r=8, q_proj and v_proj)`: one alone may be the head of anything. They count in
+a sentence with a rank; others tell what a model has.
+"""
+
+_STATES_RANK = re.compile(r"\br ?= ?\d|\brank\b", re.I)
 
 _NEGATED = re.compile(
     r"\b(?:not|no|never|except|without|unlike|instead|rather|than|but|exclud\w+|fr[eo]ez\w*|frozen|froze"
@@ -36,13 +40,36 @@ _RANK = re.compile(r"\brank(?:\s++(?:of|is|was))?\s*+[:=]?\s*+\(?r?\s*+=?\s*+(\d
 _RANK_OF_ADAPTER = re.compile(r"\brank-(\d{1,4})\s+(?:q?lora|dora|rslora|adapters?)\b", re.I)
 
 
-_METHOD = re.compile(r"(?<![\w.-])q?(lora|dora|rslora|vera|adalora|ia3|\(ia\) ?\^?3)(?![\w-]|\.\w)", re.I)
+_METHOD = re.compile(
+    r"(?<![\w.-])[qQ]?(LoRA|lora|LORA|DoRA|dora|DORA|[rR][sS]LoRA|rslora|VeRA|vera|VERA|AdaLoRA|adalora|IA3|ia3"
+    r"|\((?:IA|ia)\) ?\^?3)(?![\w-]|['’]|\.\w)"
+)
+"""As methods are written: Vera is a name."""
+
+_COMPARED = re.compile(r"\b(?:would|could|might|may|beats?|better|worse)\b", re.I)
+
+_ALL_LINEAR = re.compile(
+    r"\ball-linear\b|(?:^|[,(:;]|\bon|\btargets?) ?all linear(?=\s*(?:[.,:;|)]|$))", re.I
+)
 
 
 def find_variant_in_prose(text: str) -> str | None:
-    """Find the method that a text names, as `with DoRA`; None where it names none, or several."""
-    named = {re.sub(r"[^a-z0-9]", "", match[1].lower()) for match in _METHOD.finditer(text)}
+    """Find the method that a text names, as `with DoRA`; None where it names none, or several, or where the
+    sentence may deny or compare it.
+    """
+    sentences = [sentence for sentence in _SENTENCE_END.split(text) if _METHOD.search(sentence)]
+    if any(_NEGATED.search(sentence) or _COMPARED.search(sentence) for sentence in sentences):
+        return None
+    found = (match for sentence in sentences for match in _METHOD.finditer(sentence))
+    named = {re.sub(r"[^a-z0-9]", "", match[1].lower()) for match in found}
     return named.pop() if len(named) == 1 else None
+
+
+def names_all_linear(text: str) -> bool:
+    """Return whether a sentence says `all-linear` without denying it, in a text that names no modules."""
+    sentences = [sentence for sentence in _SENTENCE_END.split(text) if _ALL_LINEAR.search(sentence)]
+    denied = any(_NEGATED.search(sentence) for sentence in sentences)
+    return bool(sentences) and not denied and not re.search(_NAMES, text)
 
 
 def find_rank_in_prose(text: str) -> str | None:
@@ -70,7 +97,9 @@ def find_targets_in_prose(text: str) -> list[str] | None:
         names = re.findall(_NAMES, sentence)
         if not names:
             continue
-        matches = list(_NAME_LIST.finditer(sentence)) or list(_SEVERAL_NAMES.finditer(sentence))
+        matches = list(_NAME_LIST.finditer(sentence))
+        if not matches and _STATES_RANK.search(sentence):
+            matches = list(_SEVERAL_NAMES.finditer(sentence))
         found = [re.findall(_NAMES, match[1]) for match in matches]
         if len(found) != 1 or len(found[0]) != len(names) or _NEGATED.search(sentence):
             return None

@@ -43,6 +43,7 @@ OPENING = re.compile(r"(?:dict|list|set|tuple|range)?[\[({]")
 ANNOTATED = r":[ \t]*[A-Za-z_][\w.]*+(?:\[[\w\[\], .|]*\])?[ \t]*="
 """A typed default, `lora_r: int = 8`: the type is not the value."""
 
+JOINED_LIST = re.compile(r"[ \t]*\+[ \t]*\[")
 LINE = re.compile(r"[^\n,)]*")
 MOST_ASSIGNED = 50
 """Assignments of one name that are read; a script has a few."""
@@ -169,7 +170,7 @@ def _read_literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return _read_built(node, node.func.id)
     if isinstance(node, ast.BinOp):
-        value = _read_sum(node)
+        value = _read_operation(node)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "split":
         value = _read_split(node, _read_literal(node.func.value))
     else:
@@ -177,16 +178,23 @@ def _read_literal(node: ast.expr) -> Any:
     return UnresolvedValue(ast.unparse(node)) if value is None else value
 
 
-def _read_sum(node: ast.BinOp) -> Any:
-    """Read `4 * 2`, `2**3` or `["q_proj"] + ["v_proj"]`; None for another expression."""
+def _read_operation(node: ast.BinOp) -> Any:
+    """Read `4 * 2`, `4 + 4`, `2**3` or `["q_proj"] + ["v_proj"]`; None for another expression, and for a
+    number that is larger than any rank.
+    """
     left, right = _read_literal(node.left), _read_literal(node.right)
     if isinstance(node.op, ast.Add) and isinstance(left, list) and isinstance(right, list):
         return left + right
     if not all(type(each) is int and 0 <= each <= LONGEST_RANGE for each in (left, right)):
         return None
-    if isinstance(node.op, ast.Pow):
-        return left**right if right <= MOST_POWER else None
-    return left * right if isinstance(node.op, ast.Mult) else None
+    found = None
+    if isinstance(node.op, ast.Pow) and right <= MOST_POWER:
+        found = left**right
+    elif isinstance(node.op, ast.Mult):
+        found = left * right
+    elif isinstance(node.op, ast.Add):
+        found = left + right
+    return found if found is not None and found <= LONGEST_RANGE**2 else None
 
 
 def _read_split(node: ast.Call, text: Any) -> list[str] | None:
@@ -247,7 +255,10 @@ def find_assigned(text: str, name: str) -> Any:
     for match in itertools.islice(re.finditer(pattern, text), MOST_ASSIGNED):
         opening = OPENING.match(text, match.end())
         if opening:
-            written = text[match.end() : _find_end(text, opening.end() - 1) + 1]
+            end = _find_end(text, opening.end() - 1) + 1
+            while joined := JOINED_LIST.match(text, end):
+                end = _find_end(text, joined.end() - 1) + 1
+            written = text[match.end() : end]
         else:
             written = LINE.match(text, match.end())[0]  # type: ignore[index]  # it matches nothing too
         left -= len(written)
@@ -265,7 +276,8 @@ def find_option(text: str, *names: str, many: bool = False) -> str | None:
     """Return the value of a flag, YAML or JSON line: `--lora_rank 8`, `lora_r: 16`; `many` with commas, and
     after a flag with spaces: `--lora_target_modules q_proj v_proj`.
     """
-    bare = r"[\w.-]+(?:\s*[,|+/]\s*[\w.-]+)*" if many else r"[^\s,)}]+"
+    # A | between spaces ends a table's cell.
+    bare = r"[\w.-]+(?:(?:\s*[,+]\s*|[|/])[\w.-]+)*" if many else r"[^\s,)}]+"
     for name in names:
         loose = re.escape(name).replace("_", "[_-]")
         found = re.search(rf"--{loose}[ =]+(?!all\b)({WORDS})", text) if many else None

@@ -1,6 +1,6 @@
 """Estimate of a grid before it starts: cells, predicted peaks, and time based on earlier runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lora_lab.data.batches import Length, RowSize, compute_row_sizes
@@ -9,6 +9,7 @@ from lora_lab.data.machine import compute_usable_bytes, describe_free_memory, fi
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.group_memory import compute_cell_bytes
 from lora_lab.memory.ledger import Ledger
+from lora_lab.memory.written_out import is_written_out
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.cost_preview import choose_heaviest_row, compute_of
 from lora_lab.runs.durations import Pace, TimeEstimate, estimate_run_seconds, estimate_time
@@ -121,22 +122,36 @@ def count_cells_together(
     home: LabHome, grid: Grid, digest: str, *, first_seed: int | None = None
 ) -> list[int]:
     """Count for each cell how many are trained side by side with it: those that the queue takes together
-    (`runs.grouping.count_together`), as far as they fit into the memory that is free now. While the model's
-    shape is unknown, memory doesn't count.
+    (`runs.grouping.count_together`), as far as they fit into the memory that is free now. Where the model is
+    unknown, or lacks the targets, memory doesn't count.
     """
-    specs, model = grid.list_specs(), grid.base.model
+    specs = grid.list_specs()
     try:
-        shape = home.find_shape(model)
+        return count_together(specs, first_seed=first_seed, split=_build_split(home, grid, digest, specs))
     except LearnerError:
         return count_together(specs, first_seed=first_seed)
+
+
+def _build_split(
+    home: LabHome, grid: Grid, digest: str, specs: Sequence[RunSpec]
+) -> Callable[[Sequence[int]], list[list[int]]]:
+    """Build the function that splits the places of a job as its worker does (worker/training/group_run.py).
+
+    Raises LearnerError when the model's shape is not known; so does the function, for targets it lacks.
+    """
+    model = grid.base.model
+    shape = home.find_shape(model)
     device, lengths = home.describe_device(), home.read_lengths(model, digest)
     compute, on_gpu = compute_of(grid.base, device)[0], is_gpu(device)
     free_bytes = find_free_bytes(device)
     rows = {seed: _find_heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
 
     def split(job: Sequence[int]) -> list[list[int]]:
-        if len(job) == 1:
-            return [list(job)]
+        alone = [[place] for place in job]
+        first = specs[job[0]]
+        written = is_written_out(shape.model_type, compute, variant=first.variant, optimizer=first.optimizer)
+        if len(job) == 1 or not written:
+            return alone
         by_seed = sorted(job, key=lambda place: specs[place].seed)  # as they are trained
         sizes = [
             compute_cell_bytes(shape, [(specs[place], rows[specs[place].seed])], compute) for place in by_seed
@@ -144,7 +159,7 @@ def count_cells_together(
         chunks = split_chunks(sizes, free_bytes=free_bytes - sizes[0].base)
         return [[by_seed[place] for place in chunk] for chunk in chunks]
 
-    return count_together(specs, first_seed=first_seed, split=split)
+    return split
 
 
 def _find_heaviest(

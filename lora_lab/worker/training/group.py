@@ -203,7 +203,8 @@ class AdapterGroup:
     ) -> list[float]:
         totals: list[float] = []
         count, shared = 0, count_shared_tokens(examples, self._loaded.machine.device)
-        with self._decoder.cache_if_it_fits(self.model):
+        once = len(examples) <= batch  # so each weight is decoded once anyway
+        with nullcontext() if once else self._decoder.cache_if_it_fits(self.model):
             for start in range(0, len(examples), batch):
                 together = examples[start : start + batch]
                 row = pack_examples(together, self._loaded.machine.device, shared=shared)

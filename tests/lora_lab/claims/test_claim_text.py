@@ -223,6 +223,7 @@ FOUR_LABELS = (
         "We used prefix-tuning.",
         "BitFit trains the biases alone.",
         "with LoHa of rank 8",
+        "OFT, an exploration",
     ],
 )
 def test_another_method_in_a_sentence_is_not_judged_as_lora(said: str) -> None:
@@ -334,3 +335,28 @@ def test_a_halved_total_is_explained_where_the_text_leaves_the_loading_out(reade
     why = contracts.answer_record({"text": text}, answer_claim, reader)["why"]
     assert "two to a byte" in why
     assert why.endswith("The text does not say that the base is in 4 bit.")
+
+
+def test_a_word_that_only_looks_like_a_method_is_none() -> None:
+    line = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622"
+    assert record_of_text(f"llama-7b, the oft-cited setting\n{line}")["lora"]["r"] == "unknown"
+
+
+def test_lists_that_a_name_joins_are_one() -> None:
+    code = 't = ["q_proj"] + ["v_proj"]\nLoraConfig(r=8, target_modules=t)\n'
+    line = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622"
+    assert record_of_text(f"llama-7b\n{code}{line}")["lora"]["target_modules"] == ["q_proj", "v_proj"]
+
+
+@pytest.mark.parametrize(("written", "rank"), [("4 + 4", 8), ("2**3", 8), ("1000**10", "unknown")])
+def test_a_small_calculation_is_worked_out(written: str, rank: object) -> None:
+    line = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622"
+    assert record_of_text(f"llama-7b LoraConfig(r={written})\n{line}")["lora"]["r"] == rank
+
+
+def test_a_line_of_the_base_is_passed_over_also_in_html() -> None:
+    lines = (
+        "trainable params: 0 || all params: 6,738,415,616<br>"
+        "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622"
+    )
+    assert record_of_text(f"llama-7b LoraConfig(r=8)<br>{lines}")["printed"]["trainable"] == 4_194_304

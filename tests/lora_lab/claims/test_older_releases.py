@@ -313,3 +313,17 @@ def test_a_saved_head_is_explained_by_the_release_that_adapted_it(reader: ShapeR
     why = contracts.answer_record(record, answer_claim, reader)["why"]
     assert "508,674 + 4,096 = 512,770" in why
     assert "14,057,988 + 2 × 4,096 = 14,066,180" in why
+
+
+@pytest.mark.parametrize(
+    ("trainable", "total"), [("133,169,152", "6,872,162,304"), ("133,457,920", "6,871,584,768")]
+)
+def test_no_release_adapts_a_head_in_one_number_alone(
+    reader: ShapeReader, trainable: str, total: str
+) -> None:
+    """8 x (4096 + 4096) x 32 for q_proj, 131,072,000 for the head, 8 x (4096 + 32,000) inside it."""
+    text = (
+        "llama-2-7b LoraConfig(r=8, target_modules=['q_proj', 'lm_head'], modules_to_save=['lm_head'])\n"
+        f"trainable params: {trainable} || all params: {total}"
+    )
+    assert answer_claim({"text": text}, reader)["verdict"] == "impossible"

@@ -8,6 +8,7 @@ from lora_lab.claims.service import ClaimService
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.pages.claims import ClaimsPage
+from study.base.errors import LearnerError
 from tests.visits import opened, words
 
 LINE = "trainable params: 3,407,872 || all params: 8,033,669,120 || trainable%: 0.0424"
@@ -35,6 +36,17 @@ BOTH = ["q_proj", "v_proj"]
         ("LoRA rank=64, all-linear.", 64, "all-linear"),
         ("r=16, all linear:", 16, "all-linear"),
         ("r=16. It was not all-linear", 16, "unknown"),
+        ("r=16. It did not use all-linear", 16, "unknown"),
+        ("r=16. The schedules are all linear.", 16, "unknown"),
+        ("r=16 for all linear layers", 16, "all-linear"),
+        ("r=16, target: all linear", 16, "all-linear"),
+        (
+            "lora_r: 16\nlora_target_modules:\n  - q_proj\n  - v_proj\n# all-linear needs more memory\n",
+            16,
+            BOTH,
+        ),
+        ("has q_proj and v_proj. We took r=16.", 16, "unknown"),
+        ("| lora_target: all | lora_rank: 16 |", 16, "all-linear"),
         ("r=16, q_proj: it has 4096 rows", 16, "unknown"),
         # what may be of other modules, or of another run, stays open
         ("but not on q_proj and v_proj.", "unknown", "unknown"),
@@ -141,6 +153,8 @@ FIRST_MISTRAL = "trainable params: 3,407,872 || all params: 7,245,139,968 || tra
         ("Mistral 7B", "possible", "mistral-7b-v0.1"),
         ("Mistral-7B-v0.1", "possible", "mistral-7b-v0.1"),
         ("Mistral-7B-v0.3", "impossible", "mistral-7b"),
+        ("Mistral-7B-Instruct-v0.3", "impossible", "mistral-7b"),
+        ("with peft v0.7 on a V100, Mistral 7B", "possible", "mistral-7b-v0.1"),
     ],
 )
 def test_a_model_without_its_version_is_any_of_them(
@@ -162,6 +176,9 @@ def test_a_model_without_its_version_is_any_of_them(
         ("DoRA beats LoRA", "lora"),  # which of them printed the line is open
         ("use_dora: false", "lora"),
         ("my-dora-model", "lora"),
+        ("r=8; DoRA: no", "lora"),
+        ("r=8, from Vera's post", "lora"),
+        ("r=8. IA3 would train less", "lora"),
     ],
 )
 def test_the_method_of_a_sentence(said: str, variant: str) -> None:
@@ -173,3 +190,9 @@ def test_ia3_in_a_sentence_takes_its_default_modules(reader: ShapeReader) -> Non
     answer = contracts.answer_record({"text": f"(IA)^3 on Llama-2-7B: {line}"}, answer_claim, reader)
     assert answer["verdict"] == "underdetermined", answer["why"]
     assert ["down_proj", "k_proj", "v_proj"] in [each["target_modules"] for each in answer["explanations"]]
+
+
+def test_a_text_of_digits_is_read_in_the_time_of_any_other() -> None:
+    """From each digit to the end took a minute and a half."""
+    with pytest.raises(LearnerError):
+        record_of_text("Llama 3.1 8B " + "1" * 60_000)

@@ -221,3 +221,11 @@ def ledger_of_all(grid: Grid) -> int:
 def test_the_queue_alone_decides_while_a_models_shape_is_unknown(settings: Settings) -> None:
     unknown = parse_grid(replace(BASE, model="nobody/unknown"), {"ranks": "1,2"})
     assert count_cells_together(LabHome(settings.home), unknown, "") == [2, 2]
+
+
+@pytest.mark.parametrize("model", ["gpt2", "phi-2"])
+def test_cells_of_a_model_whose_layer_is_not_written_out_are_trained_one_by_one(
+    model: str, settings: Settings
+) -> None:
+    grid = parse_grid(replace(BASE, model=model, targets="attention"), {"ranks": "1,2,4"})
+    assert count_cells_together(LabHome(settings.home), grid, "") == [1, 1, 1]
