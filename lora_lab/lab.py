@@ -11,6 +11,7 @@ from lora_lab.engine.inspections import InspectionQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_jobs import ShapeJobs
 from lora_lab.engine.worker_process import Worker, kill_worker, start_worker
+from lora_lab.grids.estimate import count_cells_together
 from lora_lab.grids.results import GridCell, build_grid_cells
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
@@ -19,6 +20,7 @@ from lora_lab.runs.folder import RunFolder, delete_run, list_runs, list_with_dam
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak, read_measured
 from lora_lab.runs.sweeps import Sweep, delete_sweep, list_damaged_sweeps, list_sweeps, open_sweep
+from lora_lab.settings.grid import Grid
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 
@@ -96,6 +98,11 @@ class Lab:
         if all(cell.ended for cell in cells):
             self._cells[sweep.run_ids] = cells
         return cells
+
+    def count_cells_together(self, grid: Grid, *, first_seed: int | None = None) -> list[int]:
+        """Count for each cell of a grid how many are trained side by side with it, itself included."""
+        digest = self.uploads.find_digest(grid.base.data)
+        return count_cells_together(self.home, grid, digest, first_seed=first_seed)
 
     def list_measured_peaks(self) -> list[MeasuredPeak]:
         """List the measured peaks of all ended runs, newest first."""

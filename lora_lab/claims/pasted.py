@@ -67,7 +67,7 @@ IN_PROSE = re.compile(
     r"(?<!not )\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?|projections?)\b", re.I
 )
 
-WIDE = str.maketrans("：，％｜（）＝", ":,%|()=")
+FULL_WIDTH = str.maketrans("：，％｜（）＝", ":,%|()=")
 """Full-width signs of East Asian texts, as people retype a line."""
 
 LINE_BREAK = re.compile(r"<(?:br|/p|/tr)\b[^<>\n]{0,20}>", re.I)
@@ -89,7 +89,7 @@ def record_of_text(text: str) -> dict[str, Any]:
     Raises LearnerError when the text names no known model, or has no printed line; UnsupportedCase when it is
     about another kind of adapter.
     """
-    text = MARKUP.sub(" ", LINE_BREAK.sub("\n", text.translate(WIDE)))
+    text = MARKUP.sub(" ", LINE_BREAK.sub("\n", text.translate(FULL_WIDTH)))
     line = find_printed_line(text)
     if line is None:
         raise LearnerError(

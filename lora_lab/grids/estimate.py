@@ -106,7 +106,7 @@ def estimate_grid(
     """
     specs = grid.list_specs()
     sizes: Sequence[int | None] = together or [None] * len(specs)
-    rows = {seed: _find_heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
+    rows = _find_heaviest_rows(shape, grid, lengths, compute, on_gpu)
     cells = tuple(
         CellEstimate(
             spec=spec,
@@ -144,7 +144,7 @@ def _build_split(
     device, lengths = home.describe_device(), home.read_lengths(model, digest)
     compute, on_gpu = compute_of(grid.base, device)[0], is_gpu(device)
     free_bytes = find_free_bytes(device)
-    rows = {seed: _find_heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
+    rows = _find_heaviest_rows(shape, grid, lengths, compute, on_gpu)
 
     def split(job: Sequence[int]) -> list[list[int]]:
         alone = [[place] for place in job]
@@ -162,16 +162,19 @@ def _build_split(
     return split
 
 
-def _find_heaviest(
-    shape: ModelShape, grid: Grid, seed: int, lengths: Sequence[Length], compute: Compute, on_gpu: bool
-) -> RowSize:
-    """Return the heaviest row of a seed.
+def _find_heaviest_rows(
+    shape: ModelShape, grid: Grid, lengths: Sequence[Length], compute: Compute, on_gpu: bool
+) -> dict[int, RowSize]:
+    """Return each seed's heaviest row.
 
     The seed decides which examples share a row, so the seed's first cell shows which row is heaviest.
     """
-    spec = next(spec for spec in grid.list_specs() if spec.seed == seed)
-    rows = compute_row_sizes(lengths, spec, on_gpu=on_gpu)
-    return choose_heaviest_row(shape, spec, rows, compute, on_gpu=on_gpu)
+    found: dict[int, RowSize] = {}
+    for spec in grid.list_specs():
+        if spec.seed not in found:
+            rows = compute_row_sizes(lengths, spec, on_gpu=on_gpu)
+            found[spec.seed] = choose_heaviest_row(shape, spec, rows, compute, on_gpu=on_gpu)
+    return found
 
 
 def describe_estimate(grid: Grid, found: GridEstimate) -> str:

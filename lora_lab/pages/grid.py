@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.grid import choose_plane, draw_grid_plots
 from lora_lab.data.datasets import MAX_FILE_BYTES
-from lora_lab.grids.estimate import count_cells_together, estimate_here
+from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.results import group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
@@ -293,10 +293,6 @@ class GridPage:
         problems = [f"The grid {named[:LONGEST_NAME]} is no longer here."] if is_gone else []
         return render_trouble(problems, do_next="Choose one of “Earlier grids”, at the end of this page.")
 
-    def _count_together(self, grid: Grid) -> list[int]:
-        digest = self._lab.uploads.find_digest(grid.base.data)
-        return count_cells_together(self._lab.home, grid, digest, first_seed=grid.seeds[0])
-
     def _render_page(self, grid: Grid, shown: ShownGrid, *, browser_id: str) -> Markup:
         try:
             cost = render_cost(self._lab, grid, browser_id=browser_id)
@@ -304,7 +300,11 @@ class GridPage:
             cost = render_problem(error)
         paces, reference = self._lab.paces.list_newest_first(), find_reference(self._lab)
         presets = [
-            (preset, preset.grid.list_specs(), self._count_together(preset.grid))
+            (
+                preset,
+                preset.grid.list_specs(),
+                self._lab.count_cells_together(preset.grid, first_seed=preset.grid.seeds[0]),
+            )
             for preset in read_grid_presets()
         ]
         return render(

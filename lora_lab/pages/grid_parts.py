@@ -12,7 +12,7 @@ from lora_lab.charts.captions import shorten_model_name
 from lora_lab.charts.grid import choose_plane, list_planes
 from lora_lab.data.machine import computes_on_processor
 from lora_lab.engine.queue import count_ahead
-from lora_lab.grids.estimate import count_cells_together, estimate_here
+from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import find_edge_rates, list_findings, variants_share_one_rate
 from lora_lab.grids.reference_paces import ReferencePaces, read_reference
 from lora_lab.grids.results import RETRYABLE, GridCell, group_by_setting
@@ -70,7 +70,7 @@ def render_cost(lab: Lab, grid: Grid, *, browser_id: str) -> Markup:
         return render("lora_lab/shared/reading.html", model=grid.base.model)
     dataset = lab.uploads.find(grid.base.data)
     paces = lab.paces.list_newest_first()
-    together = count_cells_together(lab.home, grid, dataset.digest, first_seed=grid.seeds[0])
+    together = lab.count_cells_together(grid, first_seed=grid.seeds[0])
     found = estimate_here(lab.home, grid, dataset.digest, paces, together=together)
     reference = find_reference(lab)
     return render(

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from lora_lab.charts.live_chart import Series, draw_line_chart
 from lora_lab.charts.run_view import list_points
-from lora_lab.grids.estimate import count_cells_together, estimate_here
+from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.projects.checks import ProjectEvidence, Result, run_checks
@@ -120,8 +120,7 @@ class ProjectService:
 
     def estimate_seconds(self, grid: Grid) -> float | None:
         """Estimate the time of a grid here; None while no similar run has finished."""
-        digest = self.lab.uploads.find_digest(grid.base.data)
-        together = count_cells_together(self.lab.home, grid, digest, first_seed=grid.seeds[0])
+        together = self.lab.count_cells_together(grid, first_seed=grid.seeds[0])
         return estimate_seconds_of_all(
             grid.list_specs(), self.lab.paces.list_newest_first(), together=together
         )

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lora_lab.charts.run_view import SETTING_NAMES, list_setting_rows
-from lora_lab.grids.estimate import count_cells_together
 from lora_lab.grids.findings import find_lowest, list_findings, list_rate_findings
 from lora_lab.grids.results import GridCell, GridSetting, group_by_setting
 from lora_lab.lab import Lab
@@ -51,7 +50,7 @@ class LabClassGrids:
     def estimate_seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
         """Add up the cells as similar runs took here; runs side by side count their share of a step."""
         grid = _parse_grid(setting, axes)
-        together = count_cells_together(self.lab.home, grid, self.lab.uploads.find_digest(grid.base.data))
+        together = self.lab.count_cells_together(grid)
         return estimate_seconds_of_all(
             grid.list_specs(), self.lab.paces.list_newest_first(), together=together
         )
