@@ -1,9 +1,12 @@
 """Files for deploying the app: they name files, options and versions that exist."""
 
+import os
 import re
+import subprocess
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
 import yaml
 
 from classroom.__main__ import STUDENTS_PORT, _build_parser
@@ -12,6 +15,7 @@ from study.web import device_routes
 from study.web.serving.options import read_options
 
 ROOT = Path(__file__).parents[1]
+NOT_ON_WINDOWS = "left out on Windows, because g++ or clang build it for Linux and macOS only"
 PARTS = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 DEPLOY = ROOT / "deploy"
@@ -74,6 +78,36 @@ def test_workflow_and_hooks_call_targets_that_the_makefile_has() -> None:
     assert called <= targets
     assert len(workflow["jobs"]["unit"]["strategy"]["matrix"]["os"]) == 3
     assert len(workflow["jobs"]["unit"]["strategy"]["matrix"]["python"]) == 3
+
+
+def commands_of(*arguments: str) -> list[str]:
+    """What make would do."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        env=outside,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("target", ["test-unit", "test-long"])
+def test_windows_alone_leaves_out_the_simulated_gpu_and_says_so(target: str) -> None:
+    """g++ or clang build it, for Linux and macOS: there it is never left out."""
+    here, on_windows = (commands_of(f"OS={name}", target) for name in ("", "Windows_NT"))
+    chosen = {"test-unit": '-m "simulated_gpu and not long"', "test-long": '-m "long"'}[target]
+    assert any(chosen in line for line in here)
+    assert not any(chosen in line for line in on_windows)
+    assert len(on_windows) == len(here)
+    left_out = {"test-unit": NOT_ON_WINDOWS, "test-long": '-m "long and not simulated_gpu"'}[target]
+    assert left_out in on_windows[-1]
+    for document in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / document).read_text("utf-8")
+        assert "MSVC" not in text
+        assert re.search(r"Windows leaves out the tests\son the simulated GPU, and says so", text)
 
 
 def test_the_issue_form_asks_for_version_device_and_log() -> None:

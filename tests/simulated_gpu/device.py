@@ -48,6 +48,12 @@ VIEWS = frozenset(
 )
 """Operators that start no kernel."""
 
+NOT_ON_WINDOWS = (
+    "The tests on the simulated GPU are left out on Windows, "
+    "because g++ or clang build it for Linux and macOS only."
+)
+"""What the Makefile prints there."""
+
 CODES = ("quantize_4bit", "dequantize_4bit", "quantize_blockwise", "dequantize_blockwise")
 _registered: list[Any] = []  # a registration lasts as long as its library object
 
@@ -233,7 +239,7 @@ def _to_gpu(value: Any) -> Any:
 @cache
 def load() -> SimulatedGpu:
     """Build the device if its source or PyTorch is new, and register it. Raises RuntimeError with one
-    sentence where there is no C++ compiler.
+    sentence on Windows and where there is no C++ compiler.
     """
     path = _built()
     gpu = SimulatedGpu(ctypes.CDLL(str(path)))
@@ -267,6 +273,8 @@ def _copy_of_4bit(weight: Any, memo: Any) -> Any:
 
 
 def _built() -> Path:
+    if sys.platform == "win32":
+        raise RuntimeError(NOT_ON_WINDOWS)
     text = SOURCE.read_bytes() + torch.__version__.encode() + sys.platform.encode()
     folder = Path(os.environ["LORA_STUDY_MODELS"]).parent / "simulated-gpu"
     path = folder / f"{hashlib.sha256(text).hexdigest()[:16]}.so"
@@ -283,7 +291,7 @@ def _built() -> Path:
     partial = path.with_suffix(f".{os.getpid()}")
     command = [compiler, "-std=c++20", "-O1", "-shared", "-fPIC", str(SOURCE), "-o", str(partial)]
     command += [f"-I{home / 'include'}", f"-I{home / 'include' / 'torch' / 'csrc' / 'api' / 'include'}"]
-    command += [f"-L{home / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"]
+    command += [f"-L{home / 'lib'}", f"-Wl,-rpath,{home / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"The simulated GPU could not be built:\n{done.stderr[-2000:]}")

@@ -1,6 +1,5 @@
 """Models, data and gradients for tests of the worker: the lab's form, and the usual one to compare with."""
 
-import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -63,6 +62,8 @@ def never_stop() -> bool:
 @contextmanager
 def full_disk(largest_file_bytes: int) -> Iterator[None]:
     """No file of this process grows beyond that; writers meet what they meet on a full disk."""
+    import resource  # not above: Windows has none, and the other builders work there
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, hard))
     try:

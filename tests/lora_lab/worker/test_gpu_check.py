@@ -62,6 +62,7 @@ def test_the_runs_cover_every_width_and_every_setting_that_allocates() -> None:
     assert {spec.compute_dtype for spec in specs} >= {"auto", "fp32", "fp16"}
 
 
+@pytest.mark.simulated_gpu
 @pytest.mark.usefixtures("on_the_simulated_gpu")
 @pytest.mark.filterwarnings("default")
 def test_on_a_gpu_every_check_passes_and_has_its_line(tmp_path: Path, models_dir: Path) -> None:
