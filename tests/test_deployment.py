@@ -3,23 +3,34 @@
 import os
 import re
 import subprocess
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from classroom.__main__ import STUDENTS_PORT, _build_parser
+from lora_lab.data import embedded_model
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.spec import EMBEDDED_MODEL
+from quizzes.grader import minilm
 from study.base.import_limits import PACKAGE_BYTES
 from study.web import device_routes
 from study.web.serving.options import read_options
 
 ROOT = Path(__file__).parents[1]
+COLORS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+"""That a host knows (huggingface.co/docs/hub/spaces-config-reference)."""
+
 NOT_ON_WINDOWS = "left out on Windows, because g++ or clang build it for Linux and macOS only"
 PARTS = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 DEPLOY = ROOT / "deploy"
 HOSTED = (ROOT / "deploy" / "hosted.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
 REQUIREMENTS = (ROOT / "requirements.txt").read_text("utf-8")
 
 
@@ -52,19 +63,47 @@ def test_the_image_has_the_driver_of_the_database_that_it_may_be_told_to_use() -
     assert "-r requirements.txt" in extra
 
 
-def test_the_front_matter_is_valid_and_names_what_is_there() -> None:
-    blocks = [
-        yaml.safe_load(block.strip("-\n"))
-        for block in re.findall(r"```yaml\n---\n(.*?)```", HOSTED, re.DOTALL)
-    ]
-    assert [block["sdk"] for block in blocks] == ["gradio", "docker"]
-    gradio, docker = blocks
-    assert (ROOT / gradio["app_file"]).is_file()
-    assert docker["app_port"] == 7860
-    lowest = re.search(r"^gradio>=([\d.]+)", REQUIREMENTS, re.MULTILINE)
-    assert lowest is not None
-    assert gradio["sdk_version"].startswith(lowest[1])
-    assert all(len(block["title"]) > 3 and block["license"] == "apache-2.0" for block in blocks)
+def front_matter(text: str) -> dict[str, Any]:
+    """What a host of Gradio apps reads: YAML between two lines of hyphens, at the very beginning."""
+    block = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+    assert block is not None, text[:40]
+    found: dict[str, Any] = yaml.safe_load(block[1])
+    return found
+
+
+def test_the_readme_begins_with_what_a_host_of_gradio_apps_needs() -> None:
+    settings = front_matter(README)
+    assert settings["sdk"] == "gradio"
+    declared = dict(re.findall(r"^([\w-]+)([<>=][^\s#]*)", REQUIREMENTS, re.MULTILINE))
+    assert settings["sdk_version"] in SpecifierSet(declared["gradio"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"{settings['python_version']}.0" in SpecifierSet(project["requires-python"])
+    assert f"FROM python:{settings['python_version']}-slim" in DOCKERFILE
+    assert settings["license"] == project["license"].lower()
+    assert (ROOT / settings["app_file"]).is_file()
+    assert '__name__ == "__main__"' in (ROOT / settings["app_file"]).read_text("utf-8")  # the host runs it
+    assert f"# {settings['title']}\n" in README
+    assert {settings["colorFrom"], settings["colorTo"]} <= COLORS
+    assert not settings["emoji"].isascii()
+
+
+def test_the_models_of_the_front_matter_are_those_that_the_app_fetches() -> None:
+    notice = (ROOT / "NOTICE").read_text("utf-8")
+    models = front_matter(README)["models"]
+    assert models[0] == find_shape(EMBEDDED_MODEL).hub_id
+    assert models[1] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert all(f"https://huggingface.co/{model})" in notice for model in models)
+    assert len(models) == len({embedded_model.PACKAGE.name, minilm.PACKAGE.name})
+
+
+def test_on_a_gpu_the_front_matter_differs_in_what_the_container_needs() -> None:
+    (block,) = re.findall(r"```yaml\n(---\n.*?)```", HOSTED, re.DOTALL)
+    settings, usual = front_matter(block), front_matter(README)
+    assert settings["sdk"] == "docker"
+    assert f"EXPOSE {settings['app_port']}\n" in DOCKERFILE
+    assert "ARG TORCH=cpu" in HOSTED
+    same = settings.keys() - {"sdk", "app_port", "suggested_hardware"}
+    assert {name: settings[name] for name in same} == {name: usual[name] for name in same}
 
 
 def test_workflow_and_hooks_call_targets_that_the_makefile_has() -> None:
