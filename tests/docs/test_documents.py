@@ -35,6 +35,7 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 MAKE = re.compile(r"(?:`|^|\s)make ([a-z][a-z-]+)", re.MULTILINE)
 COMMAND = re.compile(r"python (-m [a-z_.]+|app\.py)((?: [^\n`#|<>]*)?)")
 COMMAND_LINES = ("flashcards", "quizzes", "lora_lab", "classroom")
+FUNCTION = re.compile(r"^def (test_\w+)\(", re.MULTILINE)
 NAMES_IN_FILE = re.compile(r"((?:`\w+`(?:, | and )?)+) in `([\w/]+\.py)`")
 
 
@@ -57,6 +58,15 @@ def test_every_document_that_the_code_points_to_is_there() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_every_link_inside_the_repository_leads_somewhere(path: Path) -> None:
     assert [link for link in LINK.findall(text_of(path)) if not (path.parent / link).exists()] == []
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    named = {name for path in DOCUMENTS for name in re.findall(r"`(test_\w+)`", text_of(path))}
+    defined = {
+        found for path in (ROOT / "tests").rglob("test_*.py") for found in FUNCTION.findall(text_of(path))
+    }
+    assert len(named) > 30
+    assert named - defined == set()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)

@@ -122,7 +122,7 @@ class SimulatedGpu(_Backend):  # type: ignore[misc]
 
 
 class OneDevice(TorchDispatchMode):
-    """Refuses operators on tensors of two devices, as CUDA does, and counts launches and waits.
+    """Refuses operators on tensors of two devices, as CUDA does, and counts launches, uploads and waits.
 
     A CPU scalar and CPU indices are fine on CUDA, and here.
     """
@@ -130,6 +130,7 @@ class OneDevice(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.launches: Counter[str] = Counter()
+        self.uploads: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
 
     def __torch_dispatch__(
@@ -142,14 +143,28 @@ class OneDevice(TorchDispatchMode):
         if len(kinds) > 1 and name not in MAY_MIX | INDEXING:
             found = [(tuple(each.shape), str(each.device)) for each in tensors]
             raise RuntimeError(f"Expected all tensors to be on the same device: {func} got {found}")
+        short = name.partition("::")[2]
+        if _is_upload(short, tensors, kwargs):
+            self.uploads[short] += 1
         if NAME in kinds:
-            short = name.partition("::")[2]
             to_cpu = name in MAY_MIX and str(kwargs.get("device", NAME)) == "cpu"
             if name in SYNCS or (to_cpu and tensors[0].numel() <= READ_BACK_NUMBERS):
                 self.waits[short] += 1
             elif short not in VIEWS:
                 self.launches[short] += 1
         return func(*args, **kwargs)
+
+
+def _is_upload(name: str, tensors: list[Tensor], kwargs: dict[str, Any]) -> bool:
+    """Whether an operator copies numbers from the CPU; of `torch.tensor(numbers, device=...)` a mode sees
+    only the last part, which lifts the new tensor.
+    """
+    if name == "lift_fresh":
+        return tensors[0].device.type == NAME
+    sources = [each for each in tensors if each.device.type == "cpu" and each.ndim]
+    if name == "_to_copy":
+        return bool(sources) and torch.device(kwargs.get("device") or "cpu").type == NAME
+    return name == "copy_" and bool(sources) and tensors[0].device.type == NAME
 
 
 FLASH_BACKWARD_LAUNCHES = 3

@@ -114,15 +114,6 @@ def group_losses(bits: Bits, models_dir: Path, device: torch.device) -> dict[str
     return found
 
 
-@pytest.mark.parametrize("bits", ["nf4-dq", "int8", "bf16", "fp32", "hqq4"])
-def test_a_group_of_four_has_the_cpus_losses(bits: Bits, models_dir: Path) -> None:
-    """PEFT leaves the second adapter on an HQQ layer on the CPU (worker/model/quantization.py)."""
-    with OneDevice():
-        found = group_losses(bits, models_dir, DEVICE)
-    expected = group_losses(bits, models_dir, CPU)
-    assert {name: pytest.approx(values, abs=2e-5) for name, values in expected.items()} == found
-
-
 @pytest.mark.parametrize("places", [(0, 1, 2, 3), (0, 1), (1, 3)], ids=str)
 @pytest.mark.parametrize("changes", OTHERS.values(), ids=OTHERS)
 def test_any_cells_of_a_stack_have_the_cpus_gradients(
