@@ -25,7 +25,8 @@ def test_the_table_of_numbers_is_that_of_the_content() -> None:
     checks += sum(len(question.evidence.checks) for question in bank.questions)
     page = (ROOT / "docs" / "content-review.md").read_text("utf-8")
     part = page.partition("## What there is")[2].partition("## ")[0]
-    assert {name: int(number) for name, number in ROW.findall(part)} == {
+    written = {name: int(number) for name, number in ROW.findall(part)}
+    there_is = {
         "concepts, nine modes each": len(concepts.by_id),
         "cards": len(cards),
         "questions": len(bank.questions),
@@ -38,3 +39,5 @@ def test_the_table_of_numbers_is_that_of_the_content() -> None:
         "scripts to complete": len(read_builds()),
         "prompts to explain": len(load_prompts(concepts)),
     }
+    new = [f"| {name} | {number} |" for name, number in there_is.items() if written.get(name) != number]
+    assert written == there_is, "\n".join(["Write into the table of docs/content-review.md:", *new])
