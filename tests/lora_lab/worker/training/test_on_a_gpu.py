@@ -29,6 +29,7 @@ from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loaded_model import build_meter, open_model
 from lora_lab.worker.training.memory_meter import GpuAllocator
 from lora_lab.worker.training.packing import cut_to, encode_example
+from tests.gpu import test_cuda
 from tests.lora_lab.worker.builders import (
     CPU,
     Lab,
@@ -273,6 +274,23 @@ def test_reattached_runs_measure_alike(models_dir: Path) -> None:
     gc.collect()
     peaks.append(with_adapter(loaded, TINY, small_dataset(), graph=False).train()[-1].peak_bytes)
     assert peaks[0] == pytest.approx(peaks[1], rel=0.002)
+
+
+def test_the_workspaces_are_the_same_however_the_gpu_is_named() -> None:
+    """`cuda` is the current one of `cuda:0` and others; asked by both names, the second found 0 bytes."""
+    assert measure_workspace_bytes(torch.device(NAME)) == measure_workspace_bytes(DEVICE) > 0
+
+
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize("capability", [(9, 0), (7, 5)])
+def test_the_gpus_own_test_of_the_peak_passes(
+    capability: tuple[int, int], gpu: SimulatedGpu, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs CUDA: only here it shows that it compares one path with the prediction for that path."""
+    monkeypatch.setattr(gpu, "capability", capability)
+    monkeypatch.setattr(test_cuda, "CUDA", torch.device(NAME))
+    monkeypatch.setattr(test_cuda, "EMBEDDED", TINY)
+    test_cuda.test_the_peak_is_predicted_within_2_percent("nf4-dq", 8, models_dir)
 
 
 def test_paged_moments_count_although_they_lie_outside_the_allocator() -> None:
