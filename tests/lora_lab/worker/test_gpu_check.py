@@ -81,6 +81,18 @@ def test_on_a_gpu_every_check_passes_and_has_its_line(tmp_path: Path, models_dir
     assert "checks passed." in text
 
 
+@pytest.mark.usefixtures("on_the_simulated_gpu")
+@pytest.mark.filterwarnings("default")
+def test_a_group_is_checked_on_a_card_that_computes_in_fp16_too(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A T4's runs are alone in their own number type, which is no failure of a group."""
+    monkeypatch.setattr(load(), "capability", (7, 5))
+    out = tmp_path / "report.md"
+    assert main([*SMALL, "--out", str(out), "--only", "a group of four"]) == 0
+    assert "| a group of four | in fp32: peak " in out.read_text("utf-8")
+
+
 def test_a_check_that_fails_is_in_the_report_and_the_others_go_on(
     tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
