@@ -30,7 +30,7 @@ from lora_lab.runs.state import RunState
 from lora_lab.spec import BITS, EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.device.gpu import empty_cache, live_bytes, measure_workspace_bytes
-from lora_lab.worker.device.machine import Machine
+from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine
 from lora_lab.worker.merge import merge_run
 from lora_lab.worker.model.load import build_tiny_tokenizer
 from lora_lab.worker.training.model_cache import ModelCache
@@ -207,7 +207,8 @@ def exported_script(place: CheckMachine, bits: Bits = "nf4-dq") -> str:
     losses = [step["loss"] for step in require_end(run).steps]
     script = run.path / "run.py"
     script.write_text(build_script(run, place.home, place.models_dir), "utf-8")
-    out = _run_command([sys.executable, "-W", "ignore", script.name, "--out", "kept"], folder=run.path)
+    command = [sys.executable, "-W", "ignore", script.name, "--out", "kept"]
+    out = _run_command(command, folder=run.path, device=place.machine.device)
     found = [float(loss) for loss in re.findall(r"   loss (\S+)", out)]
     if len(found) != len(losses):
         raise CheckFailed(f"it printed {len(found)} of {len(losses)} losses")
@@ -272,21 +273,25 @@ def large_model(place: CheckMachine) -> str:
 
 
 def beside_trainer(place: CheckMachine) -> str:
-    """Compare the time of a run with Trainer's on the same batches."""
+    """Compare the time of a step with Trainer's on the same batches: the median, without the first, which
+    loads kernels in Trainer's new process and not in this one.
+    """
     spec = replace(place.spec, bits="nf4-dq", compute_dtype="auto")
     row = run_once(place, spec)
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.trainer", "--rank", str(spec.rank)]
     command += ["--learning-rate", str(spec.learning_rate), "--steps", str(spec.steps)]
     command += ["--compute", place.machine.compute_name]
     command += ["--adapter", str(place.folder / "trainer"), *(["--gpu"] if place.machine.on_gpu else [])]
-    found = json.loads(_run_command(command, folder=Path.cwd()).strip().splitlines()[-1])
-    ours = row.state.stepping_seconds
-    return f"lab {ours:.1f} s, Trainer {found['wall_seconds']:.1f} s: {found['wall_seconds'] / ours:.2f} x"
+    out = _run_command(command, folder=Path.cwd(), device=place.machine.device)
+    theirs, ours = json.loads(out.strip().splitlines()[-1])["seconds_per_step"], row.state.seconds_per_step
+    assert ours is not None
+    return f"a step: lab {1000 * ours:.0f} ms, Trainer {1000 * theirs:.0f} ms: {theirs / ours:.2f} x"
 
 
 def gpu_tests(place: CheckMachine) -> str:
     """Run the tests that need CUDA."""
-    out = _run_command([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu"], folder=Path.cwd())
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu"]
+    out = _run_command(command, folder=Path.cwd(), device=place.machine.device)
     return out.strip().splitlines()[-1]
 
 
@@ -313,6 +318,16 @@ def measure_held_bytes(machine: Machine) -> int:
     return live_bytes(machine.device) - measure_workspace_bytes(machine.device)
 
 
+def show_only(device: torch.device) -> dict[str, str]:
+    """Return the variables that show a child process one CUDA device only: of several, Trainer takes all,
+    with a batch for each, and an exported script takes the first.
+    """
+    if device.type != "cuda":
+        return {}
+    number, shown = device.index or 0, os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return {"CUDA_VISIBLE_DEVICES": shown.split(",")[number] if shown else str(number), DEVICE_VARIABLE: ""}
+
+
 def require_end(run: RunFolder) -> RunState:
     """Return the state of a run that finished. Raises CheckFailed with its own words otherwise."""
     state = run.state()
@@ -323,9 +338,10 @@ def require_end(run: RunFolder) -> RunState:
     return state
 
 
-def _run_command(command: Sequence[str], *, folder: Path) -> str:
+def _run_command(command: Sequence[str], *, folder: Path, device: torch.device) -> str:
+    variables = os.environ | show_only(device)
     done = subprocess.run(
-        command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=1800, check=False
+        command, cwd=folder, env=variables, capture_output=True, text=True, timeout=1800, check=False
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
