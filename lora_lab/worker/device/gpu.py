@@ -103,6 +103,16 @@ def run_products(device: torch.device) -> None:
     x.grad.sum().item()
 
 
+def make_current(device: torch.device) -> None:
+    """Make a GPU the current one of this process, which is the first one otherwise.
+
+    bitsandbytes 0.50.2 waits for the current one after each update of moments in 8 bits, and fills paged
+    moments there: beside another GPU it would open a context on the first, whose memory may be full.
+    """
+    if device.index is not None:  # without an index it names the current one
+        get_gpu_api(device).set_device(device)
+
+
 def choose_kernels() -> None:
     """Choose the CUDA kernels whose numbers and memory the lab can answer for.
 

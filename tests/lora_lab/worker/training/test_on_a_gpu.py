@@ -282,6 +282,15 @@ def test_the_workspaces_are_the_same_however_the_gpu_is_named() -> None:
 
 
 @pytest.mark.usefixtures("chosen")
+def test_the_chosen_gpu_becomes_the_current_one(gpu: SimulatedGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bitsandbytes waits for the current one after updates of moments in 8 bits: the first of two GPUs."""
+    made_current: list[torch.device] = []
+    monkeypatch.setattr(gpu, "set_device", made_current.append)
+    assert this_machine.find_device()[0] == DEVICE
+    assert made_current == [DEVICE]
+
+
+@pytest.mark.usefixtures("chosen")
 @pytest.mark.parametrize("capability", [(9, 0), (7, 5)])
 def test_the_gpus_own_test_of_the_peak_passes(
     capability: tuple[int, int], gpu: SimulatedGpu, models_dir: Path, monkeypatch: pytest.MonkeyPatch
