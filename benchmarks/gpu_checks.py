@@ -42,10 +42,12 @@ LIMIT_PERCENT = 2
 """Largest miss of a predicted peak, in bytes that tensors ask for; .25 % on the simulated device."""
 
 GROUP_LIMIT_PERCENT = 10
-SCRIPT_TOLERANCE = 2e-2
+SCRIPT_TOLERANCE = 1e-3
 WIDTHS: tuple[Bits, ...] = BITS
 RANKS = (1, 8, 64)
 RANK_OF_WIDTHS = 8
+PAGED_RANK = 128
+"""bitsandbytes pages moments of at least 100,000 numbers; at rank 64 the embedded model's have 98,304."""
 PATIENCE_SECONDS = 600
 LARGE: dict[str, int] = {
     "hidden_size": 2048,
@@ -119,7 +121,7 @@ def run_specs(spec: RunSpec) -> Iterator[RunSpec]:
     yield replace(spec, variant="dora", bits="bf16")
     yield replace(spec, checkpointing=True)
     yield replace(spec, optimizer="adamw8bit")
-    yield replace(spec, optimizer="paged_adamw8bit")
+    yield replace(spec, optimizer="paged_adamw8bit", rank=PAGED_RANK, alpha=2.0 * PAGED_RANK)
     yield replace(spec, compute_dtype="fp32")
     yield replace(spec, compute_dtype="fp16")
 
@@ -201,8 +203,11 @@ def merge_of_a_run(place: CheckMachine) -> str:
 
 
 def exported_script(place: CheckMachine, bits: Bits = "nf4-dq") -> str:
-    """Run the exported script in its own process; its losses are the run's."""
-    run = place.start(replace(place.spec, bits=bits))
+    """Run the exported script in its own process; its losses are the run's.
+
+    In fp32: in 16 bits the libraries round in other places than the lab, and in 20 steps that grows.
+    """
+    run = place.start(replace(place.spec, bits=bits, compute_dtype="fp32"))
     execute_run(run, place.home, place.models_dir)
     losses = [step["loss"] for step in require_end(run).steps]
     script = run.path / "run.py"

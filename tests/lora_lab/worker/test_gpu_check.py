@@ -12,6 +12,8 @@ import torch
 from benchmarks import gpu_checks
 from benchmarks.gpu_check import COLUMNS, main
 from benchmarks.gpu_checks import CHECKS, LIMIT_PERCENT, CheckMachine, run_specs
+from lora_lab.memory.optimizer_state import compute_pageable_bytes, list_trained_tensors
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from lora_lab.worker.device import machine as this_machine
 from tests.simulated_gpu.device import NAME, load
@@ -60,6 +62,10 @@ def test_the_runs_cover_every_width_and_every_setting_that_allocates() -> None:
     assert {spec.optimizer for spec in specs} == {"adamw", "adamw8bit", "paged_adamw8bit"}
     assert {spec.checkpointing for spec in specs} == {True, False}
     assert {spec.compute_dtype for spec in specs} >= {"auto", "fp32", "fp16"}
+    (paged,) = (spec for spec in specs if spec.optimizer == "paged_adamw8bit")
+    adapted = find_shape(EMBEDDED_MODEL).select(paged.targets)
+    trained = list_trained_tensors(adapted, rank=paged.rank, variant=paged.variant)
+    assert compute_pageable_bytes(trained), "bitsandbytes keeps small moments on the GPU"
 
 
 @pytest.mark.usefixtures("on_the_simulated_gpu")
