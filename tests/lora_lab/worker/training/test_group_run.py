@@ -24,6 +24,7 @@ from lora_lab.worker.__main__ import open_log
 from lora_lab.worker.training import group_run, model_cache
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
+from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.run import execute_group, execute_run
@@ -290,7 +291,7 @@ def test_what_a_failed_chunk_held_is_free_before_the_next_one_loads_its_model(
     """Most likely memory ran out: a second base beside the first would make that worse."""
     bases: list[weakref.ref[Any]] = []
     still_there: list[int] = []
-    open_model, tried = model_cache.open_model, []
+    tried: list[int] = []
 
     def open_and_note(*asked: Any, **options: Any) -> Any:
         still_there.append(sum(base() is not None for base in bases))
