@@ -33,7 +33,7 @@ def _read_seen(fields: Fields, name: str) -> dict[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class Refutation:
     """What to do and what one sees, for one misconception."""
 
     misconception: str
@@ -67,14 +67,14 @@ class Experiment:
 
 
 @cache
-def load_experiments(folder: Path = EXPERIMENTS_DIR) -> Mapping[str, Experiment]:
+def load_experiments(folder: Path = EXPERIMENTS_DIR) -> Mapping[str, Refutation]:
     """Read the experiments by the id of their misconception. Raises ContentError with every problem."""
     problems: list[Problem] = []
     known = {each.id for each in load_misconceptions()}
-    found: dict[str, Experiment] = {}
+    found: dict[str, Refutation] = {}
     for path in sorted(folder.glob("*.yaml")):
         for entry in read_list(path, kind="experiment", problems=problems):
-            experiment = read_declared(entry, Experiment)
+            experiment = read_declared(entry, Refutation)
             if experiment.misconception not in known:
                 entry.note(f"there is no misconception {experiment.misconception!r}")
             if found.setdefault(experiment.misconception, experiment) is not experiment:

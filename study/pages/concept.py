@@ -164,7 +164,8 @@ class ConceptPage:
         self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode, plan: ReviewPlan
     ) -> dict[str, Any]:
         """Build the template values of a mode in addition to the lesson's texts."""
-        inside: dict[str, Any] = {"figure": None, "link": None, "materials": None, "tasks": (), "misconceptions": ()}
+        inside: dict[str, Any] = {"figure": None, "link": None, "materials": None}
+        inside |= {"tasks": (), "misconceptions": ()}
         if mode == "challenge":
             inside["link"] = self.ports.challenge_link(visit, concept.id)
         elif mode == "review":

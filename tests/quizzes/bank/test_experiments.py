@@ -1,6 +1,5 @@
 """Every misconception has an experiment that opens, shows what it promises, and has no number of its own."""
 
-import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,11 +12,14 @@ from lora_lab.figures import FIGURES
 from lora_lab.settings.run_form import NAMES as RUN_FIELDS
 from lora_lab.settings.run_form import read_address
 from lora_lab.views.memory_form import CHOICES, DEFAULTS, read_fields
-from quizzes.bank.experiments import Experiment, load_experiments
+from quizzes.bank.experiments import Refutation, load_experiments
 from quizzes.bank.misconceptions import load_misconceptions
+from quizzes.parts import find_misconception
 from study.base.settings import Settings
 from study.content.yaml_reader import ContentError
 from study.figures.controls import list_controls, parse_settings
+from study.ports.learn import RecurringMiss
+from study.text.templates import render
 from tests.arithmetic import value_of
 from tests.visits import words
 from tests.whole_app import WholeApp, whole_app
@@ -45,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeApp]:
 
 
 def read_page(site: WholeApp, address: str) -> str:
-    """Return a page's text without soft breaks inside formulas and numbers."""
+    """Return the text of a page that is opened once for all tests."""
     if address not in _opened:
         parts = urlsplit(address)
         _opened[address] = words(site.open(parts.path, **dict(parse_qsl(parts.query))))
@@ -65,7 +67,7 @@ def test_no_two_experiments_say_the_same() -> None:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=EXPERIMENTS)
-def test_an_experiment_shows_what_it_promises(site: WholeApp, experiment: Experiment) -> None:
+def test_an_experiment_shows_what_it_promises(site: WholeApp, experiment: Refutation) -> None:
     for address, excerpts in experiment.excerpts.items():
         text = read_page(site, address)
         for excerpt in excerpts:
@@ -100,7 +102,7 @@ def test_the_page_has_every_field_of_an_address_and_takes_its_value(address: str
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=EXPERIMENTS)
-def test_every_number_of_an_experiment_is_seen_set_or_summed(experiment: Experiment) -> None:
+def test_every_number_of_an_experiment_is_seen_set_or_summed(experiment: Refutation) -> None:
     known: set[str] = set()
     for address, excerpts in experiment.excerpts.items():
         for name, value in parse_qsl(urlsplit(address).query):
@@ -118,7 +120,7 @@ def test_every_number_of_an_experiment_is_seen_set_or_summed(experiment: Experim
 
 
 def test_a_number_in_an_experiment_is_found() -> None:
-    said = "At r = 8, alpha 16: −0.25 and 1,024 tokens, 2.0e-06, 50.0 % (3 × 4) of SmolLM2-135M in 4-bit NF4, q8."
+    said = "At r = 8, alpha 16: −0.25 and 1,024 tokens, 2.0e-06, 50.0 % (3 × 4) of SmolLM2-135M in 4-bit NF4."
     assert list_numbers(said) == ["8", "16", "−0.25", "1,024", "2.0e-06", "50.0", "3", "4"]
 
 
@@ -132,10 +134,34 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ContentError) as caught:
         load_experiments(tmp_path)
     said = str(caught.value)
-    for problem in ("no misconception 'no-such-thing'", "must begin with a slash", "nothing is seen at", "by setting", "already"):
+    for problem in (
+        "no misconception 'no-such-thing'",
+        "must begin with a slash",
+        "nothing is seen at",
+        "by setting",
+        "already",
+    ):
         assert problem in said
 
 
 def test_the_first_setting_is_what_the_link_opens() -> None:
     assert EXPERIMENTS["scale-ignores-rank"].address == "/figures?figure=scaling-over-ranks&alpha=16&rank=8"
-    assert math.isclose(float(value_of("0.304 / 2")), 0.152)
+
+
+def test_a_concept_has_the_experiments_of_its_misconceptions(site: WholeApp) -> None:
+    text = read_page(site, "/concept?id=lora-alpha&mode=try")
+    for each in load_misconceptions():
+        assert (f"Do you {each.name}? See for yourself {EXPERIMENTS[each.id].do}" in text) == (
+            each.concept == "lora-alpha"
+        )
+
+
+def test_what_recurs_in_misses_comes_with_its_experiment() -> None:
+    found = find_misconception("scale-ignores-rank")
+    assert found
+    miss = RecurringMiss(misconception=found, count=2, total=5, where="2 cards", questions="/quiz")
+    html = render("study/shared/recurring.html", heading="h2", recurring=[miss])
+    experiment = EXPERIMENTS["scale-ignores-rank"]
+    assert experiment.do in words(html)
+    assert f'href="{experiment.address.replace("&", "&amp;")}"' in html
+    assert "Solve" not in words(html)
