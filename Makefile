@@ -3,7 +3,7 @@
 # make test-unit, make test-browser   the two halves of it
 # make lint    ruff, import rules and mypy  make fix          let ruff repair what it can
 # make test-postgres   the store and classes on a PostgreSQL server that is started for it; a part of test-unit
-# make test-long      the GPU check itself, on a simulated device: minutes
+# make test-long      the GPU check itself and the longer tests on a simulated device: minutes
 # make test-browsers   the main stories in Chromium, Firefox and WebKit, which make test plays too where both are installed
 # make fuzz    20,000 changed files of every format that can be imported; CASES=500 for fewer
 # make bench   performance, side by side    make screenshots  every page, three widths, light and dark
