@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
+from classroom.pages.documents import render_refusal
 from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
@@ -61,7 +62,7 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
             FigureRoutes(hub).register,
         ),
         closers=(name_expiry.close,),
-        gates=(partial(ClassGate, keys=keys, only_class=only_class),),
+        gates=(partial(ClassGate, keys=keys, only_class=only_class, render_refusal=render_refusal),),
     )
 
 

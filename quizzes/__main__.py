@@ -16,7 +16,7 @@ from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.question import Question
 from quizzes.session.operations import QuizOperations
-from quizzes.stats.progress import compute_statistics
+from quizzes.stats.item_analysis import compute_statistics
 from study.base.command_line import run_program
 from study.base.errors import LearnerError
 from study.base.settings import load_settings

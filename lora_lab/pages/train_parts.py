@@ -18,6 +18,7 @@ from lora_lab.memory.ledger import (
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from lora_lab.pages.shared_parts import render_machine
 from lora_lab.parameters.shapes import ModelShape
+from lora_lab.predictions.judging import FACTOR
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview, build_preview, estimate_training_seconds
 from lora_lab.settings.run_form import Preset, build_address, format_command, read_presets
@@ -49,9 +50,17 @@ class SettingParts:
         ]
 
     def render_prediction_form(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
-        """Render the form of a prediction instead of all that would give the answer away."""
+        """Render the form of a prediction instead of all that would give the answer away.
+
+        The earlier run `rival` is named first.
+        """
         hidden = render("lora_lab/lab/hidden.html")
-        form = self._predictions.render_form(spec, rival=rival)
+        form = render(
+            "lora_lab/lab/predict.html",
+            rivals=self._predictions.list_rivals(spec),
+            rival=rival,
+            factor=FACTOR,
+        )
         return replace_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
 
     def render_cost_sheet(

@@ -10,12 +10,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import lora_lab.quantities  # noqa: F401 - content is checked against it
+from flashcards.pages.progress_section import CardSection
 from flashcards.review.presenter import CardExercise, build_card_exercise
 from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import StudyPlan, Workload
-from flashcards.stats.progress import CardSection
+from quizzes.pages.progress_section import QuizSection
 from quizzes.session.presenter import build_quiz_exercise
-from quizzes.stats.progress import QuizSection
 from study.base.errors import LearnerError
 from study.pages.progress import ProgressPage, register_chart_files
 from study.ports.context import Context, find_visit
