@@ -302,3 +302,15 @@ def test_a_small_module_with_one_importer_is_a_seam() -> None:
     found = find_small_modules_with_one_importer()
     listed = {path for path in found if not any(re.search(kind, path) for kind in SEAM_KINDS)}
     assert listed == set(SEAMS)
+
+
+UNTESTED_ROOMS = {"study/ports": "protocols, tested with the parts that implement them"}
+
+
+def test_each_room_has_its_tests_in_the_folder_of_the_same_name() -> None:
+    rooms = {path.parent.relative_to(ROOT) for path in SOURCES if path.name != "__init__.py"}
+    generated = {room for room in rooms if "alembic" in room.parts}
+    untested = {
+        room.as_posix() for room in rooms - generated if not any((ROOT / "tests" / room).rglob("test_*.py"))
+    }
+    assert untested == set(UNTESTED_ROOMS)

@@ -109,7 +109,7 @@ def qlora_bytes(rank: int) -> str:
 
 def peaks_recorded(tokens: int) -> str:
     """Of one step without and with checkpointing."""
-    without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=tokens))
+    without, with_ = checkpointing.compare_steps(checkpointing.CheckpointingSettings(seq_len=tokens))
     return f"from {as_bytes(without.peak_bytes)} to {as_bytes(with_.peak_bytes)}"
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_lab import quantities
 from lora_lab.figures import FIGURES
 from lora_lab.figures.adapters import (
     backward_graph,
@@ -20,17 +21,9 @@ from lora_lab.figures.adapters import (
 )
 from lora_lab.figures.matrices import read_matrices
 from lora_lab.figures.recorded import read_recording
-from lora_lab.memory.ledger import (
-    COMPONENTS,
-    Ledger,
-    code_bytes,
-    matrix_constant_bytes,
-)
+from lora_lab.memory.ledger import COMPONENTS, Ledger, code_bytes, matrix_constant_bytes
 from lora_lab.parameters.counts import lora_parameters
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.quantities import (
-    lora_parameters,
-)
 from lora_lab.runs.cost_preview import PredictedStep
 from tests.visits import words
 
@@ -205,7 +198,7 @@ def test_the_relatives_train_what_the_lab_counts() -> None:
     full, dora, lora, vera = relatives.count_trained(
         relatives.RelativesSettings(rank=16, model="llama-3.1-8b")
     ).values()
-    assert lora == lora_parameters("llama-3.1-8b", 16, "all-linear") == 41_943_040
+    assert lora == quantities.lora_parameters("llama-3.1-8b", 16, "all-linear") == 41_943_040
     assert full > dora > lora > vera
     outputs = sum(one.d_out * one.count for one in find_shape("llama-3.1-8b").linears)
     assert dora - lora == outputs

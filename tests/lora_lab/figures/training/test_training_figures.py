@@ -18,10 +18,7 @@ from lora_lab.figures.training import (
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.optimizer_state import list_trained_tensors, optimizer_bytes
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.quantities import (
-    accuracy_standard_error,
-    zero_bytes_per_gpu,
-)
+from lora_lab.quantities import accuracy_standard_error, zero_bytes_per_gpu
 from study.base.errors import LearnerError
 from study.base.units import GB, MB
 
@@ -47,13 +44,13 @@ def test_published_points_are_drawn_only_at_the_model_they_are_for() -> None:
 
 def test_recorded_peaks_are_what_the_lab_predicts() -> None:
     for length in checkpointing.LENGTHS:
-        for run in checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=length)):
+        for run in checkpointing.compare_steps(checkpointing.CheckpointingSettings(seq_len=length)):
             assert run.predicted_bytes == pytest.approx(run.peak_bytes, abs=64)
             assert max(run.live_bytes) == run.peak_bytes
 
 
 def test_checkpointing_lowers_the_peak_and_runs_more_operators() -> None:
-    without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=256))
+    without, with_ = checkpointing.compare_steps(checkpointing.CheckpointingSettings(seq_len=256))
     assert with_.peak_bytes < without.peak_bytes
     assert with_.operators > without.operators
 
@@ -61,7 +58,7 @@ def test_checkpointing_lowers_the_peak_and_runs_more_operators() -> None:
 def test_the_lesson_says_how_much_longer_the_recorded_steps_took() -> None:
     longer = []
     for length in checkpointing.LENGTHS:
-        without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=length))
+        without, with_ = checkpointing.compare_steps(checkpointing.CheckpointingSettings(seq_len=length))
         longer.append(round(100 * (with_.cpu_seconds / without.cpu_seconds - 1)))
     said = " ".join((ROOT / "study/lessons/gradient-checkpointing.yaml").read_text("utf-8").split())
     first, second, last = longer
