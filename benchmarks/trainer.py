@@ -9,6 +9,7 @@ loop, rows padded to the longest of each batch, saves the adapter and then evalu
 import itertools
 import json
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ class Timed:
     cpu_seconds: float
     wall_seconds: float
     losses: list[float]
+    seconds_per_step: float = 0.0
+    """The median wall time of a step without the first, which loads a GPU's kernels."""
 
 
 def main() -> None:
@@ -144,7 +147,7 @@ def with_trainer(
         trainer.remove_callback(_build_printer(trainer))
         trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return Timed(clock.cpu_seconds, clock.wall_seconds, losses)
+    return Timed(clock.cpu_seconds, clock.wall_seconds, losses, clock.seconds_per_step)
 
 
 def held_out_loss(
@@ -195,11 +198,22 @@ class Clock(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, *arguments: Any, **values: Any) -> None:
         """Start the clock."""
         self._cpu, self._wall = time.process_time(), time.perf_counter()
+        self._ends: list[float] = []
+
+    def on_step_end(self, *arguments: Any, **values: Any) -> None:
+        """Note the end of a step."""
+        self._ends.append(time.perf_counter())
 
     def on_train_end(self, *arguments: Any, **values: Any) -> None:
         """Stop the clock."""
         self.cpu_seconds = time.process_time() - self._cpu
         self.wall_seconds = time.perf_counter() - self._wall
+
+    @property
+    def seconds_per_step(self) -> float:
+        """The median time from one step's end to the next; of a single step, all of its time."""
+        steps = [end - begin for begin, end in itertools.pairwise(self._ends)]
+        return statistics.median(steps or [self.wall_seconds])
 
 
 def as_row(item: Encoded) -> dict[str, list[int]]:

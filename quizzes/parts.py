@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
+from quizzes.bank.experiments import load_experiments
 from quizzes.bank.misconceptions import Misconception, load_misconceptions
 from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.explain.presenter import explain_exercise
@@ -69,6 +70,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.search_class_questions = partial(search_class_questions, bank, rng=context.rng)
     ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=client)
     ports.misconception = find_misconception
+    ports.misconceptions_about = list_misconceptions
     ports.recurring_misses = partial(list_recurring, context, ports, bank)
     return AppPart(
         pages=lambda: (
@@ -91,8 +93,20 @@ def find_misconception(misconception_id: str) -> MisconceptionLink | None:
     return _link_misconception(found) if found else None
 
 
+def list_misconceptions(concept_id: str) -> list[MisconceptionLink]:
+    """Return the misconceptions that the page of a concept refutes."""
+    return [_link_misconception(each) for each in load_misconceptions() if each.concept == concept_id]
+
+
 def _link_misconception(found: Misconception) -> MisconceptionLink:
-    return MisconceptionLink(id=found.id, name=found.name, address=build_concept_address(found.concept))
+    experiment = load_experiments()[found.id]
+    return MisconceptionLink(
+        id=found.id,
+        name=found.name,
+        address=build_concept_address(found.concept),
+        experiment=experiment.do,
+        experiment_address=experiment.address,
+    )
 
 
 def list_recurring(context: Context, ports: Ports, bank: LiveBank, visit: Visit) -> list[RecurringMiss]:
@@ -109,8 +123,8 @@ def list_recurring(context: Context, ports: Ports, bank: LiveBank, visit: Visit)
                 total=misses.total,
                 where=each.where,
                 questions=f"/quiz?{urlencode({'concept': concept})}",
-                experiment=task.address if task else build_concept_address(concept, "try"),
-                experiment_name=f"Solve “{task.name}”" if task else "Try it in the lab",
+                task=task.address if task else "",
+                task_name=task.name if task else "",
             )
         )
     return found

@@ -5,6 +5,7 @@ import gc
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -116,6 +117,16 @@ def test_only_the_workers_import_the_workers() -> None:
         return (name for name in imported(path) if name.startswith(WORKER_NAMES))
 
     assert offenders([ROOT / "app.py", *(path for path in SOURCES if not works(path))], workers) == {}
+
+
+def test_every_part_is_held_to_these_rules_and_to_the_import_contracts() -> None:
+    parts = {path.parent.name for path in ROOT.glob("*/parts.py")}
+    assert parts == PACKAGES, "Name a new part in PACKAGES here."
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+    assert set(tools["importlinter"]["root_packages"]) == parts, (
+        "Name it in pyproject.toml, in root_packages."
+    )
+    assert parts <= set(tools["mypy"]["files"]), "Name it in pyproject.toml, in the files of mypy."
 
 
 def test_these_rules_see_imports_where_they_are() -> None:

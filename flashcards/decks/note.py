@@ -75,7 +75,7 @@ class Card:
 
 
 def parse_note_id(card_id: str) -> str:
-    """Parse the id of the note that a card is of; the cards of a cloze are `note--1`, `note--2`."""
+    """Parse the id of the note that a card is of; the cards of a cloze are `note--c1`, `note--c2`."""
     return card_id.partition("--")[0]
 
 

@@ -1,1 +1,1 @@
-"""The data of a run: data sets, tokens, batches, and the lab's folder."""
+"""What a run starts from: data sets, tokens, batches, the embedded model, the machine, the lab's folder."""

@@ -39,8 +39,8 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, Bits, RunSpec
 from lora_lab.worker import extra_measurements
 from lora_lab.worker.chat import serve_chat
-from lora_lab.worker.device.gpu import live_bytes
-from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine
+from lora_lab.worker.device.gpu import get_gpu_api, live_bytes, on_gpu
+from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_device, find_machine
 from lora_lab.worker.fork_server import start_fork_server
 from lora_lab.worker.inspect.serve import serve_inspections
 from lora_lab.worker.merge import merge_run
@@ -155,6 +155,8 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
         try:
             _log_into(job)
             well = execute_group(job, home, models_dir, cache=cache, app_is_gone=orders.is_closed)
+            if not well:
+                _check_device()
         except Exception:
             # The outermost frame: the engine turns an exit without a terminal event into a failed run.
             traceback.print_exc()
@@ -166,6 +168,18 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
             answers.write(DONE)
             answers.flush()
     return 0 if well else 1
+
+
+def _check_device() -> None:
+    """Raise RuntimeError where a GPU takes no more work from this process.
+
+    After an error in a kernel, such as an index out of range, every later CUDA call of the process fails. The
+    next process works again.
+    """
+    with contextlib.suppress(LearnerError):  # the device that LORA_STUDY_DEVICE names: each run says so
+        device, _ = find_device()
+        if on_gpu(device):
+            get_gpu_api(device).synchronize(device)
 
 
 def _get_ready(home: LabHome, models_dir: Path) -> LoadedModel:

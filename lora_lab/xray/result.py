@@ -48,7 +48,10 @@ def count_directions(values: Sequence[float]) -> int:
 
 
 def stable_rank(values: Sequence[float]) -> float:
-    """Compute ||dW||² / s_1²: 1 if one direction dominates, the rank if all are equal; 0 for zero."""
+    """Compute ||dW||² / s_1², one kind of effective rank.
+
+    It is 1 if one direction dominates, the rank if all are equal, and 0 for zero.
+    """
     return sum(value * value for value in values) / values[0] ** 2 if values and values[0] else 0.0
 
 

@@ -1,4 +1,4 @@
-"""A queue for work that is done one at a time: few may wait, and for a limited time.
+"""A queue with backpressure, for work that is done one at a time: few may wait, and for a limited time.
 
 Every one who waits takes a thread of the server, and a server has forty.
 """

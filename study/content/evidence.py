@@ -66,14 +66,14 @@ def read_evidence_of(
         fields.note("no source and no check")
     for check in checks:
         if not prints_number(printed, check):
-            fields.note(f"the check expects {check.expect:g}, but no text prints that number")
+            fields.note(f"the check expects {_as_printed(check.expect)}, but no text prints that number")
     return Evidence(source=source, checks=checks)
 
 
 def check_claims(items: Iterable[tuple[str, Evidence]]) -> None:
     """Raise LearnerError with a line for each claim that differs from the computed value."""
     broken = [
-        f"{item}: {check.call} is {evaluate(check):,}, the text says {check.expect:,}"
+        f"{item}: {check.call} is {_as_printed(evaluate(check))}, the text says {_as_printed(check.expect)}"
         for item, evidence in items
         for check in evidence.checks
         if not check_holds(check)
@@ -82,3 +82,8 @@ def check_claims(items: Iterable[tuple[str, Evidence]]) -> None:
         raise LearnerError(
             "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
         )
+
+
+def _as_printed(number: float) -> str:
+    """Return a number as texts print it: all digits, in groups of three, and no `.0`."""
+    return f"{number:,.15g}"

@@ -164,7 +164,8 @@ class ConceptPage:
         self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode, plan: ReviewPlan
     ) -> dict[str, Any]:
         """Build the template values of a mode in addition to the lesson's texts."""
-        inside: dict[str, Any] = {"figure": None, "link": None, "materials": None, "tasks": ()}
+        inside: dict[str, Any] = {"figure": None, "link": None, "materials": None}
+        inside |= {"tasks": (), "misconceptions": ()}
         if mode == "challenge":
             inside["link"] = self.ports.challenge_link(visit, concept.id)
         elif mode == "review":
@@ -180,6 +181,7 @@ class ConceptPage:
         elif lesson is not None and mode == "try":
             inside["link"] = self.ports.lab_link(lesson.try_it.preset)
             inside["tasks"] = self.ports.tasks_about(visit, concept.id)
+            inside["misconceptions"] = self.ports.misconceptions_about(concept.id)
         elif lesson is not None and mode == "project":
             inside["link"] = self.ports.project_link(visit, lesson.project.project)
         return inside

@@ -65,6 +65,12 @@ class MisconceptionLink:
     address: str
     """The page that refutes it."""
 
+    experiment: str = ""
+    """What to set and what one sees then; empty where nobody wrote one."""
+
+    experiment_address: str = ""
+    """Where to set it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecurringMiss:
@@ -81,10 +87,10 @@ class RecurringMiss:
     questions: str
     """The address of questions on its concept."""
 
-    experiment: str
-    """The address of a task or a run that shows what is right."""
+    task: str = ""
+    """The address of a task on its concept; empty without one."""
 
-    experiment_name: str
+    task_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

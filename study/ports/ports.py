@@ -75,4 +75,7 @@ class Ports:
     """Wrong attempts at tasks, each with the id of its misconception, oldest first."""
 
     misconception: Callable[[str], MisconceptionLink | None] = lambda _: None
+    misconceptions_about: Callable[[str], Sequence[MisconceptionLink]] = lambda _: ()
+    """The misconceptions that a concept's page refutes, by its id."""
+
     recurring_misses: Callable[[Visit], Sequence[RecurringMiss]] = lambda _: ()

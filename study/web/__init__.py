@@ -1,1 +1,1 @@
-"""The page frame, the middleware, the server and the file routes."""
+"""The page frame and its routes: islands, figures, search, documents, files. Below: security, serving."""

@@ -15,7 +15,7 @@ from study.web import form_event
 class FormDraft:
     """The draft of one form, in each profile: each field is kept while it is typed, until it is handed in.
 
-    `study/templates/written_form.html` has the fields; they send the act `draft`, which `save` takes.
+    `study/templates/shared/written_form.html` has the fields; they send the act `draft`, which `save` takes.
     """
 
     context: Context

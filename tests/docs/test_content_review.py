@@ -9,7 +9,7 @@ from lora_lab.tasks.building import read_builds
 from lora_lab.tasks.content import map_tasks_by_id
 from lora_lab.tasks.reading import read_run_tasks
 from quizzes.bank.bank import load_bank
-from quizzes.bank.misconceptions import load_misconceptions
+from quizzes.bank.misconceptions import load_misconceptions, load_signs
 from quizzes.grader.prompts import load_prompts
 from study.base.yaml_loader import load_yaml
 from study.content.concepts import load_concepts
@@ -25,7 +25,8 @@ def test_the_table_of_numbers_is_that_of_the_content() -> None:
     checks += sum(len(question.evidence.checks) for question in bank.questions)
     page = (ROOT / "docs" / "content-review.md").read_text("utf-8")
     part = page.partition("## What there is")[2].partition("## ")[0]
-    assert {name: int(number) for name, number in ROW.findall(part)} == {
+    written = {name: int(number) for name, number in ROW.findall(part)}
+    there_is = {
         "concepts, nine modes each": len(concepts.by_id),
         "cards": len(cards),
         "questions": len(bank.questions),
@@ -38,3 +39,15 @@ def test_the_table_of_numbers_is_that_of_the_content() -> None:
         "scripts to complete": len(read_builds()),
         "prompts to explain": len(load_prompts(concepts)),
     }
+    new = [f"| {name} | {number} |" for name, number in there_is.items() if written.get(name) != number]
+    assert written == there_is, "\n".join(["Write into the table of docs/content-review.md:", *new])
+
+
+def test_the_signs_of_misconceptions_are_as_many_as_the_page_says() -> None:
+    page = " ".join((ROOT / "docs" / "content-review.md").read_text("utf-8").split())
+    signs = load_signs()
+    of_cards, of_ideas = ({each.id for each in part.values()} for part in (signs.of_card, signs.of_idea))
+    assert (
+        f"{len(of_cards)} misconceptions show on forgotten cards as well ({len(signs.of_card)} cards), "
+        f"{len(of_ideas)} in explanations ({len(signs.of_idea)} ideas), {len(of_cards | of_ideas)} in either"
+    ) in page

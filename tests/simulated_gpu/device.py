@@ -77,6 +77,9 @@ class SimulatedGpu(_Backend):  # type: ignore[misc]
         """Name and memory."""
         return SimpleNamespace(name="Simulated GPU", total_memory=TOTAL_BYTES)
 
+    def set_device(self, device: Any) -> None:
+        """There is one only."""
+
     def synchronize(self, device: Any = None) -> None:
         """Every operator has ended when it returns."""
 

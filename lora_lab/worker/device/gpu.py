@@ -72,7 +72,6 @@ def free_bytes(device: torch.device) -> int:
     return int(get_gpu_api(device).mem_get_info(device)[0]) + int(kept)
 
 
-@functools.cache
 def measure_workspace_bytes(device: torch.device) -> int:
     """Run every kind of product once, forward and backward; return the bytes that stay allocated after it.
 
@@ -80,6 +79,13 @@ def measure_workspace_bytes(device: torch.device) -> int:
     passes in. They are 32 MiB each on Hopper, belong to the process and not to a run, and are asked for here
     before anything is measured.
     """
+    index = get_gpu_api(device).current_device() if device.index is None else device.index
+    return _measure_workspaces_once(torch.device(device.type, index))
+
+
+@functools.cache
+def _measure_workspaces_once(device: torch.device) -> int:
+    """Measure them at the first products of this process: later ones find the workspaces there."""
     before = live_bytes(device)
     run_products(device)
     return live_bytes(device) - before
@@ -95,6 +101,16 @@ def run_products(device: torch.device) -> None:
     (layer(x) @ x.transpose(1, 2)).sum().backward()
     assert x.grad is not None
     x.grad.sum().item()
+
+
+def make_current(device: torch.device) -> None:
+    """Make a GPU the current one of this process, which is the first one otherwise.
+
+    bitsandbytes 0.50.2 waits for the current one after each update of moments in 8 bits, and fills paged
+    moments there: beside another GPU it would open a context on the first, whose memory may be full.
+    """
+    if device.index is not None:  # without an index it names the current one
+        get_gpu_api(device).set_device(device)
 
 
 def choose_kernels() -> None:

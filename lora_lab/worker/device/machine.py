@@ -26,6 +26,7 @@ from lora_lab.worker.device.gpu import (
     choose_kernels,
     free_bytes,
     get_gpu_api,
+    make_current,
     measure_workspace_bytes,
     on_gpu,
     run_products,
@@ -173,6 +174,8 @@ def _try_device(named: str) -> torch.device:
     device = torch.device(named)
     if device != CPU and (problem := try_products(device)):
         raise RuntimeError(problem)
+    if on_gpu(device):
+        make_current(device)
     return device
 
 

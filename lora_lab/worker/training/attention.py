@@ -1,4 +1,4 @@
-"""Attention of packed rows, one example after another.
+"""Attention of packed rows (varlen attention), one example after another.
 
 A packed row holds several examples that must not see each other. With a block mask over the whole row,
 attention computes all T x T pairs and discards most; here each example attends to itself alone.

@@ -74,8 +74,7 @@ class GroupedRuns:
         spec = works[0].spec
         self._tell(works, PREPARING)
         dataset = datasets.load_saved(works[0].run.path)
-        loaded = cache.lend(spec, partial(self._report, works))
-        material = Material(loaded, dataset, self._home, spec)
+        material = Material(cache.lend(spec, partial(self._report, works)), dataset, self._home, spec)
         chunks = material.split_chunks(works)
         for later in chunks[1:]:
             for work in later:
@@ -85,7 +84,9 @@ class GroupedRuns:
                 self._do_chunk([work for work in chunk if not work.end_early()], material, cache)
             except Exception as error:  # most likely memory: a smaller chunk may still fit
                 self._fail_together(chunk, error)
-                cache.clear()
+            else:
+                continue
+            cache.clear()  # not above, where the error still holds what was computed
 
     def _do_chunk(self, chunk: Sequence[Work], material: "Material", cache: ModelCache) -> None:
         if not chunk:
@@ -212,6 +213,7 @@ class GroupedRuns:
         for work in works:
             if not work.ended:
                 self._fail(work, error)
+            work.release_model()
 
     def _report(self, works: Iterable[Work], progress: Progress) -> None:
         for work in works:

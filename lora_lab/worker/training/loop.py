@@ -146,7 +146,8 @@ def train_adapter(
 
 
 class LossScale:
-    """The factor that keeps small fp16 gradients above zero: the loss is multiplied by it, gradients divided.
+    """Loss scaling: a factor keeps small fp16 gradients above zero; the loss is multiplied by it, gradients
+    are divided.
 
     The numbers are those of torch.amp.GradScaler (arXiv:1710.03740 section 3.2). A step whose gradient
     overflows is computed again with half the factor, where GradScaler would leave it out: a run keeps its

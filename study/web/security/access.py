@@ -1,4 +1,4 @@
-"""Access control on a server that other machines can reach: what its owner may do, and what learners may.
+"""Authentication and access control on a server that others can reach: what its owner may do, what learners.
 
 The owner sits at the machine, or has opened the link with the owner's key that is shown at the start.
 Everyone else is a learner: they study, explain and look at experiments, within a share of the server's time.

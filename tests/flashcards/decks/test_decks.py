@@ -51,6 +51,15 @@ def test_a_check_must_be_about_a_number_that_the_card_prints(tmp_path: Path, con
         load_decks(concepts, folder=tmp_path)
 
 
+def test_a_large_number_that_no_text_prints_is_named_digit_by_digit(
+    tmp_path: Path, concepts: ConceptMap
+) -> None:
+    checked = "    check: {quantity: linear_parameters, d_in: 4096, d_out: 11008, expect: 45088768}\n"
+    write(tmp_path, "one", GOOD.format(id="a") + checked)
+    with pytest.raises(ContentError, match=r"the check expects 45,088,768, but no text prints that number"):
+        load_decks(concepts, folder=tmp_path)
+
+
 def test_cards_are_found_by_the_concepts_they_share(tmp_path: Path, concepts: ConceptMap) -> None:
     write(tmp_path, "one", GOOD.format(id="a"))
     decks = load_decks(concepts, folder=tmp_path)

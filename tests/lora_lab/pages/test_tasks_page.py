@@ -1,6 +1,7 @@
 """The page of tasks: the list, a task whose numbers follow its controls, and how attempts are kept."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -154,11 +155,21 @@ def test_a_control_says_which_parts_of_the_memory_it_moved(ana: Reader) -> None:
 
 
 def test_a_slip_is_worded_as_one_and_not_as_a_permission(ana: Reader) -> None:
-    named = MisconceptionLink(id="divergence", name="fix a diverging run with more steps", address="/concept")
+    named = MisconceptionLink(
+        id="divergence",
+        name="fix a diverging run with more steps",
+        address="/concept",
+        experiment="Lower the rate.",
+        experiment_address="/lab",
+    )
     ana.page.ports.misconception = lambda _: named
     ana.opens("/tasks?id=run-climbs")
     said = words(ana.sends("answer", fields=fields(option="longer"))["parts"]["judgement"])
     assert "This answer suggests that you fix a diverging run with more steps." in said
+    assert "See for yourself Lower the rate. Open it" in said
+    ana.page.ports.misconception = lambda _: replace(named, experiment_address="/tasks?id=run-climbs")
+    again = ana.sends("answer", fields=fields(option="longer"))["parts"]["judgement"]
+    assert "See for yourself" not in again
 
 
 def test_a_runs_log_and_smoothed_curve_say_what_they_are(ana: Reader) -> None:

@@ -12,6 +12,8 @@ import torch
 from benchmarks import gpu_checks
 from benchmarks.gpu_check import COLUMNS, main
 from benchmarks.gpu_checks import CHECKS, LIMIT_PERCENT, CheckMachine, run_specs
+from lora_lab.memory.optimizer_state import compute_pageable_bytes, list_trained_tensors
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from lora_lab.worker.device import machine as this_machine
 from tests.simulated_gpu.device import NAME, load
@@ -60,6 +62,10 @@ def test_the_runs_cover_every_width_and_every_setting_that_allocates() -> None:
     assert {spec.optimizer for spec in specs} == {"adamw", "adamw8bit", "paged_adamw8bit"}
     assert {spec.checkpointing for spec in specs} == {True, False}
     assert {spec.compute_dtype for spec in specs} >= {"auto", "fp32", "fp16"}
+    (paged,) = (spec for spec in specs if spec.optimizer == "paged_adamw8bit")
+    adapted = find_shape(EMBEDDED_MODEL).select(paged.targets)
+    trained = list_trained_tensors(adapted, rank=paged.rank, variant=paged.variant)
+    assert compute_pageable_bytes(trained), "bitsandbytes keeps small moments on the GPU"
 
 
 @pytest.mark.usefixtures("on_the_simulated_gpu")
@@ -79,6 +85,18 @@ def test_on_a_gpu_every_check_passes_and_has_its_line(tmp_path: Path, models_dir
     assert f"torch {torch.__version__}" in text
     assert "# The lab on a GPU: Simulated GPU" in text
     assert "checks passed." in text
+
+
+@pytest.mark.usefixtures("on_the_simulated_gpu")
+@pytest.mark.filterwarnings("default")
+def test_a_group_is_checked_on_a_card_that_computes_in_fp16_too(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A T4's runs are alone in their own number type, which is no failure of a group."""
+    monkeypatch.setattr(load(), "capability", (7, 5))
+    out = tmp_path / "report.md"
+    assert main([*SMALL, "--out", str(out), "--only", "a group of four"]) == 0
+    assert "| a group of four | in fp32: peak " in out.read_text("utf-8")
 
 
 def test_a_check_that_fails_is_in_the_report_and_the_others_go_on(

@@ -1,5 +1,6 @@
 """The GPU check on other cards than the one at hand: its number type, and a device that doesn't work."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import gpu_checks
+from benchmarks import gpu_checks, trainer
 from benchmarks.gpu_check import main
 from benchmarks.gpu_checks import LARGE, CheckMachine, beside_trainer
 from benchmarks.trainer import choose_precision
@@ -18,6 +19,16 @@ from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_device
 from lora_lab.worker.device.number_type import DTYPES
 
 
+def place_in(folder: Path, compute: Compute) -> CheckMachine:
+    return CheckMachine(
+        machine=Machine(device=torch.device("cpu"), compute_dtype=DTYPES[compute]),
+        models_dir=folder,
+        folder=folder,
+        spec=replace(RunSpec(), model=TINY_MODEL),
+        large=LARGE,
+    )
+
+
 @pytest.mark.parametrize("compute", DTYPES)
 def test_trainer_is_asked_for_the_number_type_of_the_card(
     compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -25,31 +36,66 @@ def test_trainer_is_asked_for_the_number_type_of_the_card(
     """A T4 computes in fp16; beside it Trainer in emulated bf16 would look many times slower than it is."""
     asked: list[str] = []
 
-    def note(command: list[str], *, folder: Path) -> str:
+    def note(command: list[str], *, folder: Path, device: torch.device) -> str:
         asked.extend(command)
-        return '{"wall_seconds": 2.0}'
+        return '{"seconds_per_step": 2.0}'
 
     def run(place: CheckMachine, spec: RunSpec) -> Any:
-        return SimpleNamespace(state=SimpleNamespace(stepping_seconds=1.0))
+        return SimpleNamespace(state=SimpleNamespace(seconds_per_step=1.0))
 
     monkeypatch.setattr(gpu_checks, "_run_command", note)
     monkeypatch.setattr(gpu_checks, "run_once", run)
-    place = CheckMachine(
-        machine=Machine(device=torch.device("cpu"), compute_dtype=DTYPES[compute]),
-        models_dir=tmp_path,
-        folder=tmp_path,
-        spec=replace(RunSpec(), model=TINY_MODEL),
-        large=LARGE,
-    )
+    place = place_in(tmp_path, compute)
     assert beside_trainer(place).endswith("2.00 x")
     assert asked[asked.index("--compute") + 1] == compute
     assert compute in COMPUTE_TYPES
+
+
+def test_an_exported_script_is_compared_in_fp32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bf16 a loss of the embedded model was 0.026 off within 20 steps, from rounding alone."""
+    asked: list[RunSpec] = []
+    state = SimpleNamespace(steps=[{"loss": 2.5}])
+    monkeypatch.setattr(gpu_checks, "execute_run", lambda run, *_others: asked.append(run.spec))
+    monkeypatch.setattr(gpu_checks, "require_end", lambda _run: state)
+    monkeypatch.setattr(gpu_checks, "build_script", lambda *_run: "")
+    monkeypatch.setattr(gpu_checks, "_run_command", lambda *_command, **_options: "step 1   loss 2.5")
+    assert gpu_checks.exported_script(place_in(tmp_path, "bf16")).startswith("1 losses")
+    assert [spec.compute_dtype for spec in asked] == ["fp32"]
 
 
 def test_trainer_computes_in_the_type_that_it_is_asked_for() -> None:
     assert choose_precision("bf16") == {"bf16": True, "fp16": False}
     assert choose_precision("fp16") == {"bf16": False, "fp16": True}
     assert choose_precision("fp32") == {"bf16": False, "fp16": False}
+
+
+def test_trainers_first_step_is_not_in_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It loads the GPU's kernels, which the lab's process has long loaded by then."""
+    moments = iter([0.0, 9.0, 10.0, 11.0, 13.0, 14.0])
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=moments.__next__, process_time=float))
+    clock = trainer.Clock()
+    clock.on_train_begin()
+    for _ in range(4):
+        clock.on_step_end()
+    clock.on_train_end()
+    assert clock.seconds_per_step == 1
+    assert clock.wall_seconds == 14
+
+
+@pytest.mark.parametrize(
+    ("device", "shown", "expected"),
+    [("cuda:1", "", "1"), ("cuda:1", "2,5", "5"), ("cuda", "3", "3"), ("cuda:0", "", "0"), ("cpu", "", "")],
+)
+def test_another_process_sees_the_checked_gpu_only(
+    device: str, shown: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two, Trainer takes both, with a batch for each, and an exported script takes the first."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    monkeypatch.setenv(DEVICE_VARIABLE, device)
+    names = ", ".join(f"os.environ[{name!r}]" for name in ("CUDA_VISIBLE_DEVICES", DEVICE_VARIABLE))
+    command = [sys.executable, "-c", f"import os; print({names})"]
+    found = gpu_checks._run_command(command, folder=tmp_path, device=torch.device(device))
+    assert found.split() == ([expected] if expected else [device])
 
 
 def test_a_named_device_that_fails_ends_the_check_in_words(

@@ -38,20 +38,24 @@ def places() -> Counter[str]:
 
 
 PLACES = places()
+FILE = "quizzes/bank/misconceptions.yaml"
 
 
 def test_every_wrong_answer_has_a_misconception() -> None:
-    assert sorted(set(PLACES) - set(map_misconceptions())) == []
+    without = sorted(set(PLACES) - set(map_misconceptions()))
+    assert without == [], f"Add these to `slugs` of a misconception in {FILE}: {', '.join(without)}"
 
 
 def test_no_slug_belongs_to_two_misconceptions() -> None:
     counted = Counter(slug for each in load_misconceptions() for slug in each.slugs)
-    assert [slug for slug, count in counted.items() if count > 1] == []
+    twice = [slug for slug, count in counted.items() if count > 1]
+    assert twice == [], f"Keep each of these in one misconception of {FILE}: {', '.join(twice)}"
 
 
 def test_every_misconception_is_met_in_two_places_or_more() -> None:
     met = {each.id: sum(PLACES[slug] for slug in each.slugs) for each in load_misconceptions()}
-    assert [name for name, count in met.items() if count < 2] == []
+    rare = [name for name, count in met.items() if count < 2]
+    assert rare == [], f"Join each of these with another misconception in {FILE}: {', '.join(rare)}"
 
 
 def test_there_are_about_a_hundred_and_fifty_and_each_leads_to_a_page() -> None:

@@ -79,7 +79,10 @@ def test_every_drawn_value_is_named_and_every_text_is_shown(family: QuestionFami
 @EACH
 def test_a_logged_id_draws_the_numbers_that_it_drew(family: QuestionFamily) -> None:
     """Learners' logs refer to these ids; a family with other numbers needs another id."""
-    assert json.loads(DIGESTS.read_text("utf-8")).get(family.id) == digest(family)
+    known, found = json.loads(DIGESTS.read_text("utf-8")).get(family.id), digest(family)
+    assert known is not None, f'A new family. Add to {DIGESTS.name}: "{family.id}": "{found}"'
+    moved = "Other numbers belong to a family with another id. For a better wrong option, this is the digest"
+    assert known == found, f'{moved}: "{family.id}": "{found}"'
 
 
 def test_every_file_has_a_module_and_every_module_a_file() -> None:

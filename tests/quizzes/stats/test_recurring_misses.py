@@ -88,7 +88,9 @@ def test_signs_name_cards_and_ideas_that_exist() -> None:
     ideas = {(prompt.id, idea.id) for prompt in prompts for idea in prompt.concepts}
     assert set(signs.of_card) <= cards
     assert set(signs.of_idea) <= ideas
-    assert len(signs.of_card) >= 60
+    assert len(signs.of_card) >= 170
+    assert len(signs.of_idea) >= 36
+    assert len({each.id for each in [*signs.of_card.values(), *signs.of_idea.values()]}) >= 115
     assert {each.id for each in signs.of_card.values()} <= {each.id for each in load_misconceptions()}
 
 

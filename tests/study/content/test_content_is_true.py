@@ -7,7 +7,9 @@ from flashcards.decks.deck import load_decks
 from quizzes.bank.bank import load_bank
 from quizzes.grader.prompts import load_prompts
 from study.base.checks import Check, evaluate
+from study.base.errors import LearnerError
 from study.content.concepts import AREAS, ConceptMap, load_concepts
+from study.content.evidence import Evidence, check_claims
 
 CONCEPTS = load_concepts()
 CARDS = load_decks(CONCEPTS).cards
@@ -20,6 +22,12 @@ CLAIMS = [(item, check) for item, evidence in EVIDENCE for check in evidence.che
 @pytest.mark.parametrize(("item", "check"), CLAIMS, ids=[f"{item}-{n}" for n, (item, _) in enumerate(CLAIMS)])
 def test_every_number_in_the_content_is_what_the_lab_computes(item: str, check: Check) -> None:
     assert evaluate(check) == pytest.approx(check.expect, abs=check.tolerance, rel=1e-12), item
+
+
+def test_a_wrong_number_is_named_beside_the_computed_one_as_texts_print_them() -> None:
+    wrong = Check(quantity="linear_parameters", arguments={"d_in": 4096, "d_out": 4096}, expect=16777217)
+    with pytest.raises(LearnerError, match=r"is 16,777,216, the text says 16,777,217\n"):
+        check_claims([("a", Evidence(source="", checks=(wrong,)))])
 
 
 def test_there_is_enough_to_study(concepts: ConceptMap) -> None:

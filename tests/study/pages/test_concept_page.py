@@ -29,6 +29,7 @@ from study.pages.concept import ConceptPage
 from study.pages.learn import LearnPage
 from study.pages.review import ReviewPage
 from study.ports.context import Context
+from study.ports.learn import MisconceptionLink
 from study.ports.ports import Ports
 from study.ports.subjects import Subjects
 from study.store import Store
@@ -122,6 +123,21 @@ def test_a_mode_that_was_read_is_ticked_and_leads_to_the_next(
     assert find_last_mode(store.lessons.marks(ana, CONCEPT)) == "why"
     assert "Why what it is for" in words(ana_reads.opens())
     assert count_done(store.lessons.marks(ana)) == {CONCEPT: 1}
+
+
+def test_try_has_an_experiment_for_each_misconception_of_its_concept(ana_reads: Reader) -> None:
+    named = MisconceptionLink(
+        id="x",
+        name="mix up rank and bits",
+        address="/concept",
+        experiment="Set the rank to 16.",
+        experiment_address="/lab?rank=16&bits=nf4",
+    )
+    assert "What is often mistaken here" not in words(ana_reads.opens("&mode=try"))
+    ana_reads.page.ports.misconceptions_about = lambda concept: [named] if concept == CONCEPT else []
+    html = ana_reads.opens("&mode=try")
+    assert "Do you mix up rank and bits? See for yourself Set the rank to 16. Open it" in words(html)
+    assert '<a href="/lab?rank=16&amp;bits=nf4">Open it</a>' in html
 
 
 def test_try_is_done_by_a_run_and_not_by_a_press(

@@ -1,6 +1,8 @@
 """A job of several runs: what each leaves in its folder, and which go side by side."""
 
+import gc
 import json
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,9 +21,10 @@ from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.__main__ import open_log
-from lora_lab.worker.training import group_run
+from lora_lab.worker.training import group_run, model_cache
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
+from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.run import execute_group, execute_run
@@ -280,3 +283,36 @@ def test_data_that_nothing_is_left_of_fails_every_run_in_words(tmp_path: Path, m
     assert not execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     failures = [fold_events(run.events()).failure for run in runs]
     assert all(failure is not None and failure["cause"] == "settings" for failure in failures)
+
+
+def test_what_a_failed_chunk_held_is_free_before_the_next_one_loads_its_model(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most likely memory ran out: a second base beside the first would make that worse."""
+    bases: list[weakref.ref[Any]] = []
+    still_there: list[int] = []
+    tried: list[int] = []
+
+    def open_and_note(*asked: Any, **options: Any) -> Any:
+        still_there.append(sum(base() is not None for base in bases))
+        loaded = open_model(*asked, **options)
+        bases.append(weakref.ref(loaded.base))
+        return loaded
+
+    def train_the_second(group: AdapterGroup, *asked: Any, **options: Any) -> Any:
+        tried.append(len(group.cells))
+        if len(tried) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return train_group(group, *asked, **options)
+
+    monkeypatch.setattr(model_cache, "open_model", open_and_note)
+    monkeypatch.setattr(group_run, "train_group", train_the_second)
+    monkeypatch.setattr(group_run.Material, "split_chunks", lambda _self, works: [[work] for work in works])
+    runs = make_runs(tmp_path, (TINY, replace(TINY, seed=1)))
+    gc.disable()
+    try:
+        execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
+    finally:
+        gc.enable()
+    assert [fold_events(run.events()).status for run in runs] == ["failed", "finished"]
+    assert still_there == [0, 0]

@@ -2,10 +2,13 @@
 
 import gc
 import math
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +18,11 @@ from hqq.core.quantize import HQQLinear
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import find_heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.folder import create_run
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.state import RunState
-from lora_lab.spec import BITS, TINY_MODEL, Bits, Compute, RunSpec, Variant
+from lora_lab.spec import BITS, TINY_MODEL, Bits, Compute, Optimizer, RunSpec, Variant
+from lora_lab.worker import __main__ as worker_main
 from lora_lab.worker import chat
 from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.device import machine as this_machine
@@ -29,6 +34,7 @@ from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loaded_model import build_meter, open_model
 from lora_lab.worker.training.memory_meter import GpuAllocator
 from lora_lab.worker.training.packing import cut_to, encode_example
+from tests.gpu import test_cuda
 from tests.lora_lab.worker.builders import (
     CPU,
     Lab,
@@ -40,7 +46,7 @@ from tests.lora_lab.worker.builders import (
     with_a_heavy_last_row,
     with_adapter,
 )
-from tests.lora_lab.worker.training.single_run import do_run, state_of
+from tests.lora_lab.worker.training.single_run import NOW, do_run, state_of
 from tests.simulated_gpu.device import DEVICE, NAME, OneDevice, SimulatedGpu
 
 pytestmark = [pytest.mark.simulated_gpu, pytest.mark.usefixtures("emptied_gpu")]
@@ -230,6 +236,30 @@ def test_a_run_that_exceeds_the_gpus_memory_says_what_to_lower(
     assert "a batch of 4 instead of 8" in state.failure["do_next"]
 
 
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw8bit"])
+def test_a_worker_whose_gpu_takes_no_more_work_ends(
+    optimizer: Optimizer, tmp_path: Path, models_dir: Path, gpu: SimulatedGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an error in a kernel every later CUDA call of a process fails: so would a grid's other cells."""
+
+    def fail(device: Any = None) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    orders, order = os.pipe()
+    run = create_run(tmp_path / "runs", replace(TINY, optimizer=optimizer), small_dataset(), now=NOW)
+    os.write(order, f"{run.path}\n".encode())
+    answers = SimpleNamespace(write=lambda _done: os.close(order), flush=lambda: None)
+    monkeypatch.setattr(sys, "stdin", os.fdopen(orders))
+    monkeypatch.setattr(worker_main, "open_answers", lambda: answers)
+    monkeypatch.setattr(worker_main, "_log_into", silent)
+    monkeypatch.setattr(gpu, "synchronize", fail)
+    assert worker_main._serve(LabHome(tmp_path), models_dir, warm=False) == 2
+    state = state_of(run)
+    assert state.failure is not None
+    assert "device-side assert" in state.failure["what"]
+
+
 def test_what_the_allocator_keeps_is_free_for_the_next_run() -> None:
     before = free_bytes(DEVICE)
     tensor = torch.empty(64 * 2**20, dtype=torch.uint8, device=DEVICE)
@@ -273,6 +303,32 @@ def test_reattached_runs_measure_alike(models_dir: Path) -> None:
     gc.collect()
     peaks.append(with_adapter(loaded, TINY, small_dataset(), graph=False).train()[-1].peak_bytes)
     assert peaks[0] == pytest.approx(peaks[1], rel=0.002)
+
+
+def test_the_workspaces_are_the_same_however_the_gpu_is_named() -> None:
+    """`cuda` is the current one of `cuda:0` and others; asked by both names, the second found 0 bytes."""
+    assert measure_workspace_bytes(torch.device(NAME)) == measure_workspace_bytes(DEVICE) > 0
+
+
+@pytest.mark.usefixtures("chosen")
+def test_the_chosen_gpu_becomes_the_current_one(gpu: SimulatedGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bitsandbytes waits for the current one after updates of moments in 8 bits: the first of two GPUs."""
+    made_current: list[torch.device] = []
+    monkeypatch.setattr(gpu, "set_device", made_current.append)
+    assert this_machine.find_device()[0] == DEVICE
+    assert made_current == [DEVICE]
+
+
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize("capability", [(9, 0), (7, 5)])
+def test_the_gpus_own_test_of_the_peak_passes(
+    capability: tuple[int, int], gpu: SimulatedGpu, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs CUDA: only here it shows that it compares one path with the prediction for that path."""
+    monkeypatch.setattr(gpu, "capability", capability)
+    monkeypatch.setattr(test_cuda, "CUDA", torch.device(NAME))
+    monkeypatch.setattr(test_cuda, "EMBEDDED", TINY)
+    test_cuda.test_the_peak_is_predicted_within_2_percent("nf4-dq", 8, models_dir)
 
 
 def test_paged_moments_count_although_they_lie_outside_the_allocator() -> None:
