@@ -1,6 +1,7 @@
 """Grids: which cells they have, in which order, and what they refuse."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -114,8 +115,23 @@ def test_values_that_are_too_many_are_not_read(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_grid_built_directly_names_each_cell_that_no_run_can_be() -> None:
-    with pytest.raises(LearnerError, match="rank must be 1 to 256, got 0"):
+    with pytest.raises(LearnerError, match="rank must be 1 to 256, got 0") as raised:
         replace(parse_grid(BASE, {"bits": "nf4,bf16"}), ranks=(0, 4))
+    assert raised.value.do_next == "Set rank to a whole number from 1 to 256, for example 8."
+
+
+@pytest.mark.parametrize(
+    ("axes", "do_next"),
+    [
+        ({"ranks": ()}, "Give ranks at least one value."),
+        ({"seeds": (3, 3)}, "Name each value of seeds once."),
+        ({"seeds": range(201)}, "Shorten the lists until their lengths multiply to at most 200."),
+    ],
+)
+def test_a_grid_built_directly_says_what_to_change(axes: dict[str, Iterable[int]], do_next: str) -> None:
+    with pytest.raises(LearnerError) as raised:
+        replace(parse_grid(BASE, {}), **{axis: tuple(values) for axis, values in axes.items()})
+    assert raised.value.do_next == do_next
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"base": 3}', '{"base": {"rank": "x"}}'])
