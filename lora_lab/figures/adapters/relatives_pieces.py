@@ -136,7 +136,7 @@ METHODS = (
         lines=("A and B are trained; the scale", "is α / r; at the start A is", "random and B is zero"),
         draw=_draw_lora,
     ),
-    Method(name="rsLoRA", lines=("the scale: α / √r", "in place of α / r"), draw=_draw_rslora),
+    Method(name="rsLoRA", lines=("the scale: α / √r", "instead of α / r"), draw=_draw_rslora),
     Method(
         name="DoRA",
         lines=("a trained magnitude vector:", "one number per output"),
