@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from lora_lab.data.batches import Length, RowSize, compute_row_sizes
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import compute_usable_bytes, describe_free_memory, find_free_bytes, is_gpu
 from lora_lab.memory import ledger as memory
-from lora_lab.memory.group_memory import compute_cell_bytes
+from lora_lab.memory.group_memory import CellBytes, compute_cell_bytes
 from lora_lab.memory.ledger import Ledger
 from lora_lab.memory.written_out import is_written_out
 from lora_lab.parameters.shapes import ModelShape
@@ -153,13 +154,16 @@ def _build_split(
         if len(job) == 1 or not written:
             return alone
         by_seed = sorted(job, key=lambda place: specs[place].seed)  # as they are trained
-        sizes = [
-            compute_cell_bytes(shape, [(specs[place], rows[specs[place].seed])], compute) for place in by_seed
-        ]
+        sizes = [_compute_bytes_once(shape, specs[at], rows[specs[at].seed], compute) for at in by_seed]
         chunks = split_chunks(sizes, free_bytes=free_bytes - sizes[0].base)
         return [[by_seed[place] for place in chunk] for chunk in chunks]
 
     return split
+
+
+@lru_cache(maxsize=2048)  # the page opens with all presets, whose cells stay the same
+def _compute_bytes_once(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> CellBytes:
+    return compute_cell_bytes(shape, [(spec, row)], compute)
 
 
 def _find_heaviest_rows(

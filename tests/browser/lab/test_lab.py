@@ -320,6 +320,8 @@ def test_a_page_that_gets_no_answer_says_so_once_and_leaves_the_reader_where_the
     page.context.set_offline(True)
     told = page.get_by_text("The app does not answer at the moment.")
     expect(told).to_be_visible()
+    page.wait_for_event("requestfailed")  # an answer on its way when the network went takes the notice back
+    expect(told).to_be_visible()
     page.evaluate("document.querySelector('[data-passing]').dataset.first = 'yes'")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     here = page.evaluate("scrollY")
