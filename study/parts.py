@@ -74,6 +74,7 @@ from study.web.security.access import RoleGate, ServerKeys
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
 QUESTION_STYLES = Path(__file__).parent / "static" / "questions.css"
+REFERENCE_STYLES = Path(__file__).parent / "static" / "reference.css"
 """Of the kinds of question, for the quiz; a class's pages have them too."""
 
 
@@ -191,7 +192,7 @@ def build_site(
         public_names=core.settings.public_names,
         larger=transfer_routes.LARGER_BODIES,
     )
-    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
+    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES, REFERENCE_STYLES]
     return mounting.mount(site, blocks, head=page_files.build_head(styles, projector=projector))
 
 

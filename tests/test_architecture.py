@@ -279,7 +279,6 @@ SEAMS = {
     "quizzes/families/whole_runs.py": "the drawn numbers for the texts of the same name",
     "quizzes/session/challenge.py": "a port: challenges, for Learn",
     "study/content/training_pairs.py": "what the lab reads of other parts' content",
-    "study/lessons/reference.py": "declared content, apart from its page",
     "study/store/upkeep.py": "a task that runs by itself",
     "study/web/serving/stop_guard.py": "a process, started by its file name",
     "study/web/stub_files.py": "what is replaced in Gradio before its import",

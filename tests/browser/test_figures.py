@@ -172,6 +172,13 @@ SMALLEST_LETTERS = """() => Math.min(...[...document.querySelectorAll('.fig-pict
 """The size on the screen, in px, of the smallest letters in a page's drawings."""
 
 
+REACH = """picture => {
+  const right = (one) => one.getBoundingClientRect().right;
+  return Math.max(...[...picture.querySelectorAll('text')].map(right)) - right(picture.querySelector('svg'));
+}"""
+"""By how many px a word passes the right edge of its drawing."""
+
+
 def concepts_by_figure() -> dict[str, str]:
     """A concept whose page shows the figure beside its text, for each such figure."""
     lessons = (load_yaml(path.read_text("utf-8")) for path in sorted(LESSONS_DIR.glob("*.yaml")))
@@ -295,3 +302,17 @@ def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(look: Vi
     name = folded.get_attribute("data-figure-of")
     drive(page, *next(driven for driven in DRIVEN if driven[0] == name))
     assert violations_by_theme(page) == NONE_FOUND
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("mode", ["learn", "visualize"])
+def test_the_picture_of_what_each_relative_changes_is_readable(
+    look: Visit, mode: str, width: int, scheme: str
+) -> None:
+    page = look(width=width, height=844, color_scheme=scheme).open(f"/concept?id=lora-relatives&mode={mode}")
+    changes = page.get_by_role("img", name=re.compile("^A row for each of 8 methods"))
+    changes.scroll_into_view_if_needed()
+    expect(changes).to_be_visible()
+    assert page.evaluate(SMALLEST_LETTERS) >= 11
+    assert changes.evaluate(REACH) <= 0

@@ -1,5 +1,6 @@
 """Figures of adapters: what they count, keep and merge, against the lab's functions."""
 
+from html import unescape
 from math import sqrt
 
 import pytest
@@ -195,10 +196,35 @@ def test_a_tiny_error_is_told_in_powers_of_ten() -> None:
 
 
 def test_the_relatives_train_what_the_lab_counts() -> None:
-    full, dora, lora, vera = relatives.count_trained(
+    full, dora, adalora, lora, vera = relatives.count_trained(
         relatives.RelativesSettings(rank=16, model="llama-3.1-8b")
     ).values()
     assert lora == quantities.lora_parameters("llama-3.1-8b", 16, "all-linear") == 41_943_040
-    assert full > dora > lora > vera
-    outputs = sum(one.d_out * one.count for one in find_shape("llama-3.1-8b").linears)
-    assert dora - lora == outputs
+    assert full > dora > adalora > lora > vera
+    linears = find_shape("llama-3.1-8b").linears
+    assert dora - lora == sum(one.d_out * one.count for one in linears)
+    assert adalora - lora == 16 * sum(one.count for one in linears) == 3_584
+
+
+def test_adalora_is_not_said_to_train_as_many_numbers_as_lora() -> None:
+    said = relatives.show(relatives.RelativesSettings(rank=16, model="llama-3.1-8b")).finding
+    assert "rsLoRA, LoRA+, PiSSA and LoftQ train exactly as many" in said
+    assert "AdaLoRA 3,584 more if it starts from this rank" in said
+    assert "other relatives" not in said
+
+
+def test_one_picture_shows_what_each_relative_changes() -> None:
+    companion = relatives.show(relatives.RelativesSettings()).companion
+    assert companion is not None
+    changed = {
+        "rsLoRA": "α / √r", "DoRA": "magnitude vector", "LoRA+": "learning rate of B", "PiSSA": "singular",
+        "LoftQ": "error of quantization", "AdaLoRA": "rank of each matrix", "VeRA": "two vectors, b and d",
+    }  # fmt: skip
+    told = {name: what for name, _, what in (one.partition(": ") for one in companion.alt.split(". "))}
+    for name, piece in changed.items():
+        assert piece in told[name], name
+        assert f">{name}</text>" in companion.picture
+    assert companion.alt.startswith("A row for each of 8 methods. LoRA: A and B are trained")
+    html = FIGURES["relatives"].render_fragment({})
+    assert f'aria-label="{companion.alt}"' in unescape(html)
+    assert f'aria-label="{companion.alt}"' in unescape(FIGURES["relatives"].render_fragment({}, beside=()))
