@@ -13,6 +13,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
+from classroom.pages.documents import render_refusal
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
@@ -62,7 +63,7 @@ def main() -> None:
     TeacherRoutes(context, hub, plans, keys, reachable=True).register(site)
     ReportRoutes(context, hub, keys).register(site)
     StudentRoutes(hub).register(site)
-    site.add_middleware(partial(ClassGate, keys=keys, only_class=True))
+    site.add_middleware(partial(ClassGate, keys=keys, only_class=True, render_refusal=render_refusal))
     site.add_middleware(RequestGuard)
     with take_port("127.0.0.1", options.port) as listening:
         print(f"Ready: http://127.0.0.1:{listening.getsockname()[1]}", flush=True)

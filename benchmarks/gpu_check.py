@@ -74,6 +74,8 @@ class CheckReport:
     path: Path
     rows: list[CheckRow] = field(default_factory=list)
     outcomes: list[CheckOutcome] = field(default_factory=list)
+    ended: bool = False
+    """Whether all checks are done: a report that was cut short says so."""
 
     @property
     def failed(self) -> list[CheckOutcome]:
@@ -85,6 +87,14 @@ class CheckReport:
         self.outcomes.append(outcome)
         mark = "FAILED" if outcome.failed else "ok"
         print(f"{mark}  {outcome.name}: {outcome.says} ({outcome.seconds:.0f} s)", flush=True)
+        self._write()
+
+    def end(self) -> None:
+        """Write the report once more, now that all checks are done."""
+        self.ended = True
+        self._write()
+
+    def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(self.text(now=datetime.now(UTC)), "utf-8")
 
@@ -92,6 +102,7 @@ class CheckReport:
         """Render the report page: device, versions, a table with every run, a line for every other check."""
         device, spec = self.machine.description, self.spec
         failed = "; ".join(f"{outcome.name} ({outcome.says})" for outcome in self.failed)
+        passed = f"{len(self.outcomes)} checks passed"
         lines = [
             f"# The lab on {'a GPU' if self.machine.on_gpu else 'a CPU'}: {device['name']}",
             "",
@@ -100,7 +111,12 @@ class CheckReport:
             f"{_name_software()} Written by `make gpu-check` at {now:%Y-%m-%d %H:%M} UTC.",
             f"Model: {spec.model}; {spec.steps} steps of {spec.batch} examples per run.",
             "",
-            f"**Failed:** {failed}." if failed else f"All {len(self.outcomes)} checks passed.",
+            f"**Failed:** {failed}." if failed else f"All {passed}." if self.ended else f"{passed} so far.",
+            *(
+                []
+                if self.ended
+                else ["", "**Cut short:** the other checks had not ended when this was written."]
+            ),
             "",
         ]
         if self.rows:
@@ -152,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, check in CHECKS.items():
             if _is_asked(name, options):
                 report.add(_run_check(name, partial(check, place)))
+    report.end()
     print(f"Written: {options.out}; {len(report.failed)} of {len(report.outcomes)} checks failed.")
     return 2 if report.failed else 0
 

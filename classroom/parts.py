@@ -1,18 +1,26 @@
 """Live classes as a part of the app: their pages and routes, and the gate in front of all others."""
 
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
-from classroom.live.name_expiry import start_name_expiry
+from classroom.pages.documents import render_refusal
 from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.take_home_routes import TakeHomeRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plans
+from study.base.errors import StorageError
+from study.base.periodic_task import EVERY_SECONDS, PeriodicTask
 from study.parts import AppPart, Core
+from study.store.classes import ClassLog
 
 
 def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "") -> AppPart:
@@ -54,5 +62,18 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
             FigureRoutes(hub).register,
         ),
         closers=(name_expiry.close,),
-        gates=(partial(ClassGate, keys=keys, only_class=only_class),),
+        gates=(partial(ClassGate, keys=keys, only_class=only_class, render_refusal=render_refusal),),
     )
+
+
+def start_name_expiry(log: ClassLog, clock: Callable[[], datetime]) -> PeriodicTask:
+    """Start the task that deletes expired names now and every hour."""
+
+    def look() -> None:
+        # Where the database is away for a while, the next look deletes them.
+        with contextlib.suppress(SQLAlchemyError, StorageError):
+            log.transact([lambda t: t.forget_names(now=clock())])
+
+    task = PeriodicTask("class-names", look, every_seconds=EVERY_SECONDS)
+    task.start()
+    return task

@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.decks.deck import load_decks
-from flashcards.decks.lint import lint_cards
+from flashcards.decks.note import Card
 from flashcards.interchange.backup_rows import check_row
 from flashcards.interchange.exchange import build_card_exchange
 from flashcards.interchange.user_decks import LiveDecks
@@ -17,14 +17,14 @@ from flashcards.review.session import CardFilter
 from study.base.command_line import run_program
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
-from study.content.concepts import load_concepts
+from study.content.concepts import ConceptMap, load_concepts
 from study.content.evidence import check_claims
 from study.content.yaml_reader import LEVELS
 from study.io.backup import BackupExchange
 from study.io.command_line import add_learner_options, open_learner, run_command
 from study.io.exchange import Exchange
 from study.io.exchange_commands import add_exchange_commands
-from study.lessons.content_lint import raise_findings
+from study.lessons.content_lint import LintedItem, LintFinding, lint, raise_findings
 from study.store import Store
 
 FORMATS = ("apkg", "csv", "json", "md")
@@ -89,6 +89,26 @@ def validate(_options: argparse.Namespace) -> None:
     checks = sum(len(card.evidence.checks) for card in decks.cards)
     print(
         f"{len(decks.cards)} cards in {len(decks.titles)} decks are in order; {checks} numbers were computed."
+    )
+
+
+LEAST_CARDS = 4  # per concept
+
+
+def lint_cards(cards: Iterable[Card], concepts: ConceptMap) -> list[LintFinding]:
+    """List what is wrong with the cards as a whole."""
+    return lint([as_item(card) for card in cards], concepts.by_id, least=LEAST_CARDS)
+
+
+def as_item(card: Card) -> LintedItem:
+    """Convert a card to the fields that the lint rules read."""
+    return LintedItem(
+        id=card.id,
+        concepts=card.concepts,
+        level=card.level,
+        asks=card.front,
+        answers=card.back,
+        explains=(card.why,),
     )
 
 

@@ -13,9 +13,9 @@ from flashcards.interchange.user_decks import LiveDecks
 from flashcards.interchange.written_card import CardWriter
 from flashcards.pages.browse import BrowsePage
 from flashcards.pages.cards import CardsPage
+from flashcards.pages.progress_section import CardSection
 from flashcards.pages.writing import ADDRESS, CardWriting
 from flashcards.review.presenter import build_card_exercise
-from flashcards.stats.progress import CardSection
 from study.content.search import SearchEntry
 from study.parts import AppPart, Core
 from study.text.markup import to_plain

@@ -141,12 +141,12 @@ def compute_scaling(alpha: float, rank: int, *, rslora: bool) -> float:
     return alpha / (math.sqrt(rank) if rslora else rank)
 
 
-def refuse(problems: Iterable[str]) -> None:
-    """Raise LearnerError that names all problems, if there are any."""
+def refuse(problems: Iterable[tuple[str, str]]) -> None:
+    """Raise LearnerError that names all problems and what to do about each, if there are any."""
     named = list(problems)
     if named:
-        do_next = "Correct it to go on." if len(named) == 1 else "Correct them to go on."
-        raise LearnerError(" ".join(named), do_next=do_next)
+        what, do_next = (" ".join(dict.fromkeys(sentences)) for sentences in zip(*named, strict=True))
+        raise LearnerError(what, do_next=do_next)
 
 
 def parse_object(text: str, what: str, *, do_next: str) -> dict[str, Any]:
@@ -200,7 +200,8 @@ def _convert_value(value: Any, kind: Any) -> Any:
         return None
 
 
-def _list_problems(spec: RunSpec) -> list[str]:
+def _list_problems(spec: RunSpec) -> list[tuple[str, str]]:
+    """List each field that is out of its limits: what is wrong, and what the field allows."""
     limits = (
         ("rank", spec.rank, RANK_LIMITS),
         ("steps", spec.steps, STEPS_LIMITS),
@@ -209,7 +210,10 @@ def _list_problems(spec: RunSpec) -> list[str]:
         ("seed", spec.seed, SEED_LIMITS),
     )
     problems = [
-        f"{name} must be {low:,} to {high:,}, got {value:,}."
+        (
+            f"{name} must be {low:,} to {high:,}, got {value:,}.",
+            _advise(name, f"a whole number from {low:,} to {high:,}"),
+        )
         for name, value, (low, high) in limits
         if not low <= value <= high
     ]
@@ -220,15 +224,25 @@ def _list_problems(spec: RunSpec) -> list[str]:
         ("optimizer", spec.optimizer, OPTIMIZERS),
     )
     problems += [
-        f"{name} must be one of {', '.join(allowed)}, got {value!r}."
+        (f"{name} must be one of {', '.join(allowed)}, got {value!r}.", _advise(name, "one of these"))
         for name, value, allowed in choices
         if value not in allowed
     ]
     for name, number in (("alpha", spec.alpha), ("learning_rate", spec.learning_rate)):
         if not (math.isfinite(number) and number > 0):
-            problems.append(f"{name} must be a number above 0, got {number}.")
+            problems.append(
+                (f"{name} must be a number above 0, got {number}.", _advise(name, "a number above 0"))
+            )
     if not 0 < len(spec.targets.strip()) <= LONGEST_TARGETS:
-        problems.append(f"targets must be 1 to {LONGEST_TARGETS} characters.")
+        what = f"targets must be 1 to {LONGEST_TARGETS} characters."
+        problems.append((what, _advise("targets", "a target set, module names or a regular expression")))
     if not spec.model.strip():
-        problems.append("model must be named.")
+        what = "model must be named."
+        problems.append((what, _advise("model", "a catalogue name, a local folder or a hub id")))
     return problems
+
+
+def _advise(name: str, allowed: str) -> str:
+    """Say what a field allows, with the default as the example."""
+    default = str(getattr(RunSpec, name)).removesuffix(".0")
+    return f"Set {name} to {allowed}, for example {default}."

@@ -2,14 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes import families
 from quizzes.bank.bank import load_bank
-from quizzes.bank.lint import lint_questions
 from quizzes.grader.command import add_grade_options
 from quizzes.grader.prompts import load_prompts
 from quizzes.interchange.exchange import WRITERS, QuestionExchange, build_question_exchange
@@ -17,16 +16,16 @@ from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.question import Question
 from quizzes.session.operations import QuizOperations
-from quizzes.stats.progress import compute_statistics
+from quizzes.stats.item_analysis import compute_statistics
 from study.base.command_line import run_program
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
-from study.content.concepts import load_concepts
+from study.content.concepts import ConceptMap, load_concepts
 from study.content.evidence import check_claims
 from study.content.yaml_reader import LEVELS
 from study.io.command_line import add_learner_options, open_data_folder, open_learner, run_command
 from study.io.exchange_commands import add_exchange_commands, export_files, read_formats
-from study.lessons.content_lint import raise_findings
+from study.lessons.content_lint import LintedItem, LintedOption, LintFinding, lint, raise_findings
 from study.store import Store
 
 DRAWN_TO_CHECK = 20  # variants per family
@@ -128,6 +127,37 @@ def validate(_options: argparse.Namespace) -> None:
     computed = checks + sum(len(chart.points) for chart in charts)
     counted = f"{len(bank.questions)} questions on {len(bank.topics)} topics, {len(bank.families)} families"
     print(f"{counted} and {len(prompts)} prompts are in order; {computed} numbers were computed.")
+
+
+LEAST_QUESTIONS = 5  # per concept
+
+
+def lint_questions(questions: Iterable[Question], concepts: ConceptMap) -> list[LintFinding]:
+    """List what is wrong with the questions as a whole."""
+    return lint([as_item(question) for question in questions], concepts.by_id, least=LEAST_QUESTIONS)
+
+
+def as_item(question: Question) -> LintedItem:
+    """Convert a question to the fields that the lint rules read."""
+    options = question.options
+    return LintedItem(
+        id=question.id,
+        concepts=question.concepts,
+        level=question.level,
+        asks=question.stem,
+        answers=" ".join(option.text for option in options if option.correct),
+        explains=(question.keep, *(option.feedback for option in options), *_list_told(question)),
+        choices=tuple(
+            LintedOption(text=option.text, correct=option.correct, feedback=option.feedback)
+            for option in options
+        ),
+    )
+
+
+def _list_told(question: Question) -> tuple[str, ...]:
+    """Return the texts of a question without options, and the hint."""
+    hint = (question.hint,) if question.hint else ()
+    return hint if question.options else (*question.task.texts, *hint)
 
 
 def _format_line(question: Question) -> str:

@@ -15,13 +15,13 @@ from quizzes.interchange.user_bank import LiveBank
 from quizzes.interchange.written_question import QuestionWriter
 from quizzes.kinds.question import Question
 from quizzes.pages.explain import ExplainPage
+from quizzes.pages.progress_section import QuizSection
 from quizzes.pages.quiz import QuizPage
 from quizzes.pages.writing import ADDRESS, QuestionWriting
 from quizzes.session.challenge import Challenges
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import find_class_question, list_class_twins, search_class_questions
 from quizzes.session.presenter import build_quiz_exercise
-from quizzes.stats.progress import QuizSection
 from quizzes.stats.recurring_misses import find_recurring_misses
 from study.content.concepts import build_concept_address
 from study.content.search import SearchEntry

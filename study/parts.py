@@ -63,7 +63,6 @@ from study.web import (
     island_route,
     mounting,
     page_files,
-    progress_files,
     search_route,
     storage_troubles,
     transfer_routes,
@@ -72,10 +71,10 @@ from study.web.compression import BrotliAnswers
 from study.web.device_routes import Devices
 from study.web.security import middleware
 from study.web.security.access import RoleGate, ServerKeys
-from study.web.security.error_notes import ErrorNotes
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
 QUESTION_STYLES = Path(__file__).parent / "static" / "questions.css"
+REFERENCE_STYLES = Path(__file__).parent / "static" / "reference.css"
 """Of the kinds of question, for the quiz; a class's pages have them too."""
 
 
@@ -178,7 +177,7 @@ def build_site(
             closing.callback(close)
     site.state.close = closing.close
     site.state.prepare = partial(_prepare_first_visit, core.ports)
-    site.add_middleware(ErrorNotes)
+    site.add_middleware(middleware.ErrorNotes)
     site.add_middleware(BrotliAnswers, minimum_bytes=24_000)
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     for part in all_parts:
@@ -193,7 +192,7 @@ def build_site(
         public_names=core.settings.public_names,
         larger=transfer_routes.LARGER_BODIES,
     )
-    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
+    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES, REFERENCE_STYLES]
     return mounting.mount(site, blocks, head=page_files.build_head(styles, projector=projector))
 
 
@@ -237,7 +236,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
             partial(figure_route.register, figures=ports.figures),
             partial(documents.register, places=context.places),
             *((partial(device_routes.register, devices=devices),) if devices else ()),
-            partial(progress_files.register, context=context, sections=sections),
+            partial(progress.register_chart_files, context=context, sections=sections),
             partial(transfer_routes.register, context=context, exchanges=exchanges, pending=pending),
             partial(search_route.register, searchable=searchable, places=context.places),
         ),

@@ -258,3 +258,69 @@ def test_no_name_is_a_private_word() -> None:
 
 def test_files_that_are_begun_first_are_there() -> None:
     assert [name for name in LONG_FILES if not (ROOT / name).is_file()] == []
+
+
+SMALL_LINES = 60
+LONGEST_LINES = 400
+SEAM_KINDS = {
+    r"/parts\.py$": "a part of the app",
+    r"/pages/\w+\.py$": "a page, or the routes beside one",
+    r"_route\.py$": "an address that the browser asks",
+}
+SEAMS = {
+    "classroom/workers/site.py": "what a process for students serves",
+    "classroom/workers/worker.py": "a process for students",
+    "lora_lab/cli/startup_status.py": "what the terminal shows, for `app.py`, which holds no feature",
+    "lora_lab/data/tokenizer.py": "the tokenizers library, compared with the worker's",
+    "lora_lab/engine/ray_extra.py": "Ray, which may not be installed",
+    "lora_lab/tasks/run_charts.py": "the drawing of a task, apart from its page",
+    "lora_lab/worker/inspect/serve.py": "the inspections that a worker can do",
+    "quizzes/explain/class_grader.py": "a port: the grader, for classes",
+    "quizzes/families/whole_runs.py": "the drawn numbers for the texts of the same name",
+    "quizzes/session/challenge.py": "a port: challenges, for Learn",
+    "study/content/training_pairs.py": "what the lab reads of other parts' content",
+    "study/store/upkeep.py": "a task that runs by itself",
+    "study/web/serving/stop_guard.py": "a process, started by its file name",
+    "study/web/stub_files.py": "what is replaced in Gradio before its import",
+}
+"""Small modules with one importer that stay modules: something is plugged in, started or replaced there."""
+
+
+def find_small_modules_with_one_importer() -> set[str]:
+    """Without those whose importer has no room for them."""
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in SOURCES
+    }
+    importers: dict[Path, set[Path]] = defaultdict(set)
+    for importer in [ROOT / "app.py", *SOURCES]:
+        for name in imported(importer):
+            for known in (name, name.rpartition(".")[0]):
+                if known in names and names[known] != importer:
+                    importers[names[known]].add(importer)
+    found = set()
+    for path, those in importers.items():
+        if path.name in ("__init__.py", "__main__.py") or len(those) != 1:
+            continue
+        own, others = (len(each.read_text("utf-8").splitlines()) for each in (path, *those))
+        if own < SMALL_LINES and own + others < LONGEST_LINES:
+            found.add(path.relative_to(ROOT).as_posix())
+    return found
+
+
+def test_a_small_module_with_one_importer_is_a_seam() -> None:
+    found = find_small_modules_with_one_importer()
+    listed = {path for path in found if not any(re.search(kind, path) for kind in SEAM_KINDS)}
+    assert listed == set(SEAMS)
+
+
+UNTESTED_ROOMS = {"study/ports": "protocols, tested with the parts that implement them"}
+
+
+def test_each_room_has_its_tests_in_the_folder_of_the_same_name() -> None:
+    rooms = {path.parent.relative_to(ROOT) for path in SOURCES if path.name != "__init__.py"}
+    generated = {room for room in rooms if "alembic" in room.parts}
+    untested = {
+        room.as_posix() for room in rooms - generated if not any((ROOT / "tests" / room).rglob("test_*.py"))
+    }
+    assert untested == set(UNTESTED_ROOMS)

@@ -1,20 +1,16 @@
 """The gate in front of the app: students' devices reach the routes of a class and nothing else."""
 
 import re
+from collections.abc import Callable
 
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from classroom.access.keys import Keys
 from study.base.owner_log import note
-from study.base.settings import APP_NAME
-from study.text.templates import render
 
 REFUSAL = "Only the teacher's computer opens this page: to take part, open the address on the screen."
-REFUSAL_ABOVE_FORM = (
-    "Only the teacher's computer opens this page: to take part, type the digits on the screen."
-)
 
 _READ = re.compile(
     r"/join/[0-9]{6}|/class/(join|help|help/events|[0-9]{6}|[0-9]{6}/(events|state|figure|cards|cards\.apkg)"
@@ -34,13 +30,17 @@ class ClassGate:
 
     With `only_class` (`--class`) a student's device gets 403 for everything but the student routes. Without
     it, on a server for learners, it gets 403 for what belongs to the teacher of a class. Without `keys` this
-    server doesn't serve the teacher's routes: everyone gets 403 for them.
+    server doesn't serve the teacher's routes: everyone gets 403 for them. `render_refusal` builds that answer
+    for a browser.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: Keys | None, only_class: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: Keys | None, only_class: bool, render_refusal: Callable[[], Response]
+    ) -> None:
         self._app = app
         self._keys = keys
         self._only_class = only_class
+        self._render_refusal = render_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it with one sentence."""
@@ -50,7 +50,7 @@ class ClassGate:
             await send({"type": "websocket.close", "code": 1008, "reason": REFUSAL})
         else:
             note("refused", "A device asked for a page of the teacher's computer.")
-            await _refuse(scope)(scope, receive, send)
+            await self._refuse(scope)(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
         path = scope["path"]
@@ -59,17 +59,8 @@ class ClassGate:
         guarded = self._only_class or path == "/class" or path.startswith("/class/")
         return not guarded or (self._keys is not None and self._keys.is_teacher(scope))
 
-
-def _refuse(scope: Scope) -> Response:
-    """403 with one sentence; for a browser above the form for the six digits, since a student may have typed
-    nothing but the address."""
-    if scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
-        return PlainTextResponse(REFUSAL, status_code=403)
-    page = render(
-        "classroom/student/join.html",
-        title="Join a class",
-        app_name=APP_NAME,
-        error="",
-        refusal=REFUSAL_ABOVE_FORM,
-    )
-    return HTMLResponse(page, status_code=403, headers={"Cache-Control": "no-store"})
+    def _refuse(self, scope: Scope) -> Response:
+        """403 with one sentence; for a browser a page, since a student may have typed only the address."""
+        if scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
+            return PlainTextResponse(REFUSAL, status_code=403)
+        return self._render_refusal()

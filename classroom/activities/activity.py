@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field
 from textwrap import shorten
 from typing import Any, Literal, get_args
 
-from markupsafe import Markup
 from pydantic import TypeAdapter
 
 from classroom.activities.crowd_grid import CrowdGrid, RunGrid
@@ -158,7 +157,7 @@ class Activity:
         return self.crowd or self.compared
 
     @property
-    def html_asked(self) -> Markup:
+    def html_asked(self) -> Html:
         return self.task.html if self.task else self.html
 
     @property

@@ -35,6 +35,11 @@ SCRIPTS = {
 """Each page's own script, with what it shares with others."""
 
 
+REFUSAL_ABOVE_FORM = (
+    "Only the teacher's computer opens this page: to take part, type the digits on the screen."
+)
+
+
 @lru_cache(maxsize=256)
 def draw_link(link: str) -> Markup:
     """Draw the QR code of a link. Kept: one takes 6 ms, and each state of the projector has it."""
@@ -44,6 +49,11 @@ def draw_link(link: str) -> Markup:
 def render_page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:
     html = render(f"classroom/{name}.html", title=title, app_name=APP_NAME, **values)
     return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
+
+
+def render_refusal() -> HTMLResponse:
+    """Refuse a page of the teacher's computer, above the form for the six digits."""
+    return render_page("student/join", title="Join a class", status=403, error="", refusal=REFUSAL_ABOVE_FORM)
 
 
 def send_static(name: str) -> Response:

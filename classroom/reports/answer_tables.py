@@ -5,7 +5,6 @@ from typing import Any
 
 from classroom.activities.activity import Activity
 from classroom.reports.report import Report, find_true_value
-from study.base.html import NO_HTML
 from study.store.class_records import ClassAnswer
 from study.text.markup import to_plain
 
@@ -101,8 +100,8 @@ def _format_answer(activity: Activity, answer: ClassAnswer) -> Any:
     if asked is not None and asked.task:
         return to_plain(value["words"])
     if asked is not None:
-        chosen = next((option.html for option in asked.options if option.id == value["option"]), NO_HTML)
-        return chosen.striptags()
+        chosen = (option.html for option in asked.options if option.id == value["option"])
+        return next((html.striptags() for html in chosen), "")
     if answer.claim and activity.crowd is not None:
         return f"{activity.crowd.label(answer.claim)}: {value['number']:.6g}"
     return value.get("text", value.get("number"))

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any
 
-from markupsafe import Markup
-
 from classroom.activities.activity import ROUNDS, Activity, derive_key, parse_activity_spec
 from classroom.activities.comparison import find_measured_option, mark_measured
 from classroom.activities.distribution import is_close
@@ -273,7 +271,7 @@ def _format_task(activity: Activity) -> str:
     return to_plain(text) or _strip_html(activity.html_asked)
 
 
-def _strip_html(html: Markup) -> str:
+def _strip_html(html: str) -> str:
     return to_plain(convert_html(html))
 
 

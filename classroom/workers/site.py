@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from classroom.access.gate import ClassGate
 from classroom.live.hub import Hub
+from classroom.pages.documents import render_refusal
 from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.take_home_routes import TakeHomeRoutes
@@ -33,6 +34,6 @@ def build_students_site(
     StudentRoutes(hub).register(site)
     FigureRoutes(hub).register(site)
     mount_fonts(site)
-    site.add_middleware(partial(ClassGate, keys=None, only_class=True))
+    site.add_middleware(partial(ClassGate, keys=None, only_class=True, render_refusal=render_refusal))
     site.add_middleware(RequestGuard, hosts=hosts)
     return site

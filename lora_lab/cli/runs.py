@@ -4,7 +4,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +14,15 @@ from lora_lab.cli.progress import Watcher, watch_cells
 from lora_lab.data.datasets import Dataset, build_own_dataset, read_upload
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.own_worker import run_now
 from lora_lab.engine.protocol import Engine
 from lora_lab.engine.queue import take_first
 from lora_lab.engine.ray_extra import build_ray_engine
+from lora_lab.engine.worker_process import start_worker
 from lora_lab.grids.estimate import count_cells_together, describe_estimate, estimate_here
+from lora_lab.runs import owner
 from lora_lab.runs.durations import Paces
-from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.finalize import write_terminal_event
+from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.grouping import take_cells
 from lora_lab.runs.summary import Summary, summarize
 from lora_lab.runs.sweeps import Sweep
@@ -46,6 +48,34 @@ def run_one(options: argparse.Namespace) -> int:
     if run.state().status == "stopped":
         return INTERRUPTED
     return 1 if "error" in summary else 0
+
+
+def run_now(
+    settings: Settings,
+    spec: RunSpec,
+    dataset: Dataset,
+    *,
+    now: datetime,
+    watch: Callable[[RunFolder], None],
+    say: Callable[[str], None],
+) -> RunFolder:
+    """Do one run in its own worker, for the command line. Ctrl-C stops it and keeps the adapter."""
+    run = create_run(settings.runs_dir, spec, dataset, now=now)
+    run.emit("queued", held_by=owner.name_this_process())
+    log = run.log_path.open("ab")
+    with log:
+        worker = start_worker(settings, ["--run", str(run.path)], log=log.fileno())
+        run.emit("status", text="Starting the worker", worker_pid=worker.pid)
+        try:
+            while worker.poll() is None:
+                watch(run)
+        except KeyboardInterrupt:
+            run.ask_to_stop()
+            say("Stopping after this step.")
+            worker.wait()
+    write_terminal_event(run, worker.returncode)
+    watch(run)
+    return run
 
 
 def read_run(options: argparse.Namespace, *, leave_out: Collection[str] = ()) -> tuple[RunSpec, Dataset]:

@@ -4,7 +4,7 @@
     FIGURES["lora-to-scale"].fragment({"rank": "16"})
 
 `build_figures(models_dir)` returns the same figures, with the embedded model's tokenizer for a learner's own
-text, and with another prediction of a step's memory where one is given.
+text, and with another function for a step's memory where one is given.
 """
 
 from pathlib import Path

@@ -279,7 +279,7 @@ class StepMoments:
         else:
             yield from (Moment(0, 0), Moment(0, 0))
         # Swapped and turned. Operators of mixed types on a CPU also widen each operand for a moment; that is
-        # inside the operator, and neither the meter nor the prediction counts it.
+        # inside the operator, and neither the meter nor the ledger counts it.
         rotated = 2 * wide if c == FP32_BYTES else 2 * incoming + wide  # turned in fp32, then rounded
         yield Moment(incoming, 0, found, rotated)
         yield Moment(found, 0, joined=self._qkv_bytes)

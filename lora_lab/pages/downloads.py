@@ -123,7 +123,7 @@ class Downloads:
         return answer_with_table(format_csv(rows, list(rows[0])), "memory-published")
 
     def serve_measured_memory(self) -> Response:
-        """Return every measured run of this machine with its prediction."""
+        """Return every measured run of this machine with the peak computed for it."""
         rows = [
             {
                 "run": run.run_id,

@@ -88,7 +88,10 @@ def _name_as_labelled() -> Iterator[None]:
         )
         what = re.sub(rf"\b({names})(?= must be)", lambda found: f"“{LABELS[found[1]]}”", what)
         what = re.sub(r"^.+(?=(?: is| are) empty\.$|: nothing is chosen\.$)", _quote_listed, what)
-        raise LearnerError(what, do_next=error.do_next) from error
+        do_next = re.sub(
+            rf"\bSet ({names})(?= to )", lambda found: f"Set “{LABELS[found[1]]}”", error.do_next
+        )
+        raise LearnerError(what, do_next=do_next) from error
 
 
 def _quote_listed(found: re.Match[str]) -> str:

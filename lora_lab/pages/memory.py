@@ -1,4 +1,4 @@
-"""Will it fit? One sentence on a setting and a GPU, what to change, and how right such predictions are."""
+"""Will it fit? One sentence on a setting and a GPU, what to change, and how far computed peaks are off."""
 
 import json
 import shlex

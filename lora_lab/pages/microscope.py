@@ -28,6 +28,7 @@ from lora_lab.microscope.query import (
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import render_problem, run_link
 from lora_lab.predictions.microscope_service import MicroscopePredictions
+from lora_lab.predictions.of_microscope import RELATIVE_TIE, RISE_LEAST, RISE_SHARE
 from lora_lab.settings.run_form import OTHER
 from lora_lab.settings.urls import LAB, MICROSCOPE, with_origin
 from lora_lab.views.options import group_model_choices
@@ -183,13 +184,31 @@ class MicroscopePage:
         training = look.status == "waiting" and self._lab.engine.find_current() is not None
         parts = {
             "progress": render("lora_lab/microscope/progress.html", look=look, training=training),
-            "verdicts": self._predictions.render_prediction(visit, look, question),
+            "verdicts": self._render_prediction(visit, look, question),
         }
         for name in PANELS:
             parts[name] = (
                 render("lora_lab/microscope/panel.html", panel=shown[name]) if name in shown else NO_HTML
             )
         return parts
+
+    def _render_prediction(self, visit: Visit, look: Inspection, question: MicroscopeQuestion) -> Markup:
+        """Render the guess next to the result; empty when this learner has not guessed about it."""
+        judged = self._predictions.judge_inspection(visit, look, question)
+        if judged is None:
+            return NO_HTML
+        guess, verdicts = judged
+        return render(
+            "lora_lab/microscope/verdicts.html",
+            guess=guess,
+            question=question,
+            verdicts=verdicts,
+            ended=look.ended,
+            concepts=self._context.concepts,
+            tie=100 * RELATIVE_TIE,
+            rise_share=100 * RISE_SHARE,
+            rise_least=RISE_LEAST,
+        )
 
 
 def _block_parts(question: MicroscopeQuestion) -> dict[str, Markup]:

@@ -12,7 +12,7 @@ from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.runs.separate_files import read_upload_apart
 from lora_lab.settings.urls import LAB
-from lora_lab.spec import OWN_DATA
+from lora_lab.spec import OWN_DATA, RunSpec
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.io.separate_reading import stop_readings
@@ -190,3 +190,8 @@ def _store_upload(lab: Lab, event: Mapping[str, Any], visit: Visit) -> Reply:
         "say": f"{dataset.label}: {train} examples to train on, {held_out} held out.",
         "then": "change",
     }
+
+
+def render_still_reading(spec: RunSpec) -> Markup:
+    """Render the answer to a press on Start before the model is known; it stays until its numbers come."""
+    return render("lora_lab/lab/still_reading.html", model=spec.model)

@@ -25,6 +25,7 @@ from lora_lab.pages.shared_parts import (
     render_data,
     render_gone_run,
     render_problem,
+    render_still_reading,
     render_trouble,
     render_worker,
 )
@@ -143,7 +144,7 @@ class LabPage:
             return {"parts": {**replace_figures(render_problem(error)), "confirm": NO_HTML}}
         too_early = found is None and form_event.read_field(event, "too_early")
         return {
-            "parts": {**cost, "confirm": _say_still_reading(spec) if too_early else NO_HTML},
+            "parts": {**cost, "confirm": render_still_reading(spec) if too_early else NO_HTML},
             "url": self._address(spec, visit),
             "then": "draw",
             "say": found.in_short if found else "",
@@ -251,7 +252,7 @@ class LabPage:
             return {
                 "parts": {
                     **replace_figures(render("lora_lab/shared/reading.html", model=spec.model)),
-                    "confirm": _say_still_reading(spec),
+                    "confirm": render_still_reading(spec),
                 },
                 "say": f"The configuration of {spec.model} is still being read.",
             }
@@ -381,11 +382,6 @@ class LabPage:
             seen=self._parts.render_seen(spec),
             runs=self._panel.list_part(run.run_id if run else ""),
         )
-
-
-def _say_still_reading(spec: RunSpec) -> Markup:
-    """Render the answer to a press on Start before the model is known; it stays until its numbers come."""
-    return render("lora_lab/lab/still_reading.html", model=spec.model)
 
 
 def _say_stopping(state: RunState) -> str:

@@ -8,10 +8,17 @@ from markupsafe import Markup
 
 from lora_lab.charts.memory import KEY_NAMES
 from lora_lab.lab import Lab
-from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
+from lora_lab.memory.ledger import (
+    COMPONENTS,
+    MODELLED_TYPES,
+    bits_per_param,
+    find_upper_bound,
+    predict_ledger,
+)
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
-from lora_lab.memory.preset_size import find_preset_size_gb
 from lora_lab.pages.shared_parts import render_machine
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.predictions.judging import FACTOR
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview, build_preview, estimate_training_seconds
 from lora_lab.settings.run_form import Preset, build_address, format_command, read_presets
@@ -20,9 +27,12 @@ from lora_lab.views import setting_plots
 from lora_lab.views.token_preview import SHOWN_TOKENS, build_seen
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.units import GB
 from study.plots.plot import Plot
 from study.store.logs.predictions import Prediction
 from study.text.templates import render
+
+PRESET_SIZES_GB = (0.25, 0.5, 1, 2, 4, 8, 16, 24, 32, 48, 80)
 
 
 class SettingParts:
@@ -40,9 +50,17 @@ class SettingParts:
         ]
 
     def render_prediction_form(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
-        """Render the form of a prediction instead of all that would give the answer away."""
+        """Render the form of a prediction instead of all that would give the answer away.
+
+        The earlier run `rival` is named first.
+        """
         hidden = render("lora_lab/lab/hidden.html")
-        form = self._predictions.render_form(spec, rival=rival)
+        form = render(
+            "lora_lab/lab/predict.html",
+            rivals=self._predictions.list_rivals(spec),
+            rival=rival,
+            factor=FACTOR,
+        )
         return replace_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
 
     def render_cost_sheet(
@@ -149,3 +167,15 @@ def replace_cost(instead: Markup) -> dict[str, Markup]:
 def replace_figures(instead: Markup) -> dict[str, Markup]:
     """Return the parts of a setting that has no numbers; the style sheet hides the plots of the last one."""
     return replace_cost(instead) | {"plots-more": NO_HTML}
+
+
+def find_preset_size_gb(spec: RunSpec, shape: ModelShape) -> float:
+    """Find the smallest usual memory, in GB, that holds a run of the lab's own loop in any compute type."""
+    needed = max(
+        predict_ledger(
+            shape, replace(spec, compute_dtype=compute), find_upper_bound(spec), compute
+        ).total_bytes
+        for compute in ("fp32", "bf16")
+        if spec.compute_dtype in ("auto", compute)
+    )
+    return next(size for size in (*PRESET_SIZES_GB, needed / GB) if size * GB >= needed)

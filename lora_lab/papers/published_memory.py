@@ -1,4 +1,4 @@
-"""Published GPU memory measurements, next to the lab's prediction for the same setting."""
+"""Published GPU memory measurements, next to the peak that the lab computes for the same setting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class PublishedMemory:
     """The setting, in the fields of the memory contract."""
 
     known_off: str = ""
-    """Why the prediction is more than a tenth off, if that is known."""
+    """Why the computed peak is more than a tenth off, if that is known."""
 
     @property
     def measured_bytes(self) -> int:
@@ -37,7 +37,7 @@ class PublishedMemory:
 
     @property
     def error_percent(self) -> float:
-        """How far the prediction is above (+) or below (-) the measurement, in percent."""
+        """How far the computed peak is above (+) or below (-) the measurement, in percent."""
         return percent_above(self.predicted_bytes, self.measured_bytes)
 
 

@@ -3,25 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from lora_lab.engine.inspections import Inspection, InspectionQueue
 from lora_lab.microscope.query import KIND, SIDES, MicroscopeQuestion, QuantizationScheme
 from lora_lab.predictions.judging import GuessVerdict
 from lora_lab.predictions.of_microscope import (
-    RELATIVE_TIE,
-    RISE_LEAST,
-    RISE_SHARE,
     MicroscopeGuess,
     judge_microscope_guess,
     parse_guess_form,
 )
 from lora_lab.predictions.run_predictions import settle_guesses
-from study.base.html import NO_HTML
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards
 from study.store.logs.predictions import Prediction
-from study.text.templates import render
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,23 +47,15 @@ class MicroscopePredictions:
             MicroscopeGuess(**prediction.guess), _rebuild_question(prediction), look.found
         )
 
-    def render_prediction(self, visit: Visit, look: Inspection, question: MicroscopeQuestion) -> Markup:
-        """Render the guess next to the result; empty when this learner has not guessed about it."""
-        prediction = self.context.store.predictions.find_by_run(visit.profile.id, look.id)
-        if prediction is None:
-            return NO_HTML
-        guess = MicroscopeGuess(**prediction.guess)
-        return render(
-            "lora_lab/microscope/verdicts.html",
-            guess=guess,
-            question=question,
-            verdicts=judge_microscope_guess(guess, question, look.found),
-            ended=look.ended,
-            concepts=self.context.concepts,
-            tie=100 * RELATIVE_TIE,
-            rise_share=100 * RISE_SHARE,
-            rise_least=RISE_LEAST,
-        )
+    def judge_inspection(
+        self, visit: Visit, look: Inspection, question: MicroscopeQuestion
+    ) -> tuple[MicroscopeGuess, list[GuessVerdict]] | None:
+        """Return this learner's guess about an inspection and its verdicts; None without a guess."""
+        found = self.context.store.predictions.find_by_run(visit.profile.id, look.id)
+        if found is None:
+            return None
+        guess = MicroscopeGuess(**found.guess)
+        return guess, judge_microscope_guess(guess, question, look.found)
 
 
 def _rebuild_question(prediction: Prediction) -> MicroscopeQuestion:

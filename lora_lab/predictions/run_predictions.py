@@ -4,13 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from markupsafe import Markup
-
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.predictions.judging import (
-    FACTOR,
-    LOSS_TIE,
     EndedRun,
     GuessVerdict,
     RunGuess,
@@ -20,12 +16,10 @@ from lora_lab.predictions.judging import (
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
-from study.base.html import NO_HTML
 from study.base.units import as_bytes, as_percent
 from study.ports.context import Context, Visit
 from study.ports.review import AskForCards
 from study.store.logs.predictions import Prediction
-from study.text.templates import render
 
 RIVALS = 8
 """The number of earlier runs that a guess can be compared with."""
@@ -92,23 +86,13 @@ class Predictions:
         """Judge every guess whose run has ended."""
         settle_guesses(self.context, visit, self._judge, ask_for_cards=self.ask_for_cards)
 
-    def render_prediction(self, visit: Visit, run: RunFolder | None) -> Markup:
-        """Render guesses next to results for the shown run; empty when this learner has none about it."""
-        if run is None:
-            return NO_HTML
-        prediction = self.context.store.predictions.find_by_run(visit.profile.id, run.run_id)
-        if prediction is None:
-            return NO_HTML
-        found = self._judge(prediction)
-        return render(
-            "lora_lab/lab/prediction_verdicts.html",
-            verdicts=found,
-            guessed=say_guess(RunGuess(**prediction.guess)),
-            ended=run.state().ended,
-            concepts=self.context.concepts,
-            factor=FACTOR,
-            tie=LOSS_TIE,
-        )
+    def judge_run(self, visit: Visit, run: RunFolder) -> tuple[RunGuess, list[GuessVerdict]] | None:
+        """Return this learner's guess about a run with its verdicts; None without a guess.
+
+        There are no verdicts before the run has ended.
+        """
+        found = self.context.store.predictions.find_by_run(visit.profile.id, run.run_id)
+        return (RunGuess(**found.guess), self._judge(found)) if found else None
 
     def read_guess_about(self, visit: Visit, run_id: str) -> RunGuess | None:
         """Return what this learner guessed about a run; None without a guess."""
@@ -133,10 +117,6 @@ class Predictions:
         same = (run for run in self.lab.runs() if (run.spec.model, run.spec.data) == wanted)
         evaluated = [run for run in same if run.state().loss_after is not None]
         return [(run.run_id, run_view.build_full_name(run, run.state())) for run in evaluated[:RIVALS]]
-
-    def render_form(self, spec: RunSpec, *, rival: str = "") -> Markup:
-        """Render the form that replaces the figures until a guess is stored; `rival` is named first."""
-        return render("lora_lab/lab/predict.html", rivals=self.list_rivals(spec), rival=rival, factor=FACTOR)
 
     def summarize(self, prediction: Prediction, spec: RunSpec) -> dict[str, Any]:
         """Summarize a stored guess for the cost sheet of a setting, which may be about another one."""

@@ -23,7 +23,7 @@ class MeasuredPeak:
     """The number type that `spec.compute_dtype` resolved to on that device."""
 
     row: RowSize
-    """The heaviest packed row of the run, which the prediction is for."""
+    """The heaviest packed row of the run, which the computed peak is for."""
 
     steps: int
     """The number of steps done, which is less than asked for when the run was stopped."""
@@ -40,10 +40,10 @@ def percent_above(measured_bytes: float, computed_bytes: float) -> float:
 
 
 def read_measured(run: RunFolder) -> MeasuredPeak | None:
-    """Return the peaks of an ended run; None where the measured one is not comparable with its prediction.
+    """Return the peaks of an ended run; None where the measured one is not comparable with the computed one.
 
     That is so for a run that still trains, that ended before a step was measured, or that ended before its
-    heaviest row: its peak is right, but the prediction is for another row.
+    heaviest row: its peak is right, but the computed one is for another row.
     """
     state = run.state()
     if not state.ended or state.started is None or state.peak_bytes <= 0:

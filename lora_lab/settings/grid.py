@@ -148,26 +148,30 @@ def place_of_targets(targets: str) -> tuple[int, str]:
     return (names.index(targets) if targets in names else len(names)), targets
 
 
-def _list_problems(grid: Grid) -> Iterator[str]:
+def _list_problems(grid: Grid) -> Iterator[tuple[str, str]]:
+    """List each problem: what is wrong, and what to do about it."""
     for axis in AXES:
         values = getattr(grid, axis)
         if not values:
-            yield f"{axis} has no value."
+            yield f"{axis} has no value.", f"Give {axis} at least one value."
         twice = sorted({str(value) for value in values if values.count(value) > 1})
         if twice:
-            yield f"{axis} names {', '.join(twice)} more than once."
+            yield f"{axis} names {', '.join(twice)} more than once.", f"Name each value of {axis} once."
     if grid.count > MAX_CELLS:
-        yield f"The grid has {grid.count:,} cells; the limit is {MAX_CELLS}."
+        yield (
+            f"The grid has {grid.count:,} cells; the limit is {MAX_CELLS}.",
+            f"Shorten the lists until their lengths multiply to at most {MAX_CELLS}.",
+        )
     elif grid.count:
         yield from _list_cell_problems(grid)
 
 
-def _list_cell_problems(grid: Grid) -> Iterator[str]:
+def _list_cell_problems(grid: Grid) -> Iterator[tuple[str, str]]:
     """List each invalid value once; a grid built directly may hold values that no run can have."""
-    found: dict[str, None] = {}
+    found: dict[tuple[str, str], None] = {}
     for values in product(*(getattr(grid, axis) for axis in AXES)):
         try:
             grid._build_cell(values)
         except LearnerError as error:
-            found[error.what] = None
+            found[error.what, error.do_next] = None
     yield from found

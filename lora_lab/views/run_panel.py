@@ -11,6 +11,7 @@ from lora_lab.charts import run_view
 from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
 from lora_lab.parameters.json_fields import parse_digits
+from lora_lab.predictions.judging import FACTOR, LOSS_TIE
 from lora_lab.predictions.run_predictions import Predictions, say_guess
 from lora_lab.runs.failures import TRANSIENT_CAUSES
 from lora_lab.runs.folder import RunFolder
@@ -99,7 +100,23 @@ class RunPanel:
             (*settled, *tried),
             lambda: {"run-outcome": self._render_outcome(run, state, tried.values())},
         )
-        return parts | {"run-prediction": self._predictions.render_prediction(visit, run)}
+        return parts | {"run-prediction": self._render_prediction(visit, run)}
+
+    def _render_prediction(self, visit: Visit, run: RunFolder) -> Markup:
+        """Render guesses next to results; empty when this learner has none about the run."""
+        judged = self._predictions.judge_run(visit, run)
+        if judged is None:
+            return NO_HTML
+        guess, verdicts = judged
+        return render(
+            "lora_lab/lab/prediction_verdicts.html",
+            verdicts=verdicts,
+            guessed=say_guess(guess),
+            ended=run.state().ended,
+            concepts=self._predictions.context.concepts,
+            factor=FACTOR,
+            tie=LOSS_TIE,
+        )
 
     def _render_once(
         self, what: tuple[Any, ...], made_of: tuple[Any, ...], make: Callable[[], dict[str, Markup]]

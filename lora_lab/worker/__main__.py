@@ -217,7 +217,7 @@ def start_failure(error: Exception) -> LearnerError:
 
 
 def _say_ready(home: LabHome, machine: Machine) -> None:
-    """Write the ready state with the device, whose number type every prediction on the page needs."""
+    """Write the ready state with the device, whose number type every estimate on the page needs."""
     held_bytes = live_bytes(machine.device) if machine.on_gpu else 0
     device = machine.with_free_bytes(held_bytes)
     home.write_worker_state(pid=os.getpid(), state="ready", text="Ready", device=device)

@@ -1,12 +1,17 @@
-"""Item analysis for the authors of questions: facility, discrimination, dead distractors. Pure functions."""
+"""Item analysis for the authors of questions: facility, discrimination, dead distractors."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from quizzes.bank.bank import Bank
+from quizzes.families import match_family
+from quizzes.kinds.choices import Single
 from study.base.confidence_intervals import Share, correlate
 from study.content.yaml_reader import Level
+from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
+from study.text.markup import to_plain
 
 ANSWERS_NEEDED = 10  # with fewer, chance decides
 DEAD_BELOW = 0.05  # a distractor chosen by fewer does no work (Tarrant 2009, BMC Med Educ 9:40)
@@ -106,3 +111,34 @@ def _compute_rest_score(answer: QuizAnswer, session: Sequence[QuizAnswer]) -> fl
     """Compute the share right of the other questions of the same quiz."""
     others = [other.correct for other in session if other.question_id != answer.question_id]
     return sum(others) / len(others) if others else None
+
+
+def compute_statistics(store: Store, bank: Bank) -> list[ItemStatistics]:
+    """Return each question with enough answers of all learners on this machine; a family counts as one."""
+    wrong = {
+        question.id: [option.id for option in question.task.options if not option.correct]
+        for question in bank.questions
+        if isinstance(question.task, Single)
+    }
+    sessions = [
+        [_map_to_family(answer, bank) for answer in given]
+        for _, given in store.quizzes.read_answered_sessions()
+    ]
+    levels = {question.id: question.level for question in bank.questions}
+    levels |= {family.id: family.level for family in bank.families.values()}
+    items = compute_item_statistics(sessions, wrong, levels)
+    return [item for item in items if find_title(item.question_id, bank)]
+
+
+def _map_to_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:
+    """Return an answer to a generated question as one to its family, because each seed has other numbers."""
+    family = match_family(answer.question_id, bank.families)
+    return replace(answer, question_id=family.id) if family else answer
+
+
+def find_title(item_id: str, bank: Bank) -> str:
+    """Return the title of an item; empty when it has left the bank."""
+    if item_id in bank.families:
+        return bank.families[item_id].title
+    question = bank.by_id.get(item_id)
+    return to_plain(question.stem) if question else ""

@@ -54,6 +54,16 @@ class FigureTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Companion:
+    """A second picture beside the one that the settings change."""
+
+    title: str
+    picture: Markup
+    alt: str
+    """A description of the picture with all that it says."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FigureView:
     """A figure at one setting."""
 
@@ -67,6 +77,7 @@ class FigureView:
 
     origins: tuple[Origin, ...]
     table: FigureTable | None = None
+    companion: Companion | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

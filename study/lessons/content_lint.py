@@ -14,9 +14,8 @@ from statistics import fmean
 
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Level
-from study.text.readability import compute_grade
 
-MAX_GRADE = 11.0  # school years, as `study.text.readability.compute_grade` counts them
+MAX_GRADE = 11.0  # school years, as `compute_grade` counts them
 MAX_ALIKE = (
     0.5  # Jaccard similarity of 5-letter shingles; the most similar items of the app's own content reach 0.4
 )
@@ -27,6 +26,9 @@ ENOUGH_TO_SPREAD = 20  # questions; with fewer, positions are uneven by chance
 BANNED = ("all of the above", "none of the above", "learning style")
 
 _PIECE = 5
+_TECHNICAL = re.compile(r"\$[^$]*\$|`[^`]*`|\{\{.*?\}\}|\d[\d.,]*")
+_WORD = re.compile(r"\w(?:[\w'’-]*\w)?")
+_SENTENCE_END = re.compile(r"[.?!:;](?=\s|$)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,3 +222,19 @@ def _split_shingles(text: str) -> set[str]:
 def _measure_similarity(one: set[str], other: set[str]) -> float:
     """Return the Jaccard similarity of two shingle sets, as for near-duplicate web pages (Broder, 1997)."""
     return len(one & other) / len(one | other)
+
+
+def compute_grade(text: str) -> float:
+    """The Automated Readability Index: about the school year in the United States that can read the text.
+
+    4.71 characters a word + 0.5 words a sentence - 21.43 (Senter and Smith, 1967, AMRL-TR-66-220). Formulas,
+    code and numbers count as one short word each: their digits and letters say nothing about the prose. A
+    colon or semicolon ends a sentence.
+    """
+    prose = _TECHNICAL.sub(" x ", text)
+    words: list[str] = _WORD.findall(prose)
+    if not words:
+        return 0.0
+    characters = sum(character.isalnum() for character in "".join(words))
+    sentences = max(1, len(_SENTENCE_END.findall(prose)))
+    return 4.71 * characters / len(words) + 0.5 * len(words) / sentences - 21.43

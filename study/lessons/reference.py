@@ -8,9 +8,20 @@ from typing import Annotated
 from study.content.declared import read_declared, read_declared_list
 from study.content.evidence import read_evidence
 from study.content.yaml_reader import Fields
-from study.text.computed_text import fill_numbers, find_problems
+from study.text.computed_text import PLACEHOLDER, fill_numbers, find_problems, parse_computed
 
 FILE = Path(__file__).parents[1] / "content" / "reference.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintedCheck:
+    """How numbers of a line come about: on paper nobody can point at one."""
+
+    numbers: tuple[str, ...]
+    """As the line prints them; they share the formula."""
+
+    formula: str
+    measured: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +31,18 @@ class ReferenceLine:
     name: str
     text: str
     source: str
+
+    def list_checks(self) -> list[PrintedCheck]:
+        """List the formulas behind the line's numbers, each once, in the order of the text."""
+        found: dict[tuple[str, bool], list[str]] = {}
+        for match in PLACEHOLDER.finditer(self.text):
+            computed = parse_computed(match)
+            key = computed.quantity.formula, computed.quantity.measured
+            found.setdefault(key, []).append(computed.shown)
+        return [
+            PrintedCheck(numbers=tuple(numbers), formula=formula, measured=measured)
+            for (formula, measured), numbers in found.items()
+        ]
 
 
 def _read_line(fields: Fields) -> ReferenceLine:

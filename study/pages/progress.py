@@ -6,8 +6,11 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 import gradio as gr
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
 from markupsafe import Markup
 
+from study.base.errors import LearnerError
 from study.learner.mastery import compute_mastery, suggest_steps
 from study.learner.path import list_understood
 from study.learner.progress import LEVEL_RULE, MASTERY_RULE
@@ -18,6 +21,7 @@ from study.ports.progress import Section
 from study.ports.subjects import Subjects
 from study.text.templates import render
 from study.web import form_event, frame
+from study.web.downloads import answer_not_found, plot_response
 from study.web.frame import Reply
 
 
@@ -82,3 +86,20 @@ def _render_figures(section: Section, visit: Visit, narrow: bool) -> Markup:
     )
     rest = [drawn for drawn in plots if drawn not in leading]
     return render("study/progress/progress_figures.html", leading=leading, rest=rest, query=query)
+
+
+def register_chart_files(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
+    """Add the route of the charts as files: PNG, SVG and CSV of the learner whose browser asks."""
+
+    def answer(name: str, ending: str, request: Request) -> Response:
+        try:
+            visitor = frame.open_visit(context, request)
+        except LearnerError as error:
+            return answer_not_found(str(error))
+        found = (plot for part in sections for plot in part.build_charts(visitor) if plot.name == name)
+        plot = next(found, None)
+        if plot is None:
+            return answer_not_found(f"There is no chart named {name} yet.")
+        return plot_response(plot, ending, f"{name}-{visitor.now:%Y-%m-%d}")
+
+    site.get("/progress/plots/{name}.{ending}")(answer)

@@ -4,15 +4,16 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 
 from study.base.errors import LearnerError, StorageError, StorageKind, first_line
+from study.store import schema as t
 from study.store.classes import ClassLog
-from study.store.database import Database, open_database
+from study.store.database import Database, StoreLog, cache_reads, open_database, put_row
 from study.store.logs.card_operations import CardOperationLog
 from study.store.logs.cards import CardLog
-from study.store.logs.drafts import Drafts
 from study.store.logs.explains import ExplainLog
 from study.store.logs.fits import FitLog
 from study.store.logs.five_minute_reviews import FiveMinuteReviews
@@ -29,6 +30,30 @@ from study.store.notices import Notices
 from study.store.profiles import Profiles
 from study.store.snapshots import find_snapshots
 from study.store.storage_errors import classify_storage_error
+
+DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
+
+
+class Drafts(StoreLog):
+    """Unfinished texts of each profile, by key."""
+
+    def save(self, profile_id: str, key: str, text: str, *, at: datetime) -> None:
+        """Keep an unfinished text; the newest one counts."""
+        if len(text) > DRAFT_LIMIT:
+            raise LearnerError(
+                f"This text has {len(text):,} characters.", do_next=f"Shorten it to at most {DRAFT_LIMIT:,}."
+            )
+        with self._database.write(profile_id) as connection:
+            put_row(
+                connection, t.drafts, {"profile_id": profile_id, "key": key}, {"text": text, "saved_at": at}
+            )
+
+    @cache_reads
+    def read(self, profile_id: str, key: str) -> str:
+        """The unfinished text under a key; empty if there is none."""
+        wanted = select(t.drafts.c.text).where(t.drafts.c.profile_id == profile_id, t.drafts.c.key == key)
+        with self._database.read() as connection:
+            return connection.scalar(wanted) or ""
 
 
 class Store:

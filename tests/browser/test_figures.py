@@ -109,7 +109,7 @@ def qlora_bytes(rank: int) -> str:
 
 def peaks_recorded(tokens: int) -> str:
     """Of one step without and with checkpointing."""
-    without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=tokens))
+    without, with_ = checkpointing.compare_steps(checkpointing.CheckpointingSettings(seq_len=tokens))
     return f"from {as_bytes(without.peak_bytes)} to {as_bytes(with_.peak_bytes)}"
 
 
@@ -170,6 +170,13 @@ SMALLEST_LETTERS = """() => Math.min(...[...document.querySelectorAll('.fig-pict
   return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(drawn.b, drawn.d);
 }))"""
 """The size on the screen, in px, of the smallest letters in a page's drawings."""
+
+
+REACH = """picture => {
+  const right = (one) => one.getBoundingClientRect().right;
+  return Math.max(...[...picture.querySelectorAll('text')].map(right)) - right(picture.querySelector('svg'));
+}"""
+"""By how many px a word passes the right edge of its drawing."""
 
 
 def concepts_by_figure() -> dict[str, str]:
@@ -295,3 +302,17 @@ def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(look: Vi
     name = folded.get_attribute("data-figure-of")
     drive(page, *next(driven for driven in DRIVEN if driven[0] == name))
     assert violations_by_theme(page) == NONE_FOUND
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("mode", ["learn", "visualize"])
+def test_the_picture_of_what_each_relative_changes_is_readable(
+    look: Visit, mode: str, width: int, scheme: str
+) -> None:
+    page = look(width=width, height=844, color_scheme=scheme).open(f"/concept?id=lora-relatives&mode={mode}")
+    changes = page.get_by_role("img", name=re.compile("^A row for each of 8 methods"))
+    changes.scroll_into_view_if_needed()
+    expect(changes).to_be_visible()
+    assert page.evaluate(SMALLEST_LETTERS) >= 11
+    assert changes.evaluate(REACH) <= 0

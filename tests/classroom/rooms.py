@@ -17,6 +17,7 @@ from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
+from classroom.pages.documents import render_refusal
 from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
@@ -95,7 +96,9 @@ class School:
         StudentRoutes(self.hub).register(self.site)
         FigureRoutes(self.hub).register(self.site)
         mount_fonts(self.site)
-        self.site.add_middleware(partial(ClassGate, keys=self.keys, only_class=self.only_class))
+        self.site.add_middleware(
+            partial(ClassGate, keys=self.keys, only_class=self.only_class, render_refusal=render_refusal)
+        )
         self.site.add_middleware(RequestGuard)
 
     def _ask_for_cards(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:

@@ -62,7 +62,35 @@ def test_a_value_out_of_its_limits_is_named_with_what_to_do(values: dict[str, An
     with pytest.raises(LearnerError) as caught:
         RunSpec(**values)
     assert caught.value.what == said
-    assert caught.value.do_next == "Correct it to go on."
+    assert caught.value.do_next.startswith(f"Set {next(iter(values))} to ")
+
+
+@pytest.mark.parametrize(
+    ("values", "do_next"),
+    [
+        ({"rank": 0}, "Set rank to a whole number from 1 to 256, for example 8."),
+        ({"seq_len_tokens": 15}, "Set seq_len_tokens to a whole number from 16 to 4,096, for example 128."),
+        ({"alpha": 0.0}, "Set alpha to a number above 0, for example 16."),
+        ({"bits": "4bit"}, "Set bits to one of these, for example nf4-dq."),
+        (
+            {"targets": " "},
+            "Set targets to a target set, module names or a regular expression, for example all-linear.",
+        ),
+        (
+            {"model": " "},
+            "Set model to a catalogue name, a local folder or a hub id, for example smollm2-135m.",
+        ),
+        (
+            {"rank": 0, "alpha": -1.0},
+            "Set rank to a whole number from 1 to 256, for example 8. "
+            "Set alpha to a number above 0, for example 16.",
+        ),
+    ],
+)
+def test_what_to_do_names_the_field_and_what_it_allows(values: dict[str, Any], do_next: str) -> None:
+    with pytest.raises(LearnerError) as caught:
+        RunSpec(**values)
+    assert caught.value.do_next == do_next
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How many numbers LoRA and its relatives train on the same layers."""
+"""How many numbers LoRA and its relatives train on the same layers, and which piece each one changes."""
 
 from dataclasses import dataclass
 from math import log10
@@ -6,14 +6,17 @@ from math import log10
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_words, render_drawing
+from lora_lab.figures.adapters.relatives_pieces import build_companion
 from lora_lab.figures.models import RANKS, list_usual_models
+from lora_lab.parameters.adapter_config import AdapterSetting
+from lora_lab.parameters.counts import count_adapter
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import dora_parameters, lora_parameters, vera_parameters
 from study.base.units import as_count, as_percent, as_short
 from study.figures.controls import define_choice, define_slider
-from study.figures.figure import FigureTable, FigureView, build_computed_origin
+from study.figures.figure import FigureTable, FigureView, Origin, build_computed_origin
 
-GAP, BAR = 46.0, 16.0
+GAP, BAR = 42.0, 14.0
 FULL = "full matrices"
 
 
@@ -24,11 +27,16 @@ class RelativesSettings:
 
 
 def count_trained(settings: RelativesSettings) -> dict[str, int]:
-    """Count trained numbers by method, all linear layers adapted."""
+    """Count trained numbers by method, all linear layers adapted.
+
+    AdaLoRA is counted at its start, where PEFT's `init_r` is the rank.
+    """
     shape = find_shape(settings.model)
+    adalora = AdapterSetting(variant="adalora", targets="all-linear")
     return {
         FULL: sum(linear.parameters for linear in shape.linears),
         "DoRA": dora_parameters(settings.model, settings.rank, "all-linear"),
+        "AdaLoRA, starting from r": count_adapter(shape, adalora, rank=settings.rank).trainable,
         "LoRA, rsLoRA, LoRA+, PiSSA, LoftQ": lora_parameters(settings.model, settings.rank, "all-linear"),
         "VeRA": vera_parameters(settings.model, settings.rank, "all-linear"),
     }
@@ -36,13 +44,13 @@ def count_trained(settings: RelativesSettings) -> dict[str, int]:
 
 def show(settings: RelativesSettings) -> FigureView:
     found = count_trained(settings)
-    _, dora, lora, vera = found.values()
+    _, dora, adalora, lora, vera = found.values()
     return FigureView(
         finding=(
-            f"At rank {settings.rank} LoRA trains {as_count(lora)} numbers. DoRA trains "
-            f"{as_percent(100 * dora / lora - 100)} more, for one magnitude per output. VeRA trains "
-            f"{as_count(vera)}, one for every {lora / vera:.3g} of LoRA's. The other relatives train exactly "
-            "as many as LoRA."
+            f"At rank {settings.rank} LoRA trains {as_count(lora)} numbers; rsLoRA, LoRA+, PiSSA and LoftQ "
+            f"train exactly as many. DoRA trains {as_percent(100 * dora / lora - 100)} more, for one "
+            f"magnitude per output, and AdaLoRA {as_count(adalora - lora)} more if it starts from this rank. "
+            f"VeRA trains {as_count(vera)}, one for every {lora / vera:.3g} of LoRA's."
         ),
         numbers=tuple((name, as_short(count)) for name, count in found.items()),
         picture=_draw_picture(found),
@@ -54,15 +62,26 @@ def show(settings: RelativesSettings) -> FigureView:
             build_computed_origin(
                 text=(
                     "all linear layers of the blocks; arXiv:2106.09685 section 4.1, arXiv:2402.09353 section "
-                    "4, arXiv:2310.11454 section 3.2"
+                    "4, arXiv:2303.10512 section 3, arXiv:2310.11454 section 3.2"
                 ),
-                formula="LoRA r (d_in + d_out); DoRA + d_out; VeRA r + d_out per matrix",
+                formula=(
+                    "LoRA r (d_in + d_out); DoRA + d_out; AdaLoRA + r, where r is init_r; VeRA r + d_out per "
+                    "matrix"
+                ),
+            ),
+            Origin(
+                kind="published",
+                text=(
+                    "what each one changes: arXiv:2312.03732, arXiv:2402.09353, arXiv:2402.12354, "
+                    "arXiv:2404.02948, arXiv:2310.08659, arXiv:2303.10512, arXiv:2310.11454"
+                ),
             ),
         ),
         table=FigureTable(
             columns=("method", "trained numbers"),
             rows=tuple((name, as_count(count)) for name, count in found.items()),
         ),
+        companion=build_companion(),
     )
 
 

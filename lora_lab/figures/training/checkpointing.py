@@ -24,7 +24,7 @@ class CheckpointingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RecordedStep:
     checkpointing: bool
     peak_bytes: int
     predicted_bytes: int
@@ -33,8 +33,8 @@ class Run:
     live_bytes: tuple[int, ...]
 
 
-def compare_runs(settings: CheckpointingSettings) -> tuple[Run, Run]:
-    """Return the step without and with checkpointing, each with the lab's prediction."""
+def compare_steps(settings: CheckpointingSettings) -> tuple[RecordedStep, RecordedStep]:
+    """Return the step without and with checkpointing, each with the peak that the lab computes."""
     kept = read_recording("training")["inside_a_step"]
     compute: Compute = read_recording("training")["provenance"]["compute_dtype"]
     found = []
@@ -48,7 +48,7 @@ def compare_runs(settings: CheckpointingSettings) -> tuple[Run, Run]:
         )  # fmt: skip
         row = RowSize(lengths=(one["seq_len"],) * kept["batch"], answer_tokens=one["answer_tokens"])
         found.append(
-            Run(
+            RecordedStep(
                 checkpointing=one["checkpointing"],
                 peak_bytes=one["peak_bytes"],
                 predicted_bytes=predict_ledger(
@@ -59,12 +59,12 @@ def compare_runs(settings: CheckpointingSettings) -> tuple[Run, Run]:
                 live_bytes=tuple(one["live_bytes"]),
             )
         )
-    without, with_ = sorted(found, key=lambda run: run.checkpointing)
+    without, with_ = sorted(found, key=lambda step: step.checkpointing)
     return without, with_
 
 
 def show(settings: CheckpointingSettings) -> FigureView:
-    without, with_ = compare_runs(settings)
+    without, with_ = compare_steps(settings)
     saved = 100 * (1 - with_.peak_bytes / without.peak_bytes)
     again = 100 * (with_.operators / without.operators - 1)
     kept = read_recording("training")["inside_a_step"]
@@ -106,23 +106,23 @@ def show(settings: CheckpointingSettings) -> FigureView:
             columns=("step", "peak", "predicted", "operators", "processor time"),
             rows=tuple(
                 (
-                    "with checkpointing" if run.checkpointing else "without",
-                    f"{run.peak_bytes:,} B",
-                    f"{run.predicted_bytes:,} B",
-                    f"{run.operators:,}",
-                    f"{run.cpu_seconds:.2f} s",
+                    "with checkpointing" if step.checkpointing else "without",
+                    f"{step.peak_bytes:,} B",
+                    f"{step.predicted_bytes:,} B",
+                    f"{step.operators:,}",
+                    f"{step.cpu_seconds:.2f} s",
                 )
-                for run in (without, with_)
+                for step in (without, with_)
             ),
         ),
     )
 
 
-def _format_off(run: Run) -> str:
-    return f"{abs(run.predicted_bytes - run.peak_bytes):,}"
+def _format_off(step: RecordedStep) -> str:
+    return f"{abs(step.predicted_bytes - step.peak_bytes):,}"
 
 
-def _draw_picture(without: Run, with_: Run) -> Markup:
+def _draw_picture(without: RecordedStep, with_: RecordedStep) -> Markup:
     frame = build_chart(
         x_span=(0, 100), y_span=(0, without.peak_bytes / MB),
         x_label="share of the step's operators, %", y_label="live memory, MB", height=HEIGHT,
@@ -145,6 +145,6 @@ def _draw_picture(without: Run, with_: Run) -> Markup:
     )
 
 
-def _place_points(run: Run, frame: ChartFrame) -> list[tuple[float, float]]:
-    last = len(run.live_bytes) - 1
-    return frame.map_points((100 * at / last, size / MB) for at, size in enumerate(run.live_bytes))
+def _place_points(step: RecordedStep, frame: ChartFrame) -> list[tuple[float, float]]:
+    last = len(step.live_bytes) - 1
+    return frame.map_points((100 * at / last, size / MB) for at, size in enumerate(step.live_bytes))

@@ -1,6 +1,6 @@
 """The number type of matrix products, decided by the instructions of the processor or the GPU.
 
-A timing can't decide it: on a busy machine it flips, and the prediction of a run with it (docs/traps.md 9).
+A timing can't decide it: on a busy machine it flips, and a run's computed peak with it (docs/traps.md 9).
 """
 
 from collections.abc import Mapping

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import bitsandbytes as bnb
 import torch
+import torch.nn.functional as F
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lora_lab.parameters.shapes import ModelShape
@@ -21,7 +22,6 @@ from lora_lab.worker.training.attention import attend_by_example
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, start_unchanged
 from lora_lab.worker.training.memory_meter import GpuAllocator, LiveStorages, MemoryMeter, Meter
 from lora_lab.worker.training.packing import Encoded
-from lora_lab.worker.training.precision import keep_residual_in_fp32
 from study.base.errors import LearnerError
 from study.base.model_files import Report, ignore_progress
 
@@ -119,6 +119,42 @@ def switch_dropout_off(model: PreTrainedModel) -> None:
         for name, value in vars(holder).items():
             if isinstance(value, float) and ("drop" in name or isinstance(holder, torch.nn.Dropout)):
                 setattr(holder, name, 0.0)
+
+
+def keep_residual_in_fp32(model: nn.Module, compute_dtype: torch.dtype) -> None:
+    """Widen norms and the residual stream of a frozen model in place; matrix products keep the compute type.
+
+    A bf16 residual stream fails the gradient test (cosine 0.9988 against fp32, docs/traps.md 11). Here the
+    embedding's output is cast to fp32, so the residual stream stays fp32, and norms emit the compute type, so
+    the products that read the same input share one narrow copy of it.
+    """
+    for parameter in model.parameters():
+        if parameter.ndim == 1 and parameter.is_floating_point():
+            parameter.data = parameter.data.float()
+    embeddings: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
+    embeddings.register_forward_hook(lambda module, inputs, output: output.float())
+    for module in list(model.modules()):
+        if type(module).__name__.endswith("RMSNorm"):
+            fuse_rms_norm(module, compute_dtype)
+
+
+def fuse_rms_norm(norm: nn.Module, compute_dtype: torch.dtype) -> None:
+    """Replace a norm's own arithmetic by PyTorch's fused one, if a trial gives the same numbers for both.
+
+    Families differ in detail (some scale by 1 + weight); a norm with other numbers is left as it is.
+    """
+    weight, eps = getattr(norm, "weight", None), getattr(norm, "variance_epsilon", None)
+    if not isinstance(weight, Tensor) or eps is None:
+        return
+    x = torch.randn(4, weight.shape[0], device=weight.device)
+    with torch.no_grad():
+        if not torch.allclose(norm(x).float(), F.rms_norm(x, weight.shape, weight, eps), atol=1e-5):
+            return
+
+    def forward(hidden: Tensor) -> Tensor:
+        return F.rms_norm(hidden.float(), weight.shape, weight, eps).to(compute_dtype)
+
+    norm.forward = forward
 
 
 @torch.no_grad()

@@ -9,18 +9,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from study.base.addresses import is_loopback
 from study.base.errors import LearnerError
-from study.base.owner_log import note
+from study.base.owner_log import note, note_error
 from study.text.templates import LOOK_SCRIPT
 from study.web.security.content_policy import HEADER, build_content_policy, hash_script
 
 COOKIE = "learner"
 COOKIE_SECONDS = 5 * 365 * 24 * 3600
+EVENTS_PATH = "act"
 BODY_LIMIT_BYTES = 4_000_000  # a data set of prompt and answer pairs fits, a video does not
 
 CONTENT_POLICY = build_content_policy(hash_script(LOOK_SCRIPT.read_text("utf-8")))
@@ -205,3 +206,28 @@ def _limit_body(receive: Receive, limit_bytes: int) -> Receive:
         return {"type": "http.disconnect"} if received > limit_bytes else message
 
     return receive_limited
+
+
+class ErrorNotes:
+    """ASGI middleware that passes every request on, and notes every error of the server in the owner's log by
+    its route.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            raise  # the browser has gone: not an error of the server
+        except Exception as error:
+            if scope["type"] == "http":
+                note_error(f"{scope['method']} {find_area(scope['path'])}", error)
+            raise
+
+
+def find_area(path: str) -> str:
+    """Return the part of a path that names no run, class or learner: `/act/cards` of events, else `/lab`."""
+    first, *rest = path.strip("/").split("/")
+    return "/".join(("", first, *(rest[:1] if first == EVENTS_PATH else ())))

@@ -14,6 +14,7 @@ from app import build_app
 from classroom.access.addresses import is_own_address, list_lan_addresses
 from classroom.access.gate import REFUSAL, ClassGate, is_for_students
 from classroom.access.keys import COOKIE, Keys
+from classroom.pages.documents import render_refusal
 from study.base.settings import ROOT, Settings
 from study.ports.context import Context
 from study.store.schema import metadata
@@ -181,7 +182,9 @@ def test_a_websocket_from_a_phone_is_closed(context: Context) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    gate = ClassGate(never, keys=Keys(log=context.store.classes), only_class=True)
+    gate = ClassGate(
+        never, keys=Keys(log=context.store.classes), only_class=True, render_refusal=render_refusal
+    )
     scope = {"type": "websocket", "path": "/class/123456", "client": (PHONE, 1), "headers": []}
     asyncio.run(gate(scope, never, send))  # type: ignore[arg-type]
     assert sent == [{"type": "websocket.close", "code": 1008, "reason": REFUSAL}]

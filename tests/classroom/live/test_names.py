@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from classroom.live.live_room import LiveRoom
-from classroom.live.name_expiry import start_name_expiry
+from classroom.parts import start_name_expiry
 from study.ports.context import Context
 from study.store.classes import ClassLog
 from tests.classroom.rooms import School, phone, played, record_of
@@ -91,7 +91,7 @@ def test_names_go_while_nobody_looks(
         looks.release()
         return next(moments, live.room.names_until)
 
-    monkeypatch.setattr("classroom.live.name_expiry.EVERY_SECONDS", 0.01)
+    monkeypatch.setattr("classroom.parts.EVERY_SECONDS", 0.01)
     name_expiry = start_name_expiry(context.store.classes, clock)
     for _ in range(3):
         assert looks.acquire(timeout=10)

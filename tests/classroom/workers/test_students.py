@@ -27,7 +27,7 @@ from tests.classroom.builders import FIGURES, GRID, PREDICT, QUESTION, plan_of
 from tests.classroom.live.test_quiz import QUIZ
 from tests.classroom.rooms import PHONE, Phone, School, Streaming, played, record_of
 from tests.classroom.views.test_kinds import activity_of, answers_to, of_kind
-from tests.waiting import until
+from tests.waiting import LOOK_AGAIN_SECONDS, until
 
 pytestmark = pytest.mark.postgres
 
@@ -51,6 +51,13 @@ def workers(context: Context) -> Iterator[list[FastAPI]]:
                 )
             )
         yield sites
+
+
+async def until_shown(phone: Phone, words: str) -> None:
+    """Wait until a phone shows this: its worker hears of it a moment after the teacher's process."""
+    async with asyncio.timeout(60):
+        while words not in (await phone.state())["html"]:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
 def at(site: FastAPI, browser: str) -> httpx.AsyncClient:
@@ -257,15 +264,15 @@ def test_phones_see_how_far_the_teachers_training_is(school: School, workers: li
             await ana.answer(0, 1, number="3")
             await school.lead(live, "go", position=0, phase="run")
             await until(lambda: live.run is not None and live.run.step == 3)
-            assert "The run is going on" in (await ana.state())["html"]
+            await until_shown(ana, "The run is going on")
             school.runs.value = 2.5
             await until(lambda: 0 in live.state.measured)
-            assert "2.5" in (await ana.state())["html"]
+            await until_shown(ana, "2.5")
             await school.lead(live, "go", position=1, phase="vote")
             assert (await ana.answer(1, 1, cell="0/0", number="5")).json()["outcome"] == "stored"
             await school.lead(live, "go", position=1, phase="run")
             await until(lambda: 1 in live.grids)
-            assert "<svg" in (await ana.state())["html"]  # the curve of her own cell
+            await until_shown(ana, "<svg")  # the curve of her own cell
 
     played(play)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.cli.runs import run_now
 from lora_lab.data.datasets import build_own_dataset
 from lora_lab.engine.chat import BASE, ChatQuestion, ChatQueue
 from lora_lab.engine.fork_server import ForkServer
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.own_worker import run_now
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
 from tests.lora_lab import run_builders

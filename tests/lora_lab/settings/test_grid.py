@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,7 +89,7 @@ def test_a_cell_is_named_by_rank_bits_and_what_the_grid_varies() -> None:
         ({"bits": "nf4,1bit"}, "bits must be one of"),
         ({"ranks": "4,1,4"}, "ranks names 4 more than once."),
         ({"ranks": " , "}, "ranks has no value."),
-        ({"seeds": range(201)}, f"seeds has 201 values; the limit is {MAX_CELLS} cells."),
+        ({"seeds": tuple(range(201))}, f"seeds has 201 values; the limit is {MAX_CELLS} cells."),
         ({"seeds": range(21), "ranks": range(1, 12)}, f"The grid has 231 cells; the limit is {MAX_CELLS}."),
         ({"alpha_per_rank": -1}, "alpha must be a number above 0, got -1.0."),
         ({"batch": "1,2"}, "A grid has no axis batch. Use only: bits, variants, targets, seeds,"),
@@ -114,8 +115,23 @@ def test_values_that_are_too_many_are_not_read(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_grid_built_directly_names_each_cell_that_no_run_can_be() -> None:
-    with pytest.raises(LearnerError, match="rank must be 1 to 256, got 0"):
+    with pytest.raises(LearnerError, match="rank must be 1 to 256, got 0") as raised:
         replace(parse_grid(BASE, {"bits": "nf4,bf16"}), ranks=(0, 4))
+    assert raised.value.do_next == "Set rank to a whole number from 1 to 256, for example 8."
+
+
+@pytest.mark.parametrize(
+    ("axes", "do_next"),
+    [
+        ({"ranks": ()}, "Give ranks at least one value."),
+        ({"seeds": (3, 3)}, "Name each value of seeds once."),
+        ({"seeds": tuple(range(201))}, "Shorten the lists until their lengths multiply to at most 200."),
+    ],
+)
+def test_a_grid_built_directly_says_what_to_change(axes: dict[str, Any], do_next: str) -> None:
+    with pytest.raises(LearnerError) as raised:
+        replace(parse_grid(BASE, {}), **axes)
+    assert raised.value.do_next == do_next
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"base": 3}', '{"base": {"rank": "x"}}'])

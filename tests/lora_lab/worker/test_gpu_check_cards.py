@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import gpu_checks, trainer
-from benchmarks.gpu_check import main
+from benchmarks.gpu_check import CheckOutcome, CheckReport, main
 from benchmarks.gpu_checks import LARGE, CheckMachine, beside_trainer
 from benchmarks.trainer import choose_precision
 from lora_lab.data.machine import COMPUTE_TYPES
@@ -61,6 +61,20 @@ def test_an_exported_script_is_compared_in_fp32(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(gpu_checks, "_run_command", lambda *_command, **_options: "step 1   loss 2.5")
     assert gpu_checks.exported_script(place_in(tmp_path, "bf16")).startswith("1 losses")
     assert [spec.compute_dtype for spec in asked] == ["fp32"]
+
+
+def test_a_report_that_was_cut_short_does_not_say_that_all_passed(tmp_path: Path) -> None:
+    """It is written after each check: a job's time may end before the last one."""
+    place = place_in(tmp_path, "fp32")
+    report = CheckReport(place.machine, place.spec, tmp_path / "report.md")
+    report.add(CheckOutcome(name="first", says="right", failed=False, seconds=1))
+    text = report.path.read_text("utf-8")
+    assert "1 checks passed so far" in text
+    assert "Cut short" in text
+    report.end()
+    text = report.path.read_text("utf-8")
+    assert "All 1 checks passed." in text
+    assert "Cut short" not in text
 
 
 def test_trainer_computes_in_the_type_that_it_is_asked_for() -> None:

@@ -5,8 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from quizzes.bank.bank import load_bank
-from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, compute_item_statistics
-from quizzes.stats.progress import compute_statistics
+from quizzes.stats.item_analysis import (
+    ANSWERS_NEEDED,
+    ItemStatistics,
+    compute_item_statistics,
+    compute_statistics,
+)
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import Level
 from study.store import Store

@@ -6,8 +6,8 @@ from itertools import product
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.decks.deck import load_decks
 from flashcards.decks.note import Card
+from quizzes.__main__ import as_item
 from quizzes.bank.bank import load_bank
-from quizzes.bank.lint import as_item
 from quizzes.kinds.question import Question
 from study.content.concepts import load_concepts
 

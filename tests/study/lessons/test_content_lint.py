@@ -5,17 +5,24 @@ from dataclasses import replace
 
 import pytest
 
+from flashcards.__main__ import as_item as card_as_item
+from flashcards.__main__ import lint_cards
 from flashcards.decks.deck import load_decks
-from flashcards.decks.lint import as_item as card_as_item
-from flashcards.decks.lint import lint_cards
+from quizzes.__main__ import as_item as question_as_item
+from quizzes.__main__ import lint_questions
 from quizzes.bank.bank import load_bank
-from quizzes.bank.lint import as_item as question_as_item
-from quizzes.bank.lint import lint_questions
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
 from study.lessons import content_lint
-from study.lessons.content_lint import LintedItem, LintedOption, LintFinding, Rule, lint, raise_findings
-from study.text.readability import compute_grade
+from study.lessons.content_lint import (
+    LintedItem,
+    LintedOption,
+    LintFinding,
+    Rule,
+    compute_grade,
+    lint,
+    raise_findings,
+)
 
 CONCEPTS = load_concepts()
 CARDS = load_decks(CONCEPTS).cards

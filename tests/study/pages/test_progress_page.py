@@ -10,21 +10,20 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import lora_lab.quantities  # noqa: F401 - content is checked against it
+from flashcards.pages.progress_section import CardSection
 from flashcards.review.presenter import CardExercise, build_card_exercise
 from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import StudyPlan, Workload
-from flashcards.stats.progress import CardSection
+from quizzes.pages.progress_section import QuizSection
 from quizzes.session.presenter import build_quiz_exercise
-from quizzes.stats.progress import QuizSection
 from study.base.errors import LearnerError
-from study.pages.progress import ProgressPage
+from study.pages.progress import ProgressPage, register_chart_files
 from study.ports.context import Context, find_visit
 from study.ports.progress import Section
 from study.ports.subjects import Subjects
 from study.store.logs.fits import ParameterFit
 from study.store.logs.quizzes import QuizAnswer
 from study.text.templates import render
-from study.web.progress_files import register
 from study.web.security.middleware import COOKIE
 from tests.seeded import keep, simulated
 from tests.visits import opened, words
@@ -244,7 +243,7 @@ def test_charts_are_files_of_the_learner_who_asks(
     context: Context, studied: str, sections: tuple[Section, ...]
 ) -> None:
     site = FastAPI()
-    register(site, context, sections)
+    register_chart_files(site, context, sections)
     client = TestClient(site, cookies={COOKIE: ANA})
     table = client.get("/progress/plots/calendar.csv")
     assert table.status_code == 200

@@ -8,8 +8,6 @@ from fastapi import FastAPI
 
 from lora_lab.figures import FIGURES
 from study.base.errors import LearnerError
-from study.figures.controls import ChoiceControl, SliderControl, TextControl
-from study.figures.figure import build_figure_lookup
 from study.pages.figures import FiguresPage
 from study.ports.context import Context
 from study.web import figure_route
@@ -68,30 +66,8 @@ def test_one_figure_has_an_address_with_its_setting(context: Context) -> None:
         page.load(opened("b1", "figure=nonsense"))
 
 
-def test_controls_refuse_in_words_a_learner_understands() -> None:
-    slider = SliderControl(label="Block", low=32, high=128, stops=(32, 64, 128), only_stops=True)
-    with pytest.raises(LearnerError, match=r"Block can't be 65 here\. Pick one of 32, 64, 128"):
-        slider.read("65")
-    with pytest.raises(LearnerError, match="Block must be a whole number, got 'x'"):
-        slider.read("x")
-    with pytest.raises(LearnerError, match="Pick one of a, b"):
-        ChoiceControl(label="Scheme", options=[("a", "A"), ("b", "B")]).read("c")
-    text = TextControl(label="Prompt", most=3)
-    with pytest.raises(LearnerError, match=r"Prompt has 4 characters\. Shorten it to at most 3"):
-        text.read("four")
-    assert text.read("one") == "one"
-    assert slider.position(64) == 1
-
-
 def test_a_figure_is_answered_whole_where_it_unfolds() -> None:
     answer = ask("/figure/lora-to-scale/whole?rank=64")
     assert "At rank 64" in answer.text
     assert "data-setting" in answer.text
     assert ask("/figure/gone/whole").status_code == 404
-
-
-def test_what_unfolds_below_an_answer_is_the_figure_that_is_most_about_its_concept() -> None:
-    find = build_figure_lookup(FIGURES)
-    assert 'data-figure-of="double-quantization"' in find(["double-quantization"])
-    assert 'data-figure-of="merging"' in find(["no-such-concept", "adapter-merging"])
-    assert find(["no-such-concept"]) == ""

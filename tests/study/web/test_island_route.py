@@ -19,8 +19,14 @@ from study.ports.context import Context
 from study.web import frame, island_route, mounting, storage_troubles
 from study.web.form_event import build_unknown_act_error
 from study.web.security.access import RoleGate, ServerKeys
-from study.web.security.error_notes import ErrorNotes, find_area
-from study.web.security.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard, find_browser
+from study.web.security.middleware import (
+    BODY_LIMIT_BYTES,
+    COOKIE,
+    ErrorNotes,
+    RequestGuard,
+    find_area,
+    find_browser,
+)
 from tests.study.web.islands import add_empty_page
 
 HOST = "http://192.168.1.20:7860"

@@ -3,7 +3,7 @@
 import re
 
 from study.base.settings import ROOT
-from study.web.theme import COLOURS
+from study.web.mounting import COLOURS
 
 ITS_OWN = {"block_shadow", "input_placeholder_color", "checkbox_border_color"}
 """What the page has no name for."""

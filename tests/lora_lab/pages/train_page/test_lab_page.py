@@ -100,7 +100,8 @@ def test_a_value_out_of_its_limits_is_said_where_the_cost_stands(ana: Visitor) -
     said = part(ana.sends("change", fields=form), "cost")
     assert "“Rank r”, “Steps” and “length, tokens” are empty. Enter a value for each." in said
     reply = ana.sends("change", fields=fields_of(LIGHT, rank="999"))
-    assert "“Rank r” must be 1 to 256, got 999." in part(reply, "cost")
+    said = part(reply, "cost")
+    assert "“Rank r” must be 1 to 256, got 999. Set “Rank r” to a whole number from 1 to 256" in said
     assert "url" not in reply
     assert "then" not in reply
     far = ana.sends("change", fields=fields_of(LIGHT, seq_len_tokens="5000"))

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, Compute, RunSpec, Variant
 from lora_lab.worker.training.group import AdapterGroup
-from lora_lab.worker.training.loaded_model import Adapted
+from lora_lab.worker.training.loaded_model import Adapted, keep_residual_in_fp32
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards
-from lora_lab.worker.training.precision import keep_residual_in_fp32
 from tests.lora_lab.worker.builders import (
     Lab,
     copy_adapter,

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from lora_lab.spec import TINY_MODEL, Compute, RunSpec
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.device.number_type import DTYPES, choose_number_type
-from lora_lab.worker.training.precision import fuse_rms_norm, keep_residual_in_fp32
+from lora_lab.worker.training.loaded_model import fuse_rms_norm, keep_residual_in_fp32
 from tests.lora_lab.families import FAMILIES
 from tests.lora_lab.worker.builders import open_lab, small_dataset
 

@@ -6,8 +6,7 @@ import pytest
 from sqlalchemy.exc import StatementError
 
 from study.base.errors import LearnerError, StaleError
-from study.store import Store
-from study.store.logs.drafts import DRAFT_LIMIT
+from study.store import DRAFT_LIMIT, Store
 from study.store.logs.preferences import Preferences
 from study.store.logs.quizzes import QuizAnswer
 from tests.study.opinions import opinions

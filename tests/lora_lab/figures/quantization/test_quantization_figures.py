@@ -1,70 +1,20 @@
-"""Figures of weights against the lab's functions and against bitsandbytes' own codes."""
-
-from math import sqrt
+"""Figures of quantization against the lab's functions and against bitsandbytes' own codes."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_lab.figures.adapters import lora_to_scale, scaling_over_ranks, singular_values
 from lora_lab.figures.matrices import read_matrices
-from lora_lab.figures.quantization import block_size, block_steps, double_quantization, number_lines
+from lora_lab.figures.quantization import (
+    block_size,
+    block_steps,
+    double_quantization,
+    four_bit_formats,
+    number_lines,
+)
 from lora_lab.memory.ledger import BLOCK_SIZES, bits_per_param
-from lora_lab.parameters.counts import lora_parameters
 from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS, NF4_LEVELS, find_nearest
-from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import double_quantization_saving_bits, double_quantization_saving_bytes
-
-
-def test_w_plus_b_a_counts_what_the_lab_counts() -> None:
-    found = lora_to_scale.compute_numbers(lora_to_scale.MatrixSettings(rank=8, model="llama-7b", matrix="up"))
-    one = next(linear for linear in find_shape("llama-7b").linears if linear.role == "up")
-    assert found.trained * one.count == lora_parameters([one], rank=8)
-    assert (found.d_in, found.d_out, found.full) == (4096, 11008, 4096 * 11008)
-
-
-def test_at_a_rank_where_nothing_is_saved_the_figure_says_so() -> None:
-    shown = lora_to_scale.show(lora_to_scale.MatrixSettings(rank=256, model="tiny-random"))
-    assert "no smaller than W itself" in shown.finding
-
-
-def test_one_row_at_rank_1_is_told_in_the_singular() -> None:
-    drawn = lora_to_scale.show(lora_to_scale.MatrixSettings(rank=1)).picture
-    assert "One row of B·A: 1 number of B, times the row of A." in drawn
-
-
-@given(st.sampled_from(sorted(read_matrices())), st.integers(min_value=1, max_value=575))
-@settings(max_examples=20)
-def test_a_higher_rank_never_keeps_less(matrix: str, rank: int) -> None:
-    lower, higher = (
-        singular_values.compute_numbers(singular_values.TruncationSettings(matrix=matrix, rank=r))
-        for r in (rank, rank + 1)
-    )
-    assert lower.kept_percent <= higher.kept_percent + 1e-9
-    assert higher.error_percent <= lower.error_percent + 1e-9
-    assert lower.rank <= len(lower.matrix.singular_values)
-
-
-def test_all_singular_values_keep_everything() -> None:
-    found = singular_values.compute_numbers(singular_values.TruncationSettings(rank=576, matrix="14-up"))
-    assert found.kept_percent == pytest.approx(100)
-    assert found.error_percent == pytest.approx(0, abs=1e-4)
-
-
-def test_rank_8_keeps_much_of_the_first_query_alone_as_two_lessons_say() -> None:
-    kept = {
-        matrix: singular_values.compute_numbers(
-            singular_values.TruncationSettings(matrix=matrix, rank=8)
-        ).kept_percent
-        for matrix in read_matrices()
-    }
-    assert 50 < kept.pop("0-q") < 60  # `intrinsic-dimension`: a little more than half
-    assert max(kept.values()) < 20  # `lora-limits`: no other one keeps more than a fifth
-
-
-def test_the_two_scalings_are_alpha_over_r_and_over_its_root() -> None:
-    found = scaling_over_ranks.compute_numbers(64, 16)
-    assert (found.lora, found.rslora) == (16 / 64, 16 / sqrt(64))
 
 
 def test_four_bit_tables_name_sixteen_and_fifteen_values() -> None:
@@ -152,3 +102,12 @@ def test_the_error_of_a_weight_is_the_same_in_the_sentence_and_below_with_the_mi
     error = dict(view.numbers)["6 error"]
     assert view.finding.endswith(f"an error of {error}.")
     assert "-" not in view.finding.replace("4-bit", "")
+
+
+def test_a_block_is_missed_by_the_error_of_its_format() -> None:
+    chosen = four_bit_formats.FormatSettings(format="mxfp4")
+    shown = four_bit_formats.show(chosen)
+    error = four_bit_formats.error_percent("mxfp4", chosen.block)
+    assert f"with a relative error of {error:.1f} %" in shown.finding
+    assert shown.table is not None
+    assert [row[1] for row in shown.table.rows] == ["4.5", "4.25", "4.5"]

@@ -1,32 +1,83 @@
-"""Figures of training: memory against the lab's functions, recorded runs against its predictions."""
+"""Figures of adapters: what they count, keep and merge, against the lab's functions."""
 
-from pathlib import Path
+from html import unescape
+from math import sqrt
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lora_lab import quantities
 from lora_lab.figures import FIGURES
-from lora_lab.figures.adapters import backward_graph, first_steps, forward_types, merging, whole_model
+from lora_lab.figures.adapters import (
+    backward_graph,
+    first_steps,
+    forward_types,
+    lora_to_scale,
+    merging,
+    relatives,
+    scaling_over_ranks,
+    singular_values,
+    whole_model,
+)
+from lora_lab.figures.matrices import read_matrices
 from lora_lab.figures.recorded import read_recording
-from lora_lab.figures.training import checkpointing, paged_optimizer, trained_tokens, training_memory
 from lora_lab.memory.ledger import COMPONENTS, Ledger, code_bytes, matrix_constant_bytes
-from lora_lab.memory.optimizer_state import list_trained_tensors, optimizer_bytes
+from lora_lab.parameters.counts import lora_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.cost_preview import PredictedStep
-from study.base.errors import LearnerError
-from study.base.units import GB, MB
 from tests.visits import words
 
-ROOT = Path(__file__).parents[3]
+
+def test_w_plus_b_a_counts_what_the_lab_counts() -> None:
+    found = lora_to_scale.compute_numbers(lora_to_scale.MatrixSettings(rank=8, model="llama-7b", matrix="up"))
+    one = next(linear for linear in find_shape("llama-7b").linears if linear.role == "up")
+    assert found.trained * one.count == lora_parameters([one], rank=8)
+    assert (found.d_in, found.d_out, found.full) == (4096, 11008, 4096 * 11008)
 
 
-def test_full_fine_tuning_of_65b_is_near_the_papers_780_gb_and_qlora_near_its_48_gb() -> None:
-    full, lora, qlora = training_memory.predict_ledgers(training_memory.MemorySettings())
-    stated_full = training_memory.find_published("llama-65b", "full")
-    stated_qlora = training_memory.find_published("llama-65b", "qlora")
-    assert (stated_full, stated_qlora) == (780 * GB, 48 * GB)
-    assert full.total_bytes == pytest.approx(stated_full, rel=0.01)
-    assert qlora.total_bytes == pytest.approx(stated_qlora, rel=0.01)
-    assert qlora.total_bytes < lora.total_bytes < full.total_bytes
+def test_at_a_rank_where_nothing_is_saved_the_figure_says_so() -> None:
+    shown = lora_to_scale.show(lora_to_scale.MatrixSettings(rank=256, model="tiny-random"))
+    assert "no smaller than W itself" in shown.finding
+
+
+def test_one_row_at_rank_1_is_told_in_the_singular() -> None:
+    drawn = lora_to_scale.show(lora_to_scale.MatrixSettings(rank=1)).picture
+    assert "One row of B·A: 1 number of B, times the row of A." in drawn
+
+
+@given(st.sampled_from(sorted(read_matrices())), st.integers(min_value=1, max_value=575))
+@settings(max_examples=20)
+def test_a_higher_rank_never_keeps_less(matrix: str, rank: int) -> None:
+    lower, higher = (
+        singular_values.compute_numbers(singular_values.TruncationSettings(matrix=matrix, rank=r))
+        for r in (rank, rank + 1)
+    )
+    assert lower.kept_percent <= higher.kept_percent + 1e-9
+    assert higher.error_percent <= lower.error_percent + 1e-9
+    assert lower.rank <= len(lower.matrix.singular_values)
+
+
+def test_all_singular_values_keep_everything() -> None:
+    found = singular_values.compute_numbers(singular_values.TruncationSettings(rank=576, matrix="14-up"))
+    assert found.kept_percent == pytest.approx(100)
+    assert found.error_percent == pytest.approx(0, abs=1e-4)
+
+
+def test_rank_8_keeps_much_of_the_first_query_alone_as_two_lessons_say() -> None:
+    kept = {
+        matrix: singular_values.compute_numbers(
+            singular_values.TruncationSettings(matrix=matrix, rank=8)
+        ).kept_percent
+        for matrix in read_matrices()
+    }
+    assert 50 < kept.pop("0-q") < 60  # `intrinsic-dimension`: a little more than half
+    assert max(kept.values()) < 20  # `lora-limits`: no other one keeps more than a fifth
+
+
+def test_the_two_scalings_are_alpha_over_r_and_over_its_root() -> None:
+    found = scaling_over_ranks.compute_numbers(64, 16)
+    assert (found.lora, found.rslora) == (16 / 64, 16 / sqrt(64))
 
 
 def test_b_is_empty_at_the_start_and_fills_and_a_follows_from_the_second_step_on() -> None:
@@ -46,13 +97,6 @@ def test_b_is_empty_at_the_start_and_fills_and_a_follows_from_the_second_step_on
     assert "A is still what it was" in shown[1].finding
     assert "A moves too" in shown[2].finding
     assert dict(shown[0].numbers)["scale, alpha / r"] == "16 / 8 = 2"
-
-
-def test_published_points_are_drawn_only_at_the_model_they_are_for() -> None:
-    assert training_memory.show(training_memory.MemorySettings()).picture.count('class="published"') == 2
-    other = training_memory.show(training_memory.MemorySettings(model="llama-7b"))
-    assert 'class="published"' not in other.picture
-    assert "drawn for llama-65b" in other.origins[1].text
 
 
 def test_the_forward_pass_names_the_bytes_that_the_lab_stores() -> None:
@@ -94,64 +138,6 @@ def test_checkpointing_keeps_less_for_the_backward_pass() -> None:
     assert on.saved_bytes == off.saved_bytes
 
 
-def test_recorded_peaks_are_what_the_lab_predicts() -> None:
-    for length in checkpointing.LENGTHS:
-        for run in checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=length)):
-            assert run.predicted_bytes == pytest.approx(run.peak_bytes, abs=64)
-            assert max(run.live_bytes) == run.peak_bytes
-
-
-def test_checkpointing_lowers_the_peak_and_runs_more_operators() -> None:
-    without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=256))
-    assert with_.peak_bytes < without.peak_bytes
-    assert with_.operators > without.operators
-
-
-def test_the_lesson_says_how_much_longer_the_recorded_steps_took() -> None:
-    longer = []
-    for length in checkpointing.LENGTHS:
-        without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=length))
-        longer.append(round(100 * (with_.cpu_seconds / without.cpu_seconds - 1)))
-    said = " ".join((ROOT / "study/lessons/gradient-checkpointing.yaml").read_text("utf-8").split())
-    first, second, last = longer
-    lengths = "{}, {} and {}".format(*checkpointing.LENGTHS)
-    assert f"{first}, {second} and {last} percent higher for {lengths} tokens" in said
-
-
-def test_the_moments_that_paging_could_move_are_those_the_lab_counts() -> None:
-    run = read_recording("training")["spike"]
-    shape = find_shape("smollm2-135m")
-    tensors = list_trained_tensors(shape.linears, rank=run["rank"], variant="lora")
-    assert run["optimizer_bytes"] == optimizer_bytes(tensors, run["optimizer"])
-
-
-def test_paging_moves_no_more_than_the_moments_and_only_where_they_are_needed() -> None:
-    moments = paged_optimizer.compute_movable_bytes()
-    for limit in paged_optimizer.LIMITS:
-        for step in paged_optimizer.list_steps(paged_optimizer.PagingSettings(limit=limit, paging="on")):
-            assert 0 <= step.moved_bytes <= moments
-            assert step.fits == (step.peak_bytes - step.moved_bytes <= limit * MB)
-        for step in paged_optimizer.list_steps(paged_optimizer.PagingSettings(limit=limit, paging="off")):
-            assert step.moved_bytes == 0
-
-
-def test_a_run_that_stops_says_at_which_step_and_that_the_move_itself_was_not_measured() -> None:
-    shown = paged_optimizer.show(paged_optimizer.PagingSettings(limit=1600, paging="off"))
-    assert "the run stops at step 8: nothing can move" in shown.finding
-    saved = paged_optimizer.show(paged_optimizer.PagingSettings(limit=1600, paging="on"))
-    assert "the run continues" in saved.finding
-    assert any("was not measured: it needs a GPU" in origin.text for origin in saved.origins)
-
-
-def test_step_1_has_nothing_to_page_and_a_later_step_too_little() -> None:
-    first, later = (
-        paged_optimizer.show(paged_optimizer.PagingSettings(limit=limit, paging="on")).finding
-        for limit in (700, 900)
-    )
-    assert "stops at step 1: moments are made only at the end of that step" in first
-    assert "stops at step 8: moving all 142 MB that bitsandbytes pages is not enough" in later
-
-
 @pytest.mark.parametrize("steps", merging.STEPS)
 def test_merging_in_32_bits_changes_nothing_and_into_nf4_rounds_most_of_the_update_away(steps: int) -> None:
     exact, half, again = merging.list_ways(steps)
@@ -160,37 +146,6 @@ def test_merging_in_32_bits_changes_nothing_and_into_nf4_rounds_most_of_the_upda
     assert exact.logit_error < 1e-5 < half.logit_error < again.logit_error
     assert merging.compute_gain_kept(exact, taken) == pytest.approx(100, abs=0.01)
     assert merging.compute_gain_kept(again, taken) < 15
-
-
-def test_the_answer_and_the_end_of_turn_are_trained_on_and_nothing_else() -> None:
-    tokens = trained_tokens.mark_tokens(trained_tokens.read_recorded, trained_tokens.TokensSettings())
-    trained = "".join(token.text for token in tokens if token.kind == "trained")
-    assert trained == f"{trained_tokens.ANSWER}<|im_end|>"
-    assert {token.kind for token in tokens} == {"masked", "trained"}
-
-
-def test_what_lies_beyond_the_cut_is_lost() -> None:
-    settings = trained_tokens.TokensSettings(seq_len=48)
-    tokens = trained_tokens.mark_tokens(trained_tokens.read_recorded, settings)
-    assert [token.kind for token in tokens].index("cut") == 48
-
-
-def test_what_is_trained_on_is_named_only_as_far_as_it_is_left(tmp_path: Path) -> None:
-    figure = trained_tokens.build_tokens_figure(tmp_path)
-    whole, some, none = (
-        figure.show(trained_tokens.TokensSettings(seq_len=length)).finding for length in (128, 48, 32)
-    )
-    assert "19 are trained on (31.1 %): the answer and its end-of-turn token. The other 42" in whole
-    assert "6 are trained on (12.5 %): what is left of the answer. The other 42" in some
-    assert "13 more at the end are cut off" in some
-    assert "0 are trained on (0 %). The other 32" in none
-
-
-def test_without_the_tokenizer_own_words_are_answered_with_what_to_do(tmp_path: Path) -> None:
-    figure = trained_tokens.build_tokens_figure(tmp_path)
-    assert "19 are trained on" in figure.render_fragment({})
-    with pytest.raises(LearnerError, match="Open the Lab, wait"):
-        figure.answer({"prompt": "Mine", "answer": "Yours"})
 
 
 def predict_megabytes(rank: int, targets: str) -> PredictedStep:
@@ -238,3 +193,38 @@ def test_a_tiny_error_is_told_in_powers_of_ten() -> None:
     picture = merging.show(merging.MergingSettings(measure="logit_error")).picture
     assert "1.1·10⁻⁶" in picture
     assert "e-0" not in picture
+
+
+def test_the_relatives_train_what_the_lab_counts() -> None:
+    full, dora, adalora, lora, vera = relatives.count_trained(
+        relatives.RelativesSettings(rank=16, model="llama-3.1-8b")
+    ).values()
+    assert lora == quantities.lora_parameters("llama-3.1-8b", 16, "all-linear") == 41_943_040
+    assert full > dora > adalora > lora > vera
+    linears = find_shape("llama-3.1-8b").linears
+    assert dora - lora == sum(one.d_out * one.count for one in linears)
+    assert adalora - lora == 16 * sum(one.count for one in linears) == 3_584
+
+
+def test_adalora_is_not_said_to_train_as_many_numbers_as_lora() -> None:
+    said = relatives.show(relatives.RelativesSettings(rank=16, model="llama-3.1-8b")).finding
+    assert "rsLoRA, LoRA+, PiSSA and LoftQ train exactly as many" in said
+    assert "AdaLoRA 3,584 more if it starts from this rank" in said
+    assert "other relatives" not in said
+
+
+def test_one_picture_shows_what_each_relative_changes() -> None:
+    companion = relatives.show(relatives.RelativesSettings()).companion
+    assert companion is not None
+    changed = {
+        "rsLoRA": "α / √r", "DoRA": "magnitude vector", "LoRA+": "learning rate of B", "PiSSA": "singular",
+        "LoftQ": "error of quantization", "AdaLoRA": "rank of each matrix", "VeRA": "two vectors, b and d",
+    }  # fmt: skip
+    told = {name: what for name, _, what in (one.partition(": ") for one in companion.alt.split(". "))}
+    for name, piece in changed.items():
+        assert piece in told[name], name
+        assert f">{name}</text>" in companion.picture
+    assert companion.alt.startswith("A row for each of 8 methods. LoRA: A and B are trained")
+    html = FIGURES["relatives"].render_fragment({})
+    assert f'aria-label="{companion.alt}"' in unescape(html)
+    assert f'aria-label="{companion.alt}"' in unescape(FIGURES["relatives"].render_fragment({}, beside=()))
