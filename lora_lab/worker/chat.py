@@ -11,6 +11,7 @@ run id: "..."}}` while it answers.
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hqq.core.quantize import HQQLinear
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
@@ -201,21 +203,32 @@ class ChatModel:
 
 
 def decode_once(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Replace quantized layers by plain ones, where the memory allows, so an answer decodes them once."""
-    quantized = [
+    """Replace quantized layers, and those of 16 bits under a model that computes in fp32, by plain ones in
+    `dtype`, where the memory allows, so an answer decodes them once.
+    """
+    narrow = [
         (name, layer)
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | HQQLinear) and type(layer) is not nn.Linear
+        if isinstance(layer, nn.Linear | HQQLinear)
+        and (type(layer) is not nn.Linear or layer.weight.dtype.itemsize < dtype.itemsize)
     ]
-    needed_bytes = sum(layer.in_features * layer.out_features * dtype.itemsize for _, layer in quantized)
+    needed_bytes = sum(layer.in_features * layer.out_features * dtype.itemsize for _, layer in narrow)
     if needed_bytes > DENSE_SHARE * free_bytes(next(model.parameters()).device):
+        for _, layer in narrow:
+            if type(layer) is nn.Linear:  # a quantized layer widens its weight by itself
+                layer.forward = partial(_widen_and_multiply, layer)  # type: ignore[method-assign]
         return
-    for name, layer in quantized:
+    for name, layer in narrow:
         plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
         plain.weight = nn.Parameter(decode_dense_weight(layer, dtype), requires_grad=False)
         if layer.bias is not None:
             plain.bias = nn.Parameter(layer.bias.detach().to(dtype), requires_grad=False)
         model.set_submodule(name, plain)
+
+
+def _widen_and_multiply(layer: nn.Linear, x: Tensor) -> Tensor:
+    bias = None if layer.bias is None else layer.bias.to(x.dtype)
+    return functional.linear(x, layer.weight.to(x.dtype), bias)
 
 
 def _end_tokens(model: PeftModel, tokenizer: Any) -> set[int]:

@@ -96,6 +96,20 @@ def test_hqq_bases_and_dora_adapters_answer_as_after_the_run_in_much_and_in_litt
     assert last[BASE] != last[run.run_id]
 
 
+@pytest.mark.usefixtures("first_words")
+@pytest.mark.parametrize("dense_share", [0, 1])
+def test_a_base_of_16_bits_that_is_computed_in_fp32_answers_as_after_the_run(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch, dense_share: int
+) -> None:
+    """Its weights are widened for each answer, or for each product where the memory is small."""
+    monkeypatch.setattr(chat, "DENSE_SHARE", dense_share)
+    run = trained(tmp_path, models_dir, replace(SPEC, bits="bf16", compute_dtype="fp32"))
+    sample = run.samples()[0]
+    texts = answer(models_dir, [run], sample["prompt"])
+    assert texts[BASE].startswith(sample["base"])
+    assert texts[run.run_id].startswith(sample["tuned"])
+
+
 @pytest.mark.parametrize("bits", ["hqq3", "nf4-dq", "int8"])
 def test_decoded_once_a_model_has_plain_layers_with_the_same_numbers(models_dir: Path, bits: Bits) -> None:
     spec = replace(TINY, bits=bits)
