@@ -10,6 +10,7 @@ from markupsafe import Markup
 from lora_lab.charts import run_view
 from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
+from lora_lab.memory.frameworks.forecast import CONTEXT_BYTES, compute_unused_bytes
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.predictions.judging import FACTOR, LOSS_TIE
 from lora_lab.predictions.run_predictions import Predictions, say_guess
@@ -165,6 +166,7 @@ class RunPanel:
             "again": build_address(spec),
             "samples": run.samples() if state.ended else [],
             "has_adapter": run.has_adapter,
+            "gpu_rows": list_gpu_rows(state),
             "merged": Merged(run),
             "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
         }
@@ -261,6 +263,28 @@ class _Same(list[RunState]):
 
 def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
     return render(f"lora_lab/lab/{name.replace('-', '_')}.html", **values)
+
+
+def list_gpu_rows(state: RunState) -> list[tuple[str, int | None, int]]:
+    """List the figures of a GPU's memory at the peak, each with what is computed for it; empty on a CPU.
+
+    Workspaces are measured when a worker starts and not computed, so what is computed for a row below them
+    has the measured ones in it.
+    """
+    gpu, started = state.gpu_memory, state.started
+    if gpu is None or started is None:
+        return []
+    tensors = started.get("group_predicted_bytes", started["predicted_bytes"])
+    allocated = tensors + gpu["workspaces"]
+    reserved = allocated + compute_unused_bytes(allocated)
+    return [
+        ("asked for by tensors", tensors, gpu["requested"] - gpu["workspaces"]),
+        ("workspaces of the matrix products", None, gpu["workspaces"]),
+        ("both, in blocks of 512 bytes", allocated, gpu["allocated"]),
+        ("reserved by PyTorch", reserved, gpu["reserved"]),
+        ("CUDA’s context and libraries, and other programs", CONTEXT_BYTES, gpu["device"] - gpu["reserved"]),
+        ("in use on the device, by every program", reserved + CONTEXT_BYTES, gpu["device"]),
+    ]
 
 
 def describe_going(run: RunFolder) -> dict[str, Any]:

@@ -77,10 +77,15 @@ def forecast_step(setting: StepSetting) -> Ledger:
     live = setting.measure == "live"
     resident = _forecast_tensors(setting if live else replace(setting, measure="allocated"))
     if setting.measure in ("reserved", "device"):
-        unused = round(RESERVED_SHARE * resident.total_bytes)
+        unused = compute_unused_bytes(resident.total_bytes)
         context = CONTEXT_BYTES if setting.measure == "device" else 0
         resident = replace(resident, fixed=resident.fixed + unused + context)
     return resident
+
+
+def compute_unused_bytes(allocated_bytes: int) -> int:
+    """Compute what the allocator reserves beyond the tensors at the peak."""
+    return round(RESERVED_SHARE * allocated_bytes)
 
 
 @lru_cache(maxsize=4096)  # searches on one page ask the same again, and an answer takes milliseconds
