@@ -131,7 +131,7 @@ class OneDevice(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.launches: Counter[str] = Counter()
         self.uploads: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
@@ -227,7 +227,7 @@ def _fused(
     """Attention as a GPU dispatches it: fused where it is causal, otherwise PyTorch's own composition."""
     assert dropout_p == 0.0
     if is_causal and attn_mask is None:
-        output: Tensor = FusedAttention.apply(query, key, value, scale)  # type: ignore[no-untyped-call]
+        output: Tensor = FusedAttention.apply(query, key, value, scale)
         return output
     if enable_gqa and key.shape[1] != query.shape[1]:
         times = query.shape[1] // key.shape[1]

@@ -102,7 +102,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         fused = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True)
         return fused.transpose(1, 2)
     grouped = q.reshape(kv_heads, heads // kv_heads * seq, head)
-    written: Tensor = ShortAttention.apply(grouped, k[0], v[0], scale)  # type: ignore[no-untyped-call]
+    written: Tensor = ShortAttention.apply(grouped, k[0], v[0], scale)
     return written.view(1, heads, seq, head).transpose(1, 2)
 
 

@@ -221,7 +221,7 @@ def _install_frozen(layer: nn.Module, decoder: Decoder) -> Callable[..., Tensor]
 
     def forward(x: Tensor) -> Tensor:
         rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
-        product = FrozenMatmul.apply(rows, decode)  # type: ignore[no-untyped-call]
+        product = FrozenMatmul.apply(rows, decode)
         return unflatten_rows(product, x, layer)
 
     return forward
@@ -234,7 +234,7 @@ def _install_adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
     decode = partial(decoder.decode_weight, base)
 
     def lora(rows: Tensor) -> Any:
-        return LoRAMatmul.apply(rows, lora_a, lora_b, decode, scaling)  # type: ignore[no-untyped-call]
+        return LoRAMatmul.apply(rows, lora_a, lora_b, decode, scaling)
 
     product = lora
     if ADAPTER in layer.lora_magnitude_vector:
@@ -243,9 +243,7 @@ def _install_adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
         layer.register_buffer("frozen_norm", frozen_norm, persistent=False)
 
         def dora(rows: Tensor) -> Any:
-            return DoRAMatmul.apply(  # type: ignore[no-untyped-call]
-                rows, lora_a, lora_b, magnitude, frozen_norm, decode, scaling
-            )
+            return DoRAMatmul.apply(rows, lora_a, lora_b, magnitude, frozen_norm, decode, scaling)
 
         product = dora
 

@@ -44,7 +44,7 @@ class LiveStorages(TorchDispatchMode):
     on_gpu: GpuMemory | None = None
 
     def __init__(self, resident: Iterable[torch.Tensor] = ()) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.live_bytes = 0
         self.peak_bytes = 0
         self._seen: dict[int, weakref.ref[torch.UntypedStorage]] = {}

@@ -20,7 +20,7 @@ def quick_bf16() -> AbstractContextManager[Any]:
     """While it is entered, bf16 products take a moment on any processor."""
     cpu = Path("/proc/cpuinfo")
     flags = set(cpu.read_text().split()) if cpu.exists() else set(FLAGS)
-    return nullcontext() if flags & set(FLAGS) else _InFp32()  # type: ignore[no-untyped-call]
+    return nullcontext() if flags & set(FLAGS) else _InFp32()
 
 
 class _InFp32(TorchDispatchMode):

@@ -17,7 +17,7 @@ def test_products_are_the_librarys_within_one_rounding(columns: int) -> None:
     bias = torch.randn(5, columns).bfloat16()
     out = torch.empty(5, columns, dtype=torch.bfloat16)
     library = [a @ b, torch.addmm(bias, a, b, beta=0.5, alpha=2), torch.bmm(a[None], b[None])]
-    with _InFp32():  # type: ignore[no-untyped-call]
+    with _InFp32():
         ours = [a @ b, torch.addmm(bias, a, b, beta=0.5, alpha=2), torch.bmm(a[None], b[None])]
         torch.mm(a, b, out=out)
         bias.addmm_(a, b, beta=0.5, alpha=2)

@@ -47,7 +47,7 @@ def test_lora_matmul_equals_plain_autograd(tokens: int, d_in: int, d_out: int, r
     a, b = (numbers(*shape, seed=2).requires_grad_() for shape in ((rank, d_in), (d_out, rank)))
     w = numbers(d_out, d_in, seed=3)
 
-    ours: Any = LoRAMatmul.apply(x, a, b, lambda: w, SCALING)  # type: ignore[no-untyped-call]
+    ours: Any = LoRAMatmul.apply(x, a, b, lambda: w, SCALING)
     plain = x @ w.T + SCALING * (x @ a.T) @ b.T
 
     torch.testing.assert_close(ours, plain)
@@ -64,7 +64,7 @@ def test_dora_matmul_equals_plain_autograd_with_a_constant_norm(
     a, b = (numbers(*shape, seed=2).requires_grad_() for shape in ((rank, d_in), (d_out, rank)))
     w, m = numbers(d_out, d_in, seed=3), numbers(d_out, seed=4).requires_grad_()
 
-    ours: Any = DoRAMatmul.apply(x, a, b, m, w.norm(dim=1), lambda: w, SCALING)  # type: ignore[no-untyped-call]
+    ours: Any = DoRAMatmul.apply(x, a, b, m, w.norm(dim=1), lambda: w, SCALING)
     turned = w + SCALING * b @ a
     plain = x @ (m / turned.norm(dim=1).detach() * turned.T)
 
@@ -81,7 +81,7 @@ def test_a_young_magnitude_survives_the_product_in_bf16() -> None:
 
     def product(magnitude: Tensor) -> Tensor:
         given = (young.x, young.a, zero_b, magnitude, norm, young.decode, SCALING)
-        output: Tensor = DoRAMatmul.apply(*given)  # type: ignore[no-untyped-call]
+        output: Tensor = DoRAMatmul.apply(*given)
         return output.double()
 
     started, grown = product(norm), product(1.001 * norm)
@@ -106,7 +106,7 @@ def test_lora_matmul_gives_no_gradient_to_an_input_that_wants_none() -> None:
         decoded += 1
         return w
 
-    output: Any = LoRAMatmul.apply(x, a, b, decode, SCALING)  # type: ignore[no-untyped-call]
+    output: Any = LoRAMatmul.apply(x, a, b, decode, SCALING)
     output.sum().backward()
 
     assert x.grad is None
@@ -118,7 +118,7 @@ def test_lora_matmul_gives_no_gradient_to_an_input_that_wants_none() -> None:
 def test_frozen_matmul_equals_plain_autograd(tokens: int, d_in: int, d_out: int, rank: int) -> None:
     x, w = numbers(tokens, d_in, seed=1).requires_grad_(), numbers(d_out, d_in, seed=2)
 
-    ours: Any = FrozenMatmul.apply(x, lambda: w)  # type: ignore[no-untyped-call]
+    ours: Any = FrozenMatmul.apply(x, lambda: w)
 
     torch.testing.assert_close(ours, x @ w.T)
     torch.testing.assert_close(gradients_of(ours, x), gradients_of(x @ w.T, x))
@@ -209,7 +209,7 @@ def test_a_young_adapter_survives_the_sum_in_bf16() -> None:
     """docs/traps.md 12: after one step at rank 8 the adapter's output is below the last bit of x Wᵀ."""
     young = YoungAdapter()
 
-    ours: Any = LoRAMatmul.apply(young.x, young.a, young.b, young.decode, SCALING)  # type: ignore[no-untyped-call]
+    ours: Any = LoRAMatmul.apply(young.x, young.a, young.b, young.decode, SCALING)
     naive = (young.x @ young.w.T).addmm_(young.x @ young.a.bfloat16().T, (young.b * SCALING).bfloat16().T)
 
     assert young.surviving_share(ours) > 0.95
@@ -232,7 +232,7 @@ class YoungAdapter:
 
     def surviving_share(self, output: Tensor) -> float:
         """How much of what the adapter adds is in `output`, against the frozen layer's own rounded output."""
-        frozen: Any = FrozenMatmul.apply(self.x, self.decode)  # type: ignore[no-untyped-call]
+        frozen: Any = FrozenMatmul.apply(self.x, self.decode)
         a, b = self.a.bfloat16().double(), (self.b * SCALING).bfloat16().double()
         added = (self.x.double() @ a.T) @ b.T
         return float(((output.double() - frozen.double()) * added).sum() / (added * added).sum())
