@@ -53,6 +53,7 @@ COLUMNS = (
 )  # fmt: skip
 REPORT = Path("docs") / "gpu-report.md"
 NOTHING = "No GPU was found, so there is nothing to check."
+CUT_SHORT = "**Cut short:** the other checks had not ended when this was written."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,11 @@ class CheckReport:
         device, spec = self.machine.description, self.spec
         failed = "; ".join(f"{outcome.name} ({outcome.says})" for outcome in self.failed)
         passed = f"{len(self.outcomes)} checks passed"
+        verdict = [f"All {passed}."]
+        if not self.ended:
+            verdict = [f"{passed} so far.", "", CUT_SHORT]
+        if failed:
+            verdict[0] = f"**Failed:** {failed}."
         lines = [
             f"# The lab on {'a GPU' if self.machine.on_gpu else 'a CPU'}: {device['name']}",
             "",
@@ -111,12 +117,7 @@ class CheckReport:
             f"{_name_software()} Written by `make gpu-check` at {now:%Y-%m-%d %H:%M} UTC.",
             f"Model: {spec.model}; {spec.steps} steps of {spec.batch} examples per run.",
             "",
-            f"**Failed:** {failed}." if failed else f"All {passed}." if self.ended else f"{passed} so far.",
-            *(
-                []
-                if self.ended
-                else ["", "**Cut short:** the other checks had not ended when this was written."]
-            ),
+            *verdict,
             "",
         ]
         if self.rows:

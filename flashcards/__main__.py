@@ -28,6 +28,7 @@ from study.lessons.content_lint import LintedItem, LintFinding, lint, raise_find
 from study.store import Store
 
 FORMATS = ("apkg", "csv", "json", "md")
+LEAST_CARDS = 4  # per concept
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,9 +91,6 @@ def validate(_options: argparse.Namespace) -> None:
     print(
         f"{len(decks.cards)} cards in {len(decks.titles)} decks are in order; {checks} numbers were computed."
     )
-
-
-LEAST_CARDS = 4  # per concept
 
 
 def lint_cards(cards: Iterable[Card], concepts: ConceptMap) -> list[LintFinding]:

@@ -29,6 +29,7 @@ from study.lessons.content_lint import LintedItem, LintedOption, LintFinding, li
 from study.store import Store
 
 DRAWN_TO_CHECK = 20  # variants per family
+LEAST_QUESTIONS = 5  # per concept
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,9 +128,6 @@ def validate(_options: argparse.Namespace) -> None:
     computed = checks + sum(len(chart.points) for chart in charts)
     counted = f"{len(bank.questions)} questions on {len(bank.topics)} topics, {len(bank.families)} families"
     print(f"{counted} and {len(prompts)} prompts are in order; {computed} numbers were computed.")
-
-
-LEAST_QUESTIONS = 5  # per concept
 
 
 def lint_questions(questions: Iterable[Question], concepts: ConceptMap) -> list[LintFinding]:

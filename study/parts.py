@@ -73,8 +73,8 @@ from study.web.security import middleware
 from study.web.security.access import RoleGate, ServerKeys
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
-QUESTION_STYLES = Path(__file__).parent / "static" / "questions.css"
 REFERENCE_STYLES = Path(__file__).parent / "static" / "reference.css"
+QUESTION_STYLES = Path(__file__).parent / "static" / "questions.css"
 """Of the kinds of question, for the quiz; a class's pages have them too."""
 
 

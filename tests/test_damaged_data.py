@@ -18,9 +18,9 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import NumberType
 from lora_lab.data.uploads import Uploads
 from lora_lab.parameters.shapes import find_shape
-from study.base.settings import Settings
 from study.base.yaml_loader import load_yaml
 from tests.browser.hostile import write_own_files
+from tests.data_folder import settings_in
 from tests.lora_lab import run_builders, sweep_builders
 from tests.whole_app import WholeApp, whole_app
 
@@ -59,7 +59,7 @@ class Filled:
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
     folder = tmp_path_factory.mktemp("home")
-    settings = _settings(folder)
+    settings = settings_in(folder)
     alone = run_builders.finished(settings.runs_dir)
     compared = run_builders.side_by_side(settings.runs_dir)
     sweep = sweep_builders.finished_sweep(settings)
@@ -75,14 +75,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
     return Filled(folder, (alone.run_id, compared.run_id, sweep.run_ids[0]), sweep.sweep_id)
 
 
-def _settings(folder: Path) -> Settings:
-    database = f"sqlite:///{folder / 'study.sqlite3'}"
-    return Settings(home=folder, database_url=database, models_dir=folder / "models")
-
-
 @pytest.fixture(scope="module")
 def app(filled: Filled) -> Iterator[WholeApp]:
-    with whole_app(_settings(filled.home)) as opened:
+    with whole_app(settings_in(filled.home)) as opened:
         yield opened
 
 
@@ -240,6 +235,6 @@ def test_an_app_starts_with_a_damaged_run_and_takes_up_the_others(filled: Filled
     (first / "events.jsonl").write_text('{"kind": "finished"}\n{"kind": "step", "at": "x"}\nnull\n[]\n')
     (copy / "lab").mkdir(exist_ok=True)
     (copy / "lab" / "queue.json").write_text('{"order": 5, "paused": [], "since": "x", "served_by": 3}')
-    with whole_app(_settings(copy)) as opened:
+    with whole_app(settings_in(copy)) as opened:
         assert second.name in opened.open("/lab")
         _open_everything(opened, replace(filled, home=copy))

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 import app
 from study.base.settings import Settings
 from study.web.security.middleware import COOKIE
+from tests.data_folder import settings_in
 
 CONCEPTS = ("lora-rank", "nf4")
 
@@ -66,9 +67,7 @@ def whole_app(settings: Settings, **options: Any) -> Iterator[WholeApp]:
 @contextmanager
 def server_for_learners(home: Path, **options: Any) -> Iterator[WholeApp]:
     """The app as `--host 0.0.0.0` serves it from a data folder."""
-    settings = Settings(
-        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
-    )
+    settings = settings_in(home)
     with whole_app(settings, hosts=("0.0.0.0",), **options) as served:
         yield served
 

@@ -78,9 +78,9 @@ OTHER_TUNING = re.compile(
     r"|\b(?:lo(?:ha|kr)|boft|bitfit|(?:houlsby|pfeiffer|bottleneck)[- ]adapters?)\b|(?-i:\bOFT\b)",
     re.I,
 )
-OF_LORA = re.compile(r"(?<![a-z])(?:q|rs|ada)?(?:lora|dora|vera)(?![a-z])|\bia3\b|\(ia\)", re.I)
-
 """Methods without a configuration in the text; with the word LoRA it may only compare them."""
+
+OF_LORA = re.compile(r"(?<![a-z])(?:q|rs|ada)?(?:lora|dora|vera)(?![a-z])|\bia3\b|\(ia\)", re.I)
 
 
 def record_of_text(text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lora_lab.charts import run_view
 from lora_lab.engine.queue import count_ahead
 from lora_lab.lab import Lab
-from lora_lab.memory.frameworks.forecast import CONTEXT_BYTES, compute_unused_bytes
+from lora_lab.memory.frameworks.forecast import CONTEXT_BYTES, RESERVED_SHARE, compute_unused_bytes
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.predictions.judging import FACTOR, LOSS_TIE
 from lora_lab.predictions.run_predictions import Predictions, say_guess
@@ -167,6 +167,8 @@ class RunPanel:
             "samples": run.samples() if state.ended else [],
             "has_adapter": run.has_adapter,
             "gpu_rows": list_gpu_rows(state),
+            "unused_percent": 100 * RESERVED_SHARE,
+            "context_bytes": CONTEXT_BYTES,
             "merged": Merged(run),
             "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
         }

@@ -26,6 +26,7 @@ from study.base.yaml_loader import load_yaml
 from study.store import Store, open_store
 from study.store import schema as t
 from study.store.rows import list_owned_tables, list_parents
+from tests.data_folder import settings_in
 from tests.lora_lab import run_builders, sweep_builders
 from tests.study.io.test_backup import _value as ordinary_value
 
@@ -244,9 +245,7 @@ def runs_of(settings: Settings) -> list[RunFolder]:
 
 def hostile_home(home: Path) -> Settings:
     """A data folder that holds the payloads everywhere, with one profile for `BROWSER`."""
-    settings = Settings(
-        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
-    )
+    settings = settings_in(home)
     store = open_store(settings.database_url)
     reader = store.profiles.add(BROWSER, SHORT, now=NOW)
     store.profiles.add("another", SHORT[::-1], now=NOW)

@@ -28,7 +28,6 @@ def main() -> int:
     parser = build_module_parser("tests.browser.solve_tasks", __doc__)
     parser.add_argument("--drawings", type=int, default=2, help="of each configure task, with other numbers")
     drawings = parser.parse_args().drawings
-    unsolved: list[str] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         running(["app.py", "--no-worker"], Path(folder)) as (_, address),
@@ -40,17 +39,17 @@ def main() -> int:
             for task in map_tasks_by_id().values()
             for seed in range(min(drawings, len(task.cases)))
         ]
-        solved = sum(set_controls(page, address, each, unsolved) for each in drawn)
-        print(f"{solved} of {len(drawn)} settings judged right")  # noqa: T201 - a command line prints
-        runs = read_run_tasks()
-        found = sum(name_fault(page, address, task_id, unsolved) for task_id in runs)
-        print(f"{found} of {len(runs)} faults judged right")  # noqa: T201
-    for line in unsolved:
-        print(f"not solved: {line}")  # noqa: T201
+        judged = {f"{each.task.id}, drawing {each.seed}": set_controls(page, address, each) for each in drawn}
+        print(f"{sum(judged.values())} of {len(judged)} settings judged right")  # noqa: T201 - a command prints
+        named = {task_id: name_fault(page, address, task_id) for task_id in read_run_tasks()}
+        print(f"{sum(named.values())} of {len(named)} faults judged right")  # noqa: T201
+    unsolved = [name for name, right in (judged | named).items() if not right]
+    for name in unsolved:
+        print(f"not solved: {name}")  # noqa: T201
     return 1 if unsolved else 0
 
 
-def set_controls(page: Page, address: str, drawn: judge.Drawn, unsolved: list[str]) -> bool:
+def set_controls(page: Page, address: str, drawn: judge.Drawn) -> bool:
     """Set a task's controls to a right setting and have it checked."""
     task, wanted = drawn.task, solve(drawn)
     assert wanted is not None, task.id
@@ -63,27 +62,24 @@ def set_controls(page: Page, address: str, drawn: judge.Drawn, unsolved: list[st
         else:
             field.fill(str(wanted[control.field]))
     page.get_by_role("button", name="Check my setting").click()
-    return is_judged(page, "Solved", f"{task.id}, drawing {drawn.seed}", unsolved)
+    return is_judged(page, "Solved")
 
 
-def name_fault(page: Page, address: str, task_id: str, unsolved: list[str]) -> bool:
+def name_fault(page: Page, address: str, task_id: str) -> bool:
     """Choose the fault of a recorded run and have it checked."""
     task = read_run_tasks()[task_id]
     page.goto(address + build_task_address(task_id))
     page.wait_for_function(PAGE_IS_THERE, timeout=PATIENT_MS)
     page.locator(f"#option-{next(option.id for option in task.options if option.right)}").check()
     page.get_by_role("button", name="Check my answer").click()
-    return is_judged(page, "That is the fault", task_id, unsolved)
+    return is_judged(page, "That is the fault")
 
 
-def is_judged(page: Page, words: str, name: str, unsolved: list[str]) -> bool:
-    """Wait for the judgement; note the task if it is another one."""
+def is_judged(page: Page, words: str) -> bool:
+    """Wait for the judgement; return whether it says this."""
     judged = page.locator("#judged")
     judged.wait_for(timeout=PATIENT_MS)
-    if words in judged.inner_text():
-        return True
-    unsolved.append(name)
-    return False
+    return words in judged.inner_text()
 
 
 if __name__ == "__main__":

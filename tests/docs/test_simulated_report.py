@@ -1,10 +1,7 @@
 """The report of the simulated GPU has every bit width in every operation, each within its limit."""
 
 from lora_lab.spec import BITS, BITS_LABELS
-from tests.simulated_gpu.widths import GROUP, OPERATIONS, REPORT, read_table
-
-LIMIT_PERCENT = 0.2
-GROUP_PERCENT = 0.02
+from tests.simulated_gpu.widths import GROUP, GROUP_PERCENT, LEDGER_PERCENT, OPERATIONS, REPORT, read_table
 
 
 def test_every_width_has_every_operation() -> None:
@@ -13,5 +10,5 @@ def test_every_width_has_every_operation() -> None:
     assert [row[0] for row in rows] == [BITS_LABELS[bits] for bits in BITS]
     for name, *cells in rows:
         for operation, cell in zip(OPERATIONS, cells, strict=True):
-            limit = GROUP_PERCENT if operation == GROUP else LIMIT_PERCENT
+            limit = GROUP_PERCENT if operation == GROUP else LEDGER_PERCENT
             assert cell == "equal" or abs(float(cell.removesuffix(" %"))) < limit, (name, operation, cell)

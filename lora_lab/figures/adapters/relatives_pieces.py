@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import LEADING, draw_box, draw_hatched, draw_line, draw_words, render_drawing
-from study.base.html import join_html
+from study.base.html import NO_HTML, join_html
 from study.figures.figure import Companion
 
 TITLE = "What each one changes"
@@ -61,9 +62,10 @@ def _frame(x: float, y: float, width: float, height: float) -> Markup:
     return draw_box(x - 3, y - 3, width + 6, height + 6, "outline")
 
 
-def _draw_base(y: float) -> Markup:
-    """Draw W and the plus sign."""
-    return draw_hatched(W_AT, y, SIDE, SIDE) + draw_words(W_AT + SIDE + 2, y + 25, "+", soft=True)
+def _draw_base(y: float, name: str = "") -> Markup:
+    """Draw what is frozen, with a name if one is given, and the plus sign."""
+    named = draw_words(W_AT + SIDE / 2, y + 25, name, anchor="middle", bold=True) if name else NO_HTML
+    return draw_hatched(W_AT, y, SIDE, SIDE) + draw_words(W_AT + SIDE + 2, y + 25, "+", soft=True) + named
 
 
 def _draw_update(y: float, *, a: str = PALE, b: str = PALE, scale: str = "α/r") -> Markup:
@@ -78,12 +80,8 @@ def _draw_update(y: float, *, a: str = PALE, b: str = PALE, scale: str = "α/r")
 
 
 def _draw_lora(y: float) -> Markup:
-    letters = (
-        draw_words(W_AT + SIDE / 2, y + 25, "W", anchor="middle", bold=True),
-        draw_words(B_AT + THIN + 4, y + 36, "B"),
-        draw_words(A_AT + SIDE - 13, y + 26, "A"),
-    )
-    return _draw_base(y) + _draw_update(y, a="", b="") + join_html(letters)
+    letters = draw_words(B_AT + THIN + 4, y + 36, "B") + draw_words(A_AT + SIDE - 13, y + 26, "A")
+    return _draw_base(y, "W") + _draw_update(y, a="", b="") + letters
 
 
 def _draw_rslora(y: float) -> Markup:
@@ -101,18 +99,10 @@ def _draw_lora_plus(y: float) -> Markup:
     return _draw_base(y) + _draw_update(y, b="") + _frame(B_AT, y, THIN, SIDE) + rate
 
 
-def _frame_all(y: float) -> Markup:
-    return _frame(W_AT, y, SIDE, SIDE) + _frame(B_AT, y, THIN, SIDE) + _frame(A_AT + 3, y, SIDE - 7, THIN)
-
-
-def _draw_pissa(y: float) -> Markup:
-    rest = draw_words(W_AT + SIDE / 2, y + 25, "rest", anchor="middle", bold=True)
-    return _draw_base(y) + rest + _draw_update(y, a="", b="") + _frame_all(y)
-
-
-def _draw_loftq(y: float) -> Markup:
-    quantized = draw_words(W_AT + SIDE / 2, y + 25, "Q", anchor="middle", bold=True)
-    return _draw_base(y) + quantized + _draw_update(y, a="", b="") + _frame_all(y)
+def _draw_other_start(y: float, *, base: str) -> Markup:
+    """Draw a method whose A and B start elsewhere, which leaves something else than W frozen."""
+    frames = _frame(W_AT, y, SIDE, SIDE) + _frame(B_AT, y, THIN, SIDE) + _frame(A_AT + 3, y, SIDE - 7, THIN)
+    return _draw_base(y, base) + _draw_update(y, a="", b="") + frames
 
 
 def _draw_adalora(y: float) -> Markup:
@@ -150,12 +140,12 @@ METHODS = (
     Method(
         name="PiSSA",
         lines=("the start: A and B take the", "largest singular directions", "of W, and W keeps the rest"),
-        draw=_draw_pissa,
+        draw=partial(_draw_other_start, base="rest"),
     ),
     Method(
         name="LoftQ",
         lines=("the start: A and B make up for", "the error of quantization, so", "that Q + B A is near W"),
-        draw=_draw_loftq,
+        draw=partial(_draw_other_start, base="Q"),
     ),
     Method(
         name="AdaLoRA",

@@ -15,12 +15,12 @@ from lora_lab.views.memory_form import CHOICES, DEFAULTS, read_fields
 from quizzes.bank.experiments import Refutation, load_experiments
 from quizzes.bank.misconceptions import load_misconceptions
 from quizzes.parts import find_misconception
-from study.base.settings import Settings
 from study.content.yaml_reader import ContentError
 from study.figures.controls import list_controls, parse_settings
 from study.ports.learn import RecurringMiss
 from study.text.templates import render
 from tests.arithmetic import value_of
+from tests.data_folder import settings_in
 from tests.visits import words
 from tests.whole_app import WholeApp, whole_app
 
@@ -39,9 +39,7 @@ _opened: dict[str, str] = {}
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeApp]:
     home = tmp_path_factory.mktemp("experiments")
-    settings = Settings(
-        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
-    )
+    settings = settings_in(home)
     with whole_app(settings) as served:
         yield served
 

@@ -18,7 +18,6 @@ from flashcards.scheduling.scheduler import preview_outcomes
 from quizzes.interchange.exchange import open_exchange as open_questions
 from study.base.errors import LearnerError
 from study.base.import_limits import HTML_CHARACTERS, HTML_TAGS, PACKAGE_BYTES
-from study.base.settings import Settings
 from study.io import import_process
 from study.io.backup_text import write_document
 from study.io.import_jobs import ImportJobs
@@ -27,6 +26,7 @@ from study.io.planning import PlannedImport, Upload
 from study.io.reading_process import raise_error
 from study.store import open_store
 from study.text.html_import import convert_html
+from tests.data_folder import settings_in
 from tests.study.io.bombs import FILES
 from tests.waiting import wait_for
 
@@ -42,9 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planner(home: Path) -> Iterator[ProcessPlanner]:
-    settings = Settings(
-        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
-    )
+    settings = settings_in(home)
     opened = ProcessPlanner(
         settings, [open_cards, open_questions], modules=["lora_lab.quantities"], row_problem=check_row
     )

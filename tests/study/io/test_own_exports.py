@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from study.base.settings import Settings
+from tests.data_folder import settings_in
 from tests.visits import words
 from tests.whole_app import whole_app
 
@@ -19,9 +19,7 @@ SECONDS = 60
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     home = tmp_path_factory.mktemp("home")
-    settings = Settings(
-        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
-    )
+    settings = settings_in(home)
     with whole_app(settings) as whole:
         yield whole.client()
 

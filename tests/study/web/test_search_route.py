@@ -8,8 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from lora_lab.spec import BITS, BITS_LABELS, VARIANT_NAMES, Bits
-from study.base.settings import Settings
 from study.content.glossary import read_glossary
+from tests.data_folder import settings_in
 from tests.visits import words
 from tests.whole_app import WholeApp, server_for_learners, whole_app
 
@@ -17,9 +17,7 @@ from tests.whole_app import WholeApp, server_for_learners, whole_app
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeApp]:
     home = tmp_path_factory.mktemp("home")
-    settings = Settings(
-        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
-    )
+    settings = settings_in(home)
     with whole_app(settings) as whole:
         yield whole
 

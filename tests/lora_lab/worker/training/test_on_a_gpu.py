@@ -48,12 +48,11 @@ from tests.lora_lab.worker.builders import (
 )
 from tests.lora_lab.worker.training.single_run import NOW, do_run, state_of
 from tests.simulated_gpu.device import DEVICE, NAME, OneDevice, SimulatedGpu
-from tests.simulated_gpu.widths import ALONE, WIDTH
+from tests.simulated_gpu.widths import ALONE, LEDGER_PERCENT, WIDTH
 
 pytestmark = [pytest.mark.simulated_gpu, pytest.mark.usefixtures("emptied_gpu")]
 
 TINY = RunSpec(model=TINY_MODEL, steps=3, compute_dtype="fp32")
-LEDGER_PERCENT = 0.2
 WAITS_A_STEP = 2
 """Loss and gradient norm."""
 

@@ -28,12 +28,12 @@ from tests.lora_lab.worker.builders import (
 from tests.lora_lab.worker.training.test_on_a_gpu import QUANTIZED, train_ask_and_xray
 from tests.lora_lab.worker.training.test_stacks_on_a_gpu import group_losses
 from tests.simulated_gpu.device import DEVICE, NAME, OneDevice, SimulatedGpu
+from tests.simulated_gpu.widths import LEDGER_PERCENT
 
 pytestmark = [pytest.mark.simulated_gpu, pytest.mark.usefixtures("emptied_gpu", "an_apple_gpu")]
 
 TINY = RunSpec(model=TINY_MODEL, steps=3, compute_dtype="fp32")
 COUNTERS = ("memory_stats", "mem_get_info", "reset_peak_memory_stats", "synchronize", "get_device_capability")
-LEDGER_PERCENT = 0.2
 
 
 class AppleGpu(OneDevice):

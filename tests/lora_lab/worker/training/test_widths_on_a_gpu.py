@@ -48,14 +48,12 @@ from tests.lora_lab.worker.builders import (
 )
 from tests.lora_lab.worker.training.single_run import NOW, state_of
 from tests.simulated_gpu.device import DEVICE, NAME, OneDevice, SimulatedGpu
-from tests.simulated_gpu.widths import CHAT, GROUP, MERGE, WIDTH, XRAY
+from tests.simulated_gpu.widths import CHAT, GROUP, GROUP_PERCENT, LEDGER_PERCENT, MERGE, WIDTH, XRAY
 
 pytestmark = [pytest.mark.simulated_gpu, pytest.mark.usefixtures("emptied_gpu")]
 
 TINY = RunSpec(model=TINY_MODEL, steps=2, compute_dtype="fp32")
 SHAPE = find_shape(TINY_MODEL)
-LEDGER_PERCENT = 0.2
-GROUP_PERCENT = 0.02
 RUNS: dict[str, dict[str, Any]] = {
     "DoRA": {"variant": "dora"},
     "checkpointing": {"checkpointing": True},
