@@ -28,24 +28,12 @@ FEWEST_QUOTED_WORDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quote:
-    """What one answer says about one concept, without a name."""
-
-    text: str
-    """The sentence that carries the verdict; the whole answer where nothing is said about the concept."""
-
-    @property
-    def says_enough(self) -> bool:
-        """Whether it is long enough for the wall."""
-        return len(self.text.split()) >= FEWEST_QUOTED_WORDS
-
-
-@dataclass(frozen=True, kw_only=True)
 class Group:
-    """The answers with one verdict on one concept."""
+    """The answers with one verdict on one concept, without names."""
 
     verdict: ConceptVerdict
-    quotes: tuple[Quote, ...]
+    quotes: tuple[str, ...]
+    """The sentences that carry it; a whole answer where nothing is said about the concept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +42,6 @@ class ConceptGroups:
 
     concept: ClassConcept
     groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrittenAnswer:
-    """A text with what the grader found in it: by concept a verdict and the `[start, end]` of its quote."""
-
-    id: str
-    text: str
-    graded: Mapping[str, Any] | None
-
-    @classmethod
-    def from_answer(cls, answer: ClassAnswer) -> "WrittenAnswer":
-        return cls(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
 
 
 Overruled = Mapping[tuple[str, str], ConceptVerdict]
@@ -85,9 +60,17 @@ def read_text(typed: Any) -> str:
     return text
 
 
-def choose_wall_verdict(
-    answer: WrittenAnswer, concept_id: str, overruled: Overruled
-) -> ConceptVerdict | None:
+def get_text(answer: ClassAnswer) -> str:
+    """The text of an answer in own words."""
+    return str(answer.value["text"])
+
+
+def says_enough(quote: str) -> bool:
+    """Whether a quote is long enough for the wall."""
+    return len(quote.split()) >= FEWEST_QUOTED_WORDS
+
+
+def choose_wall_verdict(answer: ClassAnswer, concept_id: str, overruled: Overruled) -> ConceptVerdict | None:
     """The teacher's verdict, else the grader's; None for an answer that nobody has judged yet."""
     by_teacher = overruled.get((answer.id, concept_id))
     if by_teacher is not None:
@@ -97,7 +80,7 @@ def choose_wall_verdict(
 
 
 def group_answers(
-    answers: Iterable[WrittenAnswer], concepts: Iterable[ClassConcept], overruled: Overruled
+    answers: Iterable[ClassAnswer], concepts: Iterable[ClassConcept], overruled: Overruled
 ) -> list[ConceptGroups]:
     """Group answers by concept and verdict, in the order of VERDICTS; those not judged are left out."""
     written = list(answers)
@@ -116,26 +99,26 @@ def group_answers(
 
 def drop_short_quotes(found: ConceptGroups) -> ConceptGroups:
     """Without quotes of a word or two, and without groups that then have none."""
-    kept = ((group, tuple(quote for quote in group.quotes if quote.says_enough)) for group in found.groups)
+    kept = ((group, tuple(filter(says_enough, group.quotes))) for group in found.groups)
     return replace(found, groups=tuple(replace(group, quotes=quotes) for group, quotes in kept if quotes))
 
 
 def _list_quotes(
-    answers: Iterable[WrittenAnswer], concept_id: str, verdict: ConceptVerdict, overruled: Overruled
-) -> tuple[Quote, ...]:
+    answers: Iterable[ClassAnswer], concept_id: str, verdict: ConceptVerdict, overruled: Overruled
+) -> tuple[str, ...]:
     return tuple(
-        Quote(text=_quote(answer, concept_id))
+        _quote(answer, concept_id)
         for answer in answers
         if choose_wall_verdict(answer, concept_id, overruled) == verdict
     )
 
 
-def _quote(answer: WrittenAnswer, concept_id: str) -> str:
+def _quote(answer: ClassAnswer, concept_id: str) -> str:
     """Quote the sentences that the evidence touches: a part of one says something else than who wrote it."""
-    quote = ((answer.graded or {}).get(concept_id) or {}).get("quote")
+    text, quote = get_text(answer), ((answer.graded or {}).get(concept_id) or {}).get("quote")
     if not quote:
-        return answer.text
+        return text
     start, end = quote
-    begins = [found.end() for found in SENTENCE_END.finditer(answer.text) if found.end() <= start]
-    ends = [found.start() for found in SENTENCE_END.finditer(answer.text) if found.start() >= end]
-    return answer.text[max(begins, default=0) : min(ends, default=len(answer.text))].strip()
+    begins = [found.end() for found in SENTENCE_END.finditer(text) if found.end() <= start]
+    ends = [found.start() for found in SENTENCE_END.finditer(text) if found.start() >= end]
+    return text[max(begins, default=0) : min(ends, default=len(text))].strip()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from classroom.activities.wall import get_text
 from classroom.live.live_room import LiveRoom
 from study.base.errors import LearnerError
 from study.ports.classes import ClassGrade, ClassGrader
@@ -49,7 +50,7 @@ class AnswerGrading:
     async def _grade(self, live: LiveRoom) -> None:
         while waiting := _find_ungraded(live):
             prompt_id, answers = waiting
-            texts = [str(answer.value["text"]) for answer in answers]
+            texts = [get_text(answer) for answer in answers]
             try:
                 found = await asyncio.to_thread(self.grader.grade, prompt_id, texts)
                 await asyncio.gather(

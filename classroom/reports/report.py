@@ -12,7 +12,7 @@ from classroom.activities.distribution import is_close
 from classroom.activities.number import as_number, with_unit
 from classroom.activities.peer_instruction import compare_rounds
 from classroom.activities.room import RoomState, fold, order_positions
-from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, WrittenAnswer, group_answers
+from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, group_answers
 from study.base.confidence_intervals import correlate
 from study.store.class_records import ClassAnswer, ClassRecord
 from study.store.logs.quizzes import CONFIDENCES
@@ -304,8 +304,7 @@ def _summarize(
             said += [f"measured: {_strip_html(option.html)}" for option in asked.options if option.correct]
         return "; ".join(said)
     if activity.wanted is not None:
-        written = map(WrittenAnswer.from_answer, given.values())
-        grouped = group_answers(written, activity.wanted.concepts, room.overruled)
+        grouped = group_answers(given.values(), activity.wanted.concepts, room.overruled)
         return "; ".join(f"{found.concept.label}: {_format_verdicts(found)}" for found in grouped)
     return ""
 

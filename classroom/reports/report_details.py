@@ -8,7 +8,7 @@ from classroom.activities.activity import Activity
 from classroom.activities.comparison import list_seeds
 from classroom.activities.crowd_grid import select_losses
 from classroom.activities.room import RoomState
-from classroom.activities.wall import VERDICT_LABELS, WrittenAnswer, drop_short_quotes, group_answers
+from classroom.activities.wall import VERDICT_LABELS, drop_short_quotes, get_text, group_answers
 from classroom.reports.report import Report
 from study.ports.classes import ClassPrompt
 from study.store.class_records import ClassAnswer
@@ -117,10 +117,9 @@ def _mean_text(cell: str, losses: Mapping[str, float]) -> str:
 def _group(
     wanted: ClassPrompt, quoted: Sequence[ClassAnswer], room: RoomState
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    written = [WrittenAnswer.from_answer(answer) for answer in quoted]
-    if not wanted.concepts and written:
-        yield "", tuple(each.text for each in written)
-    for found in map(drop_short_quotes, group_answers(written, wanted.concepts, room.overruled)):
+    if not wanted.concepts and quoted:
+        yield "", tuple(map(get_text, quoted))
+    for found in map(drop_short_quotes, group_answers(quoted, wanted.concepts, room.overruled)):
         for group in found.groups:
             heading = f"{found.concept.label}: {VERDICT_LABELS[group.verdict].lower()}"
-            yield heading, tuple(quote.text for quote in group.quotes)
+            yield heading, group.quotes

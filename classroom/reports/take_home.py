@@ -10,7 +10,7 @@ from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
 from classroom.activities.room import Event, RoomState
-from classroom.activities.wall import WrittenAnswer, choose_wall_verdict
+from classroom.activities.wall import choose_wall_verdict
 from classroom.reports.report import find_true_value
 from study.ports.classes import ClassCard, ClassPrompt, ClassQuestion, ConceptVerdict
 from study.store.class_records import ClassAnswer, ClassEvent, ClassStudent
@@ -164,12 +164,11 @@ def _explain_value(activity: Activity) -> str:
 def _make_text_cards(
     position: int, wanted: ClassPrompt, answer: ClassAnswer | None, room: RoomState
 ) -> Iterator[ClassCard]:
-    written = answer and WrittenAnswer.from_answer(answer)
     for concept in wanted.concepts:
-        verdict = choose_wall_verdict(written, concept.id, room.overruled) if written else None
-        if written is None or verdict in LEFT_OUT:
+        verdict = choose_wall_verdict(answer, concept.id, room.overruled) if answer else None
+        if answer is None or verdict in LEFT_OUT:
             asked = wanted.text or convert_html(wanted.html)
-            said = UNANSWERED if written is None or verdict is None else LEFT_OUT[verdict]
+            said = UNANSWERED if answer is None or verdict is None else LEFT_OUT[verdict]
             yield ClassCard(
                 id=f"{position + 1}-{concept.id}",
                 front=f"{asked}\nWhat belongs in the answer about “{concept.label}”?",

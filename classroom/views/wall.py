@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from classroom.activities.wall import (
     VERDICT_LABELS,
     ConceptGroups,
-    Quote,
-    WrittenAnswer,
     choose_wall_verdict,
     drop_short_quotes,
+    get_text,
     group_answers,
+    says_enough,
 )
 from classroom.live.live_room import LiveRoom
 from study.ports.classes import ClassPrompt
@@ -42,7 +42,7 @@ class WallView:
 
     answers: tuple[WallAnswer, ...]
     shown: tuple[WallAnswer, ...]
-    unjudged: tuple[Quote, ...]
+    unjudged: tuple[str, ...]
     """Of the shown answers those without a verdict on any concept."""
 
     graded: int
@@ -51,17 +51,16 @@ class WallView:
 def build_wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     """The answers in the order of their ids, which says nothing about who wrote them."""
     given = sorted(live.answers(1).values(), key=lambda answer: answer.id)
-    written = [WrittenAnswer.from_answer(answer) for answer in given]
     overruled, quoted = live.state.overruled, live.state.quoted
-    whole = group_answers(written, wanted.concepts, overruled)
-    chosen = [each for each in written if each.id in quoted]
+    whole = group_answers(given, wanted.concepts, overruled)
+    chosen = [each for each in given if each.id in quoted]
     shown = group_answers(chosen, wanted.concepts, overruled)
     unjudged = (
-        Quote(text=each.text)
+        get_text(each)
         for each in chosen
         if not any(choose_wall_verdict(each, concept.id, overruled) for concept in wanted.concepts)
     )
-    answers = tuple(_judge(each, wanted, live) for each in written)
+    answers = tuple(_judge(each, wanted, live) for each in given)
     return WallView(
         groups=tuple(map(drop_short_quotes, shown)),
         counts={
@@ -72,16 +71,15 @@ def build_wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
         },
         answers=answers,
         shown=tuple(each for each in answers if each.shown),
-        unjudged=tuple(quote for quote in unjudged if quote.says_enough),
-        graded=sum(each.graded is not None for each in written),
+        unjudged=tuple(filter(says_enough, unjudged)),
+        graded=sum(each.graded is not None for each in given),
     )
 
 
 def list_own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) -> list[tuple[str, str, str]]:
     """For who wrote it: each concept's label, the verdict, and the definition unless it is covered."""
-    written = WrittenAnswer.from_answer(answer)
     found = [
-        (concept, choose_wall_verdict(written, concept.id, live.state.overruled))
+        (concept, choose_wall_verdict(answer, concept.id, live.state.overruled))
         for concept in wanted.concepts
     ]
     return [
@@ -91,7 +89,7 @@ def list_own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) 
     ]
 
 
-def _judge(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> WallAnswer:
+def _judge(answer: ClassAnswer, wanted: ClassPrompt, live: LiveRoom) -> WallAnswer:
     overruled = live.state.overruled
     verdicts = []
     for concept in wanted.concepts:
@@ -100,5 +98,5 @@ def _judge(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> WallAn
         by_teacher = " (by you)" if (answer.id, concept.id) in overruled else ""
         verdicts.append((concept.id, concept.label, words + by_teacher))
     return WallAnswer(
-        id=answer.id, text=answer.text, shown=answer.id in live.state.quoted, verdicts=tuple(verdicts)
+        id=answer.id, text=get_text(answer), shown=answer.id in live.state.quoted, verdicts=tuple(verdicts)
     )
