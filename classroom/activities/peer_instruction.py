@@ -3,8 +3,7 @@
 Mazur, Peer Instruction (1997); the 30-70 rule as in Crouch and Mazur, Am. J. Phys. 69, 970 (2001).
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +33,13 @@ ADVICE_TEXTS: Mapping[Advice, str] = {
 }
 
 Move = Literal["right-right", "wrong-right", "right-wrong", "wrong-wrong"]
+MOVES: Mapping[tuple[bool, bool], Move] = {
+    (True, True): "right-right",
+    (False, True): "wrong-right",
+    (True, False): "right-wrong",
+    (False, False): "wrong-wrong",
+}
+"""By whether a student was right before, and after."""
 
 
 def advise(right: int, votes: int) -> Advice:
@@ -51,8 +57,6 @@ class Transition:
     """How the votes of those who voted in both rounds moved."""
 
     moves: Mapping[Move, int]
-    options: Mapping[tuple[str, str], int]
-    """Votes by (option before, option after)."""
 
     @property
     def both(self) -> int:
@@ -73,21 +77,10 @@ class Transition:
 
 def compare_rounds(first: Mapping[str, str], second: Mapping[str, str], right: str) -> Transition:
     """Compare two rounds; each maps a student to an option."""
-    moves: dict[Move, int] = {"right-right": 0, "wrong-right": 0, "right-wrong": 0, "wrong-wrong": 0}
-    options: Counter[tuple[str, str]] = Counter()
+    moves = dict.fromkeys(MOVES.values(), 0)
     for student in first.keys() & second.keys():
-        before, after = first[student], second[student]
-        options[before, after] += 1
-        match before == right, after == right:
-            case True, True:
-                moves["right-right"] += 1
-            case False, True:
-                moves["wrong-right"] += 1
-            case True, False:
-                moves["right-wrong"] += 1
-            case _:
-                moves["wrong-wrong"] += 1
-    return Transition(moves=moves, options=dict(options))
+        moves[MOVES[first[student] == right, second[student] == right]] += 1
+    return Transition(moves=moves)
 
 
 def pair_disagreeing(votes: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -102,10 +95,3 @@ def pair_disagreeing(votes: Mapping[str, str]) -> list[tuple[str, str]]:
     while len(largest := sorted(filter(None, groups.values()), key=len, reverse=True)) > 1:
         pairs.append((largest[0].pop(0), largest[1].pop(0)))
     return pairs
-
-
-def rank_wrong_options(counts: Sequence[tuple[str, int]], right: str) -> list[str]:
-    """The wrong options that anyone chose, the most popular first."""
-    return [
-        option for option, count in sorted(counts, key=lambda pair: -pair[1]) if count and option != right
-    ]

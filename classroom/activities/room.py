@@ -2,31 +2,18 @@
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from classroom.activities.activity import ROUNDS, Activity, Phase
 from study.base.errors import LearnerError
 from study.ports.classes import ConceptVerdict
+from study.store.class_records import ClassEvent
 
 LOBBY = -1
 """The position before the first activity."""
 
 Step = tuple[int, Phase | None]
 """A position and its phase."""
-
-
-class Event(Protocol):
-    @property
-    def number(self) -> int:
-        """Counts from 1."""
-
-    @property
-    def kind(self) -> str:
-        """step, lock, names, kick, readmit, run, measured, grid, figure, quote, overrule, withdraw or end."""
-
-    @property
-    def value(self) -> Mapping[str, Any]:
-        """What the kind needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +76,7 @@ class RoomState:
         return ROUNDS.get(self.phase, 0) if self.phase and not self.ended else 0
 
 
-def fold(events: Iterable[Event], room: RoomState | None = None) -> RoomState:
+def fold(events: Iterable[ClassEvent], room: RoomState | None = None) -> RoomState:
     """Fold events into a state, starting from `room`."""
     current = room or RoomState()
     for event in events:
@@ -97,7 +84,7 @@ def fold(events: Iterable[Event], room: RoomState | None = None) -> RoomState:
     return current
 
 
-def _apply(room: RoomState, event: Event) -> RoomState:
+def _apply(room: RoomState, event: ClassEvent) -> RoomState:
     value = event.value
     room = replace(room, last=event.number)
     match event.kind:

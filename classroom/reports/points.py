@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from classroom.activities.activity import ROUNDS, Activity
-from classroom.activities.room import Event, RoomState
+from classroom.activities.room import RoomState
 from classroom.reports.report import is_good_guess, is_guess
 from classroom.reports.take_home import list_seen_answers
-from study.store.class_records import ClassAnswer
+from study.store.class_records import ClassAnswer, ClassEvent
 
 TWIN = ROUNDS["twin"]
 SHOWN_AT_MOST = 5
@@ -24,7 +24,7 @@ class TeamScore:
 
 
 def count_points(
-    plan: Sequence[Activity], events: Iterable[Event], room: RoomState, answers: Iterable[ClassAnswer]
+    plan: Sequence[Activity], events: Iterable[ClassEvent], room: RoomState, answers: Iterable[ClassAnswer]
 ) -> dict[str, int]:
     """Points by student, of everyone who has answered. The last vote on a question counts, and its twin."""
     shown = list_seen_answers(events)

@@ -9,7 +9,7 @@ from classroom.activities.activity import Activity, derive_key
 from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
-from classroom.activities.room import Event, RoomState
+from classroom.activities.room import RoomState
 from classroom.activities.wall import choose_wall_verdict
 from classroom.reports.report import find_true_value
 from study.ports.classes import ClassCard, ClassPrompt, ClassQuestion, ConceptVerdict
@@ -61,7 +61,7 @@ def take_home(
     return found
 
 
-def list_seen_answers(events: Iterable[Event]) -> set[tuple[int, str]]:
+def list_seen_answers(events: Iterable[ClassEvent]) -> set[tuple[int, str]]:
     """The (position, phase) of everything that the class has been shown."""
     return {(event.value["position"], event.value["phase"]) for event in events if event.kind == "step"}
 

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from classroom.activities.activity import derive_key, list_chosen
 from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import Bins, is_close, spread_guesses
-from classroom.activities.peer_instruction import Transition, compare_rounds, rank_wrong_options
+from classroom.activities.peer_instruction import Transition, compare_rounds
 from classroom.live.live_room import LiveRoom
 from classroom.reports.points import TeamScore, assign_team, count_points, lead, score_teams
 from classroom.reports.report import find_true_value, list_choices
@@ -134,7 +134,8 @@ def list_chosen_mistakes(rounds: Sequence[list[Bar]], asked: ClassQuestion) -> l
     """
     by_id = {bar.id: bar for listed in rounds for bar in listed if not bar.correct}
     most = {option: max(bar.votes for each in rounds for bar in each if bar.id == option) for option in by_id}
-    return [by_id[option] for option in rank_wrong_options(list(most.items()), asked.right)]
+    ranked = sorted(most, key=lambda option: -most[option])
+    return [by_id[option] for option in ranked if most[option] and option != asked.right]
 
 
 def spread_class_guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Guesses:

@@ -30,7 +30,11 @@ class ClassEvent:
 
     number: int
     kind: str
+    """step, lock, names, kick, readmit, run, measured, grid, figure, quote, overrule, withdraw or end."""
+
     value: Mapping[str, Any]
+    """What the kind needs."""
+
     at: datetime
 
 

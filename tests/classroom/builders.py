@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -24,6 +25,7 @@ from study.ports.classes import (
     ClassRunState,
     Place,
 )
+from study.store.class_records import ClassEvent
 
 
 def asked(question_id: str = "q") -> ClassQuestion:
@@ -146,13 +148,9 @@ WALL = Activity(
 TEXT = Activity(kind="text", title="A text", wanted=ClassPrompt(id="", html=escape("Write something.")))
 
 
-@dataclass(frozen=True)
-class Happened:
-    """An event of a room."""
-
-    number: int
-    kind: str
-    value: Mapping[str, Any]
+def happened(number: int, kind: str, value: Mapping[str, Any]) -> ClassEvent:
+    """An event of a room, at any time."""
+    return ClassEvent(number=number, kind=kind, value=value, at=datetime(2026, 3, 4, tzinfo=UTC))
 
 
 def find_question(question_id: str) -> ClassQuestion | None:

@@ -17,7 +17,6 @@ from classroom.activities.peer_instruction import (
     advise,
     compare_rounds,
     pair_disagreeing,
-    rank_wrong_options,
 )
 from classroom.activities.room import (
     LOBBY,
@@ -30,7 +29,7 @@ from classroom.activities.room import (
 )
 from study.base.errors import LearnerError
 from study.base.typed_numbers import parse_in_unit
-from tests.classroom.builders import NUMBER, PLAN, POLL, PREDICT, QUESTION, TALK, Happened
+from tests.classroom.builders import NUMBER, PLAN, POLL, PREDICT, QUESTION, TALK, happened
 
 VOTES = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from(["right", "slip", "other"]))
 
@@ -44,7 +43,7 @@ def walk(*, advised: object = None) -> list[tuple[int, str | None]]:
         except LearnerError:
             return steps
         steps.append((step["position"], step["phase"]))
-        room = fold([Happened(room.last + 1, "step", step)], room)
+        room = fold([happened(room.last + 1, "step", step)], room)
 
 
 def test_next_goes_through_every_phase_of_every_activity() -> None:
@@ -64,7 +63,7 @@ def test_advice_to_go_on_skips_discussion_and_revote() -> None:
 def led(*steps: tuple[int, str | None]) -> RoomState:
     """A room that was led through steps."""
     return fold(
-        Happened(number, "step", {"position": position, "phase": phase})
+        happened(number, "step", {"position": position, "phase": phase})
         for number, (position, phase) in enumerate(steps, start=1)
     )
 
@@ -80,7 +79,7 @@ def test_back_undoes_next(advised: str | None) -> None:
     room = led(*steps)
     for before in reversed([(LOBBY, None), *steps[:-1]]):
         assert back(room) == before
-        room = fold([Happened(room.last + 1, "step", plan_previous_step(room))], room)
+        room = fold([happened(room.last + 1, "step", plan_previous_step(room))], room)
     for at_the_start in (room, RoomState()):
         with pytest.raises(LearnerError, match="Press Next to begin"):
             plan_previous_step(at_the_start)
@@ -95,12 +94,12 @@ def test_back_leads_to_nothing_that_the_class_has_skipped() -> None:
 
 
 def test_back_after_the_end_leads_to_where_the_class_was() -> None:
-    room = fold([Happened(2, "end", {})], led((0, "vote")))
+    room = fold([happened(2, "end", {})], led((0, "vote")))
     assert back(room) == (0, "vote")
 
 
 def test_back_passes_an_activity_that_was_taken_out() -> None:
-    room = fold([Happened(4, "withdraw", {"position": 5})], led((0, "vote"), (5, "vote"), (1, "vote")))
+    room = fold([happened(4, "withdraw", {"position": 5})], led((0, "vote"), (5, "vote"), (1, "vote")))
     assert back(room) == (0, "vote")
     assert plan_previous_step(led((0, "vote"), (5, "vote")), without=5) == {"position": 0, "phase": "vote"}
 
@@ -112,22 +111,22 @@ def test_a_question_without_a_twin_ends_with_its_answer() -> None:
 
 
 def test_the_end_closes_every_round_and_a_step_opens_the_class_again() -> None:
-    events = [Happened(1, "step", {"position": 0, "phase": "vote"}), Happened(2, "end", {})]
+    events = [happened(1, "step", {"position": 0, "phase": "vote"}), happened(2, "end", {})]
     ended = fold(events)
     assert (ended.ended, ended.round) == (True, 0)
-    assert fold([Happened(3, "step", {"position": 0, "phase": "revote"})], ended).round == 2
+    assert fold([happened(3, "step", {"position": 0, "phase": "revote"})], ended).round == 2
     assert open_round({"position": 3, "phase": "vote"}) == (3, 1)
     assert open_round({}) == open_round(None) == (LOBBY, 0)
 
 
 def test_events_set_locks_names_runs_and_who_is_out() -> None:
     events = [
-        Happened(1, "lock", {"on": True}),
-        Happened(2, "kick", {"student": "s1"}),
-        Happened(3, "kick", {"student": "s2"}),
-        Happened(4, "readmit", {"student": "s1"}),
-        Happened(5, "names", {"hidden": True}),
-        Happened(6, "run", {"position": 3, "run": "r"}),
+        happened(1, "lock", {"on": True}),
+        happened(2, "kick", {"student": "s1"}),
+        happened(3, "kick", {"student": "s2"}),
+        happened(4, "readmit", {"student": "s1"}),
+        happened(5, "names", {"hidden": True}),
+        happened(6, "run", {"position": 3, "run": "r"}),
     ]
     room = fold(events)
     assert room == RoomState(locked=True, kicked=frozenset({"s2"}), names_hidden=True, runs={3: "r"}, last=6)
@@ -241,14 +240,13 @@ def test_the_transition_counts_those_who_voted_twice() -> None:
     second = {"a": "right", "b": "right", "c": "other", "d": "slip", "f": "right"}
     found = compare_rounds(first, second, "right")
     assert found.moves == {"right-right": 1, "wrong-right": 1, "right-wrong": 1, "wrong-wrong": 1}
-    assert found.options["slip", "right"] == 1
     assert found.gain == 0.0  # 2 of 4 right before, 2 of 4 after
 
 
 @given(VOTES, VOTES)
 def test_a_transition_covers_exactly_the_common_voters(first: dict[str, str], second: dict[str, str]) -> None:
     found = compare_rounds(first, second, "right")
-    assert found.both == len(first.keys() & second.keys()) == sum(found.options.values())
+    assert found.both == len(first.keys() & second.keys())
     assert found.gain is None or found.gain <= 1
 
 
@@ -260,13 +258,6 @@ def test_pairs_disagree_and_name_each_student_once(chosen: dict[str, str]) -> No
     assert all(chosen[one] != chosen[other] for one, other in pairs)
     largest = max((list(chosen.values()).count(option) for option in set(chosen.values())), default=0)
     assert len(pairs) == min(len(chosen) // 2, len(chosen) - largest)  # no pairing can do better
-
-
-def test_popular_wrong_options_come_in_order() -> None:
-    assert rank_wrong_options([("slip", 2), ("right", 5), ("other", 3), ("none", 0)], "right") == [
-        "other",
-        "slip",
-    ]
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60), st.none() | st.floats(-1e9, 1e9))

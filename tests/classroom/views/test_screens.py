@@ -5,7 +5,10 @@ import json
 import re
 
 from classroom.reports.take_home import take_home
+from classroom.views.results import Bar, list_chosen_mistakes
 from classroom.views.screens import build_student_state, build_teacher_state, name_phase, screen_state
+from study.base.html import NO_HTML
+from study.ports.classes import ClassOption, ClassQuestion
 from tests.classroom.rooms import School, phone, played
 
 
@@ -24,6 +27,26 @@ def test_the_projector_names_slips_that_the_discussion_has_ended(school: School)
             assert "another slip" not in shown  # nobody chose it
 
     played(play)
+
+
+def test_popular_wrong_options_come_in_order() -> None:
+    votes = {"slip": 2, "right": 5, "other": 3, "none": 0}
+    bars = [
+        Bar(
+            id=option,
+            letter="",
+            html=NO_HTML,
+            votes=count,
+            percent=0.0,
+            correct=option == "right",
+            misconception="",
+            feedback=NO_HTML,
+        )
+        for option, count in votes.items()
+    ]
+    options = (ClassOption(id="right", html=NO_HTML, correct=True),)
+    asked = ClassQuestion(id="asked", html=NO_HTML, options=options)
+    assert [bar.id for bar in list_chosen_mistakes([bars], asked)] == ["other", "slip"]
 
 
 def test_a_poll_promises_votes_and_no_answer(school: School) -> None:
