@@ -54,7 +54,7 @@ from study.ports.ports import Ports
 from study.ports.progress import Section
 from study.store import open_store
 from study.store.snapshots import find_snapshots
-from study.store.upkeep import Upkeep
+from study.store.upkeep import start_upkeep
 from study.web import (
     device_routes,
     documents,
@@ -216,7 +216,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
     sections = [section for part in parts for section in part.sections]
     snapshots = find_snapshots(core.settings.database_url, home)
     jobs = ImportJobs(_build_planner(core, parts, exchanges))
-    upkeep = Upkeep(context.store.profiles, snapshots).start()
+    upkeep = start_upkeep(context.store.profiles, snapshots)
     pending = PendingUploads(folder=core.settings.imports_dir)
     transfer = inout.InOutPage(
         context=context, exchanges=exchanges, pending=pending, jobs=jobs, snapshots=snapshots

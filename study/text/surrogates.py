@@ -2,6 +2,8 @@
 
 from typing import TypeVar, cast
 
+from study.base.import_limits import is_broken
+
 Text = TypeVar("Text", bound=str)
 
 _MARKED = dict.fromkeys(range(0xD800, 0xE000), "?")
@@ -12,8 +14,4 @@ def replace_unencodable(text: Text) -> Text:
 
     Half a character becomes a question mark.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return cast(Text, text.translate(_MARKED))  # Markup's own returns Markup
-    return text
+    return cast(Text, text.translate(_MARKED)) if is_broken(text) else text  # Markup's own returns Markup

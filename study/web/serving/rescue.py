@@ -36,7 +36,8 @@ class Rescue:
         self._trouble = trouble
         self._leave = leave
         self._public_names = settings.public_names
-        self._snapshots = find_snapshots(settings.database_url, settings.home)
+        is_damaged = trouble.kind == "damaged"  # else nothing has to be set aside or replaced
+        self._snapshots = find_snapshots(settings.database_url, settings.home) if is_damaged else None
         self._lock = threading.Lock()
         self._has_left = False
 
@@ -54,9 +55,9 @@ class Rescue:
         with self._lock, translate_storage_errors():
             if self._has_left:  # pressed twice: what was restored is not set aside again
                 return
-            if choice == "aside" and self._snapshots and self._trouble.kind == "damaged":
+            if choice == "aside" and self._snapshots:
                 self._snapshots.set_aside(now=now)
-            elif choice == "restore" and self._snapshots and self._trouble.kind == "damaged":
+            elif choice == "restore" and self._snapshots:
                 aside = self._snapshots.set_aside(now=now)
                 try:
                     self._snapshots.restore(name, now=now)
@@ -91,10 +92,8 @@ class Rescue:
             trouble=self._trouble,
             said=said,
             can_choose=can_choose,
-            snapshots=self._snapshots.list_snapshots()
-            if self._snapshots and self._trouble.kind == "damaged"
-            else [],
-            can_set_aside=self._snapshots is not None and self._trouble.kind == "damaged",
+            snapshots=self._snapshots.list_snapshots() if self._snapshots else [],
+            can_set_aside=self._snapshots is not None,
         )
         return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
 

@@ -13,7 +13,7 @@ from study.base.owner_log import FILE, OwnerLog
 from study.store import Store
 from study.store import schema as t
 from study.store.snapshots import Snapshots
-from study.store.upkeep import GUESTS_KEPT, Upkeep
+from study.store.upkeep import GUESTS_KEPT, do_due_upkeep
 
 MONTH = GUESTS_KEPT + timedelta(minutes=1)
 
@@ -23,12 +23,11 @@ def names(store: Store) -> list[str]:
 
 
 def test_guests_who_never_did_anything_go_after_a_month(store: Store, now: datetime, ana: str) -> None:
-    upkeep = Upkeep(store.profiles, None)
     idle = [store.profiles.open_for_browser(f"idle-{number}", now=now) for number in range(250)]
     store.preferences.change(idle[0].id, time_zone="Asia/Tokyo")  # which the app writes by itself
-    upkeep.look(now=now + timedelta(days=29))
+    do_due_upkeep(store.profiles, None, now=now + timedelta(days=29))
     assert len(names(store)) == 251
-    upkeep.look(now=now + MONTH)
+    do_due_upkeep(store.profiles, None, now=now + MONTH)
     assert names(store) == ["Ana"]
     again = store.profiles.open_for_browser("idle-0", now=now + MONTH)
     assert again.id != idle[0].id
@@ -54,7 +53,7 @@ def test_a_guest_who_did_anything_or_came_lately_stays(store: Store, now: dateti
     young = store.profiles.open_for_browser("young", now=now + timedelta(days=20))
     store.profiles.open_for_browser("idle", now=now)
     before = set(names(store))
-    Upkeep(store.profiles, None).look(now=now + MONTH)
+    do_due_upkeep(store.profiles, None, now=now + MONTH)
     assert len(before - set(names(store))) == 1
     assert len(names(store)) == 5
     assert young.name in names(store)
@@ -104,7 +103,6 @@ def test_a_failed_backup_is_noted_and_told_until_one_succeeds(
     store: Store, tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshots = Snapshots(tmp_path / "study.sqlite3", tmp_path)
-    upkeep = Upkeep(store.profiles, snapshots)
     log = OwnerLog(tmp_path)
     with monkeypatch.context() as broken:
         for error, said in (
@@ -116,11 +114,11 @@ def test_a_failed_backup_is_noted_and_told_until_one_succeeds(
                 raise error
 
             broken.setattr(snapshots, "make_if_due", fail)
-            upkeep.look(now=now)
+            do_due_upkeep(store.profiles, snapshots, now=now)
             assert said in snapshots.problem
     assert "The daily backup was not made" in (tmp_path / FILE).read_text("utf-8")
     monkeypatch.setattr(snapshots, "make_if_due", lambda reason, *, now: None)
-    upkeep.look(now=now)
+    do_due_upkeep(store.profiles, snapshots, now=now)
     assert snapshots.problem == ""
     log.close()
 
