@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec
 from urllib.parse import urlencode
 
 from fastapi import FastAPI
@@ -44,28 +44,6 @@ LARGEST_FORM_BYTES = 3 * LARGEST_OWN_BYTES
 """A form has a few characters for each one of a plan's file."""
 
 P = ParamSpec("P")
-R = TypeVar("R", bound="HasStartPage")
-
-
-class HasStartPage(Protocol):
-    """Routes that can answer with the page /class."""
-
-    def show_page(self, error: str = "") -> Awaitable[HTMLResponse]: ...
-
-
-def show_trouble(
-    route: Callable[Concatenate[R, P], Awaitable[Response]],
-) -> Callable[Concatenate[R, P], Awaitable[Response]]:
-    """A route that answers with the page /class and its sentence where it raises LearnerError."""
-
-    @wraps(route)
-    async def show(routes: R, /, *given: P.args, **named: P.kwargs) -> Response:
-        try:
-            return await route(routes, *given, **named)
-        except LearnerError as error:
-            return await routes.show_page(str(error))
-
-    return show
 
 
 class StartRoutes:
@@ -77,16 +55,27 @@ class StartRoutes:
 
     def register(self, site: FastAPI) -> None:
         """Add the routes; they stand before the pages and before `/class/{code}`."""
-        site.get("/class", response_model=None)(self.show_classes)
-        site.post("/class/open", response_model=None)(self.open)
-        site.post("/class/plans", response_model=None)(self.save)
-        site.post("/class/plans/delete", response_model=None)(self.delete)
+        site.get("/class", response_model=None)(self.show_trouble(self.show_classes))
+        site.post("/class/open", response_model=None)(self.show_trouble(self.open))
+        site.post("/class/plans", response_model=None)(self.show_trouble(self.save))
+        site.post("/class/plans/delete", response_model=None)(self.show_trouble(self.delete))
         site.post("/class/plans/typed", response_model=None)(self.send_typed)
         site.post("/class/plans/quiz", response_model=None)(self.send_quiz)
         site.get("/class/plans/questions", response_model=None)(self.send_questions)
         site.get("/class/plans/twins", response_model=None)(self.send_twins)
 
-    @show_trouble
+    def show_trouble(self, route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
+        """A route that answers with the page /class and its sentence where it raises LearnerError."""
+
+        @wraps(route)
+        async def show(*given: P.args, **named: P.kwargs) -> Response:
+            try:
+                return await route(*given, **named)
+            except LearnerError as error:
+                return await self.show_page(str(error))
+
+        return show
+
     async def show_classes(self, request: Request) -> Response:
         """Show the page; `edit` names the plan that the editor begins with, `plan` the one that is chosen."""
         asked = request.query_params
@@ -137,7 +126,6 @@ class StartRoutes:
             error=error,
         )
 
-    @show_trouble
     async def open(self, request: Request) -> Response:
         form = await parse_form(request)
         plan = await run_in_threadpool(self._plans.find, form.get("plan", ""))
@@ -152,7 +140,6 @@ class StartRoutes:
         )
         return RedirectResponse(f"/class/{live.room.code}/teach", HTTPStatus.SEE_OTHER)
 
-    @show_trouble
     async def save(self, request: Request) -> Response:
         """Save a teacher's plan, or show the editor again with everything that is wrong."""
         draft = _read_draft(await parse_fields(request, at_most=LARGEST_FORM_BYTES))
@@ -167,7 +154,6 @@ class StartRoutes:
         asked = urlencode({"plan": plan.id, "saved": plan.id})
         return RedirectResponse(f"/class?{asked}#start", HTTPStatus.SEE_OTHER)
 
-    @show_trouble
     async def delete(self, request: Request) -> Response:
         """Delete a teacher's plan; classes that were held with it keep what they had."""
         form = await parse_form(request)

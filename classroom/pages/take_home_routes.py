@@ -1,5 +1,6 @@
 """What students take home: a page with their cards, a link to it, the Anki package, the way into the app."""
 
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from http import HTTPStatus
 
@@ -25,28 +26,20 @@ from study.web.security.middleware import find_browser
 from study.web.security.rates import Rates
 
 
+@dataclass(frozen=True)
 class TakeHomeRoutes:
-    """One method per route.
+    """One method per route."""
 
-    `only_class`: students' devices reach no page of the app but the class. Without `ask_for_cards` this
-    process has no other pages.
-    """
+    context: Context
+    hub: Hub
+    write_cards: WriteClassCards
+    ask_for_cards: AskForCards | None
+    """None in a process that has no other pages."""
 
-    def __init__(
-        self,
-        context: Context,
-        hub: Hub,
-        *,
-        write_cards: WriteClassCards,
-        ask_for_cards: AskForCards | None,
-        only_class: bool,
-    ) -> None:
-        self._context = context
-        self._hub = hub
-        self._write_cards = write_cards
-        self._ask_for_cards = ask_for_cards
-        self._only_class = only_class
-        self._asking = Rates(burst=20, per_second=1)
+    only_class: bool
+    """Whether students' devices reach no page of the app but the class."""
+
+    _asking: Rates = field(default_factory=lambda: Rates(burst=20, per_second=1))
 
     def register(self, site: FastAPI) -> None:
         site.get("/class/{code}/cards", response_model=None)(self.show_page)
@@ -82,11 +75,11 @@ class TakeHomeRoutes:
             return answer_not_found("There are no cards for you in this class.")
         day = f"{live.room.opened_at:%Y-%m-%d}"
         content = await run_in_threadpool(
-            self._write_cards,
+            self.write_cards,
             cards,
             deck=f"{live.room.title} {day} {code}",
             source=f"your class of {day}",
-            now=self._context.clock(),
+            now=self.context.clock(),
         )
         return answer_with_file(content, "application/octet-stream", f"class-{code}-cards.apkg")
 
@@ -96,18 +89,18 @@ class TakeHomeRoutes:
         _, _, cards = await self._find_cards(code, request)
         if not self._asking.allows(find_browser(request.cookies)):
             return refuse_rate()
-        if self._ask_for_cards is None or not self._opens_here(request):
+        if self.ask_for_cards is None or not self._opens_here(request):
             return answer_not_found("The app's cards are not open to this device.")
         visit = await run_in_threadpool(
-            find_visit, self._context, browser_id=find_browser(request.cookies), query={}
+            find_visit, self.context, browser_id=find_browser(request.cookies), query={}
         )
         for concepts in dict.fromkeys(card.concepts for card in cards if card.concepts):
-            await run_in_threadpool(self._ask_for_cards, visit, concepts, because="class")
+            await run_in_threadpool(self.ask_for_cards, visit, concepts, because="class")
         return RedirectResponse("/cards", HTTPStatus.SEE_OTHER)
 
     def _opens_here(self, request: Request) -> bool:
         address = request.client.host if request.client else ""
-        return self._ask_for_cards is not None and (not self._only_class or is_own_address(address))
+        return self.ask_for_cards is not None and (not self.only_class or is_own_address(address))
 
     async def _find_cards(
         self, code: str, request: Request
@@ -116,10 +109,10 @@ class TakeHomeRoutes:
 
         Raises LearnerError for a code, a browser or a link that the app does not know.
         """
-        live = await self._hub.find_newest(code)
+        live = await self.hub.find_newest(code)
         key = request.query_params.get("take")
         if key is None:
-            student = await self._hub.require_student(live, find_browser(request.cookies))
+            student = await self.hub.require_student(live, find_browser(request.cookies))
         else:
             student = _find_by_key(live, key)
         cards = take_home(

@@ -21,7 +21,7 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
 from classroom.pages.requests import format_port, parse_form, parse_json_body, tell_trouble
-from classroom.pages.start_routes import StartRoutes, choose_known_address, show_trouble
+from classroom.pages.start_routes import StartRoutes, choose_known_address
 from classroom.plans.on_the_spot import KINDS, read_activity, read_typed_minutes
 from classroom.plans.plan import Plans
 from classroom.views.screens import build_teacher_state, screen_state
@@ -44,26 +44,25 @@ class TeacherRoutes:
         self._keys = keys
         self._reachable = reachable or bool(students_at)
         self._start = StartRoutes(context, hub, plans, reachable=self._reachable)
-        self.show_page = self._start.show_page
         self._students_at = students_at.rstrip("/")
 
     def register(self, site: FastAPI) -> None:
         """Add the routes; they stand before the pages and before `/class/{code}`."""
         self._start.register(site)
-        site.get("/class/{code}/teach", response_model=None)(self.teach)
+        show_trouble = self._start.show_trouble
+        site.get("/class/{code}/teach", response_model=None)(show_trouble(self.teach))
         site.get("/class/{code}/teach/events", response_model=None)(self.teach_events)
         site.get("/class/{code}/teach/state", response_model=None)(self.teach_state)
-        site.get("/class/{code}/screen", response_model=None)(self.show_screen)
+        site.get("/class/{code}/screen", response_model=None)(show_trouble(self.show_screen))
         site.get("/class/{code}/screen/events", response_model=None)(self.stream_screen)
         site.get("/class/{code}/screen/state", response_model=None)(self.screen_state)
         site.post("/class/{code}/command", response_model=None)(self.carry_out)
         site.post("/class/{code}/ask", response_model=None)(self.ask)
-        site.post("/class/{code}/address", response_model=None)(self.address)
-        site.post("/class/{code}/key", response_model=None)(self.make_key)
+        site.post("/class/{code}/address", response_model=None)(show_trouble(self.address))
+        site.post("/class/{code}/key", response_model=None)(show_trouble(self.make_key))
         site.get("/class/{code}/key", response_model=None)(self.open_without_key)
-        site.post("/class/{code}/key/revoke", response_model=None)(self.revoke_keys)
+        site.post("/class/{code}/key/revoke", response_model=None)(show_trouble(self.revoke_keys))
 
-    @show_trouble
     async def teach(self, code: str, request: Request) -> Response:
         """The teacher's page. A key in the address becomes a cookie and leaves the address."""
         key = request.query_params.get("key", "")
@@ -94,7 +93,6 @@ class TeacherRoutes:
             key_qr=draw_qr_code(key_link) if key else "",
         )
 
-    @show_trouble
     async def show_screen(self, code: str, request: Request) -> Response:
         live = await self._hub.find(code)
         live.apply_blanking(is_blank=False)  # a page that is just opened shows the class
@@ -160,7 +158,6 @@ class TeacherRoutes:
             entry["minutes"] = minutes
         return await run_in_threadpool(self._plans.read_entry, entry)
 
-    @show_trouble
     async def address(self, code: str, request: Request) -> Response:
         """Show another address of this machine in the link and the QR code."""
         form = await parse_form(request)
@@ -168,7 +165,6 @@ class TeacherRoutes:
         await self._hub.use_address(live, choose_known_address(form.get("address", ""), list_lan_addresses()))
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
-    @show_trouble
     async def make_key(self, code: str, request: Request) -> Response:
         """Make a key and show it once; only its hash is stored."""
         live = await self._hub.find(code)
@@ -181,7 +177,6 @@ class TeacherRoutes:
         """The address of the page that has shown a key, opened again: the key is not shown twice."""
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
-    @show_trouble
     async def revoke_keys(self, code: str) -> Response:
         live = await self._hub.find(code)
         await self._hub.revoke_keys(live)
