@@ -14,26 +14,22 @@ from study.web.device_routes import draw_qr_code
 
 STATIC = Path(__file__).parents[1] / "static"
 STUDY_STATIC = PAGE_STYLE.parent
-SHARED_FILES = {"figures.css", "figures.js", "site.js"}
-"""Of the study pages: live figures for a plan that has one, and the search for the teacher."""
-
-STYLES = {
+LIVE, ASK = STATIC / "live.js", STATIC / "ask.js"
+SENT_FILES = {
     "class.css": (STUDY_STATIC / "questions.css", STATIC / "class.css"),
-    "lead.css": (STATIC / "lead.css",),
+    "lead.css": (STATIC / "lead.css",),  # of the teacher and the projector
+    "student.js": (LIVE, STATIC / "student.js"),
+    "screen.js": (LIVE, STATIC / "screen.js"),
+    "teacher.js": (LIVE, ASK, STATIC / "teacher.js"),
+    "plans.js": (ASK, STATIC / "plans.js"),
+    "once.js": (STATIC / "once.js",),
+    "help.js": (STATIC / "help.js",),
+    "join.js": (STATIC / "join.js",),
+    "figures.css": (STUDY_STATIC / "figures.css",),  # for a plan with a live figure
+    "figures.js": (STUDY_STATIC / "figures.js",),
+    "site.js": (STUDY_STATIC / "site.js",),  # the search, for the teacher
 }
-"""Each style sheet with what it shares with the quiz; `lead.css` is the teacher's and the projector's."""
-
-SCRIPTS = {
-    "student.js": ("live.js",),
-    "screen.js": ("live.js",),
-    "teacher.js": ("live.js", "ask.js"),
-    "plans.js": ("ask.js",),
-    "once.js": (),
-    "help.js": (),
-    "join.js": (),
-}
-"""Each page's own script, with what it shares with others."""
-
+"""Each style sheet and script with what it shares with others or with the quiz, sent as one file."""
 
 REFUSAL_ABOVE_FORM = (
     "Only the teacher's computer opens this page: to take part, type the digits on the screen."
@@ -58,21 +54,11 @@ def render_refusal() -> HTMLResponse:
 
 def send_static(name: str) -> Response:
     """Send a style sheet or script; each comes with what it shares, in one file."""
-    headers = {"Cache-Control": "no-cache"}
-    if name in SHARED_FILES:
-        kind = "text/css" if name.endswith(".css") else "text/javascript"
-        return Response(_read_text(STUDY_STATIC / name), media_type=kind, headers=headers)
-    if name in STYLES:
-        style = "".join(map(_read_text, STYLES[name]))
-        return Response(style, media_type="text/css", headers=headers)
-    if name in SCRIPTS:
-        script = "".join(map(_read, (*SCRIPTS[name], name)))
-        return Response(script, media_type="text/javascript", headers=headers)
-    return Response("There is no such file.", 404)
-
-
-def _read(name: str) -> str:
-    return _read_text(STATIC / name)
+    if name not in SENT_FILES:
+        return Response("There is no such file.", 404)
+    text = "".join(map(_read_text, SENT_FILES[name]))
+    kind = "text/css" if name.endswith(".css") else "text/javascript"
+    return Response(text, media_type=kind, headers={"Cache-Control": "no-cache"})
 
 
 @cache

@@ -253,11 +253,8 @@ class Plans:
         problem = self.runs.describe_problem(setting, quantity)
         if problem:
             fields.note(problem)
-        text, why, concept = (
-            fields.text("ask"),
-            fields.text("why", default=""),
-            fields.text("concept", default=""),
-        )
+        text, why = fields.text("ask"), fields.text("why", default="")
+        concept = fields.text("concept", default="")
         note_unknown_concepts(fields, filter(None, [concept]), self.concepts)
         return Guessed(
             html=to_html(text),

@@ -138,15 +138,6 @@ def list_chosen_mistakes(rounds: Sequence[list[Bar]], asked: ClassQuestion) -> l
     return [by_id[option] for option in ranked if most[option] and option != asked.right]
 
 
-def spread_class_guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Guesses:
-    """The guesses of the current activity, and what may be shown of the value, or of it so far."""
-    activity = live.activity
-    assert activity is not None
-    assert activity.guessed is not None
-    given = [float(answer.value["number"]) for answer in live.answers(1).values()]
-    return _spread(given, value, activity.guessed.unit, so_far=so_far)
-
-
 def show_value(live: LiveRoom) -> float | None:
     """The value that was guessed at, once the class may see it."""
     return find_value(live) if live.state.phase in ("reveal", "run") else None
@@ -222,7 +213,8 @@ def build_results(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
     if activity.guessed is not None:
         value = show_value(live)
         so_far = live.run.so_far if state.phase == "run" and value is None and live.run else None
-        return {"guesses": spread_class_guesses(live, value, so_far=so_far)}
+        given = [float(answer.value["number"]) for answer in live.answers(1).values()]
+        return {"guesses": _spread(given, value, activity.guessed.unit, so_far=so_far)}
     asked = find_asked_question(live)
     if asked is None:
         return {}

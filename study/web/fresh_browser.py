@@ -1,28 +1,19 @@
 """Who are you? Asked on every page of a browser on this machine that has just been given a guest profile."""
 
-from dataclasses import dataclass
-
 from study.ports.context import Context, Visit
 from study.store.profiles import SeenProfile
 
 
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """A learner who was here before."""
+def list_known(context: Context, visit: Visit) -> list[tuple[SeenProfile, str]]:
+    """List who may sit at a browser whose guest has done nothing yet, the last one here first.
 
-    id: str
-    name: str
-    seen: str
-    """Of a profile without a name of its own: when it was last here and how much it answered."""
-
-
-def list_known(context: Context, visit: Visit) -> list[Known]:
-    """List who may sit at a browser whose guest has done nothing yet, the last one here first."""
+    Beside a profile without a name of its own: when it was last here and how much it answered.
+    """
     profile, preferences, profiles = visit.profile, visit.preferences, context.store.profiles
     if profile.named or preferences.tour_seen or preferences.asked_who or profiles.has_worked(profile.id):
         return []
     return [
-        Known(id=each.id, name=each.name, seen="" if each.named else _describe(visit, each))
+        (each, "" if each.named else _describe(visit, each))
         for each in profiles.list_seen()
         if each.id != profile.id
     ]

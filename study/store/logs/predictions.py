@@ -80,12 +80,6 @@ class PredictionLog(StoreLog):
         judged = exists().where(t.prediction_verdicts.c.prediction_id == t.predictions.c.id)
         return self._read_where(profile_id, t.prediction_runs.c.run_id.is_not(None), ~judged)
 
-    def verdicts(self, prediction_id: str) -> dict[str, bool]:
-        """Which of its quantities were right; empty until it is judged."""
-        verdicts = t.prediction_verdicts.c
-        wanted = select(verdicts.quantity, verdicts.correct).where(verdicts.prediction_id == prediction_id)
-        return {row.quantity: row.correct for row in self._read_rows(wanted)}
-
     def judged(self, profile_id: str) -> list[JudgedQuantity]:
         """Every judged quantity of a profile, oldest first."""
         verdicts = t.prediction_verdicts.c

@@ -186,9 +186,9 @@ def test_the_verdict_is_on_disk_before_it_is_shown(context: Context, learner: Vi
     end(run)
     learner.sends("poll", fields=fields_of(LIGHT, drawn=other.run_id))
     ana = context.store.profiles.open_for_browser("browser-of-ana", now=context.clock())
-    prediction = context.store.predictions.find_by_run(ana.id, run.run_id)
-    assert prediction is not None
-    assert context.store.predictions.verdicts(prediction.id) == {"percent": False}
+    assert context.store.predictions.find_by_run(ana.id, run.run_id) is not None
+    judged = context.store.predictions.judged(ana.id)
+    assert [(each.quantity, each.correct) for each in judged] == [("percent", False)]
 
 
 def test_the_cards_of_a_wrong_guess_are_due(context: Context, lab: Lab) -> None:

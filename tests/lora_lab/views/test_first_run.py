@@ -88,9 +88,9 @@ def test_the_guess_is_kept_with_the_run_and_judged_when_it_has_ended(
     view = first_run.show(visit, begun)
     assert (view.outcome, view.guessed) == ("falls", "falls")
     assert view.peak
-    judged = context.store.predictions.find_by_run(visit.profile.id, begun)
-    assert judged
-    assert context.store.predictions.verdicts(judged.id)["course"] is True
+    assert context.store.predictions.find_by_run(visit.profile.id, begun)
+    judged = context.store.predictions.judged(visit.profile.id)
+    assert [each.correct for each in judged if each.quantity == "course"] == [True]
 
 
 def test_after_the_last_step_it_says_what_is_measured_and_can_be_stopped(

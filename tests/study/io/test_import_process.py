@@ -204,7 +204,7 @@ def test_what_the_process_is_told_of_the_database_stands_in_no_list_of_processes
 ) -> None:
     planner.warm_up()
     assert planner._process is not None
-    shown = " ".join(psutil.Process(planner._process.pid).cmdline())
+    shown = " ".join(psutil.Process(planner._process._process.pid).cmdline())
     assert "study.io.import_worker" in shown
     assert str(home) not in shown
 

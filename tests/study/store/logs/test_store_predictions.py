@@ -2,7 +2,10 @@
 
 from datetime import datetime
 
+from sqlalchemy import select
+
 from study.store import Store
+from study.store.schema import prediction_verdicts
 
 SETTING = {"rank": 8, "bits": "nf4"}
 GUESS = {"percent": 1.5}
@@ -38,7 +41,8 @@ def test_only_started_guesses_wait_for_a_verdict_and_the_first_verdict_stands(
     assert [waiting.id for waiting in store.predictions.unjudged(ana)] == [made]
     assert store.predictions.judge(made, {"percent": True, "peak": False}, at=now)
     assert not store.predictions.judge(made, {"percent": False}, at=now)
-    assert store.predictions.verdicts(made) == {"percent": True, "peak": False}
+    judged = store.predictions.judged(ana)
+    assert {each.quantity: each.correct for each in judged} == {"percent": True, "peak": False}
     assert store.predictions.unjudged(ana) == []
 
 
@@ -48,4 +52,5 @@ def test_erasing_a_learner_erases_the_guesses(store: Store, ana: str, now: datet
     store.predictions.judge(made, {"percent": True}, at=now)
     store.profiles.erase(ana)
     assert store.predictions.find(ana, made) is None
-    assert store.predictions.verdicts(made) == {}
+    with store.database.read() as connection:
+        assert connection.execute(select(prediction_verdicts)).all() == []
