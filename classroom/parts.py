@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
+from classroom.pages import figure_routes
 from classroom.pages.documents import render_refusal
-from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.take_home_routes import TakeHomeRoutes
@@ -59,7 +59,7 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
                 only_class=only_class,
             ).register,
             StudentRoutes(hub, reachable=reachable, students_at=students_at).register,
-            FigureRoutes(hub).register,
+            partial(figure_routes.register, hub=hub),
         ),
         closers=(name_expiry.close,),
         gates=(partial(ClassGate, keys=keys, only_class=only_class, render_refusal=render_refusal),),

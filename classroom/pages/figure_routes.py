@@ -15,30 +15,26 @@ from study.web.security.middleware import find_browser
 from study.web.security.rates import Rates
 
 
-class FigureRoutes:
-    """Only the figure that the class is at: students' devices reach no other."""
+def register(site: FastAPI, hub: Hub) -> None:
+    """Add the route. Only the figure that the class is at: students' devices reach no other."""
+    asking = Rates(burst=60, per_second=10)
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._asking = Rates(burst=60, per_second=10)
-
-    def register(self, site: FastAPI) -> None:
-        site.get("/class/{code}/figure", response_model=None)(self.send_figure)
-
-    async def send_figure(self, code: str, request: Request) -> Response:
+    async def send_figure(code: str, request: Request) -> Response:
         """Send the part that changes; a refusal is a sentence, because the figure shows it."""
         try:
-            live, browser = await self._hub.find(code), find_browser(request.cookies)
+            live, browser = await hub.find(code), find_browser(request.cookies)
         except LearnerError as error:
             return PlainTextResponse(str(error), HTTPStatus.BAD_REQUEST)
         shown = live.activity.figure if live.activity else None
         if shown is None:
             return answer_not_found("The class shows no figure now.")
         address = request.client.host if request.client else ""
-        if not is_own_address(address) and not self._asking.allows(browser):
+        if not is_own_address(address) and not asking.allows(browser):
             return PlainTextResponse(TOO_OFTEN, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)
         try:
-            html = self._hub.figures[shown.id].answer(dict(request.query_params))
+            html = hub.figures[shown.id].answer(dict(request.query_params))
         except LearnerError as error:  # a setting outside its limits
             return PlainTextResponse(str(error), status_code=422)
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})
+
+    site.get("/class/{code}/figure", response_model=None)(send_figure)

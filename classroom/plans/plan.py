@@ -136,13 +136,12 @@ class Plans:
         found: list[Problem] = []
         plan = None
         if len(content) > LARGEST_OWN_BYTES:
-            text = f"has more than {LARGEST_OWN_BYTES:,} bytes"
-            found.append(Problem(file=name, line=1, item="plan", text=text))
+            found.append(Problem(file=name, item="plan", text=f"has more than {LARGEST_OWN_BYTES:,} bytes"))
         elif isinstance(placed := parse_content(name, content, found), LocatedMapping):
             file = Fields(placed, file=name, kind="plan", problems=found)
             plan = self._read(file, OWN + Path(name).stem, is_own=True)
         elif not found:
-            found.append(Problem(file=name, line=1, item="plan", text="the file must hold one mapping"))
+            found.append(Problem(file=name, item="plan", text="the file must hold one mapping"))
         problems += found
         return None if found else plan
 
@@ -159,14 +158,13 @@ class Plans:
     def _read_own_file(self, path: Path, problems: list[Problem]) -> Plan | None:
         if not OWN_NAME.fullmatch(path.stem):
             text = "needs a name of small letters, digits and hyphens"
-            problems.append(Problem(file=path.name, line=1, item="file", text=text))
+            problems.append(Problem(file=path.name, item="file", text=text))
             return None
         try:
             with path.open("rb") as file:
                 content = file.read(LARGEST_OWN_BYTES + 1)
         except OSError as error:
-            text = f"cannot be read ({error.strerror})"
-            problems.append(Problem(file=path.name, line=1, item="file", text=text))
+            problems.append(Problem(file=path.name, item="file", text=f"cannot be read ({error.strerror})"))
             return None
         return self.read_own(path.name, content, problems)
 

@@ -6,8 +6,8 @@ from fastapi import FastAPI
 
 from classroom.access.gate import ClassGate
 from classroom.live.hub import Hub
+from classroom.pages import figure_routes
 from classroom.pages.documents import render_refusal
-from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.take_home_routes import TakeHomeRoutes
 from study.figures.figure import Figures
@@ -32,7 +32,7 @@ def build_students_site(
     storage_troubles.register(site)
     TakeHomeRoutes(context, hub, write_cards=write_cards, ask_for_cards=None, only_class=True).register(site)
     StudentRoutes(hub).register(site)
-    FigureRoutes(hub).register(site)
+    figure_routes.register(site, hub)
     mount_fonts(site)
     site.add_middleware(partial(ClassGate, keys=None, only_class=True, render_refusal=render_refusal))
     site.add_middleware(RequestGuard, hosts=hosts)

@@ -12,7 +12,7 @@ from quizzes.kinds import KINDS, read_task
 from quizzes.kinds.matrix_shape import read_shape
 from quizzes.kinds.question import Question
 from study.content.concepts import ConceptMap, note_unknown_concepts
-from study.content.evidence import read_checks, read_evidence_of
+from study.content.evidence import read_checks, read_evidence
 from study.content.yaml_reader import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_folder
 
 QUESTIONS_DIR = Path(__file__).parents[1] / "questions"
@@ -144,7 +144,7 @@ def read_question(fields: Fields, topic: str, concepts: ConceptMap) -> Question:
         stem=stem,
         task=task,
         keep=keep,
-        evidence=read_evidence_of(fields, checks, printed=" ".join([stem, keep, *steps, *task.texts])),
+        evidence=read_evidence(fields, checks=checks, printed=" ".join([stem, keep, *steps, *task.texts])),
         hint=fields.text("hint", default=""),
         steps=steps,
         shape=read_shape(fields),

@@ -19,19 +19,26 @@ def open_answers() -> IO[bytes]:
     return answers
 
 
+def start_module(
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Run a module of this project in a process of its own. What it prints as errors is discarded."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+        cwd=ROOT,
+        start_new_session=True,
+    )
+
+
 class JsonLinesProcess:
-    """A module of this project, run in a process of its own. What it prints as errors is discarded."""
+    """A process that is asked and answers in lines of JSON."""
 
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **(environment or {})},
-            cwd=ROOT,
-            start_new_session=True,
-        )
+        self._process = start_module(module, *arguments, environment=environment)
 
     @property
     def is_alive(self) -> bool:

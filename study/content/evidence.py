@@ -49,18 +49,15 @@ class Evidence:
     checks: tuple[Check, ...]
 
 
-def read_evidence(fields: Fields, *, printed: str, computed: bool = False) -> Evidence:
+def read_evidence(
+    fields: Fields, *, printed: str, computed: bool = False, checks: tuple[Check, ...] | None = None
+) -> Evidence:
     """Read an item's source and checks; note an item without either, and a check whose number no text prints.
 
-    A `computed` item shows a number that is never written, so it needs neither.
+    A `computed` item shows a number that is never written, so it needs neither. `checks` are given where they
+    were needed before the texts were known.
     """
-    return read_evidence_of(fields, read_checks(fields), printed=printed, computed=computed)
-
-
-def read_evidence_of(
-    fields: Fields, checks: tuple[Check, ...], *, printed: str, computed: bool = False
-) -> Evidence:
-    """Do the same for an item whose checks were needed before its texts were known."""
+    checks = read_checks(fields) if checks is None else checks
     source = fields.text("source", default="")
     if not source and not checks and not computed:
         fields.note("no source and no check")

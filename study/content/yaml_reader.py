@@ -26,7 +26,9 @@ class Problem:
     """One problem in a content file."""
 
     file: str
-    line: int
+    line: int = 1
+    """1 for a problem of the whole file."""
+
     item: str
     text: str
 
@@ -234,7 +236,7 @@ def read_yaml(path: Path, problems: list[Problem]) -> Any:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problems.append(Problem(file=path.name, line=line, item="YAML", text=str(error.problem)))
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(Problem(file=path.name, line=1, item="file", text=f"cannot be read ({error})"))
+        problems.append(Problem(file=path.name, item="file", text=f"cannot be read ({error})"))
     return None
 
 
@@ -256,7 +258,7 @@ def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
     except json.JSONDecodeError as error:
         problems.append(Problem(file=name, line=error.lineno, item="JSON", text=error.msg))
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        problems.append(Problem(file=name, line=1, item="file", text=f"cannot be read ({error})"))
+        problems.append(Problem(file=name, item="file", text=f"cannot be read ({error})"))
     return None
 
 
@@ -274,7 +276,7 @@ def read_mapping(path: Path, *, kind: str, problems: list[Problem]) -> Fields | 
     if isinstance(content, LocatedMapping):
         return Fields(content, file=path.name, kind=kind, problems=problems)
     if content is not None:
-        problems.append(Problem(file=path.name, line=1, item=kind, text="the file must hold one mapping"))
+        problems.append(Problem(file=path.name, item=kind, text="the file must hold one mapping"))
     return None
 
 
@@ -292,9 +294,7 @@ def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]
     if isinstance(content, list) and all(isinstance(entry, LocatedMapping) for entry in content):
         return [Fields(entry, file=path.name, kind=kind, problems=problems) for entry in content]
     if content is not None:
-        problems.append(
-            Problem(file=path.name, line=1, item=kind, text="the file must hold a list of mappings")
-        )
+        problems.append(Problem(file=path.name, item=kind, text="the file must hold a list of mappings"))
     return []
 
 

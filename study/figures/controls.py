@@ -8,7 +8,7 @@ A figure's settings are a frozen dataclass whose fields are made by `define_slid
         rank: int = define_slider("Rank r", 1, 64, default=8)
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -138,9 +138,9 @@ def define_text(label: str, *, default: str, most: int) -> Any:
     return field(default=default, metadata={"control": TextControl(label=label, most=most)})
 
 
-def list_controls(settings: type[Any]) -> Iterator[tuple[str, Control]]:
-    """Yield field names and controls, in order."""
-    return ((each.name, each.metadata["control"]) for each in fields(settings))
+def list_controls(settings: type[Any]) -> list[tuple[str, Control]]:
+    """List field names and controls, in order."""
+    return [(each.name, each.metadata["control"]) for each in fields(settings)]
 
 
 def parse_settings(settings: type[S], query: Mapping[str, str]) -> S:

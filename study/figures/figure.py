@@ -100,7 +100,9 @@ class Figure(Generic[S]):
             settings, problem = parse_settings(self.settings, query), ""
         except LearnerError as error:
             settings, problem = self.settings(), str(error)
-        controls = [(name, control, getattr(settings, name)) for name, control in self._list_controls()]
+        controls = [
+            (name, control, getattr(settings, name)) for name, control in list_controls(self.settings)
+        ]
         used = [name for name, *_ in controls] if beside is None else self._choose_used(set(beside))
         return render(
             "study/figures/figure.html",
@@ -119,14 +121,11 @@ class Figure(Generic[S]):
 
     def _choose_used(self, named: set[str]) -> list[str]:
         """Return the named settings without long lists, else all of them, else the figure's first slider."""
-        controls = self._list_controls()
+        controls = list_controls(self.settings)
         used = [name for name, _ in controls if name in named]
         short = [name for name, control in controls if name in named and not _is_long_list(control)]
         sliders = [name for name, control in controls if control.kind == "slider"]
         return short or used or (sliders or [name for name, _ in controls])[:1]
-
-    def _list_controls(self) -> list[tuple[str, Control]]:
-        return list(list_controls(self.settings))
 
 
 def _is_long_list(control: Control) -> bool:

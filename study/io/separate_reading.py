@@ -21,9 +21,8 @@ from typing import Any
 
 from study.base.errors import LearnerError
 from study.base.import_limits import SMALL_FILE_CPU_SECONDS, SMALL_FILE_SECONDS
-from study.base.json_lines import open_answers
+from study.base.json_lines import open_answers, start_module
 from study.base.owner_log import note
-from study.base.settings import ROOT
 from study.base.units import as_bytes
 from study.io.process_limits import limit_cpu_time, limit_memory
 from study.io.reading_process import (
@@ -95,14 +94,8 @@ def _begin(reading: FileReading, function: str) -> "subprocess.Popen[bytes]":
         _turns.wait_for(lambda: reading.stopped or _has_place(), timeout=WAIT_SECONDS)
         if reading.stopped or not _has_place():
             raise LearnerError("Many files are being read at the moment.", do_next="Try again in a minute.")
-        reading.process = subprocess.Popen(
-            [sys.executable, "-m", "study.io.separate_reading", function, str(SMALL_FILE_CPU_SECONDS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-            start_new_session=True,
-        )
+        limit = str(SMALL_FILE_CPU_SECONDS)
+        reading.process = start_module("study.io.separate_reading", function, limit)
         return reading.process
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 from study.lessons.lesson import Lesson
@@ -101,9 +102,7 @@ def find_last_mode(marks: Iterable[ModeMark]) -> StudyMode | None:
 
 def find_next_mode(row: Iterable[ModeState], mode: StudyMode) -> ModeState | None:
     """Find the mode after this one in the row."""
-    order = list(row)
-    places = [place for place, state in enumerate(order) if state.mode == mode]
-    return order[places[0] + 1] if places and places[0] + 1 < len(order) else None
+    return next((following for state, following in pairwise(row) if state.mode == mode), None)
 
 
 def count_done(marks: Iterable[ModeMark]) -> dict[str, int]:

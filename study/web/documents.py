@@ -54,6 +54,14 @@ def serve_document(path: str, places: Sequence[Place]) -> Response:
     return answer_not_found(f"docs/{path} isn't a text document.")
 
 
+def render_document(
+    title: str, text: Markup, places: Sequence[Place], *, path: str = "", here: Place | None = None
+) -> Markup:
+    """Render a page without Gradio, with the menu of these places, and the one that it is in."""
+    shown = {"title": title, "text": text, "places": places, "path": path, "here": here}
+    return render("study/frame/document.html", script=build_site_script_address(), **shown)
+
+
 @lru_cache(maxsize=32)
 def _render_page(path: str, text: str, places: tuple[Place, ...]) -> Markup:
     """Comments are left out; other HTML in a document is shown as text."""
@@ -61,14 +69,6 @@ def _render_page(path: str, text: str, places: tuple[Place, ...]) -> Markup:
     html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
     html = re.sub(r"<table>.*?</table>", lambda table: _TABLE.format(table[0]), html, flags=re.DOTALL)
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
-    return render(
-        "study/frame/document.html",
-        title=title[1] if title else path,
-        path=path,
-        places=places,
-        here=find_place(places, "/learn"),
-        script=build_site_script_address(),
-        text=keep_together(
-            trust_html(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html)))
-        ),
-    )
+    html = _NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))
+    shown, here = keep_together(trust_html(html)), find_place(places, "/learn")
+    return render_document(title[1] if title else path, shown, places, path=path, here=here)

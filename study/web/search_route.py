@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from study.content.search import BEST, SearchEntry, search
 from study.ports.places import Place
 from study.text.templates import render
-from study.web.page_files import build_site_script_address
+from study.web.documents import render_document
 
 MOST_CHARACTERS = 120
 
@@ -28,15 +28,7 @@ def register(site: FastAPI, searchable: Sequence[Searchable], *, places: Sequenc
         html = render("study/frame/search_found.html", wanted=wanted, found=found, best=BEST)
         if "text/html" in request.headers.get("accept", ""):  # the dialog asks without naming a type
             html = render("study/frame/search_page.html", wanted=wanted, most=MOST_CHARACTERS, found=html)
-            html = render(
-                "study/frame/document.html",
-                title="Search",
-                path="",
-                places=places,
-                here=None,
-                script=build_site_script_address(),
-                text=html,
-            )
+            html = render_document("Search", html, places)
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
     site.get("/search")(answer)

@@ -17,8 +17,8 @@ from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
+from classroom.pages import figure_routes
 from classroom.pages.documents import render_refusal
-from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.take_home_routes import TakeHomeRoutes
@@ -94,7 +94,7 @@ class School:
             only_class=self.only_class,
         ).register(self.site)
         StudentRoutes(self.hub).register(self.site)
-        FigureRoutes(self.hub).register(self.site)
+        figure_routes.register(self.site, self.hub)
         mount_fonts(self.site)
         self.site.add_middleware(
             partial(ClassGate, keys=self.keys, only_class=self.only_class, render_refusal=render_refusal)
