@@ -56,6 +56,7 @@ def main() -> None:
         grids=grids,
         grader=grader,
         figures=figures,
+        own_folder=settings.plans_dir,
     )
     hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures, kinds=QuizClassKinds())
     keys = Keys(log=context.store.classes)

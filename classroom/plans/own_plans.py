@@ -66,10 +66,9 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
     version of this one that the teacher has not seen.
     """
     kept = [entry for place, entry in enumerate(draft.entries) if place not in draft.left_out]
-    folder = _require_folder(plans)
     minutes = draft.minutes.strip()[:LONGEST_MINUTES_TYPED]
     name = draft.plan_id.removeprefix(OWN) if draft.plan_id else _build_name(draft.title)
-    path = _locate(folder, name)
+    path = _locate(plans.own_folder, name)
     content = {
         "title": " ".join(draft.title.split()),
         "about": draft.about.strip(),
@@ -83,7 +82,7 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
         raise PlanError([tell_problem(f"{problem.item}: {problem.text}") for problem in found])
     if path.exists() and not draft.replace:
         _check_replaced(plans, draft, plan)
-    if not path.exists() and len(list(folder.glob("*.yaml"))) >= MOST_OWN_PLANS:
+    if not path.exists() and len(list(plans.own_folder.glob("*.yaml"))) >= MOST_OWN_PLANS:
         raise PlanError([f"There are {MOST_OWN_PLANS} plans of your own; delete one first."])
     try:
         replace_file(path, written)
@@ -110,16 +109,10 @@ def _check_replaced(plans: Plans, draft: PlanDraft, plan: Plan) -> None:
 
 def delete_plan(plans: Plans, plan_id: str) -> None:
     """Delete a teacher's plan. Raises LearnerError when there is no such plan."""
-    path = _locate(_require_folder(plans), plan_id.removeprefix(OWN))
+    path = _locate(plans.own_folder, plan_id.removeprefix(OWN))
     if not plan_id.startswith(OWN) or not path.is_file():
         raise LearnerError("You have no such plan.", do_next="Reload the page.")
     path.unlink()
-
-
-def _require_folder(plans: Plans) -> Path:
-    if plans.own_folder is None:
-        raise LearnerError("This app keeps no plans.", do_next="Start it with a data folder.")
-    return plans.own_folder
 
 
 def _locate(folder: Path, name: str) -> Path:

@@ -95,10 +95,10 @@ class Plans:
     grids: ClassGrids
     grader: ClassGrader
     figures: Figures
+    own_folder: Path
     search_questions: SearchClassQuestions = lambda _: ()
     find_twins: FindClassTwins = lambda _: ()
     folder: Path = PLANS_DIR
-    own_folder: Path | None = None
     concepts: ConceptMap = field(default_factory=load_concepts)
 
     def list_all(self, broken: list[Problem] | None = None) -> list[Plan]:
@@ -120,8 +120,7 @@ class Plans:
 
     def list_own(self, problems: list[Problem]) -> list[Plan]:
         """List the teacher's own plans by title, and note problems; a file with one is left out."""
-        paths = sorted(self.own_folder.glob("*.yaml")) if self.own_folder else []
-        read = [self._read_own_file(path, problems) for path in paths]
+        read = [self._read_own_file(path, problems) for path in sorted(self.own_folder.glob("*.yaml"))]
         return sorted((plan for plan in read if plan), key=lambda plan: (plan.title, plan.id))
 
     def find(self, plan_id: str) -> Plan:

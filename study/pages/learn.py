@@ -7,15 +7,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from study.content.concept_map_layout import (
-    CELL,
-    MARGIN_X,
-    MARGIN_Y,
-    NODE_HEIGHT,
-    NODE_WIDTH,
-    Graph,
-    lay_out_graph,
-)
+from study.content.concept_map_layout import CELL, Graph, lay_out_graph
 from study.content.concepts import Concept
 from study.learner import progress
 from study.learner.mastery import compute_mastery
@@ -48,7 +40,7 @@ class LearnPage:
         return render(
             "study/learn/learn.html",
             graph=graph,
-            place={"width": NODE_WIDTH, "height": NODE_HEIGHT, "x": MARGIN_X, "y": MARGIN_Y, "cell": CELL},
+            cell=CELL,
             concepts=self.context.concepts,
             mastery=known,
             path=follow_path(self.context.concepts, list_understood(marks, known)),

@@ -193,6 +193,7 @@ def test_a_plan_names_ranks_and_seeds_only(lab: Lab) -> None:
         grids=LabClassGrids(lab=lab),
         grader=Grader(),
         figures=FIGURES,
+        own_folder=lab.settings.plans_dir,
     )
     run = {"model": "tiny-random", "bits": "fp32", "steps": 4, "batch": 1, "seq_len_tokens": 64}
     read = plans.read_entry(ENTRY | {"run": run})

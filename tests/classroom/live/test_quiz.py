@@ -1,6 +1,7 @@
 """A self-paced quiz: each student at a question of their own, every answer once, and counted by question."""
 
 import json
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,7 +18,14 @@ from tests.classroom.rooms import School, phone, played, record_of
 from tests.classroom.views.test_kinds import GRADED, answers_to, of_kind
 
 QUESTIONS = tuple(of_kind(kind) for kind in ("single", "numeric", "ordering"))
-PLANS = Plans(find_question=find_question, runs=Runs(), grids=Grids(), grader=Grader(), figures=FIGURES)
+PLANS = Plans(
+    find_question=find_question,
+    runs=Runs(),
+    grids=Grids(),
+    grader=Grader(),
+    figures=FIGURES,
+    own_folder=Path("none"),
+)
 QUIZ = Activity(kind="quiz", title="A quiz", minutes=5, questions=QUESTIONS)
 PLAN = plan_of(QUIZ, QUESTION, TALK)
 

@@ -34,6 +34,7 @@ def shipped(settings: Settings, concepts: ConceptMap) -> Plans:
         grids=LabClassGrids(lab=lab),
         grader=QuizClassGrader(prompts=load_prompts(concepts), client=None),
         figures=build_figures(settings.models_dir),
+        own_folder=settings.plans_dir,
     )
 
 
@@ -102,6 +103,7 @@ def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
             grader=Grader(),
             figures=FIGURES,
             folder=tmp_path,
+            own_folder=tmp_path / "plans",
         ).list_all()
     for part in (
         "minutes",
