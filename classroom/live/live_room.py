@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -27,9 +27,8 @@ from study.store.class_records import (
     RecordedAnswer,
 )
 
-RUN_STATE = TypeAdapter(ClassRunState)
-GRID_STATE = TypeAdapter(ClassGridState)
-S = TypeVar("S", ClassGridState, ClassRunState)
+Training = ClassRunState | ClassGridState
+TRAINING: TypeAdapter[Training] = TypeAdapter(Training)
 
 POLLING_SECONDS = 8.0
 """A phone whose network breaks streams asks every two seconds."""
@@ -101,6 +100,10 @@ class LiveRoom:
         """Find how far the run of a prediction is; None until it is looked at, also after one that failed."""
         known = self._runs.get(position)
         return known if known and known.run_id == self.state.runs.get(position) else None
+
+    def find_training(self, position: int) -> Training | None:
+        """Find how far the run or the grid of an activity is."""
+        return self.grids.get(position) or self.find_run(position)
 
     @property
     def revision(self) -> int:
@@ -291,11 +294,7 @@ class LiveRoom:
 
     def _take_in_progress(self, progress: Mapping[int, Mapping[str, Any]]) -> None:
         for position in progress.keys() - self._looked_at_here:
-            value = progress[position]
-            if self.plan[position].trained is not None:
-                self._take_in_state(self.grids, position, GRID_STATE.validate_python(value))
-            else:
-                self._take_in_state(self._runs, position, RUN_STATE.validate_python(value))
+            self._take_in_training(position, TRAINING.validate_python(progress[position]))
 
     def apply_grades(self, answer: ClassAnswer, found: Mapping[str, Any]) -> None:
         of_round = self._answers.get((answer.position, answer.round), {})
@@ -320,21 +319,18 @@ class LiveRoom:
         self.is_blank = is_blank
         self._wake_teacher()
 
-    def note_grid(self, position: int, state: ClassGridState) -> None:
-        """Note how far a grid is that this process follows."""
+    def note_training(self, position: int, state: Training) -> None:
+        """Note how far a run or a grid is that this process follows."""
         self._looked_at_here.add(position)
-        self._take_in_state(self.grids, position, state)
+        self._take_in_training(position, state)
 
-    def run_moved(self, position: int, state: ClassRunState) -> None:
-        """Take in how far a run is that this process follows."""
-        self._looked_at_here.add(position)
-        self._take_in_state(self._runs, position, state)
-
-    def _take_in_state(self, known: dict[int, S], position: int, state: S) -> None:
-        if state != known.get(position):
-            known[position] = state
-            if position == self.state.position:
-                self.wake_screens()
+    def _take_in_training(self, position: int, state: Training) -> None:
+        if isinstance(state, ClassGridState):
+            is_news, self.grids[position] = state != self.grids.get(position), state
+        else:
+            is_news, self._runs[position] = state != self._runs.get(position), state
+        if is_news and position == self.state.position:
+            self.wake_screens()
 
     # ---- telling
 

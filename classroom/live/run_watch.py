@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from classroom.activities.crowd_grid import parse_place
-from classroom.live.live_room import GRID_STATE, RUN_STATE, LiveRoom
+from classroom.live.live_room import TRAINING, LiveRoom, Training
 from classroom.live.writer import NotSavedError
 from study.base.errors import LearnerError
-from study.ports.classes import ClassGrids, ClassRuns
+from study.ports.classes import ClassGrids, ClassGridState, ClassRuns
 
 LOOK_AT_RUN_SECONDS = 0.4
 LOOK_AT_GRID_SECONDS = 1.0
@@ -91,9 +91,9 @@ class RunWatch:
             run = live.find_run(position)
             if live.plan[position].trained is not None:
                 if position not in state.grids:
-                    self._ensure(live, position, self._watch_grid)
+                    self._ensure(live, position, self._watch)
             elif position not in state.measured and not (run and run.ended):
-                self._ensure(live, position, self._watch_run)
+                self._ensure(live, position, self._watch)
 
     def forget(self, live: LiveRoom) -> None:
         for key in [key for key in self._tasks if key[0] == live.room.code]:
@@ -105,29 +105,40 @@ class RunWatch:
         if going is None or going.done():
             self._tasks[key] = asyncio.get_running_loop().create_task(watch(live, position))
 
-    async def _watch_run(self, live: LiveRoom, position: int) -> None:
-        while not await self._look_at_run(live, position):
-            await asyncio.sleep(LOOK_AT_RUN_SECONDS)
+    async def _watch(self, live: LiveRoom, position: int) -> None:
+        is_grid = live.plan[position].trained is not None
+        while not await self._look(live, position):
+            await asyncio.sleep(LOOK_AT_GRID_SECONDS if is_grid else LOOK_AT_RUN_SECONDS)
 
-    async def _look_at_run(self, live: LiveRoom, position: int) -> bool:
-        """Take in how far a run is; return whether that was the last of it."""
-        guessed = live.plan[position].guessed
-        assert guessed is not None
+    async def _look(self, live: LiveRoom, position: int) -> bool:
+        """Take in how far a run or a grid is; return whether that was the last of it."""
         run_id = live.state.runs[position]
         try:
-            state = await asyncio.to_thread(self.runs.state, run_id, guessed.quantity)
+            state = await self._read_state(live, position)
         except LearnerError:  # the screens keep what they show
             self._deleted.add(run_id)
             return live.state.runs[position] == run_id
         if live.state.runs[position] != run_id:  # another one was started since
             return False
-        if state != live.find_run(position):
-            live.run_moved(position, state)
-            await self._keep(live, position, RUN_STATE.dump_python(state, mode="json"))
+        if state != live.find_training(position):
+            live.note_training(position, state)
+            await self._keep(live, position, TRAINING.dump_python(state, mode="json"))
+        if isinstance(state, ClassGridState):
+            if not state.ended:
+                return False
+            result = {"losses": state.losses, "findings": list(state.findings), "lowest": state.lowest}
+            return await self._append(live, "grid", {"position": position, **result})
         if state.value is not None and position not in live.state.measured:
             measured = {"position": position, "value": state.value}
             return await self._append(live, "measured", measured) and state.ended
         return state.ended
+
+    async def _read_state(self, live: LiveRoom, position: int) -> Training:
+        """Read what was started for an activity. Raises LearnerError when it is deleted in the lab."""
+        guessed, started = live.plan[position].guessed, live.state.runs[position]
+        if guessed is None:
+            return await asyncio.to_thread(self.grids.state, started)
+        return await asyncio.to_thread(self.runs.state, started, guessed.quantity)
 
     async def _append(self, live: LiveRoom, kind: str, value: Mapping[str, Any]) -> bool:
         """Append an event; return whether the database took it, because the next look tries again."""
@@ -156,28 +167,6 @@ class RunWatch:
             await asyncio.sleep(LOOK_FOR_TIME_SECONDS)
             if not (live.has_teacher and live.state.position == position and _waits_for_time(live)):
                 return
-
-    async def _watch_grid(self, live: LiveRoom, position: int) -> None:
-        while not await self._look_at_grid(live, position):
-            await asyncio.sleep(LOOK_AT_GRID_SECONDS)
-
-    async def _look_at_grid(self, live: LiveRoom, position: int) -> bool:
-        """Take in how far a grid is; return whether that was the last of it."""
-        grid_id = live.state.runs[position]
-        try:
-            found = await asyncio.to_thread(self.grids.state, grid_id)
-        except LearnerError:
-            self._deleted.add(grid_id)
-            return live.state.runs[position] == grid_id
-        if live.state.runs[position] != grid_id:
-            return False
-        if found != live.grids.get(position):
-            live.note_grid(position, found)
-            await self._keep(live, position, GRID_STATE.dump_python(found, mode="json"))
-        if not found.ended:
-            return False
-        result = {"findings": list(found.findings), "lowest": found.lowest}
-        return await self._append(live, "grid", {"position": position, "losses": found.losses, **result})
 
 
 def _waits_for_time(live: LiveRoom) -> bool:

@@ -43,9 +43,9 @@ def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Co
         "grids": LabClassGrids(lab=lab),
         "grader": Grader(),
         "figures": build_figures(lab.settings.models_dir),
-        "own_folder": lab.settings.plans_dir,
     }
-    plan = Plans(find_question=partial(find_class_question, bank), runs=runs, **others).find("rank-25")
+    find_question, own = partial(find_class_question, bank), lab.settings.plans_dir
+    plan = Plans(find_question=find_question, runs=runs, own_folder=own, **others).find("rank-25")
     [position] = [n for n, activity in enumerate(plan.activities) if activity.kind == "predict"]
 
     async def play() -> LiveRoom:

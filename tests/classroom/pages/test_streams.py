@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from classroom.live import process_sync
-from classroom.live.live_room import RUN_STATE
+from classroom.live.live_room import TRAINING
 from classroom.live.process_sync import ProcessSync
 from classroom.pages import streams
 from classroom.pages.student_routes import STREAMS_AT_MOST
@@ -150,7 +150,7 @@ def test_a_reading_that_arrives_late_brings_no_old_state_of_a_run_back(school: S
         await until(lambda: live.run)
         assert live.run is not None
         early, last = live.run, replace(live.run, step=10, ended=True, error="It failed.")
-        kept: Any = RUN_STATE.dump_python(early, mode="json")
+        kept: Any = TRAINING.dump_python(early, mode="json")
         await school.hub.writer.do(lambda t: t.keep_progress(live.room.id, 3, kept), lambda _: None)
         slow: Any = _Slow(school.hub.context.store.classes)
         sync = ProcessSync(log=slow, notices=slow, rooms={live.room.code: live}, deleted=print)
@@ -158,7 +158,7 @@ def test_a_reading_that_arrives_late_brings_no_old_state_of_a_run_back(school: S
         assert await asyncio.to_thread(slow.has_read.wait, 30)
         assert school.hub.watch is not None
         school.hub.watch.forget(live)  # it has ended
-        live.run_moved(3, last)
+        live.note_training(3, last)
         slow.may_arrive.set()
         await reading
         assert live.run == last
