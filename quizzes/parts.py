@@ -48,7 +48,10 @@ def build(core: Core, *, grader: bool) -> AppPart:
     explain = explain_exercise(context, ask_for_cards=ports.ask_for_cards, grader=client)
     ports.explain = explain
     ports.subjects = replace(
-        ports.subjects, of_prompt=explain.subjects, asked=explain.asked, of_idea=explain.idea_subjects
+        ports.subjects,
+        of_prompt=explain.subjects,
+        asked={prompt.id: prompt.text for prompt in explain.prompts.values()},
+        of_idea={key: (advice.about,) for key, advice in explain.advices.items()},
     )
     quiz = build_quiz_exercise(
         context,

@@ -9,14 +9,22 @@ from markupsafe import escape
 
 from quizzes.explain import views
 from quizzes.explain.advice import Advices, load_advice
-from quizzes.explain.agreement import measure_agreement
-from quizzes.explain.concept_status import compute_fingerprint, list_opinions, list_statuses, list_unread
+from quizzes.explain.agreement import LABELS_NEEDED, measure_agreement
+from quizzes.explain.concept_status import (
+    compute_fingerprint,
+    is_unreadable,
+    list_gained,
+    list_opinions,
+    list_statuses,
+    list_unread,
+    mark_evidence,
+)
 from quizzes.explain.grading_queue import AnswerGrader, GradingQueue
-from quizzes.explain.judgements import MARKING, Marks
+from quizzes.explain.judgements import MARKING, Marks, reverse_verdict
 from quizzes.explain.own_prompts import OwnPrompts
-from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
 from quizzes.grader.limits import MeasuredAccuracy, describe_limits, describe_trust, read_measured
+from quizzes.grader.passages import is_cut
 from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
 from quizzes.grader.verdicts import count_covered, judge_ticks
 from study.base.errors import LearnerError
@@ -27,12 +35,15 @@ from study.store import Store
 from study.store.logs.explains import ExplainAttempt, Opinion, draft_key
 from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.store.logs.own_prompts import OWN
+from study.text.markup import to_plain
+from study.text.templates import render
 from study.web import form_event
 
 SECONDS_AN_EXPLANATION = 90.0
 ANSWER_LIMIT = 5_500
 """The longest explanation in characters, about 900 words; with four replies it fits what the grader reads."""
 
+NEED_WORK = ("missing", "contradicted")
 SKIPPED = "skipped-explanation"
 """The key of the note that holds the id of the last review whose explanation was skipped."""
 
@@ -60,15 +71,6 @@ class ExplainExercise:
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
         return {prompt.id: prompt.links for prompt in self.prompts.values()}
-
-    @property
-    def asked(self) -> Mapping[str, str]:
-        return {prompt.id: prompt.text for prompt in self.prompts.values()}
-
-    @property
-    def idea_subjects(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
-        """The study concepts of each concept of a prompt, by prompt id and concept id."""
-        return {key: (advice.about,) for key, advice in self.advices.items()}
 
     def list_prompts(self, visit: Visit) -> dict[str, Prompt]:
         """Return the app's prompts and the learner's own, by id."""
@@ -104,9 +106,10 @@ class ExplainExercise:
         """
         self.prepare()
         newest = self._find_newest(visit, prompt)
-        return views.render_box(
-            prompt,
-            after=newest.id if newest else 0,
+        html = render(
+            "quizzes/explain/box.html",
+            prompt=prompt,
+            after=newest.id if newest else 0,  # the attempt before the one that is written in the box
             draft=self.store.drafts.read(visit.profile.id, draft_key(prompt.id)),
             draft_name=f"{visit.profile.id}:{prompt.id}",
             limit=ANSWER_LIMIT,
@@ -114,6 +117,7 @@ class ExplainExercise:
             graded=self.room.open,
             can_skip=not alone,
         )
+        return Fragment(html=html, say=f"Hint: {to_plain(prompt.hint)}" if hint else "", focus="#answer")
 
     def look(
         self,
@@ -149,40 +153,56 @@ class ExplainExercise:
         alone: bool,
         marking: bool,
     ) -> Fragment:
+        """Render all verdicts per concept, their evidence, what is new, and a model answer."""
         attempts = self.store.explains.attempts(visit.profile.id)
         tries = [one for one in attempts if one.prompt_id == prompt.id and one.id < attempt.id]
         before = next((one for one in tries if one.verdicts), None)
-        return views.render_result(
-            prompt,
-            attempt,
-            list_statuses(prompt, attempt, before=before, advices=self.advices),
-            agreement=measure_agreement(attempts),
-            trust=describe_trust(self.measured_own if prompt.own else self.measured),
-            limits=describe_limits(self.measured_own if prompt.own else self.measured, own=prompt.own),
+        found = list_statuses(prompt, attempt, before=before, advices=self.advices)
+        count = count_covered(one.counted or "" for one in found)
+        measured = self.measured_own if prompt.own else self.measured
+        html = render(
+            "quizzes/explain/result.html",
+            prompt=prompt,
+            attempt=attempt,
+            statuses=found,
+            pieces=mark_evidence(attempt, found),
+            opposite=reverse_verdict,
+            count=count,
+            gained=list_gained(found) if before else None,
             trouble=trouble if self.room.open else None,
+            graded=any(one.grader for one in found),
+            silent=is_unreadable(attempt.said, (one.grader.verdict for one in found if one.grader)),
+            cut=is_cut(attempt.said),
+            to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
+            trust=describe_trust(measured),
+            limits=describe_limits(measured, own=prompt.own),
+            agreement=measure_agreement(attempts),
+            labels_needed=LABELS_NEEDED,
             concepts=self.concepts,
             alone=alone,
             marking=marking,
         )
+        said = views.announce_result(found, count)
+        return Fragment(html=html, say=said, focus=views.RESULT, key=str(attempt.id))
 
     # ---- form events
 
     def handle_event(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment | None:
         """Handle one form event; return None when nothing new is shown or the event belongs elsewhere."""
         act = event.get("act")
-        if act == "draft":
-            self.save_draft(visit, event)
-            return None
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
-        if act == "hint":
-            return self.render_box(visit, prompt, hint=True, alone=alone)
-        if act == "again":
-            return self.render_box(visit, prompt, alone=alone)
+        if act == "draft":
+            text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
+            self.store.drafts.save(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
+            return None
+        if act in ("hint", "again"):
+            return self.render_box(visit, prompt, hint=act == "hint", alone=alone)
         if act == "submit":
             return self.look(visit, prompt, self.submit(visit, prompt, event), alone=alone)
         attempt = self.attempt(visit, prompt, form_event.read_whole(event, "attempt"))
-        if act == "edit":
-            return self.edit(visit, prompt, attempt, alone=alone)
+        if act == "edit":  # the attempt itself stays in the log
+            self.store.drafts.save(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
+            return self.render_box(visit, prompt, alone=alone)
         if act == "self":
             return views.render_rubric(prompt, attempt, None, can_retry=False)
         if act == "retry":
@@ -201,11 +221,6 @@ class ExplainExercise:
             marking=act in ("override", "take-back"),
         )
         return views.focus_concept(fragment, prompt, self.marks.read_concept(event))
-
-    def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
-        text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
-        self.store.drafts.save(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
 
     def submit(self, visit: Visit, prompt: Prompt, event: Mapping[str, Any]) -> ExplainAttempt:
         """Store an explanation. Raises LearnerError when it is empty or too long.
@@ -230,11 +245,6 @@ class ExplainExercise:
 
     def _find_newest(self, visit: Visit, prompt: Prompt) -> ExplainAttempt | None:
         return next(iter(self.store.explains.attempts(visit.profile.id, prompt.id)), None)
-
-    def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, alone: bool = True) -> Fragment:
-        """Render the text box with an attempt's text to edit; the attempt itself stays in the log."""
-        self.store.drafts.save(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
-        return self.render_box(visit, prompt, alone=alone)
 
     def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
         """Store the learner's ticks as verdicts when the grader is unavailable."""
@@ -315,7 +325,8 @@ class ExplainExercise:
             return Steps(done=0, total=0)
         attempt = self._find_in_review(visit, review)
         done = attempt is not None and attempt.verdicts is not None
-        return Steps(done=int(done), total=int(done or not self._is_skipped(visit, review)))
+        skipped = self.store.drafts.read(visit.profile.id, SKIPPED) == review.id
+        return Steps(done=int(done), total=int(done or not skipped))
 
     def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         """Render the text box, or the attempt if one is submitted already."""
@@ -361,15 +372,12 @@ class ExplainExercise:
             concepts=(advice.about,) if advice else (),
         )
 
-    def _is_skipped(self, visit: Visit, review: FiveMinuteReview) -> bool:
-        return self.store.drafts.read(visit.profile.id, SKIPPED) == review.id
-
     def _find_review_prompt(self, visit: Visit, review: FiveMinuteReview) -> Prompt | None:
         return self.list_prompts(visit).get(review.prompt_id)
 
     def _find_in_review(self, visit: Visit, review: FiveMinuteReview) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, review.prompt_id)
-        return next((attempt for attempt in attempts if (attempt.submitted_at >= review.started_at)), None)
+        return next((attempt for attempt in attempts if attempt.submitted_at >= review.started_at), None)
 
 
 def explain_exercise(

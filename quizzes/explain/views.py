@@ -1,24 +1,17 @@
-"""HTML fragments of an explanation: text box, waiting, self-assessment and result."""
+"""HTML fragments of an explanation: waiting and self-assessment; what its result says, and its focus."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from quizzes.explain.agreement import LABELS_NEEDED, Agreement
-from quizzes.explain.concept_status import ConceptStatus, is_unreadable, list_gained, mark_evidence
-from quizzes.explain.judgements import reverse_verdict
-from quizzes.grader.passages import is_cut
+from quizzes.explain.concept_status import ConceptStatus
 from quizzes.grader.prompts import Prompt
-from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError
-from study.content.concepts import ConceptMap
 from study.ports.classes import ConceptVerdict
 from study.ports.review import Fragment
 from study.store.logs.explains import ExplainAttempt
-from study.text.markup import to_plain
 from study.text.templates import render
 
 RESULT = "#result"
-NEED_WORK = ("missing", "contradicted")
 SPOKEN: Mapping[ConceptVerdict, str] = {
     "covered": "said",
     "partial": "partly said",
@@ -26,36 +19,6 @@ SPOKEN: Mapping[ConceptVerdict, str] = {
     "missing": "missing",
     "unsure": "unsure",
 }
-
-
-def render_box(
-    prompt: Prompt,
-    *,
-    draft: str,
-    draft_name: str,
-    after: int,
-    limit: int,
-    hint: bool,
-    graded: bool,
-    can_skip: bool,
-) -> Fragment:
-    """Render the prompt with a text box that holds the draft, in a review with a way past it.
-
-    `after` is the id of the attempt before the one that is written in the box; 0 without any.
-    """
-    html = render(
-        "quizzes/explain/box.html",
-        prompt=prompt,
-        draft=draft,
-        draft_name=draft_name,
-        after=after,
-        limit=limit,
-        hint=hint,
-        graded=graded,
-        can_skip=can_skip,
-    )
-    said = f"Hint: {to_plain(prompt.hint)}" if hint else ""
-    return Fragment(html=html, say=said, focus="#answer")
 
 
 def render_reading(prompt: Prompt, attempt: ExplainAttempt, *, step: str) -> Fragment:
@@ -75,46 +38,6 @@ def render_rubric(
     return Fragment(html=html, say=said, focus="#rubric", key=str(attempt.id))
 
 
-def render_result(
-    prompt: Prompt,
-    attempt: ExplainAttempt,
-    found: Sequence[ConceptStatus],
-    *,
-    agreement: Agreement,
-    trust: str,
-    limits: str,
-    trouble: LearnerError | None,
-    concepts: ConceptMap,
-    alone: bool,
-    marking: bool,
-) -> Fragment:
-    """Render all verdicts per concept, their evidence, what is new, and a model answer."""
-    count = count_covered(one.counted or "" for one in found)
-    html = render(
-        "quizzes/explain/result.html",
-        prompt=prompt,
-        attempt=attempt,
-        statuses=found,
-        pieces=mark_evidence(attempt, found),
-        opposite=reverse_verdict,
-        count=count,
-        gained=list_gained(found) if any(one.tried_before for one in found) else None,
-        trouble=trouble,
-        graded=any(one.grader for one in found),
-        silent=is_unreadable(attempt.said, (one.grader.verdict for one in found if one.grader)),
-        cut=is_cut(attempt.said),
-        to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
-        trust=trust,
-        limits=limits,
-        agreement=agreement,
-        labels_needed=LABELS_NEEDED,
-        concepts=concepts,
-        alone=alone,
-        marking=marking,
-    )
-    return Fragment(html=html, say=_announce_result(found, count), focus=RESULT, key=str(attempt.id))
-
-
 def focus_concept(fragment: Fragment, prompt: Prompt, concept_id: str) -> Fragment:
     """Return the fragment with the focus on the concept that the event was about, not at the top."""
     for number, concept in enumerate(prompt.concepts, start=1):
@@ -123,6 +46,7 @@ def focus_concept(fragment: Fragment, prompt: Prompt, concept_id: str) -> Fragme
     return fragment
 
 
-def _announce_result(found: Sequence[ConceptStatus], count: int) -> str:
+def announce_result(found: Sequence[ConceptStatus], count: int) -> str:
+    """Format the result for a screen reader's live region; `count` is of the covered concepts."""
     parts = [f"{one.concept.label}: {SPOKEN[one.verdict]}" for one in found]
     return f"{count} of {len(found)} concepts. {'; '.join(parts)}."
