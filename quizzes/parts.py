@@ -18,7 +18,7 @@ from quizzes.pages.explain import ExplainPage
 from quizzes.pages.progress_section import QuizSection
 from quizzes.pages.quiz import QuizPage
 from quizzes.pages.writing import ADDRESS, QuestionWriting
-from quizzes.session.challenge import Challenges
+from quizzes.session.challenge import build_challenge_link
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import find_class_question, list_class_twins, search_class_questions
 from quizzes.session.presenter import build_quiz_exercise
@@ -66,7 +66,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.quiz = quiz
     ports.open_quiz = quiz.open_quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
-    ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
+    ports.challenge_link = partial(build_challenge_link, quiz.operations, context.rng)
     ports.class_kinds = QuizClassKinds()
     ports.class_question = partial(find_class_question, bank)
     ports.class_twins = partial(list_class_twins, bank)

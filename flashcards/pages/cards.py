@@ -29,18 +29,6 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-KEYS = (
-    ("Space", "show the answer"),
-    ("Enter", "show the answer where you type yours; Tab leaves the field, so that the other keys work"),
-    ("1 to 4", "rate: Again, Hard, Good, Easy"),
-    ("u", "undo the last thing you did; press it again for the one before"),
-    ("e", "edit the card"),
-    ("f", "flag it"),
-    ("b", "bury it until tomorrow"),
-    ("x", "suspend it"),
-    ("/", "search everything"),
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class CardsPage:
@@ -245,7 +233,6 @@ class CardsPage:
             "undo": self.exercise.find_undoable(visit, cram=choice.cram),
             "may_write": visit.is_owner,
             "write": ADDRESS,
-            "keys": KEYS,
             "filters": {
                 "chosen": chosen,
                 "summary": ", ".join(part for part in parts if part),

@@ -12,7 +12,7 @@ from quizzes.kinds.question import Question
 from quizzes.session.feedback import announce_feedback, announce_wrong, format_verdict, list_rows
 from quizzes.session.modes import SECOND_ATTEMPT_RULE
 from quizzes.session.operations import QuizOperations
-from quizzes.session.quiz_options import build_address, find_pace, find_rules
+from quizzes.session.quiz_options import build_address, ends_at, find_pace, find_rules
 from quizzes.session.session import Position, draw_questions, offer_choices
 from quizzes.session.spaced_retry import format_due_day
 from study.base.errors import LearnerError, StaleError
@@ -79,16 +79,18 @@ class QuizExercise:
 
     def find_timed_out(self, visit: Visit) -> TimedOutQuiz | None:
         """Return the quiz that the learner chose last, if it was begun and its time ran out."""
-        found = self.operations.find_timed_out(visit.profile.id, now=visit.now)
-        if found is None:
+        last = self.operations.find_last_chosen(visit.profile.id)
+        ended_at = ends_at(last[1]) if last else None
+        if last is None or ended_at is None or visit.now < ended_at:
             return None
-        choice, record, ended_at = found
+        choice, record = last
         position = self.operations.compute_position(record, now=visit.now)
-        days = self.operations.store.preferences.read(visit.profile.id).days
+        if not 0 < len(position.answered) < position.total:
+            return None
         return TimedOutQuiz(
             name="exam" if choice.mode == "exam" else "challenge",
             address=build_address(choice),
-            ended_on=days.day(ended_at),
+            ended_on=visit.days.day(ended_at),
             right=position.right,
             total=position.total,
         )

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from lora_lab.projects.service import ProjectService
 from lora_lab.tasks.service import TaskService
 from lora_lab.views.lesson_link import build_lab_link
 from quizzes.explain.presenter import explain_exercise
-from quizzes.session.challenge import Challenges
+from quizzes.session.challenge import build_challenge_link
 from quizzes.session.operations import QuizOperations
 from quizzes.session.presenter import build_quiz_exercise
 from quizzes.session.quiz_options import QuizChoice
@@ -75,7 +76,7 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
     lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
     ports = Ports(subjects=subjects, figures=FIGURES, tasks_about=TaskService(store=context.store).list_links)
     ports.lab_link = build_lab_link
-    ports.challenge_link = Challenges(operations=operations, rng=context.rng).build_link
+    ports.challenge_link = partial(build_challenge_link, operations, context.rng)
     ports.project_link = ProjectService(store=context.store, lab=lab).build_link
     page = ConceptPage(
         context=context,

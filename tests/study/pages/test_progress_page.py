@@ -101,7 +101,7 @@ def test_the_slider_says_what_an_aim_costs_and_its_button_keeps_it(
     [(0.3, "under a minute at"), (1.2, "1 minute at"), (2.6, "3 minutes at")],
 )
 def test_minutes_at_the_learners_pace_are_counted_as_they_are_said(minutes: float, said: str) -> None:
-    now = Workload(desired_retention=0.9, reviews=60, busiest_day=4, asked=0, recalled=0, days=60)
+    now = Workload(desired_retention=0.9, reviews=60, busiest_day=4, days=60)
     plan = StudyPlan(cards=1, days=60, new_a_day=1)
     values = {"aim": 0.9, "now": now, "usual": now, "minutes": minutes, "plan": plan, "percent": str}
     html = render("flashcards/stats/workload.html", rated=True, whose="your", **values)
