@@ -28,7 +28,7 @@ from study.content.user_files import (
     find_key_of_title,
     read_own_file,
 )
-from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
+from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, reject_item, shorten
 from study.io.planning import with_progress
 from study.io.written_item import quote_item
 from study.store import Store
@@ -154,7 +154,7 @@ class CardExchange:
             entry, problem = check_entry(_fill_missing(entry, here), self.concepts)
             result = self._judge_entry(entry, here, problem, edits)
             if entry.id in seen:
-                result = replace(result, verdict="rejected", why="the file has this card twice")
+                result = reject_item(result.item, "the file has this card twice")
             seen.add(entry.id)
             judged.append((entry, result))
         return judged
@@ -164,13 +164,12 @@ class CardExchange:
     ) -> ImportEntry:
         item = shorten(entry.recognized_by)
         if problem:
-            return ImportEntry(verdict="rejected", item=item, why=problem)
+            return reject_item(item, problem)
         if here is None:
             return ImportEntry(verdict="new", item=item, why=f"in {entry.deck}")
         note = self.decks.notes[entry.id]
         if entry.kind != here.kind:
-            why = f"its kind is {note.kind} here and {entry.kind} in the file"
-            return ImportEntry(verdict="rejected", item=item, why=why)
+            return reject_item(item, f"its kind is {note.kind} here and {entry.kind} in the file")
         differ = [name for name in TEXTS if entry.normalize_text(name) != here.normalize_text(name)]
         # An edit holds texts only, so a file can change nothing else of a note that is not its own.
         if not differ and (
@@ -178,9 +177,7 @@ class CardExchange:
         ):
             return ImportEntry(verdict="same", item=item)
         if (note.number and "back" in differ) or (note.picture and "front" in differ):
-            return ImportEntry(
-                verdict="rejected", item=item, why="the app computes its number or draws its picture"
-            )
+            return reject_item(item, "the app computes its number or draws its picture")
         why = f"another {' and '.join(differ)}" if differ else "other answers, concepts, level or tags"
         return ImportEntry(verdict="changed", item=item, why=why)
 

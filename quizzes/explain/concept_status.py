@@ -163,6 +163,13 @@ def compute_fingerprint(concept: PromptConcept) -> str:
     return hashlib.sha256(format_concept(concept).encode()).hexdigest()[:16]
 
 
+def build_opinion(prompt: Prompt, concept_id: str, verdict: str, *, reason: str = "") -> Opinion:
+    """Return a person's verdict on a concept of the prompt, in the concept's current wording."""
+    [concept] = [one for one in prompt.concepts if one.id == concept_id]
+    rubric = compute_fingerprint(concept)
+    return Opinion(concept_id=concept_id, verdict=verdict, rubric=rubric, reason=reason)
+
+
 def list_unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
     """Return the ids of the concepts whose current wording is not yet judged on the full text."""
     answered = {reply.concept_id: number for number, reply in enumerate(attempt.replies, start=1)}

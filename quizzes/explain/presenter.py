@@ -11,7 +11,7 @@ from quizzes.explain import views
 from quizzes.explain.advice import Advices, load_advice
 from quizzes.explain.agreement import LABELS_NEEDED, measure_agreement
 from quizzes.explain.concept_status import (
-    compute_fingerprint,
+    build_opinion,
     is_unreadable,
     list_gained,
     list_opinions,
@@ -249,11 +249,7 @@ class ExplainExercise:
     def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
         """Store the learner's ticks as verdicts when the grader is unavailable."""
         ticked = judge_ticks(prompt, set(form_event.read_fields(event, "concept")))
-        rubrics = {concept.id: compute_fingerprint(concept) for concept in prompt.concepts}
-        said = [
-            Opinion(concept_id=concept_id, verdict=verdict, rubric=rubrics[concept_id])
-            for concept_id, verdict in ticked.items()
-        ]
+        said = [build_opinion(prompt, concept_id, verdict) for concept_id, verdict in ticked.items()]
         self.store.explains.record(visit.profile.id, attempt.id, said, by="learner", at=visit.now)
         self._ask_for_cards(visit, prompt, said)
 

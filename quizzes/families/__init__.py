@@ -29,7 +29,7 @@ from quizzes.families import (
 from quizzes.families.drawn import DrawnQuestion
 from quizzes.families.family import DrawNumbers, QuestionFamily
 from quizzes.families.family_reader import read_file
-from quizzes.kinds.choices import RIGHT, Option, Single
+from quizzes.kinds.choices import Option, Single
 from quizzes.kinds.numeric import Numeric, NumericMistake
 from quizzes.kinds.question import Question
 from study.content.concepts import ConceptMap
@@ -149,12 +149,11 @@ def choose_variant(family: QuestionFamily, *, seed: int) -> str:
 
 
 def _build_single(drawn: DrawnQuestion) -> Single:
-    right = Option(id=RIGHT, text=drawn.right.text, feedback=drawn.right.feedback, misconception="")
-    wrong = (
-        Option(id=slip.id, text=slip.text, feedback=slip.feedback, misconception=slip.misconception)
-        for slip in drawn.wrong
+    options = (
+        Option(id=a.id, text=a.text, feedback=a.feedback, misconception=a.misconception)
+        for a in (drawn.right, *drawn.wrong)
     )
-    return Single(options=(right, *wrong))
+    return Single(options=tuple(options))
 
 
 def _build_numeric(drawn: DrawnQuestion) -> Numeric:

@@ -42,14 +42,8 @@ class Weights:
 def read_weights(folder: Path = WEIGHTS) -> Weights:
     """Read the settings that training and calibration wrote."""
     stored = json.loads((folder / SETTINGS).read_text("utf-8"))
-    return Weights(
-        concepts=stored["concepts"],
-        alpha_over_rank=stored["alpha_over_rank"],
-        temperature=stored["temperature"],
-        limits=Limits(**stored["limits"]),
-        own_temperature=stored["own_temperature"],
-        own_limits=Limits(**stored["own_limits"]),
-    )
+    limits = {name: Limits(**stored[name]) for name in ("limits", "own_limits")}
+    return Weights(**{**stored, **limits})
 
 
 def list_adapters(folder: Path = WEIGHTS) -> list[Path]:
