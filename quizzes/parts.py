@@ -21,7 +21,8 @@ from quizzes.pages.writing import ADDRESS, QuestionWriting
 from quizzes.session.challenge import build_challenge_link
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import find_class_question, list_class_twins, search_class_questions
-from quizzes.session.presenter import build_quiz_exercise
+from quizzes.session.operations import QuizOperations
+from quizzes.session.presenter import QuizExercise
 from quizzes.stats.recurring_misses import find_recurring_misses
 from study.content.concepts import build_concept_address
 from study.content.search import SearchEntry
@@ -53,11 +54,10 @@ def build(core: Core, *, grader: bool) -> AppPart:
         asked={prompt.id: prompt.text for prompt in explain.prompts.values()},
         of_idea={key: (advice.about,) for key, advice in explain.advices.items()},
     )
-    quiz = build_quiz_exercise(
-        context,
+    quiz = QuizExercise(
+        operations=QuizOperations(store=context.store, bank=bank, subjects=ports.subjects),
+        concepts=context.concepts,
         ask_for_cards=ports.ask_for_cards,
-        elsewhere=ports.subjects,
-        bank=bank,
         figure_about=ports.figure_about,
     )
     exchange = build_question_exchange(core.settings.home, context.concepts, bank)

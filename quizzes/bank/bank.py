@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,10 +56,7 @@ class Bank:
     @cached_property
     def by_id(self) -> Mapping[str, Question]:
         """Each question by its id, including the ones that families generate."""
-
-        def draw(question_id: str) -> Question | None:
-            return families.find_question(question_id, self.families)
-
+        draw = partial(families.find_question, families=self.families)
         return ByQuestion({question.id: question for question in self.questions}, draw)
 
     @cached_property

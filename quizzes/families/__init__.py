@@ -127,9 +127,8 @@ def match_family(written_id: str, families: Mapping[str, QuestionFamily]) -> Que
 
 def find_question(written_id: str, families: Mapping[str, QuestionFamily]) -> Question | None:
     """Return the question with an id such as `lora-count@1234`; None when it isn't a family's."""
-    found = _ID.fullmatch(written_id)
-    family = families.get(found["family"]) if found else None
-    return build_question(family, int(found["seed"])) if found and family else None
+    family = match_family(written_id, families)
+    return build_question(family, int(written_id.partition("@")[2])) if family else None
 
 
 def find_fresh_variant(written_id: str, families: Mapping[str, QuestionFamily]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from quizzes.grader.feedback import explain_verdict
 from quizzes.grader.guards import find_no_claim, is_list, list_words
-from quizzes.grader.passages import Passage, blank_markup, is_cut, split_passages
+from quizzes.grader.passages import Passage, Span, blank_markup, is_cut, split_passages
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.rejections import find_rejection
 from quizzes.grader.words import (
@@ -69,14 +69,6 @@ class Limits:
     contradicted: float
     missing: float
     partial: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """A part of the answer as typed: `answer[start:end]`."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,12 +34,18 @@ _ASKS = re.compile(r"\?\W*$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passage:
-    """A text with its position in the answer as typed: `answer[start:end]`."""
+class Span:
+    """A part of the answer as typed: `answer[start:end]`."""
 
-    text: str
     start: int
     end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage(Span):
+    """A text with its position in the answer."""
+
+    text: str
 
 
 def blank_markup(answer: str) -> str:

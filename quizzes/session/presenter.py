@@ -7,7 +7,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.question import Question
 from quizzes.session.feedback import announce_feedback, announce_wrong, format_verdict, list_rows
 from quizzes.session.modes import SECOND_ATTEMPT_RULE
@@ -19,9 +18,8 @@ from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, render_no_figure
 from study.learner.progress import compute_typical_seconds
-from study.ports.context import Context, Visit
+from study.ports.context import Visit
 from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
-from study.ports.subjects import Subjects
 from study.ports.today import OpenQuiz
 from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.store.logs.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
@@ -332,28 +330,6 @@ class QuizExercise:
     def _compute_position(self, visit: Visit, review: FiveMinuteReview) -> Position:
         record = self.operations.read_record(visit.profile.id, review.quiz_session_id)
         return self.operations.compute_position(record, now=visit.now)
-
-
-def build_quiz_exercise(
-    context: Context,
-    *,
-    ask_for_cards: AskForCards,
-    elsewhere: Subjects | None = None,
-    bank: LiveBank | None = None,
-    figure_about: FigureAbout = render_no_figure,
-) -> QuizExercise:
-    """Build the questions of an app on its store; the bank is read here unless it is given."""
-    operations = QuizOperations(
-        store=context.store,
-        bank=bank or LiveBank(context.concepts, context.settings.questions_dir),
-        subjects=elsewhere or Subjects(),
-    )
-    return QuizExercise(
-        operations=operations,
-        concepts=context.concepts,
-        ask_for_cards=ask_for_cards,
-        figure_about=figure_about,
-    )
 
 
 def _sort_easy_first(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - lessons show numbers that are computed
-from flashcards.review.presenter import build_card_exercise
 from lora_lab.engine.local import LocalEngine
 from lora_lab.figures import FIGURES
 from lora_lab.lab import Lab
@@ -20,7 +19,6 @@ from lora_lab.views.lesson_link import build_lab_link
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.challenge import build_challenge_link
 from quizzes.session.operations import QuizOperations
-from quizzes.session.presenter import build_quiz_exercise
 from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError
 from study.learner.study_modes import STUDY_MODES, count_done, find_last_mode
@@ -35,6 +33,7 @@ from study.ports.ports import Ports
 from study.ports.subjects import Subjects
 from study.store import Store
 from study.text.markup import to_html
+from tests.exercises import build_card_exercise, build_quiz_exercise
 from tests.study.lesson_files import CONCEPT, write_lesson
 from tests.visits import build_event, opened, words
 

@@ -11,11 +11,10 @@ from fastapi.testclient import TestClient
 
 import lora_lab.quantities  # noqa: F401 - content is checked against it
 from flashcards.pages.progress_section import CardSection
-from flashcards.review.presenter import CardExercise, build_card_exercise
+from flashcards.review.presenter import CardExercise
 from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import StudyPlan, Workload
 from quizzes.pages.progress_section import QuizSection
-from quizzes.session.presenter import build_quiz_exercise
 from study.base.errors import LearnerError
 from study.pages.progress import ProgressPage, register_chart_files
 from study.ports.context import Context, find_visit
@@ -25,6 +24,7 @@ from study.store.logs.fits import ParameterFit
 from study.store.logs.quizzes import QuizAnswer
 from study.text.templates import render
 from study.web.security.middleware import COOKIE
+from tests.exercises import build_card_exercise, build_quiz_exercise
 from tests.seeded import keep, simulated
 from tests.visits import opened, words
 
