@@ -50,7 +50,7 @@ class Passage(Span):
 
 def blank_markup(answer: str) -> str:
     """Replace HTML tags and control characters by blanks; every other character keeps its position."""
-    text = _TAG.sub(_blank_out, answer[:READ_CHARACTERS])
+    text = _TAG.sub(lambda tag: " " * len(tag[0]), answer[:READ_CHARACTERS])
     return "".join(
         " " if ord(character) < 32 and character not in "\n\r\t" else character for character in text
     )
@@ -75,6 +75,11 @@ def is_cut(answer: str) -> bool:
     return len(answer) > READ_CHARACTERS or len(different) > MOST_PASSAGES
 
 
+def close_sentence(text: str) -> str:
+    """Return the sentence with its full stop."""
+    return text if text[-1] in ".!?" else f"{text}."
+
+
 def _find_passages(answer: str) -> list[Passage]:
     text = blank_markup(answer)
     found = []
@@ -83,10 +88,6 @@ def _find_passages(answer: str) -> list[Passage]:
         if re.search(r"\w", said):
             found.append(Passage(text=said, start=start, end=end))
     return found
-
-
-def _blank_out(match: re.Match[str]) -> str:
-    return " " * len(match[0])
 
 
 def _find_sentences(text: str) -> Iterator[tuple[int, int]]:

@@ -62,8 +62,8 @@ class Form:
 
 def build_form(entry: QuestionEntry) -> Form | None:
     """Convert a question to a form; None if its kind has none."""
-    build = partial(Form, name=entry.id, stem=format_stem(entry), keep=entry.text("keep"))
-    feedback = entry.text("feedback")
+    stem, feedback = entry.text("stem") + _format_unit(entry), entry.text("feedback")
+    build = partial(Form, name=entry.id, stem=stem, keep=entry.text("keep"))
     match entry.kind:
         case "single" | "multiple":
             return build(kind="choice", answers=_read_options(entry), several=entry.kind == "multiple")
@@ -151,12 +151,8 @@ def format_number_text(value: Any) -> str:
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
 
 
-def format_stem(entry: QuestionEntry) -> str:
-    """Return the stem for other programs: with the unit that the number is asked in."""
-    return entry.text("stem") + _format_unit(entry)
-
-
 def _format_unit(entry: QuestionEntry) -> str:
+    """Format the unit that a number is asked in, as other programs have it at the stem's end."""
     unit = entry.text("unit")
     return f" (in {unit})" if entry.kind == "numeric" and unit else ""
 

@@ -98,7 +98,7 @@ class QuizOperations:
             choice = read_choice(record)
             if choice and choice.question == question_id and self.compute_position(record, now=now).question:
                 return choice, record
-        choice = QuizChoice.from_question_id(question_id, seed=seed)
+        choice = QuizChoice(question=question_id, length=1, seed=seed)
         return choice, self.start(profile_id, choice, now=now)
 
     def find_unfinished(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, Position] | None:

@@ -37,7 +37,7 @@ from quizzes.grader.weights import (
     WEIGHTS,
     Weights,
     read_weights,
-    write_made_of,
+    write_json,
     write_weights,
 )
 from quizzes.grader.worker.adapters import ALPHA_OVER_RANK, AdaptedEncoder
@@ -151,8 +151,9 @@ def main() -> int:
         save_tensors(train_network(recipe, base, material, options.resume, own=options.own), tensors)
         if recipe.averaged:
             average_with(tensors, options.resume)
-        made_of = {"recipe": asdict(recipe), "answers": len(material.learnt), "versions": list_versions()}
-        write_made_of(tensors, **made_of)
+        versions = {name: version(name) for name in ("torch", "tokenizers")}  # they compute the weights
+        made_of = {"recipe": asdict(recipe), "answers": len(material.learnt), "versions": versions}
+        write_json(tensors.with_suffix(".json"), made_of)
     weights = _read_or_build(options.out, app_prompts, own=options.own)
     write_weights(weights, options.out)
     reader = load_reader(base, options.out)
@@ -180,11 +181,6 @@ def _read_or_build(folder: Path, prompts: Mapping[str, Prompt], *, own: bool) ->
         return Weights(concepts=concepts, alpha_over_rank=ALPHA_OVER_RANK)
     stored = read_weights(folder)
     return stored if own else replace(stored, concepts=concepts)
-
-
-def list_versions() -> dict[str, str]:
-    """Return the versions of the libraries that compute the weights."""
-    return {name: version(name) for name in ("torch", "tokenizers")}
 
 
 def train_network(
@@ -280,7 +276,8 @@ def _list_trainable(network: AnswerReader) -> tuple[list[nn.Parameter], list[nn.
 def compute_contrast_loss(logits: Tensor, labels: Tensor, batch: Sequence[LabelledAnswer]) -> Tensor:
     """Return the mean of softplus(MARGIN - gap) over minimal pairs; gap = right minus false rightness."""
     rightness = logits[..., COVERED] - logits[..., CONTRADICTED]  # (rows, concepts)
-    groups = torch.tensor([_find_place(answer, batch) for answer in batch])
+    names = [answer.group for answer in batch]
+    groups = torch.tensor([names.index(name) for name in names])
     same = groups.unsqueeze(0) == groups.unsqueeze(1)  # (rows, rows)
     right, false = labels == COVERED, labels == CONTRADICTED
     pairs = same.unsqueeze(-1) & right.unsqueeze(1) & false.unsqueeze(0)  # (right row, false row, concepts)
@@ -288,10 +285,6 @@ def compute_contrast_loss(logits: Tensor, labels: Tensor, batch: Sequence[Labell
         return logits.new_zeros(())
     above = rightness.unsqueeze(1) - rightness.unsqueeze(0)
     return functional.softplus(MARGIN - above[pairs]).mean()
-
-
-def _find_place(answer: LabelledAnswer, batch: Sequence[LabelledAnswer]) -> int:
-    return next(at for at, other in enumerate(batch) if other.group == answer.group)
 
 
 class RowBuilder:
