@@ -280,17 +280,10 @@ def _fill_missing(entry: CardEntry, known: CardEntry | None) -> CardEntry:
     """Take the fields that a format lacks from the known card."""
     if known is None:
         return entry
-    return replace(
-        entry,
-        deck=known.deck,
-        kind=known.kind if entry.kind == "basic" and entry.front else entry.kind,
-        why=entry.why or known.why,
-        source=entry.source or known.source,
-        concepts=entry.concepts or known.concepts,
-        level=entry.level or known.level,
-        tags=entry.tags or known.tags,
-        accept=entry.accept or known.accept,
-    )
+    names = ("why", "source", "concepts", "level", "tags", "accept")
+    filled: dict[str, Any] = {name: getattr(entry, name) or getattr(known, name) for name in names}
+    kind = known.kind if entry.kind == "basic" and entry.front else entry.kind
+    return replace(entry, deck=known.deck, kind=kind, **filled)
 
 
 def _list_filing(entry: CardEntry) -> tuple[Any, ...]:

@@ -147,9 +147,8 @@ class CardsPage:
         return f"Flagged: {name}." if name else "Flag taken off."
 
     def _spread(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        days = form_event.read_number(
-            form_event.read_field(event, "days"), default=2, low=2, high=LONGEST_DAYS
-        )
+        written = form_event.read_field(event, "days")
+        days = form_event.read_number(written, default=2, low=2, high=LONGEST_DAYS)
         wanted = read_choice(visit.query).wanted
         moved = self.exercise.reviews.spread(visit.profile.id, over_days=days, now=visit.now, wanted=wanted)
         return f"{moved} {'review' if moved == 1 else 'reviews'} spread over {days} days."
