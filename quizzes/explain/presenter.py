@@ -9,22 +9,13 @@ from markupsafe import escape
 
 from quizzes.explain import views
 from quizzes.explain.advice import Advices, load_advice
-from quizzes.explain.agreement import LABELS_NEEDED, measure_agreement
-from quizzes.explain.concept_status import (
-    build_opinion,
-    is_unreadable,
-    list_gained,
-    list_opinions,
-    list_statuses,
-    list_unread,
-    mark_evidence,
-)
+from quizzes.explain.concept_status import build_opinion, list_opinions, list_unread
 from quizzes.explain.grading_queue import AnswerGrader, GradingQueue
-from quizzes.explain.judgements import MARKING, Marks, reverse_verdict
+from quizzes.explain.judgements import MARKING, Marks
 from quizzes.explain.own_prompts import OwnPrompts
+from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
-from quizzes.grader.limits import MeasuredAccuracy, describe_limits, describe_trust, read_measured
-from quizzes.grader.passages import is_cut
+from quizzes.grader.limits import MeasuredAccuracy, read_measured
 from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
 from quizzes.grader.verdicts import count_covered, judge_ticks
 from study.base.errors import LearnerError
@@ -35,15 +26,12 @@ from study.store import Store
 from study.store.logs.explains import ExplainAttempt, Opinion, draft_key
 from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.store.logs.own_prompts import OWN
-from study.text.markup import to_plain
-from study.text.templates import render
 from study.web import form_event
 
 SECONDS_AN_EXPLANATION = 90.0
 ANSWER_LIMIT = 5_500
 """The longest explanation in characters, about 900 words; with four replies it fits what the grader reads."""
 
-NEED_WORK = ("missing", "contradicted")
 SKIPPED = "skipped-explanation"
 """The key of the note that holds the id of the last review whose explanation was skipped."""
 
@@ -106,9 +94,8 @@ class ExplainExercise:
         """
         self.prepare()
         newest = self._find_newest(visit, prompt)
-        html = render(
-            "quizzes/explain/box.html",
-            prompt=prompt,
+        return views.render_box(
+            prompt,
             after=newest.id if newest else 0,  # the attempt before the one that is written in the box
             draft=self.store.drafts.read(visit.profile.id, draft_key(prompt.id)),
             draft_name=f"{visit.profile.id}:{prompt.id}",
@@ -117,7 +104,6 @@ class ExplainExercise:
             graded=self.room.open,
             can_skip=not alone,
         )
-        return Fragment(html=html, say=f"Hint: {to_plain(prompt.hint)}" if hint else "", focus="#answer")
 
     def look(
         self,
@@ -141,49 +127,17 @@ class ExplainExercise:
             return views.render_reading(prompt, attempt, step=self.room.step)
         if attempt.verdicts is None:
             return views.render_rubric(prompt, attempt, trouble, can_retry=self.room.open)
-        return self._render_result(visit, prompt, attempt, trouble, alone=alone, marking=marking)
-
-    def _render_result(
-        self,
-        visit: Visit,
-        prompt: Prompt,
-        attempt: ExplainAttempt,
-        trouble: LearnerError | None,
-        *,
-        alone: bool,
-        marking: bool,
-    ) -> Fragment:
-        """Render all verdicts per concept, their evidence, what is new, and a model answer."""
-        attempts = self.store.explains.attempts(visit.profile.id)
-        tries = [one for one in attempts if one.prompt_id == prompt.id and one.id < attempt.id]
-        before = next((one for one in tries if one.verdicts), None)
-        found = list_statuses(prompt, attempt, before=before, advices=self.advices)
-        count = count_covered(one.counted or "" for one in found)
-        measured = self.measured_own if prompt.own else self.measured
-        html = render(
-            "quizzes/explain/result.html",
-            prompt=prompt,
-            attempt=attempt,
-            statuses=found,
-            pieces=mark_evidence(attempt, found),
-            opposite=reverse_verdict,
-            count=count,
-            gained=list_gained(found) if before else None,
+        return views.render_result(
+            prompt,
+            attempt,
+            self.store.explains.attempts(visit.profile.id),
+            advices=self.advices,
+            measured=self.measured_own if prompt.own else self.measured,
             trouble=trouble if self.room.open else None,
-            graded=any(one.grader for one in found),
-            silent=is_unreadable(attempt.said, (one.grader.verdict for one in found if one.grader)),
-            cut=is_cut(attempt.said),
-            to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
-            trust=describe_trust(measured),
-            limits=describe_limits(measured, own=prompt.own),
-            agreement=measure_agreement(attempts),
-            labels_needed=LABELS_NEEDED,
             concepts=self.concepts,
             alone=alone,
             marking=marking,
         )
-        said = views.announce_result(found, count)
-        return Fragment(html=html, say=said, focus=views.RESULT, key=str(attempt.id))
 
     # ---- form events
 
