@@ -53,7 +53,7 @@ class DrawnNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnAnswer:
-    """The right answer, or a wrong one that a misconception leads to: as a number and as option text."""
+    """The right answer, or a distractor, which a misconception leads to: as a number and as option text."""
 
     id: str
     """What the log has of it."""
