@@ -229,7 +229,7 @@ class StepMoments:
         """
         shape = self.work.shape
         output = self._c * self._tokens * shape.hidden
-        unsaved = 0 if "down" in self._roles else self._gate
+        unsaved = 0 if "down" in self.work.roles else self._gate
         output_kept = 0 if self.checkpointing else self._residual
         wide = self._count_if_narrow(FP32_BYTES * self._tokens * shape.intermediate)
         yield Moment(unsaved - self._low_rank_bytes(self._count_adapted(READS[3])) - output_kept, wide)
@@ -314,14 +314,10 @@ class StepMoments:
         return self._c * self._tokens * self.work.rank * matrices
 
     def _count_adapted(self, read: Iterable[Role]) -> int:
-        return sum(role in self._roles for role in read)
+        return sum(role in self.work.roles for role in read)
 
     def _find_linear(self, role: Role) -> Linear:
         return next(linear for linear in self.work.shape.linears if linear.role == role)
-
-    @cached_property
-    def _roles(self) -> set[Role]:
-        return {linear.role for linear in self.work.adapted}
 
     @property
     def _pairs(self) -> list[int]:
