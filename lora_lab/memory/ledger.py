@@ -34,7 +34,7 @@ NESTED_BLOCK_SIZE = 256  # absmax constants per second-level constant, same sect
 CODE_TABLE_BYTES = 16 * 4  # one fp32 level per 4-bit code, stored per matrix
 NESTED_TABLE_BYTES = 256 * 4 + 4  # 8-bit map of the constants and their fp32 offset, stored per matrix
 HQQ3_TOGETHER = 10  # 3-bit codes per int32
-CODE_BITS: dict[Bits, int] = {"nf4": 4, "nf4-dq": 4, "fp4": 4, **HQQ_BITS}
+CODE_BITS: dict[Bits, int] = {"fp32": 32, "bf16": 16, "int8": 8, "nf4": 4, "nf4-dq": 4, "fp4": 4, **HQQ_BITS}
 LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss's backward runs: log-softmax and two gradients
 
 MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
@@ -192,17 +192,9 @@ def compute_stored_weight_bytes(shape: ModelShape, bits: Bits) -> int:
 def code_bytes(linear: Linear, bits: Bits) -> int:
     """Return bytes of one matrix without its constants."""
     numbers = linear.d_in * linear.d_out
-    match bits:
-        case "fp32":
-            return 4 * numbers
-        case "bf16":
-            return 2 * numbers
-        case "int8":
-            return numbers
-        case "hqq3":
-            return FP32_BYTES * _pad_hqq3(numbers) // HQQ3_TOGETHER
-        case _:
-            return math.ceil(numbers * CODE_BITS[bits] / 8)
+    if bits == "hqq3":
+        return FP32_BYTES * _pad_hqq3(numbers) // HQQ3_TOGETHER
+    return math.ceil(numbers * CODE_BITS[bits] / 8)
 
 
 def compute_constant_bytes(shape: ModelShape, bits: Bits) -> int:
@@ -285,12 +277,8 @@ def find_heaviest_row(
 def bits_per_param(bits: Bits, *, block_size: int = BLOCK_SIZE) -> float:
     """Return stored bits per weight of a large matrix: codes and constants, without fixed tables."""
     match bits:
-        case "fp32":
-            return 32.0
-        case "bf16":
-            return 16.0
-        case "int8":
-            return 8.0
+        case "fp32" | "bf16" | "int8":
+            return float(CODE_BITS[bits])
         case "nf4" | "fp4":
             return 4 + compute_overhead_bits(double_quantization=False, block_size=block_size)
         case "nf4-dq":
