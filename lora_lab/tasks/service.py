@@ -153,7 +153,7 @@ def format_goal(drawn: Drawn) -> str:
         name: labels.get(name, {}).get(value, value) for name, value in drawn.given.items() if name != "gpu"
     }
     values |= {name: f"{int(value):,}" for name, value in values.items() if value.isdecimal()}
-    for condition, target in zip(drawn.task.conditions, drawn.targets, strict=True):
+    for condition, target in drawn.targeted:
         if condition.kind == "best":
             values["target"] = MEASURES[condition.measure].show(target)
     return drawn.task.goal.format_map(values | {"gpu": drawn.given["gpu"]})
