@@ -45,6 +45,14 @@ def find_adaptation(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
     return _Rules(tree, setting).compute_adaptation()
 
 
+def try_adaptation(tree: ModuleTree, setting: AdapterSetting) -> Adaptation | None:
+    """Find what PEFT would adapt and save; None where it refuses the setting, or the count isn't known."""
+    try:
+        return find_adaptation(tree, setting)
+    except (PeftRefusal, UnsupportedCase):
+        return None
+
+
 class _Rules:
     """PEFT's matching for one tree and one configuration."""
 
