@@ -139,7 +139,6 @@ def format_printed(setting: Setting) -> str:
 
 
 def _compute_fixed_target(condition: Condition, given: Setting) -> float:
-    measure = MEASURES.get(condition.measure)
     match condition.kind:
         case "value" | "best":
             return condition.number
@@ -147,12 +146,10 @@ def _compute_fixed_target(condition: Condition, given: Setting) -> float:
             return MEASURES["gpu_bytes"].compute(given)
         case "rows":
             return condition.number * int(given["rows"])
-        case "like":
-            assert measure is not None
-            assert condition.like is not None
-            return measure.compute({**given, **condition.like})
-    assert measure is not None
-    now = measure.compute(given)
+    compute = MEASURES[condition.measure].compute
+    if condition.kind == "like":
+        return compute({**given, **(condition.like or {})})
+    now = compute(given)
     return now * condition.number if condition.kind == "given" else now - condition.number
 
 
