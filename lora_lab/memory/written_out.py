@@ -95,7 +95,7 @@ class StepMoments:
         """Alive from the forward pass to the backward pass, with the gradient on its way back, and the
         adapter's copy in the compute type.
         """
-        saved = self._inputs_bytes if self.checkpointing else self._saved_bytes
+        saved = self.work.shape.layers * self._residual if self.checkpointing else self._saved_bytes
         return saved + self._narrow_bytes + self._positions_bytes + self._residual + self._foreign_bytes
 
     @cached_property
@@ -117,7 +117,7 @@ class StepMoments:
         constants = 0
         if self._decodes_constants_together:
             constants = sum(self.decoding[role].constants_bytes for role in roles)
-        narrow = self._narrow_copy(self.work.shape.hidden)
+        narrow = self._count_if_narrow(self._c * self._tokens * self.work.shape.hidden)
         wide = 0 if narrow else self._residual
         moments = (
             *self._forward_moments(),
@@ -156,10 +156,6 @@ class StepMoments:
         if not self.stacked_answers:
             return 0
         return self._tokens * self.work.rank + POSITION_BYTES * sum(self.stacked_answers[1:])
-
-    @property
-    def _inputs_bytes(self) -> int:
-        return self.work.shape.layers * self._residual
 
     @property
     def _saved_bytes(self) -> int:
@@ -303,11 +299,8 @@ class StepMoments:
         """Whether a layer's block constants of double quantization are decoded before its products."""
         return self.work.row.on_gpu
 
-    def _narrow_copy(self, width: int) -> int:
-        """Return bytes of a copy in the compute type; fp32 needs none."""
-        return self._count_if_narrow(self._c * self._tokens * width)
-
     def _count_if_narrow(self, size: int) -> int:
+        """Return the bytes of a copy that fp32 does not need."""
         return size if self._c < FP32_BYTES else 0
 
     def _low_rank_bytes(self, matrices: int) -> int:

@@ -254,7 +254,10 @@ class _Rules:
             if not resolved:
                 return targets, (), False
             targets = resolved
-        mapped = {target: self._find_older_name(target) for target in targets}
+        mapped = {
+            target: next((old for old in renamed if f".{target}".endswith(f".{old}")), None)
+            for target in targets
+        }
         parameters = tuple(sorted({renamed[old] for old in mapped.values() if old}))
         in_gate_up = {old for old in mapped.values() if old and renamed[old] == "gate_up_proj"}
         needed = {old for old, new in renamed.items() if new == "gate_up_proj"}
@@ -265,9 +268,6 @@ class _Rules:
             )
         rest = tuple(target for target, old in mapped.items() if old is None)
         return rest, parameters, bool(in_gate_up)
-
-    def _find_older_name(self, target: str) -> str | None:
-        return next((old for old in self.tree.renamed if f".{target}".endswith(f".{old}")), None)
 
     def _resolve_names(self, targets: str) -> tuple[str, ...]:
         renamed = self.tree.renamed

@@ -155,7 +155,7 @@ class TowerStep(TransformersStep):
         """Cut an image into patches; joined with a class token and added to the positions."""
         numbers = self.rows * self.shape.hidden
         x = self.make_input(numbers, self.wide, self.add_weight(1, self.width))
-        return self.norm(x) if self.family.norms_patches else x
+        return self.norm(x) if self.family.embedding_norm else x
 
     def embed_sound(self) -> Tensor:
         """Convolve a spectrogram twice, the second time to half its length, each with gelu; add positions."""
