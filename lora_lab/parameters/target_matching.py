@@ -275,22 +275,19 @@ class _Rules:
             names = {group.suffix for group in self._list_all_linear()}
             return tuple(sorted(names | set(renamed)))
         keys = [name for group in self.groups for name in group.names]
-        keys += [key for key, _ in self._list_tensor_names()]
+        keys += self._list_tensor_names()
         keys += [f"{name}.weight" for group in self.groups for name in group.names if group.own]
         found = {key.rsplit(".", 1)[-1] for key in self._select(targets, keys)}
         for old, new in renamed.items():
-            containers = [
-                key.rsplit(".", 1)[0] for key, _ in self._list_tensor_names() if key.endswith(f".{new}")
-            ]
-            if select_names(targets, [f"{container}.{old}" for container in containers]):
+            keys = [key for key in self._list_tensor_names() if key.endswith(f".{new}")]
+            if select_names(targets, [f"{key.removesuffix(new)}{old}" for key in keys]):
                 found.add(old)
         return tuple(sorted(found))
 
-    def _list_tensor_names(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        for group in self.groups:
-            for name in group.names:
-                for local, shape in group.tensors:
-                    yield f"{name}.{local}", shape
+    def _list_tensor_names(self) -> list[str]:
+        return [
+            f"{name}.{local}" for group in self.groups for name in group.names for local, _ in group.tensors
+        ]
 
     # ---- what else is trained
 
