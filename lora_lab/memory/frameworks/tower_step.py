@@ -17,6 +17,7 @@ test_tower_steps.py holds each family against real steps.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from lora_lab.memory.frameworks.families import TOWER_FAMILIES, ModelFamily, with_traits
 from lora_lab.memory.frameworks.operators import FP32, HALF
@@ -111,7 +112,7 @@ class TowerStep(TransformersStep):
         """Run a layer that keeps only its input and the encoder's result, and runs again going backward."""
         tower, memory = self.tower, self.memory
         if memory is None:
-            return self._checkpoint_in(tower, x)
+            return super().checkpoint(x)
         with self.tape.without_graph():
             out = self.layer(x)
 
@@ -126,17 +127,9 @@ class TowerStep(TransformersStep):
 
         return self.tape.record(out, [x, memory], saved=[x, memory], backward=backward)
 
-    def _checkpoint_in(self, tower: Tower, x: Tensor) -> Tensor:
-        out = super().checkpoint(x)
-        if out.node is not None:
-            recompute = out.node.backward
-
-            def backward(gradient: Tensor) -> "list[Tensor | None]":
-                self.enter(tower)
-                return list(recompute(gradient))
-
-            out.node.backward = backward
-        return out
+    def find_way_back(self) -> Callable[[], None]:
+        """Return what takes the sizes and adapters of the tower that runs once more."""
+        return partial(self.enter, self.tower)
 
     # ---- entrances
 

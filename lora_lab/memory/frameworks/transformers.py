@@ -3,6 +3,9 @@
 Symbols: rows = tokens of the micro-batch, a and kv = query and key width, d = hidden, f = intermediate width.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from lora_lab.memory.frameworks.mlp_layers import MlpLayers
 from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import StepSetting
@@ -111,13 +114,17 @@ class TransformersStep(MlpLayers):
 
         def backward(gradient: Tensor) -> list[Tensor | None]:
             # Recomputing stops before the layer's result, which isn't needed again.
-            self.enter_layer(layer)
+            enter_again()
             came_back = kept or self.tape.new(numbers, width)
             return [self.tape.run_backward(self.layer(self.cut_input(came_back)).node, gradient)]
 
-        numbers, width, layer = x.numbers, x.width, self.number
+        numbers, width, enter_again = x.numbers, x.width, self.find_way_back()
         kept = None if self.offloads else Tensor(numbers, width, x.storage)
         return self.tape.record(out, [x], saved=[kept] if kept else [], backward=backward)
+
+    def find_way_back(self) -> Callable[[], None]:
+        """Return what takes the sizes and adapters of the layer that runs once more."""
+        return partial(self.enter_layer, self.number)
 
     def cut_input(self, x: Tensor) -> Tensor:
         """Return a layer's input at which the layer's own backward pass ends."""
