@@ -17,7 +17,7 @@ from lora_lab.worker.training import group, work
 from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.loop import compute_learning_rate, train_adapter
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.worker.builders import TINY, never_stop, silent, small_dataset
 from tests.lora_lab.worker.training.single_run import NOW, RunIt, do_run, kinds, losses, state_of
 
@@ -139,7 +139,7 @@ def test_a_warm_session_gives_the_losses_of_a_cold_one(
     assert not loaded.fits(TINY, find_machine("bf16"))
     run = create_run(tmp_path / "warm", TINY, small_dataset(), now=NOW)
     cache = ModelCache(models_dir, loaded)
-    execute_run(run, LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
+    execute_group([run], LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
     assert losses(run) == losses(usual_run)
 
 
