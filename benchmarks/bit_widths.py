@@ -114,14 +114,8 @@ def measure_bit_width(spec: RunSpec, machine: Machine) -> BitWidthRow:
         results.append(result)
         moments.append(time.process_time())
 
-    train_alone(
-        adapted,
-        loaded,
-        examples,
-        spec,
-        meter=build_meter(adapted.model, machine),
-        on_step=on_step,
-    )
+    meter = build_meter(adapted.model, machine)
+    train_alone(adapted, loaded, examples, spec, meter=meter, on_step=on_step)
     loss_before, loss_after = measure_alone(adapted, loaded, kept)
     row = BitWidthRow(
         spec=spec,

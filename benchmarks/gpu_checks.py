@@ -178,10 +178,8 @@ def chat_with_two_adapters(place: CheckMachine) -> str:
         require_end(run)
     model = ChatModel(place.models_dir, place.home)
     names = model.load_models(runs, lambda **_: None)
-    began, texts = (
-        time.perf_counter(),
-        list(model.generate_answers(names, "What is LoRA?", seed=0, temperature=0.0)),
-    )
+    began = time.perf_counter()
+    texts = list(model.generate_answers(names, "What is LoRA?", seed=0, temperature=0.0))
     if set(texts[-1]) != set(names):
         raise CheckFailed(f"only {', '.join(texts[-1])} answered")
     return f"{len(names)} models, {len(texts)} rounds in {time.perf_counter() - began:.1f} s"

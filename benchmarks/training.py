@@ -92,7 +92,7 @@ def main() -> None:
             variant.start_over()
             variant.rounds.append(variant.run(replace(SPEC, steps=options.steps, seed=number)))
     speed = [_compare(variants[0], variant) for variant in variants]
-    longest = sorted(setting.examples, key=_count_tokens)[-SPEC.batch :]
+    longest = sorted(setting.examples, key=lambda example: len(example.ids))[-SPEC.batch :]
     for row, variant in zip(speed, variants, strict=True):
         row["peak_bytes"] = variant.peak_bytes(longest)
     _print_speed(speed)
@@ -107,18 +107,12 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=8, help="steps per round")
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument(
-        "--graph",
-        action="store_true",
-        help="compare with the loop with PyTorch's graph, not with Trainer",
+        "--graph", action="store_true", help="compare with the loop with PyTorch's graph, not with Trainer"
     )
     parser.add_argument(
         "--metered", action="store_true", help="with the lab's memory meter on, as in a real run"
     )
     return parser.parse_args()
-
-
-def _count_tokens(item: Encoded) -> int:
-    return len(item.ids)
 
 
 class Setting:
