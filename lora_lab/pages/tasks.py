@@ -78,12 +78,14 @@ class TasksPage:
         if isinstance(task, RunTask) and act == "answer":
             return self._answer(visit, task, form_event.read_field(event, "option"))
         if isinstance(task, BuildTask) and act in ("draft", "code"):
-            return (self._save_draft if act == "draft" else self._check_build)(visit, task, event)
+            handle = self._save_draft if act == "draft" else self._check_build
+            return handle(visit, task, event)
         if isinstance(task, ConfigureTask) and act in ("change", "check"):
             drawn = self._draw(visit)
             try:
                 setting = judge.read_setting(drawn, form_fields.read_firsts(event, limit=60))
-                return (self._change if act == "change" else self._check)(visit, drawn, setting)
+                respond = self._change if act == "change" else self._check
+                return respond(visit, drawn, setting)
             except LearnerError as error:
                 return {"parts": {"numbers": render_problem(error), "judgement": NO_HTML}}
         raise form_event.build_unknown_act_error(event)
