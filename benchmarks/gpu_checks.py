@@ -29,7 +29,12 @@ from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.state import RunState
 from lora_lab.spec import BITS, EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.chat import ChatModel
-from lora_lab.worker.device.gpu import empty_cache, live_bytes, measure_workspace_bytes
+from lora_lab.worker.device.gpu import (
+    empty_cache,
+    live_bytes,
+    measure_workspace_bytes,
+    predict_workspace_bytes,
+)
 from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine
 from lora_lab.worker.merge import merge_run
 from lora_lab.worker.model.load import build_tiny_tokenizer
@@ -298,7 +303,21 @@ def gpu_tests(place: CheckMachine) -> str:
     return out.strip().splitlines()[-1]
 
 
+def workspaces(place: CheckMachine) -> str:
+    """Compare the workspaces of the matrix products with what is computed for this kind of GPU."""
+    if not place.machine.on_gpu:
+        return "none on a processor"
+    measured = measure_workspace_bytes(place.machine.device)
+    predicted = predict_workspace_bytes(place.machine.device)
+    if predicted is None:
+        return f"{as_bytes(measured)}, and none predicted: products here aren't computed by cuBLAS"
+    if measured != predicted:
+        raise CheckFailed(f"{as_bytes(measured)} instead of {as_bytes(predicted)}")
+    return f"{as_bytes(measured)}, as predicted"
+
+
 CHECKS: dict[str, Callable[[CheckMachine], str]] = {
+    "workspaces of the products": workspaces,
     "a group of four": group_of_four,
     "chat with two adapters": chat_with_two_adapters,
     "merge": merge_of_a_run,

@@ -5,6 +5,7 @@ correction in GDDR memory a sixteenth; what is left is the total that PyTorch pr
 Reports from Linux, because Windows shows what the driver keeps as well.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,17 @@ share of Unsloth's estimate, calibrated by them on an RTX 5070 Ti (unslothai/uns
 studio/backend/utils/hardware/VRAM_ESTIMATION.md). More than the context alone, which
 frameworks/forecast.CONTEXT_BYTES counts in what a driver shows: a verdict "it fits" needs room for the worst.
 """
+
+_WORKSPACE_BYTES = (2 * 4096 + 8 * 16) * 1024
+_LARGE_WORKSPACE_BYTES = 8 * 4096 * 1024
+_LARGE_WORKSPACES = (9, 10, 12)
+"""Major compute capabilities with the larger one: Hopper and Blackwell."""
+
+_WORKSPACE_CONFIG = re.compile(r":(\d+):(\d+)")
+"""As cuBLAS reads `CUBLAS_WORKSPACE_CONFIG`: sizes in KiB, each with how many of it, as in `:4096:2:16:8`."""
+
+MULTIPLYING_THREADS = 2
+"""The one that runs forward passes, and the one in which PyTorch runs backward passes on a device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +59,17 @@ class GpuModel:
 _ROWS = load_yaml(Path(__file__).with_name("gpus.yaml").read_text("utf-8"))
 GPUS: dict[int, GpuModel] = {row["gb"]: GpuModel(**row) for row in _ROWS}
 """By the size that people call them by, smallest first."""
+
+
+def compute_workspace_bytes(major: int, config: str = "") -> int:
+    """Return the bytes of the workspaces that cuBLAS keeps in a process that trains on one NVIDIA GPU.
+
+    PyTorch gives cuBLAS one for each thread that multiplies, and cuBLASLt shares it: 32 MiB on GPUs of
+    compute capability `major` 9, 10 and 12, else 2 of 4 MiB and 8 of 16 KiB, or what the environment
+    variable CUBLAS_WORKSPACE_CONFIG says (pytorch, aten/src/ATen/cuda/CublasHandlePool.cpp,
+    parseChosenWorkspaceSize).
+    """
+    each_bytes = _LARGE_WORKSPACE_BYTES if major in _LARGE_WORKSPACES else _WORKSPACE_BYTES
+    if sizes := _WORKSPACE_CONFIG.findall(config):
+        each_bytes = sum(int(kib) * 1024 * int(count) for kib, count in sizes)
+    return MULTIPLYING_THREADS * each_bytes

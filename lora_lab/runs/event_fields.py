@@ -118,7 +118,7 @@ FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
         {"learning_rate": _is_number, "shared_seconds": _is_duration} | dict.fromkeys(_STEP_BYTES, _is_whole),
     ),
     "saved": ({"step": _is_whole}, {}),
-    "gpu_memory": (dict.fromkeys(_GPU_BYTES, _is_whole), {}),
+    "gpu_memory": (dict.fromkeys(_GPU_BYTES, _is_whole), {"predicted_workspaces": _is_whole}),
     "evaluated": ({"loss_before": _is_number, "loss_after": _is_number}, {"examples": _is_whole}),
     "finished": _ENDED,
     "stopped": _ENDED,

@@ -269,18 +269,19 @@ def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
 def list_gpu_rows(state: RunState) -> list[tuple[str, int | None, int]]:
     """List the figures of a GPU's memory at the peak, each with what is computed for it; empty on a CPU.
 
-    Workspaces are measured when a worker starts and not computed, so what is computed for a row below them
-    has the measured ones in it.
+    Where no workspaces are predicted (in runs of an earlier version, on GPUs without cuBLAS), the figures
+    below them are computed with the measured ones.
     """
     gpu, started = state.gpu_memory, state.started
     if gpu is None or started is None:
         return []
     tensors = started.get("group_predicted_bytes", started["predicted_bytes"])
-    allocated = tensors + gpu["workspaces"]
+    workspaces = gpu.get("predicted_workspaces")
+    allocated = tensors + (gpu["workspaces"] if workspaces is None else workspaces)
     reserved = allocated + compute_unused_bytes(allocated)
     return [
         ("asked for by tensors", tensors, gpu["requested"] - gpu["workspaces"]),
-        ("workspaces of the matrix products", None, gpu["workspaces"]),
+        ("workspaces of the matrix products", workspaces, gpu["workspaces"]),
         ("both, in blocks of 512 bytes", allocated, gpu["allocated"]),
         ("reserved by PyTorch", reserved, gpu["reserved"]),
         ("CUDA’s context and libraries, and other programs", CONTEXT_BYTES, gpu["device"] - gpu["reserved"]),

@@ -5,7 +5,8 @@ An Apple GPU lacks it. The lab computes there as on a processor, with tensors el
 """
 
 import functools
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import psutil
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from lora_lab.data.machine import ORDINARY_DEVICES
+from lora_lab.memory.gpus import compute_workspace_bytes
 
 
 def on_gpu(device: torch.device) -> bool:
@@ -75,9 +77,8 @@ def free_bytes(device: torch.device) -> int:
 def measure_workspace_bytes(device: torch.device) -> int:
     """Run every kind of product once, forward and backward; return the bytes that stay allocated after it.
 
-    cuBLAS keeps a workspace for each thread that multiplies: this one and the one that PyTorch runs backward
-    passes in. They are 32 MiB each on Hopper, belong to the process and not to a run, and are asked for here
-    before anything is measured.
+    cuBLAS keeps a workspace for each thread that multiplies (lora_lab/memory/gpus.py). They belong to the
+    process and not to a run, and are asked for here before anything is measured.
     """
     index = get_gpu_api(device).current_device() if device.index is None else device.index
     return _measure_workspaces_once(torch.device(device.type, index))
@@ -89,6 +90,21 @@ def _measure_workspaces_once(device: torch.device) -> int:
     before = live_bytes(device)
     run_products(device)
     return live_bytes(device) - before
+
+
+def predict_workspace_bytes(device: torch.device) -> int | None:
+    """Return the bytes that the workspaces should have; None where products aren't computed by cuBLAS."""
+    capability = get_gpu_api(device).get_device_capability(device)
+    if torch.version.hip or not isinstance(capability, tuple):  # AMD's; Intel's describes itself with a dict
+        return None
+    return compute_workspace_bytes(capability[0], os.environ.get("CUBLAS_WORKSPACE_CONFIG", ""))
+
+
+def list_memory_figures(memory: GpuMemory, device: torch.device) -> dict[str, int]:
+    """List the figures of a GPU's memory as a run's event holds them, in bytes."""
+    figures: dict[str, int] = {**asdict(memory), "workspaces": measure_workspace_bytes(device)}
+    predicted = predict_workspace_bytes(device)
+    return figures if predicted is None else {**figures, "predicted_workspaces": predicted}
 
 
 def run_products(device: torch.device) -> None:

@@ -16,7 +16,7 @@ from lora_lab.memory.group_memory import CellBytes, compute_cell_bytes, peak_byt
 from lora_lab.runs import grouping
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
-from lora_lab.worker.device.gpu import free_bytes, measure_workspace_bytes
+from lora_lab.worker.device.gpu import free_bytes, list_memory_figures
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
@@ -163,9 +163,7 @@ class GroupedRuns:
         on_gpu = group.memory_on_gpu if len(group.cells) == 1 else None
         if on_gpu is not None:
             (work,) = works.values()
-            work.run.emit(
-                "gpu_memory", **asdict(on_gpu), workspaces=measure_workspace_bytes(material.machine.device)
-            )
+            work.run.emit("gpu_memory", **list_memory_figures(on_gpu, material.machine.device))
         try:
             self._measure(group, works, material)
         except MeasuringStopped:

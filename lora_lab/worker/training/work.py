@@ -26,7 +26,7 @@ from lora_lab.runs import failures
 from lora_lab.runs.failures import Failure
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
-from lora_lab.worker.device.gpu import measure_workspace_bytes
+from lora_lab.worker.device.gpu import list_memory_figures
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.load import load_config
 from lora_lab.worker.model.read_shape import read_config_shape
@@ -143,9 +143,7 @@ class Work:
             model, examples, self.spec, loaded.machine, on_step=self.on_step, should_stop=self.should_stop
         )
         if on_gpu is not None:
-            self.run.emit(
-                "gpu_memory", **asdict(on_gpu), workspaces=measure_workspace_bytes(loaded.machine.device)
-            )
+            self.run.emit("gpu_memory", **list_memory_figures(on_gpu, loaded.machine.device))
         self.save(self.step)
         if self.end_early():
             return

@@ -203,6 +203,7 @@ def test_a_run_keeps_the_four_figures_of_the_gpus_memory(tmp_path: Path, models_
     figures = state.gpu_memory
     assert figures is not None
     assert state.peak_bytes == figures["requested"] - figures["workspaces"]
+    assert figures["workspaces"] == figures["predicted_workspaces"]
     assert figures["requested"] <= figures["allocated"] <= figures["reserved"] < figures["device"]
 
 
