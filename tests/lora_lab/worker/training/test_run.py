@@ -12,7 +12,7 @@ from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import TINY_MODEL, RunSpec
-from lora_lab.worker.device.machine import find_machine
+from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.training import group, work
 from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.loop import compute_learning_rate, train_adapter
@@ -58,9 +58,9 @@ def graph_runs(run_it: RunIt, spec: RunSpec, monkeypatch: pytest.MonkeyPatch) ->
     """How many runs took PyTorch's graph for this one; it must finish either way."""
     taken: list[RunSpec] = []
 
-    def watched(model: Any, examples: Any, spec: RunSpec, **options: Any) -> Any:
+    def watched(model: Any, examples: Any, spec: RunSpec, machine: Machine, **options: Any) -> Any:
         taken.append(spec)
-        return train_adapter(model, examples, spec, **options)
+        return train_adapter(model, examples, spec, machine, **options)
 
     monkeypatch.setattr(work, "train_adapter", watched)
     assert state_of(run_it(spec)).status == "finished"
