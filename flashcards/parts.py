@@ -15,7 +15,10 @@ from flashcards.pages.browse import BrowsePage
 from flashcards.pages.cards import CardsPage
 from flashcards.pages.progress_section import CardSection
 from flashcards.pages.writing import ADDRESS, CardWriting
-from flashcards.review.presenter import build_card_exercise
+from flashcards.review.fit_scheduler import Fitting
+from flashcards.review.operations import Reviews
+from flashcards.review.presenter import CardExercise
+from study.content.confusable import load_confusable
 from study.content.search import SearchEntry
 from study.parts import AppPart, Core
 from study.text.markup import to_plain
@@ -40,7 +43,14 @@ def build(core: Core) -> AppPart:
     exchange = build_card_exchange(context.store, core.settings.home, context.concepts, decks)
     writer = CardWriter(exchange=exchange, imports=core.imports)
     writing = CardWriting(context=context, writer=writer)
-    exercise = build_card_exercise(context, decks, figure_about=ports.figure_about)
+    lookalikes = load_confusable(context.concepts)
+    reviews = Reviews(store=context.store, decks=decks, lookalikes=lookalikes)
+    exercise = CardExercise(
+        reviews=reviews,
+        concepts=context.concepts,
+        fitting=Fitting(reviews, clock=context.clock),
+        figure_about=ports.figure_about,
+    )
     ports.cards = exercise
     ports.cards_due = exercise.count_due
     ports.ask_for_cards = exercise.ask_for

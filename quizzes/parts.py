@@ -18,10 +18,11 @@ from quizzes.pages.explain import ExplainPage
 from quizzes.pages.progress_section import QuizSection
 from quizzes.pages.quiz import QuizPage
 from quizzes.pages.writing import ADDRESS, QuestionWriting
-from quizzes.session.challenge import Challenges
+from quizzes.session.challenge import build_challenge_link
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import find_class_question, list_class_twins, search_class_questions
-from quizzes.session.presenter import build_quiz_exercise
+from quizzes.session.operations import QuizOperations
+from quizzes.session.presenter import QuizExercise
 from quizzes.stats.recurring_misses import find_recurring_misses
 from study.content.concepts import build_concept_address
 from study.content.search import SearchEntry
@@ -48,13 +49,15 @@ def build(core: Core, *, grader: bool) -> AppPart:
     explain = explain_exercise(context, ask_for_cards=ports.ask_for_cards, grader=client)
     ports.explain = explain
     ports.subjects = replace(
-        ports.subjects, of_prompt=explain.subjects, asked=explain.asked, of_idea=explain.idea_subjects
+        ports.subjects,
+        of_prompt=explain.subjects,
+        asked={prompt.id: prompt.text for prompt in explain.prompts.values()},
+        of_idea={key: (advice.about,) for key, advice in explain.advices.items()},
     )
-    quiz = build_quiz_exercise(
-        context,
+    quiz = QuizExercise(
+        operations=QuizOperations(store=context.store, bank=bank, subjects=ports.subjects),
+        concepts=context.concepts,
         ask_for_cards=ports.ask_for_cards,
-        elsewhere=ports.subjects,
-        bank=bank,
         figure_about=ports.figure_about,
     )
     exchange = build_question_exchange(core.settings.home, context.concepts, bank)
@@ -63,7 +66,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.quiz = quiz
     ports.open_quiz = quiz.open_quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
-    ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
+    ports.challenge_link = partial(build_challenge_link, quiz.operations, context.rng)
     ports.class_kinds = QuizClassKinds()
     ports.class_question = partial(find_class_question, bank)
     ports.class_twins = partial(list_class_twins, bank)

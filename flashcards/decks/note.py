@@ -47,27 +47,32 @@ class CardNumber:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
-    """One question and its answer. The id never changes, so editing a text keeps its schedule."""
+class _Filed:
+    """What a note and its cards have in common."""
 
     id: str
     deck: str
     concepts: tuple[str, ...]
     level: Level
     tags: tuple[str, ...]
-    front: str
-    back: str
-    why: str
     evidence: Evidence
-    note_id: str
-    """The note it was made from; the cards of one note are siblings."""
-
     kind: NoteKind = "basic"
     accept: tuple[str, ...] = ()
     number: CardNumber | None = None
     picture: Picture | None = None
     own: bool = False
     """Whether the learner's text overrides the deck's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card(_Filed):
+    """One question and its answer. The id never changes, so editing a text keeps its schedule."""
+
+    front: str
+    back: str
+    why: str
+    note_id: str
+    """The note it was made from; the cards of one note are siblings."""
 
     @property
     def typed(self) -> bool:
@@ -80,23 +85,11 @@ def parse_note_id(card_id: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note:
+class Note(_Filed):
     """One entry of a deck, from which its cards are made."""
 
-    id: str
-    deck: str
-    kind: NoteKind
-    concepts: tuple[str, ...]
-    level: Level
-    tags: tuple[str, ...]
     texts: Mapping[str, str]
     """The fields that a learner may edit: front, back and why, or text and why."""
-
-    evidence: Evidence
-    accept: tuple[str, ...] = ()
-    number: CardNumber | None = None
-    picture: Picture | None = None
-    own: bool = False
 
     def replace_texts(self, texts: Mapping[str, str]) -> "Note":
         """Replace the note's texts by the learner's; the other fields stay."""

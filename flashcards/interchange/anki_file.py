@@ -17,11 +17,8 @@ from study.base.errors import LearnerError
 from study.base.import_limits import ITEMS
 from study.io.exchange import File
 
-GENERATIONS = (
-    "collection.anki21b",
-    "collection.anki21",
-    "collection.anki2",
-)  # newest first: the old one may be empty
+# Newest first: the old one may be empty.
+GENERATIONS = ("collection.anki21b", "collection.anki21", "collection.anki2")
 REVIEWS_AT_MOST = 500_000
 STEPS_AT_MOST = 200_000_000  # of SQLite's virtual machine; a real collection of 100,000 cards takes a tenth
 
@@ -104,15 +101,7 @@ def read_anki(file: File) -> AnkiFile:
     try:
         with closing(_open_database(archive.read(generation))) as collection:
             return _read_collection(collection, generation.removeprefix("collection."), media)
-    except (
-        sqlite3.Error,
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        RecursionError,
-        AttributeError,
-    ) as error:
+    except (sqlite3.Error, ValueError, LookupError, TypeError, RecursionError, AttributeError) as error:
         raise LearnerError(
             f"The collection in {file.name} can't be read ({error}).", do_next="Export it from Anki again."
         ) from error

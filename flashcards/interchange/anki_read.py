@@ -11,7 +11,7 @@ from flashcards.interchange.anki_schedule import History, parse_card_history
 from flashcards.interchange.anki_write import DECK_PREFIX, OUR_TYPES, build_guid
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags
 from study.base.import_limits import HTML_CHARACTERS, check_html
-from study.io.exchange import File, ImportEntry, shorten
+from study.io.exchange import File, ImportEntry, reject_item, shorten
 from study.text.html_import import convert_html, list_images
 
 SOURCE = "imported from Anki"
@@ -35,7 +35,7 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
         note_id = fields.get("Id", "").strip() or ours.get(note.guid) or decode_guid(note.guid)
         if not note.type.templates:
             why = "its note type has no card template"
-            rejected.append(ImportEntry(verdict="rejected", item=_shorten_note(note), why=why))
+            rejected.append(reject_item(_shorten_note(note), why))
             continue
         accepted = len(entries)
         for entry, card in _read_entries(note, fields, note_id):
@@ -43,9 +43,7 @@ def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
                 deck = (card.deck if card else "Imported").removeprefix(DECK_PREFIX)
                 entries.append(replace(entry, deck=deck, **read_tags(note.tags, concept_ids)))
             else:
-                rejected.append(
-                    ImportEntry(verdict="rejected", item=_shorten_note(note), why=_explain_empty(note))
-                )
+                rejected.append(reject_item(_shorten_note(note), _explain_empty(note)))
         if len(entries) > accepted:
             kind = entries[-1].kind
             histories |= _read_histories(note, note_id, kind, anki.created_at)

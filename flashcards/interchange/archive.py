@@ -45,14 +45,7 @@ class Archive:
             if content.startswith(_ZSTD):
                 with zstandard.ZstdDecompressor().stream_reader(content) as stream:
                     content = stream.read(limit_bytes + 1)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            zstandard.ZstdError,
-            RuntimeError,
-            NotImplementedError,
-            EOFError,
-        ) as error:
+        except (zipfile.BadZipFile, zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
             raise self._build_error(f"is damaged at {name}") from error
         if len(content) > limit_bytes:
             raise self._build_error(f"would unpack {name} to more than {as_bytes(limit_bytes)}")

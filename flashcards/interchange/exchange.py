@@ -28,7 +28,7 @@ from study.content.user_files import (
     find_key_of_title,
     read_own_file,
 )
-from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
+from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, reject_item, shorten
 from study.io.planning import with_progress
 from study.io.written_item import quote_item
 from study.store import Store
@@ -154,7 +154,7 @@ class CardExchange:
             entry, problem = check_entry(_fill_missing(entry, here), self.concepts)
             result = self._judge_entry(entry, here, problem, edits)
             if entry.id in seen:
-                result = replace(result, verdict="rejected", why="the file has this card twice")
+                result = reject_item(result.item, "the file has this card twice")
             seen.add(entry.id)
             judged.append((entry, result))
         return judged
@@ -164,13 +164,12 @@ class CardExchange:
     ) -> ImportEntry:
         item = shorten(entry.recognized_by)
         if problem:
-            return ImportEntry(verdict="rejected", item=item, why=problem)
+            return reject_item(item, problem)
         if here is None:
             return ImportEntry(verdict="new", item=item, why=f"in {entry.deck}")
         note = self.decks.notes[entry.id]
         if entry.kind != here.kind:
-            why = f"its kind is {note.kind} here and {entry.kind} in the file"
-            return ImportEntry(verdict="rejected", item=item, why=why)
+            return reject_item(item, f"its kind is {note.kind} here and {entry.kind} in the file")
         differ = [name for name in TEXTS if entry.normalize_text(name) != here.normalize_text(name)]
         # An edit holds texts only, so a file can change nothing else of a note that is not its own.
         if not differ and (
@@ -178,9 +177,7 @@ class CardExchange:
         ):
             return ImportEntry(verdict="same", item=item)
         if (note.number and "back" in differ) or (note.picture and "front" in differ):
-            return ImportEntry(
-                verdict="rejected", item=item, why="the app computes its number or draws its picture"
-            )
+            return reject_item(item, "the app computes its number or draws its picture")
         why = f"another {' and '.join(differ)}" if differ else "other answers, concepts, level or tags"
         return ImportEntry(verdict="changed", item=item, why=why)
 
@@ -283,17 +280,10 @@ def _fill_missing(entry: CardEntry, known: CardEntry | None) -> CardEntry:
     """Take the fields that a format lacks from the known card."""
     if known is None:
         return entry
-    return replace(
-        entry,
-        deck=known.deck,
-        kind=known.kind if entry.kind == "basic" and entry.front else entry.kind,
-        why=entry.why or known.why,
-        source=entry.source or known.source,
-        concepts=entry.concepts or known.concepts,
-        level=entry.level or known.level,
-        tags=entry.tags or known.tags,
-        accept=entry.accept or known.accept,
-    )
+    names = ("why", "source", "concepts", "level", "tags", "accept")
+    filled: dict[str, Any] = {name: getattr(entry, name) or getattr(known, name) for name in names}
+    kind = known.kind if entry.kind == "basic" and entry.front else entry.kind
+    return replace(entry, deck=known.deck, kind=kind, **filled)
 
 
 def _list_filing(entry: CardEntry) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from flashcards.decks.note import CLOZE
 from flashcards.interchange.entry import CardEntry, CardReading
 from study.content.user_files import build_slug
 from study.content.yaml_reader import LEVELS
-from study.io.exchange import File, ImportEntry, shorten
+from study.io.exchange import File, ImportEntry, reject_item, shorten
 
 _COMMENT = re.compile(r"<!-- lora-study (?P<json>\{.*\}) -->\s*$")
 _PART = re.compile(r"([QAC]):\s?(.*)")
@@ -49,7 +49,7 @@ def read_markdown(file: File) -> CardReading:
         problem = _find_problem(parts)
         if problem:
             item = shorten(next(iter(parts.values()), ""))
-            rejected.append(ImportEntry(verdict="rejected", item=item, why=f"{file.name}:{line}  {problem}"))
+            rejected.append(reject_item(item, f"{file.name}:{line}  {problem}"))
         else:
             entries.append(_build_entry(deck, parts, kept, line))
     return CardReading(entries=tuple(entries), rejected=tuple(rejected))

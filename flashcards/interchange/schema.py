@@ -6,7 +6,7 @@ from typing import Any
 
 from flashcards.interchange.entry import CardEntry, CardReading
 from study.content.yaml_reader import Problem, parse_content
-from study.io.exchange import File, ImportEntry, shorten
+from study.io.exchange import File, reject_item, shorten
 
 _LISTS = ("concepts", "tags", "accept")
 _TEXTS = ("id", "kind", "front", "back", "text", "why", "source")
@@ -32,7 +32,7 @@ def read_schema(file: File) -> CardReading:
             problems.append(
                 Problem(file=file.name, line=1, item="deck", text="needs `deck:` and a list `cards:`")
             )
-    rejected = [ImportEntry(verdict="rejected", item=problem.item, why=str(problem)) for problem in problems]
+    rejected = [reject_item(problem.item, str(problem)) for problem in problems]
     return CardReading(entries=tuple(entry for entry in read if entry), rejected=tuple(rejected))
 
 

@@ -18,7 +18,7 @@ from flashcards.interchange.entry import CardEntry, CardReading, format_tags, re
 from study.base.errors import LearnerError
 from study.base.import_limits import check_items, limit_csv_fields
 from study.base.spreadsheets import build_row_error, decode_table, is_formula
-from study.io.exchange import File, ImportEntry, shorten
+from study.io.exchange import File, reject_item, shorten
 from study.text.html_import import convert_html, escape_plain, to_html
 
 COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind", "Accept")
@@ -74,7 +74,7 @@ def read_csv(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[s
         entry = _read_entry(cells, html=html, line=line, deck=header.get("deck", "").strip() or file.stem)
         if not (entry.front and entry.back) and entry.kind != "cloze":
             why = f"{file.name}:{line}  the {'back' if entry.front else 'front'} is empty"
-            rejected.append(ImportEntry(verdict="rejected", item=shorten(entry.front or entry.back), why=why))
+            rejected.append(reject_item(shorten(entry.front or entry.back), why))
             continue
         guid = convert_html(cells.get("guid", ""))
         entry_id = entry.id or ours.get(guid) or (decode_guid(guid) if guid else "")

@@ -181,13 +181,13 @@ class BrowsePage:
         query = urlencode({**list_filters(view.search.wanted), **_list_words(view.search)})
         reply: Reply = {"parts": {"results": html}, "url": f"/browse?{query}" if query else "/browse"}
         if say:
-            count = len(self._find(self.exercise.read_snapshot(visit), view.search))
+            count = len(find_cards(self.exercise.read_snapshot(visit), view.search))
             reply["say"] = f"{count} {'card' if count == 1 else 'cards'} found."
         return {**reply, "focus": focus} if focus else reply
 
     def _render_results(self, visit: Visit, view: BrowseState) -> Markup:
         snapshot = self.exercise.read_snapshot(visit)
-        found = self._find(snapshot, view.search)
+        found = find_cards(snapshot, view.search)
         first = found[:AT_ONCE]
         further = view.open and view.open not in {row.card.id for row in first}  # opened after "Show more"
         shown = found if view.all or further else first
@@ -218,16 +218,6 @@ class BrowsePage:
             "deletable": visit.is_owner and self.writing.writer.exchange.is_imported(card.note_id),
             "siblings": len(snapshot.decks.notes[card.note_id].build_cards()),
         }
-
-    def _find(self, snapshot: CardSnapshot, search: Search) -> list[FoundCard]:
-        return find_cards(
-            snapshot.decks.cards,
-            search,
-            log=snapshot.log,
-            status=snapshot.status,
-            now=snapshot.now,
-            day_ends=snapshot.preferences.days.end(snapshot.now),
-        )
 
 
 def _parse_search(query: Mapping[str, str]) -> Search:

@@ -29,18 +29,6 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-KEYS = (
-    ("Space", "show the answer"),
-    ("Enter", "show the answer where you type yours; Tab leaves the field, so that the other keys work"),
-    ("1 to 4", "rate: Again, Hard, Good, Easy"),
-    ("u", "undo the last thing you did; press it again for the one before"),
-    ("e", "edit the card"),
-    ("f", "flag it"),
-    ("b", "bury it until tomorrow"),
-    ("x", "suspend it"),
-    ("/", "search everything"),
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class CardsPage:
@@ -159,9 +147,8 @@ class CardsPage:
         return f"Flagged: {name}." if name else "Flag taken off."
 
     def _spread(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        days = form_event.read_number(
-            form_event.read_field(event, "days"), default=2, low=2, high=LONGEST_DAYS
-        )
+        written = form_event.read_field(event, "days")
+        days = form_event.read_number(written, default=2, low=2, high=LONGEST_DAYS)
         wanted = read_choice(visit.query).wanted
         moved = self.exercise.reviews.spread(visit.profile.id, over_days=days, now=visit.now, wanted=wanted)
         return f"{moved} {'review' if moved == 1 else 'reviews'} spread over {days} days."
@@ -245,7 +232,6 @@ class CardsPage:
             "undo": self.exercise.find_undoable(visit, cram=choice.cram),
             "may_write": visit.is_owner,
             "write": ADDRESS,
-            "keys": KEYS,
             "filters": {
                 "chosen": chosen,
                 "summary": ", ".join(part for part in parts if part),

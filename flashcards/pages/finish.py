@@ -18,6 +18,8 @@ def finish_values(
     matching = [card for card in snapshot.decks.cards if choice.wanted.matches(card)]
     hidden, seen = snapshot.log.hidden, snapshot.log.memories
     unseen = [card for card in matching if card.id not in seen and card.id not in hidden]
+    due_dates = snapshot.list_due_dates()  # postponed and buried ones included
+    later = [due for card in matching if (due := due_dates.get(card.id)) and due > snapshot.now]
     rated = {review.card_id for review in today if review.card_id in by_id}
     missed = list_missed_cards(snapshot, today)
     remembered, asked = count_recalled(today)
@@ -36,7 +38,7 @@ def finish_values(
         "learnt": sorted({concept for card_id in rated for concept in by_id[card_id].concepts}),
         "missed": missed,
         "weakest": find_most_frequent(each.concepts for each in missed),
-        "next_due": _format_return(snapshot, choice),
+        "next_due": format_return(snapshot, min(later)) if later else "",
         "time_up": time_up,
         "minutes": choice.extra.minutes or minutes,
         "more_minutes": minutes,
@@ -48,14 +50,3 @@ def finish_values(
         "more": build_url(choice.filters, new=str(new + MORE_NEW)) if unseen else "",
         "more_new": min(MORE_NEW, len(unseen)),
     }
-
-
-def _format_return(snapshot: CardSnapshot, choice: CardChoice) -> str:
-    """Format when the next card of this choice comes back, postponed and buried ones included."""
-    chosen = {card.id for card in snapshot.decks.cards if choice.wanted.matches(card)}
-    later = [
-        due for card_id, due in snapshot.list_due_dates().items() if card_id in chosen and due > snapshot.now
-    ]
-    if not later:
-        return ""
-    return format_return(snapshot, min(later))

@@ -207,10 +207,8 @@ def _read_plan(visit: Visit) -> StudyPlan:
 
 def _read_retention(event: Mapping[str, Any]) -> float:
     low, high = round(100 * RETENTION_LOW), round(100 * RETENTION_HIGH)
-    return (
-        form_event.read_number(form_event.read_field(event, "retention"), default=90, low=low, high=high)
-        / 100
-    )
+    written = form_event.read_field(event, "retention")
+    return form_event.read_number(written, default=90, low=low, high=high) / 100
 
 
 def _format_measure(value: float | None) -> str:

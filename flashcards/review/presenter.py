@@ -8,7 +8,6 @@ from typing import Any
 from flashcards.decks.note import Card
 from flashcards.decks.pictures import render_picture
 from flashcards.decks.typed_answers import compare_typed, render_back
-from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.fit_scheduler import Fitting
 from flashcards.review.operations import Reviews, ShownCard, build_gone_error
@@ -17,10 +16,9 @@ from flashcards.review.snapshot import CardSnapshot
 from study.base import units
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.content.confusable import load_confusable
 from study.figures.figure import FigureAbout, render_no_figure
 from study.learner.progress import compute_typical_seconds, count_recalled
-from study.ports.context import Context, Visit
+from study.ports.context import Visit
 from study.ports.review import Ending, Fragment, Missed, Steps
 from study.ports.today import CardsDue
 from study.store.logs.cards import FORGOTTEN, CardReview, build_rated_elsewhere_error
@@ -213,21 +211,6 @@ class CardExercise:
     def _read_reviews(self, visit: Visit, review: FiveMinuteReview) -> list[CardReview]:
         """Read the ratings of a review: more may follow on the Cards page in between."""
         return self.reviews.store.cards.history(visit.profile.id, since=review.started_at)[: review.cards]
-
-
-def build_card_exercise(
-    context: Context, decks: LiveDecks | None = None, *, figure_about: FigureAbout = render_no_figure
-) -> CardExercise:
-    """Build the cards of an app on its store; the decks are read here unless they are given."""
-    reviews = Reviews(
-        store=context.store,
-        decks=decks or LiveDecks(context.concepts, context.settings.decks_dir),
-        lookalikes=load_confusable(context.concepts),
-    )
-    fitting = Fitting(reviews, clock=context.clock)
-    return CardExercise(
-        reviews=reviews, concepts=context.concepts, fitting=fitting, figure_about=figure_about
-    )
 
 
 def count_unknown(reviews: Iterable[CardReview]) -> int:

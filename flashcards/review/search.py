@@ -1,13 +1,12 @@
 """Card search: by words, deck, level, tag, concept, and by the card's state for the learner."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal, get_args
 
 from flashcards.decks.note import Card
 from flashcards.decks.typed_answers import render_back
-from flashcards.review.card_status import CardStatus
-from flashcards.review.session import CardFilter, Log
+from flashcards.review.session import CardFilter
+from flashcards.review.snapshot import CardSnapshot
 from flashcards.scheduling.scheduler import Memory
 from study.text.markup import to_plain
 
@@ -34,38 +33,29 @@ class Search:
     state: str = ""
 
 
-def find_cards(
-    cards: tuple[Card, ...],
-    search: Search,
-    *,
-    log: Log,
-    status: CardStatus,
-    now: datetime,
-    day_ends: datetime,
-) -> list[FoundCard]:
+def find_cards(snapshot: CardSnapshot, search: Search) -> list[FoundCard]:
     """Return the cards that match, in the order of the decks."""
     words = search.words.casefold().split()
     found = []
-    for card in filter(search.wanted.matches, cards):
+    for card in filter(search.wanted.matches, snapshot.decks.cards):
         text = _join_texts(card) if words else ""
         if not all(word in text for word in words):
             continue
-        states = list_card_states(card, log=log, status=status, now=now, day_ends=day_ends)
+        states = list_card_states(card, snapshot)
         if search.state in ("", *states):
-            flag = status.flags.get(card.id, "")
-            found.append(FoundCard(card=card, states=states, flag=flag, memory=log.memories.get(card.id)))
+            flag, memory = snapshot.status.flags.get(card.id, ""), snapshot.log.memories.get(card.id)
+            found.append(FoundCard(card=card, states=states, flag=flag, memory=memory))
     return found
 
 
-def list_card_states(
-    card: Card, *, log: Log, status: CardStatus, now: datetime, day_ends: datetime
-) -> frozenset[CardState]:
+def list_card_states(card: Card, snapshot: CardSnapshot) -> frozenset[CardState]:
     """Return all states of a card; several can hold at once."""
+    log, status, now = snapshot.log, snapshot.status, snapshot.now
     memory = log.memories.get(card.id)
     true: dict[CardState, bool] = {
         "new": memory is None,
         "learning": memory is not None and memory.phase != "review",
-        "due": card.id in log.requested or _is_due(memory, now, day_ends),
+        "due": card.id in log.requested or _is_due(memory, snapshot),
         "suspended": card.id in status.suspended,
         "buried": card.id in status.buried or status.postponed.get(card.id, now) > now,
         "flagged": card.id in status.flags,
@@ -75,10 +65,10 @@ def list_card_states(
     return frozenset(state for state, holds in true.items() if holds)
 
 
-def _is_due(memory: Memory | None, now: datetime, day_ends: datetime) -> bool:
+def _is_due(memory: Memory | None, snapshot: CardSnapshot) -> bool:
     if memory is None:
         return False
-    return memory.due <= (day_ends if memory.phase == "review" else now)
+    return memory.due <= (snapshot.day_ends if memory.phase == "review" else snapshot.now)
 
 
 def _join_texts(card: Card) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card
@@ -42,11 +43,15 @@ class CardSnapshot:
     lookalikes: Lookalikes
     now: datetime
 
+    @cached_property
+    def day_ends(self) -> datetime:
+        return self.preferences.days.end(self.now)
+
     def override_rules(self, extra: RuleOverrides) -> StudyRules:
         """Override the study rules by those of the URL."""
         chosen, usual = self.preferences, self.preferences.new_cards_a_day
         return StudyRules(
-            day_ends=self.preferences.days.end(self.now) + timedelta(days=extra.days_ahead),
+            day_ends=self.day_ends + timedelta(days=extra.days_ahead),
             new_cards=usual if extra.new_cards is None else extra.new_cards,
             reviews=chosen.reviews_a_day if extra.reviews is None else extra.reviews,
             learn_ahead=timedelta(minutes=chosen.learn_ahead_minutes),
@@ -74,7 +79,7 @@ class CardSnapshot:
     def list_waiting(self, wanted: CardFilter) -> list[Card]:
         """List all reviews that are due today and not hidden, regardless of limits, siblings included."""
         shown = [c for c in self.decks.cards if wanted.matches(c) and c.id not in self.log.hidden]
-        return select_phase(shown, self.log, learning=False, until=self.preferences.days.end(self.now))
+        return select_phase(shown, self.log, learning=False, until=self.day_ends)
 
     def count_backlog(self, wanted: CardFilter, *, seconds_each: float, extra: RuleOverrides) -> Backlog:
         """Count the reviews that wait and those that fit."""
@@ -91,9 +96,8 @@ class CardSnapshot:
         due_dates |= dict.fromkeys(self.log.requested, self.now)
         for card_id, day in self.status.postponed.items():
             due_dates[card_id] = max(day, due_dates.get(card_id, day))
-        tomorrow = self.preferences.days.end(self.now)
         for card_id in self.status.buried & due_dates.keys():
-            due_dates[card_id] = max(tomorrow, due_dates[card_id])
+            due_dates[card_id] = max(self.day_ends, due_dates[card_id])
         shown = self.decks.by_id.keys() - self.status.suspended
         return {card_id: due for card_id, due in due_dates.items() if card_id in shown}
 

@@ -48,10 +48,18 @@ def replay_recalls(reviews: Iterable[CardReview], scheduling: Scheduling) -> lis
         card, memory = review.card_id, memories.get(review.card_id)
         seen[card] = seen.get(card, 0) + 1
         if memory is not None and review.reviewed_at - memory.last_review >= A_DAY:
-            found.append(
-                _build_recall(review, memory, scheduling, number=seen[card], lapses=lapses.get(card, 0))
+            recall = Recall(
+                card_id=card,
+                at=review.reviewed_at,
+                elapsed_days=(review.reviewed_at - memory.last_review).days,
+                number=seen[card],
+                lapses=lapses.get(card, 0),
+                phase=memory.phase,
+                predicted=compute_retrievability(memory, now=review.reviewed_at, scheduling=scheduling),
+                recalled=review.rating >= REMEMBERED,
             )
-            lapses[card] = lapses.get(card, 0) + (not found[-1].recalled)
+            found.append(recall)
+            lapses[card] = recall.lapses + (not recall.recalled)
         rating = RATINGS[review.rating - 1]
         memories[card] = apply_rating(memory, rating, now=review.reviewed_at, scheduling=scheduling)
     return found
@@ -65,18 +73,3 @@ def select_spaced(reviews: Iterable[CardReview]) -> Iterator[CardReview]:
         if before is not None and review.reviewed_at - before >= A_DAY:
             yield review
         last[review.card_id] = review.reviewed_at
-
-
-def _build_recall(
-    review: CardReview, memory: Memory, scheduling: Scheduling, *, number: int, lapses: int
-) -> Recall:
-    return Recall(
-        card_id=review.card_id,
-        at=review.reviewed_at,
-        elapsed_days=(review.reviewed_at - memory.last_review).days,
-        number=number,
-        lapses=lapses,
-        phase=memory.phase,
-        predicted=compute_retrievability(memory, now=review.reviewed_at, scheduling=scheduling),
-        recalled=review.rating >= REMEMBERED,
-    )

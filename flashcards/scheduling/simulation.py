@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from random import Random
 
-from flashcards.scheduling.replay import select_spaced
 from flashcards.scheduling.scheduler import Memory, Rating, Scheduling, apply_rating, compute_retrievability
-from study.learner.progress import REMEMBERED
 from study.store.logs.cards import CardReview
 
 BEGIN = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -50,20 +48,11 @@ class Workload:
     """All ratings, first views included."""
 
     busiest_day: int
-    asked: int
-    recalled: int
-    """The recalled ones of `asked`, the reviews at least a day after the card's previous one."""
-
     days: int
 
     @property
     def reviews_a_day(self) -> float:
         return self.reviews / self.days
-
-    @property
-    def retention(self) -> float | None:
-        """The share recalled; None if no card came back."""
-        return self.recalled / self.asked if self.asked else None
 
 
 @dataclass
@@ -120,15 +109,12 @@ def _draw_rating(card: _Card, learner: Learner, rng: Random, now: datetime) -> R
 
 
 @lru_cache(maxsize=256)  # LRU cache: a slider passes the same values repeatedly
-def simulate_workload(plan: StudyPlan, scheduling: Scheduling, *, learner: Learner | None = None) -> Workload:
-    """Simulate a plan's workload. Without a learner, the true memory is what the scheduler believes."""
-    reviews = list(simulate_study(plan, scheduling, learner=learner or Learner(memory=scheduling)))
-    tests = list(select_spaced(reviews))
+def simulate_workload(plan: StudyPlan, scheduling: Scheduling) -> Workload:
+    """Simulate a plan's workload for a learner whose true memory is what the scheduler believes."""
+    reviews = list(simulate_study(plan, scheduling, learner=Learner(memory=scheduling)))
     return Workload(
         desired_retention=scheduling.desired_retention,
         reviews=len(reviews),
         busiest_day=max(Counter(review.reviewed_at.date() for review in reviews).values(), default=0),
-        asked=len(tests),
-        recalled=sum(review.rating >= REMEMBERED for review in tests),
         days=plan.days,
     )

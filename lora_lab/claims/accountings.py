@@ -6,16 +6,10 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 from lora_lab.claims.claim import Claim
-from lora_lab.parameters.adapter_config import (
-    Adaptation,
-    AdapterSetting,
-    Match,
-    PeftRefusal,
-    UnsupportedCase,
-)
+from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, Match
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.name_selection import is_within
-from lora_lab.parameters.target_matching import find_adaptation
+from lora_lab.parameters.target_matching import try_adaptation
 
 ADAPTED_HEAD = "adapted head"
 
@@ -91,7 +85,7 @@ class Sizes:
 def compute_sizes(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) -> Sizes:
     given = claim.saved_parameters
     return Sizes(
-        base=claim.base_parameters or tree.base_parameters,
+        base=claim.count_base(tree),
         adapters=adaptation.adapters.at(rank),
         biases=adaptation.biases,
         saved=adaptation.saved_parameters if given is None else given,
@@ -121,9 +115,8 @@ def _list_in_heads(
     tree: ModuleTree, setting: AdapterSetting, heads: tuple[str, ...]
 ) -> list[tuple[Match, int]]:
     """List what the targets match without a saved head, with the number of modules inside these heads."""
-    try:
-        everywhere = find_adaptation(tree, replace(setting, task_type=None, modules_to_save=()))
-    except (PeftRefusal, UnsupportedCase):
+    everywhere = try_adaptation(tree, replace(setting, task_type=None, modules_to_save=()))
+    if everywhere is None:
         return []
     inside = (
         sum(any(is_within(name, head) for head in heads) for name in match.names)
@@ -134,97 +127,63 @@ def _list_in_heads(
 
 def list_trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
     """Yield what the first number can be."""
-    yield _match_exactly(sizes.trainable, "exact", "the trainable count is exact")
-    if sizes.saved:
-        yield _match_exactly(
-            sizes.trainable + sizes.saved,
-            "saved head twice",
-            f"older PEFT counted the saved head ({sizes.saved:,}) twice among the trainable ones: "
-            f"{sizes.trainable:,} + {sizes.saved:,} = {sizes.trainable + sizes.saved:,}",
-        )
-
-    if sizes.in_heads:
-        yield _match_exactly(
-            sizes.trainable + sizes.in_heads,
-            ADAPTED_HEAD,
-            f"earlier PEFT put adapters inside the saved head: {sizes.trainable:,} + {sizes.in_heads:,} = "
-            f"{sizes.trainable + sizes.in_heads:,}",
-        )
-        both = sizes.trainable + sizes.saved + 2 * sizes.in_heads
-        yield _match_exactly(
-            both,
-            f"{ADAPTED_HEAD} twice",
-            f"older PEFT counted the saved head and the adapters that it put inside it twice: "
-            f"{sizes.trainable:,} + {sizes.saved:,} + 2 × {sizes.in_heads:,} = {both:,}",
-        )
-    if sizes.wrapped_biases:
-        yield _match_exactly(
-            sizes.trainable - sizes.wrapped_biases,
-            "biases left out",
-            'PEFT 0.7 found no bias to train with bias="lora_only": '
-            f"{sizes.trainable:,} − {sizes.wrapped_biases:,} = {sizes.trainable - sizes.wrapped_biases:,}",
-        )
+    trainable, saved, in_heads, biases = sizes.trainable, sizes.saved, sizes.in_heads, sizes.wrapped_biases
+    yield _match_exactly(trainable, "exact", "the trainable count is exact")
+    if saved:
+        said = f"older PEFT counted the saved head ({saved:,}) twice among the trainable ones"
+        yield _work_out(trainable + saved, "saved head twice", said, f"{trainable:,} + {saved:,}")
+    if in_heads:
+        said = "earlier PEFT put adapters inside the saved head"
+        yield _work_out(trainable + in_heads, ADAPTED_HEAD, said, f"{trainable:,} + {in_heads:,}")
+        said = "older PEFT counted the saved head and the adapters that it put inside it twice"
+        added = f"{trainable:,} + {saved:,} + 2 × {in_heads:,}"
+        yield _work_out(trainable + saved + 2 * in_heads, f"{ADAPTED_HEAD} twice", said, added)
+    if biases:
+        said = 'PEFT 0.7 found no bias to train with bias="lora_only"'
+        yield _work_out(trainable - biases, "biases left out", said, f"{trainable:,} − {biases:,}")
 
 
 def list_total_readings(sizes: Sizes, claim: Claim) -> Iterator[AccountingReading]:
     """Yield what the second number can be with this quantization."""
     quantization = claim.quantization
-    for total, name, why in _compute_totals(sizes):
-        yield _match_exactly(total, name, why)
+    for reading in _list_full_totals(sizes):
+        yield reading
+        total, half = reading.low, sizes.packed // 2
         if quantization in ("4bit", "4bit_partial"):
+            name = "packed_4bit" if reading.is_exact else f"packed_4bit, {reading.name}"
+            said = "4-bit weights were counted as stored, two to a byte"
             for packed in dict.fromkeys((sizes.packed, sizes.packed + sizes.packed_heads)):
-                half = packed // 2
-                yield _match_exactly(
-                    total - half,
-                    "packed_4bit" if name == "exact" else f"packed_4bit, {name}",
-                    f"4-bit weights were counted as stored, two to a byte: {total:,} − {packed:,} / 2 = "
-                    f"{total - half:,}",
-                )
+                yield _work_out(total - packed // 2, name, said, f"{total:,} − {packed:,} / 2")
         if quantization == "4bit_partial":
-            half = sizes.packed // 2
-            yield AccountingReading(
-                total - half,
-                total,
-                "4bit_partial",
-                f"some matrices stayed in 16 bit: anything from {total - half:,} (all packed) to {total:,}",
-            )
+            why = f"some matrices stayed in 16 bit: anything from {total - half:,} (all packed) to {total:,}"
+            yield AccountingReading(total - half, total, "4bit_partial", why)
         if quantization == "gptq":
-            for biases in sorted({0, sizes.packed_biases}):
-                left = total - sizes.packed - biases
-                yield _match_exactly(
-                    left,
-                    "gptq_buffers",
-                    f"GPTQ weights are buffers, which are not counted: {total:,} − "
-                    f"{sizes.packed + biases:,} = {left:,}",
-                )
+            said = "GPTQ weights are buffers, which are not counted"
+            for left_out in sorted({sizes.packed, sizes.packed + sizes.packed_biases}):
+                yield _work_out(total - left_out, "gptq_buffers", said, f"{total:,} − {left_out:,}")
     if quantization == "aqlm":
-        yield AccountingReading(
-            0, 10**18, "aqlm", "AQLM's codes are not counted as weights; the total is not checked"
-        )
+        why = "AQLM's codes are not counted as weights; the total is not checked"
+        yield AccountingReading(0, 10**18, "aqlm", why)
 
 
-def _compute_totals(sizes: Sizes) -> Iterator[tuple[int, str, str]]:
-    yield sizes.total, "exact", "the total is the base and everything added, in full"
-    if sizes.saved:
-        once = sizes.total - sizes.saved
-        yield (
-            once,
-            "saved head once",
-            f"older PEFT did not count the saved head ({sizes.saved:,}) a second time in the total: "
-            f"{sizes.total:,} − {sizes.saved:,} = {once:,}",
-        )
-    if sizes.in_heads:
-        adapted = sizes.total + 2 * sizes.in_heads
-        yield (
-            adapted,
-            ADAPTED_HEAD,
-            "earlier PEFT put adapters inside the head and inside its saved copy: "
-            f"{sizes.total:,} + 2 × {sizes.in_heads:,} = {adapted:,}",
-        )
+def _list_full_totals(sizes: Sizes) -> Iterator[AccountingReading]:
+    """Yield what the total can be where every weight counts in full."""
+    total, saved, in_heads = sizes.total, sizes.saved, sizes.in_heads
+    yield _match_exactly(total, "exact", "the total is the base and everything added, in full")
+    if saved:
+        said = f"older PEFT did not count the saved head ({saved:,}) a second time in the total"
+        yield _work_out(total - saved, "saved head once", said, f"{total:,} − {saved:,}")
+    if in_heads:
+        said = "earlier PEFT put adapters inside the head and inside its saved copy"
+        yield _work_out(total + 2 * in_heads, ADAPTED_HEAD, said, f"{total:,} + 2 × {in_heads:,}")
 
 
 def _match_exactly(number: int, name: str, why: str) -> AccountingReading:
     return AccountingReading(number, number, name, why)
+
+
+def _work_out(number: int, name: str, said: str, sum_of: str) -> AccountingReading:
+    return _match_exactly(number, name, f"{said}: {sum_of} = {number:,}")
 
 
 DOUBLES_FROM_1_TO_2 = 2**52

@@ -76,6 +76,10 @@ class Claim:
         """Whether rank or targets are left open."""
         return not self.targets_are_known or self.is_rank_open
 
+    def count_base(self, tree: ModuleTree) -> int:
+        """Count the parameters of the base model: the stated ones, or those of its modules."""
+        return self.base_parameters or tree.base_parameters
+
     def can_apply_to(self, tree: ModuleTree) -> bool:
         """Return whether PEFT accepts the setting under these module names.
 

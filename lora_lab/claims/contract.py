@@ -73,7 +73,9 @@ def judge_claim(claim: Claim) -> ClaimVerdict:
         return judge_inapplicable(claim)
     judge = judge_open if claim.is_open else judge_stated
     layouts = [tree for tree in claim.layouts if claim.is_open or claim.can_apply_to(tree)]
-    judged = [replace(judge(claim, tree), layout=tree) for tree in layouts]
+    judged = [
+        replace(judge(claim, tree), layout=tree, base_parameters=claim.count_base(tree)) for tree in layouts
+    ]
     return min(judged, key=lambda verdict: len(verdict.failing))  # the first layout wins a tie
 
 

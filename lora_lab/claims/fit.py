@@ -22,19 +22,12 @@ class AccountingFit:
 
     trainable: AccountingReading
     total: AccountingReading
-    trainable_fits: bool
-    total_fits: bool
-    percent_fits: bool
+    failing: tuple[Failing, ...]
+    """The printed numbers that this accounting does not explain."""
 
     @property
-    def failing(self) -> tuple[Failing, ...]:
-        """The printed numbers that this accounting does not explain."""
-        checks: tuple[tuple[Failing, bool], ...] = (
-            ("trainable", self.trainable_fits),
-            ("all", self.total_fits),
-            ("pct", self.percent_fits),
-        )
-        return tuple(name for name, fits in checks if not fits)
+    def trainable_fits(self) -> bool:
+        return "trainable" not in self.failing
 
     @property
     def readings(self) -> tuple[AccountingReading, AccountingReading]:
@@ -57,14 +50,13 @@ def _fit_numbers(claim: Claim, trainable: AccountingReading, total: AccountingRe
     printed = claim.printed
     numerator = trainable.low if printed.trainable is None else printed.trainable
     denominators = (total.low, total.high) if printed.total is None else (printed.total,)
-    return AccountingFit(
-        trainable,
-        total,
-        trainable_fits=printed.trainable is None or trainable.has(printed.trainable),
-        total_fits=printed.total is None or total.has(printed.total),
-        percent_fits=printed.percent is None
+    fits: dict[Failing, bool] = {
+        "trainable": printed.trainable is None or trainable.has(printed.trainable),
+        "all": printed.total is None or total.has(printed.total),
+        "pct": printed.percent is None
         or any(percent_fits(printed.percent, numerator, each) for each in denominators),
-    )
+    }
+    return AccountingFit(trainable, total, failing=tuple(name for name, holds in fits.items() if not holds))
 
 
 def explain_accounting(claim: Claim, fit: AccountingFit) -> str:
@@ -80,25 +72,16 @@ def explain_misfit(claim: Claim, sizes: Sizes, fit: AccountingFit, *, has_likeli
     `has_likelier`: other targets at the claimed rank print the first number, which explains it better than
     a rank that nobody sets.
     """
-    reasons = _list_reasons(claim, sizes, fit, has_likelier=has_likelier)
-    return " ".join(text for name, text in reasons if name in fit.failing)
-
-
-def _list_reasons(
-    claim: Claim, sizes: Sizes, fit: AccountingFit, *, has_likelier: bool
-) -> list[tuple[Failing, str]]:
     printed = claim.printed
     trainable = fit.trainable.low if printed.trainable is None else printed.trainable
     total = fit.total.low if printed.total is None else printed.total
-    return [
-        (
-            "trainable",
-            f"This setting trains {sizes.trainable:,} parameters, not {trainable:,}"
-            f"{_explain_trainable(claim, sizes, trainable, has_likelier=has_likelier)}.",
-        ),
-        ("all", f"The total is {sizes.total:,}, not {total:,}{_explain_total(claim, sizes, total)}."),
-        ("pct", f"{printed.percent} is not 100 × {trainable:,} / {total:,}."),
-    ]
+    reasons: dict[Failing, str] = {
+        "trainable": f"This setting trains {sizes.trainable:,} parameters, not {trainable:,}"
+        f"{_explain_trainable(claim, sizes, trainable, has_likelier=has_likelier)}.",
+        "all": f"The total is {sizes.total:,}, not {total:,}{_explain_total(claim, sizes, total)}.",
+        "pct": f"{printed.percent} is not 100 × {trainable:,} / {total:,}.",
+    }
+    return " ".join(reasons[name] for name in fit.failing)
 
 
 def _explain_trainable(claim: Claim, sizes: Sizes, printed: int, *, has_likelier: bool) -> str:

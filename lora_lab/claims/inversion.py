@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lora_lab.claims.claim import LARGEST_RANK
-from lora_lab.parameters.adapter_config import AdapterSetting, LinearCount, PeftRefusal, UnsupportedCase
+from lora_lab.parameters.adapter_config import AdapterSetting, LinearCount
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
-from lora_lab.parameters.target_matching import find_adaptation
+from lora_lab.parameters.target_matching import try_adaptation
 from study.base.errors import LearnerError
 
 MOST_NAMES = 24
@@ -169,9 +169,8 @@ def _list_own(tree: ModuleTree, setting: AdapterSetting, name: str) -> str | tup
 
 def _compute_line(tree: ModuleTree, setting: AdapterSetting) -> LinearCount | None:
     """Return what a setting's adapters train, without modules saved whole; None when PEFT refuses it."""
-    try:
-        adaptation = find_adaptation(tree, setting)
-    except (PeftRefusal, UnsupportedCase):
+    adaptation = try_adaptation(tree, setting)
+    if adaptation is None:
         return None
     biases = adaptation.biases if setting.bias == "lora_only" else 0
     return adaptation.adapters + LinearCount(0, biases)

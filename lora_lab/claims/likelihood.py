@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.inversion import COMMON_RANKS, Explanation, rank_simplicity
-from lora_lab.parameters.adapter_config import PeftRefusal, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
-from lora_lab.parameters.target_matching import find_adaptation
+from lora_lab.parameters.target_matching import try_adaptation
 from study.base.errors import LearnerError
 
 Names = frozenset[str]
@@ -71,10 +70,7 @@ def find_likely_settings(claim: Claim, tree: ModuleTree) -> LikelySettings:
 
 
 def _find_stated(claim: Claim, tree: ModuleTree) -> Names | None:
-    if not claim.targets_are_known:
+    adaptation = try_adaptation(tree, claim.setting) if claim.targets_are_known else None
+    if adaptation is None:
         return None
-    try:
-        matches = find_adaptation(tree, claim.setting).matches
-    except (PeftRefusal, UnsupportedCase):
-        return None
-    return frozenset(match.group.suffix for match in matches if not match.parameter)
+    return frozenset(match.group.suffix for match in adaptation.matches if not match.parameter)

@@ -60,7 +60,7 @@ def find_model(text: str) -> CatalogueEntry:
         if HUB_ID.fullmatch(name) or (is_loaded and BARE_ID.fullmatch(name)):
             raise _build_unknown(name)
         first_unknown = first_unknown or name
-    for name in (*_list_tokenizers(text), *HUB_ID_IN_TEXT.findall(text), *_list_ngrams(text)):
+    for name in (*_list_loaded(text, tokenizers=True), *HUB_ID_IN_TEXT.findall(text), *_list_ngrams(text)):
         found = find_named_entry(name)
         if found is not None:
             return found
@@ -76,18 +76,16 @@ def _build_unknown(name: str) -> LearnerError:
 
 def _list_explicit(text: str) -> Iterator[tuple[str, bool]]:
     """Yield the names that the text gives to its model, those that are loaded first, and whether they are."""
-    for loader, argument in LOADING.findall(text)[:MOST_LOADED]:
-        if not NO_MODEL.search(loader) and not ADAPTER.search(loader):
-            yield from ((name, True) for name in _resolve(argument, text))
+    yield from ((name, True) for name in _list_loaded(text, tokenizers=False))
     for option in OPTIONS:
         if value := find_option(text, option):
             yield value, False
 
 
-def _list_tokenizers(text: str) -> Iterator[str]:
-    """Yield the names of tokenizers and processors, which mostly are the model's too."""
+def _list_loaded(text: str, *, tokenizers: bool) -> Iterator[str]:
+    """Yield the names of models, or of tokenizers and processors, whose names mostly are the model's too."""
     for loader, argument in LOADING.findall(text)[:MOST_LOADED]:
-        if NO_MODEL.search(loader) and not ADAPTER.search(loader):
+        if bool(NO_MODEL.search(loader)) == tokenizers and not ADAPTER.search(loader):
             yield from _resolve(argument, text)
 
 

@@ -39,7 +39,6 @@ def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         why=_explain_possible(claim, fit) if possible else why,
         failing=fit.failing,
         expected=sizes,
-        base_parameters=sizes.base,
         explanations=settings,
         others=() if fit.trainable_fits else find_others_printing(claim),
         arithmetic=work_claim(claim, adaptation, sizes, rank),
@@ -80,7 +79,7 @@ def _find_likelier(
         if likely.is_likely(each) and each.rank == likely.rank and each.target_set != likely.stated:
             adaptation = find_adaptation(tree, replace(claim.setting, targets=each.targets))
             fit = find_best_fit(claim, compute_sizes(claim, tree, adaptation, each.rank or 0))
-            return None if "trainable" in fit.failing else (each, fit)
+            return (each, fit) if fit.trainable_fits else None
     return None
 
 
@@ -101,7 +100,6 @@ def judge_inapplicable(claim: Claim) -> ClaimVerdict:
         said = ""
     except PeftRefusal as error:
         said = str(error)
-    base = claim.base_parameters or tree.base_parameters
     number = claim.printed.trainable
     found = () if number is None else find_explanations(tree, claim.setting, number, saved=0)
     found = find_likely_settings(claim, tree).order(found)
@@ -110,7 +108,7 @@ def judge_inapplicable(claim: Claim) -> ClaimVerdict:
         answer_trainable="impossible",
         why=f"This setting can't be applied: {said}",
         failing=("config",),
-        base_parameters=base,
+        base_parameters=claim.count_base(tree),
         explanations=found,
         others=find_others_printing(claim),
     )

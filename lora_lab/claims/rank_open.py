@@ -27,7 +27,7 @@ from lora_lab.claims.rank_given import find_others_printing
 from lora_lab.claims.verdict import ClaimVerdict, Failing
 from lora_lab.parameters.adapter_config import AdapterSetting, PeftRefusal, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
-from lora_lab.parameters.target_matching import find_adaptation, find_default_targets
+from lora_lab.parameters.target_matching import find_adaptation, find_default_targets, try_adaptation
 
 MOST_NAMES_OF_A_SHARE = 8
 """Sets of the first names that are tried one by one where no count says what to solve for."""
@@ -42,13 +42,11 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     if not fitting and not claim.targets_are_known and _pins_adapters(claim):
         fitting, with_heads = _sort_candidates(claim, tree, heads=tree.head_names)
         failing = failing or with_heads
-    base = claim.base_parameters or tree.base_parameters
     if fitting:
         return ClaimVerdict(
             answer="underdetermined",
             answer_trainable="underdetermined",
             why=_explain_open(claim, fitting[0][0], fitting[0][1], len(fitting)),
-            base_parameters=base,
             explanations=tuple(explanation for explanation, _ in fitting),
             arithmetic=_explain_arithmetic(claim, tree, fitting[0][0]),
             accounting=work_accounting(fitting[0][1]),
@@ -62,9 +60,8 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
             answer="impossible",
             answer_trainable="impossible",
             why=f"{_describe_search(claim, tree)} gives {said}"
-            f"{_explain_whole(number, base) or _explain_half(claim, tree)}.{why_departing}",
+            f"{_explain_whole(number, claim.count_base(tree)) or _explain_half(claim, tree)}.{why_departing}",
             failing=_list_printed(claim),
-            base_parameters=base,
             explanations=departing,
             others=find_others_printing(claim),
         )
@@ -76,7 +73,6 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         why=f"Settings with this trainable count exist, but not with the rest of the line. With "
         f"{explanation.name()}: {explain_misfit(claim, sizes, fit)}",
         failing=fit.failing,
-        base_parameters=base,
         explanations=tuple(explanation for explanation, _ in failing),
         arithmetic=_explain_arithmetic(claim, tree, explanation),
     )
@@ -241,9 +237,8 @@ def _list_fitting(
     claim: Claim, tree: ModuleTree, names: tuple[str, ...], ranks: Iterable[int | None]
 ) -> list[Explanation]:
     """Return the settings on these targets that give the whole line; what PEFT refuses gives none."""
-    try:
-        adaptation = find_adaptation(tree, _apply_targets(claim, names))
-    except (PeftRefusal, UnsupportedCase):
+    adaptation = try_adaptation(tree, _apply_targets(claim, names))
+    if adaptation is None:
         return []
     return [
         Explanation(rank, names)
@@ -289,11 +284,9 @@ def _compute_sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
     required = claim.setting.required_targets
     each_name = [tuple(dict.fromkeys((name, *required))) for name in tree.linear_names]
     for targets in [claim.setting.targets] if claim.targets_are_known else each_name:
-        try:
-            adaptation = find_adaptation(tree, replace(claim.setting, targets=targets))
-        except (PeftRefusal, UnsupportedCase):
-            continue
-        return compute_sizes(claim, tree, adaptation, 1)
+        adaptation = try_adaptation(tree, replace(claim.setting, targets=targets))
+        if adaptation is not None:
+            return compute_sizes(claim, tree, adaptation, 1)
     return None
 
 

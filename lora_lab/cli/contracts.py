@@ -15,7 +15,6 @@ from lora_lab.memory.frameworks import contract
 from lora_lab.memory.frameworks.adapted_matrices import (
     find_experts,
     names_head,
-    parse_targets,
     select_present,
     spell_targets,
 )
@@ -36,6 +35,7 @@ from lora_lab.parameters.json_fields import (
 )
 from lora_lab.parameters.module_layout import build_layout_shape, is_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
+from lora_lab.parameters.target_syntax import as_targets
 from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
 from study.base.errors import LearnerError, first_line
 
@@ -173,7 +173,7 @@ def _select_own(shape: ModelShape, targets: str | list[str] | None) -> tuple[Lin
     """Select the matrices that the lab's own loop adapts."""
     if not targets:  # PEFT's default; an empty list is an error
         return shape.select(targets)
-    parsed = parse_targets(targets)
+    parsed = as_targets(targets)
     if names_head(shape, parsed):
         raise UnsupportedCase("an adapter on the output head is not counted yet")
     names = spell_targets(shape, parsed)

@@ -1,5 +1,6 @@
 """The embedded model's recorded matrices, as options of a control."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,14 +17,18 @@ class Matrix:
     role: str
     d_in: int
     d_out: int
-    singular_values: tuple[float, ...]
-    counts: tuple[int, ...]
-    """Counts of scaled weights in bins of equal width from -1 to 1."""
-
-    errors: dict[str, dict[str, float]]
+    singular_values: Sequence[float]
+    histogram: Mapping[str, Any]
+    errors: Mapping[str, Mapping[str, float]]
     """||W - decoded|| / ||W|| by scheme and block size."""
 
-    blocks: tuple[dict[str, Any], ...]
+    blocks: Sequence[Mapping[str, Any]]
+
+    @property
+    def counts(self) -> Sequence[int]:
+        """Counts of scaled weights in bins of equal width from -1 to 1."""
+        found: Sequence[int] = self.histogram["counts"]
+        return found
 
     @property
     def id(self) -> str:
@@ -41,19 +46,7 @@ class Matrix:
 
 @cache
 def read_matrices() -> dict[str, Matrix]:
-    found = [
-        Matrix(
-            layer=one["layer"],
-            role=one["role"],
-            d_in=one["d_in"],
-            d_out=one["d_out"],
-            singular_values=tuple(one["singular_values"]),
-            counts=tuple(one["histogram"]["counts"]),
-            errors=one["errors"],
-            blocks=tuple(one["blocks"]),
-        )
-        for one in read_recording("weights")["matrices"]
-    ]
+    found = [Matrix(**one) for one in read_recording("weights")["matrices"]]
     return {matrix.id: matrix for matrix in found}
 
 

@@ -212,14 +212,15 @@ def _say_alike(axis: Axis, row: Sequence[GridSetting], widest: ComparedPair) -> 
 
 
 def _say_apart(axis: Axis, apart: Sequence[ComparedPair], pairs: int) -> tuple[str, str]:
-    first, *others = (_say_difference(axis, *pair) for pair in apart)
-    detail = "".join(f"; {other}" for other in others[: SHOWN_DIFFERENCES - 1])
+    first, *more_apart = (_say_difference(axis, *pair) for pair in apart)
+    detail = "".join(f"; {other}" for other in more_apart[: SHOWN_DIFFERENCES - 1])
     more, rest = len(apart) - SHOWN_DIFFERENCES, pairs - len(apart)
     if more > 0:
         detail += f"; {more} more"
     detail += f" ({_count_seeds([setting for pair in apart for setting in pair[:2]])})."
     if rest:
-        detail += f" No difference beyond seed noise in the other {_format_pairs(rest)}."
+        others = "pair" if rest == 1 else f"{rest} pairs"
+        detail += f" No difference beyond seed noise in the other {others}."
     return first, detail
 
 
@@ -227,10 +228,6 @@ def _say_difference(axis: Axis, a: GridSetting, b: GridSetting, found: Compariso
     low, high = (a, b) if found.difference < 0 else (b, a)
     gap = f"{abs(found.difference):.3f} ± {found.noise:.3f}"
     return f"{name_level(low.levels, axis)} ends {gap} lower than {name_level(high.levels, axis)}"
-
-
-def _format_pairs(number: int) -> str:
-    return "pair" if number == 1 else f"{number} pairs"
 
 
 def _count_seeds(settings: Sequence[GridSetting]) -> str:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -190,13 +190,7 @@ def _read_number(value: float | None) -> float | None:
 
 
 def read_levels(spec: RunSpec) -> GridLevels:
-    return GridLevels(
-        bits=spec.bits,
-        rank=spec.rank,
-        targets=spec.targets,
-        variant=spec.variant,
-        learning_rate=spec.learning_rate,
-    )
+    return GridLevels(**{level.name: getattr(spec, level.name) for level in fields(GridLevels)})
 
 
 def group_by_setting(cells: Iterable[GridCell]) -> list[GridSetting]:

@@ -6,6 +6,7 @@ r rank, L layers. All results are bytes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from lora_lab.data.batches import SHORT_EXAMPLE_TOKENS, RowSize
 from lora_lab.memory.optimizer_state import FP32_BYTES
@@ -101,7 +102,7 @@ class TrainingPass:
         later = tuple(linear for linear in self.adapted if linear.role in AFTER_ATTENTION)
         per_token = 2 * FP32_BYTES * (self.shape.hidden + 1) + 3 * self.c * self.shape.intermediate
         per_token += self._mlp_inputs_per_token
-        per_token += self.shape.attention_width * self.c if "o" in self._roles else 0
+        per_token += self.shape.attention_width * self.c if "o" in self.roles else 0
         return self.row.tokens * per_token + self._matrices_bytes(later) // self.shape.layers
 
     @property
@@ -127,15 +128,15 @@ class TrainingPass:
         yield 2 * FP32_BYTES * self.shape.hidden  # the fp32 residual before each of the two norms
         yield 2 * FP32_BYTES  # and one rsqrt scale per norm
         yield 3 * self.c * self.shape.intermediate  # gate, its activation, up
-        if self._roles & READS_FIRST_NORM:
+        if self.roles & READS_FIRST_NORM:
             yield self.c * self.shape.hidden  # one normed input, shared
         yield self._mlp_inputs_per_token
 
     @property
     def _mlp_inputs_per_token(self) -> int:
         """Inputs that the adapters of gate, up and down need, in bytes per token."""
-        second_norm = self.shape.hidden if self._roles & READS_SECOND_NORM else 0
-        return self.c * (second_norm + (self.shape.intermediate if "down" in self._roles else 0))
+        second_norm = self.shape.hidden if self.roles & READS_SECOND_NORM else 0
+        return self.c * (second_norm + (self.shape.intermediate if "down" in self.roles else 0))
 
     @property
     def _attention_bytes(self) -> int:
@@ -147,7 +148,7 @@ class TrainingPass:
         saved = self.row.tokens * (self.shape.attention_width + 2 * kv_width) * self.c
         saved += self.shape.heads * sum(self.written_pairs) * self.c
         saved += fused_tokens * (self.shape.attention_width * self.c + self.shape.heads * FP32_BYTES)
-        return saved + (self.row.tokens * self.shape.attention_width * self.c if "o" in self._roles else 0)
+        return saved + (self.row.tokens * self.shape.attention_width * self.c if "o" in self.roles else 0)
 
     def _matrices_bytes(self, linears: tuple[Linear, ...]) -> int:
         """Return bytes saved for adapted matrices in all layers: h = x Aᵀ (T, r), and A (r, d_in) and scaled
@@ -164,6 +165,7 @@ class TrainingPass:
             saved += linear.count * each
         return saved
 
-    @property
-    def _roles(self) -> set[Role]:
+    @cached_property
+    def roles(self) -> set[Role]:
+        """The roles of the adapted matrices."""
         return {linear.role for linear in self.adapted}

@@ -67,7 +67,7 @@ class BackwardStart:
         """Return the product's output and decoded weight; its input and the MLP's, unless an adapter saves
         them. An adapter's small product exists before the large one is added to it.
         """
-        mlp_input = 0 if self._mlp_input_is_saved else self._output
+        mlp_input = 0 if READS_SECOND_NORM & self.work.roles else self._output
         inputs = mlp_input + (self._output if self._rank else self._input)
         # The final norm's input and scale are in the saved activations, but not alive yet; the embeddings are
         # still held, and as large as the input.
@@ -181,10 +181,6 @@ class BackwardStart:
     def _rank(self) -> int:
         """Rank of the last product's adapter; 0 when it has none."""
         return self.work.rank if self._last in self.work.adapted else 0
-
-    @property
-    def _mlp_input_is_saved(self) -> bool:
-        return any(linear.role in READS_SECOND_NORM for linear in self.work.adapted)
 
     @property
     def _mask_bytes(self) -> int:

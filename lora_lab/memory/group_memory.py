@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from lora_lab.data.batches import RowSize
+from lora_lab.memory.activations import TrainingPass
 from lora_lab.memory.ledger import build_moments, predict_ledger
 from lora_lab.memory.written_out import Moment
 from lora_lab.parameters.shapes import ModelShape
@@ -67,13 +68,13 @@ def compute_cell_bytes(
     if len(cells) > 1:
         lengths = tuple(length for each in rows for length in each.lengths)
         row = replace(row, lengths=lengths, answer_tokens=sum(answers))
+    spec, rank = specs[0], sum(spec.rank for spec in specs)
+    adapted = shape.select(spec.targets)
     moments = build_moments(
-        shape,
-        specs[0],
-        row,
-        compute,
-        rank=sum(spec.rank for spec in specs),
-        stacked_answers=answers if len(cells) > 1 else (),
+        TrainingPass(shape=shape, adapted=adapted, rank=rank, row=row, compute=compute),
+        spec.bits,
+        checkpointing=spec.checkpointing,
+        stacked_answers=tuple(answers) if len(cells) > 1 else (),
     )
     ledgers = [predict_ledger(shape, spec, replace(row, shared=0), compute) for spec in specs]
     return CellBytes(

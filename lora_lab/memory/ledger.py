@@ -34,7 +34,7 @@ NESTED_BLOCK_SIZE = 256  # absmax constants per second-level constant, same sect
 CODE_TABLE_BYTES = 16 * 4  # one fp32 level per 4-bit code, stored per matrix
 NESTED_TABLE_BYTES = 256 * 4 + 4  # 8-bit map of the constants and their fp32 offset, stored per matrix
 HQQ3_TOGETHER = 10  # 3-bit codes per int32
-CODE_BITS: dict[Bits, int] = {"nf4": 4, "nf4-dq": 4, "fp4": 4, **HQQ_BITS}
+CODE_BITS: dict[Bits, int] = {"fp32": 32, "bf16": 16, "int8": 8, "nf4": 4, "nf4-dq": 4, "fp4": 4, **HQQ_BITS}
 LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss's backward runs: log-softmax and two gradients
 
 MODELLED_TYPES = frozenset({"llama", "mistral", "qwen2", "granite"})
@@ -124,7 +124,7 @@ def predict_adapted(
         at_update = Peak(0, 0, step_bytes(tensors, optimizer))
         peak = max((peak, at_update), key=sum)
     else:
-        peak = _build_moments(work, bits, checkpointing=checkpointing).peak
+        peak = build_moments(work, bits, checkpointing=checkpointing).peak
         tensors = (Tensors(trained // FP32_BYTES, 1),)  # one buffer holds the adapter
     # DoRA compares with the frozen matrix's norms, kept from the start: fp32, one per row.
     norms = sum(FP32_BYTES * linear.d_out * linear.count for linear in adapted) if work.dora else 0
@@ -139,36 +139,13 @@ def predict_adapted(
 
 
 def build_moments(
-    shape: ModelShape,
-    spec: RunSpec,
-    row: RowSize,
-    compute: Compute,
-    *,
-    rank: int = 0,
-    stacked_answers: Sequence[int] = (),
+    work: TrainingPass, bits: Bits, *, checkpointing: bool, stacked_answers: tuple[int, ...] = ()
 ) -> StepMoments:
     """Build the moments of a step through the layer that is written out.
 
-    Of stacked cells, `rank` is the sum of their ranks, `row` their joint row, and `stacked_answers` are the
+    Of stacked cells, `work` has the sum of their ranks and their joint row, and `stacked_answers` are the
     answer tokens of each.
     """
-    adapted = shape.select(spec.targets)
-    work = TrainingPass(shape=shape, adapted=adapted, rank=rank or spec.rank, row=row, compute=compute)
-    return _build_moments(
-        work,
-        spec.bits,
-        checkpointing=spec.checkpointing,
-        stacked_answers=tuple(stacked_answers),
-    )
-
-
-def _build_moments(
-    work: TrainingPass,
-    bits: Bits,
-    *,
-    checkpointing: bool,
-    stacked_answers: tuple[int, ...] = (),
-) -> StepMoments:
     return StepMoments(
         work=work,
         checkpointing=checkpointing,
@@ -178,26 +155,21 @@ def _build_moments(
 
 
 def _find_peak_with_graph(work: TrainingPass, bits: Bits, *, checkpointing: bool) -> Peak:
-    """Find the largest moment of the forward and backward passes through PyTorch's graph."""
+    """Find the largest moment of the forward and backward passes through PyTorch's graph.
+
+    With checkpointing it is the loss, the final norm, or the last layer recomputed.
+    """
     logits = LOSS_COPIES * FP32_BYTES * work.row.answer_tokens * work.shape.vocab
     decoding = decoded_bytes(work.last_matrix, bits, work.compute)
     start = BackwardStart(work=work, decoding=decoding, recomputed=checkpointing)
-    peak = (
-        _find_peak_with_checkpointing(work, start, logits)
-        if checkpointing
-        else Peak(work.saved_bytes, logits, max(0, start.worst_bytes() - logits))
-    )
+    moments = [Peak(work.saved_bytes, logits, max(0, start.worst_bytes() - logits))]
+    if checkpointing:
+        kept = work.checkpoint_bytes
+        in_layer = Peak(kept + work.recomputed_bytes, 0, start.worst_in_layer())
+        moments = [Peak(kept, logits, 0), Peak(kept, 0, start.worst_at_norm()), in_layer]
     # Matters only for few layers and many tokens in one row.
     at_mask = Peak(work.residual_bytes, 0, work.mask_making_bytes)
-    return max((peak, at_mask), key=sum)
-
-
-def _find_peak_with_checkpointing(work: TrainingPass, start: BackwardStart, logits: int) -> Peak:
-    """Find the largest of three moments: the loss, the final norm, or the last layer recomputed."""
-    kept = work.checkpoint_bytes
-    at_loss, at_norm = Peak(kept, logits, 0), Peak(kept, 0, start.worst_at_norm())
-    in_layer = Peak(kept + work.recomputed_bytes, 0, start.worst_in_layer())
-    return max((at_loss, at_norm, in_layer), key=sum)
+    return max((*moments, at_mask), key=sum)
 
 
 def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:
@@ -220,17 +192,9 @@ def compute_stored_weight_bytes(shape: ModelShape, bits: Bits) -> int:
 def code_bytes(linear: Linear, bits: Bits) -> int:
     """Return bytes of one matrix without its constants."""
     numbers = linear.d_in * linear.d_out
-    match bits:
-        case "fp32":
-            return 4 * numbers
-        case "bf16":
-            return 2 * numbers
-        case "int8":
-            return numbers
-        case "hqq3":
-            return FP32_BYTES * _pad_hqq3(numbers) // HQQ3_TOGETHER
-        case _:
-            return math.ceil(numbers * CODE_BITS[bits] / 8)
+    if bits == "hqq3":
+        return FP32_BYTES * _pad_hqq3(numbers) // HQQ3_TOGETHER
+    return math.ceil(numbers * CODE_BITS[bits] / 8)
 
 
 def compute_constant_bytes(shape: ModelShape, bits: Bits) -> int:
@@ -313,12 +277,8 @@ def find_heaviest_row(
 def bits_per_param(bits: Bits, *, block_size: int = BLOCK_SIZE) -> float:
     """Return stored bits per weight of a large matrix: codes and constants, without fixed tables."""
     match bits:
-        case "fp32":
-            return 32.0
-        case "bf16":
-            return 16.0
-        case "int8":
-            return 8.0
+        case "fp32" | "bf16" | "int8":
+            return float(CODE_BITS[bits])
         case "nf4" | "fp4":
             return 4 + compute_overhead_bits(double_quantization=False, block_size=block_size)
         case "nf4-dq":

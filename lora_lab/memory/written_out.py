@@ -95,7 +95,7 @@ class StepMoments:
         """Alive from the forward pass to the backward pass, with the gradient on its way back, and the
         adapter's copy in the compute type.
         """
-        saved = self._inputs_bytes if self.checkpointing else self._saved_bytes
+        saved = self.work.shape.layers * self._residual if self.checkpointing else self._saved_bytes
         return saved + self._narrow_bytes + self._positions_bytes + self._residual + self._foreign_bytes
 
     @cached_property
@@ -117,7 +117,7 @@ class StepMoments:
         constants = 0
         if self._decodes_constants_together:
             constants = sum(self.decoding[role].constants_bytes for role in roles)
-        narrow = self._narrow_copy(self.work.shape.hidden)
+        narrow = self._count_if_narrow(self._c * self._tokens * self.work.shape.hidden)
         wide = 0 if narrow else self._residual
         moments = (
             *self._forward_moments(),
@@ -156,10 +156,6 @@ class StepMoments:
         if not self.stacked_answers:
             return 0
         return self._tokens * self.work.rank + POSITION_BYTES * sum(self.stacked_answers[1:])
-
-    @property
-    def _inputs_bytes(self) -> int:
-        return self.work.shape.layers * self._residual
 
     @property
     def _saved_bytes(self) -> int:
@@ -229,7 +225,7 @@ class StepMoments:
         """
         shape = self.work.shape
         output = self._c * self._tokens * shape.hidden
-        unsaved = 0 if "down" in self._roles else self._gate
+        unsaved = 0 if "down" in self.work.roles else self._gate
         output_kept = 0 if self.checkpointing else self._residual
         wide = self._count_if_narrow(FP32_BYTES * self._tokens * shape.intermediate)
         yield Moment(unsaved - self._low_rank_bytes(self._count_adapted(READS[3])) - output_kept, wide)
@@ -303,25 +299,18 @@ class StepMoments:
         """Whether a layer's block constants of double quantization are decoded before its products."""
         return self.work.row.on_gpu
 
-    def _narrow_copy(self, width: int) -> int:
-        """Return bytes of a copy in the compute type; fp32 needs none."""
-        return self._count_if_narrow(self._c * self._tokens * width)
-
     def _count_if_narrow(self, size: int) -> int:
+        """Return the bytes of a copy that fp32 does not need."""
         return size if self._c < FP32_BYTES else 0
 
     def _low_rank_bytes(self, matrices: int) -> int:
         return self._c * self._tokens * self.work.rank * matrices
 
     def _count_adapted(self, read: Iterable[Role]) -> int:
-        return sum(role in self._roles for role in read)
+        return sum(role in self.work.roles for role in read)
 
     def _find_linear(self, role: Role) -> Linear:
         return next(linear for linear in self.work.shape.linears if linear.role == role)
-
-    @cached_property
-    def _roles(self) -> set[Role]:
-        return {linear.role for linear in self.work.adapted}
 
     @property
     def _pairs(self) -> list[int]:

@@ -276,7 +276,7 @@ def _render_numbers(drawn: Drawn, setting: Setting, *, is_checked: bool = False)
     A best value that the goal does not name is the answer itself, so it shows after a check only.
     """
     wanted = defaultdict[str, list[str]](list)
-    for condition, drawn_target in zip(drawn.task.conditions, drawn.targets, strict=True):
+    for condition, drawn_target in drawn.targeted:
         if condition.measure in MEASURES:
             target = judge.find_target(condition, drawn_target, setting)
             is_answer = condition.kind == "best" and "{target}" not in drawn.task.goal

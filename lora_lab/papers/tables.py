@@ -7,7 +7,7 @@ both (18,874,368 is printed as 18M, 37,748,736 as 37.7M).
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -135,18 +135,15 @@ def _read_number(entry: Any, fields: Fields) -> PublishedNumber:
     if not isinstance(printed, str) or (printed and not _is_number(printed)):
         fields.note(f"a number is printed as a text such as 4.7M, got {printed!r}")
         return PublishedNumber(printed="")
+    number = PublishedNumber(printed=printed)
     if not isinstance(entry, dict):
-        return PublishedNumber(printed=printed)
+        return number
     check = entry.get("check")
     if not isinstance(check, dict) or not isinstance(check.get("quantity"), str):
         fields.note(f"a computed number needs a check with a `quantity`, got {check!r}")
-        return PublishedNumber(printed=printed)
+        return number
     arguments = {name: value for name, value in check.items() if name != "quantity"}
-    plain = PublishedNumber(printed=printed)
-    return PublishedNumber(
-        printed=printed,
-        check=Check(quantity=check["quantity"], arguments=arguments, expect=plain.value),
-    )
+    return replace(number, check=Check(quantity=check["quantity"], arguments=arguments, expect=number.value))
 
 
 def _read_drawn(
@@ -163,12 +160,12 @@ def _read_drawn(
         across, lines = columns, list(zip(labels, chosen, strict=True))
     if any(len(numbers) != len(across) for _, numbers in lines):
         fields.note("`plot` needs a label for each of its rows")
-    series = tuple((name, _list_values(numbers)) for name, numbers in lines)
+    series = tuple((name, tuple(map(_read_value, numbers))) for name, numbers in lines)
     return PlottedPart(finding=written["finding"], y_label=written["y_label"], across=across, series=series)
 
 
-def _list_values(numbers: tuple[PublishedNumber, ...]) -> tuple[float | None, ...]:
-    return tuple(number.value if number.printed else None for number in numbers)
+def _read_value(number: PublishedNumber) -> float | None:
+    return number.value if number.printed else None
 
 
 def _is_number(printed: str) -> bool:

@@ -5,7 +5,7 @@ so each adapted matrix adds rank x (d_in + d_out) parameters.      arXiv:2106.09
 DoRA also trains one magnitude per output: + d_out.                    arXiv:2402.09353 section 4
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lora_lab.parameters.adapter_config import ALL_LINEAR, Adaptation, AdapterSetting
@@ -100,12 +100,10 @@ def format_short_formula(
     shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
 ) -> str:
     """Format the count with the widths already summed: `30 layers × 8 × 10,176`."""
-    chosen = shape.select(targets)
     terms = []
-    for times in sorted({linear.count for linear in chosen}, reverse=True):
-        alike = [linear for linear in chosen if linear.count == times]
+    for times, alike in _group_alike(shape, shape.select(targets)):
         each = f"{rank} × {sum(linear.d_in + linear.d_out for linear in alike):,}"
-        terms.append(f"{times} {_describe_linear(shape, times)} × {_with_magnitudes(each, alike, variant)}")
+        terms.append(f"{times} × {_with_magnitudes(each, alike, variant)}")
     return " + ".join(terms)
 
 
@@ -114,25 +112,24 @@ def _with_magnitudes(each: str, alike: Sequence[Linear], variant: Variant) -> st
     return f"({each} + {magnitudes:,})" if magnitudes else each
 
 
-def _describe_linear(shape: ModelShape, times: int) -> str:
-    return "layers" if times == shape.layers else "times"
+def _group_alike(shape: ModelShape, chosen: Sequence[Linear]) -> Iterator[tuple[str, list[Linear]]]:
+    """Group matrices by how often they occur, which for most models is once per layer."""
+    for times in sorted({linear.count for linear in chosen}, reverse=True):
+        alike = [linear for linear in chosen if linear.count == times]
+        yield f"{times} {'layers' if times == shape.layers else 'times'}", alike
 
 
 def format_formula(
     shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
 ) -> str:
-    """Format the count with this model's numbers: `30 layers x 8 x (576+576 + 576+192) = 460,800`.
-
-    Matrices are grouped by how often they occur, which for most models is once per layer.
-    """
+    """Format the count with this model's numbers: `30 layers x 8 x (576+576 + 576+192) = 460,800`."""
     chosen = shape.select(targets)
     if shape.fused_experts:
         setting = _build_setting(targets, variant)
         return "; ".join(work_count(build_adaptation(shape, setting), setting, rank=rank))
     terms = []
-    for times in sorted({linear.count for linear in chosen}, reverse=True):
-        alike = [linear for linear in chosen if linear.count == times]
+    for times, alike in _group_alike(shape, chosen):
         widths = " + ".join(f"({m.d_in:,} + {m.d_out:,})" for m in alike)
         each = _with_magnitudes(f"{rank} × [{widths}]", alike, variant)
-        terms.append(f"{times} {_describe_linear(shape, times)} × {each}")
+        terms.append(f"{times} × {each}")
     return f"{' + '.join(terms)} = {lora_parameters(chosen, rank=rank, variant=variant):,}"

@@ -195,12 +195,10 @@ class ModelShape:
 
     def _expand_names(self, targets: str | Sequence[str]) -> str | tuple[str, ...]:
         """Expand sets into their roles; a regular expression stays as it is."""
-        if isinstance(targets, str):
-            if targets in SETS:
-                return self._list_set_names(targets)
-            typed = as_targets(targets)
-            return typed if isinstance(typed, str) else tuple(typed or ())
-        return tuple(targets)
+        if isinstance(targets, str) and targets in SETS:
+            return self._list_set_names(targets)
+        parsed = as_targets(targets)
+        return parsed if isinstance(parsed, str) else tuple(parsed or ())
 
     def _select_named(self, names: tuple[str, ...]) -> tuple[Linear, ...]:
         return tuple(linear for linear in self.linears if any(_matches_name(linear, name) for name in names))

@@ -45,6 +45,14 @@ def find_adaptation(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
     return _Rules(tree, setting).compute_adaptation()
 
 
+def try_adaptation(tree: ModuleTree, setting: AdapterSetting) -> Adaptation | None:
+    """Find what PEFT would adapt and save; None where it refuses the setting, or the count isn't known."""
+    try:
+        return find_adaptation(tree, setting)
+    except (PeftRefusal, UnsupportedCase):
+        return None
+
+
 class _Rules:
     """PEFT's matching for one tree and one configuration."""
 
@@ -246,7 +254,10 @@ class _Rules:
             if not resolved:
                 return targets, (), False
             targets = resolved
-        mapped = {target: self._find_older_name(target) for target in targets}
+        mapped = {
+            target: next((old for old in renamed if f".{target}".endswith(f".{old}")), None)
+            for target in targets
+        }
         parameters = tuple(sorted({renamed[old] for old in mapped.values() if old}))
         in_gate_up = {old for old in mapped.values() if old and renamed[old] == "gate_up_proj"}
         needed = {old for old, new in renamed.items() if new == "gate_up_proj"}
@@ -258,31 +269,25 @@ class _Rules:
         rest = tuple(target for target, old in mapped.items() if old is None)
         return rest, parameters, bool(in_gate_up)
 
-    def _find_older_name(self, target: str) -> str | None:
-        return next((old for old in self.tree.renamed if f".{target}".endswith(f".{old}")), None)
-
     def _resolve_names(self, targets: str) -> tuple[str, ...]:
         renamed = self.tree.renamed
         if targets.lower() == ALL_LINEAR:
             names = {group.suffix for group in self._list_all_linear()}
             return tuple(sorted(names | set(renamed)))
         keys = [name for group in self.groups for name in group.names]
-        keys += [key for key, _ in self._list_tensor_names()]
+        keys += self._list_tensor_names()
         keys += [f"{name}.weight" for group in self.groups for name in group.names if group.own]
         found = {key.rsplit(".", 1)[-1] for key in self._select(targets, keys)}
         for old, new in renamed.items():
-            containers = [
-                key.rsplit(".", 1)[0] for key, _ in self._list_tensor_names() if key.endswith(f".{new}")
-            ]
-            if select_names(targets, [f"{container}.{old}" for container in containers]):
+            keys = [key for key in self._list_tensor_names() if key.endswith(f".{new}")]
+            if select_names(targets, [f"{key.removesuffix(new)}{old}" for key in keys]):
                 found.add(old)
         return tuple(sorted(found))
 
-    def _list_tensor_names(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        for group in self.groups:
-            for name in group.names:
-                for local, shape in group.tensors:
-                    yield f"{name}.{local}", shape
+    def _list_tensor_names(self) -> list[str]:
+        return [
+            f"{name}.{local}" for group in self.groups for name in group.names for local, _ in group.tensors
+        ]
 
     # ---- what else is trained
 

@@ -44,7 +44,8 @@ def find_rows(tree: ModuleTree, setting: AdapterSetting, matches: Iterable[Match
     for name, tokens in _leave_out_tied(tree, setting, wanted, embedding).items():
         for group, module in _list_modules(tree, name):
             _check(setting, group, module, tokens, adapted)
-            found.setdefault(module, TrainedRows(name=module, rows=len(tokens), width=_width(group)))
+            width = group.d_out if group.kind == "embedding" else group.d_in
+            found.setdefault(module, TrainedRows(name=module, rows=len(tokens), width=width))
     return tuple(found.values())
 
 
@@ -139,7 +140,3 @@ def _check(
 def _is_inside(module: str, saved: str) -> bool:
     """Return whether a module is a part of one that is saved whole, by the end of that one's name."""
     return any(each.endswith(saved) for each in list_outer(module))
-
-
-def _width(group: ModuleGroup) -> int:
-    return group.d_out if group.kind == "embedding" else group.d_in

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from urllib.parse import urlencode
 
 from lora_lab.charts.live_chart import Series, draw_line_chart
 from lora_lab.charts.run_view import list_points
@@ -16,7 +15,7 @@ from lora_lab.projects.content import Project, read_projects
 from lora_lab.runs.durations import estimate_time_of_all
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import Grid
-from lora_lab.settings.urls import build_xray_address
+from lora_lab.settings.urls import build_xray_address, with_query
 from lora_lab.views.comparison import LINE_COLOURS, MOST_RUNS, ComparisonChart
 from study.base.errors import LearnerError
 from study.ports.context import Visit
@@ -29,7 +28,7 @@ PROJECTS = "/projects"
 
 def build_project_address(project_id: str, *, sweep_id: str = "") -> str:
     """Return the address of a project's page, with the selected grid."""
-    return f"{PROJECTS}?{urlencode({'id': project_id} | ({'sweep': sweep_id} if sweep_id else {}))}"
+    return with_query(PROJECTS, {"id": project_id, "sweep": sweep_id})
 
 
 @dataclass(frozen=True, kw_only=True)

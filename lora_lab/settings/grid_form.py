@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from lora_lab.settings.grid import AXES, Grid, parse_grid, place_of_targets
 from lora_lab.settings.run_form import NAMES, OTHER, format_value, list_changed_flags
-from lora_lab.settings.urls import GRID
+from lora_lab.settings.urls import GRID, with_query
 from lora_lab.spec import BITS, OWN_DATA, VARIANTS, RunSpec, parse_spec
 from study.base.errors import LearnerError
 from study.content.declared import read_declared_list
@@ -116,10 +115,7 @@ def build_grid_query(grid: Grid) -> dict[str, str]:
 
 def build_grid_address(grid: Grid, **more: str) -> str:
     """Build the page's address for this grid, with the other non-empty parameters."""
-    query = urlencode(
-        build_grid_query(grid) | {name: value for name, value in more.items() if value}, safe=","
-    )
-    return f"{GRID}?{query}" if query else GRID
+    return with_query(GRID, build_grid_query(grid) | more, safe=",")
 
 
 def _list_texts(grid: Grid) -> dict[str, str]:

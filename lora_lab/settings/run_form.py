@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
-from lora_lab.settings.urls import LAB
+from lora_lab.settings.urls import LAB, with_query
 from lora_lab.spec import OWN_DATA, RunSpec, parse_spec
 from study.base.errors import LearnerError
 from study.content.declared import read_declared_list
@@ -88,8 +87,7 @@ def build_address(spec: RunSpec, *, run_id: str = "") -> str:
     """Build the page's address for this setting; fields at the first preset's value are omitted."""
     usual = asdict(read_presets()[0].spec)
     changed = {name: format_value(value) for name, value in asdict(spec).items() if value != usual[name]}
-    query = urlencode(changed | ({"run": run_id} if run_id else {}))
-    return f"{LAB}?{query}" if query else LAB
+    return with_query(LAB, changed | {"run": run_id})
 
 
 def format_value(value: object) -> str:

@@ -36,6 +36,12 @@ def with_origin(address: str, query: Mapping[str, str]) -> str:
     return f"{address}{'&' if '?' in address else '?'}{given}" if given else address
 
 
+def with_query(path: str, query: Mapping[str, str], *, safe: str = "") -> str:
+    """Build an address with those parameters that are not empty."""
+    given = urlencode({name: value for name, value in query.items() if value}, safe=safe)
+    return f"{path}?{given}" if given else path
+
+
 def build_sweep_address(sweep_id: str) -> str:
     """Build the address of the Grid page that shows a sweep and begins there, not at the form."""
     return f"{GRID}?sweep={sweep_id}#sweep"
@@ -43,8 +49,7 @@ def build_sweep_address(sweep_id: str) -> str:
 
 def compare_address(run_ids: Sequence[str], ask_id: str = "") -> str:
     """Build the address of the Compare page with these runs, and a question asked there."""
-    query = ({"runs": ",".join(run_ids)} if run_ids else {}) | ({"ask": ask_id} if ask_id else {})
-    return f"{COMPARE}?{urlencode(query, safe=',')}" if query else COMPARE
+    return with_query(COMPARE, {"runs": ",".join(run_ids), "ask": ask_id}, safe=",")
 
 
 def build_xray_address(**query: str) -> str:
@@ -52,5 +57,4 @@ def build_xray_address(**query: str) -> str:
 
     The parameters are a `run`, `with` a second one, a `layer` and a `matrix`.
     """
-    given = {name: value for name, value in query.items() if value}
-    return f"{XRAY}?{urlencode(given)}" if given else XRAY
+    return with_query(XRAY, query)

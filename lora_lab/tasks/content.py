@@ -40,18 +40,6 @@ CHOICES: Mapping[str, memory_form.Choices] = memory_form.CHOICES | {
 }
 """Fields that are chosen from a list, besides the model."""
 
-LIMITS: Mapping[str, tuple[int, int]] = {
-    "rank": (1, 512),
-    "seq_len": (128, 131_072),
-    "batch": (1, 64),
-    "alpha": (1, 1024),
-    "layers": (1, 80),
-    "accumulate": (1, 128),
-    "steps": (1, 10_000),
-    "gpus": (1, 16),
-}
-"""Fields that are whole numbers."""
-
 LEAST_CASES = 3
 
 WANTED = "wanted"
@@ -73,7 +61,7 @@ def _read_cases(entry: Fields, name: str) -> tuple[Mapping[str, str], ...]:
     cases = entry.raw(name) or ()
     if len(cases) < LEAST_CASES:
         entry.note(f"needs at least {LEAST_CASES} `{name}` for another one, got {len(cases)}")
-    return ({}, *(_as_setting(entry, _without_wanted(case)) for case in cases))
+    return ({}, *(_as_setting(entry, case, besides=WANTED) for case in cases))
 
 
 def _read_wanted(entry: Fields, _name: str) -> tuple[Mapping[str, str], ...]:
@@ -81,23 +69,21 @@ def _read_wanted(entry: Fields, _name: str) -> tuple[Mapping[str, str], ...]:
     return ({}, *(_as_setting(entry, case.get(WANTED, {})) for case in cases))
 
 
-def _without_wanted(case: Any) -> Any:
-    return {name: case[name] for name in case if name != WANTED} if isinstance(case, Mapping) else case
-
-
 def _read_sentences(entry: Fields, name: str) -> Mapping[str, str]:
     return dict(entry.raw(name) or {})
 
 
-def _as_setting(entry: Fields, raw: Any) -> dict[str, str]:
+def _as_setting(entry: Fields, raw: Any, *, besides: str = "") -> dict[str, str]:
+    """Read a setting; `besides` is a field that another reader reads."""
     if not isinstance(raw, Mapping):
         entry.note(f"a setting is a mapping, got {raw!r}"[:200])
         return {}
-    if unknown := sorted(set(raw) - set(DEFAULTS)):
+    given = {name: value for name, value in raw.items() if name != besides}
+    if unknown := sorted(set(given) - set(DEFAULTS)):
         entry.note(f"a setting has no {', '.join(unknown)}")
     # YAML reads a bare yes and no as true and false.
     words = {True: "yes", False: "no"}
-    return {name: words[value] if isinstance(value, bool) else str(value) for name, value in raw.items()}
+    return {name: words[value] if isinstance(value, bool) else str(value) for name, value in given.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,9 +242,8 @@ def _read_control(entry: Fields, notes: Mapping[str, ControlNote]) -> Control:
     field = entry.text("field")
     if field not in notes:
         entry.note(f"controls.yaml has no {field!r}")
-    if field in LIMITS:
-        low, high = entry.raw("from"), entry.raw("to")
-        made = Control(field=field, low=low or LIMITS[field][0], high=high or LIMITS[field][1])
+    if entry.has("from"):
+        made = Control(field=field, low=entry.raw("from"), high=entry.raw("to"))
     else:
         among = entry.texts("among", default=())
         known = CHOICES.get(field, tuple((name, name) for name in among))
@@ -286,8 +271,8 @@ def _read_condition(entry: Fields) -> Condition:
     elif raw == "gpu":
         kind, number = "gpu", 1.0
     elif measure == "cost":
-        number = COSTS.index(raw) if raw in COSTS else -1
-    if not isinstance(number, int | float) or (measure == "cost" and number < 0):
+        number = COSTS.index(raw) if raw in COSTS else None
+    if not isinstance(number, int | float):
         entry.note(f"`{test}` isn't a target: {raw!r}")
         number = 0
     made = Condition(

@@ -24,11 +24,12 @@ from study.base.errors import LearnerError
 MONOTONE = frozenset({"seq_len", "batch", "rank", "layers"})
 """Fields that are measures as well; with everything else fixed, a larger value never needs less memory."""
 
-
 PART_SHARE = 0.01
 
 STEPS_APART = 1.01
 """The ratio of two numbers of steps that a search tries."""
+
+TargetedCondition = tuple[Condition, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,11 @@ class Drawn:
 
     line: str
     """The line that PEFT prints for the wanted setting; empty where none is asked for."""
+
+    @property
+    def targeted(self) -> tuple[TargetedCondition, ...]:
+        """Each condition with its target."""
+        return tuple(zip(self.task.conditions, self.targets, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +107,15 @@ def draw(task_id: str, seed: int) -> Drawn:
     seed %= len(task.cases)
     given = draw_given(task, seed)
     conditions = [_apply_case(condition, task.wanted[seed]) for condition in task.conditions]
-    fixed = [_compute_fixed_target(condition, given) for condition in conditions]
-    for at, condition in enumerate(task.conditions):
-        if condition.kind == "best":
-            fixed[at] = _find_best(task, given, fixed, at)
+    targets = tuple(_compute_fixed_target(condition, given) for condition in conditions)
     wanted = next((each.like for each in conditions if each.like), None)
     line = format_printed({**given, **wanted}) if task.printed and wanted else ""
-    return Drawn(task=task, seed=seed, given=given, targets=tuple(fixed), line=line)
+    drawn = Drawn(task=task, seed=seed, given=given, targets=targets, line=line)
+    for at, condition in enumerate(task.conditions):
+        if condition.kind == "best":
+            targets = (*drawn.targets[:at], _find_best(drawn, at), *drawn.targets[at + 1 :])
+            drawn = replace(drawn, targets=targets)
+    return drawn
 
 
 def _apply_case(condition: Condition, wanted: Setting) -> Condition:
@@ -131,7 +139,6 @@ def format_printed(setting: Setting) -> str:
 
 
 def _compute_fixed_target(condition: Condition, given: Setting) -> float:
-    measure = MEASURES.get(condition.measure)
     match condition.kind:
         case "value" | "best":
             return condition.number
@@ -139,26 +146,23 @@ def _compute_fixed_target(condition: Condition, given: Setting) -> float:
             return MEASURES["gpu_bytes"].compute(given)
         case "rows":
             return condition.number * int(given["rows"])
-        case "like":
-            assert measure is not None
-            assert condition.like is not None
-            return measure.compute({**given, **condition.like})
-    assert measure is not None
-    now = measure.compute(given)
+    compute = MEASURES[condition.measure].compute
+    if condition.kind == "like":
+        return compute({**given, **(condition.like or {})})
+    now = compute(given)
     return now * condition.number if condition.kind == "given" else now - condition.number
 
 
-def _find_best(task: ConfigureTask, given: Setting, targets: list[float], at: int) -> float:
+def _find_best(drawn: Drawn, at: int) -> float:
     """Find the condition's share of the best value that a search finds under the other conditions."""
-    condition = task.conditions[at]
-    others = [(each, targets[place]) for place, each in enumerate(task.conditions) if place != at]
+    condition = drawn.task.conditions[at]
+    others = [pair for place, pair in enumerate(drawn.targeted) if place != at]
     sign = 1 if condition.test == "at_least" else -1
     compute = MEASURES[condition.measure].compute
-    found = -inf
-    for setting in _list_candidates(task, given, condition, others):
-        found = max(found, sign * compute(setting))
+    candidates = _list_candidates(drawn, condition, others)
+    found = max((sign * compute(setting) for setting in candidates), default=-inf)
     if found == -inf:
-        raise ValueError(f"{task.id}: no setting meets the other conditions of {dict(given)}")
+        raise ValueError(f"{drawn.task.id}: no setting meets the other conditions of {dict(drawn.given)}")
     if sign < 0:
         return -found
     unit = MEASURES[condition.measure].unit
@@ -177,38 +181,30 @@ def _round_down(value: float) -> float:
 
 
 def _list_candidates(
-    task: ConfigureTask,
-    given: Setting,
-    condition: Condition,
-    others: Sequence[tuple[Condition, float]],
+    drawn: Drawn, condition: Condition, others: Sequence[TargetedCondition]
 ) -> Iterator[Setting]:
     """List settings that meet the other conditions, the best one among them.
 
     Where a search finds the largest number, a setting is only yielded if its number is above those before.
     """
-    field = condition.measure
-    if field not in MONOTONE or field not in task.fields:
-        yield from (each for each in _combine(task.controls, given) if _meets(task, given, each, others))
+    field, controls, given = condition.measure, drawn.task.controls, drawn.given
+    if field not in MONOTONE or field not in drawn.task.fields:
+        yield from (each for each in _combine(controls, given) if _meets(drawn, each, others))
         return
-    numbers = list_tried_values(next(each for each in task.controls if each.field == field), given)
-    rest = [control for control in task.controls if control.field != field]
+    numbers = list_tried_values(next(each for each in controls if each.field == field), given)
+    rest = [control for control in controls if control.field != field]
     best = -1
     for setting in _combine(rest, given):
         tried = [{**setting, field: number} for number in numbers]
-        if best + 1 < len(tried) and _meets(task, given, tried[best + 1], others):
-            best = _find_last_meeting(task, given, tried, others, above=best)
+        if best + 1 < len(tried) and _meets(drawn, tried[best + 1], others):
+            best = _find_last_meeting(drawn, tried, others, above=best)
             yield tried[best]
 
 
 def _find_last_meeting(
-    task: ConfigureTask,
-    given: Setting,
-    tried: Sequence[Setting],
-    others: Sequence[tuple[Condition, float]],
-    *,
-    above: int,
+    drawn: Drawn, tried: Sequence[Setting], others: Sequence[TargetedCondition], *, above: int
 ) -> int:
-    return find_largest(lambda at: _meets(task, given, tried[at], others), none=above, most=len(tried) - 1)
+    return find_largest(lambda at: _meets(drawn, tried[at], others), none=above, most=len(tried) - 1)
 
 
 def list_tried_values(control: Control, given: Setting) -> list[str]:
@@ -245,13 +241,11 @@ def _combine(controls: Sequence[Control], given: Setting) -> Iterator[Setting]:
         yield {**given, **dict(zip(names, values, strict=True))}
 
 
-def _meets(
-    task: ConfigureTask, given: Setting, setting: Setting, conditions: Sequence[tuple[Condition, float]]
-) -> bool:
+def _meets(drawn: Drawn, setting: Setting, conditions: Sequence[TargetedCondition]) -> bool:
     """Check the conditions, the costly memory estimate last."""
     ordered = sorted(conditions, key=lambda pair: pair[0].measure == "needed_bytes")
     try:
-        return all(_check(task, given, setting, *pair).holds for pair in ordered)
+        return all(_check(drawn, setting, *pair).holds for pair in ordered)
     except (UnsupportedCase, LearnerError):
         return False  # such as trained weights in 4 bits
 
@@ -283,12 +277,8 @@ def read_setting(drawn: Drawn, form: Mapping[str, str]) -> Setting:
 
 def judge(drawn: Drawn, setting: Setting) -> SettingJudgement:
     """Judge a setting. Raises LearnerError when the lab can't compute it."""
-    task = drawn.task
     try:
-        checked = tuple(
-            _check(task, drawn.given, setting, condition, target)
-            for condition, target in zip(task.conditions, drawn.targets, strict=True)
-        )
+        checked = tuple(_check(drawn, setting, *pair) for pair in drawn.targeted)
         control_effects = tuple(_list_effects(drawn, setting))
     except UnsupportedCase as case:
         raise LearnerError(f"This is not computed: {case}.", do_next="Change the setting.") from case
@@ -296,7 +286,7 @@ def judge(drawn: Drawn, setting: Setting) -> SettingJudgement:
     return SettingJudgement(
         checked=checked,
         control_effects=control_effects,
-        misconception="" if right else find_slip(task, setting, drawn.given),
+        misconception="" if right else find_slip(drawn.task, setting, drawn.given),
     )
 
 
@@ -307,10 +297,8 @@ def find_slip(task: ConfigureTask, setting: Setting, given: Setting) -> str:
     return next((each.misconception for each in task.slips if each.fits(setting, given)), "")
 
 
-def _check(
-    task: ConfigureTask, given: Setting, setting: Setting, condition: Condition, target: float
-) -> CheckedCondition:
-    changed = [field for field in task.fields if setting[field] != given[field]]
+def _check(drawn: Drawn, setting: Setting, condition: Condition, target: float) -> CheckedCondition:
+    changed = [field for field in drawn.task.fields if setting[field] != drawn.given[field]]
     if condition.measure == "changed":
         value = float(len(changed))
     elif condition.measure == "cost":

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlencode
 
 from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
+from lora_lab.settings.urls import with_query
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import BuildJudgement, BuildTask, judge_code, read_builds
 from lora_lab.tasks.content import ConfigureTask, map_tasks_by_id, read_control_notes
@@ -35,7 +35,7 @@ WORDS: Mapping[TaskStatus, str] = {"new": "not begun", "tried": "tried", "solved
 
 
 def build_task_address(task_id: str, *, seed: int = 0) -> str:
-    return f"{TASKS}?{urlencode({'id': task_id} | ({'seed': str(seed)} if seed else {}))}"
+    return with_query(TASKS, {"id": task_id, "seed": str(seed or "")})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,7 @@ def format_goal(drawn: Drawn) -> str:
         name: labels.get(name, {}).get(value, value) for name, value in drawn.given.items() if name != "gpu"
     }
     values |= {name: f"{int(value):,}" for name, value in values.items() if value.isdecimal()}
-    for condition, target in zip(drawn.task.conditions, drawn.targets, strict=True):
+    for condition, target in drawn.targeted:
         if condition.kind == "best":
             values["target"] = MEASURES[condition.measure].show(target)
     return drawn.task.goal.format_map(values | {"gpu": drawn.given["gpu"]})

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,10 +56,7 @@ class Bank:
     @cached_property
     def by_id(self) -> Mapping[str, Question]:
         """Each question by its id, including the ones that families generate."""
-
-        def draw(question_id: str) -> Question | None:
-            return families.find_question(question_id, self.families)
-
+        draw = partial(families.find_question, families=self.families)
         return ByQuestion({question.id: question for question in self.questions}, draw)
 
     @cached_property
@@ -80,13 +77,8 @@ class Bank:
 
     def list_matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
         """List the written questions of a topic, a level, a concept; empty matches all."""
-        return [
-            question
-            for question in self.questions
-            if topic in ("", question.topic)
-            and level in ("", question.level)
-            and (not concept or concept in question.concepts)
-        ]
+        wanted = {"topic": topic, "level": level, "concept": concept}
+        return [question for question in self.questions if _fits(question, question.topic, **wanted)]
 
     def count_questions(self, topic: str) -> int:
         """Count the questions of a topic; a family counts once."""
@@ -102,13 +94,14 @@ class Bank:
         self, *, topic: str = "", level: str = "", concept: str = ""
     ) -> list[QuestionFamily]:
         """List the families of a topic, a level, a concept; empty matches all."""
-        return [
-            family
-            for family in self.families.values()
-            if topic in ("", families.TOPIC)
-            and level in ("", family.level)
-            and (not concept or concept in family.concepts)
-        ]
+        wanted = {"topic": topic, "level": level, "concept": concept}
+        return [family for family in self.families.values() if _fits(family, families.TOPIC, **wanted)]
+
+
+def _fits(item: Question | QuestionFamily, of_topic: str, *, topic: str, level: str, concept: str) -> bool:
+    """Return whether an item is of a topic, a level and about a concept; empty matches all."""
+    about = not concept or concept in item.concepts
+    return topic in ("", of_topic) and level in ("", item.level) and about
 
 
 def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:

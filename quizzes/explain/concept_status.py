@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -73,8 +73,6 @@ class ConceptStatus:
     before: str | None
     """The verdict that counted in the previous attempt."""
 
-    tried_before: bool
-
     asked: bool
     """Whether the grader has already asked the learner about it."""
 
@@ -122,7 +120,6 @@ def list_statuses(
             teacher=attempt.newest(concept.id, "teacher"),
             counted=attempt.counted(concept.id),
             before=before.counted(concept.id) if before else None,
-            tried_before=before is not None,
             asked=concept.id in asked,
             readable=readable,
             history=attempt.of(concept.id),
@@ -151,11 +148,10 @@ def _is_cut_short(span: Span, wrong: Iterable[Span]) -> bool:
     return 2 * len(taken) > end - start
 
 
-def list_gained(found: Iterable[ConceptStatus]) -> tuple[list[str], list[str]]:
+def list_gained(found: Sequence[ConceptStatus]) -> tuple[list[str], list[str]]:
     """Return the labels of the concepts newly covered since the previous attempt, and of those lost."""
-    compared = [one for one in found if one.tried_before]
-    new = [one.concept.label for one in compared if one.counted == "covered" != one.before]
-    lost = [one.concept.label for one in compared if one.before == "covered" != one.counted]
+    new = [one.concept.label for one in found if one.counted == "covered" != one.before]
+    lost = [one.concept.label for one in found if one.before == "covered" != one.counted]
     return new, lost
 
 
@@ -165,6 +161,13 @@ def list_gained(found: Iterable[ConceptStatus]) -> tuple[list[str], list[str]]:
 def compute_fingerprint(concept: PromptConcept) -> str:
     """Return a hash that changes when the wording of a concept changes."""
     return hashlib.sha256(format_concept(concept).encode()).hexdigest()[:16]
+
+
+def build_opinion(prompt: Prompt, concept_id: str, verdict: str, *, reason: str = "") -> Opinion:
+    """Return a person's verdict on a concept of the prompt, in the concept's current wording."""
+    [concept] = [one for one in prompt.concepts if one.id == concept_id]
+    rubric = compute_fingerprint(concept)
+    return Opinion(concept_id=concept_id, verdict=verdict, rubric=rubric, reason=reason)
 
 
 def list_unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:

@@ -5,7 +5,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from typing import Protocol
@@ -101,15 +101,9 @@ class GradingQueue:
         error = asked.exception()
         return error if isinstance(error, LearnerError) else BROKEN
 
-    def finish(self) -> None:
-        """Wait until every queued answer is graded."""
-        with self._lock:
-            asked = list(self._asked.values())
-        wait(asked)
-
-    def close(self, *, wait: bool = False) -> None:
-        """Cancel all queued jobs; `wait` for the one that runs."""
-        self._thread.shutdown(wait=wait, cancel_futures=not wait)
+    def close(self) -> None:
+        """Cancel all queued jobs, without waiting for the one that runs."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             for job, _ in chain.from_iterable(self._waiting.values()):
                 job.cancel()

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from quizzes.explain.concept_status import compute_fingerprint
+from quizzes.explain.concept_status import build_opinion
 from quizzes.grader.prompts import Prompt
 from study.base.errors import LearnerError
 from study.ports.classes import ConceptVerdict
 from study.ports.context import Visit
-from study.store.logs.explains import ExplainAttempt, ExplainLog, Judge, Opinion
+from study.store.logs.explains import ExplainAttempt, ExplainLog
 from study.web import form_event
 
 REPLY_LIMIT = 500
@@ -63,7 +63,8 @@ class Marks:
         if last is not None and last.verdict == verdict:
             self.log.take_back(visit.profile.id, attempt.id, last.id, at=visit.now)
         else:
-            self._append(visit, prompt, attempt, concept_id, verdict, by="learner")
+            said = build_opinion(prompt, concept_id, verdict)
+            self.log.record(visit.profile.id, attempt.id, [said], by="learner", at=visit.now)
 
     def _clarify(
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]
@@ -88,24 +89,8 @@ class Marks:
             raise LearnerError("No verdict is chosen.", do_next=f"Choose {', '.join(TEACHER_VERDICTS)}.")
         if not reason:
             raise LearnerError("A teacher's mark needs a reason.", do_next="Write one the learner can use.")
-        self._append(visit, prompt, attempt, concept_id, verdict, by="teacher", reason=reason)
-
-    def _append(
-        self,
-        visit: Visit,
-        prompt: Prompt,
-        attempt: ExplainAttempt,
-        concept_id: str,
-        verdict: str,
-        *,
-        by: Judge,
-        reason: str = "",
-    ) -> None:
-        concept = next(one for one in prompt.concepts if one.id == concept_id)
-        said = Opinion(
-            concept_id=concept_id, verdict=verdict, rubric=compute_fingerprint(concept), reason=reason
-        )
-        self.log.record(visit.profile.id, attempt.id, [said], by=by, at=visit.now)
+        said = build_opinion(prompt, concept_id, verdict, reason=reason)
+        self.log.record(visit.profile.id, attempt.id, [said], by="teacher", at=visit.now)
 
 
 def reverse_verdict(verdict: str) -> ConceptVerdict:

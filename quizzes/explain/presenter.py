@@ -9,14 +9,13 @@ from markupsafe import escape
 
 from quizzes.explain import views
 from quizzes.explain.advice import Advices, load_advice
-from quizzes.explain.agreement import measure_agreement
-from quizzes.explain.concept_status import compute_fingerprint, list_opinions, list_statuses, list_unread
+from quizzes.explain.concept_status import build_opinion, list_opinions, list_unread
 from quizzes.explain.grading_queue import AnswerGrader, GradingQueue
 from quizzes.explain.judgements import MARKING, Marks
 from quizzes.explain.own_prompts import OwnPrompts
 from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
-from quizzes.grader.limits import MeasuredAccuracy, describe_limits, describe_trust, read_measured
+from quizzes.grader.limits import MeasuredAccuracy, read_measured
 from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
 from quizzes.grader.verdicts import count_covered, judge_ticks
 from study.base.errors import LearnerError
@@ -61,15 +60,6 @@ class ExplainExercise:
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
         return {prompt.id: prompt.links for prompt in self.prompts.values()}
 
-    @property
-    def asked(self) -> Mapping[str, str]:
-        return {prompt.id: prompt.text for prompt in self.prompts.values()}
-
-    @property
-    def idea_subjects(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
-        """The study concepts of each concept of a prompt, by prompt id and concept id."""
-        return {key: (advice.about,) for key, advice in self.advices.items()}
-
     def list_prompts(self, visit: Visit) -> dict[str, Prompt]:
         """Return the app's prompts and the learner's own, by id."""
         return {**self.prompts, **self.own.read_all(visit.profile.id)}
@@ -106,7 +96,7 @@ class ExplainExercise:
         newest = self._find_newest(visit, prompt)
         return views.render_box(
             prompt,
-            after=newest.id if newest else 0,
+            after=newest.id if newest else 0,  # the attempt before the one that is written in the box
             draft=self.store.drafts.read(visit.profile.id, draft_key(prompt.id)),
             draft_name=f"{visit.profile.id}:{prompt.id}",
             limit=ANSWER_LIMIT,
@@ -137,28 +127,12 @@ class ExplainExercise:
             return views.render_reading(prompt, attempt, step=self.room.step)
         if attempt.verdicts is None:
             return views.render_rubric(prompt, attempt, trouble, can_retry=self.room.open)
-        return self._render_result(visit, prompt, attempt, trouble, alone=alone, marking=marking)
-
-    def _render_result(
-        self,
-        visit: Visit,
-        prompt: Prompt,
-        attempt: ExplainAttempt,
-        trouble: LearnerError | None,
-        *,
-        alone: bool,
-        marking: bool,
-    ) -> Fragment:
-        attempts = self.store.explains.attempts(visit.profile.id)
-        tries = [one for one in attempts if one.prompt_id == prompt.id and one.id < attempt.id]
-        before = next((one for one in tries if one.verdicts), None)
         return views.render_result(
             prompt,
             attempt,
-            list_statuses(prompt, attempt, before=before, advices=self.advices),
-            agreement=measure_agreement(attempts),
-            trust=describe_trust(self.measured_own if prompt.own else self.measured),
-            limits=describe_limits(self.measured_own if prompt.own else self.measured, own=prompt.own),
+            self.store.explains.attempts(visit.profile.id),
+            advices=self.advices,
+            measured=self.measured_own if prompt.own else self.measured,
             trouble=trouble if self.room.open else None,
             concepts=self.concepts,
             alone=alone,
@@ -170,19 +144,19 @@ class ExplainExercise:
     def handle_event(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment | None:
         """Handle one form event; return None when nothing new is shown or the event belongs elsewhere."""
         act = event.get("act")
-        if act == "draft":
-            self.save_draft(visit, event)
-            return None
         prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
-        if act == "hint":
-            return self.render_box(visit, prompt, hint=True, alone=alone)
-        if act == "again":
-            return self.render_box(visit, prompt, alone=alone)
+        if act == "draft":
+            text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
+            self.store.drafts.save(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
+            return None
+        if act in ("hint", "again"):
+            return self.render_box(visit, prompt, hint=act == "hint", alone=alone)
         if act == "submit":
             return self.look(visit, prompt, self.submit(visit, prompt, event), alone=alone)
         attempt = self.attempt(visit, prompt, form_event.read_whole(event, "attempt"))
-        if act == "edit":
-            return self.edit(visit, prompt, attempt, alone=alone)
+        if act == "edit":  # the attempt itself stays in the log
+            self.store.drafts.save(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
+            return self.render_box(visit, prompt, alone=alone)
         if act == "self":
             return views.render_rubric(prompt, attempt, None, can_retry=False)
         if act == "retry":
@@ -201,11 +175,6 @@ class ExplainExercise:
             marking=act in ("override", "take-back"),
         )
         return views.focus_concept(fragment, prompt, self.marks.read_concept(event))
-
-    def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
-        text = form_event.read_text(event, "value", limit=form_event.ANY_LENGTH)
-        self.store.drafts.save(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
 
     def submit(self, visit: Visit, prompt: Prompt, event: Mapping[str, Any]) -> ExplainAttempt:
         """Store an explanation. Raises LearnerError when it is empty or too long.
@@ -231,19 +200,10 @@ class ExplainExercise:
     def _find_newest(self, visit: Visit, prompt: Prompt) -> ExplainAttempt | None:
         return next(iter(self.store.explains.attempts(visit.profile.id, prompt.id)), None)
 
-    def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, alone: bool = True) -> Fragment:
-        """Render the text box with an attempt's text to edit; the attempt itself stays in the log."""
-        self.store.drafts.save(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
-        return self.render_box(visit, prompt, alone=alone)
-
     def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
         """Store the learner's ticks as verdicts when the grader is unavailable."""
         ticked = judge_ticks(prompt, set(form_event.read_fields(event, "concept")))
-        rubrics = {concept.id: compute_fingerprint(concept) for concept in prompt.concepts}
-        said = [
-            Opinion(concept_id=concept_id, verdict=verdict, rubric=rubrics[concept_id])
-            for concept_id, verdict in ticked.items()
-        ]
+        said = [build_opinion(prompt, concept_id, verdict) for concept_id, verdict in ticked.items()]
         self.store.explains.record(visit.profile.id, attempt.id, said, by="learner", at=visit.now)
         self._ask_for_cards(visit, prompt, said)
 
@@ -315,7 +275,8 @@ class ExplainExercise:
             return Steps(done=0, total=0)
         attempt = self._find_in_review(visit, review)
         done = attempt is not None and attempt.verdicts is not None
-        return Steps(done=int(done), total=int(done or not self._is_skipped(visit, review)))
+        skipped = self.store.drafts.read(visit.profile.id, SKIPPED) == review.id
+        return Steps(done=int(done), total=int(done or not skipped))
 
     def show(self, visit: Visit, review: FiveMinuteReview) -> Fragment:
         """Render the text box, or the attempt if one is submitted already."""
@@ -361,15 +322,12 @@ class ExplainExercise:
             concepts=(advice.about,) if advice else (),
         )
 
-    def _is_skipped(self, visit: Visit, review: FiveMinuteReview) -> bool:
-        return self.store.drafts.read(visit.profile.id, SKIPPED) == review.id
-
     def _find_review_prompt(self, visit: Visit, review: FiveMinuteReview) -> Prompt | None:
         return self.list_prompts(visit).get(review.prompt_id)
 
     def _find_in_review(self, visit: Visit, review: FiveMinuteReview) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, review.prompt_id)
-        return next((attempt for attempt in attempts if (attempt.submitted_at >= review.started_at)), None)
+        return next((attempt for attempt in attempts if attempt.submitted_at >= review.started_at), None)
 
 
 def explain_exercise(

@@ -2,15 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from quizzes.explain.agreement import LABELS_NEEDED, Agreement
-from quizzes.explain.concept_status import ConceptStatus, is_unreadable, list_gained, mark_evidence
+from quizzes.explain.advice import Advices
+from quizzes.explain.agreement import LABELS_NEEDED, measure_agreement
+from quizzes.explain.concept_status import (
+    ConceptStatus,
+    is_unreadable,
+    list_gained,
+    list_statuses,
+    mark_evidence,
+)
 from quizzes.explain.judgements import reverse_verdict
+from quizzes.grader.limits import MeasuredAccuracy, describe_limits, describe_trust
 from quizzes.grader.passages import is_cut
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError
-from study.content.concepts import ConceptMap
 from study.ports.classes import ConceptVerdict
 from study.ports.review import Fragment
 from study.store.logs.explains import ExplainAttempt
@@ -28,34 +36,10 @@ SPOKEN: Mapping[ConceptVerdict, str] = {
 }
 
 
-def render_box(
-    prompt: Prompt,
-    *,
-    draft: str,
-    draft_name: str,
-    after: int,
-    limit: int,
-    hint: bool,
-    graded: bool,
-    can_skip: bool,
-) -> Fragment:
-    """Render the prompt with a text box that holds the draft, in a review with a way past it.
-
-    `after` is the id of the attempt before the one that is written in the box; 0 without any.
-    """
-    html = render(
-        "quizzes/explain/box.html",
-        prompt=prompt,
-        draft=draft,
-        draft_name=draft_name,
-        after=after,
-        limit=limit,
-        hint=hint,
-        graded=graded,
-        can_skip=can_skip,
-    )
-    said = f"Hint: {to_plain(prompt.hint)}" if hint else ""
-    return Fragment(html=html, say=said, focus="#answer")
+def render_box(prompt: Prompt, *, hint: bool, **values: Any) -> Fragment:
+    """Render the prompt with a text box that holds the draft; `values` are what else its template shows."""
+    html = render("quizzes/explain/box.html", prompt=prompt, hint=hint, **values)
+    return Fragment(html=html, say=f"Hint: {to_plain(prompt.hint)}" if hint else "", focus="#answer")
 
 
 def render_reading(prompt: Prompt, attempt: ExplainAttempt, *, step: str) -> Fragment:
@@ -78,17 +62,19 @@ def render_rubric(
 def render_result(
     prompt: Prompt,
     attempt: ExplainAttempt,
-    found: Sequence[ConceptStatus],
+    attempts: Sequence[ExplainAttempt],
     *,
-    agreement: Agreement,
-    trust: str,
-    limits: str,
-    trouble: LearnerError | None,
-    concepts: ConceptMap,
-    alone: bool,
-    marking: bool,
+    advices: Advices,
+    measured: MeasuredAccuracy | None,
+    **values: Any,
 ) -> Fragment:
-    """Render all verdicts per concept, their evidence, what is new, and a model answer."""
+    """Render all verdicts per concept, their evidence, what is new, and a model answer.
+
+    `attempts` are all of this learner's, the newest first; `values` are what else the template shows.
+    """
+    tries = [one for one in attempts if one.prompt_id == prompt.id and one.id < attempt.id]
+    before = next((one for one in tries if one.verdicts), None)
+    found = list_statuses(prompt, attempt, before=before, advices=advices)
     count = count_covered(one.counted or "" for one in found)
     html = render(
         "quizzes/explain/result.html",
@@ -98,19 +84,16 @@ def render_result(
         pieces=mark_evidence(attempt, found),
         opposite=reverse_verdict,
         count=count,
-        gained=list_gained(found) if any(one.tried_before for one in found) else None,
-        trouble=trouble,
+        gained=list_gained(found) if before else None,
         graded=any(one.grader for one in found),
         silent=is_unreadable(attempt.said, (one.grader.verdict for one in found if one.grader)),
         cut=is_cut(attempt.said),
         to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
-        trust=trust,
-        limits=limits,
-        agreement=agreement,
+        trust=describe_trust(measured),
+        limits=describe_limits(measured, own=prompt.own),
+        agreement=measure_agreement(attempts),
         labels_needed=LABELS_NEEDED,
-        concepts=concepts,
-        alone=alone,
-        marking=marking,
+        **values,
     )
     return Fragment(html=html, say=_announce_result(found, count), focus=RESULT, key=str(attempt.id))
 

@@ -29,7 +29,7 @@ from quizzes.families import (
 from quizzes.families.drawn import DrawnQuestion
 from quizzes.families.family import DrawNumbers, QuestionFamily
 from quizzes.families.family_reader import read_file
-from quizzes.kinds.choices import RIGHT, Option, Single
+from quizzes.kinds.choices import Option, Single
 from quizzes.kinds.numeric import Numeric, NumericMistake
 from quizzes.kinds.question import Question
 from study.content.concepts import ConceptMap
@@ -127,9 +127,8 @@ def match_family(written_id: str, families: Mapping[str, QuestionFamily]) -> Que
 
 def find_question(written_id: str, families: Mapping[str, QuestionFamily]) -> Question | None:
     """Return the question with an id such as `lora-count@1234`; None when it isn't a family's."""
-    found = _ID.fullmatch(written_id)
-    family = families.get(found["family"]) if found else None
-    return build_question(family, int(found["seed"])) if found and family else None
+    family = match_family(written_id, families)
+    return build_question(family, int(written_id.partition("@")[2])) if family else None
 
 
 def find_fresh_variant(written_id: str, families: Mapping[str, QuestionFamily]) -> str:
@@ -149,12 +148,11 @@ def choose_variant(family: QuestionFamily, *, seed: int) -> str:
 
 
 def _build_single(drawn: DrawnQuestion) -> Single:
-    right = Option(id=RIGHT, text=drawn.right.text, feedback=drawn.right.feedback, misconception="")
-    wrong = (
-        Option(id=slip.id, text=slip.text, feedback=slip.feedback, misconception=slip.misconception)
-        for slip in drawn.wrong
+    options = (
+        Option(id=a.id, text=a.text, feedback=a.feedback, misconception=a.misconception)
+        for a in (drawn.right, *drawn.wrong)
     )
-    return Single(options=(right, *wrong))
+    return Single(options=tuple(options))
 
 
 def _build_numeric(drawn: DrawnQuestion) -> Numeric:

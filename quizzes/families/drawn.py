@@ -52,22 +52,17 @@ class DrawnNumbers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Right:
-    """The right answer, as a number and as option text."""
-
-    value: float
-    text: str
-    feedback: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawnMistake:
-    """A distractor: a wrong answer that a misconception leads to; the log has its id."""
+class DrawnAnswer:
+    """The right answer, or a distractor, which a misconception leads to: as a number and as option text."""
 
     id: str
+    """What the log has of it."""
+
     value: float
     text: str
     misconception: str
+    """Empty for the right answer."""
+
     feedback: str
 
 
@@ -77,8 +72,8 @@ class DrawnQuestion:
 
     kind: DrawnKind
     stem: str
-    right: Right
-    wrong: tuple[DrawnMistake, ...]
+    right: DrawnAnswer
+    wrong: tuple[DrawnAnswer, ...]
     steps: tuple[str, ...]
     """The arithmetic line by line; the last line shows the answer."""
 
@@ -112,24 +107,23 @@ def build_check(quantity: str, **arguments: Any) -> Check:
 
 
 def keep_distinct(
-    right: Right, slips: Sequence[DrawnMistake], *, tolerance: float = 0.0
-) -> tuple[DrawnMistake, ...]:
+    right: DrawnAnswer, slips: Sequence[DrawnAnswer], *, tolerance: float
+) -> tuple[DrawnAnswer, ...]:
     """Return the distractors that differ from the right answer and each other, in value and text.
 
     For some numbers two mistakes lead to the same result, or a mistake leads to the right one.
     """
-    kept: list[DrawnMistake] = []
+    kept: list[DrawnAnswer] = []
     for slip in slips:
-        others: list[Right | DrawnMistake] = [right, *kept]
-        if not any(_are_alike(slip, other, tolerance) for other in others):
+        if not any(_are_alike(slip, other, tolerance) for other in (right, *kept)):
             kept.append(slip)
     return tuple(kept)
 
 
-def _are_alike(slip: DrawnMistake, other: Right | DrawnMistake, tolerance: float) -> bool:
+def _are_alike(slip: DrawnAnswer, other: DrawnAnswer, tolerance: float) -> bool:
     # Twice the tolerance: no answer may be within reach of two numbers.
     near = math.isclose(slip.value, other.value, rel_tol=1e-9, abs_tol=2 * tolerance)
-    return near or slip.text == other.text or (isinstance(other, DrawnMistake) and slip.id == other.id)
+    return near or slip.text == other.text or slip.id == other.id
 
 
 def compute_tolerance(value: float, percent: float) -> float:

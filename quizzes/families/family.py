@@ -11,14 +11,14 @@ from typing import Annotated, Any
 
 from quizzes.families.drawn import (
     WRONG_OPTIONS,
+    DrawnAnswer,
     DrawnKind,
-    DrawnMistake,
     DrawnNumbers,
     DrawnQuestion,
-    Right,
     keep_distinct,
 )
 from quizzes.families.template import FamilyTemplate, read_template
+from quizzes.kinds.choices import RIGHT
 from study.base.typed_numbers import is_known_unit
 from study.content.yaml_reader import ContentError, Fields, Level, Problem
 
@@ -71,7 +71,9 @@ class QuestionFamily:
         """Draw numbers and fill the texts. Raises ContentError with all values that they miss."""
         numbers = self.draw_numbers(rng)
         texts = _FilledTexts(self, numbers)
-        right = Right(
+        right = DrawnAnswer(
+            id=RIGHT,
+            misconception="",
             value=numbers.right,
             text=self.answer.fill({"answer": numbers.right}),
             feedback=texts.fill("right", self.right),
@@ -132,13 +134,13 @@ class _FilledTexts:
             self._note(f"`{field}`: {{{name}}} is not drawn")
         return "" if missing else text.fill(values)
 
-    def fill_slip(self, slip_id: str, value: float) -> DrawnMistake:
+    def fill_slip(self, slip_id: str, value: float) -> DrawnAnswer:
         """Return a slip with its texts; note when the family has none for it."""
         text = self._family.slips.get(slip_id)
         if text is None:
             self._note(f"`slips` has no {slip_id}")
             text = SlipText(misconception="", feedback=FamilyTemplate())
-        return DrawnMistake(
+        return DrawnAnswer(
             id=slip_id,
             value=value,
             text=self._family.answer.fill({"answer": value}),

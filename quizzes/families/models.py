@@ -6,15 +6,7 @@ from random import Random
 from typing import Literal
 
 Part = Literal["q", "k", "v", "o", "gate", "up", "down"]
-NAMES: dict[Part, str] = {
-    "q": "query",
-    "k": "key",
-    "v": "value",
-    "o": "output",
-    "gate": "gate",
-    "up": "up",
-    "down": "down",
-}
+NAMES = dict(q="query", k="key", v="value", o="output", gate="gate", up="up", down="down")
 TARGETS: tuple[tuple[Part, ...], ...] = (("q", "v"), ("q", "k", "v", "o"), ("gate", "up", "down"), ("q", "o"))
 
 

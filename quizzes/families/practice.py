@@ -12,12 +12,8 @@ RANKS = (4, 8, 16, 32, 64)
 
 def draw_adapter_file(rng: Random) -> DrawnNumbers:
     """Draw a question about the size of an adapter's file in MB."""
-    model, parts, rank, bits = (
-        choose_model(rng),
-        rng.choice(TARGETS),
-        rng.choice(RANKS),
-        rng.choice((16, 32)),
-    )
+    model, parts = choose_model(rng), rng.choice(TARGETS)
+    rank, bits = rng.choice(RANKS), rng.choice((16, 32))
     trained = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
     stored = build_check("adapter_bytes", model=model.id, rank=rank, targets=list(parts), bits=bits)
     megabytes = stored.expect / MB
@@ -72,11 +68,8 @@ def draw_adapters_that_fit(rng: Random) -> DrawnNumbers:
 
 def draw_task_storage(rng: Random) -> DrawnNumbers:
     """Draw a question about the disk space of adapters for many tasks."""
-    tasks, base, adapter = (
-        rng.choice((5, 8, 10, 20, 50)),
-        rng.choice((2.5, 6.4, 13.5, 26)),
-        rng.choice((20, 40, 80, 160)),
-    )
+    tasks, base = rng.choice((5, 8, 10, 20, 50)), rng.choice((2.5, 6.4, 13.5, 26))
+    adapter = rng.choice((20, 40, 80, 160))
     base_bytes, adapter_bytes = base * GB, adapter * MB
     total = base_bytes + tasks * adapter_bytes
     return DrawnNumbers(
@@ -119,11 +112,8 @@ def draw_steps_an_epoch(rng: Random) -> DrawnNumbers:
 
 
 def draw_tokens_a_step(rng: Random) -> DrawnNumbers:
-    batch, length, gathered = (
-        rng.choice((1, 2, 4, 8)),
-        rng.choice((128, 256, 512, 1024, 2048)),
-        rng.choice((2, 4, 8, 16)),
-    )
+    batch, length = rng.choice((1, 2, 4, 8)), rng.choice((128, 256, 512, 1024, 2048))
+    gathered = rng.choice((2, 4, 8, 16))
     tokens = batch * length * gathered
     return DrawnNumbers(
         right=tokens,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from quizzes.grader.feedback import explain_verdict
 from quizzes.grader.guards import find_no_claim, is_list, list_words
-from quizzes.grader.passages import Passage, blank_markup, is_cut, split_passages
+from quizzes.grader.passages import Passage, Span, blank_markup, close_sentence, is_cut, split_passages
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.rejections import find_rejection
 from quizzes.grader.words import (
@@ -69,14 +69,6 @@ class Limits:
     contradicted: float
     missing: float
     partial: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """A part of the answer as typed: `answer[start:end]`."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,9 +267,7 @@ def _list_claims(prompt: Prompt, answer: str, added_at: int | None = None) -> li
 
 
 def _join_entries(entries: Entries) -> str:
-    return " ".join(
-        passage.text if passage.text[-1] in ".!?" else f"{passage.text}." for passage, _ in entries
-    )
+    return " ".join(close_sentence(passage.text) for passage, _ in entries)
 
 
 def _grade_concept(concept: PromptConcept, weighed: ScoredConcept, limits: Limits) -> ConceptGrade:

@@ -40,6 +40,9 @@ class Metric:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] n={self.pairs}"
 
 
+NO_PAIRS = Metric(value=math.nan, low=math.nan, high=math.nan, pairs=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraderReport:
     """The metrics of a grader on labelled answers, and their components."""
@@ -77,12 +80,11 @@ def compute_report(judged: Sequence[JudgedAnswer]) -> GraderReport:
 
 def _compute_share(hits: Sequence[bool]) -> Metric:
     """Compute a share with Wilson's score interval."""
-    n = len(hits)
-    if not n:
-        return Metric(value=math.nan, low=math.nan, high=math.nan, pairs=0)
-    share = Share(hits=sum(hits), trials=n)
+    if not hits:
+        return NO_PAIRS
+    share = Share(hits=sum(hits), trials=len(hits))
     low, high = share.interval
-    return Metric(value=share.value, low=low, high=high, pairs=n)
+    return Metric(value=share.value, low=low, high=high, pairs=share.trials)
 
 
 def _compute_f1(judged: Sequence[JudgedAnswer]) -> Metric:
@@ -90,14 +92,12 @@ def _compute_f1(judged: Sequence[JudgedAnswer]) -> Metric:
 
     The interval is a bootstrap over answers, because the four pairs of an answer are correlated.
     """
+    if not judged:
+        return NO_PAIRS
     counts = [_count_hits(one) for one in judged]
     rng = Random(0)
-    drawn = sorted(
-        _compute_f1_of_counts(rng.choices(counts, k=len(counts))) for _ in range(RESAMPLES if counts else 0)
-    )
-    low, high = (
-        (drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES)]) if drawn else (math.nan, math.nan)
-    )
+    drawn = sorted(_compute_f1_of_counts(rng.choices(counts, k=len(counts))) for _ in range(RESAMPLES))
+    low, high = drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES)]
     return Metric(value=_compute_f1_of_counts(counts), low=low, high=high, pairs=4 * len(judged))
 
 
@@ -108,6 +108,6 @@ def _count_hits(one: JudgedAnswer) -> tuple[int, int]:
 
 
 def _compute_f1_of_counts(counts: Sequence[tuple[int, int]]) -> float:
-    right, both = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
+    right, both = (sum(column) for column in zip(*counts, strict=True))
     # F1 = 2 TP / ((TP + FN) + (TP + FP)); `both` is that sum
     return 2 * right / both if both else math.nan

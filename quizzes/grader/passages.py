@@ -34,17 +34,23 @@ _ASKS = re.compile(r"\?\W*$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passage:
-    """A text with its position in the answer as typed: `answer[start:end]`."""
+class Span:
+    """A part of the answer as typed: `answer[start:end]`."""
 
-    text: str
     start: int
     end: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Passage(Span):
+    """A text with its position in the answer."""
+
+    text: str
+
+
 def blank_markup(answer: str) -> str:
     """Replace HTML tags and control characters by blanks; every other character keeps its position."""
-    text = _TAG.sub(_blank_out, answer[:READ_CHARACTERS])
+    text = _TAG.sub(lambda tag: " " * len(tag[0]), answer[:READ_CHARACTERS])
     return "".join(
         " " if ord(character) < 32 and character not in "\n\r\t" else character for character in text
     )
@@ -69,6 +75,11 @@ def is_cut(answer: str) -> bool:
     return len(answer) > READ_CHARACTERS or len(different) > MOST_PASSAGES
 
 
+def close_sentence(text: str) -> str:
+    """Return the sentence with its full stop."""
+    return text if text[-1] in ".!?" else f"{text}."
+
+
 def _find_passages(answer: str) -> list[Passage]:
     text = blank_markup(answer)
     found = []
@@ -77,10 +88,6 @@ def _find_passages(answer: str) -> list[Passage]:
         if re.search(r"\w", said):
             found.append(Passage(text=said, start=start, end=end))
     return found
-
-
-def _blank_out(match: re.Match[str]) -> str:
-    return " " * len(match[0])
 
 
 def _find_sentences(text: str) -> Iterator[tuple[int, int]]:

@@ -42,14 +42,8 @@ class Weights:
 def read_weights(folder: Path = WEIGHTS) -> Weights:
     """Read the settings that training and calibration wrote."""
     stored = json.loads((folder / SETTINGS).read_text("utf-8"))
-    return Weights(
-        concepts=stored["concepts"],
-        alpha_over_rank=stored["alpha_over_rank"],
-        temperature=stored["temperature"],
-        limits=Limits(**stored["limits"]),
-        own_temperature=stored["own_temperature"],
-        own_limits=Limits(**stored["own_limits"]),
-    )
+    limits = {name: Limits(**stored[name]) for name in ("limits", "own_limits")}
+    return Weights(**{**stored, **limits})
 
 
 def list_adapters(folder: Path = WEIGHTS) -> list[Path]:
@@ -59,13 +53,9 @@ def list_adapters(folder: Path = WEIGHTS) -> list[Path]:
 
 def write_weights(weights: Weights, folder: Path) -> None:
     """Write the settings that all networks share."""
-    _write_json(folder / SETTINGS, asdict(weights))
+    write_json(folder / SETTINGS, asdict(weights))
 
 
-def write_made_of(tensors: Path, **made_of: Any) -> None:
-    """Write how one network was trained next to its tensors: recipe, number of answers and versions."""
-    _write_json(tensors.with_suffix(".json"), made_of)
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write settings, or how a network was trained, as a person can read it."""
     path.write_text(f"{json.dumps(values, indent=1, ensure_ascii=False)}\n", "utf-8")

@@ -6,9 +6,9 @@ words that carry a verdict give it by themselves. The shortest of nearly equal c
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
+from quizzes.grader.passages import Passage
 from study.ports.classes import ConceptVerdict
 
 MOST_WORDS: dict[ConceptVerdict, int] = {"contradicted": 12, "covered": 20, "partial": 20}
@@ -36,13 +36,8 @@ _LOOSE_BEGIN = re.compile(rf"(?:[\"'“‘(\[]*{_JOINS}[\s,]*)+", re.IGNORECASE)
 _LOOSE_END = " \t\n,;:–—-.!?"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
+class Part(Passage):
     """A run of words of a passage: `passage[start:end]`."""
-
-    text: str
-    start: int
-    end: int
 
     @property
     def words(self) -> int:

@@ -1,7 +1,7 @@
 """Import and export of questions: the dry run of an import, and the files of an export."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from quizzes.interchange.user_bank import LiveBank, check_entry
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
 from study.content.user_files import IMPORTED, OwnFilesCheck, as_bytes, find_key_of_title, read_own_file
-from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
+from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, reject_item, shorten
 from study.io.planning import with_progress
 from study.store import Store
 
@@ -94,7 +94,7 @@ class QuestionExchange:
             here = to_entry(question, bank.topics[question.topic]) if question else None
             result = self._judge_entry(entry, here, problem)
             if entry.id in seen:
-                result = replace(result, verdict="rejected", why="the file has this question twice")
+                result = reject_item(result.item, "the file has this question twice")
             seen.add(entry.id)
             judged.append((entry, result))
         return judged
@@ -104,16 +104,15 @@ class QuestionExchange:
         if here is not None and entry.collect_content() == here.collect_content():
             return ImportEntry(verdict="same", item=item)
         if problem:
-            return ImportEntry(verdict="rejected", item=item, why=problem)
+            return reject_item(item, problem)
         if here is None:
             return ImportEntry(verdict="new", item=item, why=f"in {entry.topic}")
         if entry.id in self.bank.app.by_id:
-            why = f"{entry.id} is a question of the app: give yours another id to keep both"
-            return ImportEntry(verdict="rejected", item=item, why=why)
-        if file := self.bank.collection.by_hand.get(entry.id):
-            return ImportEntry(
-                verdict="rejected", item=item, why=f"it is in your own file {file}: change it there"
+            return reject_item(
+                item, f"{entry.id} is a question of the app: give yours another id to keep both"
             )
+        if file := self.bank.collection.by_hand.get(entry.id):
+            return reject_item(item, f"it is in your own file {file}: change it there")
         return ImportEntry(verdict="changed", item=item)
 
     def _merge_files(self, entries: Iterable[QuestionEntry]) -> dict[str, str]:

@@ -62,14 +62,14 @@ class Form:
 
 def build_form(entry: QuestionEntry) -> Form | None:
     """Convert a question to a form; None if its kind has none."""
-    build = partial(Form, name=entry.id, stem=format_stem(entry), keep=entry.text("keep"))
-    feedback = entry.text("feedback")
+    stem, feedback = entry.text("stem") + _format_unit(entry), entry.text("feedback")
+    build = partial(Form, name=entry.id, stem=stem, keep=entry.text("keep"))
     match entry.kind:
         case "single" | "multiple":
-            return build(kind="choice", answers=_read_options(entry), several=entry.kind == "multiple")
+            options = (_build_answer(o, right=o.get("correct") is True) for o in entry.children("options"))
+            return build(kind="choice", answers=tuple(options), several=entry.kind == "multiple")
         case "find-the-error":
-            lines = (Answer(text=str(c["text"]), right="fix" in c, feedback=str(c.get("feedback", "")))
-                     for c in entry.children("lines"))  # fmt: skip
+            lines = (_build_answer(line, right="fix" in line) for line in entry.children("lines"))
             return build(kind="choice", answers=tuple(lines))
         case "true-false":
             truth = entry.fields.get("answer") is True
@@ -151,12 +151,8 @@ def format_number_text(value: Any) -> str:
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
 
 
-def format_stem(entry: QuestionEntry) -> str:
-    """Return the stem for other programs: with the unit that the number is asked in."""
-    return entry.text("stem") + _format_unit(entry)
-
-
 def _format_unit(entry: QuestionEntry) -> str:
+    """Format the unit that a number is asked in, as other programs have it at the stem's end."""
     unit = entry.text("unit")
     return f" (in {unit})" if entry.kind == "numeric" and unit else ""
 
@@ -165,11 +161,8 @@ def _without_unit(stem: str, entry: QuestionEntry) -> str:
     return stem.removesuffix(_format_unit(entry))
 
 
-def _read_options(entry: QuestionEntry) -> tuple[Answer, ...]:
-    return tuple(
-        Answer(text=str(o["text"]), right=o.get("correct") is True, feedback=str(o.get("feedback", "")))
-        for o in entry.children("options")
-    )
+def _build_answer(choice: Mapping[str, Any], *, right: bool) -> Answer:
+    return Answer(text=str(choice["text"]), right=right, feedback=str(choice.get("feedback", "")))
 
 
 def _read_words(entry: QuestionEntry) -> tuple[Answer, ...]:

@@ -25,7 +25,7 @@ from quizzes.interchange.forms import (
 )
 from quizzes.kinds.words import BLANK
 from study.base.import_limits import check_items
-from study.io.exchange import File, ImportEntry, shorten
+from study.io.exchange import File, ImportEntry, reject_item, shorten
 from study.text.html_import import convert_html, escape_plain, to_html
 
 CATEGORY = "LoRA study"
@@ -100,9 +100,7 @@ def read_gift(file: File) -> QuestionReading:
             entries.append(_read_entry(block, topic))
         except GiftError as problem:
             item = shorten(block.text)
-            rejected.append(
-                ImportEntry(verdict="rejected", item=item, why=f"{file.name}:{block.line}  {problem}")
-            )
+            rejected.append(reject_item(item, f"{file.name}:{block.line}  {problem}"))
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))
 
 

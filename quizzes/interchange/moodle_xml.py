@@ -25,13 +25,14 @@ from quizzes.interchange.forms import (
 )
 from quizzes.kinds.words import BLANK
 from study.base.errors import LearnerError
-from study.io.exchange import File, ImportEntry, shorten
+from study.io.exchange import File, ImportEntry, reject_item, shorten
 from study.text.html_import import convert_html, escape_plain, to_html
 
 CATEGORY = "$course$/top/LoRA study"
 KEPT = "lora-study"
 _TYPES = {"choice": "multichoice", "truth": "truefalse", "number": "numerical", "words": "shortanswer",
           "pairs": "matching", "gaps": "cloze"}  # fmt: skip
+_FORMATS = {"choice": "html", "truth": "moodle_auto_format"}
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _CLOZE = re.compile(r"\{\d{0,3}:(?:SHORTANSWER(?:_C)?|SAC?|MWC?|MW_C):")
 _CLOZE_ANSWERS = re.compile(r"((?:[^}\\]|\\.)*)\}", re.DOTALL)
@@ -87,7 +88,7 @@ def read_moodle_xml(file: File) -> QuestionReading:
         except (XmlError, ValueError, StopIteration) as problem:
             name = _read_plain(element, "name") or convert_html(_read_plain(element, "questiontext"))
             why = f"{file.name}, question {number}: {problem}"
-            rejected.append(ImportEntry(verdict="rejected", item=shorten(name), why=why))
+            rejected.append(reject_item(shorten(name), why))
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected), notes=_list_notices(quiz))
 
 
@@ -147,9 +148,7 @@ def _write_answer(element: ET.Element, form: Form, answer: Answer) -> None:
         _write_html(pair, answer.left)
         _write_text(ET.SubElement(pair, "answer"), answer.text)
         return
-    format_name = (
-        "html" if form.kind == "choice" else "moodle_auto_format" if form.kind == "truth" else "plain_text"
-    )
+    format_name = _FORMATS.get(form.kind, "plain_text")
     made = ET.SubElement(element, "answer", fraction=_compute_fraction(form, answer), format=format_name)
     if form.kind == "choice":
         _write_html(made, answer.text)
@@ -202,16 +201,14 @@ def _read_entry(element: ET.Element, topic: str) -> QuestionEntry:
     form = _read_form(element)
     tags = [_read_plain(tag) for tag in element.iter("tag")]
     level = next((tag.removeprefix("level:") for tag in tags if tag.startswith("level:")), "")
+    given = element.findtext("idnumber") or form.name
     fields = {
         **build_fields(form, kept, before=_read_written(kept) if kept else None),
-        "id": kept.id
-        if kept
-        else derive_id(form.name or form.stem, element.findtext("idnumber") or form.name),
+        "id": kept.id if kept else derive_id(form.name or form.stem, given),
         "concepts": [tag for tag in tags if not tag.startswith("level:")],
     }
-    return QuestionEntry(
-        topic=kept.topic if kept else topic, fields={**fields, **({"level": level} if level else {})}
-    )
+    fields |= {"level": level} if level else {}
+    return QuestionEntry(topic=kept.topic if kept else topic, fields=fields)
 
 
 def _is_unchanged(element: ET.Element, kept: QuestionEntry) -> bool:

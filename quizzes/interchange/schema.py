@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading
 from study.content.yaml_reader import Problem, parse_content
-from study.io.exchange import File, ImportEntry
+from study.io.exchange import File, reject_item
 
 
 def write_questions(topic: str, entries: Iterable[QuestionEntry]) -> str:
@@ -30,5 +30,5 @@ def read_schema(file: File) -> QuestionReading:
     elif not problems:
         text = "needs `topic:` and a list `questions:`"
         problems.append(Problem(file=file.name, line=1, item="topic", text=text))
-    rejected = [ImportEntry(verdict="rejected", item=problem.item, why=str(problem)) for problem in problems]
+    rejected = [reject_item(problem.item, str(problem)) for problem in problems]
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))

@@ -16,7 +16,7 @@ from quizzes.kinds.grade import MOST_KEYS
 from study.base.import_limits import HTML_CHARACTERS, limit_csv_fields
 from study.base.spreadsheets import BOM, build_row_error, decode_table, is_formula
 from study.content.yaml_reader import LEVELS
-from study.io.exchange import File, ImportEntry, shorten
+from study.io.exchange import File, ImportEntry, reject_item, shorten
 
 MOST_WRONG = MOST_KEYS - 1
 WRONG = tuple(name for n in range(1, MOST_WRONG + 1) for name in (f"wrong_{n}", f"wrong_{n}_feedback"))
@@ -67,7 +67,7 @@ def read_table(file: File) -> QuestionReading:
             entry = _read_entry(cells, reader.line_num, file.stem)
             if entry is None:
                 why = f"{file.name}:{reader.line_num}  needs a `stem` and a `right` answer"
-                rejected.append(ImportEntry(verdict="rejected", item=shorten(cells.get("stem", "")), why=why))
+                rejected.append(reject_item(shorten(cells.get("stem", "")), why))
             else:
                 entries.append(entry)
     except csv.Error as error:

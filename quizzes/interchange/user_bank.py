@@ -63,12 +63,7 @@ def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collect
 def check_entry(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, str]:
     """Return the entry as it may be kept, and its problems. Unknown concepts are left out."""
     problems: list[str] = []
-    named_concepts = entry.fields.get("concepts")
-    known = (
-        [c for c in named_concepts if isinstance(c, str) and c in concepts.by_id]
-        if isinstance(named_concepts, list)
-        else []
-    )
+    known = [concept for concept in entry.texts("concepts") if concept in concepts.by_id]
     whole = complete_fields({**entry.fields, "concepts": known})
     entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
     if len(entry.id) > ID_CHARACTERS:

@@ -81,11 +81,8 @@ class Matching:
             wrong = named.get(given.get(pair.id, ""))
             if wrong is not None and wrong.id != right.id:
                 # The choice's own pair says why it belongs there; a choice without a pair says so here.
-                parts.append(
-                    _grade_part(
-                        pair, wrong if wrong.id not in owned else replace(wrong, feedback=""), "wrong"
-                    )
-                )
+                told = replace(wrong, feedback="") if wrong.id in owned else wrong
+                parts.append(_grade_part(pair, told, "wrong"))
             parts.append(_grade_part(pair, right, "right" if wrong == right else "missed"))
         matched = sum(part.state == "right" for part in parts)
         return Grade(fraction=matched / len(self.pairs), parts=tuple(parts))

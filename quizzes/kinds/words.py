@@ -4,10 +4,20 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
-from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, build_right_part, read_typed
+from quizzes.kinds.grade import (
+    Form,
+    Grade,
+    GradedPart,
+    Offered,
+    PartState,
+    Response,
+    build_right_part,
+    read_typed,
+)
 from study.base.errors import LearnerError
 from study.base.typed_numbers import is_same, read_number
 from study.content.declared import read_declared
@@ -177,17 +187,12 @@ def _read_mistake(fields: Fields) -> TextMistake:
 
 
 def _blank_parts(blank: Blank, given: str, number: int) -> Sequence[GradedPart]:
-    about = f"Blank {number}"
-    right = blank.accept[0]
-    if given and _matches_any(given, blank.accept):
-        return [
-            GradedPart(id=f"blank-{number}", text=right, state="right", feedback=blank.feedback, about=about)
-        ]
-    missed = GradedPart(
-        id=f"blank-{number}", text=right, state="missed", feedback=blank.feedback, about=about
-    )
-    wrong = GradedPart(id=f"given-{number}", text=given, state="wrong", about=about)
-    return [wrong, missed] if given else [missed]
+    state: PartState = "right" if given and _matches_any(given, blank.accept) else "missed"
+    part = partial(GradedPart, about=f"Blank {number}")
+    right = part(id=f"blank-{number}", text=blank.accept[0], state=state, feedback=blank.feedback)
+    if state == "right" or not given:
+        return [right]
+    return [part(id=f"given-{number}", text=given, state="wrong"), right]
 
 
 def _matches_any(given: str, accepted: Sequence[str], *, exactly: bool = False) -> bool:

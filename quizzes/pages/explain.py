@@ -108,17 +108,11 @@ class ExplainPage:
         store, own = self.context.store, self.exercise.own.read_all(visit.profile.id)
         prompts = self.exercise.list_prompts(visit)
         attempts = store.explains.attempts(visit.profile.id)
-        best = {
-            prompt_id: max(
-                (
-                    count_covered(a.verdicts.values())
-                    for a in attempts
-                    if a.prompt_id == prompt_id and a.verdicts
-                ),
-                default=None,
-            )
-            for prompt_id in prompts
-        }
+        best: dict[str, int] = {}
+        for attempt in attempts:
+            if attempt.verdicts:
+                covered = count_covered(attempt.verdicts.values())
+                best[attempt.prompt_id] = max(best.get(attempt.prompt_id, 0), covered)
         drafts = {one: bool(store.drafts.read(visit.profile.id, draft_key(one))) for one in prompts}
         groups = [("", list(self.exercise.prompts.values())), ("Your own prompts", list(own.values()))]
         handed_in = {attempt.prompt_id for attempt in attempts}

@@ -173,7 +173,8 @@ class QuizPage:
 
     def _ask_before_leaving(self, visit: Visit, event: Mapping[str, Any], choice: QuizChoice) -> Reply:
         """Start a quiz; where an exam is open, ask first, because only the last quiz is offered again."""
-        is_exam = self.exercise.operations.is_last_an_exam(visit.profile.id)
+        last = self.exercise.operations.find_last_chosen(visit.profile.id)
+        is_exam = last is not None and last[0].mode == "exam"
         asks = is_exam and not event.get("anyway") and not choice.question
         left = self.exercise.open_quiz(visit) if asks else None
         if left is None:

@@ -98,35 +98,19 @@ class QuizOperations:
             choice = read_choice(record)
             if choice and choice.question == question_id and self.compute_position(record, now=now).question:
                 return choice, record
-        choice = QuizChoice.from_question_id(question_id, seed=seed)
+        choice = QuizChoice(question=question_id, length=1, seed=seed)
         return choice, self.start(profile_id, choice, now=now)
 
     def find_unfinished(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, Position] | None:
         """Find the last quiz that the profile chose, if it was begun and not ended."""
-        last = self._find_last_chosen(profile_id)
+        last = self.find_last_chosen(profile_id)
         if last is None:
             return None
         choice, record = last
         where = self.compute_position(record, now=now)
         return (choice, where) if where.question and (where.begun or ends_at(record)) else None
 
-    def find_timed_out(
-        self, profile_id: str, *, now: datetime
-    ) -> tuple[QuizChoice, QuizRecord, datetime] | None:
-        """Find the last quiz that the profile chose, with when its time ran out, if it was begun."""
-        last = self._find_last_chosen(profile_id)
-        limit = ends_at(last[1]) if last else None
-        if last is None or limit is None or now < limit:
-            return None
-        where = self.compute_position(last[1], now=now)
-        return (*last, limit) if 0 < len(where.answered) < where.total else None
-
-    def is_last_an_exam(self, profile_id: str) -> bool:
-        """Return whether the last quiz that the profile chose is an exam, ended or not."""
-        last = self._find_last_chosen(profile_id)
-        return last is not None and last[0].mode == "exam"
-
-    def _find_last_chosen(self, profile_id: str) -> tuple[QuizChoice, QuizRecord] | None:
+    def find_last_chosen(self, profile_id: str) -> tuple[QuizChoice, QuizRecord] | None:
         """Find the last quiz that isn't one of a five-minute review, which has its own way back.
 
         A quiz of one question that a search found doesn't count either: looking it up must not hide the quiz

@@ -7,21 +7,19 @@ from typing import Any
 
 from markupsafe import Markup
 
-from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.question import Question
 from quizzes.session.feedback import announce_feedback, announce_wrong, format_verdict, list_rows
 from quizzes.session.modes import SECOND_ATTEMPT_RULE
 from quizzes.session.operations import QuizOperations
-from quizzes.session.quiz_options import build_address, find_pace, find_rules
+from quizzes.session.quiz_options import build_address, ends_at, find_pace, find_rules
 from quizzes.session.session import Position, draw_questions, offer_choices
 from quizzes.session.spaced_retry import format_due_day
 from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, render_no_figure
 from study.learner.progress import compute_typical_seconds
-from study.ports.context import Context, Visit
+from study.ports.context import Visit
 from study.ports.review import AskForCards, Ending, Fragment, Missed, Steps
-from study.ports.subjects import Subjects
 from study.ports.today import OpenQuiz
 from study.store.logs.five_minute_reviews import FiveMinuteReview
 from study.store.logs.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
@@ -79,16 +77,18 @@ class QuizExercise:
 
     def find_timed_out(self, visit: Visit) -> TimedOutQuiz | None:
         """Return the quiz that the learner chose last, if it was begun and its time ran out."""
-        found = self.operations.find_timed_out(visit.profile.id, now=visit.now)
-        if found is None:
+        last = self.operations.find_last_chosen(visit.profile.id)
+        ended_at = ends_at(last[1]) if last else None
+        if last is None or ended_at is None or visit.now < ended_at:
             return None
-        choice, record, ended_at = found
+        choice, record = last
         position = self.operations.compute_position(record, now=visit.now)
-        days = self.operations.store.preferences.read(visit.profile.id).days
+        if not 0 < len(position.answered) < position.total:
+            return None
         return TimedOutQuiz(
             name="exam" if choice.mode == "exam" else "challenge",
             address=build_address(choice),
-            ended_on=days.day(ended_at),
+            ended_on=visit.days.day(ended_at),
             right=position.right,
             total=position.total,
         )
@@ -330,28 +330,6 @@ class QuizExercise:
     def _compute_position(self, visit: Visit, review: FiveMinuteReview) -> Position:
         record = self.operations.read_record(visit.profile.id, review.quiz_session_id)
         return self.operations.compute_position(record, now=visit.now)
-
-
-def build_quiz_exercise(
-    context: Context,
-    *,
-    ask_for_cards: AskForCards,
-    elsewhere: Subjects | None = None,
-    bank: LiveBank | None = None,
-    figure_about: FigureAbout = render_no_figure,
-) -> QuizExercise:
-    """Build the questions of an app on its store; the bank is read here unless it is given."""
-    operations = QuizOperations(
-        store=context.store,
-        bank=bank or LiveBank(context.concepts, context.settings.questions_dir),
-        subjects=elsewhere or Subjects(),
-    )
-    return QuizExercise(
-        operations=operations,
-        concepts=context.concepts,
-        ask_for_cards=ask_for_cards,
-        figure_about=figure_about,
-    )
 
 
 def _sort_easy_first(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:

@@ -47,11 +47,6 @@ class QuizChoice:
     def count(self) -> int:
         return self.rules.length or self.length
 
-    @classmethod
-    def from_question_id(cls, question_id: str, *, seed: int) -> "QuizChoice":
-        """Return the choice of a quiz that asks one question alone."""
-        return cls(question=question_id, length=1, seed=seed)
-
     def to_json(self) -> dict[str, Any]:
         """Return all but the seed, as the log stores it with the quiz."""
         return {name: value for name, value in vars(self).items() if name != "seed"}

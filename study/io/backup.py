@@ -14,7 +14,7 @@ from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
 from study.content.user_files import OwnFilesCheck, is_safe, read_own_file, read_own_files
 from study.io.backup_text import read_document, split_document, write_document
-from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group
+from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group, reject_item
 from study.io.row_titles import name_table
 from study.store import Store
 from study.store.logs.preferences import check_preference
@@ -80,9 +80,7 @@ class BackupExchange:
 
     def _judge_file(self, name: str, text: object) -> ImportEntry:
         if not is_safe(name) or not isinstance(text, str):
-            return ImportEntry(
-                verdict="rejected", item=name, why="not a name for a deck or question file of your own"
-            )
+            return reject_item(name, "not a name for a deck or question file of your own")
         here = read_own_file(self.home, name)
         return ImportEntry(
             verdict="same" if here == text else "new" if here is None else "changed", item=name
@@ -101,9 +99,7 @@ class BackupExchange:
         known = {table.name for table in list_owned_tables()}
         for name, rows in given.items():
             if name not in known or not isinstance(rows, RowTexts):
-                refused.append(
-                    ImportEntry(verdict="rejected", item=str(name), why="this app keeps no such list")
-                )
+                refused.append(reject_item(str(name), "this app keeps no such list"))
                 continue
             problems = [self._find_problem(name, row) for row in rows]
             usable = [text for text, problem in zip(rows.texts, problems, strict=True) if not problem]

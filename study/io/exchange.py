@@ -52,6 +52,11 @@ class ImportEntry:
     """How many there are of it: rows have no names, so all that go the same way are one entry."""
 
 
+def reject_item(item: str, why: str) -> ImportEntry:
+    """Return the entry of an item that can't be imported."""
+    return ImportEntry(verdict="rejected", item=item, why=why)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImportGroup:
     """Items of one kind: the cards of a file, or its ratings."""

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 from flashcards.decks.note import Card
+from flashcards.scheduling.replay import select_spaced
 from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, Memory, MemoryPhase, Scheduling
-from flashcards.scheduling.simulation import Learner
+from flashcards.scheduling.simulation import Learner, StudyPlan, simulate_study
 from study.content.evidence import Evidence
 from study.content.yaml_reader import Level
+from study.learner.progress import REMEMBERED
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 DAY_ENDS = datetime(2026, 3, 5, 4, 0, tzinfo=UTC)
@@ -44,6 +46,14 @@ def memory(*, due_in: timedelta, phase: MemoryPhase = "review", moment: datetime
         due=moment + due_in,
         last_review=moment - timedelta(days=3),
     )
+
+
+def simulated_outcomes(
+    plan: StudyPlan, scheduling: Scheduling, *, learner: Learner | None = None
+) -> list[bool]:
+    """Whether each review was recalled; FSRS knows the memory of the learner, unless another one is given."""
+    log = simulate_study(plan, scheduling, learner=learner or Learner(memory=scheduling))
+    return [review.rating >= REMEMBERED for review in select_spaced(log)]
 
 
 def fast_forgetter() -> Learner:

@@ -51,11 +51,8 @@ class ForwardTensor:
 
 def list_parts(settings: ForwardTypesSettings) -> tuple[ForwardTensor, ...]:
     """Return every tensor with its bytes, in the order of the pass."""
-    linear, bits, compute = (
-        find_linear(settings.model, settings.matrix),
-        cast(Bits, settings.bits),
-        cast(Compute, settings.compute),
-    )
+    linear = find_linear(settings.model, settings.matrix)
+    bits, compute = cast(Bits, settings.bits), cast(Compute, settings.compute)
     wide, width = COMPUTE_NAMES[compute], COMPUTE_BYTES[compute]
     found = [
         ForwardTensor(

@@ -35,15 +35,15 @@ class RecordedStep:
 
 def compare_steps(settings: CheckpointingSettings) -> tuple[RecordedStep, RecordedStep]:
     """Return the step without and with checkpointing, each with the peak that the lab computes."""
-    kept = read_recording("training")["inside_a_step"]
-    compute: Compute = read_recording("training")["provenance"]["compute_dtype"]
+    recording = read_recording("training")
+    kept = recording["inside_a_step"]
+    compute: Compute = recording["provenance"]["compute_dtype"]
     found = []
     for one in kept["runs"]:
         if one["seq_len"] != settings.seq_len:
             continue
         spec = RunSpec(
-            model=read_recording("training")["model"],
-            bits=kept["bits"], rank=kept["rank"], batch=kept["batch"],
+            model=recording["model"], bits=kept["bits"], rank=kept["rank"], batch=kept["batch"],
             checkpointing=one["checkpointing"],
         )  # fmt: skip
         row = RowSize(lengths=(one["seq_len"],) * kept["batch"], answer_tokens=one["answer_tokens"])

@@ -21,10 +21,7 @@ from lora_lab.parameters.legacy_module_names import find_current_names
 from lora_lab.parameters.name_selection import find_own_ranks, select_names
 from lora_lab.parameters.shapes import SETS, Linear, ModelShape, Role
 from lora_lab.parameters.target_matching import LAYER_NUMBER, find_default_targets
-from lora_lab.parameters.target_syntax import as_targets
-
-Targets = str | Sequence[str] | None
-"""A record's `targets`, as they are written or parsed."""
+from lora_lab.parameters.target_syntax import Targets, as_targets
 
 HEAD = ("head", "lm_head")
 ROUTER = "gate"
@@ -65,7 +62,7 @@ def find_adapters(
         targets = [role for role in IA3_ROLES if shape.has(role)]
     elif targets is None and not shape.default_targets:
         targets = USUAL_ROLES
-    parsed = _as_today(shape, parse_targets(targets))
+    parsed = _as_today(shape, as_targets(targets))
     names = spell_targets(shape, parsed)
     head = _find_head(shape, parsed, narrowing, rank)
     if not names and head is None and not parameters:
@@ -123,11 +120,6 @@ def _refuse_lost_experts(
     asks_for_mlp = targets is not None and not isinstance(targets, str) and "mlp" in targets
     if asks_for_mlp and experts and not any(map(shape.has, experts)):
         raise UnsupportedCase(f"PEFT has no {variant} for experts that are one tensor")
-
-
-def parse_targets(written: Targets) -> Targets:
-    """Parse targets: `all-linear`, a regular expression, or names; None for PEFT's default."""
-    return as_targets(written) if isinstance(written, str) else written
 
 
 def _as_today(shape: ModelShape, parsed: Targets) -> Targets:

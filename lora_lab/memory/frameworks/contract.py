@@ -85,7 +85,8 @@ def parse_setting(record: Record, shape: ModelShape) -> StepSetting:
         raise UnsupportedCase(
             "what each of several GPUs holds depends on how they share the work, which no field says"
         )
-    framework = find_framework(record.get("framework")) or "loop"  # a plain loop with peft
+    named = str(record.get("framework") or "").lower()
+    framework = find_framework(named) or "loop"  # a plain loop with peft
     method = parse_choice(record, "method", METHODS, default="lora")
     adapter = find_adapter_fields(record)
     phase = parse_phase(record)
@@ -100,7 +101,7 @@ def parse_setting(record: Record, shape: ModelShape) -> StepSetting:
     optimizer = str(record.get("optimizer") or "adamw")
     find_optimizer(optimizer)
     bits = _read_bits(record, base_type, method, framework)
-    in_base_type = framework in NATIVE or (bits != base_type and _names(record, NEWER_TRL))
+    in_base_type = framework in NATIVE or (bits != base_type and NEWER_TRL in named)
     rank = read_rank({**adapter, "variant": variant}, DEFAULT_RANKS.get(variant, LORA_RANK))
     adapters = Adapters()
     if not full and variant != "norms":
@@ -133,8 +134,10 @@ def parse_setting(record: Record, shape: ModelShape) -> StepSetting:
         phase=phase,
         measure=parse_choice(record, "measure", MEASURES),
         on_gpu=record.get("device") != "cpu",
-        offloads="offload" in str(record.get("framework") or "").lower(),
-        compiled=_is_compiled(record, framework),
+        offloads="offload" in named,
+        # torchtune's published rows with a chunked loss are compiled.
+        compiled=framework == "torchtune"
+        and ("compile" in named or LOSSES.get(record.get("loss")) == "chunked"),
     )
 
 
@@ -181,17 +184,6 @@ def find_framework(written: Any) -> Framework | None:
     """Find the modelled framework that a free text names; None where it names none."""
     text = str(written or "").lower()
     return next((framework for part, framework in FRAMEWORKS.items() if part in text), None)
-
-
-def _names(record: Record, part: str) -> bool:
-    return part in str(record.get("framework") or "").lower()
-
-
-def _is_compiled(record: Record, framework: Framework) -> bool:
-    """Return whether the step is compiled; torchtune's published rows with a chunked loss are."""
-    if framework != "torchtune":
-        return False
-    return "compile" in str(record.get("framework")).lower() or LOSSES.get(record.get("loss")) == "chunked"
 
 
 def _read_variant(method: str, adapter: Record) -> Any:

@@ -70,6 +70,8 @@ class ModelFamily:
     """T5's norm: the residual itself is scaled, only its squares are fp32."""
 
     embedding_norm: bool = False
+    """Whether what enters the first layer is normed: BERT's words, CLIP's patches."""
+
     final_norm: bool = False
     inner_dropout: bool = False
     """Whether the MLP's hidden numbers get the residual's dropout too."""
@@ -91,9 +93,6 @@ class ModelFamily:
 
     takes_images: bool = False
     """Whether its input is an image."""
-
-    norms_patches: bool = False
-    """CLIP norms its patches before the first layer."""
 
     vision: str = ""
     """The usual type of the vision tower beside a text model."""

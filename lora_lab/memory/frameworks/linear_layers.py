@@ -44,6 +44,16 @@ class LinearLayers:
             self.parameters.append(tensor)
         return tensor
 
+    def add_weight(self, numbers: int, width: int) -> Tensor:
+        """Add a weight of the model itself, which only full fine-tuning trains."""
+        return self.add_parameter(numbers, width, trained=self.setting.trains_everything)
+
+    def add_factors(self, rank: int, d_in: int, d_out: int, *, trained: bool = True) -> tuple[Tensor, Tensor]:
+        """Add an adapter's A (rank x d_in) and B (d_out x rank)."""
+        sizes = (self.copies * rank * d_in, self.copies * rank * d_out)
+        down, up = (self.add_parameter(size, self.adapter_width, trained=trained) for size in sizes)
+        return down, up
+
     def linear(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply a frozen matrix with its adapter, if it has one."""
         linear = self.roles.get(role)
@@ -70,8 +80,7 @@ class LinearLayers:
     def base(self, x: Tensor, d_in: int, d_out: int, *, part: Part = "scratch") -> Tensor:
         """Apply the base matrix: plain, or decoded to the compute type for this product."""
         if not self.setting.quantized:
-            trained = self.setting.trains_everything
-            weight = self.add_parameter(self.copies * d_in * d_out, self.width, trained=trained)
+            weight = self.add_weight(self.copies * d_in * d_out, self.width)
             return self.product(x, weight, d_in, d_out, part=part)
         entered, came = x.width, x
         x = self.ops.cast(x, self.width if self.setting.bits != "int8" else x.width)
@@ -117,8 +126,7 @@ class LinearLayers:
         # LoRA-FA's A is frozen too, but the one published peak (peft's method comparison) shows that its
         # inputs are kept as LoRA's are: without them 2 GB would be missing.
         frozen = self.setting.variant == "vera"
-        down = self.add_parameter(self.copies * rank * d_in, width, trained=not frozen)
-        up = self.add_parameter(self.copies * rank * d_out, width, trained=not frozen)
+        down, up = self.add_factors(rank, d_in, d_out, trained=not frozen)
         if self.setting.dropout:
             x = ops.dropout(x)
         if frozen:

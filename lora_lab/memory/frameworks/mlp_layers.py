@@ -73,7 +73,7 @@ class MlpLayers(LinearLayers):
     def route(self, x: Tensor, experts: Experts, k: int) -> Tensor:
         """Compute the router's probabilities in fp32 and keep the k largest of each token."""
         ops, d = self.ops, self.shape.hidden
-        table = self.add_parameter(d * experts.count, self.wide, trained=self.setting.trains_everything)
+        table = self.add_weight(d * experts.count, self.wide)
         logits = self.product(x, self.merge("weight", table), d, experts.count)
         scores = ops.apply(logits.numbers, FP32, logits, save_result=True)
         index = self.tape.new(self.rows * k, 8)
@@ -97,10 +97,7 @@ class MlpLayers(LinearLayers):
 
     def multiply_grouped(self, name: str, x: Tensor, d_in: int, d_out: int, experts: Experts) -> Tensor:
         """Multiply rows sorted by expert with their expert's matrix."""
-        trained = self.setting.trains_everything
-        weight = self.merge(
-            name, self.add_parameter(experts.count * d_in * d_out, self.wide, trained=trained)
-        )
+        weight = self.merge(name, self.add_weight(experts.count * d_in * d_out, self.wide))
         entered = x.width
         out = self.ops.matmul(self.ops.cast(x, weight.width), weight, rows=x.numbers // d_in, d_out=d_out)
         return out if self.autocast else self.ops.cast(out, entered)

@@ -18,8 +18,7 @@ class NativeStep(TransformersStep):
         """Adapt a result: result + scale · B(A(dropout(x))), all in the base's type."""
         ops = self.ops
         rows = x.numbers // d_in
-        down = self.add_parameter(self.copies * rank * d_in, self.adapter_width, trained=True)
-        up = self.add_parameter(self.copies * rank * d_out, self.adapter_width, trained=True)
+        down, up = self.add_factors(rank, d_in, d_out)
         if self.setting.dropout:
             x = ops.dropout(x)
         if self.setting.variant == "dora":

@@ -17,13 +17,14 @@ test_tower_steps.py holds each family against real steps.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from lora_lab.memory.frameworks.families import TOWER_FAMILIES, ModelFamily, with_traits
 from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.tape import Leaf, Tape, Tensor
 from lora_lab.memory.frameworks.towers import Tower, count_patches, list_towers, runs_vision, stays_whole
-from lora_lab.memory.frameworks.transformers import SIMULATED_LAYERS, TransformersStep
+from lora_lab.memory.frameworks.transformers import TransformersStep
 
 
 class TowerStep(TransformersStep):
@@ -86,23 +87,7 @@ class TowerStep(TransformersStep):
 
     def run(self, tower: Tower, before: Tensor | None, *, last: bool) -> Tensor:
         """Run one tower from its input to what the next one reads."""
-        if tower.kind == "decoder":
-            self.memory = before
-        x = self.enter_text(before) if tower.kind == "text" and before else self.embed()
-        del before
-        self.biases[tower.kind] = self.make_position_bias()
-        if tower.kind == "decoder" and self.biases[tower.kind]:  # cross-attention has one too, of zeros
-            self.biases["cross"] = self.make_position_bias()
-        if tower.kind == "text":
-            self.allocate_position_tables()
-        layers = tower.shape.layers
-        simulated = min(layers, SIMULATED_LAYERS)
-        for number in range(simulated):
-            live, trained = self.tape.live_bytes, len(self.parameters)
-            x = self.checkpoint(x) if self.setting.checkpointing else self.layer(x)
-            if number == 1 and layers > simulated:
-                gradients = sum(one.size_bytes for one in self.parameters[trained:])
-                x = self.repeat(x, layers - simulated, self.tape.live_bytes - live, gradients)
+        x = self.run_layers(self.enter_tower(tower, before))
         if tower.kind == "vision" and not last and self.whole_family.reads_last_but_one:
             # LLaVA reads the result before the last layer's (vision_feature_layer -2), and keeps both.
             self.unread = x
@@ -111,11 +96,23 @@ class TowerStep(TransformersStep):
             return x
         return self.drop(self.norm(x)) if self.family.final_norm else x
 
+    def enter_tower(self, tower: Tower, before: Tensor | None) -> Tensor:
+        """Make what the tower's first layer reads, and what all its layers share."""
+        if tower.kind == "decoder":
+            self.memory = before
+        x = self.enter_text(before) if tower.kind == "text" and before else self.embed()
+        self.biases[tower.kind] = self.make_position_bias()
+        if tower.kind == "decoder" and self.biases[tower.kind]:  # cross-attention has one too, of zeros
+            self.biases["cross"] = self.make_position_bias()
+        if tower.kind == "text":
+            self.allocate_position_tables()
+        return x
+
     def checkpoint(self, x: Tensor) -> Tensor:
         """Run a layer that keeps only its input and the encoder's result, and runs again going backward."""
         tower, memory = self.tower, self.memory
         if memory is None:
-            return self._checkpoint_in(tower, x)
+            return super().checkpoint(x)
         with self.tape.without_graph():
             out = self.layer(x)
 
@@ -130,17 +127,9 @@ class TowerStep(TransformersStep):
 
         return self.tape.record(out, [x, memory], saved=[x, memory], backward=backward)
 
-    def _checkpoint_in(self, tower: Tower, x: Tensor) -> Tensor:
-        out = super().checkpoint(x)
-        if out.node is not None:
-            recompute = out.node.backward
-
-            def backward(gradient: Tensor) -> "list[Tensor | None]":
-                self.enter(tower)
-                return list(recompute(gradient))
-
-            out.node.backward = backward
-        return out
+    def find_way_back(self) -> Callable[[], None]:
+        """Return what takes the sizes and adapters of the tower that runs once more."""
+        return partial(self.enter, self.tower)
 
     # ---- entrances
 
@@ -157,24 +146,15 @@ class TowerStep(TransformersStep):
 
     def embed_image(self) -> Tensor:
         """Cut an image into patches; joined with a class token and added to the positions."""
-        trained = self.setting.trains_everything
         numbers = self.rows * self.shape.hidden
-        weight = self.add_parameter(1, self.width, trained=trained)
-        x = self.ops.apply(numbers, self.wide, weight)
-        if self.setting.checkpointing and not x.needs_gradient:
-            x.leaf = Leaf()
-        return self.norm(x) if self.family.norms_patches else x
+        x = self.make_input(numbers, self.wide, self.add_weight(1, self.width))
+        return self.norm(x) if self.family.embedding_norm else x
 
     def embed_sound(self) -> Tensor:
         """Convolve a spectrogram twice, the second time to half its length, each with gelu; add positions."""
-        trained = self.setting.trains_everything
-        numbers = self.rows * self.shape.hidden
-        weight = self.add_parameter(1, self.width, trained=trained)
-        x = self.ops.apply(2 * numbers, self.wide, weight)
-        if self.setting.checkpointing and not x.needs_gradient:
-            x.leaf = Leaf()
-        x = self.ops.unary(x)
-        x = self.ops.apply(numbers, self.wide, x, weight, saved=(x,) if trained else ())
+        numbers, weight = self.rows * self.shape.hidden, self.add_weight(1, self.width)
+        x = self.ops.unary(self.make_input(2 * numbers, self.wide, weight))
+        x = self.ops.apply(numbers, self.wide, x, weight, saved=(x,) if weight.needs_gradient else ())
         x = self.ops.unary(x)
         return self.ops.apply(numbers, self.wide, x, passes=True)
 
@@ -204,16 +184,14 @@ class TowerStep(TransformersStep):
         x = self.ops.apply(rows * width, x.width, x, saved=(x,))
         norm = self.add_parameter(width, self.wide, trained=self.setting.trains_norms)
         x = self.ops.rms_norm(x, norm, rows=rows, in_fp32=True)
-        matrix = self.add_parameter(
-            width * self.shape.hidden, self.wide, trained=self.setting.trains_everything
-        )
+        matrix = self.add_weight(width * self.shape.hidden, self.wide)
         return self.ops.matmul(x, matrix, rows=rows, d_out=self.shape.hidden)
 
     def make_position_bias(self) -> Tensor | None:
         """Make T5's bias of self-attention: heads x n x n, looked up in a small table."""
         if self.family.relative != "bias":
             return None
-        table = self.add_parameter(32 * self.shape.heads, self.wide, trained=self.setting.trains_everything)
+        table = self.add_weight(32 * self.shape.heads, self.wide)
         return self.ops.apply(self.shape.heads * self.seq_len**2, self.width, table)
 
     # ---- layers
@@ -321,32 +299,25 @@ class TowerStep(TransformersStep):
     def relative_positions(self, rows: int, d: int) -> Tensor:
         """Return the normed table of relative positions, one for all layers."""
         if self.relative is None:
-            table = self.add_parameter(rows * d, self.outer, trained=self.setting.trains_everything)
-            self.relative = self.norm(table)
+            self.relative = self.norm(self.add_weight(rows * d, self.outer))
         return self.drop(self.relative)
 
     # ---- the end
 
-    def loss(self, x: Tensor) -> Tensor:
-        """Compute the last norm, the head and the loss."""
-        family = self.family
-        if family.final_norm or self.tower.kind == "text":
+    def last_norm(self, x: Tensor) -> Tensor:
+        """Apply the last norm where the family has one, and T5's dropout."""
+        if self.family.final_norm or self.tower.kind == "text":
             x = self.norm(x)
-        if self.tower.kind == "decoder" and family.norm_in_own_type:
-            x = self.drop(x)
-        if self.setting.task == "words":
-            if self.setting.loss == "chunked":
-                return self.fused_loss(x)
-            logits = self.head(x)
-            del x
-            self.outputs = logits if self.keeps_outputs else None
-            if self.tower.kind == "text":
-                return self.upcast_loss(logits)
-            # T5, BART and Whisper compute it in the type of the logits.
-            return self.ops.cross_entropy(logits, rows=self.rows)
-        return self.label_loss(x)
+        drops = self.tower.kind == "decoder" and self.family.norm_in_own_type
+        return self.drop(x) if drops else x
 
-    def label_loss(self, x: Tensor) -> Tensor:
+    def words_loss(self, logits: Tensor) -> Tensor:
+        """Compute the loss of words; T5, BART and Whisper compute it in the type of the logits."""
+        if self.tower.kind == "text":
+            return super().words_loss(logits)
+        return self.ops.cross_entropy(logits, rows=self.rows)
+
+    def short_loss(self, x: Tensor) -> Tensor:
         """Compute the loss of a few labels; the head of an example reads its first position."""
         d, setting = self.shape.hidden, self.setting
         if setting.task == "none":

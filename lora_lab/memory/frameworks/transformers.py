@@ -3,6 +3,9 @@
 Symbols: rows = tokens of the micro-batch, a and kv = query and key width, d = hidden, f = intermediate width.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from lora_lab.memory.frameworks.mlp_layers import MlpLayers
 from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import StepSetting
@@ -25,20 +28,35 @@ class TransformersStep(MlpLayers):
         """A hand-written loop keeps the model's outputs, logits among them, until after the backward pass."""
 
         self._ghosts: list[Storage] = []
-        trained = setting.trains_everything
-        self.table = self.add_parameter(self.shape.embedding_parameters, self.outer, trained=trained)
+        self.table = self.add_weight(self.shape.embedding_parameters, self.outer)
         self.head_weight = self.table
         if self.shape.head_parameters:
-            self.head_weight = self.add_parameter(self.shape.head_parameters, self.outer, trained=trained)
+            self.head_weight = self.add_weight(self.shape.head_parameters, self.outer)
 
     # ---- simulation
 
     def simulate_step(self) -> Tape:
         """Simulate one step from the first to the last operator; what is resident is counted elsewhere."""
+        x = self.run_layers(self.enter_model())
+        loss = self.loss(x)
+        del x
+        self.casts.clear()
+        self.tape.run_backward(loss.node, self.tape.new(1, FP32))
+        return self.tape
+
+    def enter_model(self) -> Tensor:
+        """Make what the first layer reads, and what all layers share."""
         x = self.embed()
         self.allocate_position_tables()
-        layers, differ = self.shape.layers, bool(self.setting.by_layer)
-        simulated = layers if differ else min(layers, SIMULATED_LAYERS)
+        return x
+
+    def run_layers(self, x: Tensor) -> Tensor:
+        """Run all layers; SIMULATED_LAYERS of them stand for all where they have the same adapters.
+
+        A caller that kept `x` would keep its storage alive, as nothing in PyTorch does.
+        """
+        layers = self.shape.layers
+        simulated = layers if self.setting.by_layer else min(layers, SIMULATED_LAYERS)
         for number in range(simulated):
             self.enter_layer(number)
             before, trained = self.tape.live_bytes, len(self.parameters)
@@ -47,11 +65,7 @@ class TransformersStep(MlpLayers):
                 saved = self.tape.live_bytes - before
                 gradients = sum(one.size_bytes for one in self.parameters[trained:])
                 x = self.repeat(x, layers - simulated, saved, gradients)
-        loss = self.loss(x)
-        del x
-        self.casts.clear()
-        self.tape.run_backward(loss.node, self.tape.new(1, FP32))
-        return self.tape
+        return x
 
     def enter_layer(self, number: int) -> None:
         """Take the adapters of one layer, where layers differ in them."""
@@ -77,9 +91,12 @@ class TransformersStep(MlpLayers):
     # ---- the model
 
     def embed(self) -> Tensor:
-        """Embed the tokens; with checkpointing, the output requires a gradient."""
-        numbers = self.rows * self.shape.hidden
-        x = self.ops.apply(numbers, self.outer, self.table)
+        """Embed the tokens."""
+        return self.make_input(self.rows * self.shape.hidden, self.outer, self.table)
+
+    def make_input(self, numbers: int, width: int, weight: Tensor) -> Tensor:
+        """Make the first tensor of a model from a weight; with checkpointing, it requires a gradient."""
+        x = self.ops.apply(numbers, width, weight)
         if self.setting.checkpointing and not x.needs_gradient:
             x.leaf = Leaf()
         return x
@@ -97,13 +114,17 @@ class TransformersStep(MlpLayers):
 
         def backward(gradient: Tensor) -> list[Tensor | None]:
             # Recomputing stops before the layer's result, which isn't needed again.
-            self.enter_layer(layer)
+            enter_again()
             came_back = kept or self.tape.new(numbers, width)
             return [self.tape.run_backward(self.layer(self.cut_input(came_back)).node, gradient)]
 
-        numbers, width, layer = x.numbers, x.width, self.number
+        numbers, width, enter_again = x.numbers, x.width, self.find_way_back()
         kept = None if self.offloads else Tensor(numbers, width, x.storage)
         return self.tape.record(out, [x], saved=[kept] if kept else [], backward=backward)
+
+    def find_way_back(self) -> Callable[[], None]:
+        """Return what takes the sizes and adapters of the layer that runs once more."""
+        return partial(self.enter_layer, self.number)
 
     def cut_input(self, x: Tensor) -> Tensor:
         """Return a layer's input at which the layer's own backward pass ends."""
@@ -230,15 +251,17 @@ class TransformersStep(MlpLayers):
 
     def loss(self, x: Tensor) -> Tensor:
         """Compute final norm, head and cross-entropy."""
-        x = self.norm(x)
         if self.setting.task != "words":
-            return self.short_loss(x)
+            return self.short_loss(self.last_norm(x))
         if self.setting.loss == "chunked":
-            return self.fused_loss(x)
-        logits = self.head(x)
-        del x
+            return self.fused_loss(self.last_norm(x))
+        logits = self.head(self.last_norm(x))
         self.outputs = logits if self.keeps_outputs else None
-        return self.upcast_loss(logits)
+        return self.words_loss(logits)
+
+    def last_norm(self, x: Tensor) -> Tensor:
+        """Apply the norm behind the last layer."""
+        return self.norm(x)
 
     def short_loss(self, x: Tensor) -> Tensor:
         """Compute the loss of a few labels per position, as a decoder with a classification head does."""
@@ -253,7 +276,7 @@ class TransformersStep(MlpLayers):
         logits = self.product(x, self.head_weight, d, vocab, part="logits")
         return self.adapt_logits(x, logits, d, vocab)
 
-    def upcast_loss(self, logits: Tensor) -> Tensor:
+    def words_loss(self, logits: Tensor) -> Tensor:
         """Compute the loss from an fp32 copy of the logits; the published Trainers also shift a copy."""
         upcast = self.ops.cast(logits, FP32, "logits")
         if self.keeps_outputs:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from random import Random
 
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
+from quizzes.grader.passages import close_sentence
 from quizzes.grader.worker.network import NetworkRow
 from study.ports.classes import ConceptVerdict
 
@@ -85,11 +86,6 @@ def _draw_joined(answers: Sequence[LabelledAnswer], rng: Random) -> Iterator[Lab
                     verdicts=merge_verdicts([part.verdicts for part in parts]),
                     text=" ".join(close_sentence(part.text) for part in parts),
                 )
-
-
-def close_sentence(text: str) -> str:
-    """Return the sentence with its full stop."""
-    return text if text[-1] in ".!?" else f"{text}."
 
 
 def mistype(text: str, rng: Random) -> str:

@@ -19,16 +19,13 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from quizzes.grader.grading import format_concept
-from quizzes.grader.labelled_answers import (
-    LabelledAnswer,
-)
+from quizzes.grader.labelled_answers import LabelledAnswer
 from quizzes.grader.limits import write_measured
 from quizzes.grader.metrics import compute_report
 from quizzes.grader.minilm import fetch_minilm
@@ -40,18 +37,12 @@ from quizzes.grader.weights import (
     WEIGHTS,
     Weights,
     read_weights,
-    write_made_of,
+    write_json,
     write_weights,
 )
 from quizzes.grader.worker.adapters import ALPHA_OVER_RANK, AdaptedEncoder
 from quizzes.grader.worker.encoder import WordPieces, load_encoder
-from quizzes.grader.worker.examples import (
-    STRENGTH,
-    Row,
-    draw_groups,
-    mistype,
-    split_epoch,
-)
+from quizzes.grader.worker.examples import STRENGTH, Row, draw_groups, mistype, split_epoch
 from quizzes.grader.worker.fit_limits import calibrate
 from quizzes.grader.worker.material import TrainingMaterial, gather_known, gather_own
 from quizzes.grader.worker.network import (
@@ -160,8 +151,9 @@ def main() -> int:
         save_tensors(train_network(recipe, base, material, options.resume, own=options.own), tensors)
         if recipe.averaged:
             average_with(tensors, options.resume)
-        made_of = {"recipe": asdict(recipe), "answers": len(material.learnt), "versions": list_versions()}
-        write_made_of(tensors, **made_of)
+        versions = {name: version(name) for name in ("torch", "tokenizers")}  # they compute the weights
+        made_of = {"recipe": asdict(recipe), "answers": len(material.learnt), "versions": versions}
+        write_json(tensors.with_suffix(".json"), made_of)
     weights = _read_or_build(options.out, app_prompts, own=options.own)
     write_weights(weights, options.out)
     reader = load_reader(base, options.out)
@@ -189,18 +181,6 @@ def _read_or_build(folder: Path, prompts: Mapping[str, Prompt], *, own: bool) ->
         return Weights(concepts=concepts, alpha_over_rank=ALPHA_OVER_RANK)
     stored = read_weights(folder)
     return stored if own else replace(stored, concepts=concepts)
-
-
-def list_versions() -> dict[str, str]:
-    """Return the versions of the libraries that compute the weights."""
-    return {name: version(name) for name in ("torch", "tokenizers")}
-
-
-class Builder(Protocol):
-    """Builds the rows of a batch from its answers."""
-
-    def build_batch(self, batch: Sequence[LabelledAnswer]) -> list[Row]:
-        """Return one row per answer."""
 
 
 def train_network(
@@ -239,7 +219,7 @@ def train_network(
         for _ in range(recipe.epochs)
     ]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_then_down(sum(map(len, batches))))
-    examples: Builder = (
+    examples: OwnRowBuilder | RowBuilder = (
         OwnRowBuilder(material.prompts, material.learnt, rng) if own else RowBuilder(material.prompts, rng)
     )
     begun = time.monotonic()
@@ -296,7 +276,8 @@ def _list_trainable(network: AnswerReader) -> tuple[list[nn.Parameter], list[nn.
 def compute_contrast_loss(logits: Tensor, labels: Tensor, batch: Sequence[LabelledAnswer]) -> Tensor:
     """Return the mean of softplus(MARGIN - gap) over minimal pairs; gap = right minus false rightness."""
     rightness = logits[..., COVERED] - logits[..., CONTRADICTED]  # (rows, concepts)
-    groups = torch.tensor([_find_place(answer, batch) for answer in batch])
+    names = [answer.group for answer in batch]
+    groups = torch.tensor([names.index(name) for name in names])
     same = groups.unsqueeze(0) == groups.unsqueeze(1)  # (rows, rows)
     right, false = labels == COVERED, labels == CONTRADICTED
     pairs = same.unsqueeze(-1) & right.unsqueeze(1) & false.unsqueeze(0)  # (right row, false row, concepts)
@@ -304,10 +285,6 @@ def compute_contrast_loss(logits: Tensor, labels: Tensor, batch: Sequence[Labell
         return logits.new_zeros(())
     above = rightness.unsqueeze(1) - rightness.unsqueeze(0)
     return functional.softplus(MARGIN - above[pairs]).mean()
-
-
-def _find_place(answer: LabelledAnswer, batch: Sequence[LabelledAnswer]) -> int:
-    return next(at for at, other in enumerate(batch) if other.group == answer.group)
 
 
 class RowBuilder:
@@ -344,46 +321,35 @@ def _warm_then_down(total: int) -> Callable[[int], float]:
 def _read_options() -> argparse.Namespace:
     standard = Recipe()
     parser = build_module_parser("quizzes.grader.worker.train", __doc__)
-    parser.add_argument(
-        "--models-dir", type=Path, default=load_settings().models_dir, help="where models are kept"
-    )
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder to write the network to")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of PyTorch")
-    parser.add_argument("--own", action="store_true", help="train the network for learners' own prompts")
-    parser.add_argument("--rows", type=int, default=standard.rows, help="rows of a step")
-    parser.add_argument(
-        "--seed", type=int, default=standard.seed, help="equal seeds on one machine give equal weights"
-    )
-    parser.add_argument("--epochs", type=int, default=standard.epochs, help="epochs")
-    parser.add_argument("--rank", type=int, default=standard.rank, help="rank of the adapter")
-    parser.add_argument(
-        "--contrast", type=float, default=standard.contrast, help="weight of the contrast loss"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--models-dir", type=Path, default=load_settings().models_dir, help="where models are kept")
+    add("--out", type=Path, default=WEIGHTS, help="folder to write the network to")
+    add("--threads", type=int, default=torch.get_num_threads(), help="threads of PyTorch")
+    add("--own", action="store_true", help="train the network for learners' own prompts")
+    add("--rows", type=int, default=standard.rows, help="rows of a step")
+    add("--seed", type=int, default=standard.seed, help="equal seeds on one machine give equal weights")
+    add("--epochs", type=int, default=standard.epochs, help="epochs")
+    add("--rank", type=int, default=standard.rank, help="rank of the adapter")
+    add("--contrast", type=float, default=standard.contrast, help="weight of the contrast loss")
+    add(
         "--learning-rate",
         type=float,
         default=standard.learning_rate,
         help="of the adapter; twice that for the heads",
     )
-    parser.add_argument(
-        "--drawn", type=float, default=standard.drawn, help="share of the answer groups that an epoch reads"
-    )
-    parser.add_argument(
+    add("--drawn", type=float, default=standard.drawn, help="share of the answer groups that an epoch reads")
+    add(
         "--first-layer",
         type=int,
         default=standard.first_layer,
         help="keep the layers below this one as they are",
     )
-    parser.add_argument(
-        "--only-new", action="store_true", help="with --resume: train new concepts' parts only"
-    )
-    parser.add_argument("--resume", type=Path, help="train these tensors further")
-    parser.add_argument(
-        "--average", action="store_true", help="with --resume: keep the mean of the tensors before and after"
-    )
-    parser.add_argument("--limits-only", action="store_true", help="keep the weights, fit their limits again")
-    parser.add_argument("--keep-temperature", action="store_true", help="fit the limits alone")
-    parser.add_argument("--part", type=int, default=standard.part, help="tenth of the groups to hold out")
+    add("--only-new", action="store_true", help="with --resume: train new concepts' parts only")
+    add("--resume", type=Path, help="train these tensors further")
+    add("--average", action="store_true", help="with --resume: keep the mean of the tensors before and after")
+    add("--limits-only", action="store_true", help="keep the weights, fit their limits again")
+    add("--keep-temperature", action="store_true", help="fit the limits alone")
+    add("--part", type=int, default=standard.part, help="tenth of the groups to hold out")
     options = parser.parse_args()
     if options.average and not options.resume:
         parser.error("--average needs --resume: it keeps the mean of the tensors before and after")

@@ -5,9 +5,9 @@ from flashcards.interchange.user_decks import LiveDecks
 from flashcards.interchange.written_card import CardWriter
 from flashcards.pages.browse import BrowsePage
 from flashcards.pages.writing import CardWriting
-from flashcards.review.presenter import build_card_exercise
 from study.io.apply_import import Imports
 from study.ports.context import Context
+from tests.exercises import build_card_exercise
 
 
 def build_browse(context: Context) -> BrowsePage:

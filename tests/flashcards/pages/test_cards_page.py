@@ -10,12 +10,12 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - a card shows the number it was checked against
 from flashcards.pages.cards import CardsPage
 from flashcards.review.card_status import LEECH_LAPSES
-from flashcards.review.presenter import build_card_exercise
 from flashcards.scheduling.scheduler import preview_outcomes
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.text.markup import to_html
 from study.web.frame import Reply
+from tests.exercises import build_card_exercise
 from tests.flashcards.builders import NOW
 from tests.visits import build_event, opened, primary, words
 

@@ -2,9 +2,9 @@
 
 import lora_lab.quantities  # noqa: F401 - a card shows the number it was checked against
 from flashcards.pages.cards import CardsPage
-from flashcards.review.presenter import build_card_exercise
 from study.ports.context import Context
 from study.store.database import share_view
+from tests.exercises import build_card_exercise
 from tests.visits import build_event, opened
 
 

@@ -193,11 +193,7 @@ def test_cards_are_found_by_words_choice_and_state(reviews: Reviews, ana: str, n
 
     def found(words: str = "", state: CardState | str = "", wanted: CardFilter = ALL) -> set[str]:
         snapshot = reviews.read_snapshot(ana, now=now)
-        search = Search(words=words, state=state, wanted=wanted)
-        ends = snapshot.preferences.days.end(now)
-        rows = find_cards(
-            snapshot.decks.cards, search, log=snapshot.log, status=snapshot.status, now=now, day_ends=ends
-        )
+        rows = find_cards(snapshot, Search(words=words, state=state, wanted=wanted))
         return {row.card.id for row in rows}
 
     assert found(state="learning") == {first}

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what the cards of a wrong guess check
-from flashcards.review.presenter import build_card_exercise
 from lora_lab.lab import Lab
 from lora_lab.pages.train import LabPage
 from lora_lab.runs.folder import RunFolder
@@ -13,6 +12,7 @@ from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.ports.context import Context, Visit
 from study.web.frame import Reply
+from tests.exercises import build_card_exercise
 from tests.lora_lab import run_builders
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, fields_of
 from tests.visits import words

@@ -22,15 +22,13 @@ TASKS = map_tasks_by_id()
 
 def solve(drawn: judge.Drawn) -> Setting | None:
     """A right setting, found as the best value is; None without one."""
-    task = drawn.task
-    pairs = list(zip(task.conditions, drawn.targets, strict=True))
-    tried = judge._combine(task.controls, drawn.given)
-    for condition, _ in pairs:
+    tried = judge._combine(drawn.task.controls, drawn.given)
+    for condition, _ in drawn.targeted:
         if condition.kind == "best":
-            others = [pair for pair in pairs if pair[0] is not condition]
-            tried = judge._list_candidates(task, drawn.given, condition, others)
+            others = [pair for pair in drawn.targeted if pair[0] is not condition]
+            tried = judge._list_candidates(drawn, condition, others)
             break
-    return next((each for each in tried if judge._meets(task, drawn.given, each, pairs)), None)
+    return next((each for each in tried if judge._meets(drawn, each, drawn.targeted)), None)
 
 
 def test_there_are_at_least_thirty_tasks_in_seven_families() -> None:

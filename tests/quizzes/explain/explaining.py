@@ -1,5 +1,8 @@
 """An explanation that is handed in, read to its end and looked at."""
 
+from concurrent.futures import wait
+
+from quizzes.explain.grading_queue import GradingQueue
 from quizzes.pages.explain import ExplainPage
 from study.ports.context import Visit
 from study.store.logs.explains import ExplainAttempt
@@ -22,13 +25,26 @@ class Cards:
         return len(concepts)
 
 
+def finish(queue: GradingQueue) -> None:
+    """Wait until every queued answer is graded."""
+    with queue._lock:
+        asked = list(queue._asked.values())
+    wait(asked)
+
+
+def end_thread(queue: GradingQueue) -> None:
+    """Close the queue once its thread is through with all that it was given."""
+    queue._thread.shutdown(wait=True)
+    queue.close()
+
+
 def act(page: ExplainPage, html: str, name: str, *, nth: int = 0, **changed: object) -> str:
     return page.act(build_event(html, name, nth=nth, **changed), opened("b1")).get("html", "")
 
 
 def polled(page: ExplainPage, html: str) -> str:
     """What is shown once the grader's thread is through."""
-    page.exercise.room.finish()
+    finish(page.exercise.room)
     if 'data-poll="' not in html:
         return html
     event = {

@@ -22,6 +22,7 @@ from quizzes.grader.prompts import Prompt, load_prompts
 from study.base.model_files import Report
 from study.content.concepts import ConceptMap
 from study.store.logs.explains import ExplainAttempt
+from tests.quizzes.explain.explaining import end_thread, finish
 from tests.quizzes.toy_grader import TOY
 
 SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted).map(tuple), max_size=4)
@@ -139,7 +140,7 @@ def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
 ) -> None:
     queue = GradingQueue(BrokenGrader())
     queue.read(ATTEMPT, TOY, keep, learner="ana")
-    queue.finish()
+    finish(queue)
     assert queue.find_trouble(1) == BROKEN
     assert "KeyError" in caplog.text
     queue.close()
@@ -179,11 +180,11 @@ def test_learners_take_turns_and_every_answer_is_graded() -> None:
             attempt = replace(ATTEMPT, id=number)
             queue.read(attempt, TOY, note_as(number), learner=learner)
     grader.may.set()
-    queue.finish()
+    finish(queue)
     assert max(map(graded.index, (1000, 2000))) <= 3  # behind what was being graded, and one of each other
     assert graded.index(2001) <= 5
     assert sorted(graded) == [*range(300), 1000, 2000, 2001]
-    queue.close(wait=True)
+    end_thread(queue)
     assert queue._waiting == {}
 
 
@@ -194,4 +195,4 @@ def test_closing_lets_nobody_wait_for_what_is_not_graded() -> None:
         queue.read(replace(ATTEMPT, id=number), TOY, lambda _: None, learner="ana")
     queue.close()
     grader.may.set()
-    queue.finish()
+    finish(queue)

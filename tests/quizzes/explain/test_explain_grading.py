@@ -15,7 +15,18 @@ from study.ports.context import Context
 from study.store.logs.explains import ExplainAttempt, Judgement
 from study.text.markup import to_html
 from study.web import frame
-from tests.quizzes.explain.explaining import QUERY, TEXT, Cards, act, explained, idea, newest, polled
+from tests.quizzes.explain.explaining import (
+    QUERY,
+    TEXT,
+    Cards,
+    act,
+    end_thread,
+    explained,
+    finish,
+    idea,
+    newest,
+    polled,
+)
 from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import build_event, opened, words
 
@@ -159,7 +170,7 @@ def test_the_grader_begins_to_load_when_the_page_opens(
     page: ExplainPage, grader: RuleGrader, query: str
 ) -> None:
     page.load(opened("b1", query))
-    page.exercise.room.close(wait=True)
+    end_thread(page.exercise.room)
     assert grader.prepared == 1
 
 
@@ -236,7 +247,7 @@ def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     box = exercise.show(visit, run)
     piece = exercise.act(build_event(box.html, "submit", fields={"answer": [TEXT]}), visit, run)
     assert piece is not None
-    exercise.room.finish()
+    finish(exercise.room)
     piece = exercise.act({"act": "poll", "attempt": piece.key}, visit, run)
     assert piece is not None
     assert "Go on Enter" in words(piece.html)

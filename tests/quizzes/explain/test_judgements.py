@@ -4,7 +4,7 @@ import pytest
 
 from quizzes.explain.judgements import TEACHER_VERDICTS
 from quizzes.pages.explain import ExplainPage
-from tests.quizzes.explain.explaining import QUERY, TEXT, Cards, act, explained, idea, newest, polled
+from tests.quizzes.explain.explaining import QUERY, TEXT, Cards, act, explained, finish, idea, newest, polled
 from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import build_event, opened, words
 
@@ -90,7 +90,7 @@ def test_who_would_not_wait_ticks_and_finds_the_graders_word_later(
         rubric = act(page, reading, "self")
         html = act(page, rubric, "judge", fields={"concept": ["frozen-base"]})
         assert "1 of 4 concepts" in words(html)
-    page.exercise.room.finish()
+    finish(page.exercise.room)
     assert "Contradicted" in idea(page.load(opened("b1", f"{QUERY}&attempt=1")), 2)
 
 
@@ -113,7 +113,7 @@ def test_agreement_is_shown_from_twenty_concepts_on_that_were_ticked_unseen(
         with grader.busy:
             reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
             html = act(page, act(page, reading, "self"), "judge", fields={"concept": ["frozen-base"]})
-        page.exercise.room.finish()
+        finish(page.exercise.room)
         html = page.load(opened("b1", f"{QUERY}&attempt={newest(page).id}"))
     assert "Over 21 concepts" in words(html)
     assert "agreed with the grader on 21 (Cohen's kappa 1.00" in words(html)

@@ -3,7 +3,7 @@
 import pytest
 
 from quizzes.pages.explain import ExplainPage
-from tests.quizzes.explain.explaining import act, idea, newest
+from tests.quizzes.explain.explaining import act, finish, idea, newest
 from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import build_event, opened, words
 
@@ -25,7 +25,7 @@ def test_an_own_prompt_warns_is_graded_like_the_others_and_belongs_to_its_writer
     box = page.load(opened("b1", f"prompt={prompt_id}&saved=yes"))
     assert "Try it on an answer now." in words(box)
     html = act(page, box, "submit", fields={"answer": ["We say apple. We do not brick."]})
-    page.exercise.room.finish()
+    finish(page.exercise.room)
     html = page.load(opened("b1", f"prompt={prompt_id}&attempt=1"))
     assert "Covered" in idea(html, 1)
     assert "Contradicted" in idea(html, 2)
@@ -40,9 +40,9 @@ def test_changing_a_concept_reads_again_what_it_touches_and_nothing_else(
     prompt_id = own(page, LINES)
     box = page.load(opened("b1", f"prompt={prompt_id}"))
     act(page, box, "submit", fields={"answer": ["We say apple. We say bread."]})
-    page.exercise.room.finish()
+    finish(page.exercise.room)
     own(page, [LINES[0], "bread: food", *LINES[2:]], prompt_id=prompt_id)
-    page.exercise.room.finish()
+    finish(page.exercise.room)
     attempt = newest(page)
     assert (attempt.verdicts or {})["concept-2"] == "covered"
     assert [len(attempt.of(f"concept-{number}")) for number in (1, 2, 3, 4)] == [1, 2, 1, 1]
@@ -53,13 +53,13 @@ def test_changing_a_concept_reads_again_what_it_touches_and_nothing_else(
 def test_a_mark_on_an_earlier_wording_no_longer_counts(page: ExplainPage) -> None:
     prompt_id = own(page, LINES)
     act(page, page.load(opened("b1", f"prompt={prompt_id}")), "submit", fields={"answer": ["We say apple."]})
-    page.exercise.room.finish()
+    finish(page.exercise.room)
     html = page.load(opened("b1", f"prompt={prompt_id}&attempt=1"))
     mark = {"concept": ["concept-2"], "verdict": ["covered"], "reason": ["Meant."]}
     act(page, html, "override", fields=mark)
     assert (newest(page).verdicts or {})["concept-2"] == "covered"
     own(page, [LINES[0], "bread: food", *LINES[2:]], prompt_id=prompt_id)
-    page.exercise.room.finish()
+    finish(page.exercise.room)
     assert (newest(page).verdicts or {})["concept-2"] == "missing"
 
 

@@ -5,7 +5,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - families compute their numbers
 from quizzes import families
 from quizzes.bank.bank import load_bank
-from quizzes.families.drawn import DrawnMistake, DrawnQuestion, Right
+from quizzes.families.drawn import DrawnAnswer, DrawnQuestion
 from quizzes.kinds.choices import Single
 from quizzes.kinds.numeric import Numeric
 from study.base.checks import check_holds
@@ -54,9 +54,9 @@ def test_families_are_in_every_pool_once_and_are_not_listed_as_written(concepts:
 
 
 def test_a_draw_with_a_wrong_option_that_is_right_is_a_bug() -> None:
-    right = Right(value=8, text="8", feedback="so")
-    slip = DrawnMistake(id="same", value=8.0, text="eight", misconception="m", feedback="why")
-    other = DrawnMistake(id="other", value=9, text="9", misconception="m", feedback="why")
+    right = DrawnAnswer(id="right", value=8, text="8", misconception="", feedback="so")
+    slip = DrawnAnswer(id="same", value=8.0, text="eight", misconception="m", feedback="why")
+    other = DrawnAnswer(id="other", value=9, text="9", misconception="m", feedback="why")
     with pytest.raises(ValueError, match="a wrong one is right"):
         DrawnQuestion(
             kind="single",

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from statistics import mean
+from typing import get_args
 
 import pytest
 
@@ -19,7 +20,7 @@ from lora_lab.parameters.shapes import find_shape
 from quizzes import families
 from quizzes.bank.bank import load_bank
 from quizzes.families.drawn import DrawnQuestion
-from quizzes.families.models import MODELS, NAMES, Model
+from quizzes.families.models import MODELS, Model, Part
 from quizzes.families.wider_field import MODELS as CACHED
 from quizzes.families.wider_field import Heads
 from quizzes.kinds.choices import Single
@@ -280,7 +281,8 @@ def test_there_are_families_of_every_level_and_both_kinds() -> None:
 def test_a_model_has_the_sides_that_the_lab_knows(model: Model) -> None:
     shape = find_shape(model.id)
     sides = {linear.role: (linear.d_in, linear.d_out) for linear in shape.linears}
-    assert {part: model.sides(part) for part in NAMES} == {part: sides[part] for part in NAMES}
+    parts: tuple[Part, ...] = get_args(Part)
+    assert {part: model.sides(part) for part in parts} == {part: sides[part] for part in parts}
     assert model.layers == shape.layers
 
 

@@ -1,14 +1,14 @@
 """The Quiz page for tests, as the app makes it."""
 
-from flashcards.review.presenter import build_card_exercise
 from quizzes.interchange.exchange import build_question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.interchange.written_question import QuestionWriter
 from quizzes.pages.quiz import QuizPage
 from quizzes.pages.writing import QuestionWriting
-from quizzes.session.presenter import QuizExercise, build_quiz_exercise
+from quizzes.session.presenter import QuizExercise
 from study.io.apply_import import Imports
 from study.ports.context import Context
+from tests.exercises import build_card_exercise, build_quiz_exercise
 
 
 def build_quiz(context: Context, exercise: QuizExercise | None = None) -> QuizPage:

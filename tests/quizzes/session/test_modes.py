@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - questions compute their numbers
-from flashcards.review.presenter import build_card_exercise
 from quizzes.kinds.question import Question
 from quizzes.pages.quiz import QuizPage
-from quizzes.session.presenter import build_quiz_exercise
 from study.ports.context import Context
 from study.ports.subjects import Subjects
 from study.store.logs.quizzes import QuizAnswer
 from study.web.frame import Reply
+from tests.exercises import build_card_exercise, build_quiz_exercise
 from tests.quizzes.answering import right_fields, wrong_fields
 from tests.quizzes.pages.quizzing import build_quiz
 from tests.visits import build_event, opened, primary, query_of, words

@@ -3,15 +3,15 @@
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - cards show the numbers they were checked against
-from flashcards.review.presenter import CardExercise, build_card_exercise
+from flashcards.review.presenter import CardExercise
 from lora_lab.figures.adapters import whole_model
 from quizzes.explain.presenter import explain_exercise
-from quizzes.session.presenter import build_quiz_exercise
 from study.pages.review import ReviewPage
 from study.pages.today import GLANCE, TodayPage
 from study.ports.context import Context
 from study.ports.ports import Ports
 from study.ports.subjects import Subjects
+from tests.exercises import build_card_exercise, build_quiz_exercise
 
 
 @pytest.fixture

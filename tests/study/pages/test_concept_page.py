@@ -3,13 +3,13 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - lessons show numbers that are computed
-from flashcards.review.presenter import build_card_exercise
 from lora_lab.engine.local import LocalEngine
 from lora_lab.figures import FIGURES
 from lora_lab.lab import Lab
@@ -17,9 +17,8 @@ from lora_lab.projects.service import ProjectService
 from lora_lab.tasks.service import TaskService
 from lora_lab.views.lesson_link import build_lab_link
 from quizzes.explain.presenter import explain_exercise
-from quizzes.session.challenge import Challenges
+from quizzes.session.challenge import build_challenge_link
 from quizzes.session.operations import QuizOperations
-from quizzes.session.presenter import build_quiz_exercise
 from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError
 from study.learner.study_modes import STUDY_MODES, count_done, find_last_mode
@@ -34,6 +33,7 @@ from study.ports.ports import Ports
 from study.ports.subjects import Subjects
 from study.store import Store
 from study.text.markup import to_html
+from tests.exercises import build_card_exercise, build_quiz_exercise
 from tests.study.lesson_files import CONCEPT, write_lesson
 from tests.visits import build_event, opened, words
 
@@ -75,7 +75,7 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
     lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
     ports = Ports(subjects=subjects, figures=FIGURES, tasks_about=TaskService(store=context.store).list_links)
     ports.lab_link = build_lab_link
-    ports.challenge_link = Challenges(operations=operations, rng=context.rng).build_link
+    ports.challenge_link = partial(build_challenge_link, operations, context.rng)
     ports.project_link = ProjectService(store=context.store, lab=lab).build_link
     page = ConceptPage(
         context=context,

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from flashcards.review.presenter import CardExercise, build_card_exercise
+from flashcards.review.presenter import CardExercise
 from study.base import import_limits
 from study.base.errors import LearnerError
 from study.pages import inout
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.web.transfer_routes import Transfer
+from tests.exercises import build_card_exercise
 from tests.flashcards.card_events import shown
 from tests.study.pages.importing import DECK, build_page, send
 from tests.visits import build_event, opened, primary, words

@@ -11,11 +11,10 @@ from fastapi.testclient import TestClient
 
 import lora_lab.quantities  # noqa: F401 - content is checked against it
 from flashcards.pages.progress_section import CardSection
-from flashcards.review.presenter import CardExercise, build_card_exercise
+from flashcards.review.presenter import CardExercise
 from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import StudyPlan, Workload
 from quizzes.pages.progress_section import QuizSection
-from quizzes.session.presenter import build_quiz_exercise
 from study.base.errors import LearnerError
 from study.pages.progress import ProgressPage, register_chart_files
 from study.ports.context import Context, find_visit
@@ -25,6 +24,7 @@ from study.store.logs.fits import ParameterFit
 from study.store.logs.quizzes import QuizAnswer
 from study.text.templates import render
 from study.web.security.middleware import COOKIE
+from tests.exercises import build_card_exercise, build_quiz_exercise
 from tests.seeded import keep, simulated
 from tests.visits import opened, words
 
@@ -101,7 +101,7 @@ def test_the_slider_says_what_an_aim_costs_and_its_button_keeps_it(
     [(0.3, "under a minute at"), (1.2, "1 minute at"), (2.6, "3 minutes at")],
 )
 def test_minutes_at_the_learners_pace_are_counted_as_they_are_said(minutes: float, said: str) -> None:
-    now = Workload(desired_retention=0.9, reviews=60, busiest_day=4, asked=0, recalled=0, days=60)
+    now = Workload(desired_retention=0.9, reviews=60, busiest_day=4, days=60)
     plan = StudyPlan(cards=1, days=60, new_a_day=1)
     values = {"aim": 0.9, "now": now, "usual": now, "minutes": minutes, "plan": plan, "percent": str}
     html = render("flashcards/stats/workload.html", rated=True, whose="your", **values)

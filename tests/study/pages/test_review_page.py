@@ -6,16 +6,17 @@ from dataclasses import replace
 import pytest
 
 from flashcards.pages.cards import CardsPage
-from flashcards.review.presenter import CardExercise, build_card_exercise
+from flashcards.review.presenter import CardExercise
 from quizzes.explain.presenter import ExplainExercise, explain_exercise
-from quizzes.session.presenter import build_quiz_exercise
 from study.base.errors import LearnerError
 from study.pages.review import ReviewPage
 from study.pages.today import TodayPage
 from study.store.logs.own_prompts import OwnPrompt
 from study.text.markup import to_html
 from study.web.frame import open_visit
+from tests.exercises import build_card_exercise, build_quiz_exercise
 from tests.quizzes.answering import right_fields, wrong_fields
+from tests.quizzes.explain.explaining import end_thread
 from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import build_event, opened, primary, query_of, words
 
@@ -166,7 +167,7 @@ def test_the_grader_loads_from_the_first_card_of_a_review_on(review: ReviewPage,
     grader = RuleGrader()
     explain = explain_exercise(review.context, ask_for_cards=cards.ask_for, grader=grader)
     replace(review, explain=explain).load(opened("b1"))
-    explain.room.close(wait=True)
+    end_thread(explain.room)
     assert grader.prepared == 1
 
 

@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import CardExercise
-from quizzes.session.presenter import build_quiz_exercise
 from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError
 from study.learner.path import read_path_ids
@@ -22,6 +21,7 @@ from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
 from study.store.logs.tasks import TaskAttempt
 from study.web.frame import load_header
+from tests.exercises import build_quiz_exercise
 from tests.flashcards.card_events import shown
 from tests.visits import build_event, opened, query_of, words
 
