@@ -29,7 +29,7 @@ from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import silence_libraries
 from lora_lab.worker.training.group import attach_alone
-from lora_lab.worker.training.loaded_model import build_meter, open_model
+from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import cut_to, encode_example
 from lora_lab.worker.training.work import list_versions
@@ -114,14 +114,7 @@ def measure_bit_width(spec: RunSpec, machine: Machine) -> BitWidthRow:
         results.append(result)
         moments.append(time.process_time())
 
-    train_alone(
-        adapted,
-        loaded,
-        examples,
-        spec,
-        meter=build_meter(adapted.model, machine),
-        on_step=on_step,
-    )
+    train_alone(adapted, loaded, examples, spec, on_step=on_step)
     loss_before, loss_after = measure_alone(adapted, loaded, kept)
     row = BitWidthRow(
         spec=spec,

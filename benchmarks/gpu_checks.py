@@ -39,7 +39,7 @@ from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine
 from lora_lab.worker.merge import merge_run
 from lora_lab.worker.model.load import build_tiny_tokenizer
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.run import execute_group, execute_run
+from lora_lab.worker.training.run import execute_group
 from study.base.settings import Settings
 from study.base.units import as_bytes
 
@@ -135,7 +135,7 @@ def run_once(place: CheckMachine, spec: RunSpec) -> CheckRow:
     """Run once, as a worker does."""
     held = measure_held_bytes(place.machine)
     run = place.start(spec)
-    execute_run(run, place.home, place.models_dir)
+    execute_group([run], place.home, place.models_dir)
     return CheckRow(spec=spec, state=require_end(run), held_before_bytes=held)
 
 
@@ -179,14 +179,12 @@ def chat_with_two_adapters(place: CheckMachine) -> str:
     """Ask the base and two adapters the same question."""
     runs = [place.start(replace(place.spec, rank=rank)) for rank in (4, 8)]
     for run in runs:
-        execute_run(run, place.home, place.models_dir)
+        execute_group([run], place.home, place.models_dir)
         require_end(run)
     model = ChatModel(place.models_dir, place.home)
     names = model.load_models(runs, lambda **_: None)
-    began, texts = (
-        time.perf_counter(),
-        list(model.generate_answers(names, "What is LoRA?", seed=0, temperature=0.0)),
-    )
+    began = time.perf_counter()
+    texts = list(model.generate_answers(names, "What is LoRA?", seed=0, temperature=0.0))
     if set(texts[-1]) != set(names):
         raise CheckFailed(f"only {', '.join(texts[-1])} answered")
     return f"{len(names)} models, {len(texts)} rounds in {time.perf_counter() - began:.1f} s"
@@ -195,7 +193,7 @@ def chat_with_two_adapters(place: CheckMachine) -> str:
 def merge_of_a_run(place: CheckMachine) -> str:
     """Merge a run's adapter into its base."""
     run = place.start(place.spec)
-    execute_run(run, place.home, place.models_dir)
+    execute_group([run], place.home, place.models_dir)
     require_end(run)
     before = live_bytes(place.machine.device) if place.machine.on_gpu else 0
     if not merge_run(run, place.models_dir):
@@ -213,7 +211,7 @@ def exported_script(place: CheckMachine, bits: Bits = "nf4-dq") -> str:
     In fp32: in 16 bits the libraries round in other places than the lab, and in 20 steps that grows.
     """
     run = place.start(replace(place.spec, bits=bits, compute_dtype="fp32"))
-    execute_run(run, place.home, place.models_dir)
+    execute_group([run], place.home, place.models_dir)
     losses = [step["loss"] for step in require_end(run).steps]
     script = run.path / "run.py"
     script.write_text(build_script(run, place.home, place.models_dir), "utf-8")

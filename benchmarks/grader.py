@@ -229,11 +229,7 @@ def _report_best_cut(
             ]
         )
 
-    return max((cut(step / 40) for step in range(1, 40)), key=_f1)
-
-
-def _f1(found: GraderReport) -> float:
-    return found.f1.value
+    return max((cut(step / 40) for step in range(1, 40)), key=lambda found: found.f1.value)
 
 
 def _compute_overlap(prompt: Prompt, answer: str) -> list[float]:

@@ -163,9 +163,8 @@ class SendingBrowser:
                 await act("settings", {"act": "rename", "fields": {"name": [token]}})
             case "settings":
                 token = self.in_flight = str(self.rng.randrange(1, 200))
-                await act(
-                    "settings", {"act": "prefer", "fields": {**PREFERENCES, "new_cards_a_day": [token]}}
-                )
+                fields = {**PREFERENCES, "new_cards_a_day": [token]}
+                await act("settings", {"act": "prefer", "fields": fields})
             case "run":
                 reply = await act("lab", {"act": "start", "fields": RUN})
                 token = reply.get("url", "").partition("run=")[2].partition("&")[0]
@@ -201,73 +200,64 @@ GRID = {
 KINDS = ("cards", "cards", "quiz", "explain", "prompt", "name", "settings", "import", "run", "grid")
 
 
+TEXTS = {
+    "explain": "SELECT text FROM explain_attempts WHERE profile_id = ?",
+    "prompt": "SELECT text FROM own_prompts WHERE profile_id = ?",
+    "import": "SELECT file_name FROM imports WHERE profile_id = ?",
+    "name": "SELECT name FROM profiles WHERE id = ?",
+    "settings": "SELECT value FROM preferences WHERE profile_id = ? AND name = 'new_cards_a_day'",
+}
+"""The query for what a kind's events write, one text each."""
+
+REVIEWS = "card_reviews WHERE profile_id = ?"
+UNDOS = "review_undos JOIN card_reviews ON review_id = card_reviews.id WHERE profile_id = ?"
+ANSWERS = "answers JOIN quiz_sessions ON session_id = quiz_sessions.id WHERE profile_id = ?"
+RETRIES = "answer_retries JOIN quiz_sessions ON session_id = quiz_sessions.id WHERE profile_id = ?"
+
+
 def find_losses(data: Path, browser: SendingBrowser) -> list[str]:
     """Look up what was acknowledged to a browser; returns a line for each thing missing or too much."""
     with closing(sqlite3.connect(data / "study.sqlite3")) as database:
 
-        def ask(query: str, *values: str) -> list[Any]:
-            return [row[0] for row in database.execute(query, values)]
+        def ask(query: str, value: str) -> list[Any]:
+            return [row[0] for row in database.execute(query, [value])]
 
         found = ask("SELECT profile_id FROM browsers WHERE id = ?", browser.cookies["learner"])
         mine = found[0] if found else ""
+
+        def count(rows: str) -> int:
+            return int(ask(f"SELECT count(*) FROM {rows}", mine)[0])
+
         match browser.kind:
             case "cards":
-                rows = ask("SELECT count(*) FROM card_reviews WHERE profile_id = ?", mine)[0]
-                undone = ask(
-                    "SELECT count(*) FROM review_undos JOIN card_reviews ON review_id = card_reviews.id "
-                    "WHERE profile_id = ?",
-                    mine,
-                )[0]
+                rows, undone = count(REVIEWS), count(UNDOS)
                 fine = 0 <= rows - browser.rated <= 1 and 0 <= undone - browser.undone <= 1
-                return (
-                    []
-                    if fine
-                    else [f"{browser.rated} rated, {rows} there; {browser.undone} undone, {undone}"]
-                )
+                said = f"{browser.rated} rated, {rows} there; {browser.undone} undone, {undone}"
+                return [] if fine else [said]
             case "quiz":
-                rows = sum(
-                    ask(
-                        f"SELECT count(*) FROM {table} JOIN quiz_sessions ON session_id = quiz_sessions.id "
-                        "WHERE profile_id = ?",
-                        mine,
-                    )[0]
-                    for table in ("answers", "answer_retries")
-                )
+                rows = count(ANSWERS) + count(RETRIES)
                 fine = 0 <= rows - browser.answered <= 1
                 return [] if fine else [f"{browser.answered} answered, {rows} there"]
-            case "explain":
-                texts = ask("SELECT text FROM explain_attempts WHERE profile_id = ?", mine)
-            case "prompt":
-                texts = ask("SELECT text FROM own_prompts WHERE profile_id = ?", mine)
             case "run":
-                names = {
-                    folder.name for folder in (data / "runs").glob("*") if (folder / "spec.json").exists()
-                }
-                return [token for token in browser.acknowledged if token not in names]
+                specs = [data / "runs" / token / "spec.json" for token in browser.acknowledged]
+                return [spec.parent.name for spec in specs if not spec.exists()]
             case "grid":
                 return [token for token in browser.acknowledged if not _is_grid_whole(data, token)]
-            case "import":
-                texts = ask("SELECT file_name FROM imports WHERE profile_id = ?", mine)
-                decks = "".join(path.read_text("utf-8") for path in (data / "decks").glob("**/*.json"))
-                return [
-                    f"{token}: {'in' if token in decks else 'not in'} the deck"
-                    for token in filter(None, [*browser.acknowledged, browser.in_flight])
-                    if (token in decks) != (f"{token}.csv" in texts)
-                    or (token != browser.in_flight and token not in decks)
-                ]
-            case "name":
-                texts = ask("SELECT name FROM profiles WHERE id = ?", mine)
-            case _:
-                texts = [
-                    str(value)
-                    for value in ask(
-                        "SELECT value FROM preferences WHERE profile_id = ? AND name = 'new_cards_a_day'",
-                        mine,
-                    )
-                ]
-    if browser.kind in ("name", "settings"):
-        allowed = {*browser.acknowledged[-1:], *filter(None, [browser.in_flight])}
-        return [] if not browser.acknowledged or set(texts) <= allowed else [f"{texts} instead of {allowed}"]
+        texts = [str(text) for text in ask(TEXTS[browser.kind], mine)]
+    in_flight = {browser.in_flight} - {""}
+    match browser.kind:
+        case "import":
+            decks = "".join(path.read_text("utf-8") for path in (data / "decks").glob("**/*.json"))
+            return [
+                f"{token}: {'in' if token in decks else 'not in'} the deck"
+                for token in [*browser.acknowledged, *in_flight]
+                if (token in decks) != (f"{token}.csv" in texts)
+                or (token not in in_flight and token not in decks)
+            ]
+        case "name" | "settings":
+            allowed = {*browser.acknowledged[-1:], *in_flight}
+            fine = not browser.acknowledged or set(texts) <= allowed
+            return [] if fine else [f"{texts} instead of {allowed}"]
     return [token for token in browser.acknowledged if not any(token in text for text in texts)]
 
 

@@ -43,7 +43,7 @@ from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import build_tiny_tokenizer, silence_libraries
 from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.group import attach_alone
-from lora_lab.worker.training.loaded_model import build_meter, open_model
+from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, list_lengths
 from lora_lab.worker.training.work import list_versions
@@ -154,14 +154,7 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
     examples = cut_to(everything, spec.seq_len_tokens)
     adapted = attach_alone(loaded, spec, shape, examples)
     results: list[StepResult] = []
-    train_alone(
-        adapted,
-        loaded,
-        examples,
-        spec,
-        meter=build_meter(adapted.model, machine),
-        on_step=results.append,
-    )
+    train_alone(adapted, loaded, examples, spec, on_step=results.append)
     del adapted, loaded
     gc.collect()
     peak_bytes = results[-1].peak_bytes

@@ -117,16 +117,8 @@ def _open(context: BrowserContext, address: str) -> PageLoad:
 
 
 def _print(found: dict[str, list[tuple[PageLoad, PageLoad]]]) -> None:
-    heads = (
-        "page",
-        "cold, kB",
-        *COLUMNS,
-        "requests",
-        "interactive, ms",
-        "warm, kB",
-        "requests",
-        "interactive, ms",
-    )
+    ends = ("requests", "interactive, ms")
+    heads = ("page", "cold, kB", *COLUMNS, *ends, "warm, kB", *ends)
     print("| " + " | ".join(heads) + " |")
     print("|---" * len(heads) + "|")
     for path, rounds in found.items():

@@ -26,16 +26,8 @@ CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-c
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WAIT_SECONDS = 120
 PAGES = (
-    "/",
-    "/learn",
-    "/concept?id=lora-rank",
-    "/projects",
-    "/figures",
-    "/cards",
-    "/quiz",
-    "/explain",
-    "/lab",
-    "/grid",
+    *("/", "/learn", "/concept?id=lora-rank", "/projects", "/figures"),
+    *("/cards", "/quiz", "/explain", "/lab", "/grid"),
 )
 REPEATS = 8
 

@@ -33,13 +33,7 @@ from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, silence_libraries
 from lora_lab.worker.model.quantization import list_resident_tensors
 from lora_lab.worker.training.group import AdapterGroup, count_shared_tokens
-from lora_lab.worker.training.loaded_model import (
-    Adapted,
-    LoadedModel,
-    attach_adapter,
-    build_meter,
-    open_model,
-)
+from lora_lab.worker.training.loaded_model import Adapted, LoadedModel, attach_adapter, open_model
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
@@ -92,7 +86,7 @@ def main() -> None:
             variant.start_over()
             variant.rounds.append(variant.run(replace(SPEC, steps=options.steps, seed=number)))
     speed = [_compare(variants[0], variant) for variant in variants]
-    longest = sorted(setting.examples, key=_count_tokens)[-SPEC.batch :]
+    longest = sorted(setting.examples, key=lambda example: len(example.ids))[-SPEC.batch :]
     for row, variant in zip(speed, variants, strict=True):
         row["peak_bytes"] = variant.peak_bytes(longest)
     _print_speed(speed)
@@ -107,18 +101,12 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=8, help="steps per round")
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument(
-        "--graph",
-        action="store_true",
-        help="compare with the loop with PyTorch's graph, not with Trainer",
+        "--graph", action="store_true", help="compare with the loop with PyTorch's graph, not with Trainer"
     )
     parser.add_argument(
         "--metered", action="store_true", help="with the lab's memory meter on, as in a real run"
     )
     return parser.parse_args()
-
-
-def _count_tokens(item: Encoded) -> int:
-    return len(item.ids)
 
 
 class Setting:
@@ -207,14 +195,7 @@ class LabModel:
     def peak_bytes(self, batch: Sequence[Encoded]) -> int:
         """Measure the peak of live tensor bytes in a second step, when the optimizer's state exists."""
         steps: list[StepResult] = []
-        train_alone(
-            self.adapted,
-            self.loaded,
-            batch,
-            replace(SPEC, steps=2),
-            meter=build_meter(self.adapted.model, self.loaded.machine),
-            on_step=steps.append,
-        )
+        train_alone(self.adapted, self.loaded, batch, replace(SPEC, steps=2), on_step=steps.append)
         return steps[-1].peak_bytes
 
 
@@ -235,8 +216,8 @@ class LabRun:
             lab.loaded,
             lab.examples,
             spec,
-            meter=build_meter(lab.adapted.model, lab.loaded.machine) if self.metered else NoMeter,
             on_step=lambda result: losses.append(result.loss),
+            meter=None if self.metered else NoMeter,
         )
         return Timed(time.process_time() - cpu, time.perf_counter() - wall, losses)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.grids.findings import list_findings
-from lora_lab.grids.results import GridCell, GridSetting, build_grid_cells, group_by_setting
+from lora_lab.grids.results import GridCell, build_grid_cells, group_by_setting
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import list_sweeps
 from lora_lab.settings.grid import Grid
@@ -88,7 +88,7 @@ def _format_table(cells: list[GridCell]) -> Iterator[str]:
     settings = group_by_setting(cells)
     yield "| rank | trainable parameters | held-out loss, mean | lowest to highest seed | peak memory |"
     yield "|---|---|---|---|---|"
-    for setting in sorted(settings, key=_rank):
+    for setting in sorted(settings, key=lambda setting: setting.levels.rank):
         yield (
             f"| {setting.levels.rank} | {as_count(setting.cells[0].trainable or 0)} "
             f"| {setting.mean_loss:.3f} | "
@@ -96,10 +96,6 @@ def _format_table(cells: list[GridCell]) -> Iterator[str]:
         )
     yield ""
     yield from (found.text for found in list_findings(settings))
-
-
-def _rank(setting: GridSetting) -> int:
-    return setting.levels.rank
 
 
 if __name__ == "__main__":

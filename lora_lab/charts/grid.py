@@ -12,6 +12,10 @@ from lora_lab.spec import BITS, Variant
 from study.base.units import MB, as_bytes
 from study.plots.plot import Cell, Plot
 
+FRONT_HEADER = (
+    "setting", "learning rate", "peak memory (MB)", "held-out loss (mean over seeds)", "seeds", "lowest",
+    "highest", "on the front",
+)  # fmt: skip
 Plane = tuple[str, Variant]
 """A plane of ranks x bit widths: the target set and the variant, which it holds fixed."""
 
@@ -55,16 +59,7 @@ def _plot_loss_against_memory(view: GridPlane) -> Plot:
         name="grid-front",
         title=view.qualify(_format_front_title(front, len(points))),
         subtitle=view.conditions,
-        header=(
-            "setting",
-            "learning rate",
-            "peak memory (MB)",
-            "held-out loss (mean over seeds)",
-            "seeds",
-            "lowest",
-            "highest",
-            "on the front",
-        ),
+        header=FRONT_HEADER,
         rows=tuple(
             (
                 point.label,

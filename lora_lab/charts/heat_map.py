@@ -105,9 +105,8 @@ class TileMap:
     def _draw_tile(self, sheet: Sheet, x: float, y: float, width: float, tile: Tile) -> None:
         left, right, high, low = x + GAP, x + width - GAP, y + GAP, y + self.tile_height - GAP
         corners = [(left, high), (right, high), (right, low), (left, low)]
-        words = [line for line in tile.words if measure_text_width(line) <= right - left - 2] or [
-            *tile.words[:1]
-        ]
+        fitting = [line for line in tile.words if measure_text_width(line) <= right - left - 2]
+        words = fitting or [*tile.words[:1]]
         if tile.value is not None and measure_text_width(words[0]) > width:
             words = []  # the colour still shows the value, and the table has the number
         if tile.value is None:

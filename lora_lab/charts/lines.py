@@ -101,10 +101,8 @@ class _LogLog(Area):
             y = self.y(10.0**power)
             self.sheet.draw_line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
             self.sheet.draw_text(self.left - 6, y + 4, DECADES[power], align="right", soft=True)
-        positions, widths = (
-            [self.x(rank) for rank in ranks],
-            [measure_text_width(str(rank), bold=True) for rank in ranks],
-        )
+        positions = [self.x(rank) for rank in ranks]
+        widths = [measure_text_width(str(rank), bold=True) for rank in ranks]
         for index in choose_fitting(positions, widths, first=(ranks.index(chosen), len(ranks) - 1, 0)):
             rank = ranks[index]
             bold = rank == chosen

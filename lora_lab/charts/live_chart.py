@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 
 from markupsafe import Markup, escape
 
@@ -87,7 +88,7 @@ def thin_points(points: Sequence[Point], *, limit: int = MAX_POINTS) -> list[Poi
     kept = [points[0]]
     for number in range(buckets):
         bucket = inner[number * len(inner) // buckets : (number + 1) * len(inner) // buckets]
-        kept += sorted({min(bucket, key=_take_y), max(bucket, key=_take_y)})
+        kept += sorted({pick(bucket, key=itemgetter(1)) for pick in (min, max)})
     return [*kept, points[-1]][-max(1, limit) :]
 
 
@@ -174,10 +175,6 @@ def _clip_piece(piece: Piece, window: tuple[float, float]) -> Piece:
 def _interpolate(before: Point, after: Point, x: float) -> Point:
     share = (x - before[0]) / (after[0] - before[0])
     return x, before[1] + share * (after[1] - before[1])
-
-
-def _take_y(point: Point) -> float:
-    return point[1]
 
 
 def _widen_window(window: tuple[float, float]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import PAPER, SOFT, Point, draw_beside, draw_words
+from lora_lab.charts.drawing import PAPER, SOFT, Point, Scale, draw_beside, draw_words
 from lora_lab.charts.svg import format_path, render_element
 from study.base.html import NO_HTML, join_html
 from study.plots.axis import choose_span, choose_ticks, spread_labels
@@ -19,10 +19,10 @@ Format = Callable[[float], str]
 HEIGHT = 260
 NARROW_BELOW = 450
 TEXT_SIZE, LEADING = 14, 17
-TOP, BELOW, EDGE = 36, 44, 6  # room for the axis name; for tick and axis labels; at the sides
+TOP, BOTTOM, EDGE = 36, HEIGHT - 44, 6  # above is the axis name, below are tick and axis labels
 CHARACTER = 0.62 * TEXT_SIZE  # width of a digit or small letter in the widest of the page's fonts
 VALUE_CHARACTERS = 7  # room for a value, `1.25 GB`, so the plot does not move between 9.99 and 10.01
-SCALE_WIDTH = VALUE_CHARACTERS * CHARACTER + 7
+LEFT = EDGE + VALUE_CHARACTERS * CHARACTER + 7
 LABEL_SHARE = 0.36  # largest share of the width for the names at the lines' ends
 LABEL_GAP = 10  # between a line's end and its name
 
@@ -50,26 +50,12 @@ class EndLabel:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """The plotting area of a chart `width` units wide, and the values at its edges."""
+    """The plotting area of a chart `width` units wide, and its scales from values to units."""
 
     width: int
-    right: float
-    x_span: Point
-    y_span: Point
+    x: Scale
+    y: Scale
     y_ticks: tuple[tuple[float, str], ...]
-    left: float = EDGE + SCALE_WIDTH
-    top: float = TOP
-    bottom: float = HEIGHT - BELOW
-
-    def x(self, value: float) -> float:
-        """Return units from the left edge."""
-        low, high = self.x_span
-        return self.left + (value - low) / (high - low) * (self.right - self.left)
-
-    def y(self, value: float) -> float:
-        """Return units from the top edge."""
-        low, high = self.y_span
-        return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
 
     @property
     def narrow(self) -> bool:
@@ -78,24 +64,24 @@ class Frame:
 
     def render_axes(self, x_label: str, y_label: str) -> Markup:
         """Render grid, tick labels and axis names."""
-        parts = [draw_words(EDGE, 16, y_label, soft=True), self._render_rule(self.bottom, SOFT)]
+        parts = [draw_words(EDGE, 16, y_label, soft=True), self._render_rule(BOTTOM, SOFT)]
         for value, label in self.y_ticks:
             parts.append(self._render_rule(self.y(value), FAINT))
-            parts.append(draw_words(self.left - 7, self.y(value) + 5, label, anchor="end", soft=True))
+            parts.append(draw_words(LEFT - 7, self.y(value) + 5, label, anchor="end", soft=True))
         for value in self._choose_x_ticks():
             label = f"{value:,.6g}"
-            parts.append(draw_words(self.x(value), self.bottom + LEADING, label, anchor="middle", soft=True))
-        middle = (self.left + self.right) / 2
+            parts.append(draw_words(self.x(value), BOTTOM + LEADING, label, anchor="middle", soft=True))
+        middle = (LEFT + self.x.end) / 2
         parts.append(draw_words(middle, HEIGHT - 7, x_label, anchor="middle", soft=True))
         return join_html(parts)
 
     def _render_rule(self, y: float, opacity: float) -> Markup:
-        level = format_path([[(self.left, y), (self.right, y)]])
+        level = format_path([[(LEFT, y), (self.x.end, y)]])
         return render_element("path", d=level, stroke="currentColor", stroke_opacity=opacity)
 
     def _choose_x_ticks(self) -> tuple[float, ...]:
         """Choose whole numbers if the range has any, because half a step has no meaning."""
-        ticks = choose_ticks(*self.x_span, about=4 if self.narrow else 7)
+        ticks = choose_ticks(self.x.low, self.x.high, about=4 if self.narrow else 7)
         return tuple(tick for tick in ticks if tick == int(tick)) or ticks
 
     def render_line(
@@ -120,16 +106,16 @@ class Frame:
         Lines that end at different places may cross each other's names; then all names go to the right edge.
         """
         apart = len({label.at[0] for label in labels if label.dot}) > 1
-        room = self.bottom - self.top
+        room = BOTTOM - TOP
         rows = 2 if self.narrow and 2 * LEADING * len(labels) <= room else 1
         places = spread_labels(
             [self.y(label.at[1]) for label in labels],
             gap=rows * LEADING,
-            low=self.top,
-            high=self.bottom - (rows - 1) * LEADING,
+            low=TOP,
+            high=BOTTOM - (rows - 1) * LEADING,
         )
         return join_html(
-            self._end_label(label, y, rows=rows, start=self.right if apart else self.x(label.at[0]))
+            self._end_label(label, y, rows=rows, start=self.x.end if apart else self.x(label.at[0]))
             for label, y in zip(labels, places, strict=True)
         )
 
@@ -147,7 +133,7 @@ class Frame:
             look = f"fill:{colour};stroke:{PAPER}"
             parts.append(render_element("circle", cx=x, cy=own_y, r=4.5, style=look, stroke_width=1.5))
         x = start + LABEL_GAP
-        room = self.width - EDGE - self.right - LABEL_GAP
+        room = self.width - EDGE - self.x.end - LABEL_GAP
         if rows == 2:
             parts.append(draw_words(x, y + 5, cut_words(label.name, room), soft=True, halo=True))
             parts.append(draw_words(x, y + 5 + LEADING, label.value, bold=True, halo=True))
@@ -158,18 +144,18 @@ class Frame:
 
     def render_mark(self, value: float, label: str) -> Markup:
         """Render a moment: a vertical line with its name at the top, on the side that has more room."""
-        if not self.x_span[0] <= value <= self.x_span[1]:
+        if not self.x.low <= value <= self.x.high:
             return NO_HTML
         x = self.x(value)
-        late = x > (self.left + self.right) / 2
-        upright = format_path([[(x, self.top), (x, self.bottom)]])
+        late = x > (LEFT + self.x.end) / 2
+        upright = format_path([[(x, TOP), (x, BOTTOM)]])
         return render_element(
             "path", d=upright, stroke="currentColor", stroke_opacity=0.6, stroke_dasharray="1 3"
-        ) + draw_beside(x, self.top + 10, label, gap=6, left=late, soft=True, halo=True)
+        ) + draw_beside(x, TOP + 10, label, gap=6, left=late, soft=True, halo=True)
 
     def render_waiting(self) -> Markup:
         """Render the text that fills the plot until the first measurement."""
-        x, y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
+        x, y = (LEFT + self.x.end) / 2, (TOP + BOTTOM) / 2
         return draw_words(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
 
 
@@ -189,7 +175,9 @@ def build_live_frame(
     known = [*values, 0.0] if from_zero else values
     empty: tuple[Point, tuple[tuple[float, str], ...]] = ((0.0, 1.0), ())
     y_span, y_ticks = _choose_y_ticks(min(known), max(known), y_format) if values else empty
-    return Frame(width=width, right=width - EDGE - room, x_span=x_span, y_span=y_span, y_ticks=y_ticks)
+    x = Scale(low=x_span[0], high=x_span[1], start=LEFT, end=width - EDGE - room)
+    y = Scale(low=y_span[0], high=y_span[1], start=BOTTOM, end=TOP)
+    return Frame(width=width, x=x, y=y, y_ticks=y_ticks)
 
 
 def _choose_y_ticks(low: float, high: float, y_format: Format) -> tuple[Point, tuple[tuple[float, str], ...]]:

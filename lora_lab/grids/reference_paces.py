@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lora_lab.runs.durations import Pace, estimate_seconds_of_all
+from lora_lab.runs.durations import Pace, estimate_time_of_all
 from lora_lab.spec import RunSpec, parse_spec
 
 FILE = Path(__file__).with_name("reference_paces.json")
@@ -33,7 +33,7 @@ class ReferencePaces:
 
         None where nothing similar was measured, such as another model or data set.
         """
-        return estimate_seconds_of_all(specs, self.paces, together=together)
+        return estimate_time_of_all(specs, self.paces, together=together).seconds
 
 
 @cache

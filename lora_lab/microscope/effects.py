@@ -1,6 +1,7 @@
 """Panels on the effects of the error: outliers and their blocks, constants, the layer's output, the loss."""
 
 import math
+from collections.abc import Mapping
 
 from lora_lab.memory.ledger import NESTED_BLOCK_SIZE, compute_overhead_bits
 from lora_lab.microscope import pictures
@@ -13,7 +14,7 @@ from lora_lab.microscope.panel import (
     format_percent,
 )
 from lora_lab.microscope.pictures import LabelledBar
-from lora_lab.microscope.query import OUTLIER_STDS, SIDES, MicroscopeQuestion
+from lora_lab.microscope.query import OUTLIER_STDS, SIDES, MicroscopeQuestion, Side
 from study.base.units import write_minus
 from study.figures.figure import FigureTable, FigureView, build_computed_origin
 
@@ -32,22 +33,8 @@ def render_outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         if columns
         else ""
     )
-    groups = [
-        (
-            question.side(side).name,
-            [
-                LabelledBar(label="of all blocks", value=shares[side], words=format_percent(shares[side])),
-                LabelledBar(
-                    label="of the squared error",
-                    value=out[side]["error_share"],
-                    words=format_percent(out[side]["error_share"]),
-                    look="good",
-                ),
-            ],
-        )
-        for side in SIDES
-    ]
-    said = describe_both(question, {side: format_percent(out[side]["error_share"]) for side in SIDES})
+    held_errors = {side: out[side]["error_share"] for side in SIDES}
+    said = describe_both(question, {side: format_percent(held_errors[side]) for side in SIDES})
     return Panel(
         id="outliers",
         title="Outliers",
@@ -60,11 +47,13 @@ def render_outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
                 ("row, column", f"{farthest['row']}, {farthest['column']}"),
                 ("columns with most", most or "none"),
             ),
-            picture=pictures.render_bars(groups, most=1),
+            picture=pictures.render_bars(
+                _pair_shares(question, {"of all blocks": shares, "of the squared error": held_errors}), most=1
+            ),
             alt="Blocks with an outlier: "
             + "; ".join(
                 f"{question.side(side).name}: {format_percent(shares[side])} of the blocks, "
-                f"{format_percent(out[side]['error_share'])} of the squared error"
+                f"{format_percent(held_errors[side])} of the squared error"
                 for side in SIDES
             )
             + ".",
@@ -128,20 +117,7 @@ def render_double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
 def render_output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of the output's relative error on real hidden states."""
     output = found["output"]
-    groups = [
-        (
-            question.side(side).name,
-            [
-                LabelledBar(
-                    label="weights", value=found[side]["error"], words=format_percent(found[side]["error"])
-                ),
-                LabelledBar(
-                    label="output", value=output[side], words=format_percent(output[side]), look="good"
-                ),
-            ],
-        )
-        for side in SIDES
-    ]
+    errors = {side: found[side]["error"] for side in SIDES}
     said = describe_both(question, {side: format_percent(output[side]) for side in SIDES})
     return Panel(
         id="output",
@@ -150,10 +126,10 @@ def render_output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             finding=f"On {output['tokens']:,} tokens of {output['examples']} held-out examples, the output "
             f"x·Wᵀ moves by {said}.",
             numbers=(),
-            picture=pictures.render_bars(groups),
+            picture=pictures.render_bars(_pair_shares(question, {"weights": errors, "output": output})),
             alt="Relative errors: "
             + "; ".join(
-                f"{question.side(side).name}: weights {format_percent(found[side]['error'])}, output "
+                f"{question.side(side).name}: weights {format_percent(errors[side])}, output "
                 f"{format_percent(output[side])}"
                 for side in SIDES
             )
@@ -215,6 +191,22 @@ def render_losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             "int8 in use rounds what enters a layer too."
         ).strip(),
     )
+
+
+def _pair_shares(
+    question: MicroscopeQuestion, shares: Mapping[str, Mapping[Side, float]]
+) -> list[tuple[str, list[LabelledBar]]]:
+    """Build two bars for each side; `shares` maps their labels to the sides' shares."""
+    return [
+        (
+            question.side(side).name,
+            [
+                LabelledBar(label=label, value=of[side], words=format_percent(of[side]), look=look)
+                for (label, of), look in zip(shares.items(), ("w", "good"), strict=True)
+            ],
+        )
+        for side in SIDES
+    ]
 
 
 def _format_rise(rise: float) -> str:

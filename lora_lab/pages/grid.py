@@ -120,12 +120,8 @@ class GridPage:
 
     def _sweep_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, browser_id: str) -> Reply:
         shown = self._read_shown(query)
-        of_sweep = shown.sweep is not None and form_event.read_field(event, "of") == "sweep"
-        grid = (
-            shown.sweep.grid
-            if shown.sweep and of_sweep
-            else form_fields.parse_grid(form_fields.read_form_fields(event))
-        )
+        of = shown.sweep if form_event.read_field(event, "of") == "sweep" else None
+        grid = of.grid if of else form_fields.parse_grid(form_fields.read_form_fields(event))
         grid = grid_form.with_rate_sweep(grid)
         return {
             "html": self._render_page(grid, shown, browser_id=browser_id),

@@ -1,5 +1,6 @@
 """Tasks: `/tasks` lists them, `/tasks?id=fit-longest-context&seed=2` is one, judged by the lab."""
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from math import log2
 from typing import Any
@@ -77,20 +78,14 @@ class TasksPage:
         if isinstance(task, RunTask) and act == "answer":
             return self._answer(visit, task, form_event.read_field(event, "option"))
         if isinstance(task, BuildTask) and act in ("draft", "code"):
-            return (
-                self._save_draft(visit, task, event)
-                if act == "draft"
-                else self._check_build(visit, task, event)
-            )
+            handle = self._save_draft if act == "draft" else self._check_build
+            return handle(visit, task, event)
         if isinstance(task, ConfigureTask) and act in ("change", "check"):
             drawn = self._draw(visit)
             try:
                 setting = judge.read_setting(drawn, form_fields.read_firsts(event, limit=60))
-                return (
-                    self._change(visit, drawn, setting)
-                    if act == "change"
-                    else self._check(visit, drawn, setting)
-                )
+                respond = self._change if act == "change" else self._check
+                return respond(visit, drawn, setting)
             except LearnerError as error:
                 return {"parts": {"numbers": render_problem(error), "judgement": NO_HTML}}
         raise form_event.build_unknown_act_error(event)
@@ -280,28 +275,18 @@ def _render_numbers(drawn: Drawn, setting: Setting, *, is_checked: bool = False)
 
     A best value that the goal does not name is the answer itself, so it shows after a check only.
     """
-    wanted: dict[str, list[str]] = {}
+    wanted = defaultdict[str, list[str]](list)
     for condition, drawn_target in drawn.targeted:
         if condition.measure in MEASURES:
             target = judge.find_target(condition, drawn_target, setting)
             is_answer = condition.kind == "best" and "{target}" not in drawn.task.goal
-            shown = (
-                "shown after the check"
-                if is_answer and not is_checked
-                else _describe_target(condition, target)
-            )
-            wanted.setdefault(condition.measure, []).append(shown)
-    rows = []
-    for name in drawn.task.shown:
-        measure = MEASURES[name]
-        rows.append(
-            (
-                measure.label,
-                _compute(name, drawn.given),
-                _compute(name, setting),
-                ", ".join(wanted.get(name, ())),
-            )
-        )
+            hidden = is_answer and not is_checked
+            shown = "shown after the check" if hidden else _describe_target(condition, target)
+            wanted[condition.measure].append(shown)
+    rows = [
+        (MEASURES[name].label, _compute(name, drawn.given), _compute(name, setting), ", ".join(wanted[name]))
+        for name in drawn.task.shown
+    ]
     return render("lora_lab/tasks/task_numbers.html", rows=rows)
 
 

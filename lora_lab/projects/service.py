@@ -12,7 +12,7 @@ from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.projects.checks import ProjectEvidence, Result, run_checks
 from lora_lab.projects.content import Project, read_projects
-from lora_lab.runs.durations import estimate_seconds_of_all
+from lora_lab.runs.durations import estimate_time_of_all
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import Grid
 from lora_lab.settings.urls import build_xray_address, with_query
@@ -120,9 +120,8 @@ class ProjectService:
     def estimate_seconds(self, grid: Grid) -> float | None:
         """Estimate the time of a grid here; None while no similar run has finished."""
         together = self.lab.count_cells_together(grid, first_seed=grid.seeds[0])
-        return estimate_seconds_of_all(
-            grid.list_specs(), self.lab.paces.list_newest_first(), together=together
-        )
+        paces = self.lab.paces.list_newest_first()
+        return estimate_time_of_all(grid.list_specs(), paces, together=together).seconds
 
     def compute_results(self, progress: ProjectProgress) -> list[Result]:
         """Compute the checks on the runs; empty without a grid."""

@@ -99,20 +99,6 @@ def estimate_time_of_all(
     )
 
 
-def estimate_seconds_of_all(
-    specs: Sequence[RunSpec], paces: Sequence[Pace], *, together: Sequence[int] = ()
-) -> float | None:
-    """Estimate the same in seconds; None while the time of any of the runs is unknown."""
-    return estimate_time_of_all(specs, paces, together=together).seconds
-
-
-def sum_known(seconds: Iterable[float | None]) -> float | None:
-    """Sum times; None while any of them is unknown."""
-    found = list(seconds)
-    known = [each for each in found if each is not None]
-    return sum(known) if len(known) == len(found) else None
-
-
 def estimate_seconds_left(runs: Sequence[RunFolder], paces: Sequence[Pace], *, now: float) -> float | None:
     """Estimate seconds until all of these runs have ended; None while the time of any of them is unknown.
 
@@ -126,7 +112,7 @@ def estimate_seconds_left(runs: Sequence[RunFolder], paces: Sequence[Pace], *, n
         passed = 0.0 if began_at is None else (now - began_at) / at_work
         return None if seconds is None else max(0.0, seconds - passed)
 
-    return sum_known(seconds_left(spec, began_at) for spec, began_at in left)
+    return estimate_time((spec, seconds_left(spec, began_at)) for spec, began_at in left).seconds
 
 
 def _measure_distance(pace: Pace, spec: RunSpec, together: int) -> tuple[object, ...]:

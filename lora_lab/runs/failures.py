@@ -12,7 +12,10 @@ from study.base.units import as_bytes
 from study.base.yaml_loader import load_yaml
 
 Cause = Literal["out-of-memory", "non-finite", "killed", "settings", "disk", "crash"]
-Case = Literal["closed-app", "lost-worker", "lost-machine", "cluster", "disk", "refused"]
+Case = Literal[
+    "out-of-memory", "too-large", "non-finite", "non-finite-at-once", "killed", "crash", "unknown",
+    "closed-app", "lost-worker", "lost-machine", "cluster", "disk", "refused",
+]  # fmt: skip
 _CASES: Mapping[Case, Mapping[str, Any]] = load_yaml(
     Path(__file__).with_name("failures.yaml").read_text("utf-8")
 )
@@ -62,11 +65,7 @@ def says_out_of_memory(text: str) -> bool:
 
 def describe_out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
     """Describe an allocation failure on CPU or GPU."""
-    return Failure(
-        cause="out-of-memory",
-        what=f"Ran out of memory at step {step}. {_say_kept(saved_step)}",
-        do_next=_list_smaller(spec),
-    )
+    return describe("out-of-memory", step=step, kept=_say_kept(saved_step), smaller=_list_smaller(spec))
 
 
 def describe_non_finite(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
@@ -74,57 +73,31 @@ def describe_non_finite(spec: RunSpec, *, step: int, saved_step: int) -> Failure
     then numbers of 16 bits have most likely overflowed.
     """
     if step == 1:
-        kept = "The adapter had not learnt anything yet."
-        do_next = (
-            "Compute in fp32 if you don't yet: in 16 bits this model's numbers may become too large. "
-            f"A smaller alpha (now {spec.alpha:g}) makes the first gradients smaller."
-        )
-    else:
-        kept = _say_kept(saved_step)
-        do_next = (
-            f"Lower the learning rate: {spec.learning_rate:g} is probably too high here. "
-            f"Try {min(RunSpec.learning_rate, spec.learning_rate / 10):g}. "
-            f"A smaller alpha (now {spec.alpha:g}) helps in the same way."
-        )
-    return Failure(
-        cause="non-finite", what=f"The loss stopped being a number at step {step}. {kept}", do_next=do_next
-    )
+        return describe("non-finite-at-once", alpha=spec.alpha)
+    rate = spec.learning_rate
+    lower = min(RunSpec.learning_rate, rate / 10)
+    kept = _say_kept(saved_step)
+    return describe("non-finite", step=step, kept=kept, rate=rate, lower=lower, alpha=spec.alpha)
 
 
 def describe_early_end(
     spec: RunSpec, *, exit_code: int, step: int, saved_step: int, last_lines: str | None
 ) -> Failure:
     """Describe a worker process that ended without reporting why; `last_lines` are None without a log."""
+    kept = _say_kept(saved_step)
     if exit_code in (-SIGKILL, 128 + SIGKILL):
         smaller = _list_smaller(spec)
-        return Failure(
-            cause="killed",
-            what=(
-                f"The training process was killed from outside after step {step}; "
-                f"if nobody did that, the system probably ran out of memory. {_say_kept(saved_step)}"
-            ),
-            do_next=f"Start again. If it happens again, {smaller[0].lower()}{smaller[1:]}",
-        )
+        return describe("killed", step=step, kept=kept, smaller=f"{smaller[0].lower()}{smaller[1:]}")
     if says_out_of_memory(last_lines or ""):
         return describe_out_of_memory(spec, step=step + 1, saved_step=saved_step)
     log = "worker.log in the data folder" if last_lines is None else "the run's stdout.log"
-    return Failure(
-        cause="crash",
-        what=f"The training process ended with status {exit_code} after step {step}. {_say_kept(saved_step)}",
-        do_next=f"Start again; {log} holds the details.",
-    )
+    return describe("crash", exit_code=exit_code, step=step, kept=kept, log=log)
 
 
 def describe_unknown(error: Exception, *, step: int, saved_step: int) -> Failure:
     """Describe an error that nothing here foresees."""
-    return Failure(
-        cause="crash",
-        what=(
-            f"The run ended after step {step} with an error that the app doesn't know "
-            f"({type(error).__name__}: {first_line(error)}). {_say_kept(saved_step)}"
-        ),
-        do_next="Start again; the run's stdout.log holds the details.",
-    )
+    said = f"{type(error).__name__}: {first_line(error)}"
+    return describe("unknown", step=step, error=said, kept=_say_kept(saved_step))
 
 
 def say_silent(seconds: int, *, saved_step: int, measured: bool) -> str:
@@ -146,14 +119,8 @@ def _say_lacking(measured: bool) -> str:
 
 def describe_too_large(spec: RunSpec, peak_bytes: int, free_bytes: int) -> Failure:
     """Describe a run that fits on no machine of a cluster."""
-    return Failure(
-        cause="out-of-memory",
-        what=(
-            f"The predicted peak is {as_bytes(peak_bytes)}, and no machine of the cluster has more than "
-            f"{as_bytes(free_bytes)} for a run. It was not started."
-        ),
-        do_next=_list_smaller(spec),
-    )
+    peak, free = as_bytes(peak_bytes), as_bytes(free_bytes)
+    return describe("too-large", peak=peak, free=free, smaller=_list_smaller(spec))
 
 
 def _say_kept(saved_step: int) -> str:

@@ -31,16 +31,9 @@ def cut_off(run: RunFolder, failure: Failure | None = None) -> None:
     had stopped it before.
     """
     state = run.state()
-    if state.ended:
-        return
-    step = len(state.steps)
-    if run.stop_path.exists():
-        measured = state.loss_after is not None
-        what = failures.say_cut_short(saved_step=state.saved_step, measured=measured) if step else ""
-        run.emit("stopped", step=step, what=what)
-    else:
-        failure = failure or failures.describe("closed-app", step=step)
-        run.emit("failed", step=step, cut_off=True, **asdict(failure))
+    step, measured = len(state.steps), state.loss_after is not None
+    what = failures.say_cut_short(saved_step=state.saved_step, measured=measured) if step else ""
+    _end_without_worker(run, state, what, failure or failures.describe("closed-app", step=step))
 
 
 def end_refused(run: RunFolder, error: Exception) -> None:
@@ -53,16 +46,18 @@ def end_refused(run: RunFolder, error: Exception) -> None:
 def fail_silent_run(run: RunFolder, seconds: int) -> None:
     """End a run whose process the app ended because a run in it did not end after a stop."""
     state = run.state()
+    measured = state.loss_after is not None
+    what = failures.say_silent(seconds, saved_step=state.saved_step, measured=measured)
+    _end_without_worker(run, state, what, failures.describe("lost-worker", step=len(state.steps)))
+
+
+def _end_without_worker(run: RunFolder, state: RunState, what: str, failure: Failure) -> None:
     if state.ended:
         return
-    step = len(state.steps)
     if run.stop_path.exists():
-        what = failures.say_silent(
-            seconds, saved_step=state.saved_step, measured=state.loss_after is not None
-        )
-        run.emit("stopped", step=step, what=what)
+        run.emit("stopped", step=len(state.steps), what=what)
     else:
-        run.emit("failed", step=step, cut_off=True, **asdict(failures.describe("lost-worker", step=step)))
+        run.emit("failed", step=len(state.steps), cut_off=True, **asdict(failure))
 
 
 def _log_tail(run: RunFolder) -> str | None:

@@ -209,14 +209,9 @@ def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
 
 def list_with_damaged(runs_dir: Path) -> tuple[list[RunFolder], list[Path]]:
     """List every run, and what has a run's name and can't be read as one, both newest first."""
-    runs: list[RunFolder] = []
-    damaged: list[Path] = []
-    for path in list_paths(RUN_ID, runs_dir):
-        if _is_run(path):
-            runs.append(RunFolder(path))
-        else:
-            damaged.append(path)
-    return runs, damaged
+    found = [(path, _is_run(path)) for path in list_paths(RUN_ID, runs_dir)]
+    runs = [RunFolder(path) for path, is_run in found if is_run]
+    return runs, [path for path, is_run in found if not is_run]
 
 
 def list_paths(pattern: re.Pattern[str], folder: Path) -> list[Path]:

@@ -13,10 +13,10 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec, parse_spec
 from study.base.errors import LearnerError
 
-MAX_RUN_FILE_BYTES = (
-    2_900_000  # in base64 it must stay below what a browser may send (study/web/security/middleware.py)
-)
-"""The largest data set, 2,000 steps with their measurements, and the answers."""
+MAX_RUN_FILE_BYTES = 2_900_000
+"""The largest data set, 2,000 steps with their measurements, and the answers. In base64 it must stay below
+what a browser may send (study/web/security/middleware.py).
+"""
 
 
 def run_file(run: RunFolder) -> str:

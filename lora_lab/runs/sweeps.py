@@ -95,10 +95,9 @@ def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset,
     name = f"{format_time_stamp(now)}-sweep-{secrets.token_hex(3)}"
     runs: list[RunFolder] = []
     try:
-        for place, spec in enumerate(
-            grid.list_specs()
-        ):  # a millisecond apart, so that lists keep their order
-            runs.append(create_run(runs_dir, spec, dataset, now=now + timedelta(milliseconds=place)))
+        for place, spec in enumerate(grid.list_specs()):
+            at = now + timedelta(milliseconds=place)  # apart, so that lists keep their order
+            runs.append(create_run(runs_dir, spec, dataset, now=at))
         sweep = Sweep(
             path=sweeps_dir / name,
             grid=grid,

@@ -16,21 +16,9 @@ from lora_lab.spec import RunSpec
 from study.base.spreadsheets import neutralize
 
 MEASURED = (
-    "trainable",
-    "total",
-    "loss_first",
-    "loss_last",
-    "eval_loss_before",
-    "eval_loss_after",
-    "peak_bytes",
-    "predicted_bytes",
-    "shared_by",
-    "seconds_per_step",
-    "tokens_per_second",
-    "seconds",
-    "device",
-    "error",
-)
+    "trainable", "total", "loss_first", "loss_last", "eval_loss_before", "eval_loss_after", "peak_bytes",
+    "predicted_bytes", "shared_by", "seconds_per_step", "tokens_per_second", "seconds", "device", "error",
+)  # fmt: skip
 COLUMNS = ("cell", "status", *(field.name for field in fields(RunSpec)), *MEASURED, "run_id")
 """Sizes are bytes, times seconds; empty where a cell has not got so far."""
 

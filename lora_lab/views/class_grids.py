@@ -9,7 +9,7 @@ from lora_lab.charts.run_view import SETTING_NAMES, list_setting_rows
 from lora_lab.grids.findings import find_lowest, list_findings, list_rate_findings
 from lora_lab.grids.results import GridCell, GridSetting, group_by_setting
 from lora_lab.lab import Lab
-from lora_lab.runs.durations import estimate_seconds_of_all
+from lora_lab.runs.durations import estimate_time_of_all
 from lora_lab.settings.grid import AXES, Grid, parse_grid
 from lora_lab.settings.run_form import build_address
 from lora_lab.settings.urls import build_sweep_address
@@ -50,10 +50,8 @@ class LabClassGrids:
     def estimate_seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
         """Add up the cells as similar runs took here; runs side by side count their share of a step."""
         grid = _parse_grid(setting, axes)
-        together = self.lab.count_cells_together(grid)
-        return estimate_seconds_of_all(
-            grid.list_specs(), self.lab.paces.list_newest_first(), together=together
-        )
+        together, paces = self.lab.count_cells_together(grid), self.lab.paces.list_newest_first()
+        return estimate_time_of_all(grid.list_specs(), paces, together=together).seconds
 
     def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:
         """Queue the grid as one sweep, so that cells on one base are trained side by side."""

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -151,10 +151,8 @@ def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[Comp
     if not measured:
         return
     last_step = max(2, *(item.run.spec.steps for item in runs))
-
-    def draw_chart(
-        name: str, title: str, unit: str, read: Read, y_format: Callable[[float], str]
-    ) -> ComparisonChart:
+    for name, format_title, unit, read, y_format in CHARTS:
+        title = format_title(measured)
         series = [Series(label=item.letter, points=read(item), colour=item.colour) for item in measured]
         svg = draw_line_chart(
             series,
@@ -166,20 +164,10 @@ def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[Comp
             from_zero=name in ("memory", "speed"),
             width=NARROW if narrow else WIDE,
         )
-        return ComparisonChart(name=name, title=title, svg=svg)
-
-    yield draw_chart("loss", _format_loss_title(measured), "loss, smoothed", _read_loss, as_reading)
-    yield draw_chart(
-        "memory", _format_memory_title(measured), "peak bytes of live tensors", _read_peak, as_bytes
-    )
-    yield draw_chart(
-        "gradient", _format_gradient_title(measured), "gradient norm", _read_gradient, as_reading
-    )
-    yield draw_chart("speed", _format_speed_title(measured), "tokens/s so far", _read_speed, "{:,.0f}".format)
+        yield ComparisonChart(name=name, title=title, svg=svg)
 
 
 Points = list[tuple[float, float]]
-Read = Callable[[ComparedRun], Points]
 
 
 def _read_loss(item: ComparedRun) -> Points:
@@ -243,6 +231,14 @@ def _format_speed_title(runs: Sequence[ComparedRun]) -> str:
     if most == least:
         return f"Speed over the whole run: {most} tokens per second{' in each' if len(speeds) > 1 else ''}"
     return f"Speed over the whole run: from {least} ({slowest}) to {most} tokens per second ({fastest})"
+
+
+CHARTS = (
+    ("loss", _format_loss_title, "loss, smoothed", _read_loss, as_reading),
+    ("memory", _format_memory_title, "peak bytes of live tensors", _read_peak, as_bytes),
+    ("gradient", _format_gradient_title, "gradient norm", _read_gradient, as_reading),
+    ("speed", _format_speed_title, "tokens/s so far", _read_speed, "{:,.0f}".format),
+)
 
 
 def list_settings(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str], bool]]:

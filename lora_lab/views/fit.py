@@ -217,11 +217,8 @@ def _join_changes(fields: Fields, changed: Fields, said: Mapping[str, str], find
     made, needed, freed = dict(fields), compute_needed_bytes(fields, find), []
     for field in said:
         made[field] = changed[field]
-        before, after = (
-            needed,
-            _compute_needed_or_inf(made, find),
-        )  # on the way it may be a case without a formula
-        needed = before if after == math.inf else int(after)
+        before, after = needed, _compute_needed_or_inf(made, find)
+        needed = before if after == math.inf else int(after)  # on the way it may be without a formula
         freed.append(before - needed)
     return Change(texts=tuple(said.values()), fields=changed, needed_bytes=needed, freed=tuple(freed))
 

@@ -54,14 +54,8 @@ def write_adapter_card(run: RunFolder, home: LabHome) -> str:
         base,
         library="peft",
         title=f"{name} for {base}",
-        use=[
-            "from peft import PeftModel",
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
-            "",
-            f"base = {json.dumps(base)}",
-            f'model = PeftModel.from_pretrained({FROM_MODEL}(base), "adapter")',
-            *ASK,
-        ],
+        imports=["from peft import PeftModel"],
+        model=f'PeftModel.from_pretrained({FROM_MODEL}(base), "adapter")',
     )
 
 
@@ -73,13 +67,7 @@ def write_merged_card(run: RunFolder, home: LabHome) -> str:
         base,
         library="transformers",
         title=f"{base} with its adapter of rank {run.spec.rank} merged",
-        use=[
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
-            "",
-            f"base = {json.dumps(base)}",
-            f'model = {FROM_MODEL}("merged")',
-            *ASK,
-        ],
+        model=f'{FROM_MODEL}("merged")',
         note="The stored base weights were dequantized, then the adapter was added, in fp32.",
     )
 
@@ -93,8 +81,16 @@ def _name_base(run: RunFolder, home: LabHome) -> str:
 
 
 def _format_card(
-    run: RunFolder, base: str, *, library: str, title: str, use: Iterable[str], note: str = ""
+    run: RunFolder,
+    base: str,
+    *,
+    library: str,
+    title: str,
+    model: str,
+    imports: Iterable[str] = (),
+    note: str = "",
 ) -> str:
+    """Format the card; `imports` and `model` are of the program that loads the model."""
     state = run.state()
     front = [
         "---",
@@ -117,7 +113,8 @@ def _format_card(
         [f"# {_join_lines(title)}"],
         ["Trained with LoRA study's lab."],
         *([text] for text in notes if text),
-        ["```python", *use, "```"],
+        ["```python", *imports, "from transformers import AutoModelForCausalLM, AutoTokenizer"],
+        [f"base = {json.dumps(base)}", f"model = {model}", *ASK, "```"],
         ["## Training"],
         table,
     ]

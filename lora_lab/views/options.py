@@ -4,13 +4,8 @@ from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, TINY_MODEL, Bits
 
 HUB_MODELS = (
-    "smollm2-360m",
-    "smollm2-1.7b",
-    "qwen2.5-0.5b",
-    "tinyllama-1.1b",
-    "llama-3.2-1b",
-    "llama-3.2-3b",
-)
+    "smollm2-360m", "smollm2-1.7b", "qwen2.5-0.5b", "tinyllama-1.1b", "llama-3.2-1b", "llama-3.2-3b"
+)  # fmt: skip
 SHORT_TARGETS = {"q+v": "query + value", "attention": "all attention", "all-linear": "all linear"}
 BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"

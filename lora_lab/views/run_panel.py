@@ -222,9 +222,8 @@ class RunPanel:
             elsewhere = describe_going(run) if run is not None and going else None
             return {"stage": render("lora_lab/lab/stage.html", stage=stage, elsewhere=elsewhere)}
 
-        return self._render_once(("stage", stage, run.run_id if run else ""), (going, _Same([state])), make)[
-            "stage"
-        ]
+        key = ("stage", stage, run.run_id if run else "")
+        return self._render_once(key, (going, _Same([state])), make)["stage"]
 
     def list_part(self, shown: str) -> Markup:
         """Render the newest runs, with the one whose id is `shown` marked."""

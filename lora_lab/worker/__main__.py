@@ -52,7 +52,7 @@ from lora_lab.worker.training.loop import answer_loss
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import encode_example, pack_examples
-from lora_lab.worker.training.run import execute_group, execute_run
+from lora_lab.worker.training.run import execute_group
 from lora_lab.worker.training.tokenize import keep_read, read_dataset
 from lora_lab.worker.training.work import find_or_read_shape
 from study.base.command_line import build_module_parser
@@ -75,35 +75,29 @@ def main() -> int:
     gc.enable()
     if options.memory_limit_bytes:
         _limit_memory(options.memory_limit_bytes)
+    home, models_dir, well = LabHome(options.home), options.models_dir, True
     if options.shapes:
         serve_shapes()
-        return 0
-    if options.chat:
-        serve_chat(options.models_dir, LabHome(options.home))
-        return 0
-    if options.inspect:
-        serve_inspections(options.models_dir, LabHome(options.home))
-        return 0
-    if options.merge:
-        return 0 if merge_run(RunFolder(options.merge), options.models_dir) else 1
-    if options.afterwards:
-        measured = [
-            extra_measurements.measure_run(RunFolder(path), options.models_dir) for path in options.afterwards
-        ]
-        return 0 if all(measured) else 1
-    home = LabHome(options.home)
-    if options.shape:
+    elif options.chat:
+        serve_chat(models_dir, home)
+    elif options.inspect:
+        serve_inspections(models_dir, home)
+    elif options.merge:
+        well = merge_run(RunFolder(options.merge), models_dir)
+    elif options.afterwards:
+        runs = map(RunFolder, options.afterwards)
+        measured = [extra_measurements.measure_run(run, models_dir) for run in runs]
+        well = all(measured)
+    elif options.shape:
         find_or_read_shape(options.shape, home)
-        return 0
-    if options.read:
-        read_dataset(options.read, options.data, home, options.models_dir)
-        return 0
-    if options.run:
-        done = execute_run(
-            RunFolder(options.run), home, options.models_dir, app_is_gone=OrderReader().is_closed
-        )
-        return 0 if done else 1
-    return _serve(home, options.models_dir, warm=not options.cold)
+    elif options.read:
+        read_dataset(options.read, options.data, home, models_dir)
+    elif options.run:
+        app_is_gone = OrderReader().is_closed
+        well = execute_group([RunFolder(options.run)], home, models_dir, app_is_gone=app_is_gone)
+    else:
+        return _serve(home, models_dir, warm=not options.cold)
+    return 0 if well else 1
 
 
 def _read_options(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -154,12 +154,10 @@ class ChatModel:
         self._model.eval()
         tokenizer, device = self._loaded.tokenizer, self._loaded.machine.device
         text = render_prompt(tokenizer, prompt)
-        ids = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template)[
-            "input_ids"
-        ]
+        given = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template)
+        ids = given["input_ids"].to(device)
         going = [
-            ChatAnswer(name, ids.to(device), DynamicCache(), torch.Generator().manual_seed(seed), [])
-            for name in names
+            ChatAnswer(name, ids, DynamicCache(), torch.Generator().manual_seed(seed), []) for name in names
         ]
         ends = _end_tokens(self._model, tokenizer)
         for _ in range(NEW_TOKENS):

@@ -30,7 +30,7 @@ from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.loop import held_out_loss
 from lora_lab.worker.training.packing import encode_example
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.worker.builders import (
     BYTES_A_WEIGHT,
     Lab,
@@ -84,7 +84,7 @@ def test_a_run_goes_from_start_to_answers_and_plain_peft_loads_its_adapter(
 ) -> None:
     """CPU: test_the_embedded_model_trains_on_nf4_and_plain_peft_loads_its_adapter."""
     run = create_run(tmp_path / "runs", replace(EMBEDDED, bits=bits), small_dataset(), now=NOW)
-    execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never_stop)
+    execute_group([run], LabHome(tmp_path), embedded_dir, app_is_gone=never_stop)
     state = fold_events(run.events())
     assert state.status == "finished", state.failure
     assert state.started is not None
@@ -184,7 +184,7 @@ def test_a_run_that_exceeds_the_devices_memory_says_so(tmp_path: Path, embedded_
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
     torch.cuda.set_per_process_memory_fraction(min(1.0, 1e9 / total))
     try:
-        execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never_stop)
+        execute_group([run], LabHome(tmp_path), embedded_dir, app_is_gone=never_stop)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     state = fold_events(run.events())

@@ -7,11 +7,16 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+
+from study.base.yaml_loader import load_yaml
+
+_NOTICES = Path(__file__).with_name("notices.yaml")
+_CASES: Mapping[str, Mapping[str, str]] = load_yaml(_NOTICES.read_text("utf-8"))
 
 DRIVER_FOR_CUDA = {13: 580, 12: 525}
 """The oldest Linux driver for a CUDA major version (CUDA release notes, minor version compatibility)."""
@@ -68,52 +73,23 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
     """
     if not setup.gpu or (setup.usable and not problem):
         return None
+    install, named = _install(build_for(setup)), _name_capability(setup.capability or ())
+    values = asdict(setup) | {"named": named, "install": install}
     if setup.capability and setup.capability < OLDEST_CAPABILITY:
-        return Notice(
-            what=(
-                f"The {setup.gpu} has compute capability {_name_capability(setup.capability)}, and no "
-                "build of PyTorch that this app can use has kernels for less than "
-                f"{_name_capability(OLDEST_CAPABILITY)}."
-            ),
-            do_next="Nothing needs to be installed: only a newer card would help.",
-        )
+        return _describe("card-too-old", **values, oldest=_name_capability(OLDEST_CAPABILITY))
     if setup.built_for is None:
-        return Notice(
-            what=f"This machine's {setup.gpu} is not used: the installed PyTorch is built for the CPU.",
-            do_next=_install(build_for(setup)),
-        )
+        return _describe("built-for-cpu", **values)
     if _lacks_kernels(setup):
-        assert setup.capability is not None
-        named = _name_capability(setup.capability)
-        return Notice(
-            what=(
-                f"The {setup.gpu} has compute capability {named}, and the installed PyTorch "
-                f"(CUDA {setup.built_for}) has no kernels for it."
-            ),
-            do_next=_install(build_for(setup)),
-        )
+        return _describe("no-kernels", **values)
     needed = DRIVER_FOR_CUDA.get(_parse_major(setup.built_for), 0)
     if setup.driver and _parse_major(setup.driver) < needed:
-        return Notice(
-            what=(
-                f"The driver of the {setup.gpu} is version {setup.driver}, and the installed PyTorch "
-                f"(CUDA {setup.built_for}) needs {needed} or newer."
-            ),
-            do_next=(
-                "Update the driver."
-                if _needs_cuda_13(setup)
-                else f"Update the driver, or: {_install(build_for(setup))}"
-            ),
-        )
-    if problem:
-        return Notice(
-            what=f"The {setup.gpu} did not compute ({problem}).",
-            do_next="Close other programs that use it, then start the app again.",
-        )
-    return Notice(
-        what=f"PyTorch (CUDA {setup.built_for}) does not see this machine's {setup.gpu}.",
-        do_next="Check that `nvidia-smi` lists it and that CUDA_VISIBLE_DEVICES is not set.",
-    )
+        update = "Update the driver." if _needs_cuda_13(setup) else f"Update the driver, or: {install}"
+        return _describe("driver-too-old", **values, needed=needed, update=update)
+    return _describe("fails" if problem else "unseen", **values, problem=problem)
+
+
+def _describe(case: str, **values: object) -> Notice:
+    return Notice(**{field: text.format_map(values) for field, text in _CASES[case].items()})
 
 
 def list_untried() -> list[str]:
@@ -124,23 +100,12 @@ def list_untried() -> list[str]:
 def diagnose_untried() -> Notice | None:
     """Say why a GPU is not used that PyTorch sees and that is none of CUDA's; None when there is none."""
     kinds = list_untried()
-    if not kinds:
-        return None
-    maker = UNTRIED[kinds[0]]
-    return Notice(
-        what=f"This machine's GPU by {maker} is not used, because the lab has never been run on one.",
-        do_next="To try it, choose it as the device.",
-    )
+    return _describe("untried", maker=UNTRIED[kinds[0]]) if kinds else None
 
 
 def warn_of_untried(kind: str) -> Notice | None:
     """Say what to beware of on a device of that type; None on those that the lab has been tested with."""
-    if kind not in UNTRIED:
-        return None
-    return Notice(
-        what=f"The lab has been tested on a simulated GPU, and never on one by {UNTRIED[kind]}.",
-        do_next="Compare the losses of a short run with those that the processor gives with the same seed.",
-    )
+    return _describe("untried-and-chosen", maker=UNTRIED[kind]) if kind in UNTRIED else None
 
 
 def build_for(setup: Setup) -> str:
@@ -216,7 +181,7 @@ def _lacks_kernels(setup: Setup) -> bool:
     return major * 10 + minor < min(compiled) or major > max(compiled) // 10
 
 
-def _name_capability(capability: tuple[int, int]) -> str:
+def _name_capability(capability: Sequence[int]) -> str:
     return ".".join(map(str, capability))
 
 

@@ -11,7 +11,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.quantization import copy_weight
-from lora_lab.worker.training.loaded_model import attach_adapter, build_meter, open_model
+from lora_lab.worker.training.loaded_model import attach_adapter, open_model
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import cut_to, encode_example
 
@@ -34,10 +34,7 @@ def record_first_steps(models_dir: Path, machine: Machine) -> dict[str, Any]:
     def on_step(result: StepResult) -> None:
         snapshots.append(measured.measure(result.step))
 
-    train_adapter(
-        model, examples, SPEC,
-        autocast=machine.autocast, meter=build_meter(model, machine), on_step=on_step,
-    )  # fmt: skip
+    train_adapter(model, examples, SPEC, machine, on_step=on_step)
     return {
         "model": EMBEDDED_MODEL,
         "layer": LAYER, "matrix": "q_proj",

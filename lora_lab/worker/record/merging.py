@@ -21,7 +21,7 @@ from lora_lab.worker.inspect.lora_update import WRAPPED
 from lora_lab.worker.inspect.rounding import round_to
 from lora_lab.worker.merge import load_dequantized
 from lora_lab.worker.model.quantization import copy_weight, list_linears, put_weight
-from lora_lab.worker.training.loaded_model import attach_adapter, build_meter, open_model
+from lora_lab.worker.training.loaded_model import attach_adapter, open_model
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 
@@ -63,10 +63,7 @@ def _train_updates(models_dir: Path, machine: Machine) -> tuple[dict[int, Matric
         if result.step in STEPS:
             updates[result.step] = dict(_list_updates(model))
 
-    train_adapter(
-        model, examples, SPEC,
-        autocast=machine.autocast, meter=build_meter(model, machine), on_step=on_step,
-    )  # fmt: skip
+    train_adapter(model, examples, SPEC, machine, on_step=on_step)
     return updates, kept[:HELD_OUT]
 
 

@@ -93,26 +93,22 @@ class StepRecorder:
         self.optimizer = build_optimizer(self.parameters, spec)
         self.model.train()
 
-    def step(self, row: PackedRow) -> int | None:
-        """Do one step; return the timeline's number of samples at the start of backward, if one is active."""
+    def step(self, row: PackedRow, samples: Sequence[int] = ()) -> int:
+        """Do one step; return how many samples a timeline has at the start of the backward pass."""
         loss = answer_loss(self.model, row, self.machine.autocast())
-        turn = len(self.watch.samples) if self.watch else None
+        turn = len(samples)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=False)
         return turn
 
-    watch: Timeline | None = None
-
     def watch_step(self, row: PackedRow) -> tuple[Timeline, int]:
         """Do one step with a timeline; return it and the index at which the backward pass starts."""
         state = [p.grad for p in self.parameters if p.grad is not None] + self.list_moments()
-        self.watch = Timeline([*list_resident_tensors(self.model), *state])
-        with self.watch:
-            turn = self.step(row)
-        watch, self.watch = self.watch, None
-        assert turn is not None
+        watch = Timeline([*list_resident_tensors(self.model), *state])
+        with watch:
+            turn = self.step(row, watch.samples)
         return watch, turn
 
     def list_moments(self) -> list[Tensor]:

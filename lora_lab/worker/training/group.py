@@ -64,8 +64,8 @@ class AdapterGroup:
     """A loaded model with one fresh adapter per cell."""
 
     def __init__(self, loaded: LoadedModel, specs: Sequence[RunSpec], shape: ModelShape) -> None:
-        self._loaded = loaded
-        self._dtype = loaded.machine.compute_dtype
+        self._loaded, self.machine = loaded, loaded.machine
+        self._dtype = self.machine.compute_dtype
         self._decoder = Decoder(self._dtype)
         self._asked: dict[Any, tuple[Tensor, Tensor]] = {}
         self.memory_on_gpu: GpuMemory | None = None
@@ -111,9 +111,9 @@ class AdapterGroup:
             return False
         if self._loaded.written_out is None:
             tried = examples[:TRIAL_EXAMPLES]
-            row = pack_examples(tried, self._loaded.machine.device)
+            row = pack_examples(tried, self.machine.device)
             with torch.no_grad():
-                theirs = float(answer_loss(self.model, row, self._loaded.machine.autocast()))
+                theirs = float(answer_loss(self.model, row, self.machine.autocast()))
             ours = self.compute_base_loss(tried)
             self._loaded.written_out = abs(theirs - ours) < TRIAL_TOLERANCE
         return self._loaded.written_out
@@ -202,12 +202,12 @@ class AdapterGroup:
         batch: int = EVALUATION_BATCH,
     ) -> list[float]:
         totals: list[float] = []
-        count, shared = 0, count_shared_tokens(examples, self._loaded.machine.device)
+        count, shared = 0, count_shared_tokens(examples, self.machine.device)
         once = len(examples) <= batch  # so each weight is decoded once anyway
         with nullcontext() if once else self._decoder.cache_if_it_fits(self.model):
             for start in range(0, len(examples), batch):
                 together = examples[start : start + batch]
-                row = pack_examples(together, self._loaded.machine.device, shared=shared)
+                row = pack_examples(together, self.machine.device, shared=shared)
                 activations = Activations(build_rows(row))
                 self._forward(activations, keep=False)
                 found = [
@@ -236,9 +236,7 @@ class AdapterGroup:
                 self._asked[layer] = _stack_adapters(layer, cells, self._dtype)
         asked = list(prompts) * len(cells)
         with self._decoder.cache_if_it_fits(self.model):
-            found = generate_answers(
-                self.model, self._loaded.tokenizer, asked, self._loaded.machine.autocast()
-            )
+            found = generate_answers(self.model, self._loaded.tokenizer, asked, self.machine.autocast())
         self._asked.clear()
         return [found[start : start + len(prompts)] for start in range(0, len(asked), len(prompts))]
 

@@ -11,6 +11,7 @@ import torch
 from lora_lab.data.batches import RowSize, step_plan
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, count_shared_tokens
+from lora_lab.worker.training.loaded_model import build_meter
 from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, Step, StepResult, compute_learning_rate
 from lora_lab.worker.training.memory_meter import Meter, is_out_of_memory
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
@@ -39,10 +40,10 @@ def train_group(
     group: AdapterGroup,
     examples: Sequence[Encoded],
     *,
-    meter: Meter,
     on_step: Callable[[CellAdapter, SharedStep], None],
     should_stop: Callable[[CellAdapter], bool],
     on_end: Callable[[CellAdapter, NonFiniteLoss | None], None],
+    meter: Meter | None = None,
 ) -> list[CellAdapter]:
     """Train every cell; return those that reach the last step.
 
@@ -55,7 +56,8 @@ def train_group(
     plans = [step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=c.spec.seed) for c in going]
     plan_of = dict(zip(going, plans, strict=True))
     # The meter also counts adapters in the compute type, which outlive a step.
-    memory = PeakWatch(lambda state: meter((*state, *group.kept)), optimizer)
+    measure = meter or build_meter(group.model, group.machine)
+    memory = PeakWatch(lambda state: measure((*state, *group.kept)), optimizer)
     width, device = len(going), going[0].flat.device
     measured = set(range(1, spec.steps + 1)) if width == 1 else _select_measured_steps(examples, plans)
     shared = count_shared_tokens(examples, device)

@@ -20,7 +20,7 @@ from lora_lab.worker.device.gpu import free_bytes, list_memory_figures
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
-from lora_lab.worker.training.loaded_model import BaseResults, LoadedModel, build_meter
+from lora_lab.worker.training.loaded_model import BaseResults, LoadedModel
 from lora_lab.worker.training.loop import EVALUATION_BATCH, NonFiniteLoss
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
@@ -128,7 +128,6 @@ class GroupedRuns:
         finished = train_group(
             group,
             material.examples,
-            meter=build_meter(group.model, material.machine),
             on_step=lambda cell, step: work_of[cell].on_step(step.alone if alone else step),
             should_stop=lambda cell: work_of[cell].should_stop(),
             on_end=lambda cell, error: self._leave(group, cell, work_of[cell], material, error),

@@ -264,7 +264,7 @@ def build_adapter_config(
     )
 
 
-def build_meter(model: PeftModel, machine: Machine) -> Meter:
+def build_meter(model: nn.Module, machine: Machine) -> Meter:
     """Build a factory of memory meters; on a CPU they start from model, gradients and optimizer."""
 
     def measure(training_state: Iterable[Tensor]) -> MemoryMeter:

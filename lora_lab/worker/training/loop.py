@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from lora_lab.data.batches import RowSize, step_plan
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import GpuMemory
+from lora_lab.worker.device.machine import Machine
+from lora_lab.worker.training.loaded_model import build_meter
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
 from study.base.errors import LearnerError
@@ -85,25 +87,23 @@ def train_adapter(
     model: nn.Module,
     examples: Sequence[Encoded],
     spec: RunSpec,
+    machine: Machine,
     *,
-    autocast: Callable[[], AbstractContextManager[Any]],
-    meter: Meter,
     on_step: Callable[[StepResult], None],
     should_stop: Callable[[], bool] = never_stop,
-    scaled: bool = False,
+    meter: Meter | None = None,
 ) -> GpuMemory | None:
     """Run `spec.steps` optimizer steps on the adapter, or fewer when asked to stop; return the figures of a
     GPU's memory at the peak, None on a CPU.
 
-    `scaled` scales the loss, which fp16 needs. Raises NonFiniteLoss before the update that would spoil the
-    adapter.
+    Raises NonFiniteLoss before the update that would spoil the adapter.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device
     optimizer = build_optimizer(parameters, spec)
     plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
-    memory = PeakWatch(meter, optimizer)
-    scale = LossScale() if scaled else None
+    memory = PeakWatch(meter or build_meter(model, machine), optimizer)
+    scale = LossScale() if machine.compute_name == "fp16" else None
     model.train()
 
     for step, picked in enumerate(plan, start=1):
@@ -117,7 +117,7 @@ def train_adapter(
         row = pack_examples([examples[i] for i in picked], device)
         with memory.watch_step(step, row.size):
             while True:
-                loss_of_row = answer_loss(model, row, autocast())
+                loss_of_row = answer_loss(model, row, machine.autocast())
                 scale.backward(loss_of_row, parameters) if scale else loss_of_row.backward()
                 norm_before = torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
                 loss, grad_norm = loss_of_row.item(), norm_before.item()

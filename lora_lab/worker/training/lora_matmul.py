@@ -19,7 +19,7 @@ DoRA (arXiv:2402.09353) trains a magnitude m per output, and A and B change only
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -156,15 +156,21 @@ class Decoder:
 
     @contextmanager
     def cache_if_it_fits(self, model: nn.Module) -> Iterator[None]:
-        """Cache decoded weights, unless the dense copy would take more than a quarter of the free memory."""
+        """Cache every decoded weight until the end, for faster answers, unless the dense copy would take more
+        than a quarter of the free memory.
+        """
         device = next(model.parameters()).device
         needed_bytes = sum(
             module.in_features * module.out_features * self.compute_dtype.itemsize
             for module in model.modules()
             if isinstance(module, nn.Linear | HQQLinear)
         )
-        with self.kept() if needed_bytes < KEPT_SHARE * free_bytes(device) else nullcontext():
+        if needed_bytes < KEPT_SHARE * free_bytes(device):
+            self._kept = {}
+        try:
             yield
+        finally:
+            self._kept = None
 
     @contextmanager
     def with_constants(self, nested: NestedConstants) -> Iterator[None]:
@@ -174,15 +180,6 @@ class Decoder:
             yield
         finally:
             self._constants = {}
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Cache every decoded weight until the end: faster answers for a dense copy of the model."""
-        self._kept = {}
-        try:
-            yield
-        finally:
-            self._kept = None
 
 
 def install_forwards(

@@ -14,21 +14,6 @@ from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.work import execute_with_graph, find_or_read_shape, say_waiting
 
 
-def execute_run(
-    run: RunFolder,
-    home: LabHome,
-    models_dir: Path,
-    *,
-    cache: ModelCache | None = None,
-    app_is_gone: Callable[[], bool] = never_stop,
-) -> bool:
-    """Do the run; every way it can end is an event. Return True unless it failed.
-
-    With a model cache, its loaded base is used if it fits, and stays loaded for the next run.
-    """
-    return execute_group([run], home, models_dir, cache=cache, app_is_gone=app_is_gone)
-
-
 def execute_group(
     runs: Sequence[RunFolder],
     home: LabHome,
@@ -37,7 +22,10 @@ def execute_group(
     cache: ModelCache | None = None,
     app_is_gone: Callable[[], bool] = never_stop,
 ) -> bool:
-    """Do the runs; every way each can end is an event. Return True unless one of them failed."""
+    """Do the runs; every way each can end is an event. Return True unless one of them failed.
+
+    With a model cache, its loaded base is used if it fits, and stays loaded for the next runs.
+    """
     cache = cache or ModelCache(models_dir, home=home)
     turns: list[tuple[list[RunFolder], bool]] = []
     for places in grouping.group_by_base([run.spec for run in runs]):

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from lora_lab.runs.folder import RunFolder
 
@@ -16,16 +15,11 @@ TRAINING_SHARE = 0.5
 """Of the time: the other half is for measuring both models."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class TimeLimit:
     """Counts from when it is made, as a process begins with the run."""
 
-    seconds: float
-    clock: Callable[[], float] = time.monotonic
-    _begun: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_begun", self.clock())
+    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self._clock, self._begun = seconds, clock, clock()
 
     @property
     def is_over(self) -> bool:
@@ -41,10 +35,10 @@ class TimeLimit:
 
     @property
     def _passed(self) -> float:
-        return self.clock() - self._begun
+        return self._clock() - self._begun
 
 
 def read_limit(run: RunFolder) -> TimeLimit | None:
     """Start the time that a run has to keep to; None for one that takes as long as it takes."""
     seconds = run.within_seconds
-    return TimeLimit(seconds=seconds) if seconds else None
+    return TimeLimit(seconds) if seconds else None

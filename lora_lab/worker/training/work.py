@@ -32,7 +32,7 @@ from lora_lab.worker.model.load import load_config
 from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.generate import NEW_TOKENS, generate_answers
 from lora_lab.worker.training.group_loop import SharedStep
-from lora_lab.worker.training.loaded_model import Adapted, LoadedModel, attach_adapter, build_meter
+from lora_lab.worker.training.loaded_model import Adapted, LoadedModel, attach_adapter
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train_adapter
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.model_cache import ModelCache
@@ -140,14 +140,7 @@ class Work:
 
         model = adapted.model
         on_gpu = train_adapter(
-            model,
-            examples,
-            self.spec,
-            autocast=loaded.machine.autocast,
-            meter=build_meter(model, loaded.machine),
-            on_step=self.on_step,
-            should_stop=self.should_stop,
-            scaled=loaded.machine.compute_name == "fp16",
+            model, examples, self.spec, loaded.machine, on_step=self.on_step, should_stop=self.should_stop
         )
         if on_gpu is not None:
             self.run.emit("gpu_memory", **list_memory_figures(on_gpu, loaded.machine.device))

@@ -23,7 +23,7 @@ from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
 from lora_lab.settings.grid import parse_grid
 from lora_lab.spec import TINY_MODEL, RunSpec
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.engine.real_runs import NOW, ROOT, environment, is_gone, settings_in
 
 SUMMARY = {
@@ -149,7 +149,7 @@ def test_a_cell_has_the_losses_of_the_same_spec_run_alone(
     """Cell 4 comes after failed cells and another base, cells 1 and 5 after a base that was used."""
     in_sweep = on_command_line.runs[cell]
     alone = create_run(tmp_path / "runs", in_sweep.spec, build_own_dataset(), now=NOW)
-    assert execute_run(alone, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
+    assert execute_group([alone], LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     assert losses(in_sweep) == losses(alone)
     measured = [
         [

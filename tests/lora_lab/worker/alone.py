@@ -17,9 +17,9 @@ def train_alone(
     examples: Sequence[Encoded],
     spec: RunSpec,
     *,
-    meter: Meter,
     on_step: Callable[[StepResult], None],
     should_stop: Callable[[], bool] = never_stop,
+    meter: Meter | None = None,
 ) -> None:
     """Run `spec.steps` optimizer steps, or fewer when asked to stop. Raises NonFiniteLoss."""
     if isinstance(adapted, Adapted):
@@ -27,11 +27,10 @@ def train_alone(
             adapted.model,
             examples,
             spec,
-            autocast=loaded.machine.autocast,
-            meter=meter,
+            loaded.machine,
             on_step=on_step,
             should_stop=should_stop,
-            scaled=loaded.machine.compute_name == "fp16",
+            meter=meter,
         )
         return
     errors: list[NonFiniteLoss | None] = []
@@ -39,10 +38,10 @@ def train_alone(
     train_group(
         adapted,
         examples,
-        meter=meter,
         on_step=lambda cell, step: on_step(step.alone),
         should_stop=lambda cell: should_stop(),
         on_end=lambda cell, error: errors.append(error),
+        meter=meter,
     )
     if errors and errors[0] is not None:
         raise errors[0]

@@ -21,13 +21,7 @@ from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, silence_libraries
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, attach_alone, count_shared_tokens
-from lora_lab.worker.training.loaded_model import (
-    Adapted,
-    LoadedModel,
-    attach_adapter,
-    build_meter,
-    open_model,
-)
+from lora_lab.worker.training.loaded_model import Adapted, LoadedModel, attach_adapter, open_model
 from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import (
     IGNORED,
@@ -103,7 +97,6 @@ class Lab:
             self.loaded,
             self.examples,
             spec or self.spec,
-            meter=build_meter(self.model, self.loaded.machine),
             on_step=results.append,
             should_stop=never_stop,
         )

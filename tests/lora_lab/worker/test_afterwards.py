@@ -13,7 +13,7 @@ from lora_lab.runs.state import fold_events
 from lora_lab.spec import Bits
 from lora_lab.worker import extra_measurements
 from lora_lab.worker.extra_measurements import measure_run
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab import run_builders
 from tests.lora_lab.worker.builders import TINY, never_stop, small_dataset
 
@@ -23,7 +23,7 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 def trained(tmp_path: Path, models_dir: Path, bits: Bits) -> RunFolder:
     spec = replace(TINY, bits=bits, steps=5, learning_rate=0.02)
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
+    assert execute_group([run], LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     return run
 
 

@@ -18,7 +18,7 @@ from lora_lab.spec import Bits, RunSpec, Variant
 from lora_lab.worker import chat
 from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.model.quantization import decode_dense_weight
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import TINY, linears, never_stop, plain_peft, small_dataset
 
@@ -35,7 +35,7 @@ def first_words(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trained(folder: Path, models_dir: Path, spec: RunSpec) -> RunFolder:
     run = create_run(folder / "runs", spec, small_dataset(), now=NOW)
-    assert execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
+    assert execute_group([run], LabHome(folder), models_dir, app_is_gone=never_stop)
     return run
 
 

@@ -55,7 +55,7 @@ def test_an_exported_script_is_compared_in_fp32(tmp_path: Path, monkeypatch: pyt
     """In bf16 a loss of the embedded model was 0.026 off within 20 steps, from rounding alone."""
     asked: list[RunSpec] = []
     state = SimpleNamespace(steps=[{"loss": 2.5}])
-    monkeypatch.setattr(gpu_checks, "execute_run", lambda run, *_others: asked.append(run.spec))
+    monkeypatch.setattr(gpu_checks, "execute_group", lambda runs, *_others: asked.append(runs[0].spec))
     monkeypatch.setattr(gpu_checks, "require_end", lambda _run: state)
     monkeypatch.setattr(gpu_checks, "build_script", lambda *_run: "")
     monkeypatch.setattr(gpu_checks, "_run_command", lambda *_command, **_options: "step 1   loss 2.5")

@@ -38,7 +38,7 @@ from lora_lab.worker.model.quantization import (
     keep_trainable_layout,
     list_linears,
 )
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab import run_builders
 from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never_stop, silent, small_dataset
 
@@ -50,7 +50,7 @@ IDS = torch.arange(24)[None] % 250
 def trained(tmp_path: Path, models_dir: Path, bits: Bits, variant: Variant = "lora") -> RunFolder:
     spec = replace(TINY, bits=bits, variant=variant, steps=2)
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
+    assert execute_group([run], LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     return run
 
 

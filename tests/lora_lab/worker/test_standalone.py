@@ -31,7 +31,7 @@ from lora_lab.spec import TINY_MODEL, Bits, RunSpec
 from lora_lab.worker import standalone
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import decode_dense_weight
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.families import FAMILIES
 from tests.lora_lab.worker.builders import CPU, TINY, linears, never_stop, silent, small_dataset
 from tests.lora_lab.worker.model.family_folders import folder_of
@@ -65,7 +65,7 @@ RANK = 64  # its A and B have 4,096 numbers and more, the fewest that bitsandbyt
 
 def do_run(folder: Path, models_dir: Path, spec: RunSpec, dataset: Dataset) -> RunFolder:
     run = create_run(folder / "runs", spec, dataset, now=NOW)
-    assert execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
+    assert execute_group([run], LabHome(folder), models_dir, app_is_gone=never_stop)
     return run
 
 

@@ -18,7 +18,7 @@ from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import Bits, RunSpec
 from lora_lab.worker.inspect.serve import INSPECTIONS
 from lora_lab.worker.merge import load_dequantized
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from lora_lab.xray.result import RunOverlap, Xray, read_pair, read_xray
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import TINY, never_stop, silent, small_dataset
@@ -44,7 +44,7 @@ class Said:
 def trained(tmp_path: Path, models_dir: Path, **changed: Any) -> RunFolder:
     spec = replace(TINY, **({"steps": 3, "rank": 4, "learning_rate": 0.02} | changed))
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
+    assert execute_group([run], LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     return run
 
 

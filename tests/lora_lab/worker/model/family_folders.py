@@ -14,7 +14,7 @@ from lora_lab.spec import RunSpec
 from lora_lab.worker.model.load import (
     build_tiny_tokenizer,
 )
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.worker.builders import (
     never_stop,
     small_dataset,
@@ -38,5 +38,5 @@ def folder_of(family: str, config: dict[str, Any], folder: Path, **changes: Any)
 
 def run_in(folder: Path, spec: RunSpec, models_dir: Path) -> RunState:
     run = create_run(folder / "runs", spec, small_dataset(), now=NOW)
-    execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
+    execute_group([run], LabHome(folder), models_dir, app_is_gone=never_stop)
     return fold_events(run.events())

@@ -12,7 +12,7 @@ from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.tasks.recordings import FOLDER
 from lora_lab.worker.record import runs
 from lora_lab.worker.record.runs import RECIPES, FaultyRunRecipe, Recorder
-from lora_lab.worker.training.loaded_model import LoadedModel, attach_adapter, build_meter, open_model
+from lora_lab.worker.training.loaded_model import LoadedModel, attach_adapter, open_model
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import encode_example
 from tests.lora_lab.worker.builders import machine, never_stop, silent
@@ -41,8 +41,7 @@ def test_without_a_fault_the_steps_are_those_of_the_lab(loaded: LoadedModel) -> 
         adapted,
         [encode_example(loaded.tokenizer, each) for each in EXAMPLES[:8]],
         SPEC,
-        autocast=loaded.machine.autocast,
-        meter=build_meter(adapted, loaded.machine),
+        loaded.machine,
         on_step=steps.append,
         should_stop=never_stop,
     )

@@ -9,7 +9,7 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import RunSpec
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.worker.builders import never_stop, silent, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -28,7 +28,7 @@ def do_run(
     """Do one run in a data folder."""
     run = create_run(folder / "runs", spec, dataset or small_dataset(), now=NOW)
     prepare(run)
-    execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
+    execute_group([run], LabHome(folder), models_dir, app_is_gone=never_stop)
     return run
 
 

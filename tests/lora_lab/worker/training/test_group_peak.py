@@ -15,7 +15,6 @@ from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import EMBEDDED_MODEL, Compute, RunSpec
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import SharedStep, train_group
-from lora_lab.worker.training.loaded_model import build_meter
 from lora_lab.worker.training.packing import list_lengths
 from tests.lora_lab.worker.builders import CPU
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
@@ -75,7 +74,6 @@ def peak_error_percent(
     train_group(
         group,
         examples,
-        meter=build_meter(group.model, loaded.machine),
         on_step=lambda cell, step: steps.append(step),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),

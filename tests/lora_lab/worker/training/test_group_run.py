@@ -27,7 +27,7 @@ from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded
-from lora_lab.worker.training.run import execute_group, execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.worker.builders import never_stop, plain_peft, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -71,7 +71,7 @@ def job(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Job:
     *runs, alone = make_runs(folder, (*SPECS, SPECS[1]))
     cache = ModelCache(models_dir)
     well = execute_group(runs, LabHome(folder), models_dir, cache=cache, app_is_gone=never_stop)
-    execute_run(alone, LabHome(folder), models_dir, cache=cache, app_is_gone=never_stop)
+    execute_group([alone], LabHome(folder), models_dir, cache=cache, app_is_gone=never_stop)
     return Job(runs, [fold_events(run.events()) for run in runs], well, alone, models_dir)
 
 
@@ -271,7 +271,7 @@ def test_the_base_is_measured_once_for_runs_on_the_same_data(
     fewer = replace(small_dataset(), held_out=small_dataset().held_out[:2])
     runs.append(create_run(tmp_path / "runs", TINY, fewer, now=NOW + timedelta(minutes=1)))
     for run in runs:
-        assert execute_run(run, LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
+        assert execute_group([run], LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
     assert measured == [3, 2]
     first, second, third = (fold_events(run.events()).loss_before for run in runs)
     assert first == second != third

@@ -18,7 +18,7 @@ from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSe
 from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, count_shared_tokens
 from lora_lab.worker.training.group_loop import SharedStep, train_group
-from lora_lab.worker.training.loaded_model import LoadedModel, attach_adapter, build_meter, open_model
+from lora_lab.worker.training.loaded_model import LoadedModel, attach_adapter, open_model
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train_adapter
 from lora_lab.worker.training.packing import Encoded, cut_to, pack_examples
 from tests.lora_lab.families import FAMILIES, shape_of
@@ -76,7 +76,6 @@ def trained_together(loaded: LoadedModel, specs: Sequence[RunSpec], examples: li
     finished = train_group(
         group,
         examples,
-        meter=build_meter(group.model, loaded.machine),
         on_step=lambda cell, step: steps[cell].append(step),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),
@@ -103,8 +102,7 @@ def trained_alone(loaded: LoadedModel, spec: RunSpec, examples: list[Encoded]) -
         adapted.model,
         examples,
         spec,
-        autocast=loaded.machine.autocast,
-        meter=build_meter(adapted.model, loaded.machine),
+        loaded.machine,
         on_step=steps.append,
         should_stop=never_stop,
     )
@@ -190,7 +188,6 @@ def looks_at(loaded: LoadedModel, specs: Sequence[RunSpec], examples: list[Encod
     train_group(
         group,
         examples,
-        meter=build_meter(group.model, loaded.machine),
         on_step=lambda cell, step: looks[cell].append(
             Look(before[cell], step.loss, cell_gradient(group, cell))
         ),
@@ -353,7 +350,6 @@ def test_a_cell_that_diverges_or_is_stopped_leaves_the_others_as_they_are(models
     finished = train_group(
         group,
         examples,
-        meter=build_meter(group.model, loaded.machine),
         on_step=lambda cell, step: steps[cell.name].append(step),
         should_stop=lambda cell: cell.spec == stopped and len(steps[cell.name]) == 2,
         on_end=lambda cell, error: ended.update({cell.name: error}),

@@ -10,7 +10,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
-from lora_lab.worker.training.loaded_model import build_meter, open_model
+from lora_lab.worker.training.loaded_model import open_model
 from tests.lora_lab.worker.builders import encode_examples, machine, silent, small_dataset
 from tests.simulated_gpu.device import DEVICE, OneDevice
 
@@ -49,7 +49,6 @@ def test_a_step_stays_within_its_launches_uploads_and_waits(
         train_group(
             group,
             encode_examples(loaded, small_dataset()),
-            meter=build_meter(group.model, loaded.machine),
             on_step=lambda cell, step: counted.append(
                 (watch.launches.total(), watch.uploads.total(), watch.waits.total())
             ),

@@ -31,7 +31,7 @@ from lora_lab.worker.inspect import xray
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
-from lora_lab.worker.training.loaded_model import build_meter, open_model
+from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.memory_meter import GpuAllocator
 from lora_lab.worker.training.packing import cut_to, encode_example
 from tests.gpu import test_cuda
@@ -139,7 +139,6 @@ def launches_and_waits(path: str, steps: int, models_dir: Path) -> tuple[int, in
             train_group(
                 group,
                 cut_to(encoded, spec.seq_len_tokens),
-                meter=build_meter(group.model, loaded.machine),
                 on_step=lambda cell, step: None,
                 should_stop=lambda cell: False,
                 on_end=lambda cell, error: None,

@@ -12,12 +12,12 @@ from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import TINY_MODEL, RunSpec
-from lora_lab.worker.device.machine import find_machine
+from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.training import group, work
 from lora_lab.worker.training.loaded_model import open_model
 from lora_lab.worker.training.loop import compute_learning_rate, train_adapter
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.worker.builders import TINY, never_stop, silent, small_dataset
 from tests.lora_lab.worker.training.single_run import NOW, RunIt, do_run, kinds, losses, state_of
 
@@ -58,9 +58,9 @@ def graph_runs(run_it: RunIt, spec: RunSpec, monkeypatch: pytest.MonkeyPatch) ->
     """How many runs took PyTorch's graph for this one; it must finish either way."""
     taken: list[RunSpec] = []
 
-    def watched(model: Any, examples: Any, spec: RunSpec, **options: Any) -> Any:
+    def watched(model: Any, examples: Any, spec: RunSpec, machine: Machine, **options: Any) -> Any:
         taken.append(spec)
-        return train_adapter(model, examples, spec, **options)
+        return train_adapter(model, examples, spec, machine, **options)
 
     monkeypatch.setattr(work, "train_adapter", watched)
     assert state_of(run_it(spec)).status == "finished"
@@ -139,7 +139,7 @@ def test_a_warm_session_gives_the_losses_of_a_cold_one(
     assert not loaded.fits(TINY, find_machine("bf16"))
     run = create_run(tmp_path / "warm", TINY, small_dataset(), now=NOW)
     cache = ModelCache(models_dir, loaded)
-    execute_run(run, LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
+    execute_group([run], LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
     assert losses(run) == losses(usual_run)
 
 

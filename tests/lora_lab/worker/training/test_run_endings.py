@@ -15,7 +15,7 @@ from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import Variant
 from lora_lab.worker.__main__ import main
 from lora_lab.worker.training import group_run, work
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from study.base.model_files import Progress
 from tests.lora_lab.run_builders import NOW
 from tests.lora_lab.worker.builders import TINY, never_stop, small_dataset
@@ -41,7 +41,7 @@ def test_a_run_that_was_stopped_before_it_begins_loads_and_measures_nothing(
 ) -> None:
     run = a_run(tmp_path, variant)
     run.ask_to_stop()
-    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
+    assert execute_group([run], LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     assert kinds(run) == ["stopped"]
     assert not run.state().cut_off
 
@@ -59,7 +59,7 @@ def test_a_run_that_is_stopped_while_its_model_loads_measures_nothing(
             run.ask_to_stop()
         return False
 
-    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=stopped_at_the_last_look)
+    assert execute_group([run], LabHome(tmp_path), models_dir, app_is_gone=stopped_at_the_last_look)
     assert [kind for kind in kinds(run) if kind != "status"] == ["started", "stopped"]
 
 
@@ -78,7 +78,7 @@ def test_a_run_that_is_stopped_after_its_last_step_is_saved_and_measured_no_furt
     for sweep, kind in (("", "stopped"), ("20260304-grid", "finished")):
         run = a_run(tmp_path / kind, variant)
         run.emit("queued", sweep=sweep)
-        assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
+        assert execute_group([run], LabHome(tmp_path), models_dir, app_is_gone=never_stop)
         state = run.state()
         assert (state.status, state.saved_step) == (kind, 3)
         assert (state.loss_after is None, bool(state.note)) == (not sweep, not sweep)
@@ -93,7 +93,7 @@ def test_an_error_that_nothing_foresees_ends_its_run_in_words_and_not_the_proces
     for place, trained in ((work, "train_adapter"), (group_run, "train_group")):
         monkeypatch.setattr(place, trained, fail)
     run = a_run(tmp_path, variant)
-    assert not execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
+    assert not execute_group([run], LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     failure = run.state().failure
     assert failure is not None
     assert failure["cause"] == "crash"

@@ -19,7 +19,7 @@ from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.model.quantization import build_quantization_config, keep_trainable_layout
 from lora_lab.worker.training import generate
 from lora_lab.worker.training.packing import encode_example
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.worker.builders import CPU, TINY, never_stop, padded_loss, silent, small_dataset
 from tests.lora_lab.worker.training.single_run import ADAPTER, NOW, RunIt, state_of
 
@@ -86,7 +86,7 @@ def test_the_embedded_model_trains_on_nf4_and_plain_peft_loads_its_adapter(
     monkeypatch.setattr(generate, "NEW_TOKENS", 2)  # for each one every weight is decoded
     spec = RunSpec(model=EMBEDDED_MODEL, bits="nf4-dq", steps=2, batch=2, compute_dtype="fp32")
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never_stop)
+    execute_group([run], LabHome(tmp_path), embedded_dir, app_is_gone=never_stop)
     state = state_of(run)
     assert state.status == "finished"
     assert state.started is not None

@@ -18,7 +18,6 @@ from lora_lab.worker.model.read_shape import read_config_shape
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_layer import GroupedLayer
 from lora_lab.worker.training.group_loop import compute_gradients, train_group
-from lora_lab.worker.training.loaded_model import build_meter
 from lora_lab.worker.training.packing import Encoded, PackedRow, cut_to, encode_example, pack_examples
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import CPU, cosine, open_lab, small_dataset
@@ -102,7 +101,6 @@ def group_losses(bits: Bits, models_dir: Path, device: torch.device) -> dict[str
     train_group(
         group,
         examples,
-        meter=build_meter(group.model, loaded.machine),
         on_step=lambda cell, step: found.setdefault(cell.name, []).append(step.loss),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: None,
@@ -277,7 +275,6 @@ def test_a_cell_that_diverges_leaves_the_others_as_they_are(models_dir: Path) ->
         train_group(
             group,
             cut_to(encoded, TINY.seq_len_tokens),
-            meter=build_meter(group.model, loaded.machine),
             on_step=lambda cell, step: found.setdefault(cell.name, []).append(step.loss),
             should_stop=lambda cell: False,
             on_end=lambda cell, error: ended.append(cell.name),

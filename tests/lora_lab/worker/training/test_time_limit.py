@@ -11,7 +11,7 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.worker.training.loop import never_stop
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group
 from lora_lab.worker.training.time_limit import LEAST_EXAMPLES, LEAST_STEPS, TimeLimit, read_limit
 from tests.lora_lab import run_builders
 
@@ -50,7 +50,7 @@ def do(
     made = create_run(
         folder / "runs", spec, build_own_dataset(), now=run_builders.NOW, within_seconds=within_seconds
     )
-    assert execute_run(made, LabHome(folder), models_dir, cache=cache, app_is_gone=never_stop)
+    assert execute_group([made], LabHome(folder), models_dir, cache=cache, app_is_gone=never_stop)
     return made
 
 

@@ -33,7 +33,7 @@ from lora_lab.worker.inspect import xray
 from lora_lab.worker.merge import merge_run
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import SharedStep, train_group
-from lora_lab.worker.training.loaded_model import LoadedModel, build_meter, open_model
+from lora_lab.worker.training.loaded_model import LoadedModel, open_model
 from lora_lab.worker.training.packing import list_lengths
 from lora_lab.worker.training.run import execute_group
 from tests.lora_lab.worker.builders import (
@@ -156,7 +156,6 @@ def train_four(loaded: LoadedModel, specs: list[RunSpec]) -> tuple[dict[str, lis
     train_group(
         group,
         examples,
-        meter=build_meter(group.model, loaded.machine),
         on_step=lambda cell, step: keep(cell.name, step),
         should_stop=lambda cell: False,
         on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),
