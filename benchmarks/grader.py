@@ -39,7 +39,7 @@ from quizzes.grader.labelled_answers import (
 )
 from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report
 from quizzes.grader.minilm import fetch_minilm
-from quizzes.grader.prompts import Prompt, load_prompts, parse_own_prompt
+from quizzes.grader.prompts import Prompt, load_prompts, write_as_own
 from quizzes.grader.weights import WEIGHTS, Weights, list_adapters, read_weights
 from quizzes.grader.worker.encoder import WordPieces
 from quizzes.grader.worker.examples import is_held_out, is_prompt_held_out
@@ -174,14 +174,6 @@ def _report_parts(
         ),
         "no limits set": compute_report(_judge_all(answers, prompts, build_scorer(reader), likeliest)),
     }
-
-
-def write_as_own(prompt: Prompt) -> Prompt:
-    """Return a prompt as a learner would have written it, with one line per concept."""
-    if prompt.own:
-        return prompt
-    lines = [f"{concept.label}: {concept.definition}" for concept in prompt.concepts]
-    return parse_own_prompt({"id": prompt.id, "text": prompt.text, "hint": prompt.hint, "concepts": lines})
 
 
 def _grade_whole(

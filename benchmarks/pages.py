@@ -26,9 +26,9 @@ CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-c
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WAIT_SECONDS = 120
 PAGES = (
-    *("/", "/learn", "/concept?id=lora-rank", "/projects", "/figures"),
-    *("/cards", "/quiz", "/explain", "/lab", "/grid"),
-)
+    "/", "/learn", "/concept?id=lora-rank", "/projects", "/figures",
+    "/cards", "/quiz", "/explain", "/lab", "/grid",
+)  # fmt: skip
 REPEATS = 8
 
 # One step of a figure's first slider: ms until the new numbers are in the page, and until they are drawn.

@@ -86,6 +86,14 @@ def parse_own_prompt(given: Mapping[str, Any]) -> Prompt:
     )
 
 
+def write_as_own(prompt: Prompt) -> Prompt:
+    """Return a prompt as a learner would have written it, with one line per concept."""
+    if prompt.own:
+        return prompt
+    lines = [f"{concept.label}: {concept.definition}" for concept in prompt.concepts]
+    return parse_own_prompt({"id": prompt.id, "text": prompt.text, "hint": prompt.hint, "concepts": lines})
+
+
 def _read_prompt(fields: Fields, concepts: ConceptMap) -> Prompt:
     prompt = read_declared(fields, Prompt, own=False)
     if len({part.id for part in prompt.concepts}) != len(prompt.concepts):

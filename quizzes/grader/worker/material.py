@@ -11,7 +11,7 @@ from quizzes.grader.labelled_answers import (
     load_answers,
     load_own_prompts,
 )
-from quizzes.grader.prompts import CONCEPTS, Prompt
+from quizzes.grader.prompts import CONCEPTS, Prompt, write_as_own
 from quizzes.grader.worker.examples import is_held_out, is_prompt_held_out
 from quizzes.grader.worker.network import count_known
 
@@ -51,7 +51,11 @@ def gather_known(
 
 
 def gather_own(app_prompts: Mapping[str, Prompt]) -> TrainingMaterial:
-    """Gather the answers to prompts like a learner's own, and to the app's; an eighth of them is apart."""
+    """Gather the answers to prompts like a learner's own, and to the app's; an eighth of the first is apart.
+
+    Limits are set on this eighth, and on other writers' answers to the app's prompts as a learner might have
+    written them: most own prompts are about what this app teaches, and some aren't.
+    """
     own = load_own_prompts(OWN_TRAINING)
     apart = {prompt_id: prompt for prompt_id, prompt in own.items() if is_prompt_held_out(prompt_id)}
     learnt = [prompt_id for prompt_id in own if prompt_id not in apart]
@@ -59,6 +63,9 @@ def gather_own(app_prompts: Mapping[str, Prompt]) -> TrainingMaterial:
         prompts={**app_prompts, **own},
         learnt=[*load_answers(app_prompts), *load_answers(learnt, folder=OWN_TRAINING)],
         new=learnt,
-        limits_prompts=apart,
-        limits_answers=load_answers(apart, folder=OWN_TRAINING),
+        limits_prompts={**apart, **{prompt.id: write_as_own(prompt) for prompt in app_prompts.values()}},
+        limits_answers=[
+            *load_answers(apart, folder=OWN_TRAINING),
+            *load_answers(app_prompts, folder=OTHER_WRITER),
+        ],
     )

@@ -166,6 +166,8 @@ def main() -> int:
         keep_temperature=options.keep_temperature,
     )
     write_weights(weights, options.out)
+    if options.own:  # what the page says of own prompts is said of any subject
+        judged = [one for one in judged if one.answer.prompt_id not in app_prompts]
     write_measured(judged, options.out, own=options.own)
     for name, figure in vars(compute_report(judged)).items():
         print(f"{name:20}{figure}")  # noqa: T201 - a command line prints

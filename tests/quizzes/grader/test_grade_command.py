@@ -166,14 +166,14 @@ def test_without_the_marked_words_nothing_is_covered(grader: GraderClient) -> No
 def test_the_words_that_contradict_are_marked_and_not_the_sentence(grader: GraderClient) -> None:
     answer = (
         "QLoRA stores the frozen base model in 4 bits so a big model fits on one GPU, and the adapters are "
-        "trained in bf16. It is faster than LoRA because the weights are smaller."
+        "trained in bf16. Training is faster than with LoRA, and you need less hardware."
     )
     graded = grader.grade(PROMPTS["explain-qlora"], answer, find_words=True)
     [shown] = as_json(PROMPTS["explain-qlora"], answer, graded)["evidence"]["dequantize-to-compute"]
-    assert shown["text"] == "It is faster than LoRA"
+    assert shown["text"] == "Training is faster than with LoRA"
     assert graded.verdicts["dequantize-to-compute"] == "contradicted"
     carried = {c.concept_id: [answer[s.start : s.end] for s in c.words] for c in graded.concepts}
-    assert carried["dequantize-to-compute"] == ["It is faster than LoRA"]
+    assert carried["dequantize-to-compute"] == ["Training is faster than with LoRA"]
     assert carried["adapters-higher-precision"] == ["the adapters are trained in bf16"]
     assert carried["fits-small-gpu"] == ["a big model fits on one GPU"]
 
