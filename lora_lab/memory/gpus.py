@@ -21,8 +21,8 @@ frameworks/forecast.CONTEXT_BYTES counts in what a driver shows: a verdict "it f
 
 _WORKSPACE_BYTES = (2 * 4096 + 8 * 16) * 1024
 _LARGE_WORKSPACE_BYTES = 8 * 4096 * 1024
-_LARGE_WORKSPACES = (9, 10, 12)
-"""Major compute capabilities with the larger one: Hopper and Blackwell."""
+_LARGE_WORKSPACE_MAJORS = (9, 10, 12)
+"""The major compute capabilities with the larger one: Hopper and Blackwell."""
 
 _WORKSPACE_CONFIG = re.compile(r":(\d+):(\d+)")
 """As cuBLAS reads `CUBLAS_WORKSPACE_CONFIG`: sizes in KiB, each with how many of it, as in `:4096:2:16:8`."""
@@ -69,7 +69,7 @@ def compute_workspace_bytes(major: int, config: str = "") -> int:
     variable CUBLAS_WORKSPACE_CONFIG says (pytorch, aten/src/ATen/cuda/CublasHandlePool.cpp,
     parseChosenWorkspaceSize).
     """
-    each_bytes = _LARGE_WORKSPACE_BYTES if major in _LARGE_WORKSPACES else _WORKSPACE_BYTES
+    each_bytes = _LARGE_WORKSPACE_BYTES if major in _LARGE_WORKSPACE_MAJORS else _WORKSPACE_BYTES
     if sizes := _WORKSPACE_CONFIG.findall(config):
         each_bytes = sum(int(kib) * 1024 * int(count) for kib, count in sizes)
     return MULTIPLYING_THREADS * each_bytes

@@ -12,7 +12,6 @@ from lora_lab.data.batches import Length
 from lora_lab.data.datasets import MAX_FILE_BYTES, MAX_PAIRS, build_own_dataset, load_saved
 from lora_lab.data.lab_folder import ReadExample
 from lora_lab.lab import Lab
-from lora_lab.memory.frameworks.forecast import CONTEXT_BYTES, RESERVED_SHARE
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.pages import form_fields
 from lora_lab.parameters.counts import count_parameters
@@ -22,7 +21,7 @@ from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, run_file
 from lora_lab.settings.run_form import build_address, parse_spec_form, read_presets
 from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
 from lora_lab.views import run_panel
-from study.base.units import as_bytes, as_count, as_percent
+from study.base.units import as_count, as_percent
 from study.text.templates import render
 from tests.lora_lab import run_builders
 from tests.lora_lab.data.pairs import PAIRS, jsonl
@@ -359,40 +358,6 @@ def test_a_poll_renders_again_only_what_changed(
     assert ana.sends("poll")["parts"] != first
     assert "lora_lab/lab/run_results.html" not in rendered
     assert "lora_lab/lab/run_curves.html" in rendered
-
-
-def test_each_figure_of_a_gpus_memory_stands_beside_what_is_computed_for_it(ana: Visitor, lab: Lab) -> None:
-    """Workspaces, the allocator's rest and the context have rows of their own."""
-    run = run_builders.training(lab.settings.runs_dir)
-    figures = {"requested": 1_080_000, "allocated": 1_090_000, "reserved": 2_000_000, "device": 402_000_000}
-    run.emit("gpu_memory", **figures, workspaces=80_000, predicted_workspaces=90_000)
-    run.emit("finished", step=3)
-    tensors = sum(run_builders.PREDICTED.values())
-    reserved = tensors + 90_000 + round(RESERVED_SHARE * (tensors + 90_000))
-    assert run_panel.list_gpu_rows(run.state()) == [
-        ("asked for by tensors", tensors, 1_000_000),
-        ("workspaces of the matrix products", 90_000, 80_000),
-        ("both, in blocks of 512 bytes", tensors + 90_000, 1_090_000),
-        ("reserved by PyTorch", reserved, 2_000_000),
-        ("CUDA’s context and libraries, and other programs", CONTEXT_BYTES, 400_000_000),
-        ("in use on the device, by every program", reserved + CONTEXT_BYTES, 402_000_000),
-    ]
-    html = ana.opens(f"/lab?run={run.run_id}")
-    assert "Memory of the GPU at that peak: 402 MB in use" in html
-    assert f"<td>{as_bytes(90_000)}</td><td>{as_bytes(80_000)}</td>" in html
-
-
-def test_without_a_prediction_of_its_workspaces_a_gpus_memory_is_computed_with_the_measured_ones(
-    lab: Lab,
-) -> None:
-    """On a GPU whose products aren't cuBLAS', and in the runs of earlier versions."""
-    run = run_builders.training(lab.settings.runs_dir)
-    figures = {"requested": 1_080_000, "allocated": 1_090_000, "reserved": 2_000_000, "device": 402_000_000}
-    run.emit("gpu_memory", **figures, workspaces=80_000)
-    tensors = sum(run_builders.PREDICTED.values())
-    rows = {name: computed for name, computed, _ in run_panel.list_gpu_rows(run.state())}
-    assert rows["workspaces of the matrix products"] is None
-    assert rows["both, in blocks of 512 bytes"] == tensors + 80_000
 
 
 def test_an_address_opens_its_range_of_steps() -> None:

@@ -10,16 +10,20 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from lora_lab.lab import Lab
+from lora_lab.memory.frameworks.forecast import CONTEXT_BYTES, RESERVED_SHARE
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import RunSpec
+from lora_lab.views import run_panel
 from study.base.errors import LearnerError
-from study.base.units import as_count
+from study.base.units import as_bytes, as_count
 from study.ports.context import Context
 from tests.lora_lab import run_builders
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, fields_of
 from tests.visits import build_event, primary, words
+
+GPU_FIGURES = {"requested": 1_080_000, "allocated": 1_090_000, "reserved": 2_000_000, "device": 402_000_000}
 
 
 def stage_of(html: str) -> str:
@@ -319,3 +323,35 @@ def test_a_run_kept_by_an_earlier_version_does_not_close_the_page(ana: Visitor, 
     old = run_builders.finished(lab.settings.runs_dir, after_seconds=1)
     (old.path / "spec.json").write_text('{"epochs": 3}')
     assert re.findall(r'id="tick-([^"]+)"', ana.opens("/lab")) == [run.run_id]
+
+
+def test_each_figure_of_a_gpus_memory_stands_beside_what_is_computed_for_it(ana: Visitor, lab: Lab) -> None:
+    """Workspaces, the allocator's rest and the context have rows of their own."""
+    run = run_builders.training(lab.settings.runs_dir)
+    run.emit("gpu_memory", **GPU_FIGURES, workspaces=80_000, predicted_workspaces=90_000)
+    run.emit("finished", step=3)
+    tensors = sum(run_builders.PREDICTED.values())
+    reserved = tensors + 90_000 + round(RESERVED_SHARE * (tensors + 90_000))
+    assert run_panel.list_gpu_rows(run.state()) == [
+        ("asked for by tensors", tensors, 1_000_000),
+        ("workspaces of the matrix products", 90_000, 80_000),
+        ("both, in blocks of 512 bytes", tensors + 90_000, 1_090_000),
+        ("reserved by PyTorch", reserved, 2_000_000),
+        ("CUDA’s context and libraries, and other programs", CONTEXT_BYTES, 400_000_000),
+        ("in use on the device, by every program", reserved + CONTEXT_BYTES, 402_000_000),
+    ]
+    html = ana.opens(f"/lab?run={run.run_id}")
+    assert "Memory of the GPU at that peak: 402 MB in use" in html
+    assert f"<td>{as_bytes(90_000)}</td><td>{as_bytes(80_000)}</td>" in html
+
+
+def test_without_a_prediction_of_its_workspaces_a_gpus_memory_is_computed_with_the_measured_ones(
+    lab: Lab,
+) -> None:
+    """On a GPU whose products aren't cuBLAS', and in the runs of earlier versions."""
+    run = run_builders.training(lab.settings.runs_dir)
+    run.emit("gpu_memory", **GPU_FIGURES, workspaces=80_000)
+    tensors = sum(run_builders.PREDICTED.values())
+    rows = {name: computed for name, computed, _ in run_panel.list_gpu_rows(run.state())}
+    assert rows["workspaces of the matrix products"] is None
+    assert rows["both, in blocks of 512 bytes"] == tensors + 80_000
