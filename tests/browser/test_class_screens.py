@@ -89,7 +89,10 @@ def test_a_phone_says_whether_it_reaches_the_class(classroom: Classroom) -> None
     expect(ana.locator("#reach")).to_have_text("This phone reaches the class ✓")
     assert violations(ana) == []
     ana.route("**/class/help/events", lambda route: None)  # a proxy that waits for the end of a stream
+    ana.clock.install()
     ana.reload()
+    expect(ana.locator("#reach")).to_be_visible()
+    ana.clock.run_for(6_000)  # as long as help.js waits
     expect(ana.locator("#reach")).to_contain_text("up to two seconds late")
     ana.route(
         "**/class/help", lambda route: route.abort() if route.request.method == "POST" else route.continue_()

@@ -1,7 +1,7 @@
 """The teacher's pages of a class: starting one, plans and questions of one's own, the projector's state."""
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.axe import violations
 from tests.browser.classrooms import Classroom, press_next, vote
@@ -289,17 +289,24 @@ def test_after_the_app_was_away_the_teachers_page_follows_its_stream_again_at_on
     teacher = classroom.start("opener")
     for path in ("events", "state", "command"):
         teacher.route(f"**/{path}", lambda route: route.abort())
+    teacher.clock.install()
+    teacher.reload()
+    expect(teacher.locator("#line")).to_be_visible()
     with teacher.expect_request("**/teach/state"):  # the stream has failed for good
-        teacher.reload()
+        teacher.clock.run_for(POLL_MS)
     teacher.evaluate("command({ do: 'next' })")
     expect(teacher.locator("#trouble")).to_have_text("No connection to the app.")
     expect(teacher.locator("#line")).to_be_visible()
-    with teacher.expect_request("**/teach/events", timeout=15_000):
-        teacher.unroute_all()
+    teacher.unroute_all()
+    with teacher.expect_request("**/teach/events"):
+        teacher.clock.run_for(POLL_MS)
     expect(teacher.locator("#now h2")).to_contain_text("Waiting for students")
     expect(teacher.locator("#trouble")).to_be_hidden()
     classroom.forgive("ERR_FAILED")
 
+
+POLL_MS = 2_000
+"""How often a page without a stream asks, as in live.js."""
 
 NO_LATER_POLL = """() => {
   const soon = window.setTimeout;
@@ -307,18 +314,26 @@ NO_LATER_POLL = """() => {
 }"""
 
 
+def skip_to_poll(page: Page) -> None:
+    """Let the seconds pass until a page without a stream asks again."""
+    page.wait_for_timeout(100)  # the answer before has been read
+    with page.expect_response("**/state"):
+        page.clock.run_for(POLL_MS)
+
+
 def test_a_page_without_a_stream_shows_at_once_what_was_pressed_or_sent(classroom: Classroom) -> None:
     teacher, ana = classroom.start("opener"), classroom.phone()
     for page in (teacher, ana):
-        page.route("**/events", lambda route: route.abort())
+        page.route("**/events", lambda route: route.fulfill(status=502))
+        page.clock.install()
         page.reload()
         for _ in range(4):  # after three tries of a stream it asks every two seconds
-            page.wait_for_event("response", lambda response: response.url.endswith("/state"))
+            skip_to_poll(page)
         page.evaluate(NO_LATER_POLL)
-        page.wait_for_timeout(2500)
+        skip_to_poll(page)
     press_next(teacher, "Where we stand")
     ana.evaluate("look()")
     ana.locator("label.option").nth(1).click()
     ana.get_by_role("button", name="Send").click()
     expect(ana.get_by_text("Your answer is saved")).to_be_visible()
-    classroom.forgive("ERR_FAILED")
+    classroom.forgive("status of 502")

@@ -157,6 +157,9 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
 ]
 
 
+REST_MS = 700
+"""How long a figure rests before its finding is announced, as in figures.js."""
+
 PHONE = {"width": 390, "height": 844}
 COVERED = """() => {
   const at = document.activeElement.getBoundingClientRect();
@@ -198,21 +201,24 @@ def drive(page: Page, name: str, control: str, key: str, number: str) -> None:
         place.focus()
         page.keyboard.type(key)
     expect(shown, name).to_contain_text(number)
+    page.clock.run_for(REST_MS)
     expect(place, name).to_be_focused()
     expect(page.locator("#live"), name).to_have_text(one.place.locator("[data-finding]").inner_text())
 
 
-def test_every_figure_answers_the_keyboard_with_the_labs_number(look: Visit) -> None:
+def test_every_figure_answers_the_keyboard_with_the_labs_number(visit: Visit) -> None:
     assert [figure for figure, *_ in DRIVEN] == list(FIGURES)
-    page = look().open("/figures")
+    page = visit().open("/figures")
+    page.clock.install()
     for driven in DRIVEN:
         drive(page, *driven)
 
 
 def test_every_figure_beside_a_text_answers_the_keyboard_on_a_phone_and_leaves_room_to_read(
-    look: Visit,
+    visit: Visit,
 ) -> None:
-    visitor = look(**PHONE)
+    visitor = visit(**PHONE)
+    visitor.page.clock.install()
     for figure, concept in concepts_by_figure().items():
         page = visitor.open(f"/concept?id={concept}&mode=learn")
         driven = next(driven for driven in DRIVEN if driven[0] == figure)
@@ -280,8 +286,9 @@ def test_axe_finds_no_violation_in_any_figure_with_all_of_it_open(look: Visit) -
     assert violations_by_theme(page) == NONE_FOUND
 
 
-def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(look: Visit) -> None:
-    visitor = look(reduced_motion="reduce")
+def test_a_figure_unfolds_below_a_cards_answer_and_a_questions_feedback(visit: Visit) -> None:
+    visitor = visit(reduced_motion="reduce")
+    visitor.page.clock.install()
     page = visitor.open("/cards?concept=lora-rank")
     page.keyboard.press("Space")
     unfold = page.locator("summary", has_text="Look at it: W + B·A, drawn to scale")
