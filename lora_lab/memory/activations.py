@@ -133,6 +133,11 @@ class TrainingPass:
         yield self._mlp_inputs_per_token
 
     @property
+    def uploaded_bytes(self) -> int:
+        """A row's tokens, its answers' positions and targets, on a GPU; a CPU has them before a step."""
+        return POSITION_BYTES * (self.row.tokens + 2 * self.row.answer_tokens) if self.row.on_gpu else 0
+
+    @property
     def _mlp_inputs_per_token(self) -> int:
         """Inputs that the adapters of gate, up and down need, in bytes per token."""
         second_norm = self.shape.hidden if self.roles & READS_SECOND_NORM else 0

@@ -169,7 +169,8 @@ def _find_peak_with_graph(work: TrainingPass, bits: Bits, *, checkpointing: bool
         moments = [Peak(kept, logits, 0), Peak(kept, 0, start.worst_at_norm()), in_layer]
     # Matters only for few layers and many tokens in one row.
     at_mask = Peak(work.residual_bytes, 0, work.mask_making_bytes)
-    return max((*moments, at_mask), key=sum)
+    peak = max((*moments, at_mask), key=sum)
+    return peak._replace(activations=peak.activations + work.uploaded_bytes)
 
 
 def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:

@@ -206,13 +206,15 @@ class StepMoments:
 
     def _loss_bytes_of(self, answers: int) -> int:
         """The last layer's output beside the gradient that replaces it (counted as kept), the answers' rows,
-        and their logits, two blocks of them in fp32.
+        and their logits, two blocks of them in fp32. Of each answer of a block the loss holds up to five
+        numbers: target logit, maximum, sum, its logarithm, and loss; of the block before the first three.
         """
         shape = self.work.shape
         rows = answers * shape.hidden
         logits = answers * shape.vocab
         block = choose_answers_per_block(shape.vocab, on_gpu=self.work.row.on_gpu)
-        wide = FP32_BYTES * shape.vocab * min(2 * block, answers) if self._c < FP32_BYTES else 0
+        numbers = shape.vocab * min(2 * block, answers) + (5 * answers if answers <= block else 3 * block)
+        wide = FP32_BYTES * numbers if self._c < FP32_BYTES else 0
         held = FP32_BYTES * (rows + answers) + self._c * rows
         at_norm = self._c * rows + FP32_BYTES * (2 * rows + answers)  # as in `layer_moments`
         at_loss = self._c * logits + max(wide + FP32_BYTES * answers, at_norm)

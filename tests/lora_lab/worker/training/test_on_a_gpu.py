@@ -87,7 +87,7 @@ def on_the_device(lab: Lab) -> bool:
 def test_a_run_has_the_cpus_losses_and_the_predicted_peak(
     bits: Bits, models_dir: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Bytes asked for are the ledger's within .2 %, and the workspaces of the products are not the run's."""
+    """Bytes asked for are the ledger's within .01 %, and the workspaces of the products are not the run's."""
     spec = replace(TINY, bits=bits)
     expected = losses(spec, "fp32", models_dir, CPU)
     gc.collect()
