@@ -3,9 +3,9 @@
     python -m benchmarks.grader [--answers NAME or FILE.jsonl] [--details FILE]
 
 `held-out` is the tenth of the training answers that the network is not trained on, `dev` are answers of
-other writers, on which limits are set; on those of four more, `fresh`, `fresh2`, `fresh4` and, for the newer
-prompts, `fresh3`, nothing is set. Of prompts like a learner's own, limits are set on `own-held-out`, and
-nothing on `own` and `own2` to `own4`. A file of JSON lines in the public contract's format is accepted too.
+other writers, on which limits are set; on those of others, `fresh` to `fresh6`, nothing
+is set. Of prompts like a learner's own, limits are set on `own-held-out`, and nothing on `own` and `own2` to
+`own4`. A file of JSON lines in the public contract's format is accepted too.
 Three baselines each get the threshold that suits them best on the answers that they are measured on; the
 grader does not.
 """

@@ -20,7 +20,7 @@ _ENGLISH = re.compile(
 )
 FEW_WORDS = 4
 ENGLISH_SHARE = 0.12
-"""236 of 249 labelled answers in other languages have a smaller share, 57 of 74 of random letters, and 4 % of
+"""236 of 249 labelled answers in other languages have a smaller share, 57 of 74 of random letters, and 3 % of
 the English ones.
 """
 

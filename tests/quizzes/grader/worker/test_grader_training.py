@@ -94,7 +94,7 @@ def test_what_claims_nothing_is_labelled_so(answers: list[LabelledAnswer]) -> No
 
 @pytest.mark.parametrize(
     ("folder", "least"),
-    list(zip((OTHER_WRITER, *BLIND), (900, 600, 240, 190, 480, 480), strict=True)),
+    list(zip((OTHER_WRITER, *BLIND), (900, 600, 240, 190, 480, 480, 480), strict=True)),
 )
 def test_no_answer_of_the_other_writers_was_learnt_from(
     answers: list[LabelledAnswer], folder: Path, least: int
