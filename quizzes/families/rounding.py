@@ -104,8 +104,8 @@ def draw_level_spacing(rng: Random) -> DrawnNumbers:
         slips={
             "half-range": round(largest / gaps, 4),
             "levels-for-bits": round(2 * largest / bits, 4),
-            "doubled-bits": round(2 * largest / (2 * bits), 4),
             "levels-for-gaps": round(2 * largest / levels.expect, 4),
+            "doubled-bits": round(2 * largest / (2 * bits), 4),  # with 2 bits the same number
         },
         values=dict(bits=bits, largest=largest, levels=levels.expect, gaps=gaps),
         checks=(levels,),

@@ -1,5 +1,8 @@
 """Families: the same question for everyone by its id, computed by the lab, wrong options wrong."""
 
+from collections.abc import Iterator, Mapping
+from random import Random
+
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - families compute their numbers
@@ -69,3 +72,30 @@ def test_a_draw_with_a_wrong_option_that_is_right_is_a_bug() -> None:
             source="a book",
         )
     assert is_within(right.value, slip.value, tolerance=0)
+
+
+@pytest.mark.parametrize(
+    ("family", "told", "hidden"),
+    [("level-spacing", "levels-for-gaps", "doubled-bits"), ("adapter-file", "bits-for-bytes", "state-saved")],
+)
+def test_two_slips_with_one_number_are_told_as_the_likelier_one(family: str, told: str, hidden: str) -> None:
+    alike = [kept for slips, kept in draw_slips(family) if slips[told] == slips[hidden]]
+    assert alike
+    assert all(told in kept and hidden not in kept for kept in alike)
+
+
+def test_what_the_codes_need_is_told_in_words_that_fit_both_mistakes() -> None:
+    """In blocks of 64, 32 bytes for each constant are as many as the codes have."""
+    alike = [
+        kept for slips, kept in draw_slips("constant-bytes") if slips["codes"] == slips["bits-for-bytes"]
+    ]
+    assert alike
+    assert all("the 4-bit codes are not asked for" in kept["bits-for-bytes"] for kept in alike)
+
+
+def draw_slips(family: str) -> Iterator[tuple[Mapping[str, float], dict[str, str]]]:
+    """Yield the numbers of all slips, and the feedback of those that are told, of 50 draws."""
+    for seed in range(50):
+        written = families.format_question_id(family, seed)
+        slips = FAMILIES[family].draw_numbers(Random(written)).slips
+        yield slips, {slip.id: slip.feedback for slip in FAMILIES[family].draw(Random(written)).wrong}
