@@ -31,7 +31,7 @@ def test_an_nf4_run_streams_survives_a_refresh_and_answers_before_and_after(
     look: Visit, lab_address: str, lab_folder: Path
 ) -> None:
     """The introduction's test does the same for the embedded model."""
-    # One example per row: of two rows with equally many tokens the meter measures the first, not the heavier one.
+    # One example per row: of two rows with as many tokens the meter measures the first, not the heavier one.
     page = open_lab(look, lab_address, INSTANT + "&steps=100&rank=4&bits=nf4&batch=1")
     run_id = start(page)
     expect(page.locator("#run dl.readings dd").first).to_have_text(
