@@ -70,13 +70,16 @@ class BrowsePage:
 
     def _render_page(self, visit: Visit, view: BrowseState, *, done: CardDone | None = None) -> Markup:
         decks = self.exercise.reviews.decks
+        titles, chosen = dict(decks.titles), view.search.wanted.deck
+        if chosen:  # a deck that has just lost its last card stays chosen
+            titles.setdefault(chosen, DECK if chosen == self.writing.writer.deck else chosen)
         return render(
             "flashcards/browse/browse.html",
             search=view.search,
             done=done,
             may_write=visit.is_owner,
             write=ADDRESS,
-            decks=decks.titles,
+            decks=titles,
             levels=LEVELS,
             concepts=self.context.concepts.by_id.values(),
             tags=sorted({tag for card in decks.cards for tag in card.tags}),

@@ -46,6 +46,7 @@ let busy = false;
 let pollTimer = null;
 let arrived = false;
 let pressed = 0; // goes up when a press is sent, and when its answer comes
+let typedIn = null; // the field in which the learner has typed since the last press
 let fingerUp = null; // a promise once a finger was down
 let waitingKeys = []; // pressed while the answer to the last press was on its way
 let byPointer = false; // whether that press came from a mouse or a finger
@@ -149,8 +150,6 @@ function tell(event, file) {
 }
 
 // One press at a time. Pressing the same button twice is one press; pressing what the answer brought is the next.
-// Once the answer stands on the page, what stayed there may be pressed anew: a corrected form is handed in again.
-const answerShown = new MutationObserver(() => oldControls.clear());
 async function send(event, control = null) {
   if (busy) {
     if (control && !oldControls.has(control)) waitingPress = () => control.isConnected && send(event, control);
@@ -158,6 +157,7 @@ async function send(event, control = null) {
   }
   busy = true;
   waitingPress = null;
+  typedIn = null;
   oldControls = new Set(element.querySelectorAll('[data-act], form'));
   element.setAttribute('aria-busy', 'true');
   const progress = showProgress(control);
@@ -257,21 +257,28 @@ async function show(reply, event, control) {
     return trouble(reply.error, { near: near() });
   }
   dropTrouble('[data-passing]');
-  if (event.fields) drafts().forEach((box) => sessionStorage.removeItem(draftName(box)));
+  if (event.fields) drafts().filter((box) => box !== typedIn).forEach((box) => sessionStorage.removeItem(draftName(box)));
   if (reply.goto) return void location.assign(reply.goto);
   if (reply.step && reply.step !== location.pathname + location.search) history.pushState(null, '', reply.step);
   if (reply.url) history.replaceState(null, '', reply.url);
-  answerShown.observe(element, { childList: true, subtree: true, characterData: true });
-  if (typeof reply.html === 'string') props.value = reply.html;
+  if (typeof reply.html === 'string') await putOnPage(reply.html);
   if (reply.parts) replaceParts(reply.parts);
   say(reply.say);
   follow(reply);
-  await nextFrame();
-  answerShown.disconnect();
   settle();
-  focusOn(reply.focus);
+  if (!typedIn || document.activeElement !== typedIn) focusOn(reply.focus);
   if (reply.error) trouble(reply.error, { near: near() });
   if (hasChangedSince(event)) changeLive(); // corrected while the answer, perhaps a refusal, was on its way
+}
+
+// Resolves in the task that changes the page, so that nothing can be typed or pressed there before it has settled.
+function putOnPage(html) {
+  return new Promise((resolve) => {
+    const shown = new MutationObserver(resolve);
+    shown.observe(element, { childList: true, subtree: true, characterData: true });
+    props.value = html;
+    nextFrame().then(resolve).then(() => shown.disconnect()); // the same HTML changes nothing
+  });
 }
 
 // A window in the background draws no frames.
@@ -432,8 +439,7 @@ async function showPolled(html, focus) {
   const here = [...element.querySelectorAll('[data-part]')].map((part) => part.dataset.part);
   const same = here.length > 0 && here.join() === Object.keys(parts).join();
   if (same) return void replaceParts(parts);
-  props.value = html;
-  await nextFrame();
+  await putOnPage(html);
   settle();
   focusOn(focus);
 }
@@ -754,6 +760,7 @@ element.addEventListener('submit', (event) => {
 });
 
 element.addEventListener('input', (event) => {
+  if (isTyping(event.target)) typedIn = event.target;
   if (!event.target.closest('form[data-live]')) dropTrouble('[data-passing="refused"]');
   if (event.target.matches('[data-autosave]')) saveSoon(event.target);
   else if (event.target.closest('form[data-live]') && event.target.type !== 'file') onLiveInput(event);

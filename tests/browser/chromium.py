@@ -17,6 +17,8 @@ FLAGS = [
 ]
 
 PAGE_IS_THERE = "document.querySelector('#main') && !document.querySelector('[data-waiting]')"
+NO_FRAMES = "() => { window.requestAnimationFrame = () => 0; }"
+"""A page that draws nothing waits 200 ms where it would wait for a frame."""
 
 
 class BrowserMissingError(Exception):

@@ -1,9 +1,10 @@
 """Tasks as a person solves them: two settings, one recorded run, and a script."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.axe import violations
+from tests.browser.chromium import NO_FRAMES
 from tests.browser.conftest import Visit
 
 pytestmark = pytest.mark.browser
@@ -97,12 +98,39 @@ def test_a_script_is_completed(look: Visit) -> None:
 
 def test_a_corrected_script_counts_as_soon_as_the_judgement_stands_there(look: Visit) -> None:
     page = look().open("/tasks?id=build-rslora")
-    page.evaluate("() => { window.requestAnimationFrame = () => 0; }")  # an answer settles late
+    page.evaluate(NO_FRAMES)
     box = page.get_by_label("Your code")
     for switch, judgement in (("False", "rsLoRA is off"), ("True", "Solved")):
         box.fill(f"config = LoraConfig(r=64, lora_alpha=16, use_rslora={switch})")
+        page.wait_for_timeout(300)  # longer than a page waits for a frame
         page.keyboard.press("Control+Enter")
         expect(page.locator("#judgement")).to_contain_text(judgement)
+
+
+def test_what_is_typed_while_the_judgement_is_on_its_way_stays_and_is_saved(look: Visit) -> None:
+    page = look().open("/tasks?id=build-rslora")
+    judged: list[Route] = []
+    page.route(
+        "**/act/**",
+        lambda route: judged.append(route) if is_handed_in(route) else route.continue_(),
+    )
+    box = page.get_by_label("Your code")
+    box.fill("config = LoraConfig(r=64)")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[aria-busy=true]")).to_have_count(1)
+    page.keyboard.type("  # at")
+    while not judged:
+        page.wait_for_timeout(20)
+    judged[0].continue_()
+    expect(page.locator("#judgement")).to_contain_text("rsLoRA is off")
+    page.keyboard.type(" first")
+    page.reload()
+    expect(box).to_have_value("config = LoraConfig(r=64)  # at first")
+
+
+def is_handed_in(route: Route) -> bool:
+    """Whether a request hands a script in, and does not only save it."""
+    return '"act":"code"' in (route.request.post_data or "")
 
 
 def test_a_concept_and_the_search_lead_to_a_task(look: Visit) -> None:

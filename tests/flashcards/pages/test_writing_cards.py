@@ -125,7 +125,9 @@ def test_many_cards_are_written_and_each_can_be_deleted_and_brought_back(page: B
 
 def test_the_last_card_of_a_deck_can_be_deleted_and_another_written(page: BrowsePage) -> None:
     shown = save(page)["html"]
-    assert "0 cards found" in words(press(page, shown, "delete")["html"])
+    gone = press(page, shown, "delete")["html"]
+    assert "0 cards found" in words(gone)
+    assert '<option value="your-own-cards" selected>Your own cards' in gone
     assert "1 card found" in words(save(page, front="Another?")["html"])
     assert page.writing.writer.exchange.check_own_files().problems == ()
 
