@@ -45,6 +45,21 @@ class RowSize:
         return len(self.lengths)
 
     @property
+    def demands(self) -> tuple[int, ...]:
+        """Sizes that a step's memory grows with. A row that has none of them larger than another row needs no
+        more memory: the same operators run on fewer numbers.
+
+        Query-key pairs count three times: the softmax keeps those of all parts, a mask is kept for each size
+        of part, and the backward pass goes through the largest part. The last two keep rows apart whose
+        attention takes another kernel.
+        """
+        sizes = self.attended
+        pairs = [queries * keys for queries, keys in sizes]
+        masks = sum(queries * keys for queries, keys in set(sizes))
+        fused = max(self.lengths) > SHORT_EXAMPLE_TOKENS
+        return (self.tokens, self.answer_tokens, sum(pairs), masks, max(pairs), fused, not fused)
+
+    @property
     def attended(self) -> list[tuple[int, int]]:
         """The number of queries and keys per part that attention computes at once."""
         if not self.shared or self.examples == 1:

@@ -133,17 +133,22 @@ def test_few_tokens_and_the_largest_rank_stay_within_3_percent(models_dir: Path)
 # ---- which step decides
 
 
-ROWS = (200, 60, 190, 100)
-"""Tokens of each step's row; half of them are answers."""
+ONE_EACH = ((200,), (60,), (190,), (100,))
+"""Tokens of each step's examples; half of them are answers."""
+TWO_EACH = ((120, 120), (120, 120), (120, 119), (60, 60))
 
 
-def test_a_heavier_row_later_in_a_run_is_predicted_and_measured(models_dir: Path) -> None:
+@pytest.mark.parametrize("tokens", [ONE_EACH, TWO_EACH], ids=["after-the-longest", "uneven"])
+def test_a_heavier_row_later_in_a_run_is_predicted_and_measured(
+    tokens: tuple[tuple[int, ...], ...], models_dir: Path
+) -> None:
     """The first row is the longest, but it comes before there are gradients and moments. The peak belongs to
-    the third, which must be metered although the first was longer.
+    the third, which must be metered although the first was longer. With two examples the third has fewer
+    tokens than the second as well, but a mask for each of its two lengths.
     """
-    lab = with_rows(models_dir, ROWS)
+    lab = with_rows(models_dir, tokens)
     rows, shape = rows_of(lab), find_shape(TINY_MODEL)
-    assert [row.tokens for row in rows] == list(ROWS)
+    assert [row.lengths for row in rows] == list(tokens)
     decisive = find_heaviest_row(shape, lab.spec, rows, "fp32")
     assert decisive == rows[2]
 
@@ -153,15 +158,17 @@ def test_a_heavier_row_later_in_a_run_is_predicted_and_measured(models_dir: Path
     assert peak_bytes == pytest.approx(predicted_bytes, abs=slack_bytes(predicted_bytes, torch.__version__))
 
 
-def with_rows(models_dir: Path, tokens: tuple[int, ...]) -> Lab:
-    """One example a step, of the lengths asked for in the order of steps."""
-    spec = RunSpec(model=TINY_MODEL, bits="nf4", rank=64, batch=1, seq_len_tokens=256, steps=len(tokens))
+def with_rows(models_dir: Path, tokens: tuple[tuple[int, ...], ...]) -> Lab:
+    """Examples of the lengths asked for, in the order of steps."""
+    steps, batch = len(tokens), len(tokens[0])
+    spec = RunSpec(model=TINY_MODEL, bits="nf4", rank=64, batch=batch, seq_len_tokens=256, steps=steps)
     lab = open_lab(spec, "fp32", models_dir, graph=False)
-    examples = [Encoded(ids=(1,), answer_tokens=1)] * len(tokens)
-    for (place,), length in zip(
-        step_plan(len(tokens), batch=1, steps=len(tokens), seed=spec.seed), tokens, strict=True
-    ):
-        examples[place] = Encoded(ids=tuple(range(length)), answer_tokens=length // 2)
+    examples = [Encoded(ids=(1,), answer_tokens=1)] * (steps * batch)
+    plan = step_plan(len(examples), batch=batch, steps=steps, seed=spec.seed)
+    for places, lengths in zip(plan, tokens, strict=True):
+        for place, length in zip(places, lengths, strict=True):
+            first = place + 1  # nothing is a prefix of all
+            examples[place] = Encoded(ids=(first, *range(1, length)), answer_tokens=length // 2)
     return replace(lab, examples=examples)
 
 
