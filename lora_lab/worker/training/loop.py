@@ -203,7 +203,7 @@ def build_optimizer(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.
 
 class PeakWatch:
     """A meter of the steps that can set a new peak: the first two, and every row that demands more of
-    something than each measured one (`RowSize.demands`); about 11 of 100 steps of four examples.
+    something than each measured one (`RowSize.demands`), 8 to 15 of 100 steps of four examples.
 
     Counting every operator costs a sixth of a step on a CPU. The first step doesn't count as measured,
     because it runs before gradients and moments exist.
