@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -24,6 +24,7 @@ from lora_lab.charts.live_chart import (
     thin_points,
 )
 from lora_lab.charts.live_frame import HEIGHT
+from lora_lab.charts.svg import format_path
 from study.base.units import as_bytes
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -64,11 +65,23 @@ def chart(
 
 def lines(root: ElementTree.Element) -> list[list[Point]]:
     """The points of every series drawn, in the drawing's units."""
-    return [
-        [(float(x), float(y)) for x, y in re.findall(r"(-?[\d.]+) (-?[\d.]+)", path.attrib["d"])]
-        for path in root.iter(f"{SVG}path")
-        if path.attrib.get("stroke-linejoin") == "round"
-    ]
+    drawn = [path for path in root.iter(f"{SVG}path") if path.attrib.get("stroke-linejoin") == "round"]
+    return [read_points(path.attrib["d"]) for path in drawn]
+
+
+def read_points(d: str) -> list[Point]:
+    """The points of a path of pieces, each a start and the steps from there."""
+    points: list[Point] = []
+    for piece in d.split("M")[1:]:
+        steps = [(float(x), float(y)) for x, y in re.findall(r"(-?[\d.]+) (-?[\d.]+)", piece)]
+        points += accumulate(steps, lambda at, by: (round(at[0] + by[0], 1), round(at[1] + by[1], 1)))
+    return points
+
+
+def test_a_path_of_steps_goes_through_every_point() -> None:
+    piece = [(x / 3, math.sin(x)) for x in range(700)]
+    drawn = read_points(format_path([piece, [(5, 7)]]))
+    assert drawn == [(round(10 * x) / 10, round(10 * y) / 10) for x, y in [*piece, (5, 7), (5, 7)]]
 
 
 def words(root: ElementTree.Element) -> list[str]:
