@@ -5,6 +5,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser.axe import violations
 from tests.browser.classrooms import Classroom, press_next, vote
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -316,8 +317,7 @@ HOLD_POLLS = """() => {
 
 def wait_for_poll(page: Page) -> None:
     """Wait until the page has a poll to come (its policy forbids `wait_for_function`)."""
-    while not page.evaluate("!!window.nextPoll"):
-        page.wait_for_timeout(20)
+    wait_for(lambda: page.evaluate("!!window.nextPoll"), seconds=60)
 
 
 def poll_now(page: Page) -> None:

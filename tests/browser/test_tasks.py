@@ -6,6 +6,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.axe import violations
 from tests.browser.chromium import NO_FRAMES
 from tests.browser.conftest import Visit
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.browser
 PATIENT_MS = 60_000
@@ -119,9 +120,12 @@ def test_what_is_typed_while_the_judgement_is_on_its_way_stays_and_is_saved(look
     page.keyboard.press("Control+Enter")
     expect(page.locator("[aria-busy=true]")).to_have_count(1)
     page.keyboard.type("  # at")
-    while not judged:
-        page.wait_for_timeout(20)
-    judged[0].continue_()
+
+    def list_held() -> list[Route]:
+        page.wait_for_timeout(20)  # requests are routed meanwhile
+        return judged
+
+    wait_for(list_held, seconds=60)[0].continue_()
     expect(page.locator("#judgement")).to_contain_text("rsLoRA is off")
     page.keyboard.type(" first")
     page.reload()
