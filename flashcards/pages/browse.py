@@ -70,19 +70,19 @@ class BrowsePage:
 
     def _render_page(self, visit: Visit, view: BrowseState, *, done: CardDone | None = None) -> Markup:
         decks = self.exercise.reviews.decks
-        titles, chosen = dict(decks.titles), view.search.wanted.deck
-        if chosen:  # a deck that has just lost its last card stays chosen
-            titles.setdefault(chosen, DECK if chosen == self.writing.writer.deck else chosen)
+        # Both lists keep what is chosen: a deck or tag may just have lost its last card.
+        wanted, own = view.search.wanted, self.writing.writer.deck
+        chosen = {wanted.deck: DECK if wanted.deck == own else wanted.deck} if wanted.deck else {}
         return render(
             "flashcards/browse/browse.html",
             search=view.search,
             done=done,
             may_write=visit.is_owner,
             write=ADDRESS,
-            decks=titles,
+            decks={**chosen, **decks.titles},
             levels=LEVELS,
             concepts=self.context.concepts.by_id.values(),
-            tags=sorted({tag for card in decks.cards for tag in card.tags}),
+            tags=sorted({tag for card in decks.cards for tag in card.tags} | ({wanted.tag} - {""})),
             states=STATES,
             results=self._render_results(visit, view),
         )

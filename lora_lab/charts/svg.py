@@ -24,8 +24,8 @@ def render_element(tag: str, *children: Markup, **attributes: Value) -> Markup:
 def format_path(pieces: Sequence[Sequence[tuple[float, float]]]) -> str:
     """Return the `d` of a line with gaps between its pieces; a piece of one point becomes a dot.
 
-    Each point is a step from the one before it: a line's steps are alike, so the page of all figures takes
-    13 % less compressed.
+    After its first point a piece is written as steps from point to point. They repeat more than positions do:
+    compressed, the page of all figures is 13 % smaller.
     """
     return "".join(_format_piece(piece if len(piece) > 1 else [*piece, *piece]) for piece in pieces)
 

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import ge
 from typing import Any
 
 from lora_lab.spec import RunSpec
@@ -44,20 +46,26 @@ class RowSize:
         """The number of examples packed into the row."""
         return len(self.lengths)
 
-    @property
-    def demands(self) -> tuple[int, ...]:
-        """Sizes that a step's memory grows with. A row that has none of them larger than another row needs no
-        more memory: the same operators run on fewer numbers.
-
-        Query-key pairs count three times: the softmax keeps those of all parts, a mask is kept for each size
-        of part, and the backward pass goes through the largest part. The last two keep rows apart whose
-        attention takes another kernel.
+    def dominates(self, other: "RowSize") -> bool:
+        """Return whether this row is as large in everything that a step's memory grows with, as in a Pareto
+        front. The other one then needs no more memory: the same operators run on no more numbers.
         """
-        sizes = self.attended
-        pairs = [queries * keys for queries, keys in sizes]
-        masks = sum(queries * keys for queries, keys in set(sizes))
+        return all(map(ge, self._memory_drivers, other._memory_drivers))
+
+    @cached_property
+    def _memory_drivers(self) -> tuple[int, ...]:
+        """Query-key pairs count three times: the softmax keeps those of all parts, masks are kept, and the
+        backward pass goes through the largest part. The last two keep rows apart whose attention takes
+        another kernel.
+        """
+        pairs = [queries * keys for queries, keys in self.attended]
         fused = max(self.lengths) > SHORT_EXAMPLE_TOKENS
-        return (self.tokens, self.answer_tokens, sum(pairs), masks, max(pairs), fused, not fused)
+        return (self.tokens, self.answer_tokens, sum(pairs), self.mask_pairs, max(pairs), fused, not fused)
+
+    @property
+    def mask_pairs(self) -> int:
+        """The number of query-key pairs in the masks of unfused attention: one mask per size of part."""
+        return sum(queries * keys for queries, keys in set(self.attended))
 
     @property
     def attended(self) -> list[tuple[int, int]]:

@@ -145,8 +145,8 @@ class StepMoments:
         """A cosine and a sine per rotated number of queries and keys, masks, and the positions themselves."""
         shape = self.work.shape
         turns = 2 * FP32_BYTES * shape.head_dim * (shape.heads + shape.kv_heads)
-        masks = FP32_BYTES * sum(q * k for q, k in set(self.work.row.attended)) if self._pairs else 0
         row = self.work.row
+        masks = FP32_BYTES * row.mask_pairs if self._pairs else 0
         numbers = POSITION_BYTES * (row.tokens + row.answer_tokens) * (2 if row.on_gpu else 1)
         return self._tokens * turns + masks + numbers
 

@@ -46,7 +46,7 @@ let busy = false;
 let pollTimer = null;
 let arrived = false;
 let pressed = 0; // goes up when a press is sent, and when its answer comes
-let typedIn = null; // the field in which the learner has typed since the last press
+const typedIn = new Set(); // fields in which the learner has typed since the last press
 let fingerUp = null; // a promise once a finger was down
 let waitingKeys = []; // pressed while the answer to the last press was on its way
 let byPointer = false; // whether that press came from a mouse or a finger
@@ -157,7 +157,7 @@ async function send(event, control = null) {
   }
   busy = true;
   waitingPress = null;
-  typedIn = null;
+  typedIn.clear();
   oldControls = new Set(element.querySelectorAll('[data-act], form'));
   element.setAttribute('aria-busy', 'true');
   const progress = showProgress(control);
@@ -257,7 +257,7 @@ async function show(reply, event, control) {
     return trouble(reply.error, { near: near() });
   }
   dropTrouble('[data-passing]');
-  if (event.fields) drafts().filter((box) => box !== typedIn).forEach((box) => sessionStorage.removeItem(draftName(box)));
+  if (event.fields) drafts().filter((box) => !typedIn.has(box)).forEach((box) => sessionStorage.removeItem(draftName(box)));
   if (reply.goto) return void location.assign(reply.goto);
   if (reply.step && reply.step !== location.pathname + location.search) history.pushState(null, '', reply.step);
   if (reply.url) history.replaceState(null, '', reply.url);
@@ -266,19 +266,19 @@ async function show(reply, event, control) {
   say(reply.say);
   follow(reply);
   settle();
-  if (!typedIn || document.activeElement !== typedIn) focusOn(reply.focus);
+  focusOn(reply.focus);
   if (reply.error) trouble(reply.error, { near: near() });
   if (hasChangedSince(event)) changeLive(); // corrected while the answer, perhaps a refusal, was on its way
 }
 
 // Resolves in the task that changes the page, so that nothing can be typed or pressed there before it has settled.
-function putOnPage(html) {
-  return new Promise((resolve) => {
-    const shown = new MutationObserver(resolve);
-    shown.observe(element, { childList: true, subtree: true, characterData: true });
-    props.value = html;
-    nextFrame().then(resolve).then(() => shown.disconnect()); // the same HTML changes nothing
-  });
+async function putOnPage(html) {
+  let observer;
+  const changed = new Promise((resolve) => { observer = new MutationObserver(resolve); });
+  observer.observe(element, { childList: true, subtree: true, characterData: true });
+  props.value = html;
+  await Promise.race([changed, nextFrame()]); // the same HTML changes nothing
+  observer.disconnect();
 }
 
 // A window in the background draws no frames.
@@ -289,9 +289,10 @@ function nextFrame() {
   });
 }
 
+// A field in which somebody is typing keeps the focus.
 function focusOn(selector) {
   const target = selector && find(selector);
-  if (!target) return;
+  if (!target || typedIn.has(document.activeElement)) return;
   target.focus({ preventScroll: true });
   const taller = target.offsetHeight > innerHeight; // 'nearest' may show its end
   bringIntoView(target, { block: taller ? 'start' : 'nearest' });
@@ -760,7 +761,7 @@ element.addEventListener('submit', (event) => {
 });
 
 element.addEventListener('input', (event) => {
-  if (isTyping(event.target)) typedIn = event.target;
+  if (isTyping(event.target)) typedIn.add(event.target);
   if (!event.target.closest('form[data-live]')) dropTrouble('[data-passing="refused"]');
   if (event.target.matches('[data-autosave]')) saveSoon(event.target);
   else if (event.target.closest('form[data-live]') && event.target.type !== 'file') onLiveInput(event);

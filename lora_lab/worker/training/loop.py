@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from operator import ge
 from typing import Any
 
 import bitsandbytes as bnb
@@ -202,8 +201,8 @@ def build_optimizer(parameters: Sequence[nn.Parameter], spec: RunSpec) -> torch.
 
 
 class PeakWatch:
-    """A meter of the steps that can set a new peak: the first two, and every row that demands more of
-    something than each measured one (`RowSize.demands`), 8 to 15 of 100 steps of four examples.
+    """A meter of the steps that can set a new peak: the first two, and every row that no measured one
+    dominates (`RowSize.dominates`), 8 to 15 of 100 steps of four examples.
 
     Counting every operator costs a sixth of a step on a CPU. The first step doesn't count as measured,
     because it runs before gradients and moments exist.
@@ -212,7 +211,7 @@ class PeakWatch:
     def __init__(self, meter: Meter, optimizer: torch.optim.Optimizer) -> None:
         self._meter = meter
         self._optimizer = optimizer
-        self._measured: list[tuple[int, ...]] = []
+        self._measured: list[RowSize] = []
         self._current: MemoryMeter | None = None
         self.live_bytes = 0
         self.peak_bytes = 0
@@ -221,11 +220,10 @@ class PeakWatch:
 
     def watch_step(self, step: int, row: RowSize) -> "PeakWatch":
         """Prepare the context manager for one step's work."""
-        may_need_more = not any(all(map(ge, before, row.demands)) for before in self._measured)
-        if step > 1 and may_need_more:
-            self._measured.append(row.demands)
-        measured = step == 1 or may_need_more
-        self._current = self._meter(_list_training_state(self._optimizer)) if measured else None
+        dominated = any(before.dominates(row) for before in self._measured)
+        if step > 1 and not dominated:
+            self._measured.append(row)
+        self._current = None if dominated else self._meter(_list_training_state(self._optimizer))
         return self
 
     def __enter__(self) -> None:

@@ -37,6 +37,13 @@ def test_a_search_narrows_the_list_and_stands_in_the_address(page: BrowsePage) -
     assert "By which factor is the adapter" in words(again)
 
 
+def test_a_deck_and_a_tag_without_cards_stay_chosen(page: BrowsePage) -> None:
+    shown = page.load(opened("b1", "deck=gone&tag=gone"))
+    assert '<option value="gone" selected>gone</option>' in shown
+    assert "<option selected>gone</option>" in shown
+    assert "0 cards found" in words(shown)
+
+
 def test_a_long_list_is_shown_in_part_until_asked_for(page: BrowsePage) -> None:
     first = page.load(opened("b1"))
     assert first.count('class="found-row"') == AT_ONCE
